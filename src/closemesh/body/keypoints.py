@@ -1,0 +1,83 @@
+"""COCO-WholeBody 133 on a body: which joints and vertices each keypoint is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.body.skeleton import COCO_BODY, COCO_FEET, JOINT_INDEX, KEYPOINT_INDEX
+
+KeypointMap = tuple[Tensor, Tensor, Tensor]
+"""Shares of the 55 joints [133, 55], shares of some vertices [133, N], and the ids of those vertices [N]."""
+
+# Vertex ids of the licensed SMPL-X mesh, as `smplx.vertex_ids` names them; the open body carries its own.
+_SMPLX_VERTICES = {
+    **{"nose": 9120, "leye": 9448, "lear": 6, "reye": 9929, "rear": 616},
+    **{"lthumb": 5361, "lindex": 4933, "lmiddle": 5058, "lring": 5169, "lpinky": 5286},
+    **{"rthumb": 8079, "rindex": 7669, "rmiddle": 7794, "rring": 7905, "rpinky": 8022},
+    **{"LBigToe": 5770, "LSmallToe": 5780, "LHeel": 8846, "RBigToe": 8463, "RSmallToe": 8474, "RHeel": 8635},
+}
+_HEAD_AND_FEET = {
+    **{"nose": "nose", "left_eye": "leye", "right_eye": "reye", "left_ear": "lear", "right_ear": "rear"},
+    **{"left_big_toe": "LBigToe", "left_small_toe": "LSmallToe", "left_heel": "LHeel"},
+    **{"right_big_toe": "RBigToe", "right_small_toe": "RSmallToe", "right_heel": "RHeel"},
+}
+_FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+_FACE_CONTOUR = 17
+
+
+def regressed_keypoints(data: dict[str, np.ndarray]) -> KeypointMap:
+    """The map of the open body: its own regressor for body and feet, joints and vertices for hands and face."""
+    builder = _Builder(len(data["v_template"]))
+    for index, row in enumerate(data["open_coco23_regressor"]):
+        for vertex in np.nonzero(row)[0]:
+            builder.add_vertex(index, int(vertex), float(row[vertex]))
+    ids = dict(zip(data["open_vertex_ids_names"].tolist(), data["open_vertex_ids"].tolist(), strict=True))
+    return _hands_and_face(builder, data, ids)
+
+
+def named_vertex_keypoints(data: dict[str, np.ndarray]) -> KeypointMap:
+    """The map of the licensed mesh: limbs from joints, head and feet from vertices known by name."""
+    builder = _Builder(len(data["v_template"]))
+    for name in (*COCO_BODY, *COCO_FEET):
+        if name in _HEAD_AND_FEET:
+            builder.add_vertex(KEYPOINT_INDEX[name], _SMPLX_VERTICES[_HEAD_AND_FEET[name]])
+        else:
+            builder.add_joint(KEYPOINT_INDEX[name], JOINT_INDEX[name])
+    return _hands_and_face(builder, data, _SMPLX_VERTICES)
+
+
+def _hands_and_face(builder: _Builder, data: dict[str, np.ndarray], ids: dict[str, int]) -> KeypointMap:
+    for side in ("left", "right"):
+        builder.add_joint(KEYPOINT_INDEX[f"{side}_hand_wrist"], JOINT_INDEX[f"{side}_wrist"])
+        for finger in _FINGERS:
+            for k in (1, 2, 3):
+                builder.add_joint(KEYPOINT_INDEX[f"{side}_hand_{finger}{k}"], JOINT_INDEX[f"{side}_{finger}{k}"])
+            builder.add_vertex(KEYPOINT_INDEX[f"{side}_hand_{finger}4"], ids[side[0] + finger])
+    if "lmk_faces_idx" in data:
+        # The contour moves over the cheek with the view; its frontal column stands for all.
+        faces = np.concatenate([data["dynamic_lmk_faces_idx"][0], data["lmk_faces_idx"]])
+        shares = np.concatenate([data["dynamic_lmk_bary_coords"][0], data["lmk_bary_coords"]])
+        for k, (face, share) in enumerate(zip(faces, shares, strict=True)):
+            for vertex, weight in zip(data["f"][face].tolist(), share.tolist(), strict=True):
+                builder.add_vertex(KEYPOINT_INDEX[f"face_{k}"], vertex, weight)
+    return builder.build()
+
+
+class _Builder:
+    """Collects the shares keypoint by keypoint."""
+
+    def __init__(self, num_vertices: int) -> None:
+        self._joints = torch.zeros(len(KEYPOINT_INDEX), len(JOINT_INDEX))
+        self._vertices = torch.zeros(len(KEYPOINT_INDEX), num_vertices)
+
+    def add_joint(self, keypoint: int, joint: int) -> None:
+        self._joints[keypoint, joint] = 1
+
+    def add_vertex(self, keypoint: int, vertex: int, share: float = 1.0) -> None:
+        self._vertices[keypoint, vertex] += share
+
+    def build(self) -> KeypointMap:
+        ids = self._vertices.any(0).nonzero()[:, 0]
+        return self._joints, self._vertices[:, ids].contiguous(), ids

@@ -1,0 +1,40 @@
+"""How a stage reports progress without printing: it is handed a Progress, the command line draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+Advance = Callable[[int], None]
+
+
+class Progress(Protocol):
+    """What a stage may tell while it runs."""
+
+    def task(self, description: str, total: int | None) -> TaskContext:
+        """A context manager for one piece of work; it yields `advance(steps)`."""
+        ...
+
+    def note(self, message: str) -> None:
+        """One line the user should see: a fallback taken, something estimated, something doubtful."""
+        ...
+
+
+class TaskContext(Protocol):
+    def __enter__(self) -> Advance: ...
+    def __exit__(self, *exception: object) -> bool | None: ...
+
+
+class Silent:
+    """A Progress that shows nothing; notes are kept so that a caller or a test can read them."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    @contextmanager
+    def task(self, description: str, total: int | None) -> Iterator[Advance]:
+        yield lambda steps: None
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)

@@ -1,0 +1,1 @@
+"""Weight files: where they are looked for and what is known about them."""
