@@ -1,0 +1,74 @@
+"""Closest points on a closed mesh, with the sign of inside and outside; no gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closemesh.contact.box_tree import build_box_tree
+from closemesh.contact.closest import closest_faces, smallest_distance
+from closemesh.contact.pseudonormals import edge_neighbours, pseudonormals
+
+Array = NDArray[np.float64]
+_ON_SURFACE = 1e-9  # Metres; nearer than this the direction to the surface is rounding, so the normal is taken.
+
+
+@dataclass(frozen=True)
+class ClosestPoints:
+    """Where the surface is closest to each of N points."""
+
+    face: NDArray[np.int64]
+    """[N], -1 where nothing lies within reach; every other field is meaningless there."""
+    barycentric: Array
+    """[N, 3] of the closest point in that face."""
+    distance: Array
+    """[N] metres, never negative."""
+    inside: NDArray[np.bool_]
+    """[N] the point lies inside the mesh."""
+    outward: Array
+    """[N, 3] unit direction along which the point leaves (inside) or comes from (outside) its closest point."""
+
+
+class ClosedSurface:
+    """The faces of a closed mesh, prepared once for many frames of vertices."""
+
+    def __init__(self, faces: NDArray[np.integer]) -> None:
+        """faces [F, 3]. Raises ValueError when they do not close."""
+        self.faces = np.ascontiguousarray(faces, dtype=np.int64)
+        self._neighbours = edge_neighbours(self.faces)
+
+    def closest(self, points: Array, vertices: Array, reach: float = np.inf) -> ClosestPoints:
+        """Closest points of points [N, 3] on the mesh with vertices [V, 3], all in one frame, metres.
+
+        Exact, through a tree of boxes; the sign comes from the normal of the face, edge or vertex that is closest.
+        Where a body cuts through itself, points between the sunken surfaces may pass for outside, never the reverse.
+        """
+        vertices = np.ascontiguousarray(vertices, dtype=np.float64)
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        tree = build_box_tree(vertices, self.faces)
+        row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
+        face = np.where(row >= 0, tree.order[row], -1)
+        on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
+        offset = points - on_surface
+        distance = np.linalg.norm(offset, axis=1)
+        normals = pseudonormals(vertices, self.faces, self._neighbours)[face, _feature(barycentric)]
+        inside = (np.einsum("nd,nd->n", offset, normals) < 0) & (face >= 0)
+        apart = distance > _ON_SURFACE
+        outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], normals)
+        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
+        return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
+
+    def distance(self, points: Array, vertices: Array) -> float:
+        """Smallest distance in metres from any of points [N, 3] to the surface, whichever side they are on."""
+        tree = build_box_tree(np.asarray(vertices, dtype=np.float64), self.faces)
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners))
+
+
+def _feature(barycentric: Array) -> NDArray[np.int64]:
+    """Which of the seven pseudonormals of the face counts [N]: 0 face, 1-3 edge, 4-6 corner, by the zeros."""
+    zero = barycentric == 0
+    count = zero.sum(axis=1)
+    return np.select([count == 1, count == 2], [1 + zero.argmax(axis=1), 4 + (~zero).argmax(axis=1)], 0)
