@@ -1,3 +1,40 @@
-"""closemesh: video of people in close contact to SMPL-X motion and meshes, with the contact kept."""
+"""closemesh: video of people in close contact to SMPL-X motion and meshes, with the contact kept.
+
+    from closemesh import reconstruct
+    result = reconstruct("dance.mp4", "out")
+
+Names are imported when they are first used, so that `import closemesh` and the command line's help stay instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from closemesh.config import Config, load_config, preset_config
+    from closemesh.errors import ClosemeshError
+    from closemesh.pipeline import reconstruct
+    from closemesh.scene import Reconstruction
 
 __version__ = "0.1.0"
+__all__ = ["ClosemeshError", "Config", "Reconstruction", "load_config", "preset_config", "reconstruct"]
+
+_HOME = {
+    "ClosemeshError": "closemesh.errors",
+    "Config": "closemesh.config",
+    "Reconstruction": "closemesh.scene",
+    "load_config": "closemesh.config",
+    "preset_config": "closemesh.config",
+    "reconstruct": "closemesh.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'closemesh' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

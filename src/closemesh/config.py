@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+import tomli
+from annotated_types import Ge, Gt
 
 from closemesh.errors import InputError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 Preset = Literal["fast", "balanced", "best"]
-PRESETS: tuple[Preset, ...] = ("fast", "balanced", "best")
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+Detector = Literal["auto", "mediapipe"]
+MeshFormat = Literal["glb", "ply", "obj"]
+
+_NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in a TOML file is an error, not ignored.
 
 
 @dataclass(frozen=True)
 class ClipConfig:
     """Which frames of the input are processed."""
 
-    start: float = 0.0
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    start: Annotated[float, Ge(0)] = 0.0
     """Seconds."""
-    end: float | None = None
+    end: Annotated[float, Gt(0)] | None = None
     """Seconds; the end of the clip when None."""
-    fps: float = 30.0
+    fps: Annotated[float, Gt(0)] = 30.0
     """Processing rate; a clip with a lower rate keeps its own."""
 
 
@@ -34,8 +37,10 @@ class ClipConfig:
 class ObserveConfig:
     """Detection, keypoints, tracking and masks."""
 
-    detector: Literal["auto", "mediapipe"] = "auto"
-    people: int | tuple[int, ...] | None = None
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    detector: Detector = "auto"
+    people: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None = None
     """How many people, or which track numbers; None takes those with the longest and largest tracks."""
     masks: bool = True
 
@@ -44,9 +49,11 @@ class ObserveConfig:
 class InitialiseConfig:
     """First 3D motion of each person alone."""
 
-    focal: float | None = None
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    focal: Annotated[float, Gt(0)] | None = None
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
-    iterations: int = 60
+    iterations: Annotated[int, Ge(1)] = 60
     """Optimiser steps per window and start."""
 
 
@@ -54,10 +61,12 @@ class InitialiseConfig:
 class OptimiseConfig:
     """All people together."""
 
-    iterations: int = 60
-    window: int = 64
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    iterations: Annotated[int, Ge(1)] = 60
+    window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
-    overlap: int = 16
+    overlap: Annotated[int, Ge(0)] = 16
     physics: bool = True
     """Penetration, floor and foot terms."""
     pairs: tuple[tuple[int, int], ...] | None = None
@@ -65,17 +74,31 @@ class OptimiseConfig:
 
 
 @dataclass(frozen=True)
+class OutputConfig:
+    """Which files are written besides the motion itself."""
+
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    mesh_format: MeshFormat = "glb"
+    """`glb` is one animated scene; `ply` and `obj` are one file for each person and frame."""
+    overlay: bool = True
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that decides a result besides the input."""
 
+    __pydantic_config__ = _NO_OTHER_NAMES
+
     preset: Preset = "balanced"
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     body_model: str | None = None
     """Path of a licensed SMPL-X .npz; None is the bundled open body."""
     clip: ClipConfig = field(default_factory=ClipConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
 
 
 def preset_config(preset: str) -> Config:
@@ -106,27 +129,31 @@ def to_dict(config: Any) -> dict[str, Any]:
     }
 
 
-def override(config: Any, values: dict[str, Any], where: str = "") -> Any:
-    """`config` with nested `values` put in. Raises InputError for a name that the configuration does not have."""
-    known = {f.name for f in fields(config)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"unknown option '{where}{unknown[0]}'; known here: {', '.join(sorted(known))}")
-    changes = {
-        name: override(getattr(config, name), value, f"{where}{name}.")
-        if is_dataclass(getattr(config, name))
-        else _freeze(value)
-        for name, value in values.items()
-    }
-    return replace(config, **changes)
+def override(config: Config, values: dict[str, Any]) -> Config:
+    """`config` with nested `values` laid over it.
+
+    Raises InputError that names the first value that is unknown, of a wrong kind or out of range.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        changed = TypeAdapter(Config).validate_python(_merge(to_dict(config), values))
+    except ValidationError as error:
+        raise InputError(_first_fault(error.errors()[0])) from error
+    return _check_together(changed)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file. Raises InputError when it cannot be read."""
+    try:
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        raise InputError(f"cannot read the configuration {path}: {error}") from error
 
 
 def load_config(path: Path) -> Config:
     """A TOML file laid over the preset that it names. Raises InputError when it cannot be read."""
-    try:
-        values = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read the configuration {path}: {error}") from error
+    values = read_toml(path)
     return override(preset_config(values.get("preset", "balanced")), values)
 
 
@@ -137,5 +164,30 @@ def dump_config(config: Config) -> str:
     return tomli_w.dumps(to_dict(config))
 
 
-def _freeze(value: Any) -> Any:
-    return tuple(_freeze(item) for item in value) if isinstance(value, list) else value
+def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for name, value in values.items():
+        both = isinstance(value, dict) and isinstance(base.get(name), dict)
+        merged[name] = _merge(base[name], value) if both else value
+    return merged
+
+
+def _first_fault(fault: Any) -> str:
+    """One line from pydantic's account of a fault."""
+    # Members of a union stand in the location as type names; the option's own name is lower case.
+    where = ".".join(str(part) for part in fault["loc"] if str(part).isidentifier() or isinstance(part, int))
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"unknown option '{where}' in the configuration; closemesh reconstruct --help lists the options"
+    return f"option {where}: {fault['msg'].lower()}, got {fault['input']!r}"
+
+
+def _check_together(config: Config) -> Config:
+    """Rules that tie several values. Raises InputError."""
+    clip, optimise = config.clip, config.optimise
+    if clip.end is not None and clip.end <= clip.start:
+        raise InputError(f"the clip ends at {clip.end:g} s, before it starts at {clip.start:g} s; give a later end")
+    if optimise.overlap >= optimise.window:
+        raise InputError(f"windows of {optimise.window} frames cannot overlap by {optimise.overlap}")
+    if any(a == b for a, b in optimise.pairs or ()):
+        raise InputError("a pair needs two different people, such as 0-1")
+    return config

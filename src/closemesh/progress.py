@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -12,18 +12,13 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """What a stage may tell while it runs."""
 
-    def task(self, description: str, total: int | None) -> TaskContext:
+    def task(self, description: str, total: int | None) -> AbstractContextManager[Advance]:
         """A context manager for one piece of work; it yields `advance(steps)`."""
         ...
 
     def note(self, message: str) -> None:
         """One line the user should see: a fallback taken, something estimated, something doubtful."""
         ...
-
-
-class TaskContext(Protocol):
-    def __enter__(self) -> Advance: ...
-    def __exit__(self, *exception: object) -> bool | None: ...
 
 
 class Silent:
@@ -38,3 +33,18 @@ class Silent:
 
     def note(self, message: str) -> None:
         self.notes.append(message)
+
+
+class NoteKeeper:
+    """Passes everything on to another Progress and remembers the notes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.notes: list[str] = []
+        self._progress = progress
+
+    def task(self, description: str, total: int | None) -> AbstractContextManager[Advance]:
+        return self._progress.task(description, total)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+        self._progress.note(message)

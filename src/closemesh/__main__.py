@@ -1,0 +1,5 @@
+"""`python -m closemesh`."""
+
+from closemesh.cli.main import main
+
+main()

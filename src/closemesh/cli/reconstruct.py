@@ -1,0 +1,70 @@
+"""`closemesh reconstruct CLIP -o OUT`: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from closemesh.cli import options as o
+from closemesh.cli.console import exit_codes, results
+
+if TYPE_CHECKING:
+    from closemesh.config import Config
+
+
+def reconstruct(
+    clip: o.ClipArg,
+    out: o.OutOption,
+    preset: o.PresetOption = None,
+    people: o.PeopleOption = None,
+    pairs: o.PairsOption = None,
+    start: o.StartOption = None,
+    end: o.EndOption = None,
+    fps: o.FpsOption = None,
+    focal: o.FocalOption = None,
+    detector: o.DetectorOption = None,
+    body_model: o.BodyModelOption = None,
+    no_physics: o.NoPhysicsOption = False,
+    device: o.DeviceOption = None,
+    seed: o.SeedOption = None,
+    mesh_format: o.MeshFormatOption = None,
+    no_overlay: o.NoOverlayOption = False,
+    config: o.ConfigOption = None,
+    resume: o.ResumeOption = True,
+) -> None:
+    """Turn a video of people in close contact into SMPL-X motion and meshes.
+
+    [dim]closemesh reconstruct dance.mp4 -o out[/dim]
+    [dim]closemesh reconstruct dance.mp4 -o out --preset best --people 2 --start 3 --end 8[/dim]
+    """
+    with exit_codes(when_stopped="the same command goes on where it stopped"):
+        chosen = o.build_config(
+            config,
+            preset,
+            {
+                "seed": seed,
+                "body_model": str(body_model) if body_model else None,
+                "clip.start": start,
+                "clip.end": end,
+                "clip.fps": fps,
+                "observe.detector": detector,
+                "observe.people": people,
+                "initialise.focal": focal,
+                "optimise.physics": False if no_physics else None,
+                "optimise.pairs": pairs,
+                "output.mesh_format": mesh_format,
+                "output.overlay": False if no_overlay else None,
+            },
+        )
+        run(clip, out, chosen, device, resume)
+
+
+def run(clip: Path, out: Path, config: Config, device: str | None, resume: bool) -> None:
+    """Reconstruct with a progress display, then the summary."""
+    from closemesh.cli.progress import show_progress
+    from closemesh.cli.summary import summary
+    from closemesh.pipeline import reconstruct as reconstruct_clip
+
+    with show_progress() as progress:
+        made = reconstruct_clip(clip, out, config, device, progress, resume)
+    results.print(summary(made, out))

