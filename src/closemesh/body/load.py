@@ -42,6 +42,11 @@ def load_open_body(variant: OpenVariant = "std") -> BodyModel:
     return body_from_npz(find_model(f"open_body/open_body_{variant}.npz"), f"closemesh_open/{variant}")
 
 
+def fitting_body(body: BodyModel) -> BodyModel:
+    """The coarsest body with the betas of `body`, for inner loops: the light open body, or `body` itself."""
+    return load_open_body("light") if body.is_open else body
+
+
 def body_from_npz(path: Path, name: str) -> BodyModel:
     """A body from an .npz in the SMPL-X file layout. Raises ModelFileError when it is not one."""
     try:

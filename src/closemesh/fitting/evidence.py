@@ -1,0 +1,66 @@
+"""What the images say, as tensors that the energies compare bodies with."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.energy.limbs import limb_confidence, limb_directions
+from closemesh.scene import Bools, Camera, Floats, Observations
+
+LONGEST_GAP = 0.7  # Seconds between two sightings that are filled in; longer, the person is taken to be away.
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Observations of T frames and P people on a device, and the camera they were seen with."""
+
+    points: Tensor  # [T, P, 133, 2] pixels
+    inverse_sigmas: Tensor  # [T, P, 133] 1 / pixels, weighted by confidence; 0 where nothing was seen
+    limb_directions: Tensor  # [T, P, L, 3] unit vectors in cam
+    limb_weights: Tensor  # [T, P, L] confidence of each
+    seen: Tensor  # [T, P] 1 where the person is detected, else 0
+    present: Tensor  # [T, P] 1 where the person is seen or between two near sightings
+    times: Tensor  # [T] seconds
+    focal: float  # pixels
+    centre: tuple[float, float]  # pixels
+
+    def frames(self, index: slice | Tensor) -> Evidence:
+        """The same people in some of the frames."""
+        names = ("points", "inverse_sigmas", "limb_directions", "limb_weights", "seen", "present", "times")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
+
+
+def make_evidence(observations: Observations, times: Floats, camera: Camera, device: torch.device | str) -> Evidence:
+    """Evidence of all frames; times [T] seconds."""
+    keypoints = torch.as_tensor(observations.keypoints, dtype=torch.float32, device=device)
+    sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
+    cue = torch.as_tensor(observations.cue_points, dtype=torch.float32, device=device)
+    confidence = keypoints[..., 2].clamp(0, 1)
+    present = present_frames(observations.visible, times)
+    return Evidence(
+        points=keypoints[..., :2],
+        inverse_sigmas=torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0),
+        limb_directions=limb_directions(cue[..., :3]),
+        limb_weights=limb_confidence(cue[..., 3]),
+        seen=torch.as_tensor(observations.visible, dtype=torch.float32, device=device),
+        present=torch.as_tensor(present, dtype=torch.float32, device=device),
+        times=torch.as_tensor(times, dtype=torch.float32, device=device),
+        focal=camera.focal,
+        centre=camera.centre,
+    )
+
+
+def present_frames(visible: Bools, times: Floats) -> Bools:
+    """[T, P] visible, or in a gap between two sightings that lasts no longer than LONGEST_GAP."""
+    present = visible.copy()
+    for person in range(visible.shape[1]):
+        seen = np.flatnonzero(visible[:, person])
+        for before, after in itertools.pairwise(seen):
+            if times[after] - times[before] <= LONGEST_GAP:
+                present[before:after, person] = True
+    return present

@@ -1,0 +1,88 @@
+"""The one table of weights and phases: what counts how much, when, and how fast the variables move.
+
+Every term is divided by its standard deviation, so that a weight of 1 says "trust the sigma".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each energy counts; 0 leaves it out."""
+
+    reprojection: float = 1.0
+    limbs: float = 1.0
+    pose_prior: float = 0.25
+    limits: float = 1.0
+    shape: float = 1.0
+    smooth_joints: float = 0.0
+    smooth_root: float = 0.0
+    floor: float = 0.0
+    sliding: float = 0.0
+    anchor: float = 0.0
+    penetration: float = 0.0
+    contact: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sigmas:
+    """Standard deviations that the residuals are divided by."""
+
+    limb: float = 0.30
+    """Error of the cue's limb directions, radians."""
+    limit: float = 0.05
+    """Radians beyond a joint limit."""
+    acceleration: float = 6.0
+    """Usual acceleration of a joint against the pelvis, m/s^2."""
+    root_acceleration: float = 5.0
+    """Usual acceleration of the pelvis, m/s^2."""
+    sinking: float = 0.02
+    """Metres below the floor."""
+    sliding: float = 0.10
+    """m/s of a standing foot."""
+    penetration: float = 0.01
+    """Metres inside the partner."""
+    contact: float = 0.02
+    """Metres between surfaces that touch."""
+    anchor_position: float = 0.05
+    """Metres a joint moves away from the result of the stage before."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One run of the optimiser."""
+
+    name: str
+    weights: Weights
+    share: float
+    """Its share of the stage's iterations."""
+    learning_rate: float = 0.02
+    """Of rotations; rays move a tenth of it, depths half of it."""
+
+
+SIGMAS = Sigmas()
+
+SINGLE_FRAMES = (
+    Phase("place", Weights(pose_prior=0.1, limbs=2.0), share=0.4, learning_rate=0.05),
+    Phase("pose", Weights(), share=0.6, learning_rate=0.02),
+)
+"""Each frame by itself, from each start."""
+
+SHAPE = (Phase("shape", Weights(), share=1.0, learning_rate=0.01),)
+"""The shape with the poses, frame by frame."""
+
+SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=0.3), share=1.0, learning_rate=0.015),)
+"""Each person over the clip."""
+
+TOGETHER = (
+    Phase("ground", Weights(smooth_joints=0.3, smooth_root=0.3, floor=1.0, sliding=0.3), share=0.4),
+    Phase(
+        "touch",
+        Weights(smooth_joints=0.3, smooth_root=0.3, floor=1.0, sliding=0.3, penetration=1.0, contact=0.3),
+        share=0.6,
+        learning_rate=0.01,
+    ),
+)
+"""Everybody together."""
