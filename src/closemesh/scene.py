@@ -8,9 +8,10 @@ Records hold numpy arrays, so that they are saved and compared as they are; a st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,3 +146,35 @@ class PairContacts:
     depth: Floats
     """[T] deepest vertex of either inside the other, metres."""
     contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A model file that a result depends on."""
+
+    name: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Everything that a run found out about a clip."""
+
+    clip: Clip
+    camera: Camera
+    observations: Observations
+    motions: Mapping[str, BodyMotion]
+    """Motion in the camera frame by the name of the stage that made it, in order; the last is the result."""
+    contacts: Mapping[str, tuple[PairContacts, ...]]
+    """Contacts of those motions, by the same names."""
+    weight_files: tuple[WeightFile, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The configuration as plain values, seed included."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: fallbacks taken, things estimated or doubtful."""
+
+    @property
+    def motion(self) -> BodyMotion:
+        """The result."""
+        return list(self.motions.values())[-1]

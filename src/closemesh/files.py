@@ -1,0 +1,63 @@
+"""Files that are whole or absent: written beside the target and renamed when complete."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from closemesh.errors import OutputError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file name beside `path` to write to; it takes the place of `path` when the block ends without an error.
+
+    Raises OutputError when the system refuses: no permission, no space, a file in the way.
+    """
+    part = path.with_name(f".{path.stem}.part{path.suffix}")  # The suffix stays: writers choose the format by it.
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        _remove(part)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """The same for a folder of files: what stood in `folder` before is gone when the block ends without an error."""
+    part = folder.with_name(f".{folder.name}.part")
+    old = folder.with_name(f".{folder.name}.old")
+    try:
+        _remove(part)
+        part.mkdir(parents=True)
+        yield part
+        _remove(old)
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+        _remove(old)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        _remove(part)
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    return OutputError(f"cannot write {path}: {reason}; free some space or choose another folder with -o")
+
+
+def _remove(path: Path) -> None:
+    """Best effort: a leftover must not hide the error that caused it."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:
+        pass

@@ -1,0 +1,137 @@
+"""One .npz per person with the field names of AMASS and SMPL-X, in the world frame."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from closemesh.body.frames import motion_in_camera, motion_in_world
+from closemesh.body.model import BodyModel
+from closemesh.errors import InputError
+from closemesh.files import replacing_folder
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.output.skinned import motion_joints
+from closemesh.records import load_arrays
+from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats
+
+OPEN_TYPE = "closemesh_open"
+LICENSED_TYPE = "smplx"
+
+
+@dataclass(frozen=True)
+class PersonMotion:
+    """What a person file holds. Frame: world (y up). Metres, seconds, axis-angle in radians."""
+
+    gender: str
+    surface_model_type: str
+    """`smplx` for the licensed body alone: no SMPL-X loader may take the open body's betas for its own."""
+    body_model: str
+    body_model_sha256: str
+    mocap_frame_rate: float
+    betas: Floats  # [B]
+    trans: Floats  # [T, 3] SMPL-X transl
+    root_orient: Floats  # [T, 3]
+    pose_body: Floats  # [T, 63]
+    pose_hand: Floats  # [T, 90] left, then right
+    pose_jaw: Floats  # [T, 3]
+    pose_eye: Floats  # [T, 6] left, then right
+    poses: Floats  # [T, 165] all of these in the order of the joints
+    expression: Floats  # [T, E]
+    valid: Bools  # [T]
+    confidence: Floats  # [T] 0..1
+    times: Floats  # [T] seconds of the clip
+    joints: Floats  # [T, 55, 3]
+
+
+def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
+    """`folder`/person_00.npz and so on from camera-frame motion. Raises OutputError when it cannot be written."""
+    people = world_people(clip, camera, motion, body)
+    with replacing_folder(folder) as part:
+        for index, person in enumerate(people):
+            np.savez_compressed(part / f"person_{index:02d}.npz", **asdict(person))
+
+
+def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> list[PersonMotion]:
+    """Camera-frame motion as the records of the person files."""
+    motion_world = motion_in_world(motion, camera, body)
+    rotations = torch.as_tensor(motion_world.rotations, dtype=torch.float64)
+    poses = matrix_to_axis_angle(rotations).flatten(-2).numpy()  # [T, P, 165]
+    joints = motion_joints(motion_world, body)
+    return [
+        PersonMotion(
+            gender="neutral",
+            surface_model_type=OPEN_TYPE if body.is_open else LICENSED_TYPE,
+            body_model=motion.body_model,
+            body_model_sha256=body.sha256,
+            mocap_frame_rate=float(clip.fps),
+            betas=motion.betas[p],
+            trans=motion_world.transl[:, p],
+            **_split_poses(poses[:, p].astype(np.float32)),
+            expression=motion.expression[:, p],
+            valid=motion.valid[:, p],
+            confidence=motion.confidence[:, p],
+            times=clip.times,
+            joints=joints[:, p],
+        )
+        for p in range(motion.num_people)
+    ]
+
+
+def read_people(path: Path) -> list[PersonMotion]:
+    """The people of a folder written by write_people, or the one person of a file.
+
+    Raises InputError when there is none, or when a file lacks a field.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("person_*.npz"))
+    if not files:
+        raise InputError(f"no person_00.npz in {path}; give a folder that `closemesh reconstruct` wrote")
+    return [_read_person(file) for file in files]
+
+
+def camera_motion(people: list[PersonMotion], camera: Camera, body: BodyModel) -> BodyMotion:
+    """The people together again, in the camera frame. Raises InputError when they do not belong to this body."""
+    for person in people:
+        if person.body_model_sha256 != body.sha256:
+            raise InputError(f"the betas belong to the body {person.body_model}, not to {body.name}; load that body")
+    if len({len(person.trans) for person in people} | {len(camera.T_cam_world)}) > 1:
+        raise InputError("the person files differ in length from each other or from the camera; do not mix two results")
+    axis_angle = torch.as_tensor(_stack(people, "poses"), dtype=torch.float64).unflatten(-1, (-1, 3))
+    motion_world = BodyMotion(
+        body_model=people[0].body_model,
+        betas=np.stack([person.betas for person in people]),
+        rotations=axis_angle_to_matrix(axis_angle).float().numpy(),
+        transl=_stack(people, "trans"),
+        expression=_stack(people, "expression"),
+        valid=_stack(people, "valid"),
+        confidence=_stack(people, "confidence"),
+    )
+    return motion_in_camera(motion_world, camera, body)
+
+
+def _split_poses(poses: Floats) -> dict[str, Floats]:
+    """`poses` [T, 165] and its parts under their AMASS names."""
+    return {
+        "poses": poses,
+        "root_orient": poses[:, :3],
+        "pose_body": poses[:, 3:66],
+        "pose_jaw": poses[:, 66:69],
+        "pose_eye": poses[:, 69:75],
+        "pose_hand": poses[:, 75:],
+    }
+
+
+def _read_person(path: Path) -> PersonMotion:
+    arrays = load_arrays(path)
+    missing = [f.name for f in fields(PersonMotion) if f.name not in arrays]
+    if missing:
+        raise InputError(f"{path} is no person file of closemesh: it has no {', '.join(missing)}")
+    values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(PersonMotion)}
+    return PersonMotion(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
+
+
+def _stack(people: list[PersonMotion], name: str) -> np.ndarray:
+    return np.stack([getattr(person, name) for person in people], axis=1)

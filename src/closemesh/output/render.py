@@ -1,0 +1,129 @@
+"""Pictures of a result: the bodies over the film, from the side, from above."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from closemesh.body.frames import change_frame, motion_in_world
+from closemesh.body.model import BodyModel
+from closemesh.errors import InputError
+from closemesh.output.movie import Image, write_movie
+from closemesh.output.rasterise import draw_mesh
+from closemesh.output.shading import face_incidence, person_colour, shade, vertex_normals
+from closemesh.output.skinned import motion_joints, stream_vertices
+from closemesh.output.viewpoint import draw_floor, view_camera
+from closemesh.progress import Advance, Progress
+from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats
+
+View = Literal["overlay", "side", "top"]
+OVERLAY_OPACITY = 0.8
+
+
+def render_overlay(
+    frames: Iterable[Image],
+    clip: Clip,
+    camera: Camera,
+    motion: BodyMotion,
+    body: BodyModel,
+    path: Path,
+    progress: Progress,
+) -> None:
+    """Write `path` (MP4): the RGB frames of the clip with the bodies over them. Raises OutputError."""
+    with progress.task("overlay", len(clip)) as advance:
+        pictures = render_view("overlay", clip, camera, motion, body, frames)
+        write_movie(_counted(pictures, advance), path, clip.times)
+
+
+def render_view(
+    view: View,
+    clip: Clip,
+    camera: Camera,
+    motion: BodyMotion,
+    body: BodyModel,
+    frames: Iterable[Image] | None = None,
+    size: tuple[int, int] = (1280, 720),
+) -> Iterator[Image]:
+    """RGB pictures [H, W, 3], one for each frame of the clip, from camera-frame motion.
+
+    `overlay` draws over the RGB `frames` of the clip at their size; `side` and `top` show the world in `size` (width,
+    height) from a place where everybody stays in the picture, with the floor as a grid. Raises InputError when
+    `overlay` has no frames.
+    """
+    if view == "overlay":
+        if frames is None:
+            raise InputError("an overlay needs the frames of the clip; give the video file")
+        return _overlay(frames, camera, motion, body)
+    return _from_elsewhere(view, clip, camera, motion, body, size)
+
+
+class BodyPainter:
+    """Draws people who share a body's faces, each in the own colour."""
+
+    def __init__(self, body: BodyModel, num_people: int) -> None:
+        self._faces = body.faces.cpu().numpy().astype(np.int32)
+        self._incidence = face_incidence(self._faces, len(body.v_template))
+        offsets = len(body.v_template) * np.arange(num_people, dtype=np.int32)
+        self._all_faces = (self._faces + offsets[:, None, None]).reshape(-1, 3)  # [P * F, 3]
+
+    def paint(self, image: Image, vertices_cam: Floats, present: Bools, camera: Camera, opacity: float = 1.0) -> Image:
+        """`image` with the people [P, V, 3] who are `present` [P] over it, the nearer hiding the farther."""
+        people = np.flatnonzero(present)
+        if len(people) == 0:
+            return image
+        colours = [
+            shade(vertex_normals(vertices_cam[p], self._faces, self._incidence), person_colour(int(p))) for p in people
+        ]
+        return draw_mesh(
+            image,
+            np.concatenate(vertices_cam[people]),
+            self._all_faces[: len(people) * len(self._faces)],
+            np.concatenate(colours),
+            camera.focal,
+            camera.centre,
+            opacity,
+        )
+
+
+def _overlay(frames: Iterable[Image], camera: Camera, motion: BodyMotion, body: BodyModel) -> Iterator[Image]:
+    painter = BodyPainter(body, motion.num_people)
+    meshes = stream_vertices(motion, body)
+    for frame, vertices_cam, present in zip(frames, meshes, motion.valid, strict=True):
+        yield painter.paint(frame, vertices_cam, present, camera, OVERLAY_OPACITY)
+
+
+def _from_elsewhere(
+    view: Literal["side", "top"],
+    clip: Clip,
+    camera: Camera,
+    motion: BodyMotion,
+    body: BodyModel,
+    size: tuple[int, int],
+) -> Iterator[Image]:
+    motion_world = motion_in_world(motion, camera, body)
+    points_world = motion_joints(motion_world, body)[motion.valid].reshape(-1, 3)
+    observer = view_camera(view, camera, points_world, size)
+    backdrop = draw_floor(observer, points_world)
+    motion_view = change_frame(motion_world, observer.T_cam_world[0], body)
+    painter = BodyPainter(body, motion.num_people)
+    for index, vertices in enumerate(stream_vertices(motion_view, body)):
+        picture = painter.paint(backdrop, vertices, motion.valid[index], observer)
+        yield _label(picture, f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s")
+
+
+def _label(image: Image, text: str) -> Image:
+    scale = image.shape[0] / 1080
+    place = (round(30 * scale), round(image.shape[0] - 30 * scale))
+    return cv2.putText(
+        image.copy(), text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, (70, 70, 70), max(1, round(2 * scale)), cv2.LINE_AA
+    )
+
+
+def _counted(pictures: Iterator[Image], advance: Advance) -> Iterator[Image]:
+    for picture in pictures:
+        yield picture
+        advance(1)
