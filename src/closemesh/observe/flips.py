@@ -1,0 +1,46 @@
+"""Left and right: a detector that takes a back for a front swaps a person's sides for some frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from closemesh.observe.detector import BODY_MIRROR, Detection
+from closemesh.scene import Bools, Floats
+
+_SWAP_COST = 0.01  # Per swapped frame; the detector is right in most frames.
+_MAX_STEP = 0.15  # Of the box diagonal; a larger move tells as much as this one.
+_FORGET = 5  # Frames; after a longer gap sides are not compared.
+_MIN_CONFIDENCE = 0.2
+
+
+def swapped_sides(frames: list[int], detections: list[Detection]) -> Bools:
+    """[N] in which frames left and right are to be exchanged so that the keypoints move least (Viterbi, two states)."""
+    cost = np.array([0.0, _SWAP_COST])
+    came_from = np.zeros((len(frames), 2), int)
+    for n in range(1, len(frames)):
+        same, crossed = (
+            _step_costs(detections[n - 1], detections[n]) if frames[n] - frames[n - 1] <= _FORGET else (0, 0)
+        )
+        options = cost[None, :] + np.array([[same, crossed], [crossed, same]])  # [now, before]
+        came_from[n] = options.argmin(1)
+        cost = options.min(1) + np.array([0.0, _SWAP_COST])
+    state = int(cost.argmin())
+    swapped = np.zeros(len(frames), bool)
+    for n in range(len(frames) - 1, -1, -1):
+        swapped[n] = bool(state)
+        state = came_from[n, state]
+    return swapped
+
+
+def _step_costs(before: Detection, now: Detection) -> tuple[float, float]:
+    """Mean relative squared move of the keypoints as named, and with the sides of one of the two exchanged."""
+    return _step_cost(before, now.keypoints), _step_cost(before, now.keypoints[list(BODY_MIRROR)])
+
+
+def _step_cost(before: Detection, keypoints: Floats) -> float:
+    weight = np.minimum(before.keypoints[:, 2], keypoints[:, 2])
+    weight = np.where(weight > _MIN_CONFIDENCE, weight, 0)
+    if weight.sum() == 0:
+        return 0.0
+    move = np.linalg.norm(keypoints[:, :2] - before.keypoints[:, :2], axis=1) / before.diagonal
+    return float((weight * np.minimum(move / _MAX_STEP, 1) ** 2).sum() / weight.sum())

@@ -1,0 +1,23 @@
+"""From a person seen alone to the camera: what is straight ahead in a crop lies along a ray in the frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from closemesh.scene import Floats
+
+
+def R_cam_ray(pixel: Floats, focal: float, size: tuple[int, int]) -> Floats:
+    """[3, 3] the shortest rotation that takes the z axis to the ray through `pixel`.
+
+    A network that sees only a crop gives points as if the person stood on the optical axis; this turns them to
+    where the person stands. pixel: [2]. focal: pixels.
+    """
+    ray = np.array([pixel[0] - size[0] / 2, pixel[1] - size[1] / 2, focal])
+    ray /= np.linalg.norm(ray)
+    axis = np.cross([0, 0, 1], ray)
+    sine = np.linalg.norm(axis)
+    if sine < 1e-9:
+        return np.eye(3)
+    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, ray[2])).as_matrix()
