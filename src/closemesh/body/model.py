@@ -50,7 +50,10 @@ class BodyModel:
         )
 
     def subset(self, vertex_ids: Tensor) -> BodyModel:
-        """The same skeleton with only these vertices [N], in this order; faces among them are kept."""
+        """The same skeleton with only these vertices [N], in this order; faces among them are kept.
+
+        Keypoints that lose a vertex become nan, so that nobody takes them for something else.
+        """
         count = len(self.v_template)
         position = torch.full((count,), -1, dtype=torch.long, device=vertex_ids.device)
         position[vertex_ids] = torch.arange(len(vertex_ids), device=vertex_ids.device)
@@ -58,6 +61,8 @@ class BodyModel:
         poses = None
         if self.pose_dirs is not None:
             poses = self.pose_dirs.reshape(-1, count, 3)[:, vertex_ids].reshape(len(self.pose_dirs), -1).contiguous()
+        keypoint_ids = position[self.keypoint_vertex_ids]
+        lost = (keypoint_ids < 0) & (self.keypoint_vertices != 0)
         return replace(
             self,
             v_template=self.v_template[vertex_ids],
@@ -66,7 +71,8 @@ class BodyModel:
             pose_dirs=poses,
             skin_weights=self.skin_weights[vertex_ids],
             faces=faces[(faces >= 0).all(-1)],
-            keypoint_vertex_ids=position[self.keypoint_vertex_ids],
+            keypoint_vertices=self.keypoint_vertices.masked_fill(lost, torch.nan),
+            keypoint_vertex_ids=keypoint_ids.clamp(min=0),
         )
 
     def keypoint_body(self) -> BodyModel:

@@ -24,14 +24,14 @@ def closest_faces(points, boxes, starts, corners, reach):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def smallest_distance(points, boxes, starts, corners):
-    """Distance from the nearest of the points [N, 3] to the faces; each point only has to beat those before it."""
-    best = np.inf
+def smallest_distance(points, boxes, starts, corners, reach):
+    """Distance from the nearest of the points [N, 3] to the faces, inf beyond `reach`; each only has to beat the last."""
+    best = reach * reach
     nodes, bounds = np.empty(_STACK, dtype=np.int64), np.empty(_STACK)
     for n in range(len(points)):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]
         best = _walk(x, y, z, boxes, starts, corners, best, nodes, bounds)[1]
-    return np.sqrt(best)
+    return np.sqrt(best) if best < reach * reach else np.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from typing import TypeVar
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.contact.surface import Array, ClosedSurface, ClosestPoints
+from closemesh.contact.frames import boxes_within, map_frames, within_box
+from closemesh.contact.surface import ClosedSurface, ClosestPoints
 
 
 @dataclass(frozen=True)
@@ -61,26 +59,7 @@ def surface_points(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs:
     return point, (pairs.barycentric[..., None] * corners).sum(-2)
 
 
-_Found = TypeVar("_Found")
-
-
-def map_frames(function: Callable[[int], _Found], frames: list[int]) -> list[_Found]:
-    """`function` of every frame, on all cores: the compiled queries leave the GIL alone."""
-    if len(frames) < 2:
-        return [function(frame) for frame in frames]
-    with ThreadPoolExecutor(max_workers=min(len(frames), os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, frames))
-
-
-def frames_within(a: Array, b: Array, reach: float) -> list[int]:
-    """The frames in which the boxes around vertices a and b [T, V, 3] are nearer than `reach` metres on every axis."""
-    gap = np.maximum(a.min(1) - b.max(1), b.min(1) - a.max(1))  # [T, 3]
-    return np.flatnonzero((gap <= reach).all(-1)).tolist()
-
-
-def within_box(points: Array, vertices: Array, margin: float) -> np.ndarray:
-    """Ids of the points [N, 3] in the box around vertices [V, 3], widened by `margin` metres."""
-    return np.flatnonzero(((points >= vertices.min(0) - margin) & (points <= vertices.max(0) + margin)).all(-1))
+_Columns = tuple[np.ndarray, ...]  # frame, from_a, vertex, face, barycentric, outward
 
 
 def _search(
@@ -89,32 +68,26 @@ def _search(
     """The fields of SurfacePairs, for the points that `keep` chooses."""
     a, b = (v.detach().to("cpu", torch.float64).numpy() for v in (vertices_a, vertices_b))
     margin = reach if np.isfinite(reach) else 0.0
-    frames = frames_within(a, b, margin)
-    surface = ClosedSurface(faces.cpu().numpy()) if frames else None
+    frames = np.flatnonzero(boxes_within(a, b, margin))
+    parts = [_NOTHING]
+    if len(frames):
+        surface = ClosedSurface(faces.cpu().numpy())
 
-    def one_way(frame: int, from_a: bool) -> tuple[np.ndarray, ...]:
-        points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])
-        vertex = within_box(points, target, margin)
-        assert surface is not None
-        found = surface.closest(points[vertex], target, reach)
-        kept = keep(found)
-        count = int(kept.sum())
-        ways = np.full(count, frame), np.full(count, from_a)
-        return *ways, vertex[kept], found.face[kept], found.barycentric[kept], found.outward[kept]
+        def one_way(frame: int, from_a: bool) -> _Columns:
+            points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])
+            vertex = within_box(points, target, margin)
+            found = surface.closest(points[vertex], target, reach)
+            kept = keep(found)
+            origin = np.full(len(vertex), frame), np.full(len(vertex), from_a), vertex
+            return tuple(column[kept] for column in (*origin, found.face, found.barycentric, found.outward))
 
-    def both_ways(frame: int) -> list[tuple[np.ndarray, ...]]:
-        return [one_way(frame, True), one_way(frame, False)]
-
-    parts = [part for pair in map_frames(both_ways, frames) for part in pair]
-    empty = (
-        np.zeros(0, int),
-        np.zeros(0, bool),
-        np.zeros(0, int),
-        np.zeros(0, int),
-        np.zeros((0, 3)),
-        np.zeros((0, 3)),
-    )
-    columns = [np.concatenate(column) for column in zip(empty, *parts, strict=True)]
-    tensors = [torch.as_tensor(column) for column in columns]
-    assert len(tensors) == len(fields(SurfacePairs))
+        both_ways = map_frames(lambda frame: (one_way(frame, True), one_way(frame, False)), frames)
+        parts.extend(part for ways in both_ways for part in ways)
+    tensors = [torch.as_tensor(np.concatenate(column)) for column in zip(*parts, strict=True)]
     return [t.to(vertices_a) if t.is_floating_point() else t.to(vertices_a.device) for t in tensors]
+
+
+_NOTHING: _Columns = (
+    *(np.zeros(0, dtype) for dtype in (np.int64, np.bool_, np.int64, np.int64)),
+    *(np.zeros((0, 3)), np.zeros((0, 3))),
+)

@@ -60,11 +60,11 @@ class ClosedSurface:
         outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
         return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
 
-    def distance(self, points: Array, vertices: Array) -> float:
-        """Smallest distance in metres from any of points [N, 3] to the surface, whichever side they are on."""
-        tree = build_box_tree(np.asarray(vertices, dtype=np.float64), self.faces)
+    def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
+        """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
+        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces)
         points = np.ascontiguousarray(points, dtype=np.float64)
-        return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners))
+        return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
 
 
 def _feature(barycentric: Array) -> NDArray[np.int64]:

@@ -1,0 +1,43 @@
+"""The closed mesh that contact is measured on, for a body of any make."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from closemesh.body.load import load_open_body
+from closemesh.body.model import BodyModel
+from closemesh.contact.holes import close_holes
+
+Detail = Literal["coarse", "fine"]
+"""Against the full open body over 24 embraces: fine keeps the deepest depth to 1.0 mm in the mean (8.9 at worst) and
+the surface to 0.4 mm, coarse to 1.7 mm (13.8) and 1.1 mm at half the time."""
+
+
+def query_body(body: BodyModel, detail: Detail = "fine") -> BodyModel:
+    """A body with the same betas and skeleton whose mesh is one closed surface; its keypoints mean nothing.
+
+    The open body has such meshes of its own: fine for what is reported, coarse for inner loops. Of any other mesh the
+    largest connected part is taken (eyeballs drop out) and its holes are closed; detail then changes nothing.
+    """
+    if body.is_open:
+        chosen = load_open_body("mid" if detail == "fine" else "light")
+    else:
+        chosen = close_holes(body.subset(_largest_part(body.faces)))
+    return chosen.to(body.v_template.device, body.v_template.dtype)
+
+
+def _largest_part(faces: Tensor) -> Tensor:
+    """Ids [N] of the vertices of the connected part with the most faces."""
+    f: NDArray[np.int64] = faces.cpu().numpy()
+    count = int(f.max()) + 1
+    links = coo_array((np.ones(f.size), (f.reshape(-1), f[:, [1, 2, 0]].reshape(-1))), shape=(count, count))
+    _, labels = connected_components(links, directed=False)
+    largest = np.bincount(labels[f[:, 0]]).argmax()
+    return torch.as_tensor(np.flatnonzero(labels == largest), device=faces.device)
