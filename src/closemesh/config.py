@@ -55,6 +55,12 @@ class InitialiseConfig:
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
     iterations: Annotated[int, Ge(1)] = 60
     """Optimiser steps per window and start."""
+    window: Annotated[int, Ge(2)] = 64
+    """Frames per window."""
+    overlap: Annotated[int, Ge(0)] = 16
+    window: Annotated[int, Ge(2)] = 64
+    """Frames per window."""
+    overlap: Annotated[int, Ge(0)] = 16
 
 
 @dataclass(frozen=True)
@@ -183,11 +189,12 @@ def _first_fault(fault: Any) -> str:
 
 def _check_together(config: Config) -> Config:
     """Rules that tie several values. Raises InputError."""
-    clip, optimise = config.clip, config.optimise
+    clip = config.clip
     if clip.end is not None and clip.end <= clip.start:
         raise InputError(f"the clip ends at {clip.end:g} s, before it starts at {clip.start:g} s; give a later end")
-    if optimise.overlap >= optimise.window:
-        raise InputError(f"windows of {optimise.window} frames cannot overlap by {optimise.overlap}")
-    if any(a == b for a, b in optimise.pairs or ()):
+    for stage in (config.initialise, config.optimise):
+        if stage.overlap >= stage.window:
+            raise InputError(f"windows of {stage.window} frames cannot overlap by {stage.overlap}")
+    if any(a == b for a, b in config.optimise.pairs or ()):
         raise InputError("a pair needs two different people, such as 0-1")
     return config

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from closemesh.config import ClipConfig, Config, to_dict
 from closemesh.contact.measure import measure_contacts
 from closemesh.device import choose_device
 from closemesh.errors import InputError
+from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
 from closemesh.observe.observe import observe
 from closemesh.optimise.optimise import optimise
@@ -34,6 +37,7 @@ from closemesh.weights.search import find_model, sha256_of
 STAGE_VERSIONS = {"observe": 1, "initialise": 1, "optimise": 1, "contact": 1}
 _STAGE_OF = {"initial": "initialise", "optimised": "optimise"}
 _CLIP_FILE = "clip.npz"
+MASKS = "masks"
 
 
 def reconstruct(
@@ -50,29 +54,130 @@ def reconstruct(
     With `resume`, what an earlier run into `out` made from the same things is used again.
     Raises a ClosemeshError (InputError, ModelFileError, OutputError) when something is wrong with the files.
     """
-    config = config or Config()
-    told = NoteKeeper(progress or Silent())
-    clip = _open_clip(Path(path), config.clip, told)
-    body = load_body(config.body_model)
-    run = _Run(clip, body, config, choose_device(device))
-    with open_store(Path(out), seed=config.seed, resume=resume, progress=told) as store:
-        observations = _observe(run, store)
-        camera, initial = _initialise(run, store, observations)
-        camera, optimised = _optimise(run, store, observations, camera, initial)
+    with open_run(Path(path), Path(out), config or Config(), device, progress or Silent(), resume) as run:
+        observations = observe_stage(run)
+        camera, initial = initialise_stage(run, observations)
+        camera, optimised = optimise_stage(run, observations, camera, initial)
         motions = {"initial": initial, "optimised": optimised}
-        contacts = {name: _contacts(run, store, name, motion) for name, motion in motions.items()}
-        reconstruction = Reconstruction(
-            clip,
-            camera,
-            observations,
-            motions,
-            contacts,
-            weight_files=_weight_files(body),
-            config=to_dict(config),
-            notes=tuple(told.notes),
-        )
-        save_record(store.folder / _CLIP_FILE, clip)
-        write_results(Path(out), reconstruction, body, store.reports, told)
+        contacts = contact_stages(run, motions)
+        return write_stage(run, observations, camera, motions, contacts)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What does not change from stage to stage."""
+
+    clip: Clip
+    body: BodyModel
+    config: Config
+    device: torch.device
+    out: Path
+    store: StageStore
+    told: NoteKeeper
+
+
+@contextmanager
+def open_run(
+    path: Path,
+    out: Path,
+    config: Config,
+    device: str | None = None,
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> Iterator[Run]:
+    """Everything that the stages need, with `out` locked for this process. Raises ClosemeshError."""
+    told = NoteKeeper(progress or Silent())
+    place = choose_device(device)
+    clip = _open_clip(path, config.clip, told)
+    body = load_body(config.body_model)
+    with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
+        yield Run(clip, body, config, place, out, store, told)
+
+
+def observe_stage(run: Run) -> Observations:
+    """Who is where in the images."""
+    made_from = {**_origin("observe"), "clip": _clip_identity(run.clip), "config": to_dict(run.config.observe)}
+    (observations,) = run.store.stage(
+        "observe",
+        made_from,
+        (Observations,),
+        lambda folder, tell: (observe(run.clip, run.config.observe, folder / MASKS, tell),),
+    )
+    return observations
+
+
+def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, BodyMotion]:
+    """The camera, and a first motion of each person alone."""
+    made_from = {
+        **_origin("initialise"),
+        "observe": run.store.key("observe"),
+        "body": run.body.sha256,
+        "sidecar": _sidecar_identity(run.clip.path),
+        "config": to_dict(run.config.initialise),
+        "seed": run.config.seed,
+        "device": run.device.type,
+    }
+    camera, motion = run.store.stage(
+        "initialise",
+        made_from,
+        (Camera, BodyMotion),
+        lambda _, tell: initialise(run.clip, observations, run.body, run.config.initialise, run.device, tell),
+    )
+    return camera, motion
+
+
+def optimise_stage(
+    run: Run, observations: Observations, camera: Camera, motion: BodyMotion
+) -> tuple[Camera, BodyMotion]:
+    """All people together."""
+    made_from = {
+        **_origin("optimise"),
+        "initialise": run.store.key("initialise"),
+        "config": to_dict(run.config.optimise),
+    }
+    camera, motion = run.store.stage(
+        "optimise",
+        made_from,
+        (Camera, BodyMotion),
+        lambda _, tell: optimise(
+            run.clip, observations, camera, motion, run.body, run.config.optimise, run.device, tell
+        ),
+    )
+    return camera, motion
+
+
+def contact_stages(run: Run, motions: Mapping[str, BodyMotion]) -> dict[str, tuple[PairContacts, ...]]:
+    """Who touches whom, where and how deep, for every motion."""
+    return {name: _measure(run, name, motion) for name, motion in motions.items()}
+
+
+def _measure(run: Run, name: str, motion: BodyMotion) -> tuple[PairContacts, ...]:
+    made_from = {**_origin("contact"), "motion": run.store.key(_STAGE_OF[name])}
+    return run.store.stage(
+        f"contact_{name}", made_from, (PairContacts,), lambda _, tell: measure_contacts(motion, run.body, tell)
+    )
+
+
+def write_stage(
+    run: Run,
+    observations: Observations,
+    camera: Camera,
+    motions: Mapping[str, BodyMotion],
+    contacts: Mapping[str, tuple[PairContacts, ...]],
+) -> Reconstruction:
+    """The files of the result."""
+    reconstruction = Reconstruction(
+        run.clip,
+        camera,
+        observations,
+        motions,
+        contacts,
+        weight_files=_weight_files(run.body),
+        config=to_dict(run.config),
+        notes=tuple(run.told.notes),
+    )
+    save_record(run.store.folder / _CLIP_FILE, run.clip)
+    write_results(run.out, reconstruction, run.body, run.told)
     return reconstruction
 
 
@@ -100,70 +205,6 @@ def read_kept(out: Path, stage: str) -> KeptMotion:
     )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What does not change from stage to stage."""
-
-    clip: Clip
-    body: BodyModel
-    config: Config
-    device: torch.device
-
-
-def _observe(run: _Run, store: StageStore) -> Observations:
-    made_from = {**_origin("observe"), "clip": _clip_identity(run.clip), "config": to_dict(run.config.observe)}
-    (observations,) = store.stage(
-        "observe",
-        made_from,
-        (Observations,),
-        lambda folder, tell: (observe(run.clip, run.config.observe, folder / "masks", tell),),
-    )
-    return observations
-
-
-def _initialise(run: _Run, store: StageStore, observations: Observations) -> tuple[Camera, BodyMotion]:
-    made_from = {
-        **_origin("initialise"),
-        "observe": store.key("observe"),
-        "body": run.body.sha256,
-        "sidecar": _sidecar_identity(run.clip.path),
-        "config": to_dict(run.config.initialise),
-        "seed": run.config.seed,
-        "device": run.device.type,
-    }
-    camera, motion = store.stage(
-        "initialise",
-        made_from,
-        (Camera, BodyMotion),
-        lambda _, tell: initialise(run.clip, observations, run.body, run.config.initialise, run.device, tell),
-    )
-    return camera, motion
-
-
-def _optimise(
-    run: _Run, store: StageStore, observations: Observations, camera: Camera, motion: BodyMotion
-) -> tuple[Camera, BodyMotion]:
-    made_from = {
-        **_origin("optimise"),
-        "initialise": store.key("initialise"),
-        "config": to_dict(run.config.optimise),
-    }
-    camera, motion = store.stage(
-        "optimise",
-        made_from,
-        (Camera, BodyMotion),
-        lambda _, tell: optimise(observations, camera, motion, run.body, run.config.optimise, run.device, tell),
-    )
-    return camera, motion
-
-
-def _contacts(run: _Run, store: StageStore, of: str, motion: BodyMotion) -> tuple[PairContacts, ...]:
-    made_from = {**_origin("contact"), "motion": store.key(_STAGE_OF[of])}
-    return store.stage(
-        f"contact_{of}", made_from, (PairContacts,), lambda _, tell: measure_contacts(motion, run.body, tell)
-    )
-
-
 def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:
     """The clip; what the reader warns of becomes a note."""
     with warnings.catch_warnings(record=True) as caught:
@@ -186,7 +227,7 @@ def _clip_identity(clip: Clip) -> dict[str, Any]:
 
 
 def _sidecar_identity(path: Path) -> str | None:
-    sidecar = path.with_name(f"{path.name}.intrinsics.json")
+    sidecar = sidecar_path(path)
     return sha256_of(sidecar) if sidecar.is_file() else None
 
 

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
-from closemesh.cli.demo import DEMO_CLIP
 
 benchmark = typer.Typer(no_args_is_help=True, help="Measure closemesh on this machine.")
 
@@ -37,6 +36,7 @@ def speed(
         from closemesh.cli.progress import show_progress
         from closemesh.evaluation.speed import measure_speed
         from closemesh.files import replacing
+        from closemesh.weights.known import DEMO_CLIP
         from closemesh.weights.search import find_model
 
         with show_progress() as progress:

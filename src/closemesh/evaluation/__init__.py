@@ -1,0 +1,1 @@
+"""Measurements: how fast and how well closemesh works."""

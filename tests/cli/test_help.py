@@ -1,0 +1,81 @@
+"""The help is instant: nothing heavy is imported for it; wrong usage ends with 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import closemesh
+from closemesh.cli.main import app
+
+HEAVY = {"torch", "numpy", "scipy", "cv2", "av", "onnxruntime", "numba", "trimesh"}
+
+
+def closemesh_in_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["reconstruct"], ["render"], ["demo"], ["info"], ["benchmark"], ["benchmark", "speed"]]
+)
+def test_every_command_has_help(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, [*arguments, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, json, contextlib, io\n"
+        "sys.argv = ['closemesh', 'reconstruct', '--help']\n"
+        "from closemesh.cli.main import main\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main()\n"
+        "print(json.dumps(sorted(sys.modules)))\n"
+    )
+    assert not HEAVY & set(json.loads(closemesh_in_python(code)))
+
+
+def test_the_package_is_lazy_and_names_what_it_gives() -> None:
+    code = (
+        "import sys, closemesh\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+        "assert set(closemesh.__all__) <= set(dir(closemesh))\n"
+        "from closemesh import reconstruct, Reconstruction, Config\n"
+        "print(reconstruct.__module__)\n"
+    )
+    assert closemesh_in_python(code).strip() == "closemesh.pipeline"
+    with pytest.raises(AttributeError, match="no attribute 'reconstrukt'"):
+        _ = closemesh.reconstrukt
+
+
+def test_the_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.exit_code == 0
+    assert result.output.strip() == f"closemesh {closemesh.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--preset", "quick"], "balanced"),
+        (["--detector", "eyes"], "mediapipe"),
+        (["--mesh-format", "fbx"], "glb"),
+        (["--people", "two"], "0,3"),
+        (["--people", "0"], "observe.people"),
+        (["--pairs", "0+1"], "0-1,1-2"),
+        (["--pairs", "1-1"], "two different people"),
+        (["--fps", "0"], "clip.fps"),
+        (["--focal", "-3"], "initialise.focal"),
+        (["--start", "3", "--end", "2"], "later end"),
+        (["--start", "soon"], "--start"),
+        (["--colour", "red"], "--colour"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(arguments: list[str], told: str) -> None:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["reconstruct", "clip.mp4", "-o", "out", *arguments])
+    assert result.exit_code == 2
+    assert told in result.output
