@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        _remove(part)
+        _clear(part)
 
 
 @contextmanager
@@ -33,18 +33,26 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     part = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
     try:
-        _remove(part)
+        _clear(part)
         part.mkdir(parents=True)
         yield part
-        _remove(old)
+        _clear(old)
         if folder.exists():
             folder.rename(old)
         part.rename(folder)
-        _remove(old)
+        _clear(old)
     except OSError as error:
         raise _cannot_write(folder, error) from error
     finally:
-        _remove(part)
+        _clear(part)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there. Raises OutputError when the system refuses."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
@@ -52,7 +60,7 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {reason}; free some space or choose another folder with -o")
 
 
-def _remove(path: Path) -> None:
+def _clear(path: Path) -> None:
     """Best effort: a leftover must not hide the error that caused it."""
     try:
         if path.is_dir():

@@ -76,11 +76,11 @@ def _to_plain(value: Any) -> Any:
 
 def _from_plain(value: Any, hint: Any) -> Any:
     """JSON knows no tuples, paths and dataclasses; the type hint of the field tells which of them a value was."""
-    options = [hint, *get_args(hint)]
+    options: list[Any] = [hint, *get_args(hint)]
     if isinstance(value, list):
         inner = next((get_args(option)[0] for option in options if get_origin(option) is tuple), None)
         return tuple(_from_plain(item, inner) for item in value)
     if isinstance(value, dict):
-        kind = next((option for option in options if is_dataclass(option)), dict)
+        kind: Any = next((option for option in options if is_dataclass(option)), dict)
         return kind(**value)
     return Path(value) if isinstance(value, str) and Path in options else value

@@ -1,0 +1,110 @@
+"""How far a motion may be trusted: figures for scene.json and for the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from closemesh.body.frames import motion_in_world
+from closemesh.body.model import BodyModel
+from closemesh.body.skinning import keypoints133, shaped_template, skin
+from closemesh.geometry.camera import project
+from closemesh.output.skinned import motion_joints
+from closemesh.scene import NUM_BODY_JOINTS, BodyMotion, Camera, Clip, Floats, Observations, PairContacts
+
+NUM_COCO_KEYPOINTS = 17
+MIN_CONFIDENCE = 0.5
+
+Figures = dict[str, float | None]
+"""Figures by name with the unit at the end; None for what this clip has not."""
+
+
+def motion_quality(
+    clip: Clip,
+    observations: Observations,
+    camera: Camera,
+    motion: BodyMotion,
+    body: BodyModel,
+    contacts: Sequence[PairContacts],
+) -> Figures:
+    """All figures of a camera-frame motion."""
+    return {
+        **reprojection_figures(observations, camera, motion, body),
+        "jitter_m_s3": jitter(motion_joints(motion_in_world(motion, camera, body), body), motion, clip.fps),
+        **contact_figures(contacts),
+    }
+
+
+def reprojection_figures(observations: Observations, camera: Camera, motion: BodyMotion, body: BodyModel) -> Figures:
+    """Distance between the body's 17 COCO keypoints and the seen ones with a confidence above 0.5.
+
+    In pixels, and in percent of the person's height in the picture (standing height * focal / depth of the pelvis).
+    """
+    keypoints_cam, depth = _keypoints_and_depth(motion, body)
+    projected = project(torch.as_tensor(keypoints_cam), camera.focal, camera.centre).numpy()  # [T, P, 17, 2]
+    seen = observations.keypoints[:, :, :NUM_COCO_KEYPOINTS]
+    error = np.linalg.norm(projected - seen[..., :2], axis=-1)  # [T, P, 17]
+    height = standing_heights(motion, body) * camera.focal / depth  # [T, P] pixels
+    counted = (seen[..., 2] > MIN_CONFIDENCE) & motion.valid[..., None] & (depth > 0)[..., None]
+    share = 100 * error / height[..., None]
+    return {
+        "reprojection_median_px": _median(error[counted]),
+        "reprojection_median_percent_of_height": _median(share[counted]),
+        "reprojection_p95_percent_of_height": _percentile(share[counted], 95),
+    }
+
+
+def jitter(joints: Floats, motion: BodyMotion, fps: float) -> float | None:
+    """Mean jerk in m/s^3 of the 22 body joints [T, P, 55, 3], over runs of four frames in which the person is valid.
+
+    The measure that WHAM, TRAM and GVHMR report in units of 10 m/s^3.
+    """
+    if len(joints) < 4:
+        return None
+    jerk = np.diff(joints[:, :, :NUM_BODY_JOINTS].astype(np.float64), n=3, axis=0) * fps**3  # [T - 3, P, 22, 3]
+    valid = np.lib.stride_tricks.sliding_window_view(motion.valid, 4, axis=0).all(-1)  # [T - 3, P]
+    size = np.linalg.norm(jerk, axis=-1)[valid]
+    return float(size.mean()) if size.size else None
+
+
+def contact_figures(contacts: Sequence[PairContacts]) -> Figures:
+    """Over all pairs and the frames in which both are there."""
+    distance = np.concatenate([pair.distance for pair in contacts] or [np.zeros(0)])
+    there = np.isfinite(distance)
+    depth = np.concatenate([pair.depth for pair in contacts] or [np.zeros(0)])[there]
+    crossing = depth[depth > 0]
+    return {
+        "contacts": float(sum(len(pair.contacts) for pair in contacts)),
+        "closest_mm": 1000 * float(distance[there].min()) if there.any() else None,
+        "frames_crossing_percent": 100 * len(crossing) / len(depth) if len(depth) else None,
+        "penetration_mean_mm": 1000 * float(depth.mean()) if len(depth) else None,
+        "penetration_max_mm": 1000 * float(depth.max()) if len(depth) else None,
+    }
+
+
+def standing_heights(motion: BodyMotion, body: BodyModel) -> Floats:
+    """[P] metres from sole to crown of each person's body at rest."""
+    betas = torch.as_tensor(motion.betas).to(body.v_template)
+    heights = shaped_template(body, betas)[..., 1]  # [P, V]
+    return (heights.amax(-1) - heights.amin(-1)).cpu().numpy()
+
+
+def _keypoints_and_depth(motion: BodyMotion, body: BodyModel) -> tuple[Floats, Floats]:
+    """COCO keypoints [T, P, 17, 3] and the depth of the pelvis [T, P], metres, cam."""
+    small = body.keypoint_body().to("cpu")
+    parameters = (motion.betas, motion.rotations, motion.transl, motion.expression)
+    with torch.inference_mode():
+        tensors = (torch.as_tensor(array, dtype=torch.float32) for array in parameters)
+        vertices, joints = skin(small, *tensors)
+        keypoints = keypoints133(small, vertices, joints)[..., :NUM_COCO_KEYPOINTS, :]
+    return keypoints.numpy(), joints[..., 0, 2].numpy()
+
+
+def _median(values: Floats) -> float | None:
+    return _percentile(values, 50)
+
+
+def _percentile(values: Floats, percent: float) -> float | None:
+    return float(np.percentile(values, percent)) if values.size else None
