@@ -64,3 +64,10 @@ def present_frames(visible: Bools, times: Floats) -> Bools:
             if times[after] - times[before] <= LONGEST_GAP:
                 present[before:after, person] = True
     return present
+
+
+def best_seen_frames(evidence: Evidence, count: int) -> Tensor:
+    """One frame out of each of `count` equal parts of the clip: the one with the most keypoints."""
+    seen = (evidence.inverse_sigmas[..., :17] > 0).float().mean(-1).sum(-1)  # [T]
+    parts = torch.arange(len(seen), device=seen.device).tensor_split(min(count, len(seen)))
+    return torch.stack([part[seen[part].argmax()] for part in parts])

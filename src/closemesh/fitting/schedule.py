@@ -21,7 +21,6 @@ class Weights:
     smooth_root: float = 0.0
     floor: float = 0.0
     sliding: float = 0.0
-    anchor: float = 0.0
     penetration: float = 0.0
     contact: float = 0.0
 
@@ -40,14 +39,14 @@ class Sigmas:
     """Usual acceleration of the pelvis, m/s^2."""
     sinking: float = 0.02
     """Metres below the floor."""
+    standing: float = 0.03
+    """Metres of a standing foot above or below the floor."""
     sliding: float = 0.10
     """m/s of a standing foot."""
     penetration: float = 0.01
     """Metres inside the partner."""
     contact: float = 0.02
     """Metres between surfaces that touch."""
-    anchor_position: float = 0.05
-    """Metres a joint moves away from the result of the stage before."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,9 @@ SHAPE = (Phase("shape", Weights(), share=1.0, learning_rate=0.01),)
 
 SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=0.3), share=1.0, learning_rate=0.015),)
 """Each person over the clip."""
+
+SETTLE = (Phase("settle", Weights(floor=1.0), share=1.0, learning_rate=0.01),)
+"""Sizes and distances on one floor, frame by frame."""
 
 TOGETHER = (
     Phase("ground", Weights(smooth_joints=0.3, smooth_root=0.3, floor=1.0, sliding=0.3), share=0.4),

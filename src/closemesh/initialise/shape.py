@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from closemesh.fitting.evidence import Evidence
+from closemesh.fitting.evidence import Evidence, best_seen_frames
 from closemesh.fitting.objective import Subject
 from closemesh.fitting.run import POSE_VARIABLES, run_phases
 from closemesh.fitting.schedule import SHAPE, SINGLE_FRAMES
@@ -23,10 +22,3 @@ def fit_shape(subject: Subject, evidence: Evidence, iterations: int, advance: Ad
     variables = run_phases(subject, variables, evidence, SINGLE_FRAMES, iterations, advance)
     variables = run_phases(subject, variables, evidence, SHAPE, iterations, advance, free=(*POSE_VARIABLES, "betas"))
     return variables.betas
-
-
-def best_seen_frames(evidence: Evidence, count: int) -> Tensor:
-    """One frame out of each of `count` equal parts of the clip: the one with the most keypoints."""
-    seen = (evidence.inverse_sigmas[..., :17] > 0).float().mean(-1).sum(-1)  # [T]
-    parts = torch.arange(len(seen), device=seen.device).tensor_split(min(count, len(seen)))
-    return torch.stack([part[seen[part].argmax()] for part in parts])

@@ -1,0 +1,1 @@
+"""Everybody together: on one floor, out of each other, in touch where they touch."""

@@ -1,0 +1,93 @@
+"""The floor that feet stand on, and with it which way is up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.energy.ground import height_above
+from closemesh.scene import Camera
+
+HEIGHT_SIGMA = 0.10  # Metres; the depth of a person, and so the height of the feet, is this uncertain.
+UPRIGHT_SIGMA = 0.10  # Radians between the mean body axis and the vertical.
+FLOOR_TOLERANCE = 0.06  # Metres; standing feet nearer than this to the plane support it.
+FEWEST_STANDING = 5.0  # Foot sightings, weighted, that a floor must rest on.
+FEWEST_SUPPORTING = 0.5  # Share of the standing feet that must support it.
+_ITERATIONS = 20
+
+
+def body_axis(joints: Tensor, seen: Tensor) -> Tensor:
+    """The usual direction [3] from the ankles to the neck; joints [T, P, 55, 3], seen [T, P].
+
+    A geometric median over people and frames, so that a few bends and lunges do not tilt it.
+    """
+    ankles = joints[..., [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]], :].mean(-2)
+    axes = F.normalize(joints[..., JOINT_INDEX["neck"], :] - ankles, dim=-1)[seen > 0]  # [N, 3]
+    axis = axes.mean(0)
+    for _ in range(_ITERATIONS):
+        weights = 1 / (axes - axis).norm(dim=-1, keepdim=True).clamp(min=0.05)
+        axis = (weights * axes).sum(0) / weights.sum()
+    return F.normalize(axis, dim=0)
+
+
+def fit_floor(soles: Tensor, standing: Tensor, up: Tensor) -> Tensor:
+    """The plane [4], unit normal upwards and offset, that the standing feet rest on.
+
+    soles [T, P, 2, N, 3] in the camera frame, standing [T, P, 2], up [3] the expected normal. Each foot counts by its
+    lowest point along `up`; each person counts alike; feet off the plane (a jump's turning point) lose their say.
+    """
+    lowest = soles.gather(-2, (soles @ up).argmin(-1)[..., None, None].expand(*soles.shape[:-2], 1, 3))[..., 0, :]
+    weight = standing / standing.sum((0, 2), keepdim=True).clamp(min=1e-6)  # [T, P, 2]
+    points, weight = lowest.reshape(-1, 3).double(), weight.reshape(-1).double()
+    up = up.double()
+    plane = torch.cat([up, -_weighted_median(points @ up, weight)[None]])
+    for _ in range(_ITERATIONS):
+        height = points @ plane[:3] + plane[3]
+        trusted = weight / (1 + (height / HEIGHT_SIGMA) ** 2) ** 2
+        plane = _solve_plane(points, trusted, up)
+    return plane.to(soles)
+
+
+def floor_support(soles: Tensor, standing: Tensor, floor: Tensor, tolerance: float = FLOOR_TOLERANCE) -> bool:
+    """Whether enough standing feet lie within `tolerance` metres of the plane to call it a floor."""
+    heights = height_above(soles, floor).amin(-1)  # [T, P, 2]
+    total = standing.sum()
+    near = (standing * (heights.abs() < tolerance)).sum()
+    return bool(total >= FEWEST_STANDING and near >= FEWEST_SUPPORTING * total)
+
+
+def camera_above(camera: Camera, floor: Tensor, points: Tensor, found: bool) -> Camera:
+    """The camera with its world: y along the floor's normal, origin on the floor under points [N, 3] of cam.
+
+    z points from there towards the camera, so that a picture's left stays left.
+    """
+    normal = floor[:3].double().cpu().numpy()
+    middle = points.double().mean(0).cpu().numpy()
+    origin = middle - (middle @ normal + float(floor[3])) * normal
+    z = -origin - (-origin @ normal) * normal
+    z /= np.linalg.norm(z)
+    T_cam_world = np.eye(4)
+    T_cam_world[:3, :3] = np.stack([np.cross(normal, z), normal, z], axis=1)
+    T_cam_world[:3, 3] = origin
+    return replace(camera, T_cam_world=np.tile(T_cam_world, (len(camera.T_cam_world), 1, 1)), floor_found=found)
+
+
+def _solve_plane(points: Tensor, weight: Tensor, up: Tensor) -> Tensor:
+    """Least squares over n and d of weight (n p + d)^2 / HEIGHT_SIGMA^2 + |n - up|^2 / UPRIGHT_SIGMA^2; n made unit."""
+    rows = torch.cat([points, torch.ones_like(points[:, :1])], dim=-1)  # [N, 4]
+    normal_matrix = (rows.T * weight) @ rows / HEIGHT_SIGMA**2
+    upright = torch.diag(torch.tensor([1.0, 1, 1, 1e-6], dtype=rows.dtype, device=rows.device)) / UPRIGHT_SIGMA**2
+    side = torch.cat([up, up.new_zeros(1)]) / UPRIGHT_SIGMA**2
+    plane = torch.linalg.solve(normal_matrix + upright, side)
+    return plane / plane[:3].norm()
+
+
+def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    order = values.argsort()
+    share = weights[order].cumsum(0) / weights.sum().clamp(min=1e-12)
+    return values[order[torch.searchsorted(share, torch.full_like(share[:1], 0.5)).clamp(max=len(order) - 1)[0]]]

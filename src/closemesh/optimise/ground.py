@@ -1,0 +1,45 @@
+"""The floor and the feet on it, as a part of the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from closemesh.body.variables import PosedBodies
+from closemesh.energy.ground import height_above, sinking, sliding
+from closemesh.energy.robust import geman_mcclure
+from closemesh.fitting.evidence import Evidence
+from closemesh.fitting.schedule import SIGMAS, Weights
+
+AIRBORNE = 0.2  # Metres above the floor from which a foot is taken to be in the air.
+SLIDING_OUTLIER = 4.0  # Sigmas of speed from which a foot is taken to step.
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The floor and who stands on it."""
+
+    floor: Tensor  # [4] unit normal upwards and offset, camera frame
+    standing: Tensor  # [T, P, 2] in 0..1, left and right foot
+    soles: Tensor  # [2, N] vertex ids of the fitted body
+    airborne: float = AIRBORNE  # metres
+
+    def frames(self, index: slice | Tensor) -> Ground:
+        """The same floor in some of the frames."""
+        return replace(self, standing=self.standing[index])
+
+
+def ground_loss(posed: PosedBodies, ground: Ground, evidence: Evidence, weights: Weights) -> Tensor:
+    """Weighted energy as one number: feet not below the floor, standing feet on it and still."""
+    soles = posed.vertices[..., ground.soles, :]  # [T, P, 2, N, 3]
+    below = (sinking(soles, ground.floor) / SIGMAS.sinking).square().amax(-1) * evidence.present[..., None]
+    height = height_above(soles, ground.floor).amin(-1)  # [T, P, 2]
+    off_floor = (height / SIGMAS.standing).square()
+    standing = geman_mcclure(off_floor, ground.airborne / SIGMAS.standing) * ground.standing
+    loss = weights.floor * (below.sum() + standing.sum())
+    if weights.sliding > 0 and len(evidence.times) > 1:
+        stands = ground.standing * (height.detach().abs() < ground.airborne)
+        speed = sliding(soles.mean(-2), stands, evidence.times) / SIGMAS.sliding
+        loss = loss + weights.sliding * geman_mcclure(speed.square(), SLIDING_OUTLIER).sum()
+    return loss

@@ -1,0 +1,50 @@
+"""What bodies do to each other: surfaces that cross are pushed apart, surfaces that touch are kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from closemesh.body.model import BodyModel
+from closemesh.body.skinning import skin
+from closemesh.body.variables import MotionVariables
+from closemesh.contact.crossings import Crossings, Touching, find_crossings, find_touching
+from closemesh.energy.contact import contact_gap
+from closemesh.energy.penetration import penetration_depth
+from closemesh.fitting.schedule import SIGMAS, Weights
+
+QUERY_EVERY = 8  # Steps between two searches for crossing and touching points.
+TOUCH_REACH = 0.02  # Metres; surfaces nearer than this are taken to touch.
+_FAR = 1e3  # Metres; where somebody who is away is put.
+
+
+class Interaction:
+    """Penetration and contact of some pairs in one window; what crosses and touches is searched for now and then."""
+
+    def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], present: Tensor) -> None:
+        """body: the closed mesh of `query_body`; present [T, P]."""
+        self._body = body
+        self._pairs = pairs
+        self._present = present
+        self._found: dict[tuple[int, int], tuple[Crossings, Touching]] = {}
+
+    def loss(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
+        """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
+        transl = variables.transl(self._body)
+        vertices, _ = skin(self._body, variables.betas, variables.rotations(), transl)  # [T, P, V, 3]
+        if step % QUERY_EVERY == 0:
+            self._search(vertices.detach())
+        total = vertices.new_zeros(())
+        for (a, b), (crossings, touching) in self._found.items():
+            meshes = (vertices[:, a], vertices[:, b], self._body.faces)
+            depth = penetration_depth(*meshes, crossings) / SIGMAS.penetration
+            gap = contact_gap(*meshes, touching) / SIGMAS.contact
+            total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
+        return total
+
+    def _search(self, vertices: Tensor) -> None:
+        for a, b in self._pairs:
+            away = ((self._present[:, a] * self._present[:, b]) == 0)[:, None, None]
+            meshes = (vertices[:, a], vertices[:, b] + _FAR * away, self._body.faces)
+            self._found[a, b] = (find_crossings(*meshes), find_touching(*meshes, TOUCH_REACH))
