@@ -47,7 +47,7 @@ class BlazePose:
         )
         points = landmarks.reshape(39, 5)[:33].astype(float)  # x, y crop pixels, z, logits of visibility and presence
         confidence = expit(points[:, 3]) * expit(points[:, 4])
-        T_image_crop = cv2.invertAffineTransform(T_crop_image)
+        T_image_crop = np.asarray(cv2.invertAffineTransform(T_crop_image), float)
         pixels = refine_with_heatmaps(points[:, :2], expit(heatmaps[0])) @ T_image_crop[:, :2].T + T_image_crop[:, 2]
         return Refinement(
             keypoints=_as_wholebody(np.column_stack([pixels, confidence])),

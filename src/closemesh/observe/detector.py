@@ -56,7 +56,7 @@ class Refinement:
     keypoints: Floats
     """[133, 3] x, y pixels and confidence; COCO-WholeBody."""
     cue_points: Floats
-    """[23, 4] metres from the mid-hip and confidence; z along the viewing ray through `centre`, x and y as in the image."""
+    """[23, 4] metres from the mid-hip, z along the viewing ray to `centre`, x and y as in the image; confidence."""
     centre: Floats
     """[2] pixel that the person was looked at along."""
     mask: Floats

@@ -13,6 +13,13 @@ _FORGET = 5  # Frames; after a longer gap sides are not compared.
 _MIN_CONFIDENCE = 0.2
 
 
+def with_steady_sides(seen: dict[int, Detection]) -> dict[int, Detection]:
+    """Detections by frame, with left and right exchanged where that is needed."""
+    frames = sorted(seen)
+    swapped = swapped_sides(frames, [seen[frame] for frame in frames])
+    return {f: seen[f].side_swapped() if swap else seen[f] for f, swap in zip(frames, swapped, strict=True)}
+
+
 def swapped_sides(frames: list[int], detections: list[Detection]) -> Bools:
     """[N] in which frames left and right are to be exchanged so that the keypoints move least (Viterbi, two states)."""
     cost = np.array([0.0, _SWAP_COST])

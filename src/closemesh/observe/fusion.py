@@ -8,7 +8,7 @@ import numpy as np
 
 from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
 from closemesh.observe.detector import NUM_BODY, Detection, Refinement
-from closemesh.scene import NUM_CUE_POINTS, NUM_KEYPOINTS, Floats
+from closemesh.scene import NUM_CUE_POINTS, NUM_KEYPOINTS, Bools, Floats
 
 AGREEMENT = 0.12  # Of the box diagonal; farther apart the two looks mean different points.
 _MIN_CONFIDENCE = 0.1
@@ -28,7 +28,7 @@ class Fused:
     keypoints: Floats
     """[133, 3]."""
     spread: Floats
-    """[133] pixels that the two looks lie apart; 0 where there is only one."""
+    """[133] pixels that the two looks lie apart, at most AGREEMENT; 0 where there is only one."""
     cue_points: Floats
     """[23, 4]."""
 
@@ -42,7 +42,8 @@ def fuse(person: Detection, look: Refinement | None) -> Fused:
         return Fused(keypoints, spread, np.zeros((NUM_CUE_POINTS, 4)))
     look = with_matching_sides(person, look)
     apart = np.linalg.norm(look.keypoints[:NUM_BODY, :2] - person.keypoints[:, :2], axis=1)
-    spread[:NUM_BODY] = np.where(look.keypoints[:NUM_BODY, 2] > _MIN_CONFIDENCE, apart, 0)
+    known = look.keypoints[:NUM_BODY, 2] > _MIN_CONFIDENCE
+    spread[:NUM_BODY] = np.where(known, np.minimum(apart, AGREEMENT * person.diagonal), 0)
     agree = (apart < AGREEMENT * person.diagonal) & (person.keypoints[:, 2] > _MIN_CONFIDENCE)
     keypoints[:NUM_BODY] = _mean(person.keypoints, look.keypoints[:NUM_BODY], agree)
     cue = look.cue_points.copy()
@@ -55,12 +56,12 @@ def fuse(person: Detection, look: Refinement | None) -> Fused:
     return Fused(keypoints, spread, cue)
 
 
-def _mean(a: Floats, b: Floats, agree: Floats) -> Floats:
+def _mean(a: Floats, b: Floats, agree: Bools) -> Floats:
     """[17, 3] mean weighted by confidence where `agree`, else a."""
-    weight = np.where(agree & (b[:, 2] > _MIN_CONFIDENCE), b[:, 2] / (a[:, 2] + b[:, 2] + 1e-9), 0)[:, None]
-    return np.concatenate(
-        [a[:, :2] + weight * (b[:, :2] - a[:, :2]), np.where(weight > 0, np.maximum(a[:, 2:], b[:, 2:]), a[:, 2:])], 1
-    )
+    both = agree & (b[:, 2] > _MIN_CONFIDENCE)
+    share = np.where(both, b[:, 2] / (a[:, 2] + b[:, 2] + 1e-9), 0)[:, None]
+    confidence = np.where(both, np.maximum(a[:, 2], b[:, 2]), a[:, 2])
+    return np.column_stack([a[:, :2] + share * (b[:, :2] - a[:, :2]), confidence])
 
 
 def with_matching_sides(person: Detection, look: Refinement) -> Refinement:

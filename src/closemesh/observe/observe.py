@@ -8,45 +8,56 @@ import numpy as np
 
 from closemesh.config import ObserveConfig
 from closemesh.errors import InputError
-from closemesh.geometry.camera import default_focal
-from closemesh.observe.detector import Detection, Detector, Image, Refinement
-from closemesh.observe.flips import swapped_sides
-from closemesh.observe.fusion import fuse
+from closemesh.observe.closer import Look, look_at_people
+from closemesh.observe.detector import Detection, Detector
+from closemesh.observe.flips import with_steady_sides
+from closemesh.observe.gaps import interpolated
 from closemesh.observe.masks import label_image, write_labels
 from closemesh.observe.mediapipe import MediaPipeDetector
 from closemesh.observe.people import choose_people, describe, join_pieces
+from closemesh.observe.record import Record
 from closemesh.observe.search import find_people
-from closemesh.observe.sigmas import keypoint_sigmas, settle_claims
+from closemesh.observe.swaps import undo_swaps
 from closemesh.observe.tracking import Track, Tracker
-from closemesh.observe.viewing_ray import R_cam_ray
 from closemesh.progress import Progress
-from closemesh.scene import NUM_CUE_POINTS, NUM_KEYPOINTS, Clip, Floats, Observations
+from closemesh.scene import Clip, Floats, Observations
 from closemesh.video import read_frames
 
 _FOLLOWED_AFTER = 3  # Frames; a track this long is looked for when it is missing.
 _FOLLOWED_SIZE = 0.15  # Of the largest box area; bystanders are not looked for.
+_CERTAIN = 0.7  # Presence and agreement from which an interpolated person is taken to be there.
 
 
 def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progress: Progress) -> Observations:
     """Who is where in every frame: boxes, keypoints and their spread, a 3D cue, masks.
 
+    The first pass follows everybody, the second looks closer at the people who are chosen by `config.people`.
     Masks are written to `mask_folder` as 000000.png, ...: 0 nobody, p + 1 person p.
     Raises InputError when nobody is found, ModelFileError when a network's file is missing or damaged.
     """
     detector = MediaPipeDetector()
-    tracks = join_pieces(follow_people(clip, detector, progress))
+    people = find_whom(clip, detector, config, progress)
+    record = Record(clip, len(people))
+    look_closer(clip, detector, people, record, mask_folder if config.masks else None, progress)
+    return record.finish(_track_scores(people, len(clip)), detector.name)
+
+
+def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
+    """First pass: the tracks of the people to reconstruct."""
+    tracks = join_pieces(follow_everybody(clip, detector, progress))
     if not tracks:
-        raise InputError(f"no person found in {clip.path}; are people in view, upright and at least 60 pixels tall?")
-    people = choose_people(tracks, config.people)
-    chosen = ", ".join(str(person.number) for person in people)
-    progress.note(f"people found: {describe(tracks)}; taking {chosen}")
-    record = _Record(clip, people, detector.name)
-    look_closer(clip, detector, record, mask_folder if config.masks else None, progress)
-    return record.finish()
+        raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")
+    chosen = choose_people(tracks, config.people)
+    numbers = ", ".join(str(track.number) for track in chosen)
+    progress.note(f"people found: {describe(tracks)}; taking {numbers}")
+    people, swaps = undo_swaps(chosen)
+    if swaps:
+        progress.note(f"{swaps} exchanged identities put right by the colour of the clothes; please check them")
+    return people
 
 
-def follow_people(clip: Clip, detector: Detector, progress: Progress) -> list[Track]:
-    """First pass: everybody's track."""
+def follow_everybody(clip: Clip, detector: Detector, progress: Progress) -> list[Track]:
+    """A track for everybody who is seen, with all its interruptions."""
     tracker = Tracker()
     with progress.task("finding people", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
@@ -65,80 +76,44 @@ def _looked_for(live: list[Track], frame: int) -> list[Detection]:
     ]
 
 
-def look_closer(clip: Clip, detector: Detector, record: _Record, mask_folder: Path | None, progress: Progress) -> None:
-    """Second pass: the chosen people's keypoints, 3D cues and masks."""
+def look_closer(
+    clip: Clip,
+    detector: Detector,
+    people: list[Track],
+    record: Record,
+    mask_folder: Path | None,
+    progress: Progress,
+) -> None:
+    """Second pass: keypoints, 3D cues and masks of these people."""
     if mask_folder is not None:
         mask_folder.mkdir(parents=True, exist_ok=True)
+    sightings = [with_steady_sides(dict(zip(track.frames, track.detections, strict=True))) for track in people]
+    whereabouts = [{**seen, **interpolated(seen)} for seen in sightings]
     with progress.task("keypoints and masks", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
-            looks = _look_at_frame(detector, image, frame, record)
+            seen = {p: where[frame] for p, where in enumerate(whereabouts) if frame in where}
+            looks = look_at_people(detector, image, seen)
+            _record_frame(record, frame, seen, looks)
             if mask_folder is not None:
                 write_labels(mask_folder / f"{frame:06d}.png", label_image(looks, clip.size))
             advance(1)
 
 
-def _look_at_frame(
-    detector: Detector, image: Image, frame: int, record: _Record
-) -> list[tuple[int, Floats, float, Refinement]]:
-    looks = []
-    for person in range(record.num_people):
-        detection = record.detection(frame, person)
-        if detection is None:
+def _record_frame(record: Record, frame: int, seen: dict[int, Detection], looks: dict[int, Look]) -> None:
+    """Guesses that the closer look does not confirm are dropped, from `looks` too."""
+    for person, detection in seen.items():
+        look = looks.get(person)
+        guessed = detection.score == 0
+        if guessed and (look is None or min(look.agreement, look.refinement.presence) < _CERTAIN):
+            looks.pop(person, None)
             continue
-        look = detector.refine(image, detection)
         record.add(frame, person, detection, look)
-        if look is not None:
-            looks.append((person, record.keypoints[frame, person], detection.diagonal, look))
-    return looks
 
 
-class _Record:
-    """The arrays of Observations while they are filled."""
-
-    def __init__(self, clip: Clip, people: list[Track], detector: str) -> None:
-        T, P = len(clip), len(people)
-        self._clip, self._detector = clip, detector
-        self._focal = clip.focal_px or default_focal(clip.size)
-        self._detections = [_upright_sides(track) for track in people]
-        self.num_people = P
-        self.boxes = np.zeros((T, P, 4))
-        self.keypoints = np.zeros((T, P, NUM_KEYPOINTS, 3))
-        self.spread = np.zeros((T, P, NUM_KEYPOINTS))
-        self.cue_points = np.zeros((T, P, NUM_CUE_POINTS, 4))
-        self.visible = np.zeros((T, P), bool)
-        self.track_scores = np.zeros((T, P))
-        for p, track in enumerate(people):
-            self.track_scores[track.frames, p] = track.margins
-
-    def detection(self, frame: int, person: int) -> Detection | None:
-        return self._detections[person].get(frame)
-
-    def add(self, frame: int, person: int, detection: Detection, look: Refinement | None) -> None:
-        """Put in what two looks at one person in one frame gave."""
-        fused = fuse(detection, look)
-        width, height = self._clip.size
-        inside = (fused.keypoints[:, :2] >= 0).all(-1) & (fused.keypoints[:, :2] < (width, height)).all(-1)
-        self.boxes[frame, person] = np.clip(detection.box, 0, (width, height, width, height))
-        self.keypoints[frame, person] = fused.keypoints
-        self.keypoints[frame, person, ~inside, 2] = 0
-        self.spread[frame, person] = fused.spread
-        self.visible[frame, person] = True
-        if look is not None:
-            R = R_cam_ray(look.centre, self._focal, self._clip.size)
-            self.cue_points[frame, person] = np.concatenate([fused.cue_points[:, :3] @ R.T, fused.cue_points[:, 3:]], 1)
-
-    def finish(self) -> Observations:
-        """What all frames together tell: claims settled, sigmas."""
-        keypoints = settle_claims(self.keypoints, self.boxes, self.visible)
-        sigmas = keypoint_sigmas(keypoints, self.boxes, self.visible, self.spread)
-        return Observations(
-            self.boxes, keypoints, sigmas, self.cue_points, self.visible, self.track_scores, self._detector
-        )
-
-
-def _upright_sides(track: Track) -> dict[int, Detection]:
-    swapped = swapped_sides(track.frames, track.detections)
-    return {
-        frame: detection.side_swapped() if swap else detection
-        for frame, detection, swap in zip(track.frames, track.detections, swapped, strict=True)
-    }
+def _track_scores(people: list[Track], num_frames: int) -> Floats:
+    """[T, P]; frames that were filled in get half the score of their neighbours."""
+    scores = np.zeros((num_frames, len(people)))
+    for p, track in enumerate(people):
+        scores[:, p] = 0.5 * np.interp(np.arange(num_frames), track.frames, track.margins)
+        scores[track.frames, p] = track.margins
+    return scores

@@ -1,4 +1,4 @@
-"""Who is meant: joins the pieces of a person's track, undoes identity swaps, chooses whom to reconstruct."""
+"""Who is meant: joins the pieces of a person's track and chooses whom to reconstruct."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from closemesh.observe.similarity import colour_similarity
 from closemesh.observe.tracking import Track
 
 MIN_PIECE = 3  # Frames; shorter pieces are noise.
+_MAX_COMMON = 2  # Frames in which two pieces of one person may both be seen.
 _SAME_COLOUR = 0.35  # Histogram intersection from which two pieces may be one person.
 _SAME_SIZE = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
 _LONG_ENOUGH = 0.3  # Of the longest track.
@@ -18,7 +19,8 @@ _LARGE_ENOUGH = 0.5  # Of the median box height of the largest track; bystanders
 def join_pieces(tracks: list[Track]) -> list[Track]:
     """Join tracks that look like one person who was out of sight in between, the most alike first.
 
-    Two people seen at the same time are never joined. Numbers stay those of the earlier piece.
+    Two people seen at the same time are never joined; a frame or two in which the end of one piece meets the start
+    of the next is one person detected twice. Numbers stay those of the earlier piece.
     """
     pieces = [track for track in tracks if len(track.frames) >= MIN_PIECE]
     while True:
@@ -32,7 +34,7 @@ def join_pieces(tracks: list[Track]) -> list[Track]:
 
 def likeness(a: Track, b: Track) -> float:
     """0..1 how alike two pieces are; 0 when they cannot be one person."""
-    if set(a.frames) & set(b.frames):
+    if len(set(a.frames) & set(b.frames)) > _MAX_COMMON:
         return 0.0
     size_a, size_b = (np.median([d.diagonal for d in track.detections]) for track in (a, b))
     colour = colour_similarity(mean_colour(a), mean_colour(b))
@@ -46,15 +48,16 @@ def mean_colour(track: Track) -> np.ndarray:
 
 
 def _join(a: Track, b: Track) -> Track:
-    rows = sorted(zip(a.frames + b.frames, range(len(a.frames) + len(b.frames)), strict=True))
-    order = [row for _, row in rows]
-    pick = lambda first, second: [(first + second)[row] for row in order]  # noqa: E731
+    """Both pieces in order of time; where they meet, the longer one counts."""
+    longer, shorter = (a, b) if len(a.frames) >= len(b.frames) else (b, a)
+    source = {frame: (piece, k) for piece in (shorter, longer) for k, frame in enumerate(piece.frames)}
+    rows = [source[frame] for frame in sorted(source)]
     return Track(
         min(a.number, b.number),
-        pick(a.frames, b.frames),
-        pick(a.detections, b.detections),
-        pick(a.colours, b.colours),
-        pick(a.margins, b.margins),
+        sorted(source),
+        [piece.detections[k] for piece, k in rows],
+        [piece.colours[k] for piece, k in rows],
+        [piece.margins[k] for piece, k in rows],
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from closemesh.observe.detector import Detection, Detector, Image
-from closemesh.observe.similarity import keypoint_similarity, without_duplicates
+from closemesh.observe.similarity import keypoint_similarity, merge_duplicates
 
 Region = tuple[int, int, int, int]
 
@@ -16,8 +17,9 @@ _PADDING = 0.2  # Of the longer side of the box around everybody.
 _FULL_LOOK_EVERY = 15  # Frames; someone may have come in.
 _FOUND_SIMILARITY = 0.15
 _FOUND_SCORE = 0.2
-_CROP_LOOKS = ((320, False), (256, False), (256, True))  # Long side in pixels, mirrored.
-_FULL_LOOKS = ((384, False), (512, False))
+_CROP_LOOKS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
+_FULL_SIDES = (384, 512)
+_OVERLAP = 0.1  # Of the smaller box.
 
 
 def find_people(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
@@ -27,22 +29,36 @@ def find_people(detector: Detector, image: Image, expected: list[Detection], fra
     overlapping people are found there and not in the full frame.
     """
     found: list[Detection] = []
-    for region, long_side, mirrored in _looks(image, expected, frame):
-        found = without_duplicates(found + _look(detector, image, region, long_side, mirrored))
-        if expected and _all_found(expected, found) and not (_is_full_look(frame) and region != _whole(image)):
+    least = _least_looks(expected, frame)
+    for count, (region, long_side, mirrored) in enumerate(_looks(image, expected, frame), start=1):
+        found = merge_duplicates(found + _look(detector, image, region, long_side, mirrored))
+        if expected and count >= least and _all_found(expected, found):
             break
     return found
 
 
 def _looks(image: Image, expected: list[Detection], frame: int) -> Iterator[tuple[Region, int, bool]]:
-    if expected:
-        crop = union_region(expected, image)
-        yield from ((crop, long_side, mirrored) for long_side, mirrored in _CROP_LOOKS)
-    yield from ((_whole(image), long_side, mirrored) for long_side, mirrored in _FULL_LOOKS)
+    whole = [(_whole(image), long_side, False) for long_side in _FULL_SIDES]
+    if not expected:
+        yield from whole
+        return
+    crop = union_region(expected, image)
+    if frame % _FULL_LOOK_EVERY == 0:
+        yield whole[0]
+    yield from ((crop, long_side, mirrored) for long_side, mirrored in _CROP_LOOKS)
+    yield whole[-1]
 
 
-def _is_full_look(frame: int) -> bool:
-    return frame % _FULL_LOOK_EVERY == 0
+def _least_looks(expected: list[Detection], frame: int) -> int:
+    """A second, mirrored look where people overlap: two answers are better than one there."""
+    overlapping = any(boxes_overlap(a, b) for a, b in combinations(expected, 2))
+    return 1 + overlapping + (frame % _FULL_LOOK_EVERY == 0)
+
+
+def boxes_overlap(a: Detection, b: Detection) -> bool:
+    """Whether a good part of the smaller box lies inside the other."""
+    width, height = np.minimum(a.box[2:], b.box[2:]) - np.maximum(a.box[:2], b.box[:2])
+    return bool(max(width, 0) * max(height, 0) > _OVERLAP * min(a.area, b.area))
 
 
 def _whole(image: Image) -> Region:

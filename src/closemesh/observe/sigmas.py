@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from closemesh.body.skeleton import LIMBS
 from closemesh.observe.similarity import COCO_SIGMAS
@@ -98,7 +99,7 @@ def settle_claims(keypoints: Floats, boxes: Floats, visible: Bools) -> Floats:
     return settled
 
 
-def _same_kind(indices: Floats) -> Bools:
+def _same_kind(indices: NDArray[np.integer]) -> Bools:
     """[K, K] both of an arm or both of a leg: only those are mistaken for each other."""
     arm = np.isin(indices, [7, 8, 9, 10])
     return arm[:, None] == arm[None, :]

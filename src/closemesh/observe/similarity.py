@@ -32,6 +32,7 @@ COCO_SIGMAS = np.array(
 )
 _MIN_CONFIDENCE = 0.1
 _MIN_COMMON = 4
+_AGREEMENT = 0.05  # Of the box diagonal; looks farther apart mean different points.
 _TORSO = [5, 6, 12, 11]
 _BINS = (4, 8, 8)
 NUM_COLOURS = int(np.prod(_BINS))
@@ -47,13 +48,27 @@ def keypoint_similarity(a: Detection, b: Detection) -> float:
     return float(np.exp(-squared / scale)[common].mean())
 
 
-def without_duplicates(detections: list[Detection], limit: float = 0.6) -> list[Detection]:
-    """Best score first, without those that are more alike than `limit` to a better one."""
+def merge_duplicates(detections: list[Detection], limit: float = 0.6) -> list[Detection]:
+    """Best score first; those more alike than `limit` to a better one are taken together with it."""
     kept: list[Detection] = []
     for detection in sorted(detections, key=lambda d: -d.score):
-        if all(keypoint_similarity(detection, other) < limit for other in kept):
+        likeness = [keypoint_similarity(detection, other) for other in kept]
+        if likeness and max(likeness) >= limit:
+            best = int(np.argmax(likeness))
+            kept[best] = _merged(kept[best], detection)
+        else:
             kept.append(detection)
     return kept
+
+
+def _merged(first: Detection, second: Detection) -> Detection:
+    """The mean of each keypoint where both agree, the surer one where they do not."""
+    a, b = first.keypoints, second.keypoints
+    apart = np.linalg.norm(a[:, :2] - b[:, :2], axis=1)[:, None]
+    share = b[:, 2:] / np.maximum(a[:, 2:] + b[:, 2:], 1e-9)
+    mean = np.concatenate([a[:, :2] + share * (b[:, :2] - a[:, :2]), np.maximum(a[:, 2:], b[:, 2:])], 1)
+    surer = np.where(a[:, 2:] >= b[:, 2:], a, b)
+    return Detection(first.box, np.where(apart < _AGREEMENT * first.diagonal, mean, surer), first.score)
 
 
 def torso_colour(image: Image, person: Detection) -> Floats:

@@ -1,0 +1,66 @@
+"""A clip: opened once to know its frames, read as often as needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from closemesh.config import ClipConfig
+from closemesh.errors import InputError
+from closemesh.scene import Clip
+from closemesh.video.images import image_files, is_image_source, read_images, scan_images
+from closemesh.video.movie import read_movie, scan_movie
+from closemesh.video.selection import choose_frames, mean_rate
+from closemesh.video.source import Image
+
+MIN_SIDE = 64  # Pixels; a person in a smaller frame is a few dozen pixels tall and cannot be posed.
+
+
+def open_clip(path: Path, config: ClipConfig) -> Clip:
+    """Choose the frames to process and read what the file tells about them.
+
+    A video is decoded once without conversion, so that frame count and presentation times are what they really are.
+    Damage after the first frame ends the clip there, with a Python warning.
+    Raises InputError when the file is missing, unreadable, too small, or has no frame between start and end.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a video or a folder of images")
+    if config.fps <= 0:
+        raise InputError(f"the frame rate must be above 0, not {config.fps:g}; change --fps")
+    source = scan_images(path, config) if is_image_source(path) else scan_movie(path, config)
+    width, height = source.size
+    if min(width, height) < MIN_SIDE:
+        raise InputError(f"{path}: frames of {width}x{height} are too small; {MIN_SIDE} pixels a side is the least")
+    chosen = choose_frames(source.times, config)
+    if len(chosen) == 0:
+        asked = f"from {config.start:g} s" + (f" to {config.end:g} s" if config.end is not None else "")
+        raise InputError(f"{path}: no frame {asked}; the last is at {source.times[-1]:.2f} s; change --start or --end")
+    times = source.times[chosen]
+    return Clip(path, _sha256(path), chosen, times, source.size, mean_rate(times, config.fps), source.focal_px)
+
+
+def read_frames(clip: Clip) -> Iterator[Image]:
+    """The frames of the clip in order, RGB [H, W, 3], upright, one at a time.
+
+    Raises InputError when the file no longer gives the frames that it gave to open_clip.
+    """
+    count = 0
+    for frame in read_images(clip) if is_image_source(clip.path) else read_movie(clip):
+        count += 1
+        yield frame
+    if count != len(clip):
+        raise InputError(f"{clip.path}: gave {count} of {len(clip)} frames; has the file changed? start again")
+
+
+def _sha256(path: Path) -> str:
+    """Of the bytes of a file; of the names and bytes of the images of a folder."""
+    digest = hashlib.sha256()
+    for file in image_files(path) if path.is_dir() else [path]:
+        if path.is_dir():
+            digest.update(file.name.encode() + b"\0")
+        with file.open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
