@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +12,12 @@ from torch import Tensor
 
 from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
 from closemesh.body.model import BodyModel
-from closemesh.errors import ModelFileError
+from closemesh.body.npz_file import BodyArrays, read_body_arrays
 from closemesh.weights.search import find_model, sha256_of
 
 OpenVariant = Literal["std", "mid", "light", "closed"]
 """std is the default; mid and light are coarser, with the same betas, for contact queries and inner loops."""
 
-_REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
 _NUM_SHAPES = 10
 _NUM_EXPRESSIONS = 10
 
@@ -39,7 +37,8 @@ def load_body(path: str | Path | None = None, variant: OpenVariant = "std") -> B
 
 def load_open_body(variant: OpenVariant = "std") -> BodyModel:
     """The bundled open body."""
-    return body_from_npz(find_model(f"open_body/open_body_{variant}.npz"), f"closemesh_open/{variant}")
+    path = find_model(f"open_body/open_body_{variant}.npz")
+    return build_body(read_body_arrays(path), f"closemesh_open/{variant}", sha256_of(path))
 
 
 def fitting_body(body: BodyModel) -> BodyModel:
@@ -47,21 +46,7 @@ def fitting_body(body: BodyModel) -> BodyModel:
     return load_open_body("light") if body.is_open else body
 
 
-def body_from_npz(path: Path, name: str) -> BodyModel:
-    """A body from an .npz in the SMPL-X file layout. Raises ModelFileError when it is not one."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in file.files if file[key].dtype != object}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise ModelFileError(f"{path} is not a readable .npz body file ({error})") from error
-    missing = [key for key in _REQUIRED if key not in data]
-    if missing or data["weights"].shape[-1] != 55:
-        what = f"has no {', '.join(missing)}" if missing else f"has {data['weights'].shape[-1]} joints instead of 55"
-        raise ModelFileError(f"{path} is not an SMPL-X body: it {what}; give SMPLX_NEUTRAL.npz or another SMPL-X .npz")
-    return build_body(data, name, sha256_of(path))
-
-
-def build_body(data: dict[str, np.ndarray], name: str, sha256: str) -> BodyModel:
+def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:
     """A BodyModel from the arrays of an SMPL-X-layout file."""
     directions = _float(data["shapedirs"])  # [V, 3, shapes + expressions]
     # Files with 300 shapes and 100 expressions keep the expressions behind index 300, short ones behind index 10.
@@ -96,7 +81,7 @@ def _pose_dirs(pose_dirs: np.ndarray | None) -> Tensor | None:
     return _float(pose_dirs).flatten(0, 1).T.contiguous()
 
 
-def _hand(data: dict[str, np.ndarray], key: str) -> Tensor:
+def _hand(data: BodyArrays, key: str) -> Tensor:
     return _float(data[key]).reshape(15, 3) if key in data else torch.zeros(15, 3)
 
 

@@ -1,0 +1,59 @@
+"""The arrays of a body file, read once and without pickle, and checked to be an SMPL-X-layout body."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from closemesh.errors import ModelFileError
+
+BodyArrays = dict[str, np.ndarray]
+
+_REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
+# Other keys of SMPL-X files hold pickled objects, which are never touched.
+_OPTIONAL = (
+    *("posedirs", "hands_meanl", "hands_meanr"),
+    *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
+    *("open_body_id", "open_coco23_regressor", "open_vertex_ids", "open_vertex_ids_names"),
+)
+_NUM_JOINTS = 55
+_SMPLX_VERTICES = 10475
+_ADVICE = "give SMPLX_NEUTRAL.npz or another SMPL-X .npz"
+
+
+def read_body_arrays(path: Path) -> BodyArrays:
+    """The arrays that a body needs. Raises ModelFileError when the file is none, is damaged, or is another model."""
+    if not zipfile.is_zipfile(path):
+        raise ModelFileError(f"body model {path} is not an .npz file, or is cut short; {_ADVICE}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {key: file[key] for key in (*_REQUIRED, *_OPTIONAL) if key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelFileError(f"body model {path} is damaged ({error}); get the file again") from error
+    fault = _fault(data)
+    if fault:
+        raise ModelFileError(f"{path} is not an SMPL-X body: it {fault}; {_ADVICE}")
+    return data
+
+
+def _fault(data: BodyArrays) -> str | None:
+    """What keeps these arrays from being an SMPL-X body, if anything does."""
+    missing = [key for key in _REQUIRED if key not in data]
+    if missing:
+        return f"has no {', '.join(missing)}"
+    count, joints = len(data["v_template"]), data["weights"].shape[-1]
+    if joints != _NUM_JOINTS:
+        return f"has {joints} joints instead of {_NUM_JOINTS}"
+    if "open_body_id" not in data and count != _SMPLX_VERTICES:
+        return f"has {count} vertices instead of {_SMPLX_VERTICES}"
+    fitting = (
+        data["shapedirs"].shape[:2] == (count, 3)
+        and data["shapedirs"].shape[2] >= 20
+        and data["weights"].shape[0] == count
+        and data["J_regressor"].shape == (_NUM_JOINTS, count)
+        and int(data["f"].max()) < count
+    )
+    return None if fitting else "has arrays that do not fit one another"

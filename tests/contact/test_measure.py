@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from closemesh.body.load import load_open_body
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.body.skinning import skin
+from closemesh.contact.measure import measure_contacts
+from closemesh.contact.pairs import near_pairs
+from closemesh.contact.query_body import query_body
+from closemesh.progress import Silent
+from closemesh.scene import BodyMotion
+
+T = 12
+GAPS = np.linspace(0.30, -0.04, T)  # Metres between the palms' nearest points, by construction below.
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_open_body("std")
+
+
+@pytest.fixture(scope="module")
+def approach(body):
+    """Two people in T-poses facing the same way; person 1 slides along x until the hands meet and cross; a third far off.
+
+    Person 1 stands on the left of person 0, so that the left hand of 0 meets the right hand of 1.
+    """
+    import torch
+
+    mesh = query_body(body)
+    vertices, _ = skin(mesh, torch.zeros(10), torch.eye(3).expand(55, 3, 3), torch.zeros(3))
+    width = float(vertices[:, 0].max() - vertices[:, 0].min())
+    transl = np.zeros((T, 3, 3))
+    transl[:, 1, 0] = width + GAPS
+    transl[:, 2, 2] = 5.0
+    valid = np.ones((T, 3), dtype=bool)
+    valid[3, 1] = False
+    return BodyMotion(
+        body_model=body.name,
+        betas=np.zeros((3, 10)),
+        rotations=np.tile(np.eye(3), (T, 3, 55, 1, 1)),
+        transl=transl,
+        expression=np.zeros((T, 3, 10)),
+        valid=valid,
+        confidence=np.ones((T, 3)),
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(approach, body):
+    return measure_contacts(approach, body, Silent())
+
+
+def test_only_the_pair_that_comes_near_is_reported(measured):
+    assert [(pair.person_a, pair.person_b) for pair in measured] == [(0, 1)]
+
+
+def test_distance_is_the_gap_between_the_hands_and_zero_when_they_cross(measured):
+    distance = measured[0].distance
+    assert np.isnan(distance[3])
+    present = np.arange(T) != 3
+    apart = present & (GAPS > 0)
+    # Both fingertips are the outermost points of mirrored hands at the same height: they meet tip to tip.
+    np.testing.assert_allclose(distance[apart], GAPS[apart], atol=6e-3)
+    assert (distance[present & (GAPS < -0.01)] == 0).all()
+
+
+def test_depth_is_zero_apart_and_grows_when_the_hands_cross(measured):
+    depth = measured[0].depth
+    assert np.isnan(depth[3])
+    assert (depth[(GAPS > 0) & (np.arange(T) != 3)] == 0).all()
+    assert 0 < depth[-2] <= depth[-1] < 0.04
+
+
+def test_the_hands_touch_and_nothing_else(approach, body):
+    held = approach.with_pose(transl=approach.transl[[-1] * 6], rotations=approach.rotations[:6], expression=approach.expression[:6], valid=np.ones((6, 3), bool))
+    (pair,) = measure_contacts(held, body, Silent())
+    (contact,) = pair.contacts
+    assert (contact.part_a, contact.part_b) == ("left_hand", "right_hand")
+    assert (contact.start, contact.end) == (0, 5)
+    assert contact.min_distance == 0 and contact.max_depth == pytest.approx(pair.depth.max())
+
+
+def test_measure_does_not_depend_on_where_the_pair_stands(approach, body, measured):
+    moved = approach.with_pose(transl=approach.transl + np.array([2.0, -3.0, 8.0]))
+    (pair,) = measure_contacts(moved, body, Silent())
+    np.testing.assert_allclose(pair.distance, measured[0].distance, atol=1e-5)
+    np.testing.assert_allclose(pair.depth, measured[0].depth, atol=1e-5)
+
+
+def test_long_clips_are_measured_in_pieces_alike(approach, body, measured):
+    frames = np.tile(np.arange(T), 4)  # 48 frames: more than one piece.
+    long = approach.with_pose(
+        **{name: getattr(approach, name)[frames] for name in ("rotations", "transl", "expression", "valid")}
+    )
+    (pair,) = measure_contacts(long, body, Silent())
+    np.testing.assert_array_equal(pair.distance, np.tile(measured[0].distance, 4))
+
+
+def test_near_pairs_gives_the_frames_within_reach(approach, body):
+    ((a, b, frames),) = near_pairs(approach, body, reach=0.15)
+    assert (a, b) == (0, 1)
+    expected = (GAPS < 0.15) & (np.arange(T) != 3)
+    wrong = frames != expected
+    assert not wrong[np.abs(GAPS - 0.15) > 0.01].any()
+    assert near_pairs(approach.with_pose(valid=np.zeros((T, 3), bool)), body, reach=0.15) == []
+
+
+def test_right_wrist_is_on_the_negative_side():
+    """What the construction above rests on."""
+    body = load_open_body("light")
+    assert body.joint_template[JOINT_INDEX["right_wrist"], 0] < 0 < body.joint_template[JOINT_INDEX["left_wrist"], 0]
