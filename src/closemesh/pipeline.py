@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,16 +20,18 @@ from closemesh.config import ClipConfig, Config, to_dict
 from closemesh.contact.measure import measure_contacts
 from closemesh.device import choose_device
 from closemesh.errors import InputError
+from closemesh.files import replacing_folder
 from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
 from closemesh.observe.observe import observe
 from closemesh.optimise.optimise import optimise
+from closemesh.output.scene_file import read_scene
 from closemesh.output.write import write_results
 from closemesh.progress import NoteKeeper, Progress, Silent
 from closemesh.records import load_record, save_record
 from closemesh.scene import BodyMotion, Camera, Clip, Observations, PairContacts, Reconstruction, WeightFile
 from closemesh.store import StageStore, open_store
-from closemesh.video import open_clip
+from closemesh.video import open_clip, read_frames
 from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
 from closemesh.weights.search import find_model, sha256_of
 
@@ -37,7 +39,7 @@ from closemesh.weights.search import find_model, sha256_of
 STAGE_VERSIONS = {"observe": 1, "initialise": 1, "optimise": 1, "contact": 1}
 _STAGE_OF = {"initial": "initialise", "optimised": "optimise"}
 _CLIP_FILE = "clip.npz"
-MASKS = "masks"
+_MASKS = "masks"
 
 
 def reconstruct(
@@ -101,7 +103,7 @@ def observe_stage(run: Run) -> Observations:
         "observe",
         made_from,
         (Observations,),
-        lambda folder, tell: (observe(run.clip, run.config.observe, folder / MASKS, tell),),
+        lambda folder, tell: (observe(run.clip, run.config.observe, folder / _MASKS, tell),),
     )
     return observations
 
@@ -177,7 +179,11 @@ def write_stage(
         notes=tuple(run.told.notes),
     )
     save_record(run.store.folder / _CLIP_FILE, run.clip)
-    write_results(run.out, reconstruction, run.body, run.told)
+    masks = run.store.folder / "observe" / _MASKS
+    if masks.is_dir():
+        with replacing_folder(run.out / _MASKS) as part:
+            shutil.copytree(masks, part, dirs_exist_ok=True)
+    write_results(run.out, reconstruction, run.body, run.store.reports, read_frames(run.clip), run.told)
     return reconstruction
 
 
@@ -196,12 +202,13 @@ def read_kept(out: Path, stage: str) -> KeptMotion:
     """The motion `initial` or `optimised` of an earlier run into `out`. Raises InputError when it is not there."""
     if not (out / "scene.json").is_file():
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
+    config = read_scene(out / "scene.json")["config"]
     folder = out / "stages" / _STAGE_OF[stage]
     return KeptMotion(
         clip=load_record(out / "stages" / _CLIP_FILE, Clip),
         camera=load_record(folder / "0.Camera.npz", Camera),
         motion=load_record(folder / "1.BodyMotion.npz", BodyMotion),
-        body_path=json.loads((out / "scene.json").read_text())["config"].get("body_model"),
+        body_path=config.get("body_model"),
     )
 
 

@@ -63,8 +63,9 @@ def run(clip: Path, out: Path, config: Config, device: str | None, resume: bool)
     """Reconstruct with a progress display, then the summary."""
     from closemesh.cli.progress import show_progress
     from closemesh.cli.summary import summary
+    from closemesh.output.scene_file import read_scene
     from closemesh.pipeline import reconstruct as reconstruct_clip
 
     with show_progress() as progress:
-        made = reconstruct_clip(clip, out, config, device, progress, resume)
-    results.print(summary(made, out))
+        reconstruct_clip(clip, out, config, device, progress, resume)
+    results.print(summary(read_scene(out / "scene.json"), out))
