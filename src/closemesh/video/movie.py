@@ -18,32 +18,45 @@ from closemesh.scene import Clip
 from closemesh.video.source import Image, Source, focal_from_metadata
 
 _FOCAL_KEY = "camera.focal_length.35mm_equivalent"  # Prefixed with com.apple.quicktime in iPhone movies.
+_SHORTFALL = 0.05  # Of the promised duration; the last frame may be shown for long.
 _PQ_TRANSFER = 16  # SMPTE ST 2084 in ISO/IEC 23091-2.
 
 
 def scan_movie(path: Path, config: ClipConfig) -> Source:
     """Decode the frames up to `config.end` without converting them. Raises InputError when there are none."""
-    times: list[float] = []
-    size, metadata = (0, 0), {}
+    end = np.inf if config.end is None else config.end
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        step = 1 / float(stream.average_rate or config.fps)
+        seconds, size, error = _decoded_times(container, end, step)
+        promised = float((stream.duration or 0) * (stream.time_base or 0))
+        metadata = {**container.metadata, **stream.metadata}
+    if not seconds:
+        raise InputError(f"{path}: no frame can be decoded ({error or 'it holds none'}); convert or copy it again")
+    if error or seconds[-1] < min(end, promised) - max(_SHORTFALL * promised, 2 * step):
+        warnings.warn(f"{path}: damaged after {seconds[-1]:.2f} s; only the frames before are used", stacklevel=3)
+    return Source(np.array(seconds), size, focal_from_metadata(metadata, _FOCAL_KEY, size))
+
+
+def _decoded_times(
+    container: InputContainer, end: float, step: float
+) -> tuple[list[float], tuple[int, int], str | None]:
+    """Seconds from the first frame up to `end`, upright size, and the error that ended the decoding, if any."""
+    stream = container.streams.video[0]
+    seconds: list[float] = []
+    size, first = (0, 0), 0.0
     try:
-        with _opened(path) as container:
-            stream = container.streams.video[0]
-            metadata = {**container.metadata, **stream.metadata}
-            step = 1 / float(stream.average_rate or config.fps)
-            for frame in container.decode(stream):
-                size = size if times else _upright_size(frame, float(stream.sample_aspect_ratio or 1) or 1.0)
-                times.append(_time_after(times, frame, step))
-                if config.end is not None and times[-1] - times[0] >= config.end:
-                    break
+        for frame in container.decode(stream):
+            if not seconds:
+                first, size = frame.time or 0.0, _upright_size(frame, float(stream.sample_aspect_ratio or 1) or 1.0)
+            now = -1.0 if frame.time is None else frame.time - first
+            # Without a time stamp, or with one that runs backwards, a frame follows the one before by one step.
+            seconds.append(0.0 if not seconds else now if now > seconds[-1] else seconds[-1] + step)
+            if seconds[-1] >= end:
+                break
     except av.error.FFmpegError as error:
-        if times:
-            seconds = times[-1] - times[0]
-            warnings.warn(f"{path}: damaged after {seconds:.2f} s; only the frames before are used", stacklevel=3)
-        else:
-            raise InputError(f"{path}: no frame can be decoded ({error.strerror}); convert or copy it again") from error
-    if not times:
-        raise InputError(f"{path}: the video has no frames; convert or copy it again")
-    return Source(np.array(times) - times[0], size, focal_from_metadata(metadata, _FOCAL_KEY, size))
+        return seconds, size, error.strerror
+    return seconds, size, None
 
 
 def read_movie(clip: Clip) -> Iterator[Image]:
@@ -74,13 +87,6 @@ def _opened(path: Path) -> InputContainer:
         raise InputError(f"{path}: holds no video stream; give a video or a folder of images")
     container.streams.video[0].thread_type = "AUTO"
     return container
-
-
-def _time_after(times: list[float], frame: av.VideoFrame, step: float) -> float:
-    """The frame's own time; without one, or with one that runs backwards, one step after the frame before."""
-    if frame.time is not None and (not times or frame.time > times[-1]):
-        return frame.time
-    return times[-1] + step if times else 0.0
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:

@@ -18,10 +18,11 @@ def choose_frames(times: NDArray[np.floating], config: ClipConfig) -> NDArray[np
     """
     end = np.inf if config.end is None else config.end
     inside = np.flatnonzero((times >= config.start - _TIME_SLACK) & (times < end - _TIME_SLACK))
-    if mean_rate(times[inside], config.fps) <= config.fps * _RATE_SLACK:
-        return inside.astype(np.int64)
     seen = times[inside]
-    clock = np.arange(seen[0], seen[-1] + 0.5 / config.fps, 1 / config.fps)
+    rate = mean_rate(seen, config.fps)
+    if rate <= config.fps * _RATE_SLACK:
+        return inside.astype(np.int64)
+    clock = np.arange(seen[0], seen[-1] + 0.5 / rate, 1 / config.fps)
     after = np.clip(np.searchsorted(seen, clock), 1, len(seen) - 1)
     nearest = np.where(clock - seen[after - 1] <= seen[after] - clock, after - 1, after)
     return inside[np.unique(nearest)].astype(np.int64)

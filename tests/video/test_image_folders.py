@@ -1,0 +1,88 @@
+"""Folders of images."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numbered_movies import HEIGHT, WIDTH, number_of, numbered_image
+
+from closemesh.config import ClipConfig
+from closemesh.errors import InputError
+from closemesh.video import open_clip, read_frames
+
+
+def save(path: Path, rgb: np.ndarray) -> None:
+    assert cv2.imwrite(str(path), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def exif(orientation: int, focal_35mm: int) -> np.ndarray:
+    """The smallest EXIF block that holds both."""
+    first = struct.pack("<HHHIHHHHIII", 2, 0x0112, 3, 1, orientation, 0, 0x8769, 4, 1, 38, 0)
+    second = struct.pack("<HHHIHHI", 1, 0xA405, 3, 1, focal_35mm, 0, 0)
+    return np.frombuffer(b"II*\0" + struct.pack("<I", 8) + first + second, np.uint8)
+
+
+def test_numbers_in_names_count_as_numbers(tmp_path: Path) -> None:
+    for index in (0, 1, 2, 9, 10, 11):
+        save(tmp_path / f"frame{index}.png", numbered_image(index))
+    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "._frame1.png").write_bytes(b"what another system leaves behind")
+    clip = open_clip(tmp_path, ClipConfig(fps=25))
+    assert [number_of(frame) for frame in read_frames(clip)] == [0, 1, 2, 9, 10, 11]
+    assert clip.fps == pytest.approx(25)
+    np.testing.assert_allclose(clip.times, np.arange(6) / 25)
+    later = open_clip(tmp_path, ClipConfig(fps=25, start=0.1))
+    assert later.frame_indices.tolist() == [3, 4, 5]
+
+
+def test_grey_and_sixteen_bits_become_eight_bit_rgb(tmp_path: Path) -> None:
+    grey = np.full((HEIGHT, WIDTH), 40, np.uint8)
+    cv2.imwrite(str(tmp_path / "0.png"), grey)
+    cv2.imwrite(str(tmp_path / "1.png"), grey.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "2.tiff"), np.dstack([grey.astype(np.uint16) * 257] * 3))
+    for frame in read_frames(open_clip(tmp_path, ClipConfig())):
+        assert frame.dtype == np.uint8
+        assert frame.shape == (HEIGHT, WIDTH, 3)
+        assert (frame == 40).all()
+
+
+def test_colours_are_not_exchanged(tmp_path: Path) -> None:
+    save(tmp_path / "0.png", numbered_image(1))
+    frame = next(read_frames(open_clip(tmp_path / "0.png", ClipConfig())))
+    assert frame[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.skipif(not hasattr(cv2, "imwriteWithMetadata"), reason="this OpenCV cannot write EXIF")
+def test_exif_turns_the_image_and_tells_the_focal_length(tmp_path: Path) -> None:
+    image = cv2.cvtColor(numbered_image(3), cv2.COLOR_RGB2BGR)
+    cv2.imwriteWithMetadata(str(tmp_path / "0.jpg"), image, [cv2.IMAGE_METADATA_EXIF], [exif(6, 28)])
+    clip = open_clip(tmp_path, ClipConfig())
+    frame = next(read_frames(clip))
+    assert clip.size == (HEIGHT, WIDTH)
+    assert frame[10, -10, 0] > 200 and frame[10, 10, 0] < 50, "the red corner goes from top left to top right"
+    assert clip.focal_px == pytest.approx(28 / 36 * WIDTH)
+
+
+def test_bad_folders_are_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no images"):
+        open_clip(tmp_path, ClipConfig())
+    save(tmp_path / "0.png", numbered_image(0))
+    save(tmp_path / "1.png", numbered_image(1, (WIDTH + 2, HEIGHT)))
+    with pytest.raises(InputError, match=r"1\.png.*130x96"):
+        open_clip(tmp_path, ClipConfig())
+    (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes()[:60])
+    with pytest.raises(InputError, match=r"1\.png.*cannot? be read|1\.png: not an image"):
+        open_clip(tmp_path, ClipConfig())
+
+
+def test_identity_changes_with_names_and_bytes(tmp_path: Path) -> None:
+    save(tmp_path / "0.png", numbered_image(0))
+    before = open_clip(tmp_path, ClipConfig()).sha256
+    (tmp_path / "0.png").rename(tmp_path / "1.png")
+    renamed = open_clip(tmp_path, ClipConfig()).sha256
+    save(tmp_path / "1.png", numbered_image(1))
+    assert len({before, renamed, open_clip(tmp_path, ClipConfig()).sha256}) == 3
