@@ -59,7 +59,7 @@ def write_pictures(frames: Iterable[Image], folder: Path) -> None:
 
 def presentation_ticks(times: Floats) -> list[int]:
     """Strictly rising ticks of 1/90000 s from the first frame on, for `times` [T] in seconds."""
-    ticks = np.round((np.asarray(times, dtype=np.float64) - times[0]) / float(_TIME_BASE)).astype(np.int64)
+    ticks = np.round((np.asarray(times, dtype=np.float64) - times[:1]) / float(_TIME_BASE)).astype(np.int64)
     rise = np.arange(len(ticks))  # Two frames at the same time would be refused by the container.
     return (np.maximum.accumulate(ticks - rise) + rise).tolist()
 

@@ -15,6 +15,7 @@ from closemesh.scene import Floats
 
 SAMPLES = 2  # Along each axis of a pixel.
 NEAR = 0.05  # Metres; a triangle with a corner nearer than this is not drawn.
+EDGE = 1e-5  # Share of a triangle by which it reaches over its edges, so that rounding leaves no crack between two.
 _BAND = 32  # Rows of pixels that one thread draws at a time; their samples fit the cache.
 
 
@@ -54,7 +55,7 @@ def _draw_band(points, faces, colours, first_row, inverse_depth, samples):
                 share_b = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
                 share_c = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
                 share_a = 1 - share_b - share_c
-                if share_a < 0 or share_b < 0 or share_c < 0:
+                if min(share_a, share_b, share_c) < -EDGE:
                     continue
                 z = share_a * az + share_b * bz + share_c * cz
                 if z > inverse_depth[row, column]:
@@ -63,7 +64,7 @@ def _draw_band(points, faces, colours, first_row, inverse_depth, samples):
                         mixed = (
                             share_a * az * colours[a, k] + share_b * bz * colours[b, k] + share_c * cz * colours[c, k]
                         )
-                        samples[row, column, k] = np.uint8(mixed / z)
+                        samples[row, column, k] = np.uint8(mixed / z + 0.5)
                     samples[row, column, 3] = 255
 
 

@@ -1,0 +1,100 @@
+"""Figures with known answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from closemesh.body.skinning import keypoints133, skin
+from closemesh.geometry.camera import project
+from closemesh.output.quality import (
+    contact_figures,
+    jitter,
+    motion_quality,
+    reprojection_figures,
+    standing_heights,
+)
+from closemesh.output.skinned import motion_joints
+from closemesh.scene import Contact, Observations, PairContacts
+
+
+@pytest.fixture
+def seen(dance, observations: Observations) -> Observations:
+    """Every keypoint exactly 3 pixels right of and 4 below where the body has it."""
+    motion = dance.motion
+    arrays = (motion.betas, motion.rotations, motion.transl, motion.expression)
+    points = keypoints133(dance.body, *skin(dance.body, *(torch.as_tensor(array) for array in arrays)))
+    pixels = project(points, dance.camera.focal, dance.camera.centre).numpy() + [3.0, 4.0]
+    return replace(observations, keypoints=np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), 0.9)], axis=-1))
+
+
+def test_reprojection_error_in_pixels_and_of_the_height(dance, seen: Observations) -> None:
+    figures = reprojection_figures(seen, dance.camera, dance.motion, dance.body)
+    assert figures["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
+    pelvis_depth = motion_joints(dance.motion, dance.body)[:, :, 0, 2]
+    heights = standing_heights(dance.motion, dance.body) * dance.camera.focal / pelvis_depth
+    expected = np.median(np.repeat(500 / heights, 17))
+    assert figures["reprojection_median_percent_of_height"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_what_is_doubtful_or_absent_does_not_count(dance, seen: Observations) -> None:
+    keypoints = seen.keypoints.copy()
+    keypoints[:, :, 3, :] = [1000, 1000, 0.4]  # Low confidence.
+    keypoints[:, :, 30, :] = [1000, 1000, 0.9]  # Face.
+    keypoints[2, 1, :, :2] = 1000
+    valid = dance.motion.valid.copy()
+    valid[2, 1] = False
+    motion = replace(dance.motion, valid=valid)
+    figures = reprojection_figures(replace(seen, keypoints=keypoints), dance.camera, motion, dance.body)
+    assert figures["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
+    assert figures["reprojection_p95_percent_of_height"] < 20  # type: ignore[operator]
+
+
+def test_nothing_seen_gives_no_figure(dance, seen: Observations) -> None:
+    nothing = replace(seen, keypoints=np.zeros_like(seen.keypoints))
+    assert set(reprojection_figures(nothing, dance.camera, dance.motion, dance.body).values()) == {None}
+
+
+def test_standing_heights_are_human(dance) -> None:
+    heights = standing_heights(dance.motion, dance.body)
+    assert heights.shape == (2,)
+    assert ((heights > 1.4) & (heights < 2.1)).all()
+
+
+def test_jitter_of_a_cubic_path(dance) -> None:
+    seconds = np.arange(6) / 25
+    joints = np.zeros((6, 2, 55, 3))
+    joints[:, 0, :, 0] = 2 * seconds[:, None] ** 3  # Third derivative 12.
+    joints[:, 1, :, 1] = 4 * seconds[:, None] ** 3  # 24.
+    assert jitter(joints, dance.motion, 25.0) == pytest.approx(18)
+    valid = dance.motion.valid.copy()
+    valid[:, 1] = [True, True, True, False, True, True]  # No four frames in a row.
+    assert jitter(joints, replace(dance.motion, valid=valid), 25.0) == pytest.approx(12)
+    assert jitter(joints[:3], dance.motion, 25.0) is None
+
+
+def test_contact_figures() -> None:
+    touch = Contact(0, 1, "left_hand", "back", 1, 1, 0.0, 0.02)
+    pairs = [
+        PairContacts(0, 1, np.array([0.1, 0.0, np.nan]), np.array([0.0, 0.02, np.nan]), (touch,)),
+        PairContacts(1, 2, np.array([0.3, 0.2, 0.25]), np.zeros(3), ()),
+    ]
+    figures = contact_figures(pairs)
+    assert figures == {
+        "contacts": 1,
+        "closest_mm": 0,
+        "frames_crossing_percent": pytest.approx(20),
+        "penetration_mean_mm": pytest.approx(4),
+        "penetration_max_mm": pytest.approx(20),
+    }
+    assert contact_figures([])["closest_mm"] is None
+
+
+def test_all_figures_together(dance, seen: Observations) -> None:
+    figures = motion_quality(dance.clip, seen, dance.camera, dance.motion, dance.body, [])
+    assert figures["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
+    expected = jitter(motion_joints(dance.motion_world, dance.body), dance.motion, dance.clip.fps)
+    assert figures["jitter_m_s3"] == pytest.approx(expected, rel=1e-2)
