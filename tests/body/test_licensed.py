@@ -125,7 +125,9 @@ def test_motion_file_is_refused(tmp_path):
 
 
 def test_other_mesh_with_55_joints_is_refused(tmp_path):
-    arrays = {name: array[:9000] for name, array in stand_in(20).items() if name in ("v_template", "shapedirs", "weights")}
+    arrays = {
+        name: array[:9000] for name, array in stand_in(20).items() if name in ("v_template", "shapedirs", "weights")
+    }
     path = save(tmp_path / "a.npz", **arrays, J_regressor=np.zeros((55, 9000)), f=np.zeros((4, 3), int))
     assert "9000 vertices instead of 10475" in fault(path)
 

@@ -45,7 +45,9 @@ def test_order_of_touches_does_not_matter():
 
 
 def test_nearest_and_deepest_of_the_run_are_reported():
-    (contact,) = intervals(touches([0, 1], distance=0.008), touches([2], distance=0.0, depth=0.02), touches([3], depth=0.0))
+    (contact,) = intervals(
+        touches([0, 1], distance=0.008), touches([2], distance=0.0, depth=0.02), touches([3], depth=0.0)
+    )
     assert contact.min_distance == 0 and contact.max_depth == 0.02
 
 

@@ -73,7 +73,12 @@ def test_depth_is_zero_apart_and_grows_when_the_hands_cross(measured):
 
 
 def test_the_hands_touch_and_nothing_else(approach, body):
-    held = approach.with_pose(transl=approach.transl[[-1] * 6], rotations=approach.rotations[:6], expression=approach.expression[:6], valid=np.ones((6, 3), bool))
+    held = approach.with_pose(
+        transl=approach.transl[[-1] * 6],
+        rotations=approach.rotations[:6],
+        expression=approach.expression[:6],
+        valid=np.ones((6, 3), bool),
+    )
     (pair,) = measure_contacts(held, body, Silent())
     (contact,) = pair.contacts
     assert (contact.part_a, contact.part_b) == ("left_hand", "right_hand")

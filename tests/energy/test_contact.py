@@ -21,8 +21,12 @@ def degrees(**joints):
 def embrace():
     """Two people in each other's arms, their chests several centimetres inside each other; poses, transl, betas."""
     body = load_open_body("light")
-    a = degrees(left_shoulder=[0.0, -65, -10], right_shoulder=[0.0, 60, -25], left_elbow=[0.0, -70, 0], neck=[0.0, 20, 0])
-    b = degrees(left_shoulder=[0.0, -60, -35], right_shoulder=[0.0, 62, 5], right_elbow=[0.0, 75, 0], pelvis=[0.0, 180, 0])
+    a = degrees(
+        left_shoulder=[0.0, -65, -10], right_shoulder=[0.0, 60, -25], left_elbow=[0.0, -70, 0], neck=[0.0, 20, 0]
+    )
+    b = degrees(
+        left_shoulder=[0.0, -60, -35], right_shoulder=[0.0, 62, 5], right_elbow=[0.0, 75, 0], pelvis=[0.0, 180, 0]
+    )
     b[JOINT_INDEX["neck"]] = torch.deg2rad(torch.tensor([0.0, 20, 0]))
     betas = torch.zeros(2, 10)
     betas[1, 0] = 1

@@ -30,9 +30,10 @@ _FACE_CONTOUR = 17
 def regressed_keypoints(data: dict[str, np.ndarray]) -> KeypointMap:
     """The map of the open body: its own regressor for body and feet, joints and vertices for hands and face."""
     builder = _Builder(len(data["v_template"]))
-    for index, row in enumerate(data["open_coco23_regressor"]):
+    # By name: the file has both sides of a toe together, COCO-WholeBody the whole left foot first.
+    for name, row in zip(data["open_coco23_names"].tolist(), data["open_coco23_regressor"], strict=True):
         for vertex in np.nonzero(row)[0]:
-            builder.add_vertex(index, int(vertex), float(row[vertex]))
+            builder.add_vertex(KEYPOINT_INDEX[name], int(vertex), float(row[vertex]))
     ids = dict(zip(data["open_vertex_ids_names"].tolist(), data["open_vertex_ids"].tolist(), strict=True))
     return _hands_and_face(builder, data, ids)
 

@@ -17,7 +17,7 @@ _REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
 _OPTIONAL = (
     *("posedirs", "hands_meanl", "hands_meanr"),
     *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
-    *("open_body_id", "open_coco23_regressor", "open_vertex_ids", "open_vertex_ids_names"),
+    *("open_body_id", "open_coco23_regressor", "open_coco23_names", "open_vertex_ids", "open_vertex_ids_names"),
 )
 _NUM_JOINTS = 55
 _SMPLX_VERTICES = 10475
