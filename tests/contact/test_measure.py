@@ -21,7 +21,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def approach(body):
-    """Two people in T-poses facing the same way; person 1 slides along x until the hands meet and cross; a third far off.
+    """Two people in T-poses; person 1 slides along x until the hands meet and cross; a third stands far off.
 
     Person 1 stands on the left of person 0, so that the left hand of 0 meets the right hand of 1.
     """

@@ -25,7 +25,7 @@ def closest_faces(points, boxes, starts, corners, reach):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def smallest_distance(points, boxes, starts, corners, reach):
-    """Distance from the nearest of the points [N, 3] to the faces, inf beyond `reach`; each only has to beat the last."""
+    """Distance from the nearest of the points [N, 3] to the faces, inf beyond `reach`; each has to beat the last."""
     best = reach * reach
     nodes, bounds = np.empty(_STACK, dtype=np.int64), np.empty(_STACK)
     for n in range(len(points)):

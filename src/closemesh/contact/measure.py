@@ -88,7 +88,8 @@ class _Meter:
         corner = found.barycentric[touches].argmax(-1)
         partner = self._surface.faces[found.face[touches], corner]
         parts = self._labels[vertex[touches]], self._labels[partner]
-        return np.stack([*parts, np.where(inside, 0, distance), np.where(inside, distance, 0)], axis=-1)
+        columns = (*parts, np.where(inside, 0.0, distance), np.where(inside, distance, 0.0))
+        return np.stack(columns, axis=-1).astype(np.float64)
 
 
 def _by_part(frame: int, rows: NDArray[np.float64]) -> list[Touch]:
