@@ -27,7 +27,7 @@ def seen(dance, observations: Observations) -> Observations:
     motion = dance.motion
     arrays = (motion.betas, motion.rotations, motion.transl, motion.expression)
     points = keypoints133(dance.body, *skin(dance.body, *(torch.as_tensor(array) for array in arrays)))
-    pixels = project(points, dance.camera.focal, dance.camera.centre).numpy() + [3.0, 4.0]
+    pixels = project(points, dance.camera.focal, dance.camera.centre).numpy() + np.array([3.0, 4.0])
     return replace(observations, keypoints=np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), 0.9)], axis=-1))
 
 

@@ -75,7 +75,7 @@ def test_what_shines_through_is_the_image_alone() -> None:
 def test_a_sphere_has_the_silhouette_of_a_cone() -> None:
     radius, distance = 0.5, 3.0
     ball = trimesh.creation.icosphere(subdivisions=5, radius=radius)
-    image = draw(BLACK, ball.vertices + [0, 0, distance], ball.faces, WHITE)
+    image = draw(BLACK, ball.vertices + np.array([0, 0, distance]), ball.faces, WHITE)
     # Rays that touch the sphere make a cone whose tangent is r / sqrt(d^2 - r^2).
     expected = np.pi * (FOCAL * radius / np.sqrt(distance**2 - radius**2)) ** 2
     assert image[..., 0].sum() / 255 == pytest.approx(expected, rel=5e-3)
@@ -103,7 +103,7 @@ def test_what_is_out_of_sight_changes_nothing(shift: list[float]) -> None:
 
 
 def test_a_body_half_out_of_the_picture_is_drawn() -> None:
-    image = draw(BLACK, square(2.0) + [-1.0, -0.8, 0], SQUARE_FACES, WHITE)  # Its middle in the upper left corner.
+    image = draw(BLACK, square(2.0) - np.array([1.0, 0.8, 0]), SQUARE_FACES, WHITE)  # Around the corner.
     assert (image[:10, :10] == 255).all()
     assert image[..., 0].sum() / 255 == 10 * 10
 
