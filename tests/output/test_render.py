@@ -115,6 +115,18 @@ def test_an_overlay_needs_frames(dance) -> None:
         render_view("overlay", dance.clip, dance.camera, dance.motion, dance.body)
 
 
+def test_keypoints_are_dotted_where_they_were_seen(dance) -> None:
+    keypoints = np.zeros((len(dance.clip), 2, 133, 3))
+    keypoints[:, 0, 0] = [20, 30, 0.9]
+    keypoints[:, 1, 1] = [120, 90, 0.1]  # Not seen.
+    scene = (dance.clip, dance.camera, dance.motion, dance.body)
+    plain = list(render_view("overlay", *scene, grey_frames(dance)))
+    dotted = list(render_view("overlay", *scene, grey_frames(dance), keypoints=keypoints))
+    rows, columns = np.nonzero((plain[3] != dotted[3]).any(-1))
+    assert dotted[3][30, 20].tolist() == list(person_colour(0))
+    assert np.hypot(rows - 30, columns - 20).max() < 6
+
+
 def test_meshes_stream_as_one_batch_would(make_dance: Callable) -> None:
     dance = make_dance(num_frames=11)
     streamed = np.stack(list(stream_vertices(dance.motion, dance.body)))

@@ -21,10 +21,10 @@ def change_frame(motion: BodyMotion, T_new_old: Floats, body: BodyModel) -> Body
     R, t = T_new_old[:, None, :3, :3], T_new_old[:, None, :3, 3]  # [T, 1, 3, 3], [T, 1, 3]
     pelvis_rest = _pelvis_rest(motion, body)  # [T, P, 3]
     pelvis = np.einsum("...ij,...j->...i", R, pelvis_rest + motion.transl) + t
-    rotations = motion.rotations.astype(np.float64)
+    rotations = motion.rotations.copy()
     rotations[:, :, 0] = R @ rotations[:, :, 0]
     return motion.with_pose(
-        rotations=rotations.astype(motion.rotations.dtype),
+        rotations=rotations,
         transl=(pelvis - pelvis_rest).astype(motion.transl.dtype),
     )
 

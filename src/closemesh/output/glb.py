@@ -77,9 +77,8 @@ def _add_person(
     pelvis = motion_world.transl[held, person] + joints_rest[0]
     builder.animate(joints[0], "translation", times, pelvis)
     builder.animate(joints[0], "scale", times, np.repeat(valid[:, None], 3, axis=1), step=True)
-    quaternions = _quaternions(motion_world.rotations[held, person])  # [T, 55, 4]
     for index, joint in enumerate(joints):
-        builder.animate(joint, "rotation", times, quaternions[:, index])
+        builder.animate(joint, "rotation", times, _quaternions(motion_world.rotations[held, person, index]))
 
 
 def _add_joints(builder: GltfBuilder, name: str, joints_rest: Floats) -> list[int]:
@@ -141,11 +140,11 @@ def _add_camera(builder: GltfBuilder, times: int, camera: Camera) -> None:
     node = builder.add_node({"name": "camera", "camera": index}, root=True)
     T_world_cam = np.linalg.inv(camera.T_cam_world) @ np.diag([1.0, -1.0, -1.0, 1.0])
     builder.animate(node, "translation", times, T_world_cam[:, :3, 3])
-    builder.animate(node, "rotation", times, _quaternions(T_world_cam[:, None, :3, :3])[:, 0])
+    builder.animate(node, "rotation", times, _quaternions(T_world_cam[:, :3, :3]))
 
 
 def _quaternions(rotations: Floats) -> Floats:
-    """x, y, z, w [T, J, 4] of rotations [T, J, 3, 3], without a jump of sign from frame to frame."""
+    """x, y, z, w [T, 4] of rotations [T, 3, 3], without a jump of sign from frame to frame."""
     quaternions = matrix_to_quaternion(torch.as_tensor(rotations, dtype=torch.float64)).numpy()[..., [1, 2, 3, 0]]
     flips = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     quaternions[1:] *= np.cumprod(flips, axis=0)

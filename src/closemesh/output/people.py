@@ -20,6 +20,7 @@ from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats
 
 OPEN_TYPE = "closemesh_open"
 LICENSED_TYPE = "smplx"
+_FRAMES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, b
 def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> list[PersonMotion]:
     """Camera-frame motion as the records of the person files."""
     motion_world = motion_in_world(motion, camera, body)
-    rotations = torch.as_tensor(motion_world.rotations, dtype=torch.float64)
-    poses = matrix_to_axis_angle(rotations).flatten(-2).numpy()  # [T, P, 165]
+    poses = _axis_angles(motion_world.rotations)  # [T, P, 165]
     joints = motion_joints(motion_world, body)
     return [
         PersonMotion(
@@ -70,7 +70,7 @@ def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel
             mocap_frame_rate=float(clip.fps),
             betas=motion.betas[p],
             trans=motion_world.transl[:, p],
-            **_split_poses(poses[:, p].astype(np.float32)),
+            **_split_poses(poses[:, p]),
             expression=motion.expression[:, p],
             valid=motion.valid[:, p],
             confidence=motion.confidence[:, p],
@@ -110,6 +110,12 @@ def camera_motion(people: list[PersonMotion], camera: Camera, body: BodyModel) -
         confidence=_stack(people, "confidence"),
     )
     return motion_in_camera(motion_world, camera, body)
+
+
+def _axis_angles(rotations: Floats) -> Floats:
+    """[T, P, 165] float32 of rotations [T, P, 55, 3, 3], some frames at a time: the way there takes much memory."""
+    parts = torch.as_tensor(rotations).split(_FRAMES_AT_ONCE)
+    return np.concatenate([matrix_to_axis_angle(part.double()).flatten(-2).float().numpy() for part in parts])
 
 
 def _split_poses(poses: Floats) -> dict[str, Floats]:

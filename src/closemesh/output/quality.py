@@ -9,9 +9,9 @@ import torch
 
 from closemesh.body.frames import motion_in_world
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import keypoints133, shaped_template, skin
+from closemesh.body.skinning import shaped_template
 from closemesh.geometry.camera import project
-from closemesh.output.skinned import motion_joints
+from closemesh.output.skinned import motion_joints, motion_keypoints
 from closemesh.scene import NUM_BODY_JOINTS, BodyMotion, Camera, Clip, Floats, Observations, PairContacts
 
 NUM_COCO_KEYPOINTS = 17
@@ -42,7 +42,8 @@ def reprojection_figures(observations: Observations, camera: Camera, motion: Bod
 
     In pixels, and in percent of the person's height in the picture (standing height * focal / depth of the pelvis).
     """
-    keypoints_cam, depth = _keypoints_and_depth(motion, body)
+    keypoints_cam = motion_keypoints(motion, body)[:, :, :NUM_COCO_KEYPOINTS]
+    depth = motion_joints(motion, body)[:, :, 0, 2]  # [T, P]
     projected = project(torch.as_tensor(keypoints_cam), camera.focal, camera.centre).numpy()  # [T, P, 17, 2]
     seen = observations.keypoints[:, :, :NUM_COCO_KEYPOINTS]
     error = np.linalg.norm(projected - seen[..., :2], axis=-1)  # [T, P, 17]
@@ -89,17 +90,6 @@ def standing_heights(motion: BodyMotion, body: BodyModel) -> Floats:
     betas = torch.as_tensor(motion.betas).to(body.v_template)
     heights = shaped_template(body, betas)[..., 1]  # [P, V]
     return (heights.amax(-1) - heights.amin(-1)).cpu().numpy()
-
-
-def _keypoints_and_depth(motion: BodyMotion, body: BodyModel) -> tuple[Floats, Floats]:
-    """COCO keypoints [T, P, 17, 3] and the depth of the pelvis [T, P], metres, cam."""
-    small = body.keypoint_body().to("cpu")
-    parameters = (motion.betas, motion.rotations, motion.transl, motion.expression)
-    with torch.inference_mode():
-        tensors = (torch.as_tensor(array, dtype=torch.float32) for array in parameters)
-        vertices, joints = skin(small, *tensors)
-        keypoints = keypoints133(small, vertices, joints)[..., :NUM_COCO_KEYPOINTS, :]
-    return keypoints.numpy(), joints[..., 0, 2].numpy()
 
 
 def _median(values: Floats) -> float | None:

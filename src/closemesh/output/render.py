@@ -22,6 +22,7 @@ from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats
 
 View = Literal["overlay", "side", "top"]
 OVERLAY_OPACITY = 0.8
+_SEEN = 0.3  # Confidence of a keypoint that is worth a dot.
 
 
 def render_overlay(
@@ -47,17 +48,19 @@ def render_view(
     body: BodyModel,
     frames: Iterable[Image] | None = None,
     size: tuple[int, int] = (1280, 720),
+    keypoints: Floats | None = None,
 ) -> Iterator[Image]:
     """RGB pictures [H, W, 3], one for each frame of the clip, from camera-frame motion.
 
     `overlay` draws over the RGB `frames` of the clip at their size; `side` and `top` show the world in `size` (width,
-    height) from a place where everybody stays in the picture, with the floor as a grid. Raises InputError when
-    `overlay` has no frames.
+    height) from a place where everybody stays in the picture, with the floor as a grid. `keypoints` [T, P, 133, 3]
+    of Observations are dotted over an overlay. Raises InputError when `overlay` has no frames.
     """
     if view == "overlay":
         if frames is None:
             raise InputError("an overlay needs the frames of the clip; give the video file")
-        return _overlay(frames, camera, motion, body)
+        pictures = _overlay(frames, camera, motion, body)
+        return pictures if keypoints is None else map(_dot, pictures, keypoints)
     return _from_elsewhere(view, clip, camera, motion, body, size)
 
 
@@ -113,6 +116,18 @@ def _from_elsewhere(
     for index, vertices in enumerate(stream_vertices(motion_view, body)):
         picture = painter.paint(backdrop, vertices, motion.valid[index], observer)
         yield _label(picture, f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s")
+
+
+def _dot(image: Image, keypoints: Floats) -> Image:
+    """`image` with a small dot for each keypoint [P, 133, 3] that was seen, in the colour of its person."""
+    image = image.copy()
+    radius = max(2, round(image.shape[0] / 360))
+    for person, points in enumerate(keypoints):
+        for x, y, _ in points[points[:, 2] > _SEEN]:
+            place = (round(float(x)), round(float(y)))
+            cv2.circle(image, place, radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(image, place, radius, person_colour(person), -1, cv2.LINE_AA)
+    return image
 
 
 def _label(image: Image, text: str) -> Image:
