@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-_FACES_PER_LEAF = 4
+_FACES_PER_LEAF = 2
 _MORTON_CELLS = 1024  # Per axis, so that three interleaved indices take 30 bits.
 
 

@@ -39,7 +39,7 @@ def _walk(x, y, z, boxes, starts, corners, best, nodes, bounds):
     """(row, squared distance, barycentrics) of the closest face nearer than sqrt(best); nearer child first."""
     num_leaves = len(starts) - 1
     row, u, v, w = -1, 0.0, 0.0, 0.0
-    nodes[0], bounds[0] = 1, 0.0
+    nodes[0], bounds[0] = 1, _squared_to_box(x, y, z, boxes, 1)
     size = 1
     while size > 0:
         size -= 1

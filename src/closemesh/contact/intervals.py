@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from closemesh.contact.parts import PART_NAMES
 from closemesh.scene import Contact
@@ -36,30 +34,39 @@ class Touch:
     depth: float
 
 
-def contact_intervals(person_a: int, person_b: int, touches: list[Touch], config: ContactConfig) -> tuple[Contact, ...]:
-    """The contacts of a pair in order of their start; short gaps bridged, blips dropped."""
-    by_parts: dict[tuple[int, int], list[Touch]] = {}
-    for touch in touches:
-        by_parts.setdefault((touch.part_a, touch.part_b), []).append(touch)
-    contacts = []
-    for (part_a, part_b), mine in by_parts.items():
-        mine.sort(key=lambda touch: touch.frame)
-        breaks = np.flatnonzero(np.diff([touch.frame for touch in mine]) > config.bridge_frames + 1) + 1
-        for start, end in zip([0, *breaks], [*breaks, len(mine)], strict=True):
-            run = mine[start:end]
-            if run[-1].frame - run[0].frame + 1 >= config.shortest_frames:
-                contacts.append(_contact(person_a, person_b, PART_NAMES[part_a], PART_NAMES[part_b], run))
-    return tuple(sorted(contacts, key=lambda contact: (contact.start, contact.part_a, contact.part_b)))
+class ContactIntervals:
+    """The contacts of one pair, built touch by touch as the frames go by; short gaps bridged, blips dropped."""
 
+    def __init__(self, person_a: int, person_b: int, config: ContactConfig) -> None:
+        self._people = person_a, person_b
+        self._config = config
+        self._open: dict[tuple[int, int], Contact] = {}
+        self._closed: list[Contact] = []
 
-def _contact(person_a: int, person_b: int, part_a: str, part_b: str, run: list[Touch]) -> Contact:
-    return Contact(
-        person_a=person_a,
-        person_b=person_b,
-        part_a=part_a,
-        part_b=part_b,
-        start=run[0].frame,
-        end=run[-1].frame,
-        min_distance=min(touch.distance for touch in run),
-        max_depth=max(touch.depth for touch in run),
-    )
+    def add(self, touch: Touch) -> None:
+        """Goes on with the contact of these parts, or starts one; frames must not go back."""
+        parts = touch.part_a, touch.part_b
+        running = self._open.get(parts)
+        if running is not None and touch.frame - running.end <= self._config.bridge_frames + 1:
+            self._open[parts] = replace(
+                running,
+                end=touch.frame,
+                min_distance=min(running.min_distance, touch.distance),
+                max_depth=max(running.max_depth, touch.depth),
+            )
+            return
+        if running is not None:
+            self._close(running)
+        names = PART_NAMES[touch.part_a], PART_NAMES[touch.part_b]
+        self._open[parts] = Contact(*self._people, *names, touch.frame, touch.frame, touch.distance, touch.depth)
+
+    def finish(self) -> tuple[Contact, ...]:
+        """All contacts in order of their start."""
+        for running in self._open.values():
+            self._close(running)
+        self._open.clear()
+        return tuple(sorted(self._closed, key=lambda contact: (contact.start, contact.part_a, contact.part_b)))
+
+    def _close(self, contact: Contact) -> None:
+        if contact.end - contact.start + 1 >= self._config.shortest_frames:
+            self._closed.append(contact)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from closemesh.body.model import BodyModel
 from closemesh.contact.frames import map_frames, posed_chunks, within_box
-from closemesh.contact.intervals import ContactConfig, Touch, contact_intervals
+from closemesh.contact.intervals import ContactConfig, ContactIntervals, Touch
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.parts import PART_NAMES, part_labels
 from closemesh.contact.query_body import query_body
@@ -17,6 +19,7 @@ from closemesh.scene import BodyMotion, PairContacts
 
 _DEFAULT = ContactConfig()
 _FrameMeasure = tuple[float, float, list[Touch]]  # Smallest distance, deepest depth, what touches what.
+_ABSENT: _FrameMeasure = (math.nan, math.nan, [])
 
 
 def measure_contacts(
@@ -27,39 +30,46 @@ def measure_contacts(
     Distances are from the vertices of either to the surface of the other, whichever is smaller. Streams over the
     frames; distance and depth are nan where one of the two is not valid.
     """
-    pairs = [(a, b) for a, b, _ in near_pairs(motion, body, config.near_distance)]
-    measured = _measure_pairs(motion, body, pairs, progress, config) if pairs else {}
-    return tuple(_pair_contacts(a, b, measured[a, b], config) for a, b in pairs)
-
-
-def _measure_pairs(
-    motion: BodyMotion, body: BodyModel, pairs: list[tuple[int, int]], progress: Progress, config: ContactConfig
-) -> dict[tuple[int, int], list[_FrameMeasure]]:
-    """For each pair one measure per frame."""
+    near = near_pairs(motion, body, config.near_distance)
     meter = _Meter(query_body(body, "fine"), config)
-    measured: dict[tuple[int, int], list[_FrameMeasure]] = {pair: [] for pair in pairs}
-    with progress.task("Measuring contact", total=len(motion.transl)) as advance:
-        for first, vertices in posed_chunks(motion, meter.body):
-            for a, b in pairs:
-
-                def frame_measure(t: int, first: int = first, v: Array = vertices, a: int = a, b: int = b):
-                    both = motion.valid[first + t, a] and motion.valid[first + t, b]
-                    return meter.measure(first + t, v[t, a], v[t, b]) if both else (np.nan, np.nan, [])
-
-                measured[a, b].extend(map_frames(frame_measure, range(len(vertices))))
+    records = [_PairRecord(a, b, len(motion.transl), config) for a, b, _ in near]
+    with progress.task("Measuring contact", total=len(motion.transl) if records else 0) as advance:
+        for first, vertices in posed_chunks(motion, meter.body) if records else ():
+            for record in records:
+                record.add(first, _measure_chunk(meter, motion, record, first, vertices))
             advance(len(vertices))
-    return measured
+    return tuple(record.finish() for record in records)
 
 
-def _pair_contacts(a: int, b: int, frames: list[_FrameMeasure], config: ContactConfig) -> PairContacts:
-    touches = [touch for _, _, touching in frames for touch in touching]
-    return PairContacts(
-        person_a=a,
-        person_b=b,
-        distance=np.array([distance for distance, _, _ in frames]),
-        depth=np.array([depth for _, depth, _ in frames]),
-        contacts=contact_intervals(a, b, touches, config),
-    )
+def _measure_chunk(
+    meter: _Meter, motion: BodyMotion, record: _PairRecord, first: int, vertices: Array
+) -> list[_FrameMeasure]:
+    """One measure for each frame of vertices [t, P, V, 3], whose first frame is `first`."""
+    a, b = record.person_a, record.person_b
+    both_valid = np.all(motion.valid[first : first + len(vertices), [a, b]], axis=-1)
+
+    def measure(t: int) -> _FrameMeasure:
+        return meter.measure(first + t, vertices[t, a], vertices[t, b]) if both_valid[t] else _ABSENT
+
+    return map_frames(measure, range(len(vertices)))
+
+
+class _PairRecord:
+    """What is kept of the frames of one pair."""
+
+    def __init__(self, person_a: int, person_b: int, num_frames: int, config: ContactConfig) -> None:
+        self.person_a, self.person_b = person_a, person_b
+        self._distance, self._depth = np.full(num_frames, np.nan), np.full(num_frames, np.nan)
+        self._intervals = ContactIntervals(person_a, person_b, config)
+
+    def add(self, first: int, measures: list[_FrameMeasure]) -> None:
+        for frame, (distance, depth, touches) in enumerate(measures, start=first):
+            self._distance[frame], self._depth[frame] = distance, depth
+            for touch in touches:
+                self._intervals.add(touch)
+
+    def finish(self) -> PairContacts:
+        return PairContacts(self.person_a, self.person_b, self._distance, self._depth, self._intervals.finish())
 
 
 class _Meter:
@@ -82,6 +92,8 @@ class _Meter:
     def _touching(self, points: Array, vertices: Array) -> NDArray[np.float64]:
         """[N, 4] part of the point, part of the surface, distance (0 inside), depth (0 outside)."""
         vertex = within_box(points, vertices, self._touch_distance)
+        if len(vertex) == 0:
+            return np.zeros((0, 4))
         found = self._surface.closest(points[vertex], vertices)
         touches = found.inside | (found.distance < self._touch_distance)
         inside, distance = found.inside[touches], found.distance[touches]

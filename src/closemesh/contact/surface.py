@@ -63,7 +63,9 @@ class ClosedSurface:
     def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
         """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
         tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces)
-        points = np.ascontiguousarray(points, dtype=np.float64)
+        outside = np.maximum(np.maximum(tree.boxes[1, :3] - points, points - tree.boxes[1, 3:]), 0)
+        # Points near the box first: their distance spares the others the walk.
+        points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
         return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
 
 
