@@ -215,7 +215,7 @@ def test_variants_share_betas_and_joints(body, variant):
     other = load_open_body(variant)
     betas, _, _, expression = random_pose(50)
     gap = (rest_joints(other, betas, expression) - rest_joints(body, betas, expression)).norm(dim=-1)
-    assert gap.max() < 0.01 and gap.mean() < 1.5e-3
+    assert gap.max() < 0.012 and gap.mean() < 1e-3
     points = [keypoints133(b, *skin_pose(b, *random_pose(2))) for b in (body, other)]
     assert (points[0] - points[1])[:, :23].norm(dim=-1).max() < 0.02
 
