@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from closemesh.config import Config
+from closemesh.evaluation.isolation import in_a_process
 from closemesh.evaluation.parts import PARTS
 from closemesh.memory import peak_megabytes
 from closemesh.pipeline import (
@@ -61,12 +59,6 @@ def measure_speed(
             figures.append(in_a_process(_measure_part, part, runs, device))
             advance(1)
     return figures
-
-
-def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function called in a fresh process, so that its peak memory is its own."""
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
 
 
 def loop_clip(clip: Path, times: int, folder: Path) -> Path:

@@ -1,0 +1,100 @@
+"""What the user sees while a command runs, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from closemesh.cli.main import app
+from closemesh.cli.progress import PlainLines, TerminalBars, show_progress
+from closemesh.cli.summary import summary
+from closemesh.weights.known import BUNDLED_FILES
+
+FIGURES = {"reprojection_median_px": 10.4, "penetration_max_mm": 31.0, "contacts": 2.0, "jitter_m_s3": None}
+
+
+class Clock:
+    """A clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_lines_come_now_and_then_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    progress = PlainLines(clock)
+    with progress.task("looking", total=100) as advance:
+        for _ in range(50):
+            clock.now += 0.5
+            advance(2)
+    progress.note("[focal] guessed")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "looking: 40/100 (4.0/s, 15 s to go)",
+        "looking: 80/100 (4.0/s, 5 s to go)",
+        "looking: done in 25.0 s",
+        "note: [focal] guessed",
+    ]
+
+
+def test_a_task_that_fails_is_not_called_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="no"), PlainLines().task("looking", total=None):
+        raise ValueError("no")
+    assert "done" not in capsys.readouterr().err
+
+
+def test_a_terminal_gets_bars_that_reach_the_end() -> None:
+    screen = io.StringIO()
+    with show_progress(Console(file=screen, force_terminal=True, width=120)) as progress:
+        assert isinstance(progress, TerminalBars)
+        with progress.task("looking", total=8) as advance:
+            advance(3)
+        with progress.task("counting", total=None) as advance:
+            advance(5)
+    assert "8/8" in screen.getvalue()
+    assert "5/5" in screen.getvalue()
+
+
+def test_the_summary_shows_before_and_after(tmp_path: Path) -> None:
+    scene = {
+        "people": [{"frames_valid": 50}, {"frames_valid": 48}],
+        "input": {"frames": 50, "fps": 30.0},
+        "camera": {"focal_px": 1500.0, "focal_source": "option"},
+        "body_model": {"name": "closemesh_open/std"},
+        "quality": {"initial": FIGURES, "optimised": {**FIGURES, "penetration_max_mm": 4.0}},
+        "stages": [{"name": "observe", "seconds": 12.34, "peak_megabytes": None, "reused": True}],
+    }
+    (tmp_path / "scene.json").touch()
+    screen = io.StringIO()
+    Console(file=screen, width=120).print(summary(scene, tmp_path))
+    told = screen.getvalue()
+    for words in ("2 people", "50, 48 of 50 frames", "31 mm", "4 mm", "12.3", "(kept)", "scene.json"):
+        assert words in told
+    assert "jitter" not in told, "a figure that nobody has is left out"
+    assert "overlay.mp4" not in told
+
+
+def test_info_knows_every_bundled_file() -> None:
+    result = CliRunner().invoke(app, ["info", "--json"])
+    assert result.exit_code == 0
+    files = {file["name"]: file for file in json.loads(result.stdout)["files"]}
+    for known in BUNDLED_FILES:
+        assert Path(files[known.name]["path"]).is_file()
+        assert files[known.name]["megabytes"] > 0
+    assert files["SMPLX_NEUTRAL.npz"]["licence"] == "non-commercial research"
+
+
+def test_info_sees_the_licensed_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLOSEMESH_BODY_MODEL", raising=False)
+    assert "missing" in CliRunner().invoke(app, ["info"]).output
+    (tmp_path / "SMPLX_NEUTRAL.npz").write_bytes(b"body")
+    monkeypatch.setenv("CLOSEMESH_BODY_MODEL", str(tmp_path / "SMPLX_NEUTRAL.npz"))
+    assert "missing" not in CliRunner().invoke(app, ["info"]).output
