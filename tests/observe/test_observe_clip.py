@@ -101,7 +101,7 @@ def test_one_person_can_be_asked_for(tmp_path: Path) -> None:
 def test_a_clip_without_people_is_told(tmp_path: Path) -> None:
     for index in range(4):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((120, 160, 3), 128, np.uint8))
-    with pytest.raises(InputError, match="no person found in .*; give a clip"):
+    with pytest.raises(InputError, match=r"no person found in .*; give a clip"):
         observe(open_clip(tmp_path, ClipConfig()), ObserveConfig(), None, Silent())
 
 

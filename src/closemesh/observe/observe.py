@@ -24,7 +24,7 @@ from closemesh.scene import Clip, Floats, Observations
 from closemesh.video import read_frames
 
 _FOLLOWED_AFTER = 3  # Frames; a track this long is looked for when it is missing.
-_FOLLOWED_SIZE = 0.15  # Of the largest box area; bystanders are not looked for.
+_FOLLOWED_SIZE = 0.25  # Of the largest box area: half as tall; bystanders are not looked for again.
 _CERTAIN = 0.7  # Presence and agreement from which an interpolated person is taken to be there.
 
 
@@ -68,11 +68,13 @@ def follow_everybody(clip: Clip, detector: Detector, progress: Progress) -> list
 
 
 def _looked_for(live: list[Track], frame: int) -> list[Detection]:
+    """Where the people should be who are worth a second look: large, and seen for longer than they are missing."""
     largest = max((track.detections[-1].area for track in live), default=0)
     return [
         track.predict(frame)
         for track in live
-        if len(track.frames) >= _FOLLOWED_AFTER and track.detections[-1].area > _FOLLOWED_SIZE * largest
+        if len(track.frames) >= max(_FOLLOWED_AFTER, frame - track.frames[-1])
+        and track.detections[-1].area > _FOLLOWED_SIZE * largest
     ]
 
 
