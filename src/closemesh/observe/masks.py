@@ -17,7 +17,7 @@ _REACH = 0.05  # Of the box diagonal: how fast a mask fades away from its own sk
 _WORK_SIDE = 640  # Pixels; winners are decided in an image of at most this size, edges stay those of the masks.
 _MIN_CONFIDENCE = 0.15
 _THRESHOLD = 0.5
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 def label_image(looks: dict[int, Look], size: tuple[int, int]) -> Image:

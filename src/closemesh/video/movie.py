@@ -105,7 +105,7 @@ def _upright_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> Image:
     rgb = np.asarray(frame.reformat(width=width, height=height, format="rgb24").to_ndarray(), np.uint8)
     if frame.color_trc == _PQ_TRANSFER:
         rgb = _pq_to_sdr()[rgb]
-    return np.ascontiguousarray(np.rot90(rgb, turns), np.uint8)
+    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
 
 
 @lru_cache(maxsize=1)
