@@ -12,13 +12,13 @@ from closemesh.energy.limbs import limb_direction_error, limb_directions
 from closemesh.energy.limits import beyond_limits
 from closemesh.energy.pose_prior import PosePrior, pose_surprise
 from closemesh.energy.reprojection import reprojection
-from closemesh.energy.robust import geman_mcclure
+from closemesh.energy.robust import pseudo_huber
 from closemesh.energy.smoothness import acceleration
 from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.schedule import SIGMAS, Weights
 from closemesh.geometry.camera import project
 
-ACCELERATION_OUTLIER = 4.0  # Sigmas; a landing or a blow is not smoothed away.
+ACCELERATION_OUTLIER = 2.0  # Sigmas beyond which it costs only linearly: a landing or a blow is not smoothed away.
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def motion_energy(posed: PosedBodies, evidence: Evidence, weights: Weights) -> T
     pelvis = posed.joints[..., :1, :]
     limbs = acceleration(posed.joints[..., 1:22, :] - pelvis, evidence.times) / SIGMAS.acceleration
     root = acceleration(pelvis[..., 0, :], evidence.times) / SIGMAS.root_acceleration
-    limbs_energy = geman_mcclure(limbs.square().sum(-1), ACCELERATION_OUTLIER).sum(-1)
-    root_energy = geman_mcclure(root.square().sum(-1), ACCELERATION_OUTLIER)
+    limbs_energy = pseudo_huber(limbs.square().sum(-1), ACCELERATION_OUTLIER).sum(-1)
+    root_energy = pseudo_huber(root.square().sum(-1), ACCELERATION_OUTLIER)
     # A person who is away holds a pose; coming back is no movement.
     present = evidence.present[2:] * evidence.present[1:-1] * evidence.present[:-2]
     return (weights.smooth_joints * limbs_energy + weights.smooth_root * root_energy) * present

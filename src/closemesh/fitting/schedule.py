@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Weights:
     """How much each energy counts; 0 leaves it out."""
 
-    reprojection: float = 1.0
+    reprojection: float = 2.0
     limbs: float = 1.0
     pose_prior: float = 0.25
     limits: float = 1.0
@@ -72,17 +72,18 @@ SINGLE_FRAMES = (
 SHAPE = (Phase("shape", Weights(), share=1.0, learning_rate=0.01),)
 """The shape with the poses, frame by frame."""
 
-SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=0.3), share=1.0, learning_rate=0.015),)
+SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), share=1.0, learning_rate=0.015),)
 """Each person over the clip."""
 
-SETTLE = (Phase("settle", Weights(floor=1.0), share=1.0, learning_rate=0.01),)
-"""Sizes and distances on one floor, frame by frame."""
+SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_rate=0.01),)
+"""Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
+or stretched for a floor that he does not stand on."""
 
 TOGETHER = (
-    Phase("ground", Weights(smooth_joints=0.3, smooth_root=0.3, floor=1.0, sliding=0.3), share=0.4),
+    Phase("ground", Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3), share=0.4),
     Phase(
         "touch",
-        Weights(smooth_joints=0.3, smooth_root=0.3, floor=1.0, sliding=0.3, penetration=1.0, contact=0.3),
+        Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3, penetration=1.0, contact=0.3),
         share=0.6,
         learning_rate=0.01,
     ),

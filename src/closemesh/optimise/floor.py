@@ -14,6 +14,7 @@ from closemesh.energy.ground import height_above
 from closemesh.scene import Camera
 
 HEIGHT_SIGMA = 0.10  # Metres; the depth of a person, and so the height of the feet, is this uncertain.
+SIGHTINGS = 5.0  # Independent sightings of the floor that one person's feet are worth, however long they stand.
 UPRIGHT_SIGMA = 0.10  # Radians between the mean body axis and the vertical.
 FLOOR_TOLERANCE = 0.06  # Metres; standing feet nearer than this to the plane support it.
 FEWEST_STANDING = 5.0  # Foot sightings, weighted, that a floor must rest on.
@@ -42,7 +43,7 @@ def fit_floor(soles: Tensor, standing: Tensor, up: Tensor) -> Tensor:
     lowest point along `up`; each person counts alike; feet off the plane (a jump's turning point) lose their say.
     """
     lowest = soles.gather(-2, (soles @ up).argmin(-1)[..., None, None].expand(*soles.shape[:-2], 1, 3))[..., 0, :]
-    weight = standing / standing.sum((0, 2), keepdim=True).clamp(min=1e-6)  # [T, P, 2]
+    weight = SIGHTINGS * standing / standing.sum((0, 2), keepdim=True).clamp(min=1e-6)  # [T, P, 2]
     points, weight = lowest.reshape(-1, 3).double(), weight.reshape(-1).double()
     up = up.double()
     plane = torch.cat([up, -_weighted_median(points @ up, weight)[None]])
@@ -54,11 +55,11 @@ def fit_floor(soles: Tensor, standing: Tensor, up: Tensor) -> Tensor:
 
 
 def floor_support(soles: Tensor, standing: Tensor, floor: Tensor, tolerance: float = FLOOR_TOLERANCE) -> bool:
-    """Whether enough standing feet lie within `tolerance` metres of the plane to call it a floor."""
+    """Whether somebody stands on it: enough standing feet of one person lie within `tolerance` metres of the plane."""
     heights = height_above(soles, floor).amin(-1)  # [T, P, 2]
-    total = standing.sum()
-    near = (standing * (heights.abs() < tolerance)).sum()
-    return bool(total >= FEWEST_STANDING and near >= FEWEST_SUPPORTING * total)
+    total = standing.sum((0, 2))  # [P]
+    near = (standing * (heights.abs() < tolerance)).sum((0, 2))
+    return bool(((total >= FEWEST_STANDING) & (near >= FEWEST_SUPPORTING * total)).any())
 
 
 def camera_above(camera: Camera, floor: Tensor, points: Tensor, found: bool) -> Camera:

@@ -23,6 +23,7 @@ class Ground:
     floor: Tensor  # [4] unit normal upwards and offset, camera frame
     standing: Tensor  # [T, P, 2] in 0..1, left and right foot
     soles: Tensor  # [2, N] vertex ids of the fitted body
+    sigma: float = SIGMAS.standing  # metres
     airborne: float = AIRBORNE  # metres
 
     def frames(self, index: slice | Tensor) -> Ground:
@@ -35,8 +36,8 @@ def ground_loss(posed: PosedBodies, ground: Ground, evidence: Evidence, weights:
     soles = posed.vertices[..., ground.soles, :]  # [T, P, 2, N, 3]
     below = (sinking(soles, ground.floor) / SIGMAS.sinking).square().amax(-1) * evidence.present[..., None]
     height = height_above(soles, ground.floor).amin(-1)  # [T, P, 2]
-    off_floor = (height / SIGMAS.standing).square()
-    standing = geman_mcclure(off_floor, ground.airborne / SIGMAS.standing) * ground.standing
+    off_floor = (height / ground.sigma).square()
+    standing = geman_mcclure(off_floor, ground.airborne / ground.sigma) * ground.standing
     loss = weights.floor * (below.sum() + standing.sum())
     if weights.sliding > 0 and len(evidence.times) > 1:
         stands = ground.standing * (height.detach().abs() < ground.airborne)

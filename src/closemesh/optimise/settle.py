@@ -14,13 +14,13 @@ from closemesh.fitting.objective import Subject, single_person_loss
 from closemesh.fitting.run import POSE_VARIABLES
 from closemesh.fitting.schedule import SETTLE
 from closemesh.optimise.feet import standing_feet
-from closemesh.optimise.floor import body_axis, fit_floor, floor_support
+from closemesh.optimise.floor import HEIGHT_SIGMA, body_axis, fit_floor, floor_support
 from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.progress import Advance
 
 SETTLE_FRAMES = 32  # Frames, spread over the clip, that sizes and distances are settled on.
 REFIT_EVERY = 5  # Steps after which the floor follows the feet.
-LOOSE = 0.5  # Metres; before sizes are settled feet may miss their common floor by this much.
+LOOSE = 0.8  # Metres; before sizes are settled feet may miss their common floor by this much.
 _CHUNK = 64  # Frames skinned at a time.
 
 
@@ -72,7 +72,7 @@ def _agree(
     """Shapes from some frames, with the floor following the feet; all frames move away or near with them."""
     index = best_seen_frames(evidence, SETTLE_FRAMES)
     some, part = variables.frames(index), evidence.frames(index)
-    grounded = replace(ground.frames(index), airborne=LOOSE)
+    grounded = replace(ground.frames(index), sigma=HEIGHT_SIGMA, airborne=LOOSE)
     (phase,) = SETTLE
 
     def loss(v: MotionVariables, step: int) -> Tensor:

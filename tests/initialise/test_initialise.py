@@ -1,0 +1,65 @@
+"""Round trip: known motion to exact keypoints to the first motion; and where the focal length comes from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from closemesh.body.skinning import posed_joints
+from closemesh.config import InitialiseConfig
+from closemesh.errors import InputError
+from closemesh.initialise.focal import first_camera, read_sidecar
+from closemesh.initialise.initialise import initialise
+from closemesh.progress import Silent
+
+
+def _joints(body, motion) -> np.ndarray:
+    values = (torch.as_tensor(x, dtype=torch.float32) for x in (motion.betas, motion.rotations, motion.transl))
+    return posed_joints(body, *values)[..., :22, :].numpy()
+
+
+def test_exact_keypoints_give_the_pose_back(known_scene):
+    scene = known_scene
+    config = InitialiseConfig(focal=scene.camera.focal, iterations=60)
+    camera, motion = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    found, truth = _joints(scene.body, motion), _joints(scene.body, scene.motion)
+    relative = np.linalg.norm((found - found[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1)
+    assert camera.focal_source == "option"
+    assert relative.mean() < 0.035  # 25 mm measured.
+    assert np.abs(found - truth)[..., 2].mean() < 0.15
+    assert motion.valid.all() and motion.confidence.mean() > 0.9
+
+
+def test_longer_clips_go_through_in_windows_without_a_seam(known_scene):
+    scene = known_scene
+    config = InitialiseConfig(focal=scene.camera.focal, iterations=30, window=8, overlap=3)
+    _, motion = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    joints = _joints(scene.body, motion)
+    steps = np.linalg.norm(np.diff(joints - joints[:, :, :1], axis=0), axis=-1).mean(-1)  # [T - 1, P]
+    assert steps.max() < 3 * np.median(steps) + 0.01
+
+
+def test_focal_sources_in_order(known_scene, tmp_path):
+    clip = replace(known_scene.clip, path=tmp_path / "a.mp4", focal_px=700.0)
+    assert first_camera(clip, None, Silent()).focal_source == "metadata"
+    (tmp_path / "a.mp4.intrinsics.json").write_text(json.dumps({"fx": 1000, "cx": 640, "cy": 480, "width": 1280}))
+    camera = first_camera(clip, None, Silent())
+    assert (camera.focal, camera.centre, camera.focal_source) == (500.0, (320.0, 240.0), "sidecar")
+    assert first_camera(clip, 900.0, Silent()).focal == 900.0
+    told = Silent()
+    guessed = first_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, told)
+    assert guessed.focal == pytest.approx(800.0) and guessed.focal_source == "estimated"
+    assert "focal length unknown" in told.notes[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"f": 3}', '{"fx": "wide"}', '{"fx": -5}', '{"fx": 5, "width": 0}'])
+def test_a_wrong_sidecar_is_one_clear_line(text: str, tmp_path):
+    path = tmp_path / "a.mp4.intrinsics.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"a\.mp4\.intrinsics\.json") as told:
+        read_sidecar(path, (640, 480))
+    assert "\n" not in str(told.value)
