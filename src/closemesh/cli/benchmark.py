@@ -46,7 +46,8 @@ def speed(
         for column in ("what", "milliseconds", "runs", "peak MB"):
             table.add_column(column, justify="left" if column == "what" else "right")
         for figure in figures:
-            table.add_row(figure.name, f"{figure.milliseconds:,.1f}", str(figure.runs), f"{figure.peak_megabytes:,.0f}")
+            peak = "" if figure.peak_megabytes is None else f"{figure.peak_megabytes:,.0f}"
+            table.add_row(figure.name, f"{figure.milliseconds:,.1f}", str(figure.runs), peak)
         results.print(table)
         if file:
             with replacing(file) as part:
