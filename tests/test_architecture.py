@@ -21,7 +21,7 @@ FLOORS = (
     {"contact"},
     {"energy"},
     {"fitting"},
-    {"observe", "initialise", "output"},
+    {"observe", "initialise", "output", "motion_data"},
     {"optimise"},
     {"store"},
     {"pipeline"},
@@ -31,6 +31,7 @@ FLOORS = (
 # Narrower than their floor: what each of these may import from closemesh.
 ONLY_FROM = {
     "weights": {"errors"},
+    "motion_data": {"errors", "progress", "files", "scene", "records", "geometry", "body", "contact"},
     "output": {"errors", "progress", "files", "scene", "config", "records", "geometry", "body", "contact"},
 }
 ONE_DOOR = {"ultralytics": "observe", "smplx": "body", "gsplat": "appearance"}
