@@ -96,8 +96,11 @@ LIMBS: tuple[tuple[int, int], ...] = (
 )
 """Pairs of COCO body keypoints that a limb joins."""
 
-KEYPOINT_MIRROR: tuple[int, ...] = tuple(
-    KEYPOINT_INDEX[name.replace("left", "\0").replace("right", "left").replace("\0", "right")]
-    for name in KEYPOINT_NAMES[:23]
-)
+
+def other_side(name: str) -> str:
+    """The name with left and right exchanged."""
+    return name.replace("left", "\0").replace("right", "left").replace("\0", "right")
+
+
+KEYPOINT_MIRROR: tuple[int, ...] = tuple(KEYPOINT_INDEX[other_side(name)] for name in KEYPOINT_NAMES[:23])
 """For each body and foot keypoint (0-22) its counterpart on the other side."""

@@ -13,6 +13,7 @@ from closemesh.cli.demo import demo
 from closemesh.cli.info import info
 from closemesh.cli.reconstruct import reconstruct
 from closemesh.cli.render import render
+from closemesh.cli.train import train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +24,7 @@ app = typer.Typer(
 for _command in (reconstruct, render, demo, info):
     app.command()(_command)
 app.add_typer(benchmark, name="benchmark")
+app.add_typer(train, name="train")
 
 
 def _show_version(wanted: bool) -> None:

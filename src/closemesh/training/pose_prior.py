@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.skeleton import JOINT_NAMES
+from closemesh.body.skeleton import JOINT_NAMES, other_side
+from closemesh.energy.pose_prior import PosePrior, component_surprise
 from closemesh.errors import InputError
+from closemesh.files import replacing
+from closemesh.motion_data.held_out import split_motion_files
 from closemesh.progress import Progress
 
 # Joints that motion capture measures well; wrists, collars, toes and head are left to the joint limits.
@@ -23,60 +27,56 @@ PRIOR_JOINTS = tuple(
 MEASUREMENT_NOISE = np.deg2rad(6.0)  # Added to every covariance: capture, retargeting and another body's proportions.
 LARGEST_NECK_ANGLE = np.deg2rad(60.0)  # Frames beyond are capture faults.
 FRAME_STEP = 3  # Neighbouring frames are nearly equal.
-_RIGHT_OF_LEFT = {name.replace("left", "right"): name for name in JOINT_NAMES[1:22] if "left" in name}
 
 
-def train_pose_prior(data: Path, out: Path, progress: Progress, components: int = 16, steps: int = 60) -> None:
-    """Learns the prior from every .npz below `data` (poses [T, (P,) 22, 3] axis-angle, valid) and writes it to `out`.
+def train_pose_prior(data: Path, out: Path, progress: Progress, components: int = 16, steps: int = 40) -> float:
+    """Learns the prior from the .npz files below `data` (poses [T, (P,) 22, 3] axis-angle, valid); writes it to `out`.
 
     Each clip counts by the square root of its length, so that long walks do not drown the rest; every pose is also
-    taken mirrored.
+    taken mirrored. Returns the median surprise of the files held out for measuring; nan when there are none.
     """
-    poses, weights = _load_poses(data)
+    learn, held_out = split_motion_files(data)
+    poses, weights = _load_poses(learn)
+    if not len(poses):
+        raise InputError(f"no motion found below {data}; it needs .npz files with poses [T, 22, 3]")
     means, covariances, shares = _fit_mixture(poses, weights, components, steps, progress)
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariances))
     constants = shares.log() + whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        out,
-        joints=np.array(PRIOR_JOINTS),
-        means=means.float().numpy(),
-        whitening=whitening.float().numpy(),
-        constants=(constants - constants.max()).float().numpy(),
-    )
+    prior = PosePrior(torch.tensor(PRIOR_JOINTS), means, whitening, constants - constants.max()).to("cpu")
+    with replacing(out) as part, part.open("wb") as file:
+        np.savez(file, **{name: tensor.numpy() for name, tensor in vars(prior).items()})
+    unseen, _ = _load_poses(held_out)
+    return float(component_surprise(prior, unseen.float()).median()) if len(unseen) else math.nan
 
 
-def _load_poses(data: Path) -> tuple[Tensor, Tensor]:
+def _load_poses(files: list[Path]) -> tuple[Tensor, Tensor]:
     """Poses [N, D] of the prior's joints, mirrored ones included, and the weight [N] of each."""
-    poses, weights = [], []
-    for path in sorted(data.rglob("*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            if "poses" not in file.files or file["poses"].shape[-2:] != (22, 3):
-                continue
-            clip = file["poses"].astype(np.float64)
-            valid = file["valid"] if "valid" in file.files else np.ones(clip.shape[:-2], bool)
-        clip = clip[valid.astype(bool)][::FRAME_STEP, 1:]  # [N, 21, 3]
-        neck = clip[:, JOINT_NAMES.index("neck") - 1]
-        clip = clip[np.linalg.norm(neck, axis=-1) < LARGEST_NECK_ANGLE]
+    poses, weights = [np.empty((0, 3 * len(PRIOR_JOINTS)))], [np.empty(0)]
+    for path in files:
+        clip = _load_clip(path)
         for version in (clip, mirror_pose(clip)):
-            poses.append(version[:, PRIOR_JOINTS].reshape(len(version), -1))
+            poses.append(version[:, PRIOR_JOINTS].reshape(len(version), 3 * len(PRIOR_JOINTS)))
             weights.append(np.full(len(version), 1 / np.sqrt(max(len(version), 1))))
-    if not poses:
-        raise InputError(f"no motion found below {data}; it needs .npz files with poses [T, 22, 3]")
     return torch.as_tensor(np.concatenate(poses)), torch.as_tensor(np.concatenate(weights))
+
+
+def _load_clip(path: Path) -> np.ndarray:
+    """Trusted body poses [N, 21, 3] of one file; none when the file holds no motion."""
+    with np.load(path, allow_pickle=False) as file:
+        if "poses" not in file.files or file["poses"].shape[-2:] != (22, 3):
+            return np.empty((0, 21, 3))
+        clip = file["poses"].astype(np.float64)
+        valid = file["valid"] if "valid" in file.files else np.ones(clip.shape[:-2], bool)
+    clip = clip[valid.astype(bool)][::FRAME_STEP, 1:]
+    neck = clip[:, JOINT_NAMES.index("neck") - 1]
+    return clip[np.linalg.norm(neck, axis=-1) < LARGEST_NECK_ANGLE]
 
 
 def mirror_pose(body_pose: np.ndarray) -> np.ndarray:
     """The body pose [..., 21, 3] seen in a mirror: sides swapped, y and z components negated."""
     names = JOINT_NAMES[1:22]
-    other = [names.index(_other_side(name)) for name in names]
+    other = [names.index(other_side(name)) for name in names]
     return body_pose[..., other, :] * np.array([1.0, -1.0, -1.0])
-
-
-def _other_side(name: str) -> str:
-    if name in _RIGHT_OF_LEFT:
-        return _RIGHT_OF_LEFT[name]
-    return name.replace("left", "right")
 
 
 def _fit_mixture(
