@@ -53,7 +53,7 @@ class InitialiseConfig:
 
     focal: Annotated[float, Gt(0)] | None = None
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
-    iterations: Annotated[int, Ge(1)] = 60
+    iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window and start."""
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
@@ -69,7 +69,7 @@ class OptimiseConfig:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    iterations: Annotated[int, Ge(1)] = 60
+    iterations: Annotated[int, Ge(1)] = 80
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16
@@ -112,16 +112,16 @@ def preset_config(preset: str) -> Config:
     if preset == "fast":
         return Config(
             preset="fast",
-            initialise=InitialiseConfig(iterations=30),
-            optimise=OptimiseConfig(iterations=25),
+            initialise=InitialiseConfig(iterations=50),
+            optimise=OptimiseConfig(iterations=40),
         )
     if preset == "balanced":
         return Config()
     if preset == "best":
         return Config(
             preset="best",
-            initialise=InitialiseConfig(iterations=120),
-            optimise=OptimiseConfig(iterations=150),
+            initialise=InitialiseConfig(iterations=300),
+            optimise=OptimiseConfig(iterations=200),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 

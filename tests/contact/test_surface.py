@@ -1,8 +1,13 @@
 import numpy as np
 import pytest
+import torch
 import trimesh
 
+from closemesh.body.load import load_open_body
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.body.skinning import skin
 from closemesh.contact.surface import ClosedSurface
+from closemesh.geometry.rotations import axis_angle_to_matrix
 
 
 def test_distance_and_sign_equal_brute_force_on_sharp_mesh(star, brute_force):
@@ -71,7 +76,7 @@ def test_points_on_the_surface_have_distance_zero_and_leave_along_the_normal(sph
     vertices, faces = sphere
     found = ClosedSurface(faces).closest(vertices, vertices)
     np.testing.assert_allclose(found.distance, 0, atol=1e-12)
-    assert (np.einsum("nd,nd->n", found.outward, vertices) > 0.999).all()
+    assert (np.einsum("nd,nd->n", found.outward, vertices) > 0.998).all()
 
 
 def test_rigid_motion_changes_nothing(star):
@@ -99,3 +104,27 @@ def test_open_or_inconsistent_mesh_is_refused(sphere):
     flipped[0] = flipped[0, ::-1]
     with pytest.raises(ValueError, match="not closed"):
         ClosedSurface(flipped)
+
+
+def test_a_body_that_cuts_through_itself_gets_the_right_sign(brute_force):
+    """An arm pressed through the chest: the surface that is closest may be one that is sunk in the body."""
+    body = load_open_body("light")
+    pose = torch.zeros(55, 3)
+    pose[JOINT_INDEX["left_shoulder"]] = torch.tensor([0.0, -1.4, -1.2])
+    pose[JOINT_INDEX["left_elbow"]] = torch.tensor([0.0, -1.5, 0.0])
+    vertices, _ = skin(body, torch.zeros(10), axis_angle_to_matrix(pose), torch.zeros(3))
+    vertices, faces = vertices.double().numpy(), body.faces.numpy()
+    points = np.random.default_rng(0).uniform([-0.4, -0.5, -0.2], [0.5, 0.3, 0.4], size=(400, 3))
+    found = ClosedSurface(faces).closest(points, vertices)
+    _, inside = brute_force(points, vertices, faces)
+    assert inside.sum() > 30
+    assert np.array_equal(found.inside, inside)
+
+
+def test_points_straight_below_edges_and_corners_of_a_box():
+    box = trimesh.creation.box()
+    grid = np.stack(np.meshgrid(*([np.linspace(-1, 1, 9)] * 3)), axis=-1).reshape(-1, 3)
+    found = ClosedSurface(box.faces).closest(grid, np.asarray(box.vertices))
+    off_surface = found.distance > 1e-9
+    truly_inside = (np.abs(grid) < 0.5).all(-1)
+    assert np.array_equal(found.inside[off_surface], truly_inside[off_surface])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from closemesh.body.variables import pose_bodies
+from closemesh.body.load import fitting_points
 from closemesh.fitting.evidence import make_evidence
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.result import from_motion, pose_confidence, to_motion
 
 
 def test_finds_the_minimum_and_leaves_the_rest_alone(known_scene):
-    start = from_motion(known_scene.body, known_scene.motion, "cpu")
+    start = from_motion(fitting_points(known_scene.body), known_scene.motion, "cpu")
     goal = torch.full_like(start.log_depth, 1.5)
     steps: list[int] = []
     found = minimise(
@@ -30,25 +30,18 @@ def test_finds_the_minimum_and_leaves_the_rest_alone(known_scene):
 
 def test_motion_to_variables_and_back(known_scene):
     scene = known_scene
-    variables = from_motion(scene.body, scene.motion, "cpu")
+    variables = from_motion(fitting_points(scene.body), scene.motion, "cpu")
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    again = to_motion(scene.body, scene.body, variables, evidence)
+    again = to_motion(scene.body, fitting_points(scene.body), variables, evidence)
     assert np.abs(again.transl - scene.motion.transl).max() < 1e-5
     assert np.abs(again.rotations - scene.motion.rotations).max() < 1e-5
     assert again.valid.all() and (again.confidence == 1).all()
 
 
-def test_keypoint_vertices_alone_give_the_same_keypoints(known_scene):
-    variables = from_motion(known_scene.body, known_scene.motion, "cpu")
-    whole = pose_bodies(known_scene.body, variables).keypoints
-    few = pose_bodies(known_scene.body.keypoint_body(), variables).keypoints
-    assert torch.allclose(whole, few, atol=1e-5)
-
-
 def test_confidence_falls_when_the_body_misses_its_keypoints(known_scene):
     scene = known_scene
-    variables = from_motion(scene.body, scene.motion, "cpu")
+    variables = from_motion(fitting_points(scene.body), scene.motion, "cpu")
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
     away = variables.with_tensors(ray=variables.ray + 0.3)
-    assert (pose_confidence(scene.body, variables, evidence) == 1).all()
-    assert (pose_confidence(scene.body, away, evidence) == 0).all()
+    assert (pose_confidence(fitting_points(scene.body), variables, evidence) == 1).all()
+    assert (pose_confidence(fitting_points(scene.body), away, evidence) == 0).all()

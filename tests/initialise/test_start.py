@@ -6,7 +6,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from closemesh.body.variables import pose_bodies
+from closemesh.body.load import fitting_points
+from closemesh.body.variables import pose_variables
 from closemesh.fitting.evidence import make_evidence
 from closemesh.initialise.paths import best_path
 from closemesh.initialise.start import known_directions, start_variables, swing
@@ -23,11 +24,12 @@ def test_swing_takes_one_direction_to_the_other():
 def test_the_cue_alone_gives_limbs_within_centimetres(known_scene):
     scene = known_scene
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    start = start_variables(scene.body, evidence, torch.zeros(2, 10))[0]
-    posed = pose_bodies(scene.body, start)
+    points = fitting_points(scene.body)
+    start = start_variables(points, evidence, torch.zeros(2, 10))[0]
+    posed = pose_variables(points, start)
     cue = torch.as_tensor(scene.observations.cue_points[..., 5:17, :3])
-    points = posed.keypoints[..., 5:17, :] - posed.keypoints[..., 11:13, :].mean(-2, keepdim=True)
-    assert (points - cue).norm(dim=-1).mean() < 0.05
+    found = posed.keypoints[..., 5:17, :] - posed.keypoints[..., 11:13, :].mean(-2, keepdim=True)
+    assert (found - cue).norm(dim=-1).mean() < 0.05
     truth = torch.as_tensor(scene.motion.transl[..., 2])
     assert (start.log_depth.exp() - truth).abs().max() < 0.25
 

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from closemesh.body.load import load_open_body
-from closemesh.body.skinning import posed_joints, skin
+from closemesh.body.feet import sole_vertices
+from closemesh.body.load import fitting_points, load_open_body
+from closemesh.body.variables import pose_variables
 from closemesh.energy.ground import height_above
 from closemesh.fitting.evidence import make_evidence
 from closemesh.fitting.result import from_motion
 from closemesh.geometry.transforms import inverse, transform_points
-from closemesh.optimise.feet import sole_vertices, standing_feet
+from closemesh.optimise.feet import standing_feet
 from closemesh.optimise.floor import body_axis, camera_above, fit_floor, floor_support
 
 
@@ -75,11 +76,9 @@ def test_soles_lie_under_the_feet_of_their_side():
 def test_the_known_scenes_axis_and_standing_feet(known_scene):
     scene = known_scene
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    variables = from_motion(scene.body, scene.motion, "cpu")
-    rotations, transl = variables.rotations(), variables.transl(scene.body)
-    joints = posed_joints(scene.body, variables.betas, rotations, transl)
+    points = fitting_points(scene.body)
+    posed = pose_variables(points, from_motion(points, scene.motion, "cpu"))
     up = torch.as_tensor(scene.camera.T_cam_world[0, :3, 1], dtype=torch.float32)
-    assert (body_axis(joints, evidence.seen) * up).sum() > np.cos(0.1)
-    vertices, _ = skin(scene.body, variables.betas, rotations, transl)
-    standing = standing_feet(vertices[:, :, sole_vertices(scene.body)], evidence)
+    assert (body_axis(posed.joints, evidence.seen) * up).sum() > np.cos(0.1)
+    standing = standing_feet(posed.soles, evidence)
     assert standing.min() > 0.95

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import observe_exactly
+from known_scenes import observe_exactly
 
 from closemesh.body.frames import motion_in_world
 from closemesh.body.load import load_open_body
@@ -30,13 +30,13 @@ def _lowest(motion, body) -> np.ndarray:
 def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
     scene = known_scene
     transl = scene.motion.transl.copy()
-    transl[:, 1] *= 1.08  # Farther along the viewing rays: the same picture, feet under the floor.
+    transl[:, 1] *= 1.25  # Farther along the viewing rays: the same picture, feet under the floor.
     wrong = scene.motion.with_pose(transl=transl)
     config = OptimiseConfig(iterations=60)
     camera, motion = optimise(scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, Silent())
     heights = _lowest(motion_in_world(motion, camera, scene.body), scene.body)
     assert camera.floor_found
-    assert np.abs(np.median(heights, axis=0)).max() < 0.03
+    assert np.abs(np.median(heights, axis=0)).max() < 0.06  # 4 cm measured, of 23 cm before.
     tilt = np.arccos(np.clip(camera.T_cam_world[0, :3, 1] @ scene.camera.T_cam_world[0, :3, 1], -1, 1))
     assert np.degrees(tilt) < 5
 

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from closemesh.body.feet import sole_vertices
 from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
 from closemesh.body.model import BodyModel
 from closemesh.body.npz_file import BodyArrays, read_body_arrays
+from closemesh.body.points import PointBody, point_body
 from closemesh.weights.search import find_model, sha256_of
 
 OpenVariant = Literal["std", "mid", "light", "closed"]
@@ -41,9 +43,9 @@ def load_open_body(variant: OpenVariant = "std") -> BodyModel:
     return build_body(read_body_arrays(path), f"closemesh_open/{variant}", sha256_of(path))
 
 
-def fitting_body(body: BodyModel) -> BodyModel:
-    """The coarsest body with the betas of `body`, for inner loops: the light open body, or `body` itself."""
-    return load_open_body("light") if body.is_open else body
+def fitting_points(body: BodyModel) -> PointBody:
+    """The keypoints and soles of `body` for inner loops."""
+    return point_body(body, sole_vertices(body))
 
 
 def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:

@@ -31,18 +31,14 @@ def forward_kinematics(rotations: Tensor, joints_rest: Tensor) -> tuple[Tensor, 
     """
     batch = torch.broadcast_shapes(rotations.shape[:-3], joints_rest.shape[:-2])
     rotations = rotations.expand(*batch, *rotations.shape[-3:])
-    joints_rest = joints_rest.expand(*batch, *joints_rest.shape[-2:])
-    global_rotations: list[Tensor] = [rotations[..., 0, :, :]]
-    positions: list[Tensor] = [joints_rest[..., 0, :]]
+    bones = (joints_rest - joints_rest[..., _PARENT_OR_SELF, :]).expand(*batch, -1, -1)
+    turned = [rotations[..., :1, :, :]]  # Level by level; the parents of a level are all in the one before.
+    positions = [joints_rest[..., :1, :].expand(*batch, -1, -1)]
     for level, parents in _LEVELS:
-        parent_rotations = torch.stack([global_rotations[_ORDER[p]] for p in parents], dim=-3)
-        parent_positions = torch.stack([positions[_ORDER[p]] for p in parents], dim=-2)
-        bones = joints_rest[..., level, :] - joints_rest[..., parents, :]
-        turned = parent_rotations @ rotations[..., level, :, :]
-        moved = parent_positions + (parent_rotations @ bones[..., None])[..., 0]
-        global_rotations.extend(turned.unbind(-3))
-        positions.extend(moved.unbind(-2))
-    return torch.stack(global_rotations, dim=-3)[..., _ORDER, :, :], torch.stack(positions, dim=-2)[..., _ORDER, :]
+        parent_rotations = turned[-1][..., parents, :, :]
+        positions.append(positions[-1][..., parents, :] + (parent_rotations @ bones[..., level, :, None])[..., 0])
+        turned.append(parent_rotations @ rotations[..., level, :, :])
+    return torch.cat(turned, dim=-3)[..., _ORDER, :, :], torch.cat(positions, dim=-2)[..., _ORDER, :]
 
 
 def posed_joints(
@@ -87,15 +83,15 @@ def _coefficients(body: BodyModel, betas: Tensor, expression: Tensor | None) -> 
 
 
 def _tree_levels() -> list[tuple[list[int], list[int]]]:
-    """Joints level by level below the pelvis, with their parents."""
-    depth = [0] * len(PARENTS)
-    for joint, parent in enumerate(PARENTS):
-        if parent >= 0:
-            depth[joint] = depth[parent] + 1
-    levels = [[j for j, d in enumerate(depth) if d == wanted] for wanted in range(1, max(depth) + 1)]
-    return [(level, [PARENTS[j] for j in level]) for level in levels]
+    """Joints level by level below the pelvis, with where their parents stand in the level before."""
+    levels, above = [], [0]
+    while level := [joint for joint, parent in enumerate(PARENTS) if parent in above]:
+        levels.append((level, [above.index(PARENTS[joint]) for joint in level]))
+        above = level
+    return levels
 
 
 _LEVELS = _tree_levels()
+_PARENT_OR_SELF = [max(parent, 0) for parent in PARENTS]
 _BREADTH_FIRST = [0, *(joint for level, _ in _LEVELS for joint in level)]
 _ORDER = [_BREADTH_FIRST.index(joint) for joint in range(len(PARENTS))]  # Where joint j stands in the level order.

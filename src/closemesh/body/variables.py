@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.model import BodyModel
-from closemesh.body.skinning import keypoints133, rest_joints, skin
+from closemesh.body.points import PointBody, PosedPoints, pose_points
 from closemesh.geometry.rotations import axis_angle_to_matrix, rotation_6d_to_matrix
 
 
@@ -40,9 +39,9 @@ class MotionVariables:
         depth = self.log_depth.exp()[..., None]
         return torch.cat([self.ray * depth, depth], dim=-1)
 
-    def transl(self, body: BodyModel) -> Tensor:
+    def transl(self, body: PointBody) -> Tensor:
         """SMPL-X translation [T, P, 3]: pelvis position minus where the pelvis of this shape rests."""
-        return self.pelvis() - rest_joints(body, self.betas)[..., 0, :]
+        return self.pelvis() - body.rest_joints(self.betas)[..., 0, :]
 
     def frames(self, index: slice | Tensor) -> MotionVariables:
         """The same people in some of the frames."""
@@ -62,16 +61,6 @@ class MotionVariables:
         return MotionVariables(**{name: function(name, tensor) for name, tensor in self.tensors().items()})
 
 
-@dataclass(frozen=True)
-class PosedBodies:
-    """Skinned result in the camera frame, metres."""
-
-    vertices: Tensor  # [T, P, V, 3]
-    joints: Tensor  # [T, P, 55, 3]
-    keypoints: Tensor  # [T, P, 133, 3]
-
-
-def pose_bodies(body: BodyModel, variables: MotionVariables) -> PosedBodies:
-    """Skins everybody in every frame with the vertices that `body` has."""
-    vertices, joints = skin(body, variables.betas, variables.rotations(), variables.transl(body))
-    return PosedBodies(vertices, joints, keypoints133(body, vertices, joints))
+def pose_variables(body: PointBody, variables: MotionVariables) -> PosedPoints:
+    """Joints, keypoints and soles of everybody in every frame."""
+    return pose_points(body, variables.betas, variables.rotations(), variables.transl(body))

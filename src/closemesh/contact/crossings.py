@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from closemesh.contact.frames import boxes_within, map_frames, within_box
 from closemesh.contact.surface import ClosedSurface, ClosestPoints
+
+_Pairs = TypeVar("_Pairs", bound="SurfacePairs")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class SurfacePairs:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def where(self: _Pairs, chosen: Tensor) -> _Pairs:
+        """Only the pairs that are `chosen` [N] bool."""
+        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
 
 class Crossings(SurfacePairs):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from closemesh.contact.box_tree import build_box_tree
 from closemesh.contact.closest import closest_faces, smallest_distance
-from closemesh.contact.pseudonormals import edge_neighbours, pseudonormals
+from closemesh.contact.winding import winding_numbers
 
 Array = NDArray[np.float64]
 _ON_SURFACE = 1e-9  # Metres; nearer than this the direction to the surface is rounding, so the normal is taken.
@@ -37,13 +37,13 @@ class ClosedSurface:
     def __init__(self, faces: NDArray[np.integer]) -> None:
         """faces [F, 3]. Raises ValueError when they do not close."""
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
-        self._neighbours = edge_neighbours(self.faces)
+        _check_closed(self.faces)
 
     def closest(self, points: Array, vertices: Array, reach: float = np.inf) -> ClosestPoints:
         """Closest points of points [N, 3] on the mesh with vertices [V, 3], all in one frame, metres.
 
-        Exact, through a tree of boxes; the sign comes from the normal of the face, edge or vertex that is closest.
-        Where a body cuts through itself, points between the sunken surfaces may pass for outside, never the reverse.
+        Exact, through a tree of boxes; inside is where the mesh winds around the point, so that a body that cuts
+        through itself (an armpit, a bent elbow) makes no mistakes.
         """
         vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         points = np.ascontiguousarray(points, dtype=np.float64)
@@ -53,10 +53,9 @@ class ClosedSurface:
         on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
         offset = points - on_surface
         distance = np.linalg.norm(offset, axis=1)
-        normals = pseudonormals(vertices, self.faces, self._neighbours)[face, _feature(barycentric)]
-        inside = (np.einsum("nd,nd->n", offset, normals) < 0) & (face >= 0)
+        inside = (winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0) & (face >= 0)
         apart = distance > _ON_SURFACE
-        outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], normals)
+        outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
         outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
         return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
 
@@ -69,8 +68,16 @@ class ClosedSurface:
         return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
 
 
-def _feature(barycentric: Array) -> NDArray[np.int64]:
-    """Which of the seven pseudonormals of the face counts [N]: 0 face, 1-3 edge, 4-6 corner, by the zeros."""
-    zero = barycentric == 0
-    count = zero.sum(axis=1)
-    return np.select([count == 1, count == 2], [1 + zero.argmax(axis=1), 4 + (~zero).argmax(axis=1)], 0)
+def _normals(corners: Array) -> Array:
+    """Normals [N, 3], of any length, of faces with corners [N, 9]."""
+    a, b, c = corners[:, :3], corners[:, 3:6], corners[:, 6:]
+    return np.cross(b - a, c - a)
+
+
+def _check_closed(faces: NDArray[np.int64]) -> None:
+    """Raises ValueError unless every directed edge occurs once in each direction."""
+    starts, ends = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
+    count = int(faces.max()) + 1
+    forward, backward = starts * count + ends, ends * count + starts
+    if len(np.unique(forward)) < len(forward) or not np.array_equal(np.sort(forward), np.sort(backward)):
+        raise ValueError("the mesh is not closed: every edge must join two faces of the same orientation")

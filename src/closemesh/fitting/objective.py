@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from closemesh.body.model import BodyModel
-from closemesh.body.variables import MotionVariables, PosedBodies
+from closemesh.body.points import PointBody, PosedPoints
+from closemesh.body.variables import MotionVariables
 from closemesh.energy.limbs import limb_direction_error, limb_directions
 from closemesh.energy.limits import beyond_limits
 from closemesh.energy.pose_prior import PosePrior, pose_surprise
@@ -25,11 +25,11 @@ ACCELERATION_OUTLIER = 2.0  # Sigmas beyond which it costs only linearly: a land
 class Subject:
     """What a fit knows about bodies in general."""
 
-    body: BodyModel
+    body: PointBody
     prior: PosePrior
 
 
-def image_energy(posed: PosedBodies, evidence: Evidence, weights: Weights) -> Tensor:
+def image_energy(posed: PosedPoints, evidence: Evidence, weights: Weights) -> Tensor:
     """Weighted energy [T, P] of keypoints and limb directions against what was seen."""
     projected = project(posed.keypoints, evidence.focal, evidence.centre)
     pixels = reprojection(projected, evidence.points, evidence.inverse_sigmas)
@@ -44,7 +44,7 @@ def pose_energy(subject: Subject, variables: MotionVariables, weights: Weights) 
     return weights.pose_prior * pose_surprise(subject.prior, variables.body_pose) + weights.limits * limits
 
 
-def motion_energy(posed: PosedBodies, evidence: Evidence, weights: Weights) -> Tensor:
+def motion_energy(posed: PosedPoints, evidence: Evidence, weights: Weights) -> Tensor:
     """Weighted energy [T - 2, P] of how the people move: limbs against the pelvis, and the pelvis itself."""
     pelvis = posed.joints[..., :1, :]
     limbs = acceleration(posed.joints[..., 1:22, :] - pelvis, evidence.times) / SIGMAS.acceleration
@@ -57,14 +57,14 @@ def motion_energy(posed: PosedBodies, evidence: Evidence, weights: Weights) -> T
 
 
 def frame_energy(
-    subject: Subject, variables: MotionVariables, posed: PosedBodies, evidence: Evidence, weights: Weights
+    subject: Subject, variables: MotionVariables, posed: PosedPoints, evidence: Evidence, weights: Weights
 ) -> Tensor:
     """Weighted energy [T, P] of each person in each frame by itself."""
     return image_energy(posed, evidence, weights) * evidence.seen + pose_energy(subject, variables, weights)
 
 
 def single_person_loss(
-    subject: Subject, variables: MotionVariables, posed: PosedBodies, evidence: Evidence, weights: Weights
+    subject: Subject, variables: MotionVariables, posed: PosedPoints, evidence: Evidence, weights: Weights
 ) -> Tensor:
     """Everything that concerns each person alone, as one number."""
     loss = frame_energy(subject, variables, posed, evidence, weights).sum()

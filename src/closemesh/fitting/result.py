@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
-from closemesh.body.variables import MotionVariables, pose_bodies
+from closemesh.body.points import PointBody
+from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.fitting.evidence import Evidence
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
@@ -17,8 +18,8 @@ BODY_KEYPOINTS = 17
 _INLIER_SIGMAS = 3.0
 
 
-def to_motion(body: BodyModel, fitted: BodyModel, variables: MotionVariables, evidence: Evidence) -> BodyMotion:
-    """The motion of `body` (named in the record) whose fit ran on `fitted`, a coarser mesh with the same skeleton."""
+def to_motion(body: BodyModel, fitted: PointBody, variables: MotionVariables, evidence: Evidence) -> BodyMotion:
+    """The motion of `body`, named in the record, whose fit ran on its points `fitted`."""
     with torch.no_grad():
         frames, people = variables.log_depth.shape
         return BodyMotion(
@@ -32,7 +33,7 @@ def to_motion(body: BodyModel, fitted: BodyModel, variables: MotionVariables, ev
         )
 
 
-def from_motion(body: BodyModel, motion: BodyMotion, device: torch.device | str) -> MotionVariables:
+def from_motion(body: PointBody, motion: BodyMotion, device: torch.device | str) -> MotionVariables:
     """The variables that give this motion."""
     rotations = torch.as_tensor(motion.rotations, dtype=torch.float32, device=device)
     betas = torch.as_tensor(motion.betas, dtype=torch.float32, device=device)
@@ -50,13 +51,13 @@ def from_motion(body: BodyModel, motion: BodyMotion, device: torch.device | str)
     return at_origin.with_tensors(ray=pelvis[..., :2] / pelvis[..., 2:], log_depth=pelvis[..., 2].log())
 
 
-def pose_confidence(body: BodyModel, variables: MotionVariables, evidence: Evidence, chunk: int = 64) -> Tensor:
+def pose_confidence(body: PointBody, variables: MotionVariables, evidence: Evidence, chunk: int = 64) -> Tensor:
     """[T, P] share of the 17 body keypoints that were seen and that the body meets within three sigmas."""
     shares = []
     for frames in torch.arange(len(evidence.times)).split(chunk):
         index = slice(int(frames[0]), int(frames[-1]) + 1)
         part = evidence.frames(index)
-        projected = project(pose_bodies(body, variables.frames(index)).keypoints, part.focal, part.centre)
+        projected = project(pose_variables(body, variables.frames(index)).keypoints, part.focal, part.centre)
         misses = (projected - part.points).norm(dim=-1) * part.inverse_sigmas
         met = (part.inverse_sigmas > 0) & (misses < _INLIER_SIGMAS)
         shares.append(met[..., :BODY_KEYPOINTS].float().mean(-1) * part.seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from closemesh.body.variables import MotionVariables, pose_bodies
+from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
@@ -28,7 +28,7 @@ def run_phases(
         variables = minimise(
             variables,
             lambda v, _, weights=phase.weights: single_person_loss(
-                subject, v, pose_bodies(subject.body, v), evidence, weights
+                subject, v, pose_variables(subject.body, v), evidence, weights
             ),
             iterations=round(iterations * phase.share),
             learning_rate=phase.learning_rate,

@@ -64,18 +64,19 @@ class Phase:
 SIGMAS = Sigmas()
 
 SINGLE_FRAMES = (
-    Phase("place", Weights(pose_prior=0.1, limbs=2.0), share=0.4, learning_rate=0.05),
-    Phase("pose", Weights(), share=0.6, learning_rate=0.02),
+    Phase("place", Weights(pose_prior=0.1, limbs=2.0), share=0.4, learning_rate=0.15),
+    Phase("pose", Weights(), share=0.6, learning_rate=0.08),
 )
 """Each frame by itself, from each start."""
 
-SHAPE = (Phase("shape", Weights(), share=1.0, learning_rate=0.01),)
-"""The shape with the poses, frame by frame."""
+SHAPE = (Phase("shape", Weights(shape=10.0), share=1.0, learning_rate=0.03),)
+"""The shape with the poses, frame by frame. The detector's errors repeat from frame to frame, so that two dozen frames
+say little more about the shape than two: its prior counts accordingly."""
 
-SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), share=1.0, learning_rate=0.015),)
+SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), share=1.0, learning_rate=0.06),)
 """Each person over the clip."""
 
-SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_rate=0.01),)
+SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_rate=0.03),)
 """Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
 or stretched for a floor that he does not stand on."""
 

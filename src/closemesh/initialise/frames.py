@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.variables import MotionVariables, pose_bodies
+from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.objective import Subject, frame_energy
 from closemesh.fitting.run import run_phases
@@ -41,7 +41,7 @@ def fit_frames(
 
 def _energy_and_joints(subject: Subject, variables: MotionVariables, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """Energy [T, P], 0 where nobody is seen, and joints [T, P, 22, 3] against the pelvis."""
-    posed = pose_bodies(subject.body, variables)
+    posed = pose_variables(subject.body, variables)
     energy = frame_energy(subject, variables, posed, evidence, Weights()) * evidence.seen
     return energy, posed.joints[..., :22, :] - posed.joints[..., :1, :]
 

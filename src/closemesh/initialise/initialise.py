@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from closemesh.body.load import fitting_body
+from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
 from closemesh.config import InitialiseConfig
 from closemesh.energy.pose_prior import load_pose_prior
@@ -37,7 +37,7 @@ def initialise(
     """
     camera = first_camera(clip, config.focal, progress)
     evidence = make_evidence(observations, clip.times, camera, device)
-    subject = Subject(fitting_body(body).keypoint_body().to(device), load_pose_prior().to(device))
+    subject = Subject(fitting_points(body).to(device), load_pose_prior().to(device))
     chunks = split_windows(len(clip), config.window, 0)
     windows = split_windows(len(clip), config.window, config.overlap)
     steps = config.iterations * (2 + len(START_NAMES) * len(chunks) + len(windows))

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.model import BodyModel
+from closemesh.body.points import PointBody
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.body.skinning import forward_kinematics, rest_joints
-from closemesh.body.variables import MotionVariables, pose_bodies
+from closemesh.body.skinning import forward_kinematics
+from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.energy.limbs import SEGMENTS, limb_confidence, limb_directions
 from closemesh.fitting.evidence import Evidence
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, skew
@@ -29,7 +29,7 @@ MIN_START_DEPTH = 0.5  # Metres; the linear placement may fall behind the camera
 START_NAMES = ("cue", "mirrored depth", "turned round")
 
 
-def start_variables(body: BodyModel, evidence: Evidence, betas: Tensor) -> list[MotionVariables]:
+def start_variables(body: PointBody, evidence: Evidence, betas: Tensor) -> list[MotionVariables]:
     """One start for each of START_NAMES; betas [P, B].
 
     A picture cannot tell a limb that points to the camera from one that points away, nor always front from back:
@@ -45,11 +45,11 @@ def start_variables(body: BodyModel, evidence: Evidence, betas: Tensor) -> list[
 
 
 def _from_directions(
-    body: BodyModel, evidence: Evidence, betas: Tensor, directions: Tensor, turned: bool
+    body: PointBody, evidence: Evidence, betas: Tensor, directions: Tensor, turned: bool
 ) -> MotionVariables:
     """Variables whose trunk and limbs point along `directions` [T, P, L, 3]."""
     R_cam_root = trunk_rotation(directions, turned)  # [T, P, 3, 3]
-    rest = rest_joints(body, betas)  # [P, 55, 3]
+    rest = body.rest_joints(betas)  # [P, 55, 3]
     body_pose = _limb_pose(rest, R_cam_root, directions)
     frames, people = R_cam_root.shape[:2]
     variables = MotionVariables(
@@ -107,9 +107,9 @@ def swing(a: Tensor, b: Tensor) -> Tensor:
     return identity + K + K @ K / (1 + cosine).clamp(min=1e-3)
 
 
-def place_pelvis(body: BodyModel, evidence: Evidence, variables: MotionVariables) -> MotionVariables:
+def place_pelvis(body: PointBody, evidence: Evidence, variables: MotionVariables) -> MotionVariables:
     """Ray and depth of the pelvis by weighted linear least squares of all keypoints (method of CloseInt, 1.2)."""
-    posed = pose_bodies(body, variables)
+    posed = pose_variables(body, variables)
     pelvis = variables.pelvis()
     relative = posed.keypoints - pelvis[..., None, :]  # [T, P, K, 3]
     rays = (evidence.points - evidence.points.new_tensor(evidence.centre)) / evidence.focal

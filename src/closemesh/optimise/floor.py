@@ -14,7 +14,8 @@ from closemesh.energy.ground import height_above
 from closemesh.scene import Camera
 
 HEIGHT_SIGMA = 0.10  # Metres; the depth of a person, and so the height of the feet, is this uncertain.
-SIGHTINGS = 5.0  # Independent sightings of the floor that one person's feet are worth, however long they stand.
+SIGHTINGS = 5.0  # Independent sightings of the floor that one person's feet are worth, however long they stand,
+UNSETTLED_SIGHTINGS = 0.5  # and before sizes are settled, when a wrong size would only tilt the floor.
 UPRIGHT_SIGMA = 0.10  # Radians between the mean body axis and the vertical.
 FLOOR_TOLERANCE = 0.06  # Metres; standing feet nearer than this to the plane support it.
 FEWEST_STANDING = 5.0  # Foot sightings, weighted, that a floor must rest on.
@@ -36,14 +37,14 @@ def body_axis(joints: Tensor, seen: Tensor) -> Tensor:
     return F.normalize(axis, dim=0)
 
 
-def fit_floor(soles: Tensor, standing: Tensor, up: Tensor) -> Tensor:
+def fit_floor(soles: Tensor, standing: Tensor, up: Tensor, sightings: float = SIGHTINGS) -> Tensor:
     """The plane [4], unit normal upwards and offset, that the standing feet rest on.
 
     soles [T, P, 2, N, 3] in the camera frame, standing [T, P, 2], up [3] the expected normal. Each foot counts by its
     lowest point along `up`; each person counts alike; feet off the plane (a jump's turning point) lose their say.
     """
     lowest = soles.gather(-2, (soles @ up).argmin(-1)[..., None, None].expand(*soles.shape[:-2], 1, 3))[..., 0, :]
-    weight = SIGHTINGS * standing / standing.sum((0, 2), keepdim=True).clamp(min=1e-6)  # [T, P, 2]
+    weight = sightings * standing / standing.sum((0, 2), keepdim=True).clamp(min=1e-6)  # [T, P, 2]
     points, weight = lowest.reshape(-1, 3).double(), weight.reshape(-1).double()
     up = up.double()
     plane = torch.cat([up, -_weighted_median(points @ up, weight)[None]])
@@ -52,6 +53,16 @@ def fit_floor(soles: Tensor, standing: Tensor, up: Tensor) -> Tensor:
         trusted = weight / (1 + (height / HEIGHT_SIGMA) ** 2) ** 2
         plane = _solve_plane(points, trusted, up)
     return plane.to(soles)
+
+
+def floor_offsets(soles: Tensor, standing: Tensor, floor: Tensor) -> Tensor:
+    """Median height [P] in metres of each person's standing feet above the plane; 0 for who never stands."""
+    heights = height_above(soles, floor).amin(-1)  # [T, P, 2]
+    offsets = []
+    for person in range(heights.shape[1]):
+        stands = standing[:, person] > 0.5
+        offsets.append(heights[:, person][stands].median() if stands.any() else heights.new_zeros(()))
+    return torch.stack(offsets)
 
 
 def floor_support(soles: Tensor, standing: Tensor, floor: Tensor, tolerance: float = FLOOR_TOLERANCE) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from closemesh.body.variables import PosedBodies
+from closemesh.body.points import PosedPoints
 from closemesh.energy.ground import height_above, sinking, sliding
 from closemesh.energy.robust import geman_mcclure
 from closemesh.fitting.evidence import Evidence
@@ -22,7 +22,6 @@ class Ground:
 
     floor: Tensor  # [4] unit normal upwards and offset, camera frame
     standing: Tensor  # [T, P, 2] in 0..1, left and right foot
-    soles: Tensor  # [2, N] vertex ids of the fitted body
     sigma: float = SIGMAS.standing  # metres
     airborne: float = AIRBORNE  # metres
 
@@ -31,16 +30,18 @@ class Ground:
         return replace(self, standing=self.standing[index])
 
 
-def ground_loss(posed: PosedBodies, ground: Ground, evidence: Evidence, weights: Weights) -> Tensor:
+def standing_energy(height: Tensor, ground: Ground) -> Tensor:
+    """How far each standing foot is off the floor, in variances; height [T, P, 2] in metres of its lowest point."""
+    return geman_mcclure((height / ground.sigma).square(), ground.airborne / ground.sigma) * ground.standing
+
+
+def ground_loss(posed: PosedPoints, ground: Ground, evidence: Evidence, weights: Weights) -> Tensor:
     """Weighted energy as one number: feet not below the floor, standing feet on it and still."""
-    soles = posed.vertices[..., ground.soles, :]  # [T, P, 2, N, 3]
-    below = (sinking(soles, ground.floor) / SIGMAS.sinking).square().amax(-1) * evidence.present[..., None]
-    height = height_above(soles, ground.floor).amin(-1)  # [T, P, 2]
-    off_floor = (height / ground.sigma).square()
-    standing = geman_mcclure(off_floor, ground.airborne / ground.sigma) * ground.standing
-    loss = weights.floor * (below.sum() + standing.sum())
+    below = (sinking(posed.soles, ground.floor) / SIGMAS.sinking).square().amax(-1) * evidence.present[..., None]
+    height = height_above(posed.soles, ground.floor).amin(-1)  # [T, P, 2]
+    loss = weights.floor * (below.sum() + standing_energy(height, ground).sum())
     if weights.sliding > 0 and len(evidence.times) > 1:
         stands = ground.standing * (height.detach().abs() < ground.airborne)
-        speed = sliding(soles.mean(-2), stands, evidence.times) / SIGMAS.sliding
+        speed = sliding(posed.soles.mean(-2), stands, evidence.times) / SIGMAS.sliding
         loss = loss + weights.sliding * geman_mcclure(speed.square(), SLIDING_OUTLIER).sum()
     return loss

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import skin
+from closemesh.body.skinning import rest_joints, skin
 from closemesh.body.variables import MotionVariables
 from closemesh.contact.crossings import Crossings, Touching, find_crossings, find_touching
 from closemesh.energy.contact import contact_gap
@@ -16,6 +17,8 @@ from closemesh.fitting.schedule import SIGMAS, Weights
 
 QUERY_EVERY = 8  # Steps between two searches for crossing and touching points.
 TOUCH_REACH = 0.02  # Metres; surfaces nearer than this are taken to touch.
+HOLD_REACH = 0.10  # Metres; where bodies touched at first, their nearest points are held together within this.
+HOLD_WIDTH = 0.01  # Metres; the points this much farther apart than the nearest ones are held too.
 _FAR = 1e3  # Metres; where somebody who is away is put.
 
 
@@ -28,10 +31,11 @@ class Interaction:
         self._pairs = pairs
         self._present = present
         self._found: dict[tuple[int, int], tuple[Crossings, Touching]] = {}
+        self._touched: dict[tuple[int, int], Tensor] = {}  # [T] bool, as the window began
 
     def loss(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
-        transl = variables.transl(self._body)
+        transl = variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
         vertices, _ = skin(self._body, variables.betas, variables.rotations(), transl)  # [T, P, V, 3]
         if step % QUERY_EVERY == 0:
             self._search(vertices.detach())
@@ -47,4 +51,14 @@ class Interaction:
         for a, b in self._pairs:
             away = ((self._present[:, a] * self._present[:, b]) == 0)[:, None, None]
             meshes = (vertices[:, a], vertices[:, b] + _FAR * away, self._body.faces)
-            self._found[a, b] = (find_crossings(*meshes), find_touching(*meshes, TOUCH_REACH))
+            crossings, near = find_crossings(*meshes), find_touching(*meshes, HOLD_REACH)
+            gap = contact_gap(*meshes, near)
+            touching = gap < TOUCH_REACH
+            if (a, b) not in self._touched:
+                touched = torch.zeros(len(vertices), dtype=torch.bool, device=gap.device)
+                touched[torch.cat([crossings.frame, near.frame[touching]])] = True
+                self._touched[a, b] = touched
+            smallest = torch.full((len(vertices),), torch.inf, device=gap.device)
+            smallest = smallest.scatter_reduce(0, near.frame, gap, "amin")
+            held = self._touched[a, b][near.frame] & (gap < smallest[near.frame] + HOLD_WIDTH)
+            self._found[a, b] = (crossings, near.where(touching | held))

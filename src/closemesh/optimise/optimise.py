@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closemesh.body.load import fitting_body
+from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
-from closemesh.body.variables import MotionVariables, pose_bodies
+from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.config import OptimiseConfig
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
@@ -19,7 +19,6 @@ from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
 from closemesh.fitting.schedule import TOGETHER
 from closemesh.fitting.windows import blend_window, split_windows
-from closemesh.optimise.feet import sole_vertices
 from closemesh.optimise.floor import camera_above
 from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.optimise.interaction import Interaction
@@ -42,11 +41,11 @@ def optimise(
 ) -> tuple[Camera, BodyMotion]:
     """The camera above its floor, and the motion of everybody refined together; camera frame."""
     evidence = make_evidence(observations, clip.times, camera, device)
-    subject, soles = _subject(fitting_body(body), device)
+    subject = Subject(fitting_points(body).to(device), load_pose_prior().to(device))
     variables = from_motion(subject.body, motion, device)
     windows = split_windows(len(clip), config.window, config.overlap)
     with progress.task("optimise", config.iterations * (len(windows) + config.physics)) as advance:
-        settled = settle(subject, variables, evidence, soles, config.iterations if config.physics else 0, advance)
+        settled = settle(subject, variables, evidence, config.iterations if config.physics else 0, advance)
         variables = settled.variables
         ground = settled.ground if settled.floor_found and config.physics else None
         pairs = _pairs(config, to_motion(body, subject.body, variables, evidence), body) if config.physics else ()
@@ -61,14 +60,6 @@ def optimise(
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
     camera = camera_above(camera, settled.ground.floor, variables.pelvis()[evidence.seen > 0], settled.floor_found)
     return camera, to_motion(body, subject.body, variables, evidence)
-
-
-def _subject(coarse: BodyModel, device: torch.device) -> tuple[Subject, Tensor]:
-    """The few vertices that keypoints and soles need, and the soles' ids [2, N] among them."""
-    soles = sole_vertices(coarse)
-    kept = torch.cat([coarse.keypoint_vertex_ids, soles.flatten()]).unique()
-    subject = Subject(coarse.subset(kept).to(device), load_pose_prior().to(device))
-    return subject, torch.searchsorted(kept, soles).to(device)
 
 
 def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple[tuple[int, int], ...]:
@@ -92,7 +83,7 @@ def _refine(
         weights = phase.weights
 
         def loss(v: MotionVariables, step: int, weights=weights) -> Tensor:
-            posed = pose_bodies(subject.body, v)
+            posed = pose_variables(subject.body, v)
             total = single_person_loss(subject, v, posed, evidence, weights)
             if ground is not None:
                 total = total + ground_loss(posed, ground, evidence, weights)

@@ -7,19 +7,30 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.variables import MotionVariables, pose_bodies
+from closemesh.body.variables import MotionVariables, pose_variables
+from closemesh.energy.ground import height_above
 from closemesh.fitting.evidence import Evidence, best_seen_frames
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
 from closemesh.fitting.run import POSE_VARIABLES
 from closemesh.fitting.schedule import SETTLE
+from closemesh.fitting.windows import split_windows
 from closemesh.optimise.feet import standing_feet
-from closemesh.optimise.floor import HEIGHT_SIGMA, body_axis, fit_floor, floor_support
-from closemesh.optimise.ground import Ground, ground_loss
+from closemesh.optimise.floor import (
+    HEIGHT_SIGMA,
+    SIGHTINGS,
+    UNSETTLED_SIGHTINGS,
+    body_axis,
+    fit_floor,
+    floor_offsets,
+    floor_support,
+)
+from closemesh.optimise.ground import Ground, standing_energy
 from closemesh.progress import Advance
 
 SETTLE_FRAMES = 32  # Frames, spread over the clip, that sizes and distances are settled on.
 REFIT_EVERY = 5  # Steps after which the floor follows the feet.
+AGREED = 0.15  # Metres; feet that share a floor to within this leave sizes as they are: no view tells them better.
 LOOSE = 0.8  # Metres; before sizes are settled feet may miss their common floor by this much.
 _CHUNK = 64  # Frames skinned at a time.
 
@@ -34,31 +45,29 @@ class Settled:
 
 
 def settle(
-    subject: Subject, variables: MotionVariables, evidence: Evidence, soles: Tensor, iterations: int, advance: Advance
+    subject: Subject, variables: MotionVariables, evidence: Evidence, iterations: int, advance: Advance
 ) -> Settled:
     """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only look.
 
-    soles [2, N] vertex ids of the subject's body. A single view leaves everybody's size and distance open together;
-    a floor that both stand on ties them.
+    A single view leaves everybody's size and distance open together; a floor that all stand on ties them.
     """
-    ground = _look(subject, variables, evidence, soles)
-    on_floor = floor_support(_soles(subject, variables, soles), ground.standing, ground.floor, LOOSE)
-    if iterations > 0 and on_floor:
+    ground, soles = _look(subject, variables, evidence, UNSETTLED_SIGHTINGS)
+    agreed = (floor_offsets(soles, ground.standing, ground.floor).abs() < AGREED).all()
+    if iterations > 0 and not agreed and floor_support(soles, ground.standing, ground.floor, LOOSE):
         variables = _agree(subject, variables, evidence, ground, iterations, advance)
-        ground = _look(subject, variables, evidence, soles)
-    found = floor_support(_soles(subject, variables, soles), ground.standing, ground.floor)
-    return Settled(variables, ground, found)
+    ground, soles = _look(subject, variables, evidence, SIGHTINGS)
+    return Settled(variables, ground, floor_support(soles, ground.standing, ground.floor))
 
 
-def _look(subject: Subject, variables: MotionVariables, evidence: Evidence, soles: Tensor) -> Ground:
-    """The floor under the motion as it is, and which feet stand."""
+def _look(subject: Subject, variables: MotionVariables, evidence: Evidence, sightings: float) -> tuple[Ground, Tensor]:
+    """The floor under the motion as it is, which feet stand, and the soles [T, P, 2, S, 3]."""
     with torch.no_grad():
-        posed = [pose_bodies(subject.body, variables.frames(chunk)) for chunk in _chunks(len(evidence.times))]
+        chunks = split_windows(len(evidence.times), _CHUNK, 0)
+        posed = [pose_variables(subject.body, variables.frames(chunk)) for chunk in chunks]
     joints = torch.cat([p.joints for p in posed])
-    points = torch.cat([p.vertices[..., soles, :] for p in posed])  # [T, P, 2, N, 3]
-    standing = standing_feet(points, evidence)
-    floor = fit_floor(points, standing, body_axis(joints, evidence.seen))
-    return Ground(floor, standing, soles)
+    soles = torch.cat([p.soles for p in posed])
+    standing = standing_feet(soles, evidence)
+    return Ground(fit_floor(soles, standing, body_axis(joints, evidence.seen), sightings), standing), soles
 
 
 def _agree(
@@ -77,13 +86,17 @@ def _agree(
 
     def loss(v: MotionVariables, step: int) -> Tensor:
         nonlocal grounded
-        posed = pose_bodies(subject.body, v)
+        posed = pose_variables(subject.body, v)
         if step % REFIT_EVERY == 0:
-            points = posed.vertices[..., grounded.soles, :].detach()
             up = body_axis(posed.joints.detach(), part.seen)
-            grounded = replace(grounded, floor=fit_floor(points, grounded.standing, up))
+            grounded = replace(
+                grounded, floor=fit_floor(posed.soles.detach(), grounded.standing, up, UNSETTLED_SIGHTINGS)
+            )
+        # Heights are taken against a person's size, or else everybody would shrink to make them small.
+        grown = (v.log_depth - some.log_depth).mean(0).exp()[:, None]  # [P, 1]
+        height = height_above(posed.soles, grounded.floor).amin(-1) / grown
         own = single_person_loss(subject, v, posed, part, phase.weights)
-        return own + ground_loss(posed, grounded, part, phase.weights)
+        return own + phase.weights.floor * standing_energy(height, grounded).sum()
 
     after = minimise(
         some,
@@ -95,14 +108,3 @@ def _agree(
     )
     moved = (after.log_depth - some.log_depth).median(0).values  # [P]
     return variables.with_tensors(betas=after.betas, log_depth=variables.log_depth + moved)
-
-
-def _soles(subject: Subject, variables: MotionVariables, soles: Tensor) -> Tensor:
-    """Sole points [T, P, 2, N, 3] of the whole clip."""
-    with torch.no_grad():
-        chunks = _chunks(len(variables.log_depth))
-        return torch.cat([pose_bodies(subject.body, variables.frames(c)).vertices[..., soles, :] for c in chunks])
-
-
-def _chunks(length: int) -> list[slice]:
-    return [slice(start, min(start + _CHUNK, length)) for start in range(0, length, _CHUNK)]

@@ -1,0 +1,42 @@
+"""Points without the skin move exactly as the skin does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from closemesh.body.feet import sole_vertices
+from closemesh.body.load import fitting_points, load_open_body
+from closemesh.body.points import pose_points
+from closemesh.body.skinning import keypoints133, skin
+from closemesh.geometry.rotations import axis_angle_to_matrix
+
+
+def _random_pose(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    betas = torch.randn(2, 10, generator=generator, dtype=dtype)
+    rotations = axis_angle_to_matrix(0.5 * torch.randn(3, 2, 55, 3, generator=generator, dtype=dtype))
+    return betas, rotations, torch.randn(3, 2, 3, generator=generator, dtype=dtype)
+
+
+@pytest.mark.parametrize("variant", ["light", "std"])
+def test_points_equal_the_skinned_ones(variant):
+    body = load_open_body(variant).to("cpu", torch.float64)
+    betas, rotations, transl = _random_pose()
+    posed = pose_points(fitting_points(body), betas, rotations, transl)
+    vertices, joints = skin(body, betas, rotations, transl)
+    assert torch.allclose(posed.joints, joints, atol=1e-9)
+    assert torch.allclose(posed.keypoints, keypoints133(body, vertices, joints), atol=1e-6)
+    assert torch.allclose(posed.soles, vertices[..., sole_vertices(body), :], atol=1e-6)
+
+
+def test_gradients_reach_shape_pose_and_place():
+    points = fitting_points(load_open_body("light")).to("cpu", torch.float64)
+    betas, rotations, transl = (tensor.requires_grad_() for tensor in _random_pose())
+
+    def some_points(b: torch.Tensor, r: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        posed = pose_points(points, b, r, t)
+        return posed.keypoints[:1, :, [0, 9, 16]].sum(-1) + posed.soles[:1, :, 0, :3].sum(-1)
+
+    assert gradcheck(some_points, (betas, rotations, transl))
