@@ -69,7 +69,7 @@ class OptimiseConfig:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    iterations: Annotated[int, Ge(1)] = 80
+    iterations: Annotated[int, Ge(1)] = 100
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16
