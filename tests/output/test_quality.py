@@ -82,7 +82,7 @@ def test_contact_figures() -> None:
         PairContacts(0, 1, np.array([0.1, 0.0, np.nan]), np.array([0.0, 0.02, np.nan]), (touch,)),
         PairContacts(1, 2, np.array([0.3, 0.2, 0.25]), np.zeros(3), ()),
     ]
-    figures = contact_figures(pairs)
+    figures = contact_figures(pairs, 2)
     assert figures == {
         "contacts": 1,
         "closest_mm": 0,
@@ -90,7 +90,9 @@ def test_contact_figures() -> None:
         "penetration_mean_mm": pytest.approx(4),
         "penetration_max_mm": pytest.approx(20),
     }
-    assert contact_figures([])["closest_mm"] is None
+    apart = contact_figures([], 2)
+    assert apart["closest_mm"] is None and apart["penetration_max_mm"] == 0
+    assert contact_figures([], 1)["penetration_max_mm"] is None
 
 
 def test_all_figures_together(dance, seen: Observations) -> None:

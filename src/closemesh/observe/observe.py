@@ -14,7 +14,7 @@ from closemesh.observe.flips import with_steady_sides
 from closemesh.observe.gaps import interpolated
 from closemesh.observe.masks import label_image, write_labels
 from closemesh.observe.mediapipe import MediaPipeDetector
-from closemesh.observe.people import choose_people, describe, join_pieces
+from closemesh.observe.people import MIN_PIECE, choose_people, describe, join_pieces
 from closemesh.observe.record import Record
 from closemesh.observe.search import find_people
 from closemesh.observe.swaps import undo_swaps
@@ -22,6 +22,9 @@ from closemesh.observe.tracking import Track, Tracker
 from closemesh.progress import Progress
 from closemesh.scene import Clip, Floats, Observations
 from closemesh.video import read_frames
+
+DETECTORS = {"auto": MediaPipeDetector, "mediapipe": MediaPipeDetector}
+"""What `config.detector` may name; auto is the best that is there."""
 
 _FOLLOWED_AFTER = 3  # Frames; a track this long is looked for when it is missing.
 _FOLLOWED_SIZE = 0.25  # Of the largest box area: half as tall; bystanders are not looked for again.
@@ -35,7 +38,7 @@ def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progres
     Masks are written to `mask_folder` as 000000.png, ...: 0 nobody, p + 1 person p.
     Raises InputError when nobody is found, ModelFileError when a network's file is missing or damaged.
     """
-    detector = MediaPipeDetector()
+    detector = DETECTORS[config.detector]()
     people = find_whom(clip, detector, config, progress)
     record = Record(clip, len(people))
     look_closer(clip, detector, people, record, mask_folder if config.masks else None, progress)
@@ -44,7 +47,7 @@ def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progres
 
 def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
     """First pass: the tracks of the people to reconstruct."""
-    tracks = join_pieces(follow_everybody(clip, detector, progress))
+    tracks = join_pieces(follow_everybody(clip, detector, progress), min(MIN_PIECE, len(clip)))
     if not tracks:
         raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")
     chosen = choose_people(tracks, config.people)

@@ -8,7 +8,7 @@ from closemesh.errors import InputError
 from closemesh.observe.similarity import colour_similarity
 from closemesh.observe.tracking import Track
 
-MIN_PIECE = 3  # Frames; shorter pieces are noise.
+MIN_PIECE = 3  # Frames; shorter pieces are noise, unless the clip itself is shorter.
 _MAX_COMMON = 2  # Frames in which two pieces of one person may both be seen.
 _SAME_COLOUR = 0.35  # Histogram intersection from which two pieces may be one person.
 _SAME_SIZE = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
@@ -16,13 +16,13 @@ _LONG_ENOUGH = 0.3  # Of the longest track.
 _LARGE_ENOUGH = 0.5  # Of the median box height of the largest track; bystanders stand farther away.
 
 
-def join_pieces(tracks: list[Track]) -> list[Track]:
+def join_pieces(tracks: list[Track], shortest: int = MIN_PIECE) -> list[Track]:
     """Join tracks that look like one person who was out of sight in between, the most alike first.
 
     Two people seen at the same time are never joined; a frame or two in which the end of one piece meets the start
     of the next is one person detected twice. Numbers stay those of the earlier piece.
     """
-    pieces = [track for track in tracks if len(track.frames) >= MIN_PIECE]
+    pieces = [track for track in tracks if len(track.frames) >= shortest]
     while True:
         pairs = [(likeness(a, b), i, j) for i, a in enumerate(pieces) for j, b in enumerate(pieces) if i < j]
         best, i, j = max(pairs, default=(0.0, 0, 0))

@@ -33,7 +33,7 @@ def motion_quality(
     return {
         **reprojection_figures(observations, camera, motion, body),
         "jitter_m_s3": jitter(motion_joints(motion_in_world(motion, camera, body), body), motion, clip.fps),
-        **contact_figures(contacts),
+        **contact_figures(contacts, motion.num_people),
     }
 
 
@@ -70,11 +70,13 @@ def jitter(joints: Floats, motion: BodyMotion, fps: float) -> float | None:
     return float(size.mean()) if size.size else None
 
 
-def contact_figures(contacts: Sequence[PairContacts]) -> Figures:
-    """Over all pairs and the frames in which both are there."""
+def contact_figures(contacts: Sequence[PairContacts], num_people: int) -> Figures:
+    """Over all pairs that come near and the frames in which both are there; nothing crosses where none comes near."""
     distance = np.concatenate([pair.distance for pair in contacts] or [np.zeros(0)])
     there = np.isfinite(distance)
     depth = np.concatenate([pair.depth for pair in contacts] or [np.zeros(0)])[there]
+    if num_people > 1 and not len(depth):
+        depth = np.zeros(1)
     crossing = depth[depth > 0]
     return {
         "contacts": float(sum(len(pair.contacts) for pair in contacts)),
