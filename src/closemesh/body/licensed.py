@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from closemesh.body.load import build_body
+from closemesh.body.build import build_body
 from closemesh.body.model import BodyModel
 from closemesh.body.npz_file import read_body_arrays
 from closemesh.errors import ModelFileError
