@@ -91,6 +91,12 @@ def test_pieces_that_meet_for_a_frame_are_one_person() -> None:
     assert whole.frames == list(range(40))
 
 
+def test_a_glimpse_counts_only_where_the_clip_is_no_longer() -> None:
+    glimpse = [track(0, walk(100, 0, range(1)), RED)]
+    assert join_pieces(glimpse) == []
+    assert len(join_pieces(glimpse, shortest=1)) == 1
+
+
 def test_a_swap_at_contact_is_undone() -> None:
     """Both walk towards each other, meet in frames 18 to 22, and leave with the other's number."""
     red, blue = walk(120, 10, range(40)), walk(520, -10, range(40))
