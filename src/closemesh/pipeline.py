@@ -36,7 +36,7 @@ from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
 from closemesh.weights.search import find_model, sha256_of
 
 # Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
-STAGE_VERSIONS = {"observe": 1, "initialise": 2, "optimise": 3, "contact": 2}
+STAGE_VERSIONS = {"observe": 2, "initialise": 2, "optimise": 3, "contact": 2}
 _STAGE_OF = {"initial": "initialise", "optimised": "optimise"}
 _CLIP_FILE = "clip.npz"
 _MASKS = "masks"

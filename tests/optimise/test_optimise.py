@@ -15,6 +15,7 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.config import OptimiseConfig
 from closemesh.contact.measure import measure_contacts
+from closemesh.errors import InputError
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.optimise.optimise import optimise
 from closemesh.progress import Silent
@@ -85,3 +86,11 @@ def test_overlap_goes_and_touch_stays(overlapping):
     assert after.depth.max() < 0.35 * before.depth.max()
     assert after.depth.max() < 0.5 * without.depth.max()
     assert after.distance.max() < 0.02  # Still touching in every frame.
+
+
+@pytest.mark.parametrize("pair", [(0, 2), (1, 1), (-1, 0)])
+def test_a_pair_that_is_not_there_is_one_clear_line(known_scene, pair):
+    scene = known_scene
+    config = OptimiseConfig(iterations=1, pairs=(pair,))
+    with pytest.raises(InputError, match="two different people from 0 to 1"):
+        optimise(scene.clip, scene.observations, scene.camera, scene.motion, scene.body, config, CPU, Silent())

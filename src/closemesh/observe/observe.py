@@ -15,6 +15,7 @@ from closemesh.observe.gaps import interpolated
 from closemesh.observe.masks import label_image, write_labels
 from closemesh.observe.mediapipe import MediaPipeDetector
 from closemesh.observe.people import MIN_PIECE, choose_people, describe, join_pieces
+from closemesh.observe.proximity import close_pairs
 from closemesh.observe.record import Record
 from closemesh.observe.search import find_people
 from closemesh.observe.swaps import undo_swaps
@@ -42,7 +43,11 @@ def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progres
     people = find_whom(clip, detector, config, progress)
     record = Record(clip, len(people))
     look_closer(clip, detector, people, record, mask_folder if config.masks else None, progress)
-    return record.finish(_track_scores(people, len(clip)), detector.name)
+    observations = record.finish(_track_scores(people, len(clip)), detector.name)
+    for pair in close_pairs(observations):
+        when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
+        progress.note(f"persons {pair.person_a} and {pair.person_b} are close in the picture: {when}")
+    return observations
 
 
 def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -12,12 +14,13 @@ from closemesh.config import OptimiseConfig
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
 from closemesh.energy.pose_prior import load_pose_prior
+from closemesh.errors import InputError
 from closemesh.fitting.evidence import Evidence, make_evidence
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
 from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
-from closemesh.fitting.schedule import TOGETHER
+from closemesh.fitting.schedule import TOGETHER, Weights
 from closemesh.fitting.windows import blend_window, split_windows
 from closemesh.optimise.floor import camera_above
 from closemesh.optimise.ground import Ground, ground_loss
@@ -46,15 +49,14 @@ def optimise(
     windows = split_windows(len(clip), config.window, config.overlap)
     with progress.task("optimise", config.iterations * (len(windows) + config.physics)) as advance:
         settled = settle(subject, variables, evidence, config.iterations if config.physics else 0, advance)
-        variables = settled.variables
-        ground = settled.ground if settled.floor_found and config.physics else None
+        variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
         pairs = _pairs(config, to_motion(body, subject.body, variables, evidence), body) if config.physics else ()
         meshes = query_body(body, "coarse").to(device)
         for window in windows:
             part = evidence.frames(window)
             interaction = Interaction(meshes, pairs, part.present) if pairs else None
-            grounded = ground.frames(window) if ground else None
-            piece = _refine(subject, variables.frames(window), part, grounded, interaction, config.iterations, advance)
+            loss = _together(subject, part, ground.frames(window) if ground else None, interaction)
+            piece = _refine(loss, variables.frames(window), config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
@@ -64,36 +66,38 @@ def optimise(
 
 def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple[tuple[int, int], ...]:
     """The pairs to refine together: those asked for, else those that come near."""
-    if config.pairs is not None:
-        return config.pairs
-    return tuple((a, b) for a, b, _ in near_pairs(motion, body, PAIR_REACH))
+    if config.pairs is None:
+        return tuple((a, b) for a, b, _ in near_pairs(motion, body, PAIR_REACH))
+    for a, b in config.pairs:
+        if a == b or not (0 <= a < motion.num_people and 0 <= b < motion.num_people):
+            raise InputError(f"--pairs {a}-{b}: give two different people from 0 to {motion.num_people - 1}")
+    return config.pairs
 
 
-def _refine(
-    subject: Subject,
-    variables: MotionVariables,
-    evidence: Evidence,
-    ground: Ground | None,
-    interaction: Interaction | None,
-    iterations: int,
-    advance: Advance,
-) -> MotionVariables:
+Loss = Callable[[MotionVariables, Weights, int], Tensor]
+
+
+def _together(subject: Subject, evidence: Evidence, ground: Ground | None, interaction: Interaction | None) -> Loss:
+    """The whole objective of one window: each person's own terms, the floor, and what bodies do to each other."""
+
+    def loss(variables: MotionVariables, weights: Weights, step: int) -> Tensor:
+        posed = pose_variables(subject.body, variables)
+        total = single_person_loss(subject, variables, posed, evidence, weights)
+        if ground is not None:
+            total = total + ground_loss(posed, ground, evidence, weights)
+        if interaction is not None and (weights.penetration > 0 or weights.contact > 0):
+            total = total + interaction.loss(variables, weights, step)
+        return total
+
+    return loss
+
+
+def _refine(loss: Loss, variables: MotionVariables, iterations: int, advance: Advance) -> MotionVariables:
     """One window through the phases of TOGETHER."""
     for phase in TOGETHER:
-        weights = phase.weights
-
-        def loss(v: MotionVariables, step: int, weights=weights) -> Tensor:
-            posed = pose_variables(subject.body, v)
-            total = single_person_loss(subject, v, posed, evidence, weights)
-            if ground is not None:
-                total = total + ground_loss(posed, ground, evidence, weights)
-            if interaction is not None and (weights.penetration > 0 or weights.contact > 0):
-                total = total + interaction.loss(v, weights, step)
-            return total
-
         variables = minimise(
             variables,
-            loss,
+            lambda v, step, weights=phase.weights: loss(v, weights, step),
             iterations=round(iterations * phase.share),
             learning_rate=phase.learning_rate,
             free=POSE_VARIABLES,

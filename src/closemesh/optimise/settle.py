@@ -55,6 +55,8 @@ def settle(
     agreed = (floor_offsets(soles, ground.standing, ground.floor).abs() < AGREED).all()
     if iterations > 0 and not agreed and floor_support(soles, ground.standing, ground.floor, LOOSE):
         variables = _agree(subject, variables, evidence, ground, iterations, advance)
+    else:
+        advance(iterations)
     ground, soles = _look(subject, variables, evidence, SIGHTINGS)
     return Settled(variables, ground, floor_support(soles, ground.standing, ground.floor))
 
