@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
-NUM_JOINTS = 55
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
 NUM_CUE_POINTS = 23  # COCO-WholeBody 0-22: body and feet.

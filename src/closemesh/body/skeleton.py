@@ -46,9 +46,6 @@ PARENTS: tuple[int, ...] = (
 """Parent of each joint; -1 for the pelvis. A parent always stands before its children."""
 
 JOINT_INDEX = {name: index for index, name in enumerate(JOINT_NAMES)}
-BODY_JOINTS = range(22)
-LEFT_HAND_JOINTS = range(25, 40)
-RIGHT_HAND_JOINTS = range(40, 55)
 
 COCO_BODY: tuple[str, ...] = (
     "nose",
