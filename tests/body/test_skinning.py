@@ -1,10 +1,8 @@
-import contextlib
-import io
 from dataclasses import replace
 
 import pytest
-import smplx
 import torch
+from smplx_reference import smplx_output
 
 from closemesh.body.load import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, KEYPOINT_NAMES, PARENTS
@@ -51,21 +49,7 @@ def chain_of_matrices(rotations, joints_rest):
 def test_skin_equals_smplx_for_shape_pose_hands_and_expression(body):
     betas, pose, transl, expression = random_pose(4)
     path = find_model("open_body/open_body_std.npz")
-    with contextlib.redirect_stdout(io.StringIO()):
-        layer = smplx.SMPLX(str(path), use_pca=False, flat_hand_mean=True, ext="npz", batch_size=4)
-    flat = pose.flatten(1)
-    expected = layer(
-        betas=betas,
-        expression=expression,
-        transl=transl,
-        global_orient=flat[:, :3],
-        body_pose=flat[:, 3:66],
-        jaw_pose=flat[:, 66:69],
-        leye_pose=flat[:, 69:72],
-        reye_pose=flat[:, 72:75],
-        left_hand_pose=flat[:, 75:120],
-        right_hand_pose=flat[:, 120:165],
-    )
+    expected = smplx_output(path, betas, pose, transl, expression)
     vertices, joints = skin_pose(body, betas, pose, transl, expression)
     torch.testing.assert_close(vertices, expected.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(joints, expected.joints[:, :55], atol=1e-5, rtol=0)
