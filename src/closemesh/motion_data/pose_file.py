@@ -1,0 +1,88 @@
+"""closemesh's own motion files: body poses and pelvis positions of one or more people in one .npz."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from closemesh.body.skeleton import PARENTS
+from closemesh.errors import InputError
+from closemesh.files import replacing
+from closemesh.geometry.rotations import matrix_to_axis_angle
+from closemesh.motion_data.sequence import MotionSequence, body_rotations
+from closemesh.records import load_arrays
+from closemesh.scene import NUM_BODY_JOINTS
+
+
+def read_pose_file(path: Path) -> MotionSequence:
+    """A file with `poses` [T, (P,) 22, 3] axis-angle and `trans` [T, (P,) 3], the world position of the pelvis joint.
+
+    Optional keys: `fps` (30), `valid` [T, (P)], `offsets` [(P,) 22, 3] (each joint from its parent at rest), `betas`
+    [P, B] with `body_model`, `known` [P, 55], `action`, `synthetic`, `attribution`. Raises InputError.
+    """
+    arrays = load_arrays(path)
+    missing = [key for key in ("poses", "trans") if key not in arrays]
+    if missing:
+        raise InputError(f"{path} is no motion file: it has no {' and no '.join(missing)}")
+    poses, trans = (arrays[key].astype(np.float32) for key in ("poses", "trans"))
+    alone = poses.ndim == 3
+    poses, trans = (array[:, None] if alone else array for array in (poses, trans))
+    if poses.shape[2:] != (NUM_BODY_JOINTS, 3) or trans.shape != (*poses.shape[:2], 3):
+        raise InputError(
+            f"{path}: poses must be [T, P, 22, 3] and trans [T, P, 3], not {poses.shape} and {trans.shape}"
+        )
+    if not (np.isfinite(poses).all() and np.isfinite(trans).all()):
+        raise InputError(f"{path}: poses or trans hold numbers that are not finite")
+    rotations, known = body_rotations(poses)
+    people = poses.shape[1]
+    return MotionSequence(
+        name=path.stem,
+        fps=float(arrays.get("fps", 30)),
+        rotations=rotations,
+        pelvis=trans,
+        valid=arrays.get("valid", np.ones(poses.shape[:2])).astype(bool).reshape(poses.shape[:2]),
+        known=arrays.get("known", known).astype(bool),
+        betas=arrays["betas"].astype(np.float32) if "betas" in arrays else None,
+        body_model=str(arrays["body_model"]) if "body_model" in arrays else None,
+        rest_joints=_rest_joints(arrays["offsets"].reshape(people, -1, 3)) if "offsets" in arrays else None,
+        action=str(arrays.get("action", "")),
+        synthetic=bool(arrays.get("synthetic", False)),
+        attribution=str(arrays.get("attribution", "")),
+    )
+
+
+def write_pose_file(path: Path, sequence: MotionSequence) -> None:
+    """The body joints of a sequence in that form, single precision; fingers are not kept. Raises OutputError."""
+    matrices = torch.as_tensor(sequence.rotations[:, :, :NUM_BODY_JOINTS], dtype=torch.float64)
+    arrays: dict[str, np.ndarray] = {
+        "poses": matrix_to_axis_angle(matrices).float().numpy(),
+        "trans": sequence.pelvis.astype(np.float32),
+        "valid": sequence.valid,
+        "known": sequence.known,
+        "fps": np.float64(sequence.fps),
+        "action": np.array(sequence.action),
+        "synthetic": np.array(sequence.synthetic),
+        "attribution": np.array(sequence.attribution),
+    }
+    if sequence.betas is not None:
+        arrays |= {"betas": sequence.betas, "body_model": np.array(sequence.body_model)}
+    if sequence.rest_joints is not None:
+        arrays["offsets"] = _offsets(sequence.rest_joints)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _rest_joints(offsets: np.ndarray) -> np.ndarray:
+    """Joints [P, 22, 3] of the skeleton at rest from each joint's offset to its parent, pelvis at the origin."""
+    joints = np.zeros_like(offsets)
+    for joint, parent in enumerate(PARENTS[1:NUM_BODY_JOINTS], start=1):
+        joints[:, joint] = joints[:, parent] + offsets[:, joint]
+    return joints
+
+
+def _offsets(joints: np.ndarray) -> np.ndarray:
+    """The inverse of `_rest_joints`."""
+    parents = [max(parent, 0) for parent in PARENTS[:NUM_BODY_JOINTS]]
+    return (joints - joints[:, parents]).astype(np.float32)
