@@ -61,7 +61,7 @@ def write_pose_file(path: Path, sequence: MotionSequence) -> None:
         "trans": sequence.pelvis.astype(np.float32),
         "valid": sequence.valid,
         "known": sequence.known,
-        "fps": np.float64(sequence.fps),
+        "fps": np.array(sequence.fps),
         "action": np.array(sequence.action),
         "synthetic": np.array(sequence.synthetic),
         "attribution": np.array(sequence.attribution),
