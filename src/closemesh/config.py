@@ -58,9 +58,6 @@ class InitialiseConfig:
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16
-    window: Annotated[int, Ge(2)] = 64
-    """Frames per window."""
-    overlap: Annotated[int, Ge(0)] = 16
 
 
 @dataclass(frozen=True)
