@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from closemesh.body.load import load_open_body
 from closemesh.body.skinning import posed_joints
 from closemesh.errors import InputError

@@ -84,8 +84,10 @@ def put_on_body(sequence: MotionSequence, body: BodyModel, betas: Floats | None 
     were not captured take the body's relaxed hands. Hands that met on another shape no longer do: see `retarget`.
     """
     if betas is None:
-        own = sequence.betas if sequence.body_model == body.name else None
-        betas = np.zeros((sequence.num_people, body.num_betas), np.float32) if own is None else own
+        betas = np.zeros((sequence.num_people, body.num_betas), np.float32)
+        if sequence.betas is not None and sequence.body_model == body.name:
+            kept = sequence.betas[:, : body.num_betas]  # A file may tell more of a shape than the body uses, or less.
+            betas[:, : kept.shape[1]] = kept
     rest = rest_joints(body, torch.as_tensor(betas, dtype=body.joint_template.dtype, device=body.joint_template.device))
     pelvis_rest = rest[:, 0].cpu().numpy()  # [P, 3]
     return BodyMotion(
