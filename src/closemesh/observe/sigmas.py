@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from closemesh.body.skeleton import LIMBS
 from closemesh.observe.similarity import COCO_SIGMAS
@@ -35,46 +39,59 @@ def keypoint_sigmas(keypoints: Floats, boxes: Floats, visible: Bools, spread: Fl
 
     keypoints: [T, P, 133, 3]. boxes: [T, P, 4]. visible: [T, P]. spread: [T, P, 133] pixels between two looks.
     """
-    extent = np.maximum(boxes[..., 2:] - boxes[..., :2], 1)  # [T, P, 2]
-    area, diagonal = np.sqrt(extent.prod(-1))[..., None], np.linalg.norm(extent, axis=-1)
-    base = _DETECTOR * keypoint_scales() * area / np.clip(keypoints[..., 2], 0.2, 1)
-    sigmas = np.sqrt(base**2 + (_SPREAD_SHARE * spread) ** 2 + (_SPEED_SHARE * _speed(keypoints, visible)) ** 2)
+    arrays = (np.asarray(array) for array in (keypoints, boxes, visible, spread))
+    return sigmas_of(*(torch.as_tensor(array) for array in arrays)).numpy()
+
+
+def sigmas_of(keypoints: Tensor, boxes: Tensor, visible: Tensor, spread: Tensor) -> Tensor:
+    """The same for any number of clips at once, and for the first K keypoints alone.
+
+    keypoints [..., T, P, K, 3], boxes [..., T, P, 4], visible [..., T, P], spread [..., T, P, K].
+    """
+    scales = torch.as_tensor(keypoint_scales()[: keypoints.shape[-2]]).to(keypoints)
+    extent = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1)  # [..., T, P, 2]
+    area, diagonal = extent.prod(-1, keepdim=True).sqrt(), extent.norm(dim=-1)
+    base = _DETECTOR * scales * area / keypoints[..., 2].clamp(0.2, 1)
+    speed = _speed(keypoints, visible)
+    sigmas = (base.square() + (_SPREAD_SHARE * spread).square() + (_SPEED_SHARE * speed).square()).sqrt()
     return sigmas * _doubt_near_partners(keypoints, diagonal, visible)
 
 
-def _speed(keypoints: Floats, visible: Bools) -> Floats:
-    """[T, P, 133] pixels from the frame before; 0 where either is not seen."""
-    speed = np.zeros(keypoints.shape[:3])
+def _speed(keypoints: Tensor, visible: Tensor) -> Tensor:
+    """[..., T, P, K] pixels from the frame before; 0 where either is not seen."""
     seen = (keypoints[..., 2] > 0) & visible[..., None]
-    moved = np.linalg.norm(np.diff(keypoints[..., :2], axis=0), axis=-1)
-    speed[1:] = np.where(seen[1:] & seen[:-1], moved, 0)
-    return speed
+    moved = keypoints[..., :2].diff(dim=-4).norm(dim=-1)
+    moved = moved * (seen[..., 1:, :, :] & seen[..., :-1, :, :])
+    return torch.cat([torch.zeros_like(keypoints[..., :1, :, :, 2]), moved], dim=-3)
 
 
-def _doubt_near_partners(keypoints: Floats, diagonal: Floats, visible: Bools) -> Floats:
-    """[T, P, 133] factor from 1 far from every partner's limb to _NEAR_FACTOR on one."""
-    factor = np.ones(keypoints.shape[:3])
-    for p in range(keypoints.shape[1]):
-        for q in range(keypoints.shape[1]):
-            if p != q:
-                both = (visible[:, p] & visible[:, q])[:, None]
-                near = distance_to_limbs(keypoints[:, p, :, :2], keypoints[:, q]) / (_NEAR_LIMB * diagonal[:, p, None])
-                doubt = 1 + (_NEAR_FACTOR - 1) * np.exp(-0.5 * near**2)
-                factor[:, p] = np.where(both & _CAN_BE_TAKEN, np.maximum(factor[:, p], doubt), factor[:, p])
+def _doubt_near_partners(keypoints: Tensor, diagonal: Tensor, visible: Tensor) -> Tensor:
+    """[..., T, P, K] factor from 1 far from every partner's limb to _NEAR_FACTOR on one."""
+    factor = torch.ones_like(keypoints[..., 0])
+    can_be_taken = torch.as_tensor(_CAN_BE_TAKEN[: keypoints.shape[-2]], device=keypoints.device)
+    for p, q in itertools.permutations(range(keypoints.shape[-3]), 2):
+        both = (visible[..., p] & visible[..., q])[..., None]
+        near = _to_limbs(keypoints[..., p, :, :2], keypoints[..., q, :, :]) / (_NEAR_LIMB * diagonal[..., p, None])
+        doubt = 1 + (_NEAR_FACTOR - 1) * torch.exp(-0.5 * near.square())
+        own = factor[..., p, :]
+        factor[..., p, :] = torch.where(both & can_be_taken, torch.maximum(own, doubt), own)
     return factor
 
 
 def distance_to_limbs(points: Floats, keypoints: Floats) -> Floats:
     """[T, K] pixels from each of the points [T, K, 2] to the nearest limb of the person keypoints [T, 133, 3]."""
-    nearest = np.full(points.shape[:2], np.inf)
-    for a, b in _LIMB_ENDS:
-        start, end = keypoints[:, None, a, :2], keypoints[:, None, b, :2]  # [T, 1, 2]
-        along = end - start
-        share = ((points - start) * along).sum(-1) / np.maximum((along**2).sum(-1), 1e-9)
-        distance = np.linalg.norm(points - start - np.clip(share, 0, 1)[..., None] * along, axis=-1)
-        known = np.minimum(keypoints[:, a, 2], keypoints[:, b, 2])[:, None] > 0.1
-        nearest = np.where(known, np.minimum(nearest, distance), nearest)
-    return nearest
+    return _to_limbs(torch.as_tensor(points), torch.as_tensor(keypoints)).numpy()
+
+
+def _to_limbs(points: Tensor, keypoints: Tensor) -> Tensor:
+    """[..., K] pixels from points [..., K, 2] to the limbs of keypoints [..., N, 3]; infinity when none is known."""
+    a, b = torch.as_tensor(_LIMB_ENDS, device=points.device).unbind(1)
+    start, end = keypoints[..., None, a, :2], keypoints[..., None, b, :2]  # [..., 1, L, 2]
+    along = end - start
+    share = ((points[..., None, :] - start) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)
+    distance = (points[..., None, :] - start - share.clamp(0, 1)[..., None] * along).norm(dim=-1)  # [..., K, L]
+    known = torch.minimum(keypoints[..., a, 2], keypoints[..., b, 2])[..., None, :] > 0.1
+    return torch.where(known, distance, torch.inf).amin(-1)
 
 
 def settle_claims(keypoints: Floats, boxes: Floats, visible: Bools) -> Floats:
