@@ -122,6 +122,26 @@ def draw_mesh(
     return result
 
 
+def draw_depth(
+    points_cam: Floats,  # [N, 3]
+    faces: NDArray[np.integer],  # [F, 3]
+    focal: float,
+    centre: tuple[float, float],
+    size: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Depth in metres [H, W] of the surface seen at the middle of each pixel; infinity where there is none.
+
+    size: width and height in pixels. Faces and frame as in `draw_mesh`.
+    """
+    points = _to_samples(points_cam, focal, centre)
+    points[:, :2] /= SAMPLES
+    inverse_depth = np.zeros((size[1], size[0]), dtype=np.float32)
+    unused = np.zeros((size[1], size[0], 4), dtype=np.uint8)
+    _draw_band(points, faces.astype(np.int32, copy=False), np.zeros_like(points), 0, inverse_depth, unused)
+    with np.errstate(divide="ignore"):
+        return 1 / inverse_depth
+
+
 def _to_samples(points_cam: Floats, focal: float, centre: tuple[float, float]) -> NDArray[np.float32]:
     """[N, 3] sample x, sample y and 1 / depth; 1 / depth is 0 for what is too near or behind the camera."""
     visible = points_cam[:, 2] > NEAR
