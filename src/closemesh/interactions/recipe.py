@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-Stance = Literal["standing", "sitting", "kneeling", "lying", "carried"]
-HandShape = Literal["relaxed", "flat", "fist", "grip"]
+HandShape = Literal["relaxed", "flat", "grip", "fist"]
 Mover = Literal["a", "b", "both"]
-Degrees3 = tuple[float, float, float]
+Direction = tuple[float, float, float]
+"""Left, up and forward of the person's own trunk; of any length."""
+Limb = tuple[Direction, Direction]
+"""Where the upper and the lower bone of an arm or a leg point."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,23 @@ class Touch:
 
 @dataclass(frozen=True)
 class Role:
-    """What one of the two does."""
+    """What one of the two does, and where the limbs begin that would not find their way by themselves."""
 
-    stance: Stance = "standing"
-    start: Mapping[str, Degrees3] = field(default_factory=dict)
-    """Joints that begin elsewhere than in the source pose: axis-angle in degrees, from the T-pose."""
+    stance: str = "standing"
+    """A name of `postures.POSTURES`."""
+    left_arm: Limb | None = None
+    """None leaves the limb as the source pose has it."""
+    right_arm: Limb | None = None
+    left_leg: Limb | None = None
+    right_leg: Limb | None = None
+    lean: float = 0.0
+    """Degrees that the trunk leans forward."""
     hands: tuple[HandShape, HandShape] = ("relaxed", "relaxed")
     """Of the left and the right hand."""
-    held: tuple[str, ...] = ()
-    """Joints that stay as the source pose has them."""
+    trunk: tuple[Direction, Direction] | None = None
+    """Where the head and the chest point when that is not up and ahead; left, up and forward of a."""
+    height: float | None = None
+    """Metres from the floor to the pelvis of somebody who is carried."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Recipe:
     name: str
     touches: tuple[Touch, ...]
     facing: tuple[float, float]
-    """Range of the yaw of b against a: 0 looks the same way, 180 face to face."""
+    """Range of the yaw of b against a: 0 looks the same way, 180 face to face, 90 to a's left."""
     bearing: tuple[float, float]
     """Range of the direction in which a sees b: 0 ahead, 90 to a's left."""
     distance: tuple[float, float]
@@ -51,3 +60,5 @@ class Recipe:
     """Who walks up to the other before, and who leaves after."""
     brief: bool = False
     """The contact lasts a moment (a blow, a pat), not seconds."""
+    carried: bool = False
+    """b is off the floor and a bears both."""

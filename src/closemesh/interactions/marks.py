@@ -1,0 +1,51 @@
+"""The vertices of a body that the energies of a pose look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from closemesh.body.model import BodyModel
+from closemesh.contact.parts import PART_INDEX, part_labels
+from closemesh.interactions.regions import region_vertices
+
+_FLOOR_POINTS, _ARM_POINTS, _TRUNK_POINTS = 120, 24, 220
+_TRUNK = ("head", "neck", "chest", "upper_back", "abdomen", "lower_back", "hips", "buttocks")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Vertex ids on one body, each [N] int64."""
+
+    anywhere: Tensor
+    """Spread over the whole surface, for what may not sink into the floor."""
+    arms: Tensor
+    """Of forearms and hands."""
+    trunk: Tensor
+    """Of trunk, head and thighs, which arms may not enter."""
+    soles: tuple[Tensor, Tensor]
+    """Left and right."""
+
+
+def find_marks(body: BodyModel) -> Marks:
+    """The marks of any variant of the open body."""
+    arms = [_parts(body, (f"{side}_forearm", f"{side}_hand")) for side in ("left", "right")]
+    thighs = ("left_thigh", "right_thigh")
+    return Marks(
+        anywhere=_thin(torch.arange(len(body.v_template), device=body.v_template.device), _FLOOR_POINTS),
+        arms=torch.cat([_thin(arm, _ARM_POINTS) for arm in arms]),
+        trunk=torch.cat([_thin(_parts(body, _TRUNK), _TRUNK_POINTS), _thin(_parts(body, thighs), _TRUNK_POINTS // 3)]),
+        soles=(region_vertices(body, "left_sole"), region_vertices(body, "right_sole")),
+    )
+
+
+def _parts(body: BodyModel, names: tuple[str, ...]) -> Tensor:
+    chosen = torch.tensor([PART_INDEX[name] for name in names], device=body.v_template.device)
+    return torch.isin(part_labels(body), chosen).nonzero()[:, 0]
+
+
+def _thin(ids: Tensor, count: int) -> Tensor:
+    """`count` of the ids, evenly among them."""
+    return ids[torch.linspace(0, len(ids) - 1, min(count, len(ids)), device=ids.device).round().long()]
