@@ -37,6 +37,11 @@ class PointBody:
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
         return replace(self, **{name: tensor.to(device, dtype) for name, tensor in tensors.items()})  # type: ignore[arg-type]
 
+    def first(self, count: int) -> PointBody:
+        """The first `count` keypoints alone; no soles."""
+        kept = {name: getattr(self, name)[:count] for name in ("shares", "moments", "moment_dirs")}
+        return replace(self, **kept, num_keypoints=count)
+
     def rest_joints(self, betas: Tensor) -> Tensor:
         """Joints [..., 55, 3] of the shaped body in the zero pose, metres."""
         return self.joint_template + torch.einsum("...k,jdk->...jd", betas, self.joint_dirs)
@@ -84,4 +89,4 @@ def pose_points(body: PointBody, betas: Tensor, rotations: Tensor, transl: Tenso
     turned = global_rotations.transpose(-1, -2).flatten(-3, -2)  # [T, P, 55 * 3, 3]
     points = moments.flatten(-2) @ turned + body.shares @ offsets  # [T, P, N, 3]
     keypoints, soles = points.split([body.num_keypoints, points.shape[-2] - body.num_keypoints], dim=-2)
-    return PosedPoints(joints, keypoints, soles.unflatten(-2, (2, -1)))
+    return PosedPoints(joints, keypoints, soles.unflatten(-2, (2, soles.shape[-2] // 2)))

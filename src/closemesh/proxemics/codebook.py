@@ -1,0 +1,149 @@
+"""The interaction prior: what two close people do, as codes out of a learned book (VQ-VAE, CloseInt)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from closemesh.networks.attention import PairBlock, time_features
+from closemesh.networks.checkpoint import load_network
+from closemesh.proxemics.state import STATE_WIDTH, PairState
+from closemesh.weights.search import find_model
+
+CODEBOOK_FILE = "prior/codebook.safetensors"
+
+
+@dataclass(frozen=True)
+class CodebookConfig:
+    """Sizes; 512 codes of 32 numbers as in CloseInt."""
+
+    width: int = 256
+    layers: int = 4
+    heads: int = 8
+    hidden: int = 512
+    codes: int = 512
+    code_width: int = 32
+    decay: float = 0.99
+    """Of the moving averages that the codes follow."""
+    groups: int = 4
+    """Codes that together stand for one person in one frame."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What the network makes of a window."""
+
+    motion: Tensor  # [B, T, 2, STATE_WIDTH] decoded, canonical frame
+    codes: Tensor  # [B, T, 2, groups] int64
+    commitment: Tensor  # [] how far the encoder is from its codes
+
+
+class Quantiser(nn.Module):
+    """Nearest code, with the gradient passed straight through; codes follow moving averages, dead ones begin anew."""
+
+    book: Tensor  # [codes, code_width]
+    sums: Tensor  # [codes, code_width] moving sums of the vectors that chose each code
+    uses: Tensor  # [codes] moving counts of them
+
+    def __init__(self, config: CodebookConfig) -> None:
+        super().__init__()
+        self.decay = config.decay
+        self.register_buffer("book", torch.randn(config.codes, config.code_width))
+        self.register_buffer("sums", self.book.clone())
+        self.register_buffer("uses", torch.ones(config.codes))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes' vectors [..., C], their numbers [...], and the commitment loss, of vectors [..., C]."""
+        flat = x.detach().float().flatten(0, -2)
+        numbers = torch.cdist(flat, self.book).argmin(-1)
+        if self.training:
+            self._follow(flat, numbers)
+        quantised = self.book[numbers].view_as(x).to(x)
+        commitment = F.mse_loss(x, quantised)
+        return x + (quantised - x).detach(), numbers.view(x.shape[:-1]), commitment
+
+    @torch.no_grad()
+    def _follow(self, flat: Tensor, numbers: Tensor) -> None:
+        one_hot = F.one_hot(numbers, len(self.book)).float()
+        self.uses.mul_(self.decay).add_(one_hot.sum(0), alpha=1 - self.decay)
+        self.sums.mul_(self.decay).add_(one_hot.T @ flat, alpha=1 - self.decay)
+        self.book.copy_(self.sums / self.uses[:, None].clamp(min=1e-5))
+        dead = self.uses < 1e-2 * len(flat) / len(self.book)
+        fresh = flat[torch.randint(len(flat), (len(self.book),), device=flat.device)]
+        self.book.copy_(torch.where(dead[:, None], fresh, self.book))
+        self.sums.copy_(torch.where(dead[:, None], fresh, self.sums))
+        self.uses.copy_(torch.where(dead, torch.ones_like(self.uses), self.uses))
+
+
+class Codebook(nn.Module):
+    """Dual-branch encoder, quantiser and dual-branch decoder over windows in the frame of person a."""
+
+    def __init__(self, config: CodebookConfig) -> None:
+        super().__init__()
+        self.config = config
+        inner = config.groups * config.code_width
+        self.embed = nn.Linear(STATE_WIDTH, config.width)
+        self.masked = nn.Parameter(torch.zeros(config.width))
+        self.encoder = nn.ModuleList(self._block() for _ in range(config.layers))
+        self.to_codes = nn.Linear(config.width, inner)
+        self.quantiser = Quantiser(config)
+        self.from_codes = nn.Linear(inner, config.width)
+        self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
+        self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, STATE_WIDTH))
+
+    def forward(self, motion: Tensor, times: Tensor, hidden: Tensor | None = None) -> Coded:
+        """motion [B, T, 2, STATE_WIDTH] canonical, times [B, T] seconds, hidden [B, T, 2] bool frames to fill in."""
+        x = self.embed(motion)
+        if hidden is not None:
+            x = torch.where(hidden[..., None], self.masked, x)
+        place = time_features(times - times[:, :1], self.config.width)[:, :, None]
+        latent = self.to_codes(self._run(self.encoder, x + place)).unflatten(-1, (self.config.groups, -1))
+        quantised, codes, commitment = self.quantiser(latent)
+        decoded = self._run(self.decoder, self.from_codes(quantised.flatten(-2)) + place)
+        return Coded(self.head(decoded).float(), codes, commitment)
+
+    def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
+        a, b = x.unbind(2)
+        for block in blocks:
+            # The partner's features are also the condition, as in the authors' later release.
+            a, b = block(a, b, b), block(b, a, a)
+        return torch.stack([a, b], dim=2)
+
+    def _block(self) -> PairBlock:
+        return PairBlock(self.config.width, self.config.heads, self.config.hidden)
+
+
+@dataclass(frozen=True)
+class CanonicalFrame:
+    """The root of person a in the first frame of each window."""
+
+    rotation: Tensor  # [B, 3, 3] R_view_canonical
+    origin: Tensor  # [B, 3]
+
+
+def canonical_frame(state: PairState) -> CanonicalFrame:
+    return CanonicalFrame(state.rotations[:, 0, 0, 0], state.pelvis[:, 0, 0])
+
+
+def to_canonical(state: PairState, frame: CanonicalFrame) -> PairState:
+    """The pair as person a's first root sees it."""
+    rotations = state.rotations.clone()
+    rotations[:, :, :, 0] = torch.einsum("bji,btpjk->btpik", frame.rotation, state.rotations[:, :, :, 0])
+    pelvis = torch.einsum("bji,btpj->btpi", frame.rotation, state.pelvis - frame.origin[:, None, None])
+    return PairState(rotations, state.betas, pelvis)
+
+
+def from_canonical(state: PairState, frame: CanonicalFrame) -> PairState:
+    """The inverse of `to_canonical`."""
+    rotations = state.rotations.clone()
+    rotations[:, :, :, 0] = torch.einsum("bij,btpjk->btpik", frame.rotation, state.rotations[:, :, :, 0])
+    pelvis = torch.einsum("bij,btpj->btpi", frame.rotation, state.pelvis) + frame.origin[:, None, None]
+    return PairState(rotations, state.betas, pelvis)
+
+
+def load_codebook(device: torch.device | str) -> Codebook:
+    """The bundled codebook. Raises ModelFileError when it is missing or damaged."""
+    return load_network(find_model(CODEBOOK_FILE), lambda config: Codebook(CodebookConfig(**config)), device)

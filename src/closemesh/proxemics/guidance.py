@@ -1,0 +1,133 @@
+"""Guidance of the samples: by the picture, by bodies that cross or touch, and by the book of interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from closemesh.body.model import BodyModel
+from closemesh.body.skinning import rest_joints, skin
+from closemesh.contact.crossings import Crossings, Touching, find_crossings, find_touching
+from closemesh.energy.contact import contact_gap
+from closemesh.energy.penetration import penetration_depth
+from closemesh.energy.reprojection import reprojection
+from closemesh.proxemics.codebook import Codebook, canonical_frame, from_canonical, to_canonical
+from closemesh.proxemics.state import PairState, pack, pack_spread, unpack
+from closemesh.proxemics.windows import PairBody, PairWindows, by_window, pose_pair, project_view
+
+Energy = Callable[[PairState], Tensor]
+_TOUCH_REACH = 0.03  # Metres: nearer surfaces are taken to touch, and are held together.
+_PENETRATION_SIGMA, _CONTACT_SIGMA = 0.01, 0.02  # Metres.
+
+
+@dataclass(frozen=True)
+class GuidanceConfig:
+    """How hard, and from which step on, each kind of guidance pulls; 0 leaves it out."""
+
+    steps: int = 4
+    """Of gradient descent after each prediction."""
+    rate: float = 0.15
+    """Spreads that a number may move in one of them."""
+    trust: float = 1.0
+    """Weight of staying with the prediction."""
+    reprojection: float = 0.5
+    penetration: float = 1.0
+    contact: float = 0.3
+    codebook: float = 0.2
+    """Share of the book's version of the motion that is mixed in."""
+    late: int = 40
+    """Physics and the book act from this noise step on: before, bodies are not yet where they belong."""
+
+
+def picture_energy(windows: PairWindows, body: PairBody, weight: float) -> Energy:
+    """Squared distance of the keypoints from the seen ones, in sigmas (CloseApp Eq. 4)."""
+
+    def energy(state: PairState) -> Tensor:
+        pixels = project_view(windows, by_window(pose_pair(body, state).keypoints))
+        return weight * reprojection(pixels, windows.points, windows.inverse_sigmas).sum()
+
+    return energy
+
+
+class PhysicsEnergy:
+    """Crossing surfaces pushed apart, touching ones held; what crosses and touches is searched once per step."""
+
+    def __init__(self, body: BodyModel, penetration: float, contact: float) -> None:
+        """body: the closed mesh of `query_body`."""
+        self._body, self._penetration, self._contact = body, penetration, contact
+        self._found: tuple[Crossings, Touching] | None = None
+
+    def search(self, state: PairState) -> None:
+        """Finds what crosses and what touches now."""
+        a, b = self._meshes(state)
+        self._found = find_crossings(a, b, self._body.faces), find_touching(a, b, self._body.faces, _TOUCH_REACH)
+
+    def __call__(self, state: PairState) -> Tensor:
+        assert self._found is not None
+        a, b = self._meshes(state)
+        crossings, touching = self._found
+        depth = penetration_depth(a, b, self._body.faces, crossings) / _PENETRATION_SIGMA
+        gap = contact_gap(a, b, self._body.faces, touching) / _CONTACT_SIGMA
+        # By the square root of their number: a broad touch is one contact, not two hundred.
+        return self._penetration * _sum(depth) + self._contact * _sum(gap)
+
+    def _meshes(self, state: PairState) -> tuple[Tensor, Tensor]:
+        """Vertices [B * T, V, 3] of both people."""
+        betas = state.betas.mean(1, keepdim=True)  # [B, 1, 2, 10]
+        rest = rest_joints(self._body, betas)
+        count = 55 - state.rotations.shape[3]
+        identity = torch.eye(3, dtype=betas.dtype, device=betas.device)
+        still = identity.expand(*state.rotations.shape[:3], count, 3, 3)
+        rotations = torch.cat([state.rotations, still], dim=3)
+        vertices, _ = skin(self._body, betas, rotations, state.pelvis - rest[..., 0, :])
+        return vertices[:, :, 0].flatten(0, 1), vertices[:, :, 1].flatten(0, 1)
+
+
+def _sum(residual: Tensor) -> Tensor:
+    return residual.square().sum() / max(len(residual), 1) ** 0.5
+
+
+def guide_by_energies(
+    windows: PairWindows, energies: list[Energy], physics: PhysicsEnergy | None, config: GuidanceConfig
+) -> Callable[[PairState, int], PairState]:
+    """Lowers the energies of each prediction, in units of its spread, without leaving it far."""
+    mean, spread = pack(windows.mean), pack_spread(windows.spread)
+
+    def guide(state: PairState, t: int) -> PairState:
+        active: list[Energy] = list(energies)
+        if physics is not None and t <= config.late:
+            physics.search(state)
+            active.append(physics)
+        told = (pack(state) - mean) / spread
+        with torch.enable_grad():
+            x = told.clone().requires_grad_()
+            optimiser = torch.optim.Adam([x], lr=config.rate, betas=(0.5, 0.9))
+            for _ in range(config.steps):
+                optimiser.zero_grad()
+                loss = config.trust * (x - told).square().sum()
+                for energy in active:
+                    loss = loss + energy(unpack(mean + spread * x))
+                loss.backward()
+                optimiser.step()
+        return unpack(mean + spread * x.detach())
+
+    return guide
+
+
+def guide_by_codebook(
+    codebook: Codebook, windows: PairWindows, config: GuidanceConfig
+) -> Callable[[PairState, int], PairState]:
+    """Mixes in what the book makes of each prediction, late in the sampling (CloseInt's update by the prior)."""
+
+    def guide(state: PairState, t: int) -> PairState:
+        if t > config.late:
+            return state
+        frame = canonical_frame(state)
+        coded = codebook(pack(to_canonical(state, frame)), windows.times)
+        known = from_canonical(unpack(coded.motion), frame)
+        return unpack(torch.lerp(pack(state), pack(known), config.codebook))
+
+    return guide

@@ -1,0 +1,150 @@
+"""The loop that every network here is trained by: AdamW, warm-up and cosine, averaged weights, a log, and resuming."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from closemesh.errors import InputError
+from closemesh.files import replacing
+from closemesh.progress import Progress
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and how fast."""
+
+    steps: int = 20000
+    learning_rate: float = 3e-4
+    warm_up: int = 500
+    """Steps until the full rate."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    average: float = 0.999
+    """Decay of the averaged weights, which are what is kept."""
+    log_every: int = 100
+    evaluate_every: int = 2000
+    save_every: float = 60.0
+    """Seconds between two states that a stopped run can go on from."""
+    minutes: float | None = None
+    """Stop, with the schedule fitted to it, after so many minutes."""
+    half: bool = True
+    """bfloat16 on CUDA."""
+
+
+class Trainer:
+    """One network, its optimiser and its averaged weights."""
+
+    def __init__(self, network: nn.Module, config: LoopConfig, folder: Path, device: torch.device) -> None:
+        self.network, self.config, self.folder, self.device = network.to(device), config, folder, device
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+        )
+        self.averaged = torch.optim.swa_utils.AveragedModel(
+            network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average), use_buffers=True
+        )
+        self.step, self.spent = 0, 0.0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def run(
+        self,
+        loss: Callable[[nn.Module, int], Losses],
+        progress: Progress,
+        evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+        resume: bool = True,
+    ) -> nn.Module:
+        """Trains with loss(network, step) to the end and gives the averaged network back.
+
+        log.csv and state.pt in the folder; a run that was stopped goes on from the last state. Raises InputError when
+        that state belongs to something else.
+        """
+        if resume:
+            self._restore()
+        with progress.task("training", self.config.steps) as advance:
+            advance(self.step)
+            started, saved, sums = time.monotonic() - self.spent, time.monotonic(), {}
+            while self.step < self.config.steps and self._share(time.monotonic() - started) < 1:
+                self.spent = time.monotonic() - started
+                self._step(loss, sums)
+                advance(1)
+                if self.step % self.config.log_every == 0:
+                    self._log({name: float(value) / self.config.log_every for name, value in sums.items()})
+                    sums = {}
+                if evaluate is not None and self.step % self.config.evaluate_every == 0:
+                    self._log(evaluate(self.averaged.module))
+                if time.monotonic() - saved > self.config.save_every:
+                    self._save()
+                    saved = time.monotonic()
+        self._save()
+        return self.averaged.module.eval()
+
+    def _step(self, loss: Callable[[nn.Module, int], Losses], sums: Losses) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.config.learning_rate * self._rate()
+        self.network.train()
+        half = self.config.half and self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+            terms = loss(self.network, self.step)
+        total = sum(terms.values(), torch.zeros((), device=self.device))
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimiser.step()
+        self.averaged.update_parameters(self.network)
+        for name, value in {**terms, "loss": total}.items():
+            sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach()
+        self.step += 1
+
+    def _share(self, seconds: float) -> float:
+        """How much of the training is done, by steps or by the clock, whichever is further."""
+        by_clock = seconds / (60 * self.config.minutes) if self.config.minutes else 0.0
+        return max(self.step / self.config.steps, by_clock)
+
+    def _rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / self.config.warm_up)
+        return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._share(self.spent)))))
+
+    def _log(self, values: dict[str, float]) -> None:
+        """One row for each value, so that training and evaluation share a file."""
+        path = self.folder / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(("step", "seconds", "what", "value"))
+            writer.writerows((self.step, f"{self.spent:.1f}", name, f"{value:.6g}") for name, value in values.items())
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "spent": self.spent,
+        }
+        with replacing(self.folder / "state.pt") as part:
+            torch.save(state, part)
+
+    def _restore(self) -> None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            self.averaged.load_state_dict(state["averaged"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise InputError(f"{path} is not the state of this training; give another folder or --fresh") from error
+        self.step, self.spent = int(state["step"]), float(state["spent"])
