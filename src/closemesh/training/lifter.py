@@ -1,139 +1,134 @@
-"""Trains the lifter: windows of motion before random cameras, their simulated detections, and the way back."""
+"""Trains the lifter, calibrates its spreads, and measures it on motion that it has not seen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from closemesh.body.skinning import forward_kinematics
-from closemesh.geometry.rotations import geodesic_angle, matrix_to_6d, rotation_6d_to_matrix
-from closemesh.initialise.lifter import NUM_PLACE, NUM_ROTATIONS, ViewPrediction
-from closemesh.initialise.view import View, to_view
-from closemesh.training.bank import MotionBank, MotionBatch, draw_windows, join_batches, side_by_side
-from closemesh.training.sightings import SeenBatch, Studio, look_at
+from closemesh.geometry.rotations import rotation_6d_to_matrix
+from closemesh.initialise.lifter import NUM_ROTATIONS, Lifter, LifterConfig, ViewPrediction
+from closemesh.initialise.view import choose_view, features
+from closemesh.progress import Progress
+from closemesh.training.bank import FPS_RANGE
+from closemesh.training.lifter_loss import (
+    Banks,
+    LifterLoss,
+    Target,
+    centred_joints,
+    lifter_loss,
+    residuals,
+    simulate,
+    target_in_view,
+)
+from closemesh.training.loop import LoopConfig, Losses, Trainer
+from closemesh.training.sightings import SeenBatch, Studio, open_studio
 
-APART = (0.3, 1.6)  # Metres between two single people who are put side by side.
-
-
-@dataclass(frozen=True)
-class Banks:
-    """What windows are drawn from."""
-
-    singles: MotionBank
-    pairs: MotionBank
-    interactions: MotionBank
-
-
-@dataclass(frozen=True)
-class LifterLoss:
-    """How much each part counts."""
-
-    rotation: float = 1.0
-    joints: float = 10.0
-    velocity: float = 20.0
-    betas: float = 0.1
-    ray: float = 2.0
-    depth: float = 2.0
-    spread: float = 0.05
+CHECK_BATCHES = 8
+_CHI_90, _NORMAL_90 = 2.5003, 1.6449  # Ends of the 90 % intervals of three numbers' length, and of one number.
 
 
 @dataclass(frozen=True)
-class Target:
-    """The truth in the view of each frame, people of all windows one after the other."""
+class LifterTraining:
+    """How the lifter is trained."""
 
-    rotations: Tensor  # [N, T, 22, 3, 3]
-    place: Tensor  # [N, T, 3]
-    betas: Tensor  # [N, num_betas]
-    known: Tensor  # [N, 22] bool
-    joints: Tensor  # [N, T, 22, 3] in the view, pelvis at the origin
-
-
-def draw_batch(banks: Banks, count: int, frames: int, fps: float, generator: torch.Generator) -> MotionBatch:
-    """Pairs: half of them two single people side by side, the others captured or generated couples."""
-    couples = [bank for bank in (banks.pairs, banks.interactions) if len(bank.length)]
-    alone = count if not couples else count // 2
-    parts = [side_by_side(draw_windows(banks.singles, 2 * alone, frames, fps, generator), generator, APART)]
-    for k, bank in enumerate(couples):
-        share = (count - alone) // len(couples) if k + 1 < len(couples) else count - sum(len(p.pelvis) for p in parts)
-        parts.append(draw_windows(bank, share, frames, fps, generator))
-    return join_batches(parts)
+    network: LifterConfig = field(default_factory=LifterConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    loss: LifterLoss = field(default_factory=LifterLoss)
+    batch: int = 128
+    """Windows of two people each."""
+    frames: int = 32
+    seed: int = 0
 
 
-def simulate(
-    banks: Banks, studio: Studio, count: int, frames: int, fps: float, generator: torch.Generator
-) -> SeenBatch:
-    """`count` windows of pairs as they would be detected."""
-    with torch.no_grad():
-        return look_at(draw_batch(banks, count, frames, fps, generator), studio, fps, generator)
+def train_lifter(
+    learn: Banks,
+    check: Banks,
+    folder: Path,
+    config: LifterTraining,
+    device: torch.device,
+    progress: Progress,
+    resume: bool = True,
+) -> tuple[Lifter, dict[str, float]]:
+    """The calibrated lifter, and its figures on the motion of `check`, which it has not learned from."""
+    torch.manual_seed(config.seed)
+    studio = open_studio().to(device)
+    learn, check = learn.to(device), check.to(device)
+    trainer = Trainer(Lifter(config.network), config.loop, folder, device)
+    generator = torch.Generator(device).manual_seed(config.seed + 1)
+
+    def loss(network: nn.Module, step: int) -> Losses:
+        batch = simulate(learn, studio, config.batch, config.frames, _rate(step), generator)
+        told, target = _tell(network, batch)
+        with torch.autocast(device.type, enabled=False):
+            return lifter_loss(told, target, studio, config.loss)
+
+    def checks(seed: int) -> Iterator[SeenBatch]:
+        drawn = torch.Generator(device).manual_seed(seed)
+        return (simulate(check, studio, config.batch, config.frames, 30.0, drawn) for _ in range(CHECK_BATCHES))
+
+    lifter = trainer.run(loss, progress, lambda network: figures(network, studio, checks(0)), resume)
+    assert isinstance(lifter, Lifter)
+    calibrate(lifter, checks(1))
+    return lifter, figures(lifter, studio, checks(2))
 
 
-def target_in_view(batch: SeenBatch, view: View) -> Target:
-    """The truth as the network should tell it."""
-
-    def each(tensor: Tensor) -> Tensor:
-        return tensor.transpose(1, 2).flatten(0, 1)
-
-    truth = batch.truth
-    rotations, pelvis = each(truth.rotations), each(truth.pelvis)
-    root, ray, log_depth = to_view(view, rotations[:, :, 0], pelvis)
-    joints = each(truth.joints)
-    joints = torch.einsum("ntij,ntkj->ntki", view.R_view_cam, joints - joints[..., :1, :])
-    return Target(
-        rotations=torch.cat([root[:, :, None], rotations[:, :, 1:]], dim=2),
-        place=torch.cat([ray, log_depth[..., None]], dim=-1),
-        betas=truth.betas.flatten(0, 1),
-        known=truth.known.flatten(0, 1),
-        joints=joints,
-    )
+@torch.no_grad()
+def calibrate(lifter: Lifter, batches: Iterable[SeenBatch]) -> None:
+    """Scales the spreads so that nine tenths of the residuals fall into their 90 % intervals."""
+    scores = [_scores(lifter, batch) for batch in batches]
+    scale = torch.cat([torch.nanquantile(torch.cat(parts), 0.9, dim=0) for parts in zip(*scores, strict=True)])
+    lifter.calibration += scale.log()
 
 
-def lifter_loss(told: ViewPrediction, target: Target, studio: Studio, weights: LifterLoss) -> dict[str, Tensor]:
-    """The weighted terms; spreads are fitted to residuals that they do not move."""
+@torch.no_grad()
+def figures(lifter: nn.Module, studio: Studio, batches: Iterable[SeenBatch]) -> dict[str, float]:
+    """Mean errors, and which share of the truth lies in the 90 % intervals."""
+    lifter.eval()
+    rows = [_figures(lifter, studio, batch) for batch in batches]
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+def _figures(lifter: nn.Module, studio: Studio, batch: SeenBatch) -> dict[str, float]:
+    told, target = _tell(lifter, batch)
     rotations = rotation_6d_to_matrix(told.rotations_6d)
-    known = target.known[:, None].float()  # [N, 1, 22]
-    difference = (matrix_to_6d(rotations) - matrix_to_6d(target.rotations)).abs().sum(-1)
-    joints = _joints(studio, rotations, told.betas)
-    speed = joints.diff(dim=1) - target.joints.diff(dim=1)
-    place = (told.place - target.place).abs()
+    angle, place, betas = residuals(told, target, rotations)
+    apart = (centred_joints(studio, rotations, told.betas) - target.joints).norm(dim=-1)
+    known = target.known[:, None].expand_as(angle)
+    inside = [(score[score.isfinite()] < 1).float().mean() for score in _scores(lifter, batch)]
     return {
-        "rotation": weights.rotation * (difference * known).sum() / known.expand_as(difference).sum(),
-        "joints": weights.joints * (joints - target.joints).norm(dim=-1).mean(),
-        "velocity": weights.velocity * speed.norm(dim=-1).mean(),
-        "betas": weights.betas * (told.betas - target.betas).abs().mean(),
-        "ray": weights.ray * place[..., :2].mean(),
-        "depth": weights.depth * place[..., 2].mean(),
-        "spread": weights.spread * _spread_loss(told, target, rotations),
+        "joints_mm": 1000 * float(apart[..., 1:].mean()),
+        "rotation_deg": math.degrees(float(angle[known].mean())),
+        "root_deg": math.degrees(float(angle[..., 0].mean())),
+        "log_depth": float(place[..., 2].abs().mean()),
+        "betas": float(betas.abs().mean()),
+        **{f"covered_{name}": float(v) for name, v in zip(("rotation", "place", "betas"), inside, strict=True)},
     }
 
 
-def residuals(told: ViewPrediction, target: Target, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Angles [N, T, 22] in radians, places [N, T, 3] and betas [N, num_betas] off the truth."""
-    angle = geodesic_angle(rotations, target.rotations)
-    return angle, told.place - target.place, told.betas - target.betas
+def _scores(lifter: nn.Module, batch: SeenBatch) -> tuple[Tensor, Tensor, Tensor]:
+    """Residuals [N, 22], [N, 3], [M, num_betas] over the ends of their 90 % intervals; nan where nothing is known."""
+    told, target = _tell(lifter, batch)
+    angle, place, betas = residuals(told, target, rotation_6d_to_matrix(told.rotations_6d))
+    of_rotation, of_place = told.log_spread.exp().split([NUM_ROTATIONS, place.shape[-1]], dim=-1)
+    angle = torch.where(target.known[:, None], angle, torch.nan)
+    return (
+        (angle / of_rotation / _CHI_90).flatten(0, 1),
+        (place.abs() / of_place / _NORMAL_90).flatten(0, 1),
+        betas.abs() / told.betas_log_spread.exp() / _NORMAL_90,
+    )
 
 
-def _spread_loss(told: ViewPrediction, target: Target, rotations: Tensor) -> Tensor:
-    """Negative log likelihood of the residuals, which it does not move."""
-    angle, place, betas = (r.detach() for r in residuals(told, target, rotations))
-    of_rotation, of_place = told.log_spread.split([NUM_ROTATIONS, NUM_PLACE], dim=-1)
-    known = target.known[:, None].float().expand_as(angle)
-    likelihood = (_unlikely(angle, of_rotation, dimensions=3) * known).sum() / known.sum()
-    return likelihood + _unlikely(place, of_place).mean() + _unlikely(betas, told.betas_log_spread).mean()
+def _tell(network: nn.Module, batch: SeenBatch) -> tuple[ViewPrediction, Target]:
+    view = choose_view(batch.seen)
+    return network(features(batch.seen, view), batch.seen.visible, batch.seen.times), target_in_view(batch, view)
 
 
-def _unlikely(residual: Tensor, log_spread: Tensor, dimensions: int = 1) -> Tensor:
-    """Of a residual, the length of a vector of so many dimensions; beyond four sigmas it grows only linearly."""
-    z = residual.abs() / log_spread.exp()
-    return dimensions * log_spread + F.huber_loss(z, torch.zeros_like(z), reduction="none", delta=4.0)
-
-
-def _joints(studio: Studio, rotations: Tensor, betas: Tensor) -> Tensor:
-    """[N, T, 22, 3] with the pelvis at the origin."""
-    people, frames = rotations.shape[:2]
-    still = torch.eye(3, device=rotations.device).expand(people, frames, 33, 3, 3)
-    rest = studio.points.rest_joints(betas)[:, None].expand(-1, frames, -1, -1)
-    _, joints = forward_kinematics(torch.cat([rotations, still], dim=2), rest)
-    return joints[..., :22, :] - joints[..., :1, :]
+def _rate(step: int) -> float:
+    """Frames a second, another in each step."""
+    low, high = FPS_RANGE
+    return low + (high - low) * ((step * 0.618034) % 1)

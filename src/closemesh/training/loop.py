@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )
-        self.averaged = torch.optim.swa_utils.AveragedModel(
-            network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average), use_buffers=True
-        )
+        self.averaged = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=self._average, use_buffers=True)
         self.step, self.spent = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -105,6 +103,15 @@ class Trainer:
         for name, value in {**terms, "loss": total}.items():
             sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach()
         self.step += 1
+
+    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+        """Moving averages that at first are short, so that the random start is soon forgotten."""
+        decay = min(self.config.average, (1 + float(count)) / (10 + float(count)))
+        for kept, fresh in zip(averaged, current, strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(fresh.to(kept), 1 - decay)
+            else:
+                kept.copy_(fresh)
 
     def _share(self, seconds: float) -> float:
         """How much of the training is done, by steps or by the clock, whichever is further."""
