@@ -12,8 +12,8 @@ LSP_NAMES: tuple[str, ...] = (
     *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
     *("neck", "head"),
 )
-"""LSP order. On the body each is the SMPL-X kinematic joint of that name. The field's regressors take the top of the head
-and other points of hips and neck, so errors are near to published ones, not the same."""
+"""LSP order. On the body each is the SMPL-X kinematic joint of that name. The field's regressors take the top of the
+head and other points of hips and neck, so errors are near to published ones, not the same."""
 
 LSP_JOINTS: tuple[int, ...] = tuple(JOINT_INDEX[name] for name in LSP_NAMES)
 LSP_HIPS: tuple[int, int] = (2, 3)

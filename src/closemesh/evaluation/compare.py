@@ -1,0 +1,128 @@
+"""All metrics of one motion against the truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from closemesh.body.model import BodyModel
+from closemesh.body.skeleton import KEYPOINT_INDEX
+from closemesh.contact.frames import posed_chunks
+from closemesh.evaluation import contact_metrics as contact
+from closemesh.evaluation import metrics
+from closemesh.evaluation.lsp import lsp_joints
+from closemesh.evaluation.mesh_measures import MeshMeasures, measure_meshes
+from closemesh.evaluation.names import METRICS, NEAR, PCC_RADII, TOUCH
+from closemesh.output.skinned import motion_joints, motion_keypoints
+from closemesh.scene import NUM_BODY_JOINTS, BodyMotion, Floats
+
+Scores = dict[str, np.ndarray]
+"""Metric name -> values per frame [T, ...]; shares are in 0..1, everything else in the unit of `names.METRIC`."""
+
+_FOOT_POINTS = [KEYPOINT_INDEX[f"{side}_{point}"] for side in ("left", "right") for point in ("big_toe", "heel")]
+
+
+def score_motions(
+    predicted: BodyMotion,
+    truth: BodyMotion,
+    body_predicted: BodyModel,
+    body_truth: BodyModel,
+    times: Floats,
+    cheap: bool = False,
+    measured_truth: MeshMeasures | None = None,
+) -> Scores:
+    """Every metric of `names.METRICS`, per frame, nan where it is not defined.
+
+    Both motions have the same T frames at `times` [T] seconds and the same P people in the same order, in one frame of
+    reference: the camera's, else root-depth and PCDR mean nothing. Frames in which a person is not valid in both are
+    not counted. `cheap` leaves out everything that needs meshes. `measured_truth` spares measuring the truth again.
+    MPVPE is nan when the two bodies do not share one mesh. Raises ValueError when the shapes differ.
+    """
+    if predicted.valid.shape != truth.valid.shape or len(times) != len(truth.valid):
+        raise ValueError(
+            f"motions of {predicted.valid.shape} and {truth.valid.shape} frames and people, {len(times)} times"
+        )
+    both = predicted.valid & truth.valid
+    predicted, truth_seen = replace(predicted, valid=both), replace(truth, valid=both)
+    scores = _skeleton_scores(predicted, truth_seen, body_predicted, body_truth, times)
+    if not cheap:
+        scores["MPVPE"] = _vertex_errors(predicted, truth_seen, body_predicted, body_truth)
+        true = measured_truth or measure_meshes(truth, body_truth)
+        scores |= _mesh_scores(measure_meshes(predicted, body_predicted), true)
+    return {metric.name: scores[metric.name] for metric in METRICS if metric.name in scores}
+
+
+def reduce_scores(scores: Scores) -> dict[str, float]:
+    """The mean of each metric over all its values that are defined; metrics without any are left out."""
+    return {name: float(np.nanmean(values)) for name, values in scores.items() if np.isfinite(values).any()}
+
+
+def frame_rate(times: Floats) -> float:
+    """Frames a second; nan for fewer than two frames."""
+    return float(1 / np.median(np.diff(times))) if len(times) > 1 else float("nan")
+
+
+def _skeleton_scores(
+    predicted: BodyMotion, truth: BodyMotion, body_predicted: BodyModel, body_truth: BodyModel, times: Floats
+) -> Scores:
+    """What joints and a few points of the feet tell."""
+    joints, joints_true = (
+        metrics.without_absent(motion_joints(motion, body), motion.valid)
+        for motion, body in ((predicted, body_predicted), (truth, body_truth))
+    )
+    feet, feet_true = (
+        metrics.without_absent(motion_keypoints(motion, body)[:, :, _FOOT_POINTS], motion.valid)
+        for motion, body in ((predicted, body_predicted), (truth, body_truth))
+    )
+    lsp, lsp_true = lsp_joints(joints), lsp_joints(joints_true)
+    return {
+        "MPJPE": metrics.mpjpe(lsp, lsp_true),
+        "PA-MPJPE": metrics.pa_mpjpe(lsp, lsp_true),
+        "Accel": metrics.accel(lsp, lsp_true),
+        "Inter": metrics.inter(lsp, lsp_true),
+        "Pair-PA-MPJPE": metrics.pair_pa_mpjpe(lsp, lsp_true),
+        "Pair-PA-MPJPE-best": metrics.pair_pa_mpjpe_best(lsp, lsp_true),
+        "root-depth": metrics.root_depth(joints[:, :, 0], joints_true[:, :, 0]),
+        "PCDR": metrics.pcdr(joints[:, :, 0, 2], joints_true[:, :, 0, 2]),
+        "jitter": metrics.jitter(joints[:, :, :NUM_BODY_JOINTS], frame_rate(times)),
+        "foot-sliding": metrics.foot_sliding(feet, feet_true),
+    }
+
+
+def _vertex_errors(
+    predicted: BodyMotion, truth: BodyMotion, body_predicted: BodyModel, body_truth: BodyModel
+) -> Floats:
+    """[T, P] MPVPE, the mean over the vertices."""
+    errors = np.full(truth.valid.shape, np.nan)
+    if body_predicted.faces.shape != body_truth.faces.shape or (body_predicted.faces != body_truth.faces).any():
+        return errors
+    joints, joints_true = (
+        lsp_joints(motion_joints(predicted, body_predicted)),
+        lsp_joints(motion_joints(truth, body_truth)),
+    )
+    chunks = zip(posed_chunks(predicted, body_predicted), posed_chunks(truth, body_truth), strict=True)
+    for (first, vertices), (_, vertices_true) in chunks:
+        part = slice(first, first + len(vertices))
+        error = metrics.mpvpe(vertices, vertices_true, joints[part], joints_true[part]).mean(-1)
+        errors[part] = np.where(truth.valid[part], error, np.nan)
+    return errors
+
+
+def _mesh_scores(predicted: MeshMeasures, true: MeshMeasures) -> Scores:
+    """Penetration of the prediction, and contact against that of the truth."""
+    scores: Scores = {
+        "A-PD": predicted.a_pd,
+        "depth-max": predicted.depth_max,
+        "depth-mean": predicted.depth_mean,
+        "volume": predicted.volume,
+    }
+    distances, distances_true = predicted.part_distances, true.part_distances
+    for threshold in (TOUCH, NEAR):
+        at = f"@{1000 * threshold:.0f}mm"
+        scores[f"contact-P{at}"] = contact.precision(distances, distances_true, threshold)
+        scores[f"contact-R{at}"] = contact.recall(distances, distances_true, threshold)
+        scores[f"contact-F1{at}"] = contact.f1(distances, distances_true, threshold)
+    for radius in PCC_RADII:
+        scores[f"PCC@{100 * radius:.0f}cm"] = contact.pcc(distances, distances_true, radius, TOUCH)
+    return scores
