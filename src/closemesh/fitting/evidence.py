@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from closemesh.energy.limbs import limb_confidence, limb_directions
+from closemesh.fitting.anchor import Anchor
 from closemesh.scene import Bools, Camera, Floats, Observations
 
 LONGEST_GAP = 0.7  # Seconds between two sightings that are filled in; longer, the person is taken to be away.
@@ -28,11 +29,13 @@ class Evidence:
     times: Tensor  # [T] seconds
     focal: float  # pixels
     centre: tuple[float, float]  # pixels
+    anchor: Anchor | None = None  # What a network made of all this.
 
     def frames(self, index: slice | Tensor) -> Evidence:
         """The same people in some of the frames."""
         names = ("points", "inverse_sigmas", "limb_directions", "limb_weights", "seen", "present", "times")
-        return replace(self, **{name: getattr(self, name)[index] for name in names})
+        anchor = self.anchor and self.anchor.frames(index)
+        return replace(self, **{name: getattr(self, name)[index] for name in names}, anchor=anchor)
 
 
 def make_evidence(observations: Observations, times: Floats, camera: Camera, device: torch.device | str) -> Evidence:

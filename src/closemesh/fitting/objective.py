@@ -14,6 +14,7 @@ from closemesh.energy.pose_prior import PosePrior, pose_surprise
 from closemesh.energy.reprojection import reprojection
 from closemesh.energy.robust import pseudo_huber
 from closemesh.energy.smoothness import acceleration
+from closemesh.fitting.anchor import anchor_energy
 from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.schedule import SIGMAS, Weights
 from closemesh.geometry.camera import project
@@ -60,7 +61,10 @@ def frame_energy(
     subject: Subject, variables: MotionVariables, posed: PosedPoints, evidence: Evidence, weights: Weights
 ) -> Tensor:
     """Weighted energy [T, P] of each person in each frame by itself."""
-    return image_energy(posed, evidence, weights) * evidence.seen + pose_energy(subject, variables, weights)
+    energy = image_energy(posed, evidence, weights) * evidence.seen + pose_energy(subject, variables, weights)
+    if evidence.anchor is not None and weights.anchor > 0:
+        energy = energy + weights.anchor * anchor_energy(variables, evidence.anchor)
+    return energy
 
 
 def single_person_loss(

@@ -16,6 +16,7 @@ class Weights:
     limbs: float = 1.0
     pose_prior: float = 0.25
     limits: float = 1.0
+    anchor: float = 0.0
     shape: float = 1.0
     smooth_joints: float = 0.0
     smooth_root: float = 0.0

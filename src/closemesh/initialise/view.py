@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +25,10 @@ class Sightings:
     focal: Tensor  # [B] pixels
     centre: Tensor  # [B, 2] pixels
 
-    def map(self, function) -> Sightings:
-        return replace(self, **{f.name: function(getattr(self, f.name)) for f in fields(self)})
+    def frames(self, index: slice) -> Sightings:
+        """The same people in some of the frames."""
+        names = ("points", "inverse_sigmas", "cue_points", "visible", "times")
+        return replace(self, **{name: getattr(self, name)[:, index] for name in names})
 
 
 @dataclass(frozen=True)

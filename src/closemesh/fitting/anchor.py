@@ -1,0 +1,37 @@
+"""What a network took for likely, as something that a fit stays near, each number as near as the network was sure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from closemesh.body.variables import MotionVariables
+from closemesh.energy.robust import pseudo_huber
+
+_FAR = 3.0  # Spreads beyond which the pull grows only linearly: networks are sometimes quite wrong.
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Mean and spread of the rotations and of the depth."""
+
+    rotations: Tensor  # [T, P, 22, 3, 3] R_cam_root first
+    rotation_spread: Tensor  # [T, P, 22] radians about each axis
+    log_depth: Tensor  # [T, P]
+    log_depth_spread: Tensor  # [T, P]
+
+    def frames(self, index: slice | Tensor) -> Anchor:
+        """The same people in some of the frames."""
+        return Anchor(*(tensor[index] for tensor in vars(self).values()))
+
+
+def anchor_energy(variables: MotionVariables, anchor: Anchor) -> Tensor:
+    """Squared distance [T, P] from the anchor, in spreads (CloseApp Eq. 9, weighted by how sure the start is)."""
+    rotations = variables.rotations()[..., :22, :, :]
+    # |R - R'|^2 is twice the squared angle between them, for small ones.
+    squared_angle = (rotations - anchor.rotations).square().sum((-1, -2)) / 2
+    turned = pseudo_huber(squared_angle / anchor.rotation_spread.square(), _FAR).sum(-1)
+    moved = (variables.log_depth - anchor.log_depth) / anchor.log_depth_spread
+    return turned + pseudo_huber(moved.square(), _FAR)
