@@ -43,7 +43,7 @@ def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progres
     people = find_whom(clip, detector, config, progress)
     record = Record(clip, len(people))
     look_closer(clip, detector, people, record, mask_folder if config.masks else None, progress)
-    observations = record.finish(_track_scores(people, len(clip)), detector.name)
+    observations = record.finish(track_scores(people, len(clip)), detector.name)
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
         progress.note(f"persons {pair.person_a} and {pair.person_b} are close in the picture: {when}")
@@ -120,7 +120,7 @@ def _record_frame(record: Record, frame: int, seen: dict[int, Detection], looks:
         record.add(frame, person, detection, look)
 
 
-def _track_scores(people: list[Track], num_frames: int) -> Floats:
+def track_scores(people: list[Track], num_frames: int) -> Floats:
     """[T, P]; frames that were filled in get half the score of their neighbours."""
     scores = np.zeros((num_frames, len(people)))
     for p, track in enumerate(people):

@@ -72,7 +72,7 @@ def _outline(pelvis: Tensor) -> Tensor:
 
 
 def _look_at(aim: Tensor, azimuth: Tensor, height: Tensor, distance: Tensor, roll: Tensor) -> Tensor:
-    """T_cam_world [B, 4, 4] of cameras `distance` metres along the floor from `aim` [B, 3], at `height`, looking at it."""
+    """T_cam_world [B, 4, 4] of cameras at `height` that look at `aim` [B, 3] from `distance` metres along the floor."""
     away = torch.stack([azimuth.sin(), torch.zeros_like(azimuth), azimuth.cos()], dim=-1)
     position = aim + distance[:, None] * away
     position = torch.stack([position[:, 0], height, position[:, 2]], dim=-1)

@@ -13,7 +13,7 @@ from closemesh.simulation.visibility import OWN_DEPTH, OWN_MARGIN
 def hidden_by_capsules(
     keypoints_cam: Tensor, body: CapsuleBody, focal: Tensor, centre: Tensor, size: Tensor, valid: Tensor | None = None
 ) -> Tensor:
-    """Bools [..., T, P, 23] for keypoints [..., T, P, 23, 3] in the camera frame, metres; means what `hidden_points` does.
+    """What `hidden_points` tells, [..., T, P, 23], for keypoints [..., T, P, 23, 3] in the camera frame, metres.
 
     focal [...], centre and size [..., 2] in pixels broadcast over frames and people; valid [..., T, P].
     """
@@ -33,7 +33,7 @@ def hidden_by_capsules(
 
 
 def _entry_distances(keypoints_cam: Tensor, body: CapsuleBody) -> Tensor:
-    """[..., T, P, K, P] metres from the camera to where the ray to each keypoint enters each person; infinity if never."""
+    """[..., T, P, K, P] metres from the camera to where the ray to each keypoint enters each person, or infinity."""
     rays = torch.nn.functional.normalize(keypoints_cam, dim=-1)[..., None, None, :]  # [..., T, P, K, 1, 1, 3]
     ends = torch.einsum("cek,...kd->...ced", body.axes, keypoints_cam)  # [..., T, P, C, 2, 3]
     start, along = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]

@@ -22,8 +22,8 @@ def sample_cue(
 ) -> Tensor:
     """Cue points [..., T, P, 23, 4]: metres from the mid-hip in camera axes, and confidence.
 
-    points_cam [..., T, P, 23, 3] true points in metres; hidden [..., T, P, 23]; agree [..., T, P, 23] whether both looks
-    mean the same point, else the confidence is 0. The whole person is turned and scaled by what lasts long, then
+    points_cam [..., T, P, 23, 3] true points in metres; hidden [..., T, P, 23]; agree [..., T, P, 23] whether both
+    looks mean the same point, else the confidence is 0. The whole person is turned and scaled by what lasts long, then
     every point moves by itself.
     """
     truth = points_cam - points_cam[..., _HIPS, :].mean(-2, keepdim=True)

@@ -16,7 +16,7 @@ from closemesh.simulation.detector_errors import DetectorErrors, load_detector_e
 from closemesh.simulation.error_model import SampledKeypoints, hidden_class, sample_keypoints
 from closemesh.simulation.figure import person_size
 from closemesh.simulation.noise import lasting_noise, normal_rank, quantile
-from closemesh.simulation.scene import SimulatedScene, TruePoints, true_points
+from closemesh.simulation.scene import SimulatedScene, true_points
 from closemesh.simulation.visibility import hidden_points, outside
 
 
@@ -83,11 +83,13 @@ def nearest_partner(pixels: Tensor, valid: Tensor) -> Tensor:
 def _whole_body(
     sampled: SampledKeypoints, boxes: Floats, visible: Bools, size: tuple[int, int]
 ) -> tuple[Floats, Floats]:
-    """Keypoints [T, P, 133, 3] and their spread [T, P, 133] in pixels; what falls outside the picture is not detected."""
+    """Keypoints [T, P, 133, 3] and their spread [T, P, 133] in pixels; nothing is detected outside the picture."""
     keypoints, spread = np.zeros((*visible.shape, NUM_KEYPOINTS, 3)), np.zeros((*visible.shape, NUM_KEYPOINTS))
     points = sampled.points.numpy()
     confidence = np.where(outside(points, size) | ~visible[..., None], 0, sampled.confidence.numpy())
-    keypoints[:, :, :NUM_CUE_POINTS] = np.concatenate([points, confidence[..., None]], axis=-1) * visible[..., None, None]
+    keypoints[:, :, :NUM_CUE_POINTS] = (
+        np.concatenate([points, confidence[..., None]], axis=-1) * visible[..., None, None]
+    )
     diagonal = np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
     spread[:, :, :NUM_CUE_POINTS] = sampled.spread.numpy() * diagonal[..., None]
     return keypoints, spread

@@ -15,8 +15,6 @@ from closemesh.files import replacing
 from closemesh.weights.search import find_model
 
 MODEL_FILE = "detector_errors/detector_errors.npz"
-VIEWS = ("back", "side", "front")
-FLIPS = ("all", "arms", "legs")
 
 
 @dataclass(frozen=True)

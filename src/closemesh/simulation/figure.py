@@ -14,6 +14,8 @@ LIMB_KINDS = tuple(
     [KEYPOINT_INDEX[f"{side}_{name}"] for side in ("left", "right")] for name in ("elbow", "wrist", "knee", "ankle")
 )
 """Pairs of keypoints that are taken for the partner's of the same kind."""
+VIEWS = ("back", "side", "front")
+FLIPS = ("all", "arms", "legs")
 _FACING = 0.2  # Of the trunk's length: how wide the trunk must be for its front or back to be seen.
 _SHOULDERS, _HIPS = [5, 6], [11, 12]
 

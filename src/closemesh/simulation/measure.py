@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +12,15 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from closemesh.body.load import load_open_body
-from closemesh.body.model import BodyModel
 from closemesh.config import ClipConfig, ObserveConfig
 from closemesh.errors import InputError
 from closemesh.motion_data.pose_file import read_pose_file
 from closemesh.motion_data.sequence import MotionSequence
 from closemesh.observe.mediapipe import MediaPipeDetector
-from closemesh.observe.observe import find_whom, look_closer
+from closemesh.observe.observe import find_whom, look_closer, track_scores
 from closemesh.observe.record import Record
 from closemesh.progress import Progress, Silent
-from closemesh.scene import NUM_CUE_POINTS, Bools, Clip, Floats
+from closemesh.scene import NUM_CUE_POINTS, Bools, Floats
 from closemesh.simulation.detections import nearest_partner
 from closemesh.simulation.figure import person_size
 from closemesh.simulation.film import render_film
@@ -29,7 +28,9 @@ from closemesh.simulation.scene import SimulatedScene, make_scene, true_points
 from closemesh.simulation.visibility import hidden_points, outside
 from closemesh.video import open_clip
 
-_SAME_PERSON = 0.25  # Of the person's size: a detection whose points lie nearer than this in the mean shows that person.
+_SAME_PERSON = (
+    0.25  # Of the person's size: a detection whose points lie nearer than this in the mean shows that person.
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def random_stretches(files: list[Path], config: FilmConfig) -> Iterator[MotionSe
         if len(sequence) >= config.frames:
             kinds[sequence.num_people > 1].append(path)
     if not kinds[True] and not kinds[False]:
-        raise InputError(f"no motion of at least {config.frames} frames among {len(files)} files; give more with --data")
+        raise InputError(
+            f"no motion of at least {config.frames} frames among {len(files)} files; give more with --data"
+        )
     waiting: dict[bool, list[Path]] = {True: [], False: []}
     made = 0
     while made < config.films:
@@ -145,7 +148,7 @@ def observe_film(scene: SimulatedScene, path: Path) -> Measured:
     record = Record(clip, len(people))
     look_closer(clip, detector, people, record, None, silent)
     raw = record.keypoints[:, :, :NUM_CUE_POINTS].copy()
-    observations = record.finish(_margins(people, clip), detector.name)
+    observations = record.finish(track_scores(people, len(clip)), detector.name)
     diagonal = np.linalg.norm(record.boxes[..., 2:] - record.boxes[..., :2], axis=-1)
     tracks = Detected(
         raw=raw,
@@ -171,4 +174,51 @@ def find_truth(scene: SimulatedScene) -> Truth:
         size=person_size(pixels).numpy(),
         partner=nearest_partner(pixels, torch.as_tensor(valid)).numpy(),
         valid=valid,
+    )
+
+
+def _matched(truth: Truth, tracks: Detected, fps: float) -> Measured:
+    """Tracks in the order of the true people: each person gets the track that shows them in most frames."""
+    votes = _frames_together(truth, tracks)  # [P, tracks]
+    people, chosen = linear_sum_assignment(-votes)
+    enough = votes[people, chosen] > 0
+    people, chosen = people[enough], chosen[enough]
+    found = np.zeros(votes.shape[0], bool)
+    found[people] = True
+    detected = _nothing(truth)
+    for name, array in vars(detected).items():
+        array[:, people] = getattr(tracks, name)[:, chosen]
+    return Measured(truth, detected, found, fps)
+
+
+def _frames_together(truth: Truth, tracks: Detected) -> Floats:
+    """[P, tracks] frames in which a track lies on a person, and nearer than on any other."""
+    apart = mean_distance(tracks.raw[:, None], truth.pixels[:, :, None]) / truth.size[..., None]  # [T, P, tracks]
+    apart = np.where(truth.valid[..., None] & tracks.visible[:, None], apart, np.inf)
+    nearest = apart == apart.min(1, keepdims=True)
+    return (nearest & (apart < _SAME_PERSON)).sum(0)
+
+
+def mean_distance(keypoints: Floats, pixels: Floats) -> Floats:
+    """[...] mean distance in pixels of detected keypoints [..., K, 3] from points [..., K, 2], weighted by confidence.
+
+    nan where nothing was detected.
+    """
+    weight = keypoints[..., 2]
+    apart = np.linalg.norm(keypoints[..., :2] - pixels, axis=-1)
+    with np.errstate(invalid="ignore"):
+        return (weight * apart).sum(-1) / weight.sum(-1)
+
+
+def _nothing(truth: Truth) -> Detected:
+    """Nobody detected."""
+    people = truth.valid.shape
+    return Detected(
+        raw=np.zeros((*people, NUM_CUE_POINTS, 3)),
+        keypoints=np.zeros((*people, NUM_CUE_POINTS, 3)),
+        spread=np.zeros((*people, NUM_CUE_POINTS)),
+        boxes=np.zeros((*people, 4)),
+        cue_points=np.zeros((*people, NUM_CUE_POINTS, 4)),
+        visible=np.zeros(people, bool),
+        track_scores=np.zeros(people),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ def _paint_face(colours: Floats, regions: _Regions, rng: np.random.Generator) ->
 def _near(regions: _Regions, landmarks: range, distance: float) -> Bools:
     """[V] near the line through these landmarks."""
     points = regions.face[list(landmarks)]
-    dense = np.concatenate([np.linspace(a, b, 6) for a, b in zip(points[:-1], points[1:], strict=True)])
+    dense = np.concatenate([np.linspace(a, b, 6) for a, b in pairwise(points)])
     return np.linalg.norm(regions.vertices[:, None] - dense, axis=-1).min(1) < distance
 
 
@@ -116,7 +117,7 @@ def _garments(regions: _Regions, rng: np.random.Generator) -> list[tuple[Bools, 
 
 
 def _limb_until(regions: _Regions, limbs: tuple[str, str], axis: int, reach: float) -> Bools:
-    """[V] of two limb parts in a row, up to `reach` (1 is the first joint, 2 the second) along an axis of the zero pose."""
+    """[V] of two limb parts in a row, up to `reach` (1 the first joint, 2 the second) along an axis at rest."""
     covered = np.zeros(len(regions.vertices), bool)
     along = np.abs(regions.vertices[:, axis])
     for number, limb in enumerate(limbs):

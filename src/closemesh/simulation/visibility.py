@@ -45,7 +45,7 @@ def hidden_points(scene: SimulatedScene) -> Bools:
 
 def outside(pixels: Floats, size: tuple[int, int]) -> Bools:
     """[...] whether pixels [..., 2] lie outside a picture of this width and height."""
-    return ((pixels < 0) | (pixels >= size)).any(-1)
+    return np.any((pixels < 0) | (pixels >= size), axis=-1)
 
 
 def own_depths(body: BodyModel) -> Floats:

@@ -1,0 +1,95 @@
+"""Numbers that describe samples: quantiles, what lasts over time, what goes together."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from scipy.optimize import nnls
+from scipy.special import ndtri
+from scipy.stats import multivariate_normal, rankdata
+
+from closemesh.scene import Bools, Floats
+
+LEVELS = np.array([0, 0.01, 0.03, *np.arange(0.05, 0.91, 0.05), 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1])
+"""Ranks at which distributions are stored."""
+TIMES = np.array([0.0, 0.07, 0.4, 3.0])
+"""Correlation times in seconds: white noise, a few frames, a movement, most of a clip."""
+LAGS = (1, 2, 3, 5, 8, 12, 18, 27)
+"""Frames at which correlation is measured."""
+_MIN_PAIRS = 200  # Pairs of frames; fewer say nothing of a correlation.
+
+
+def quantiles(samples: Floats) -> Floats:
+    """[Q] of samples [N] at LEVELS."""
+    return np.quantile(samples, LEVELS)
+
+
+def normal_scores(samples: Floats) -> Floats:
+    """[N] what standard normal numbers of the same ranks would be."""
+    return ndtri((rankdata(samples) - 0.5) / len(samples))
+
+
+def rayleigh_lengths(distances: Floats) -> Floats:
+    """[N] how long two standard normal numbers would be that have the ranks of these distances."""
+    share = (rankdata(distances) - 0.5) / len(distances)
+    return np.sqrt(-2 * np.log(1 - share))
+
+
+def lagged_correlation(series: list[Floats]) -> Floats:
+    """[LAGS] correlation over time of series [T, ...] of mean 0 and deviation 1; nan where unknown."""
+    found = []
+    for lag in LAGS:
+        products = [(one[lag:] * one[:-lag]).ravel() for one in series if len(one) > lag]
+        together = np.concatenate(products) if products else np.empty(0)
+        together = together[np.isfinite(together)]
+        found.append(together.mean() if len(together) >= _MIN_PAIRS else np.nan)
+    return np.array(found)
+
+
+def lasting_shares(correlation: Floats, fps: float) -> Floats:
+    """[C] variances of processes with TIMES whose sum is 1 and correlates like that at LAGS; white when unknown."""
+    known = np.isfinite(correlation)
+    if not known.any():
+        return np.eye(len(TIMES))[0]
+    lags = np.array(LAGS)[known] / fps
+    lasting = np.exp(-lags[:, None] / TIMES[1:])  # White noise correlates with nothing.
+    shares, _ = nnls(lasting, np.clip(correlation[known], 0, 0.999))
+    shares = shares / max(shares.sum(), 1)
+    return np.concatenate([[1 - shares.sum()], shares])
+
+
+def event_shares(events: list[Floats], rate: float, fps: float) -> Floats:
+    """[C] the same for the hidden normal number that makes an event when it falls below a limit.
+
+    events: series [T, ...] of 0 and 1, nan where unknown; rate: their mean.
+    """
+    if not 0 < rate < 1:
+        return np.eye(len(TIMES))[0]
+    spread = np.sqrt(rate * (1 - rate))
+    seen = lagged_correlation([(one - rate) / spread for one in events])
+    grid, correlation = _event_correlations(round(rate, 3) or 0.001)
+    return lasting_shares(np.interp(seen, correlation, grid), fps)
+
+
+@cache
+def _event_correlations(rate: float) -> tuple[Floats, Floats]:
+    """Correlations of two normal numbers, and of the events that both fall below the limit of this rate."""
+    grid = np.linspace(0, 0.99, 34)
+    limit = ndtri(rate)
+    both = [multivariate_normal.cdf([limit, limit], cov=np.array([[1, r], [r, 1]]))  # type: ignore[arg-type] for r in grid]
+    return grid, (np.array(both) - rate**2) / (rate * (1 - rate))
+
+
+def correlation_factor(samples: Floats) -> Floats:
+    """[K, K] lower triangular, its product with its transpose the correlation of samples [N, K]; nan where unknown."""
+    known: Bools = np.isfinite(samples)
+    filled = np.where(known, samples, 0)
+    pairs = known.astype(float).T @ known
+    covariance = filled.T @ filled / np.maximum(pairs, 1)
+    covariance[pairs < _MIN_PAIRS] = 0
+    np.fill_diagonal(covariance, 1)
+    values, vectors = np.linalg.eigh(covariance)
+    positive = (vectors * np.clip(values, 1e-3, None)) @ vectors.T
+    deviation = np.sqrt(np.diag(positive))
+    return np.linalg.cholesky(positive / deviation[:, None] / deviation)
