@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from closemesh.contact.frames import boxes_within, map_frames, within_box
-from closemesh.contact.surface import ClosedSurface, ClosestPoints
+from closemesh.contact.surface import Array, ClosedSurface, ClosestPoints
 
 _Pairs = TypeVar("_Pairs", bound="SurfacePairs")
 
@@ -49,12 +50,18 @@ def find_crossings(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor) -> Cro
     vertices_a, vertices_b [T, V, 3] metres in one frame, faces [F, 3] of a closed mesh that both share (see
     `query_body`). Frames whose boxes are apart cost nothing. Raises ValueError when the mesh is not closed.
     """
-    return Crossings(*_search(vertices_a, vertices_b, faces, np.inf, lambda found: found.inside))
+    return Crossings(*_search(vertices_a, vertices_b, faces, 0.0, ClosedSurface.closest_of_inside))
 
 
 def find_touching(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float) -> Touching:
     """The vertices of either body that are outside the other but nearer than `reach` metres; shapes as above."""
-    return Touching(*_search(vertices_a, vertices_b, faces, reach, lambda found: (found.face >= 0) & ~found.inside))
+
+    def query(surface: ClosedSurface, points: Array, vertices: Array) -> tuple[NDArray[np.int64], ClosestPoints]:
+        found = surface.closest(points, vertices, reach)
+        ids = np.flatnonzero((found.face >= 0) & ~found.inside)
+        return ids, found.where(ids)
+
+    return Touching(*_search(vertices_a, vertices_b, faces, reach, query))
 
 
 def surface_points(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> tuple[Tensor, Tensor]:
@@ -66,15 +73,13 @@ def surface_points(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs:
     return point, (pairs.barycentric[..., None] * corners).sum(-2)
 
 
+_Query = Callable[[ClosedSurface, Array, Array], tuple[NDArray[np.int64], ClosestPoints]]
 _Columns = tuple[np.ndarray, ...]  # frame, from_a, vertex, face, barycentric, outward
 
 
-def _search(
-    vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float, keep: Callable[[ClosestPoints], np.ndarray]
-) -> list[Tensor]:
-    """The fields of SurfacePairs, for the points that `keep` chooses."""
+def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, margin: float, query: _Query) -> list[Tensor]:
+    """The fields of SurfacePairs of those points within `margin` of the other's box that `query` chooses."""
     a, b = (v.detach().to("cpu", torch.float64).numpy() for v in (vertices_a, vertices_b))
-    margin = reach if np.isfinite(reach) else 0.0
     frames = np.flatnonzero(boxes_within(a, b, margin))
     parts = [_NOTHING]
     if len(frames):
@@ -83,10 +88,9 @@ def _search(
         def one_way(frame: int, from_a: bool) -> _Columns:
             points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])
             vertex = within_box(points, target, margin)
-            found = surface.closest(points[vertex], target, reach)
-            kept = keep(found)
-            origin = np.full(len(vertex), frame), np.full(len(vertex), from_a), vertex
-            return tuple(column[kept] for column in (*origin, found.face, found.barycentric, found.outward))
+            ids, found = query(surface, points[vertex], target)
+            origin = np.full(len(ids), frame), np.full(len(ids), from_a), vertex[ids]
+            return (*origin, found.face, found.barycentric, found.outward)
 
         both_ways = map_frames(lambda frame: (one_way(frame, True), one_way(frame, False)), frames)
         parts.extend(part for ways in both_ways for part in ways)

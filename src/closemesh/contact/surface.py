@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closemesh.contact.box_tree import build_box_tree
+from closemesh.contact.box_tree import BoxTree, build_box_tree
 from closemesh.contact.closest import closest_faces, smallest_distance
 from closemesh.contact.winding import winding_numbers
 
@@ -30,6 +30,10 @@ class ClosestPoints:
     outward: Array
     """[N, 3] unit direction along which the point leaves (inside) or comes from (outside) its closest point."""
 
+    def where(self, chosen: NDArray) -> ClosestPoints:
+        """Only those of some points: ids [M], or [N] bool."""
+        return ClosestPoints(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
 
 class ClosedSurface:
     """The faces of a closed mesh, prepared once for many frames of vertices."""
@@ -48,16 +52,18 @@ class ClosedSurface:
         vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         points = np.ascontiguousarray(points, dtype=np.float64)
         tree = build_box_tree(vertices, self.faces)
-        row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
-        face = np.where(row >= 0, tree.order[row], -1)
-        on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
-        offset = points - on_surface
-        distance = np.linalg.norm(offset, axis=1)
-        inside = (winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0) & (face >= 0)
-        apart = distance > _ON_SURFACE
-        outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
-        outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
-        return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
+        inside = winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0
+        return _closest(points, inside, tree, reach)
+
+    def closest_of_inside(self, points: Array, vertices: Array) -> tuple[NDArray[np.int64], ClosestPoints]:
+        """Ids [M] of the points that lie inside, and the closest surface points of those alone; arguments as above.
+
+        Telling inside from outside is much cheaper than finding the closest point.
+        """
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces)
+        ids = np.flatnonzero(winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0)
+        return ids, _closest(points[ids], np.ones(len(ids), dtype=bool), tree, np.inf)
 
     def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
         """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
@@ -66,6 +72,20 @@ class ClosedSurface:
         # Points near the box first: their distance spares the others the walk.
         points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
         return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
+
+
+def _closest(points: Array, inside: NDArray[np.bool_], tree: BoxTree, reach: float) -> ClosestPoints:
+    """Closest points of points [N, 3], of which is known which are inside."""
+    row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
+    face = np.where(row >= 0, tree.order[row], -1)
+    on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
+    offset = points - on_surface
+    distance = np.linalg.norm(offset, axis=1)
+    inside = inside & (face >= 0)
+    apart = distance > _ON_SURFACE
+    outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
+    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
+    return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
 
 
 def _normals(corners: Array) -> Array:
