@@ -77,7 +77,8 @@ def _event_correlations(rate: float) -> tuple[Floats, Floats]:
     """Correlations of two normal numbers, and of the events that both fall below the limit of this rate."""
     grid = np.linspace(0, 0.99, 34)
     limit = ndtri(rate)
-    both = [multivariate_normal.cdf([limit, limit], cov=np.array([[1, r], [r, 1]]))  # type: ignore[arg-type] for r in grid]
+    covariances = [np.array([[1, r], [r, 1]]) for r in grid]
+    both = [multivariate_normal.cdf([limit, limit], cov=covariance) for covariance in covariances]  # type: ignore[arg-type]
     return grid, (np.array(both) - rate**2) / (rate * (1 - rate))
 
 
