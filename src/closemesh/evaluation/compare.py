@@ -13,7 +13,7 @@ from closemesh.evaluation import contact_metrics as contact
 from closemesh.evaluation import metrics
 from closemesh.evaluation.lsp import lsp_joints
 from closemesh.evaluation.mesh_measures import MeshMeasures, measure_meshes
-from closemesh.evaluation.names import METRICS, NEAR, PCC_RADII, TOUCH
+from closemesh.evaluation.names import METRIC, METRICS, NEAR, PCC_RADII, TOUCH
 from closemesh.output.skinned import motion_joints, motion_keypoints
 from closemesh.scene import NUM_BODY_JOINTS, BodyMotion, Floats
 
@@ -54,8 +54,12 @@ def score_motions(
 
 
 def reduce_scores(scores: Scores) -> dict[str, float]:
-    """The mean of each metric over all its values that are defined; metrics without any are left out."""
-    return {name: float(np.nanmean(values)) for name, values in scores.items() if np.isfinite(values).any()}
+    """The mean of each metric over all its values that are defined, in its unit; metrics without any are left out."""
+    return {
+        name: METRIC[name].scale * float(np.nanmean(values))
+        for name, values in scores.items()
+        if np.isfinite(values).any()
+    }
 
 
 def frame_rate(times: Floats) -> float:

@@ -25,6 +25,11 @@ class Metric:
     needs_truth: bool = True
     """False for what can be told of the truth itself too."""
 
+    @property
+    def scale(self) -> float:
+        """From the values of `score_motions`, where shares are in 0..1, to the unit."""
+        return 100.0 if self.unit == "%" else 1.0
+
 
 _CONTACT = tuple(
     Metric(f"contact-{score}@{1000 * distance:.0f}mm", "%", "higher")
