@@ -61,6 +61,22 @@ class InitialiseConfig:
 
 
 @dataclass(frozen=True)
+class RefineConfig:
+    """Pairs together, by what is known of how people touch."""
+
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    prior: bool = True
+    """Refine by the interaction prior at all."""
+    codebook: bool = True
+    """Mix in the book of interactions."""
+    projection: bool = True
+    """Let the network see where its estimate falls in the picture."""
+    physics: bool = True
+    """Guide by penetration and contact."""
+
+
+@dataclass(frozen=True)
 class OptimiseConfig:
     """All people together."""
 
@@ -100,6 +116,7 @@ class Config:
     clip: ClipConfig = field(default_factory=ClipConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 

@@ -117,6 +117,18 @@ class BodyMotion:
 
 
 @dataclass(frozen=True)
+class PoseSpread:
+    """How sure a first motion is: standard deviations of its numbers."""
+
+    rotations: Floats
+    """[T, P, 22] radians about each axis, root first."""
+    pelvis: Floats
+    """[T, P, 3] metres across the view, down it, and along the line of sight."""
+    betas: Floats
+    """[P, B]."""
+
+
+@dataclass(frozen=True)
 class Contact:
     """One interval in which a part of person a touches a part of person b."""
 

@@ -77,6 +77,16 @@ say little more about the shape than two: its prior counts accordingly."""
 SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), share=1.0, learning_rate=0.06),)
 """Each person over the clip."""
 
+LIFTED = (
+    Phase(
+        "near the lifted",
+        Weights(limbs=0.3, pose_prior=0.05, anchor=1.0, smooth_joints=0.3, smooth_root=1.0),
+        share=1.0,
+        learning_rate=0.03,
+    ),
+)
+"""Each person over the clip, near what the lifter told; the lifter has looked at the 3D cue already."""
+
 SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_rate=0.03),)
 """Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
 or stretched for a floor that he does not stand on."""

@@ -41,7 +41,7 @@ class PoseDistribution:
     log_depth: Tensor  # [B, T] logarithm of the pelvis depth in metres
     betas: Tensor  # [B, num_betas]
     rotation_spread: Tensor  # [B, T, 22] radians about each axis, root first
-    place_spread: Tensor  # [B, T, 3] of the ray in person sizes, and of log_depth
+    place_spread: Tensor  # [B, T, 3] of the ray, and of log_depth
     betas_spread: Tensor  # [B, num_betas]
 
 
@@ -108,6 +108,7 @@ def lift(lifter: Lifter, seen: Sightings) -> PoseDistribution:
     rotations = rotation_6d_to_matrix(told.rotations_6d)
     root, ray, log_depth = from_view(view, rotations[..., 0, :, :], told.place[..., :2], told.place[..., 2])
     spread = told.log_spread.exp()
+    ray_spread = spread[..., NUM_ROTATIONS : NUM_ROTATIONS + 2] * view.size[..., None]
     return PoseDistribution(
         root=root,
         body_pose=rotations[..., 1:, :, :],
@@ -115,7 +116,7 @@ def lift(lifter: Lifter, seen: Sightings) -> PoseDistribution:
         log_depth=log_depth,
         betas=told.betas,
         rotation_spread=spread[..., :NUM_ROTATIONS],
-        place_spread=spread[..., NUM_ROTATIONS:],
+        place_spread=torch.cat([ray_spread, spread[..., NUM_ROTATIONS + 2 :]], dim=-1),
         betas_spread=told.betas_log_spread.exp(),
     )
 

@@ -1,4 +1,4 @@
-"""What the denoiser is trained on: the decoded x0, in rotations, joints, pictures, speeds and distances between people."""
+"""What the denoiser is trained on: the decoded x0 in rotations, joints, speeds and distances between people."""
 
 from __future__ import annotations
 

@@ -1,0 +1,148 @@
+"""Stage three: pairs that come close, refined together by the diffusion over what two people do (CloseInt)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from closemesh.body.capsules import capsule_body
+from closemesh.body.load import fitting_points
+from closemesh.body.model import BodyModel
+from closemesh.config import RefineConfig
+from closemesh.contact.pairs import near_pairs
+from closemesh.contact.query_body import query_body
+from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.progress import Progress
+from closemesh.proxemics.codebook import Codebook, load_codebook
+from closemesh.proxemics.denoiser import load_denoiser
+from closemesh.proxemics.guidance import (
+    Energy,
+    GuidanceConfig,
+    PhysicsEnergy,
+    guide_by_codebook,
+    guide_by_energies,
+    picture_energy,
+)
+from closemesh.proxemics.pair_clip import PairClip, agree, cut, put_together, windows_of
+from closemesh.proxemics.people import People
+from closemesh.proxemics.sampler import Guide, Sampler, sample
+from closemesh.proxemics.schedule import cosine_schedule
+from closemesh.proxemics.state import PairState
+from closemesh.proxemics.windows import NUM_POINTS, PairBody, PairWindows
+from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats, Observations, PoseSpread
+
+REACH = 0.5  # Metres between two people's surfaces from which they are a pair.
+LEAD = 12  # Frames over which the refinement fades in and out.
+STRETCH = 160  # Frames that are refined at once, so that memory does not grow with the clip.
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The networks and bodies of the stage, and how they are guided."""
+
+    sampler: Sampler
+    codebook: Codebook | None
+    meshes: BodyModel
+    guidance: GuidanceConfig
+
+
+def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
+    """The bundled networks. Raises ModelFileError."""
+    seen = PairBody(fitting_points(body).first(NUM_POINTS), capsule_body(body)).to(device)
+    sampler = Sampler(load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection)
+    codebook = load_codebook(device) if config.codebook else None
+    guidance = GuidanceConfig() if config.physics else GuidanceConfig(penetration=0.0, contact=0.0)
+    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance)
+
+
+def refine(
+    clip: Clip,
+    observations: Observations,
+    camera: Camera,
+    motion: BodyMotion,
+    spread: PoseSpread,
+    body: BodyModel,
+    config: RefineConfig,
+    device: torch.device,
+    progress: Progress,
+) -> BodyMotion:
+    """The motion, camera frame, with everybody who comes near somebody refined together with him.
+
+    A person in two pairs gets the mean of what both say; who is near nobody stays as he is.
+    """
+    evidence = make_evidence(observations, clip.times, camera, device)
+    people = People(motion, spread, body, device)
+    pairs = near_pairs(motion, body, REACH)
+    prior = load_prior(body, config, device) if pairs else None
+    with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
+        for a, b, near in pairs:
+            assert prior is not None
+            for frames, weight in stretches(near, motion.valid[:, a] & motion.valid[:, b]):
+                part = _pair_clip(people, evidence, a, b, frames)
+                people.add(a, b, frames, refine_stretch(prior, part), torch.as_tensor(weight, device=device))
+                advance(int(near[frames].sum()))
+    return people.motion()
+
+
+def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
+    """Runs of frames in which two people are near, or soon will be, with a weight for each frame.
+
+    near and present [T]. A weight falls to 0 within LEAD frames of the near ones; long runs are split into stretches
+    that fade into each other.
+    """
+    frames = np.arange(len(near))
+    if not near.any():
+        return
+    away = np.abs(frames[:, None] - frames[near]).min(1)
+    weight = np.clip(1 - away / (LEAD + 1), 0, 1).astype(np.float32) * present
+    borders = np.flatnonzero(np.diff(np.concatenate([[0], weight > 0, [0]]).astype(int)))
+    for start, end in borders.reshape(-1, 2):
+        for first in range(start, max(end - LEAD, start + 1), STRETCH - LEAD):
+            last = min(first + STRETCH, end)
+            fade = np.ones(last - first, np.float32)
+            if first > start:
+                fade[:LEAD] = np.linspace(0, 1, LEAD + 2)[1:-1]
+            if last < end:
+                fade[-LEAD:] = np.minimum(fade[-LEAD:], np.linspace(1, 0, LEAD + 2)[1:-1])
+            yield slice(first, last), weight[first:last] * fade
+
+
+def refine_stretch(prior: Prior, part: PairClip) -> PairState:
+    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step."""
+    where = cut(len(part), part.times.device)
+    windows = windows_of(part, where)
+    guides: list[Guide] = []
+    if prior.codebook is not None:
+        guides.append(guide_by_codebook(prior.codebook, windows, prior.guidance))
+    guides.append(_by_energies(prior, windows))
+    guides.append(lambda state, _: agree(state, windows.view, where, len(part)))
+    refined = sample(prior.sampler, windows, guides)
+    return put_together(refined, windows.view, where, len(part))
+
+
+def _by_energies(prior: Prior, windows: PairWindows) -> Guide:
+    guidance = prior.guidance
+    energies: list[Energy] = [picture_energy(windows, prior.sampler.body, guidance.reprojection)]
+    physics = None
+    if guidance.penetration > 0 or guidance.contact > 0:
+        physics = PhysicsEnergy(prior.meshes, guidance.penetration, guidance.contact)
+    return guide_by_energies(windows, energies, physics, guidance)
+
+
+def _pair_clip(people: People, evidence: Evidence, a: int, b: int, frames: slice) -> PairClip:
+    state, spread = people.pair(a, b, frames)
+    part = evidence.frames(frames)
+    seen = part.seen[:, [a, b]] > 0
+    return PairClip(
+        state=state,
+        spread=spread,
+        points=part.points[:, [a, b], :NUM_POINTS],
+        inverse_sigmas=part.inverse_sigmas[:, [a, b], :NUM_POINTS] * seen[..., None],
+        times=part.times,
+        hidden=torch.zeros_like(seen),
+        focal=part.focal,
+        centre=part.centre,
+    )
