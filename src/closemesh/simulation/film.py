@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from closemesh.body.load import load_open_body
 from closemesh.body.model import BodyModel
@@ -16,13 +17,16 @@ from closemesh.output.movie import Image, write_movie
 from closemesh.output.rasterise import draw_mesh
 from closemesh.output.shading import face_incidence, vertex_normals
 from closemesh.output.skinned import stream_vertices
-from closemesh.progress import Progress
-from closemesh.scene import Camera, Floats
+from closemesh.progress import Advance, Progress
+from closemesh.scene import Bools, Camera, Floats
 from closemesh.simulation.outfit import Outfit, random_outfit
 from closemesh.simulation.room import paint_room
 from closemesh.simulation.scene import SimulatedScene
+from closemesh.simulation.skirt import skirt_faces
 
 _CREASE = 0.03  # Metres: wave length of the creases in cloth.
+_LEAST_SHUTTER = 0.2  # Of the time from frame to frame; a shorter exposure blurs nothing.
+_SHADOW_SCALE = 4  # Shadows are drawn in a picture smaller by this, and are soft.
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def render_film(scene: SimulatedScene, path: Path, seed: int, progress: Progress
         write_movie(_counted(film_frames(scene, seed), advance), path, scene.clip.times)
 
 
-def _counted(pictures: Iterator[Image], advance) -> Iterator[Image]:
+def _counted(pictures: Iterator[Image], advance: Advance) -> Iterator[Image]:
     for picture in pictures:
         yield picture
         advance(1)
@@ -56,9 +60,11 @@ def film_frames(scene: SimulatedScene, seed: int) -> Iterator[Image]:
     # All variants of the open body share their betas; its full mesh has a face.
     body = load_open_body("std") if scene.body.is_open else scene.body
     painter = _Painter(scene, body, rng)
-    blur, noise, gain = rng.uniform(0, 0.9), rng.uniform(0.5, 4.0), rng.uniform(0.8, 1.15)
+    blur, noise, gain, shutter = rng.uniform(0, 0.9), rng.uniform(0.5, 4.0), rng.uniform(0.8, 1.15), rng.uniform(0, 0.7)
+    before = None
     for vertices, present in zip(stream_vertices(scene.motion, body), scene.motion.valid, strict=True):
-        picture = painter.paint(vertices, present)
+        moved = shutter * (vertices - before) if before is not None and shutter > _LEAST_SHUTTER else None
+        picture, before = painter.paint_blurred(vertices, moved, present), vertices
         if blur > 0.3:
             picture = cv2.GaussianBlur(picture, (0, 0), blur)
         grain = noise * rng.standard_normal((*picture.shape[:2], 1), dtype=np.float32)
@@ -72,26 +78,42 @@ class _Painter:
         self._camera = scene.camera
         self._faces = body.faces.cpu().numpy().astype(np.int32)
         self._incidence = face_incidence(self._faces, len(body.v_template))
+        self._skirt_faces = skirt_faces()
+        self._skirt_incidence = face_incidence(self._skirt_faces, int(self._skirt_faces.max()) + 1)
         self._outfits = [random_outfit(body, rng) for _ in range(scene.motion.num_people)]
         self._creases = [_creases(body, outfit, rng) for outfit in self._outfits]
         self._light = _random_light(scene.camera, rng)
         self._room = 255 * paint_room(scene.camera, _places(scene, body), rng).astype(np.float32)
-        self._shadow = rng.uniform(0.2, 0.6), rng.uniform(0.004, 0.02)
+        self._shadow = rng.uniform(0.3, 0.75), rng.uniform(0.003, 0.012)
 
-    def paint(self, vertices_cam: Floats, present: np.ndarray) -> Image:
-        """vertices_cam [P, V, 3], present [P]."""
-        dressed, colours = [], []
+    def paint_blurred(self, vertices_cam: Floats, moved: Floats | None, present: Bools) -> Floats:
+        """What an exposure shows during which vertices [P, V, 3] move by `moved`, half of it before; present [P]."""
+        if moved is None:
+            return self.paint(vertices_cam, present).astype(np.float32)
+        moments = [self.paint(vertices_cam + share * moved, present) for share in (-0.5, -0.17, 0.17, 0.5)]
+        return np.stack(moments).mean(0, dtype=np.float32)
+
+    def paint(self, vertices_cam: Floats, present: Bools) -> Image:
+        """One moment."""
+        vertices, faces, colours = [], [], []
         for p in np.flatnonzero(present):
             normals = vertex_normals(vertices_cam[p], self._faces, self._incidence)
-            dressed.append(vertices_cam[p] + self._outfits[p].thickness[:, None] * normals)
-            colours.append(self._lit(normals + self._creases[p], self._outfits[p].colours))
-        if not dressed:
+            outfit = self._outfits[p]
+            vertices.append(vertices_cam[p] + outfit.thickness[:, None] * normals)
+            colours.append(self._lit(normals + self._creases[p], outfit.colours))
+            faces.append(self._faces)
+            if outfit.skirt is not None:
+                vertices.append(outfit.skirt.drape(vertices_cam[p]))
+                normals = vertex_normals(vertices[-1], self._skirt_faces, self._skirt_incidence)
+                colours.append(self._lit(normals, outfit.skirt.colours))
+                faces.append(self._skirt_faces)
+        if not vertices:
             return self._room.astype(np.uint8)
-        vertices = np.concatenate(dressed)
-        faces = np.concatenate([self._faces + k * len(dressed[0]) for k in range(len(dressed))])
-        picture = (self._room * self._shade_on_floor(vertices, faces)).astype(np.uint8)
+        starts = np.cumsum([0, *(len(part) for part in vertices[:-1])])
+        points, corners = np.concatenate(vertices), np.concatenate([f + s for f, s in zip(faces, starts, strict=True)])
+        picture = (self._room * self._shade_on_floor(points, corners)).astype(np.uint8)
         camera = self._camera
-        return draw_mesh(picture, vertices, faces, np.concatenate(colours), camera.focal, camera.centre)
+        return draw_mesh(picture, points, corners, np.concatenate(colours), camera.focal, camera.centre)
 
     def _lit(self, normals: Floats, colours: Floats) -> Floats:
         """[V, 3] 0..255."""
@@ -106,11 +128,12 @@ class _Painter:
         depth, softness = self._shadow
         height, width = self._room.shape[:2]
         on_floor = _along_light(vertices_cam, self._camera, self._light.direction_world)
-        black = np.zeros((height, width, 3), np.uint8)
+        small = np.zeros((height // _SHADOW_SCALE, width // _SHADOW_SCALE, 3), np.uint8)
         white = np.full((len(on_floor), 3), 255.0)
-        mask = draw_mesh(black, on_floor, faces, white, self._camera.focal, self._camera.centre)[..., 0]
-        mask = cv2.GaussianBlur(mask, (0, 0), softness * width) / np.float32(255)
-        return (1 - depth * mask)[..., None]
+        focal, centre = (np.asarray(x) / _SHADOW_SCALE for x in (self._camera.focal, self._camera.centre))
+        mask = draw_mesh(small, on_floor, faces, white, float(focal), (float(centre[0]), float(centre[1])))[..., 0]
+        mask = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), softness * width / _SHADOW_SCALE)
+        return (1 - depth / 255 * cv2.resize(mask, (width, height)))[..., None]
 
 
 def _along_light(vertices_cam: Floats, camera: Camera, direction_world: Floats) -> Floats:
@@ -141,8 +164,6 @@ def _creases(body: BodyModel, outfit: Outfit, rng: np.random.Generator) -> Float
 
 def _places(scene: SimulatedScene, body: BodyModel) -> Floats:
     """[N, 3] pelvis positions in the world."""
-    import torch
-
     pelvis_rest = rest_joints(body, torch.as_tensor(scene.motion.betas))[:, 0].numpy()
     pelvis_cam = (scene.motion.transl + pelvis_rest)[scene.motion.valid]
     R, t = scene.camera.T_cam_world[0, :3, :3], scene.camera.T_cam_world[0, :3, 3]

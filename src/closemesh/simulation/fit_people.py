@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from closemesh.observe.fusion import AGREEMENT
 from closemesh.scene import Bools, Floats
-from closemesh.simulation.figure import FLIPS, VIEWS, view
+from closemesh.simulation.figure import FLIPS, MIRROR, VIEWS, view
 from closemesh.simulation.measure import Measured
 from closemesh.simulation.mistakes import Mistakes
 from closemesh.simulation.statistics import (
@@ -172,8 +172,10 @@ def _shares_of(values: list[Floats], fps: float) -> Floats:
 
 
 def _residual_tables(residual: Floats, hidden: Bools) -> Floats:
-    """[23, 2, 3, Q] of residual [N, 23, 3]."""
+    """[23, 2, 3, Q] of residual [N, 23, 3]; the other side of the body is its mirror image."""
     tables = np.zeros((_NUM_KEYPOINTS, 2, 3, len(LEVELS)))
+    residual = np.concatenate([residual, residual[:, MIRROR] * (-1, 1, 1)])
+    hidden = np.concatenate([hidden, hidden[:, MIRROR]])
     known: Bools = np.isfinite(residual).all(axis=-1)  # type: ignore[assignment]
     for k in range(_NUM_KEYPOINTS):
         for h in (0, 1):

@@ -13,11 +13,13 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import keypoints133
 from closemesh.contact.parts import PART_INDEX, part_labels
 from closemesh.scene import Bools, Floats
+from closemesh.simulation.skirt import Skirt, make_skirt
 
 _SKIN = ((0.93, 0.76, 0.66), (0.86, 0.66, 0.53), (0.74, 0.54, 0.41), (0.55, 0.38, 0.27), (0.36, 0.24, 0.18))
 _HAIR = ((0.07, 0.06, 0.05), (0.20, 0.13, 0.08), (0.36, 0.23, 0.12), (0.68, 0.52, 0.30), (0.48, 0.46, 0.45))
 _FACE = slice(23, 91)  # Of the 133 keypoints.
 _BROWS, _EYES, _MOUTH = (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48)), range(48, 60)
+_SKIRTS = 0.2  # Share of people who wear one.
 _HEAD_JOINTS = [JOINT_INDEX[name] for name in ("head", "jaw", "left_eye", "right_eye")]
 
 
@@ -31,6 +33,7 @@ class Outfit:
     """[V] metres that cloth and hair stand off the skin."""
     cloth: Bools
     """[V] creased rather than smooth."""
+    skirt: Skirt | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class _Regions:
     face: Floats
     """[68, 3] landmarks."""
     hair: Bools
+    neck: Floats
+    """[3] the joint at its lower end."""
     shoe_top: float
 
 
@@ -60,7 +65,10 @@ def random_outfit(body: BodyModel, rng: np.random.Generator) -> Outfit:
         cloth |= covered
     shoes = np.isin(regions.parts, _indices("foot")) & (regions.vertices[:, 1] < regions.shoe_top)
     colours[shoes], thickness[shoes] = rng.uniform(0.03, 0.9) * rng.uniform(0.8, 1.0, 3), 0.008
-    return Outfit(colours.clip(0.02, 0.95), thickness, cloth & ~shoes)
+    skirt = None
+    if rng.random() < _SKIRTS:
+        skirt = make_skirt(regions.vertices, regions.parts, _fabric(regions.vertices, rng), rng)
+    return Outfit(colours.clip(0.02, 0.95), thickness, cloth & ~shoes, skirt)
 
 
 def _find_regions(body: BodyModel) -> _Regions:
@@ -76,7 +84,8 @@ def _find_regions(body: BodyModel) -> _Regions:
     hairline = brow[1] - 0.55 * height + forward * (0.55 + 0.28) * height
     hair = head & (vertices[:, 1] > hairline)
     ankle = body.joint_template[JOINT_INDEX["left_ankle"], 1].item()
-    return _Regions(vertices, parts, face, hair, ankle + 0.02)
+    neck = body.joint_template[JOINT_INDEX["neck"]].cpu().numpy()
+    return _Regions(vertices, parts, face, hair, neck, ankle + 0.02)
 
 
 def _paint_face(colours: Floats, regions: _Regions, rng: np.random.Generator) -> None:
@@ -102,10 +111,10 @@ def _garments(regions: _Regions, rng: np.random.Generator) -> list[tuple[Bools, 
     """Vertices covered by each garment, and how far it stands off."""
     top = _indices("chest", "upper_back", "abdomen", "lower_back", "shoulder")
     bottom = _indices("hips", "buttocks")
-    neckline = regions.vertices[np.isin(regions.parts, _indices("neck")), 1].min() + rng.uniform(-0.06, 0.03)
     sleeve, leg = rng.uniform(-0.1, 2.0), rng.uniform(0.25, 2.0)
-    low = regions.vertices[:, 1] < neckline
-    shirt = np.isin(regions.parts, top) & low | _limb_until(regions, ("upper_arm", "forearm"), 0, sleeve)
+    from_neck = np.linalg.norm((regions.vertices - regions.neck) * (1, 0.9, 1), axis=1)
+    torso = np.isin(regions.parts, top) & (from_neck > rng.uniform(0.075, 0.13))
+    shirt = torso | _limb_until(regions, ("upper_arm", "forearm"), 0, sleeve)
     trousers = np.isin(regions.parts, bottom) | _limb_until(regions, ("thigh", "lower_leg"), 1, leg)
     loose = rng.uniform(0.003, 0.018, 2)
     if rng.random() < 0.06:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
@@ -124,7 +125,7 @@ class _Textures:
         corner = np.array([self._rng.uniform(-6, 6), self._rng.choice([0.0, self._rng.uniform(0.3, 1.8)])])
         inside = ((places > corner) & (places < corner + size)).all(-1)
         frame = inside & ~((places > corner + 0.05) & (places < corner + size - 0.05)).all(-1)
-        speckle = self._speckle(places[inside], self._rng.uniform(0.005, 0.1))
+        speckle = self._speckle(places, self._rng.uniform(0.005, 0.1))[inside]
         colours[inside] = self._colour(0.1, 0.95) * (1 + self._rng.uniform(0, 0.4) * speckle)[..., None]
         colours[frame] = self._rng.uniform(0.05, 0.9)
 
@@ -134,5 +135,5 @@ class _Textures:
 
     def _speckle(self, places: Floats, cell: float) -> Floats:
         """[...] noise of mean 0 and deviation about 1 at places [..., 2]; each cell is so many metres wide."""
-        column, row = np.mod(np.moveaxis(places / cell, -1, 0).astype(np.int64), _NOISE_SIDE)
-        return self._noise[row, column]
+        column, row = np.moveaxis(np.mod(places / cell, _NOISE_SIDE), -1, 0).astype(np.float32)
+        return cv2.remap(self._noise, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
