@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.interactions.posed_bodies import PosedBodies
 from closemesh.interactions.recipe import Recipe
-from closemesh.interactions.regions import region_vertices
 
 _SPREAD = 0.7  # Standard deviation of the first choice, in units of the region's own.
 _DRIFT = 0.5  # Metres of distance that a metre away from the first choice is worth.
 _FACING = 0.03  # Metres of distance that normals across each other are worth.
 
 
-def draw_anchors(recipe: Recipe, body: BodyModel, count: int, generator: torch.Generator) -> Tensor:
+def draw_anchors(
+    recipe: Recipe, body: BodyModel, regions: Mapping[str, Tensor], count: int, generator: torch.Generator
+) -> Tensor:
     """Vertices [count, K, 2] of a and b for each touch, near the middles of their regions rather than at the rims."""
     columns = [
-        torch.stack([_draw(region_vertices(body, name), body, count, generator) for name in (touch.a, touch.b)], dim=-1)
+        torch.stack([_draw(regions[name], body, count, generator) for name in (touch.a, touch.b)], dim=-1)
         for touch in recipe.touches
     ]
     return torch.stack(columns, dim=1)
 
 
-def nearest_anchors(recipe: Recipe, body: BodyModel, drawn: Tensor, a: PosedBodies, b: PosedBodies) -> Tensor:
+def nearest_anchors(
+    recipe: Recipe, body: BodyModel, regions: Mapping[str, Tensor], drawn: Tensor, a: PosedBodies, b: PosedBodies
+) -> Tensor:
     """Vertices [N, K, 2] of the same regions that are nearest to each other now and not far from the `drawn` ones."""
     with torch.no_grad():
         columns = [
-            _nearest(region_vertices(body, touch.a), region_vertices(body, touch.b), body, drawn[:, k], a, b)
+            _nearest(regions[touch.a], regions[touch.b], body, drawn[:, k], a, b)
             for k, touch in enumerate(recipe.touches)
         ]
     return torch.stack(columns, dim=1)

@@ -19,7 +19,7 @@ from closemesh.energy.limits import beyond_limits
 from closemesh.energy.penetration import penetration_depth
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.interactions.recipe import Recipe
-from closemesh.interactions.regions import region_faces, region_vertices
+from closemesh.interactions.regions import faces_within, find_regions
 
 CONTACT, DEPTH, LIMIT, FLOOR = 0.01, 0.01, 0.07, 0.02
 """The most that an accepted pair may have: metres, metres, radians, metres."""
@@ -31,17 +31,20 @@ class PairErrors:
     """Of N frames of two people."""
 
     contact: Tensor  # [N, K] metres between the two regions of each touch
+    firm: Tensor  # [K] bool: the touch has to be met
     depth: Tensor  # [N] metres of the deepest vertex of either inside the other
     limit: Tensor  # [N] radians beyond a joint's range, the worst of both
     sinking: Tensor  # [N] metres of the lowest vertex of both below the floor
-    floating: Tensor  # [N] metres from the floor to the lowest vertex, of the person farther from it; b only if not carried
+    floating: (
+        Tensor  # [N] metres from the floor to the lowest vertex, of the person farther from it; b only if not carried
+    )
 
     @property
     def accepted(self) -> Tensor:
         """[N] bool: every error is small enough."""
         floor = torch.maximum(self.sinking, self.floating)
         within = (self.depth <= DEPTH) & (self.limit <= LIMIT) & (floor <= FLOOR)
-        return within & (self.contact <= CONTACT).all(-1)
+        return within & ((self.contact <= CONTACT) | ~self.firm).all(-1)
 
 
 def check_pairs(recipe: Recipe, body: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor) -> PairErrors:
@@ -53,7 +56,8 @@ def check_pairs(recipe: Recipe, body: BodyModel, betas: Tensor, rotations: Tenso
     fine = query_body(body, "fine")
     transl = pelvis - rest_joints(fine, betas)[..., 0, :]
     betas = betas.expand(len(rotations), 2, -1)
-    touches = [_TouchMeter(fine, touch.a, touch.b) for touch in recipe.touches]
+    regions = find_regions(fine)
+    touches = [_TouchMeter(fine, regions[touch.a], regions[touch.b]) for touch in recipe.touches]
     contact, depth, lowest = [], [], []
     for index in torch.arange(len(rotations)).split(_CHUNK):
         vertices = skin(fine, betas[index], rotations[index], transl[index])[0].detach()  # [n, 2, V, 3]
@@ -65,6 +69,7 @@ def check_pairs(recipe: Recipe, body: BodyModel, betas: Tensor, rotations: Tenso
     limits = beyond_limits(matrix_to_axis_angle(rotations[:, :, 1:22]))
     return PairErrors(
         contact=torch.tensor(contact).to(pelvis).reshape(len(rotations), len(touches)),
+        firm=torch.tensor([touch.firm for touch in recipe.touches], device=pelvis.device),
         depth=torch.cat(depth),
         limit=limits.amax((-1, -2, -3)),
         sinking=(-low.amin(-1)).clamp(min=0),
@@ -83,11 +88,11 @@ def deepest_depth(vertices: Tensor, faces: Tensor) -> Tensor:
 class _TouchMeter:
     """Distance of two regions."""
 
-    def __init__(self, body: BodyModel, region_a: str, region_b: str) -> None:
-        self._sides = [(region_vertices(body, name).cpu().numpy(), region_faces(body, name)) for name in (region_a, region_b)]
+    def __init__(self, body: BodyModel, region_a: Tensor, region_b: Tensor) -> None:
+        self._sides = [(region.cpu().numpy(), faces_within(body, region)) for region in (region_a, region_b)]
 
     def distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        """Metres between the regions of vertices a and b [V, 3], from the vertices of either to the faces of the other."""
+        """Metres between the regions on vertices a and b [V, 3], from vertices of either to faces of the other."""
         (ids_a, faces_a), (ids_b, faces_b) = self._sides
         return min(_distance(a[ids_a], b, faces_b), _distance(b[ids_b], a, faces_a))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.contact.parts import PART_INDEX, part_labels
-from closemesh.interactions.regions import region_vertices
+from closemesh.interactions.regions import find_regions
+from closemesh.interactions.spheres import inner_spheres
 
 _FLOOR_POINTS, _ARM_POINTS, _TRUNK_POINTS = 120, 24, 220
 _TRUNK = ("head", "neck", "chest", "upper_back", "abdomen", "lower_back", "hips", "buttocks")
@@ -27,17 +29,24 @@ class Marks:
     """Of trunk, head and thighs, which arms may not enter."""
     soles: tuple[Tensor, Tensor]
     """Left and right."""
+    regions: Mapping[str, Tensor]
+    """Every named region."""
+    spheres: Tensor
+    """[S, 2] diameters of spheres inside the body."""
 
 
 def find_marks(body: BodyModel) -> Marks:
     """The marks of any variant of the open body."""
     arms = [_parts(body, (f"{side}_forearm", f"{side}_hand")) for side in ("left", "right")]
     thighs = ("left_thigh", "right_thigh")
+    regions = find_regions(body)
     return Marks(
         anywhere=_thin(torch.arange(len(body.v_template), device=body.v_template.device), _FLOOR_POINTS),
         arms=torch.cat([_thin(arm, _ARM_POINTS) for arm in arms]),
         trunk=torch.cat([_thin(_parts(body, _TRUNK), _TRUNK_POINTS), _thin(_parts(body, thighs), _TRUNK_POINTS // 3)]),
-        soles=(region_vertices(body, "left_sole"), region_vertices(body, "right_sole")),
+        soles=(regions["left_sole"], regions["right_sole"]),
+        regions=regions,
+        spheres=inner_spheres(body),
     )
 
 

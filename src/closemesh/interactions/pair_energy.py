@@ -45,8 +45,8 @@ class DeepPoints:
         return F.relu(((surface - points) * self.outward).sum(-1)) * self.counts
 
 
-def touch_energy(pairs: Pairs, a: PosedBodies, b: PosedBodies, sigma: float) -> Tensor:
-    """[N] anchors apart, in units of sigma metres, and surfaces that do not face each other there."""
+def touch_energy(pairs: Pairs, a: PosedBodies, b: PosedBodies, sigma: Tensor) -> Tensor:
+    """[N] anchors apart, in units of sigma metres [K], and surfaces that do not face each other there."""
     point_a, normal_a = a.points_and_normals(pairs.anchors[..., 0])
     point_b, normal_b = b.points_and_normals(pairs.anchors[..., 1])
     apart = (point_a - point_b).square().sum(-1) / sigma**2  # [N, K]
@@ -62,9 +62,7 @@ def placement_energy(pairs: Pairs, bodies: tuple[PoseVariables, PoseVariables], 
     return (apart + 0.1 * together) / sigma**2
 
 
-def crossing_energy(
-    deep: tuple[DeepPoints, DeepPoints], a: PosedBodies, b: PosedBodies, sigma: float
-) -> Tensor:
+def crossing_energy(deep: tuple[DeepPoints, DeepPoints], a: PosedBodies, b: PosedBodies, sigma: float) -> Tensor:
     """[N] depth of the vertices that were inside the other body at the last search, in units of sigma metres."""
     depths = torch.cat([deep[0].depth(a, b), deep[1].depth(b, a)], dim=1)
     return (F.relu(depths - PENETRATION_SLACK) / sigma).square().sum(-1)

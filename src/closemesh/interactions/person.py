@@ -9,11 +9,11 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.interactions.limb_directions import lean_forward, set_arm, set_leg, trunk_rotation
+from closemesh.interactions.marks import Marks
 from closemesh.interactions.person_energy import Person
 from closemesh.interactions.posed_bodies import PoseVariables, shape_bodies
 from closemesh.interactions.posture import Posture
 from closemesh.interactions.recipe import Direction, Limb, Role
-from closemesh.interactions.regions import region_vertices
 
 _JITTER = 0.12  # Of the unit directions of limbs, so that no two starts are alike.
 _LEAN_JITTER = 0.25  # Of a lean, as a share of it.
@@ -21,7 +21,7 @@ _RISE = 0.02  # Metres above the floor at which bodies begin that nothing bears.
 
 
 def begin(
-    body: BodyModel, role: Role, posture: Posture, betas: Tensor, hands: Tensor, root: Tensor, body_pose: Tensor,
+    body: BodyModel, marks: Marks, role: Role, posture: Posture, betas: Tensor, hands: Tensor, root: Tensor, body_pose: Tensor,
     generator: torch.Generator,
 ) -> Person:  # fmt: skip
     """N bodies of betas [N, B] and hands [N, 30, 3] that begin from root [N, 3] and body_pose [N, 21, 3].
@@ -39,15 +39,15 @@ def begin(
     if role.lean:
         root, body_pose = lean_forward(root, body_pose, role.lean * _about_one(len(betas), generator, root))
     shapes = shape_bodies(body, betas, hands)
-    start = PoseVariables(root, body_pose, torch.zeros_like(root), root.new_ones(len(root), 2))
+    start = PoseVariables(root, body_pose, torch.zeros_like(root), root.new_ones(len(root), 2, 5))
     lowest = shapes.pose(start).vertices()[..., 1].amin(-1)
     start.pelvis[:, 1] = -lowest if role.height is None else role.height
     seat, seat_vertices = None, None
     if posture.seat is not None:
         low, high = posture.seat
         seat = low + (high - low) * torch.rand(len(betas), generator=generator).to(root)
-        seat_vertices = region_vertices(body, "seat")
-    supports = tuple(region_vertices(body, name) for name in posture.supports)
+        seat_vertices = marks.regions["seat"]
+    supports = tuple(marks.regions[name] for name in posture.supports)
     return Person(shapes, betas, start, posture, supports, seat, seat_vertices)
 
 
@@ -78,7 +78,9 @@ def turned(start: PoseVariables, yaw: Tensor, place: Tensor) -> PoseVariables:
     return PoseVariables(root, start.body_pose, pelvis, start.curl)
 
 
-def _near(pair: tuple[Direction, Direction] | Limb, count: int, generator: torch.Generator, like: Tensor) -> list[Tensor]:
+def _near(
+    pair: tuple[Direction, Direction] | Limb, count: int, generator: torch.Generator, like: Tensor
+) -> list[Tensor]:
     """Twice [count, 3]: the directions, each a little astray."""
     directions = torch.tensor(pair).to(like)  # [2, 3]
     directions = directions / directions.norm(dim=-1, keepdim=True)

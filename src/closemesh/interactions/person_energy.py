@@ -84,7 +84,7 @@ def pose_energy(person: Person, variables: PoseVariables, prior: PosePrior) -> T
     turned = (axis_angle_to_matrix(variables.root) - axis_angle_to_matrix(person.start.root)).square().sum((-1, -2))
     wrists = pose[:, [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]]
     comfort = (wrists / torch.tensor(SIGMAS.wrist).to(pose)).square().sum((-1, -2))
-    curl = ((variables.curl - 1) / SIGMAS.curl).square().sum(-1)
+    curl = ((variables.curl - 1) / SIGMAS.curl).square().sum((-1, -2))
     return limits + PRIOR_WEIGHT * pose_surprise(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + curl
 
 

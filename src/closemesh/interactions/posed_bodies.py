@@ -22,7 +22,7 @@ class PoseVariables:
     root: Tensor  # [M, 3] axis-angle of R_world_root
     body_pose: Tensor  # [M, 21, 3] axis-angle
     pelvis: Tensor  # [M, 3]
-    curl: Tensor  # [M, 2] how far the fingers of the left and right hand are closed; 0 straight, 1 the hand's shape
+    curl: Tensor  # [M, 2, 5] how far each finger of the left and right hand is closed; 0 straight, 1 the hand's shape
 
     def tensors(self) -> dict[str, Tensor]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -72,7 +72,7 @@ class BodyShapes:
     rest_tips: Tensor  # [M, V, 3] each vertex moved a little along its normal
     joints_rest: Tensor  # [M, 55, 3]
     weights: Tensor  # [V, 55]
-    hands: Tensor  # [M, 2, 15, 3] axis-angle of the closed hands
+    hands: Tensor  # [M, 2, 5, 3, 3] axis-angle of the three joints of each finger of the closed hands
 
     def pose(self, variables: PoseVariables) -> PosedBodies:
         """The bodies in a pose."""
@@ -90,7 +90,7 @@ class BodyShapes:
 
     def finger_pose(self, variables: PoseVariables) -> Tensor:
         """Fingers [M, 30, 3], left hand first."""
-        return (variables.curl[..., None, None] * self.hands).flatten(1, 2)
+        return (variables.curl[..., None, None] * self.hands).flatten(1, 3)
 
     def where(self, chosen: Tensor) -> BodyShapes:
         """Some of the bodies."""
@@ -106,5 +106,5 @@ def shape_bodies(body: BodyModel, betas: Tensor, hands: Tensor) -> BodyShapes:
         rest_tips=rest + _TIP * rest_normals(body),
         joints_rest=rest_joints(body, betas),
         weights=body.skin_weights,
-        hands=hands.unflatten(1, (2, 15)),
+        hands=hands.unflatten(1, (2, 5, 3)),
     )

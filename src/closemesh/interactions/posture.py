@@ -122,13 +122,7 @@ POSTURES: dict[str, Posture] = {
         left_leg=((0.0, -0.7, 0.7), (0, -0.8, -0.6)),
         right_leg=((0.1, -0.6, 0.8), (0, -0.8, -0.6)),
     ),
-    "reaching_up": Posture(
-        _FEET, captured=True, balanced=True, right_arm=((-0.2, 1, 0.4), (0, 1, 0.2))
-    ),
-    "reaching_forward": Posture(
-        _FEET, captured=True, balanced=True, lean=15, right_arm=((-0.1, 0.1, 1), (0, 0.1, 1))
-    ),
-    "reaching_down": Posture(
-        _FEET, captured=True, balanced=True, lean=60, right_arm=((-0.1, -0.5, 1), (0, -0.5, 1))
-    ),
+    "reaching_up": Posture(_FEET, captured=True, balanced=True, right_arm=((-0.2, 1, 0.4), (0, 1, 0.2))),
+    "reaching_forward": Posture(_FEET, captured=True, balanced=True, lean=15, right_arm=((-0.1, 0.1, 1), (0, 0.1, 1))),
+    "reaching_down": Posture(_FEET, captured=True, balanced=True, lean=60, right_arm=((-0.1, -0.5, 1), (0, -0.5, 1))),
 }

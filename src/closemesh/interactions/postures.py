@@ -71,8 +71,8 @@ def solve_postures(
     else:
         root, body_pose = synthetic_start(posture, count, generator, like)
     hands = hand_shapes(body, [role.hands] * count)
-    person = begin(body, role, posture, betas, hands, root.to(like), body_pose.to(like), generator)
     marks, prior = find_marks(body), load_pose_prior().to(device)
+    person = begin(body, marks, role, posture, betas, hands, root.to(like), body_pose.to(like), generator)
 
     def energy(bodies, step):  # noqa: ANN001, ANN202
         return person_energy(person, person.shapes.pose(bodies[0]), bodies[0], marks, prior)

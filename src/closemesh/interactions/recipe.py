@@ -19,6 +19,8 @@ class Touch:
 
     a: str
     b: str
+    firm: bool = True
+    """False for what only guides the pose: fingers that lie along, say; it may stay a little apart."""
 
 
 @dataclass(frozen=True)

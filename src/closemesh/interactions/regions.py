@@ -15,6 +15,7 @@ from closemesh.contact.parts import PART_INDEX, part_labels
 from closemesh.output.shading import face_incidence, vertex_normals
 
 _ANY = 180.0
+_MIDLINE = 0.01  # Metres on either side that belong to neither.
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class _Rule:
     """Only vertices that one of these joints moves most; empty for any."""
     bone: tuple[str, str, float, float] | None = None
     """Only vertices between two shares of the way from one joint to another."""
-    side: bool = False
-    """Only vertices with x > 1 cm."""
+    side: int = 0
+    """1: only vertices to the left of the midline; -1: to its right."""
 
 
 _UP, _DOWN, _FRONT, _BACK, _OUT, _IN = (
@@ -55,12 +56,12 @@ _MIDDLE: dict[str, _Rule] = {
 _LEFT: dict[str, _Rule] = {
     "left_cheek": _Rule(("head",), (1, 0, 0.6), 40, bone=("neck", "head", 0.7, 1.7)),
     "left_temple": _Rule(("head",), _OUT, 40, bone=("neck", "head", 1.3, 2.5)),
-    "left_chest": _Rule(("chest",), _FRONT, 45, side=True),
-    "left_upper_back": _Rule(("upper_back",), _BACK, 45, side=True),
-    "left_lower_back": _Rule(("lower_back",), _BACK, 50, side=True),
-    "left_waist": _Rule(("abdomen", "lower_back"), _OUT, 50, side=True),
-    "left_ribs": _Rule(("chest", "upper_back"), (1, -0.2, 0), 50, side=True),
-    "left_hip": _Rule(("hips",), _OUT, 50, side=True),
+    "left_chest": _Rule(("chest",), _FRONT, 45, side=1),
+    "left_upper_back": _Rule(("upper_back",), _BACK, 45, side=1),
+    "left_lower_back": _Rule(("lower_back",), _BACK, 50, side=1),
+    "left_waist": _Rule(("abdomen", "lower_back"), _OUT, 50, side=1),
+    "left_ribs": _Rule(("chest", "upper_back"), (1, -0.2, 0), 50, side=1),
+    "left_hip": _Rule(("hips",), _OUT, 50, side=1),
     "left_shoulder_top": _Rule(("left_shoulder",), _UP, 50, bone=("left_collar", "left_shoulder", 0.4, 1.1)),
     "left_shoulder_outer": _Rule(("left_shoulder",), (0.3, 1, 0), 60, bone=("left_shoulder", "left_elbow", 0.0, 0.5)),
     "left_upper_arm_outer": _Rule(("left_upper_arm",), _UP, 60),
@@ -82,12 +83,16 @@ _LEFT: dict[str, _Rule] = {
         ("left_hand",), _UP, 45, joints=("left_wrist",), bone=("left_wrist", "left_middle1", 0.2, 1.0)
     ),
     "left_hand_edge": _Rule(
-        ("left_hand",), (0, -0.2, -1), 60, joints=("left_wrist", "left_pinky1"), bone=("left_wrist", "left_middle1", 0.2, 1.1)
+        ("left_hand",),
+        (0, -0.2, -1),
+        60,
+        joints=("left_wrist", "left_pinky1"),
+        bone=("left_wrist", "left_middle1", 0.2, 1.1),
     ),
-    "left_web": _Rule(
-        ("left_hand",), (0.6, 0, 0.8), 60, bone=("left_wrist", "left_middle1", 0.35, 0.95)
+    "left_web": _Rule(("left_hand",), (0.6, 0, 0.8), 60, bone=("left_wrist", "left_middle1", 0.35, 0.95)),
+    "left_fist": _Rule(
+        ("left_hand",), _UP, 60, joints=tuple(f"left_{finger}1" for finger in ("index", "middle", "ring"))
     ),
-    "left_fist": _Rule(("left_hand",), _UP, 60, joints=tuple(f"left_{finger}1" for finger in ("index", "middle", "ring"))),
     "left_fingers": _Rule(
         ("left_hand",), _DOWN, 60, joints=tuple(f"left_{f}{k}" for f in ("index", "middle", "ring") for k in (1, 2))
     ),
@@ -99,9 +104,7 @@ _LEFT: dict[str, _Rule] = {
     "left_thigh_outer": _Rule(("left_thigh",), _OUT, 50),
     "left_thigh_inner": _Rule(("left_thigh",), _IN, 50),
     "left_knee": _Rule(("left_thigh", "left_lower_leg"), _FRONT, 60, bone=("left_hip", "left_knee", 0.93, 1.08)),
-    "left_back_of_knee": _Rule(
-        ("left_thigh", "left_lower_leg"), _BACK, 60, bone=("left_hip", "left_knee", 0.85, 1.12)
-    ),
+    "left_back_of_knee": _Rule(("left_thigh", "left_lower_leg"), _BACK, 60, bone=("left_hip", "left_knee", 0.85, 1.12)),
     "left_shin": _Rule(("left_lower_leg",), _FRONT, 50, bone=("left_knee", "left_ankle", 0.05, 0.95)),
     "left_calf": _Rule(("left_lower_leg",), _BACK, 55, bone=("left_knee", "left_ankle", 0.1, 0.9)),
     "left_instep": _Rule(("left_foot",), (0, 1, 0.6), 45),
@@ -120,7 +123,7 @@ def _mirrored(rule: _Rule) -> _Rule:
         rule.within,
         tuple(map(other_side, rule.joints)),
         bone,  # type: ignore[arg-type]
-        rule.side,
+        -rule.side,
     )
 
 
@@ -135,22 +138,33 @@ def rest_normals(body: BodyModel) -> Tensor:
     return torch.as_tensor(normals).to(body.v_template)
 
 
-def region_vertices(body: BodyModel, name: str) -> Tensor:
-    """Ids [N] of the vertices of a region. Raises KeyError for a name that is none of REGION_NAMES."""
-    mirrored = name not in _MIDDLE and name not in _LEFT
-    rule = _mirrored(_LEFT[other_side(name)]) if mirrored else {**_MIDDLE, **_LEFT}[name]
+def find_regions(body: BodyModel) -> dict[str, Tensor]:
+    """Ids [N] of the vertices of every region, by REGION_NAMES."""
+    labels, normals = part_labels(body), rest_normals(body)
+    left = {name: _vertices(body, rule, labels, normals) for name, rule in {**_MIDDLE, **_LEFT}.items()}
+    right = {other_side(name): _vertices(body, _mirrored(rule), labels, normals) for name, rule in _LEFT.items()}
+    return {**left, **right}
+
+
+def faces_within(body: BodyModel, region: Tensor) -> np.ndarray:
+    """Rows [F, 3] of the body's faces with at least two corners in a region [N]."""
+    faces = body.faces.cpu().numpy()
+    return faces[np.isin(faces, region.cpu().numpy()).sum(-1) >= 2]
+
+
+def _vertices(body: BodyModel, rule: _Rule, labels: Tensor, normals: Tensor) -> Tensor:
+    """Ids of the vertices that a rule chooses."""
     vertices = body.v_template
-    parts = torch.tensor([PART_INDEX[part] for part in rule.parts], device=vertices.device)
-    chosen = torch.isin(part_labels(body), parts)
+    chosen = torch.isin(labels, torch.tensor([PART_INDEX[part] for part in rule.parts], device=labels.device))
     towards = torch.tensor(rule.normal).to(vertices)
-    chosen &= rest_normals(body) @ (towards / towards.norm()) >= math.cos(math.radians(rule.within)) - 1e-6
+    chosen &= normals @ (towards / towards.norm()) >= math.cos(math.radians(rule.within)) - 1e-6
     if rule.joints:
         joints = torch.tensor([JOINT_INDEX[joint] for joint in rule.joints], device=vertices.device)
         chosen &= torch.isin(body.skin_weights.argmax(-1), joints)
     if rule.bone is not None:
         chosen &= _along(body, *rule.bone)
-    if rule.side:
-        chosen &= vertices[:, 0] * (-1 if mirrored else 1) > 0.01
+    if rule.side != 0:
+        chosen &= rule.side * vertices[:, 0] > _MIDLINE
     return chosen.nonzero()[:, 0]
 
 
@@ -159,9 +173,3 @@ def _along(body: BodyModel, start: str, end: str, low: float, high: float) -> Te
     a, b = body.joint_template[JOINT_INDEX[start]], body.joint_template[JOINT_INDEX[end]]
     share = (body.v_template - a) @ (b - a) / (b - a).square().sum()
     return (share >= low) & (share <= high)
-
-
-def region_faces(body: BodyModel, name: str) -> np.ndarray:
-    """Rows [F, 3] of the body's faces with at least two corners in the region."""
-    faces = body.faces.cpu().numpy()
-    return faces[np.isin(faces, region_vertices(body, name).cpu().numpy()).sum(-1) >= 2]

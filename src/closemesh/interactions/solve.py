@@ -34,6 +34,7 @@ from closemesh.interactions.posed_bodies import PosedBodies, PoseVariables
 from closemesh.interactions.posture import POSTURES
 from closemesh.interactions.postures import floor_errors, random_betas
 from closemesh.interactions.recipe import Recipe, Role
+from closemesh.interactions.spheres import sphere_energy
 from closemesh.interactions.sources import SourcePoses
 
 
@@ -41,8 +42,10 @@ from closemesh.interactions.sources import SourcePoses
 class SolveSchedule:
     """How long and how hard the solver works."""
 
-    steps: int = 130
+    steps: int = 150
     learning_rate: float = 0.04
+    first_search: float = 0.4
+    """Share of the steps before crossings of the meshes are searched; until then the spheres do."""
     search_every: int = 8
     touch_sigmas: tuple[float, float] = (0.10, 0.004)
     """Metres between two anchors at a cost of one, at the start and from `settled` on."""
@@ -52,10 +55,15 @@ class SolveSchedule:
     """Share of the steps after which the weights stay."""
     anchor_again: tuple[float, ...] = (0.35, 0.65)
     """Shares of the steps at which each touch takes the nearest vertices of its regions."""
+    sphere_sigma: float = 0.01
+    """Metres of overlap of two inner spheres at a cost of one."""
+    sphere_shrink: float = 0.93
+    """Of the radii of the inner spheres, which bulge out of flat places."""
     placement: float = 0.15
     """Metres that the two may come nearer or go apart at a cost of one."""
 
 
+_LOOSE = 4.0  # Times the standard deviation of a touch that only guides.
 DEFAULT_SCHEDULE = SolveSchedule()
 
 
@@ -74,8 +82,9 @@ def solve_key_poses(
     poses are solved on its coarse query body and measured on its fine one.
     """
     coarse = query_body(body, "coarse").to(device)
-    pairs, began = _begin_pairs(recipe, sources, coarse, count, generator)
-    solver = _Solver(recipe, pairs, coarse, schedule)
+    marks = find_marks(coarse)
+    pairs, began = _begin_pairs(recipe, sources, coarse, marks, count, generator)
+    solver = _Solver(recipe, pairs, coarse, marks, schedule)
     a, b = descend([pairs.a.start, pairs.b.start], solver.energy, schedule.steps, schedule.learning_rate)
     return _measured(recipe, body.to(device), solver.pairs, (a, b), began)
 
@@ -83,11 +92,12 @@ def solve_key_poses(
 class _Solver:
     """The energy of a batch of pairs, and what it remembers between steps: crossings and anchors."""
 
-    def __init__(self, recipe: Recipe, pairs: Pairs, body: BodyModel, schedule: SolveSchedule) -> None:
+    def __init__(self, recipe: Recipe, pairs: Pairs, body: BodyModel, marks: Marks, schedule: SolveSchedule) -> None:
         self.pairs = pairs
         self._recipe, self._body, self._schedule = recipe, body, schedule
         self._drawn = pairs.anchors
-        self._marks: Marks = find_marks(body)
+        self._marks = marks
+        self._looseness = torch.tensor([1.0 if t.firm else _LOOSE for t in recipe.touches]).to(body.v_template)
         self._prior: PosePrior = load_pose_prior().to(body.v_template.device)
         self._deep: tuple[DeepPoints, DeepPoints] | None = None
 
@@ -97,32 +107,35 @@ class _Solver:
         a, b = self.pairs.a.shapes.pose(variables[0]), self.pairs.b.shapes.pose(variables[1])
         self._look_again(a, b, step)
         progress = min(step / (schedule.settled * schedule.steps), 1.0)
-        energy = touch_energy(self.pairs, a, b, _between(schedule.touch_sigmas, progress))
+        energy = touch_energy(self.pairs, a, b, _between(schedule.touch_sigmas, progress) * self._looseness)
+        energy = energy + sphere_energy(a, b, self._marks.spheres, schedule.sphere_shrink, schedule.sphere_sigma)
         energy = energy + placement_energy(self.pairs, variables, schedule.placement)
         if self._deep is not None:
             energy = energy + crossing_energy(self._deep, a, b, _between(schedule.crossing_sigmas, progress))
         if self._recipe.carried:
             both = (centre_of_mass(a.joints) + centre_of_mass(b.joints)) / 2
             energy = energy + balance_energy(self.pairs.a, a, self._marks, both)
-        energy = energy + person_energy(_unbalanced(self.pairs.a, self._recipe), a, variables[0], self._marks, self._prior)
+        energy = energy + person_energy(
+            _unbalanced(self.pairs.a, self._recipe), a, variables[0], self._marks, self._prior
+        )
         return energy + person_energy(self.pairs.b, b, variables[1], self._marks, self._prior)
 
     def _look_again(self, a: PosedBodies, b: PosedBodies, step: int) -> None:
         """Search crossings, and renew the anchors, when it is time."""
         schedule = self._schedule
         if step in {round(share * schedule.steps) for share in schedule.anchor_again}:
-            anchors = nearest_anchors(self._recipe, self._body, self._drawn, a, b)
+            anchors = nearest_anchors(self._recipe, self._body, self._marks.regions, self._drawn, a, b)
             self.pairs = replace(self.pairs, anchors=anchors)
-        if step % schedule.search_every == 0 and step > 0:
+        if step >= schedule.first_search * schedule.steps and step % schedule.search_every == 0:
             self._deep = search_crossings(a, b, self._body.faces)
 
 
 def _begin_pairs(
-    recipe: Recipe, sources: SourcePoses, body: BodyModel, count: int, generator: torch.Generator
+    recipe: Recipe, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
 ) -> tuple[Pairs, tuple[tuple[SourceFrame, SourceFrame], ...]]:
     """The pairs in their places, before anything is solved, and where their poses come from."""
-    a, frames_a = _begin_role(recipe.a, sources, body, count, generator)
-    b, frames_b = _begin_role(recipe.b, sources, body, count, generator)
+    a, frames_a = _begin_role(recipe.a, sources, body, marks, count, generator)
+    b, frames_b = _begin_role(recipe.b, sources, body, marks, count, generator)
 
     def draw(low: float, high: float) -> Tensor:
         return (low + (high - low) * torch.rand(count, generator=generator)).to(body.v_template)
@@ -131,12 +144,12 @@ def _begin_pairs(
     distance = draw(*recipe.distance)
     place = distance[:, None] * torch.stack([bearing.sin(), bearing.cos()], dim=-1)  # x is a's left.
     b = replace(b, start=turned(b.start, facing, place))
-    anchors = draw_anchors(recipe, body, count, generator)
+    anchors = draw_anchors(recipe, body, marks.regions, count, generator)
     return Pairs(a, b, anchors), tuple(zip(frames_a, frames_b, strict=True))
 
 
 def _begin_role(
-    role: Role, sources: SourcePoses, body: BodyModel, count: int, generator: torch.Generator
+    role: Role, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
 ) -> tuple[Person, tuple[SourceFrame, ...]]:
     like, posture = body.v_template, POSTURES[role.stance]
     betas = random_betas(count, body.num_betas, generator).to(like)
@@ -146,7 +159,7 @@ def _begin_role(
     else:
         root, body_pose = synthetic_start(posture, count, generator, like)
         frames = tuple((f"posture/{role.stance}", index) for index in range(count))
-    return begin(body, role, posture, betas, hands, root.to(like), body_pose.to(like), generator), frames
+    return begin(body, marks, role, posture, betas, hands, root.to(like), body_pose.to(like), generator), frames
 
 
 def _unbalanced(person: Person, recipe: Recipe) -> Person:

@@ -20,14 +20,16 @@ from closemesh.motion_data.sequence import MotionSequence
 from closemesh.scene import NUM_BODY_JOINTS
 
 _TILT = math.radians(15)  # Of an upright pelvis.
-_BEND = math.radians(55)  # Of the knees of somebody who stands or walks.
+_LEAN = math.radians(20)  # Of an upright chest.
+_BEND = math.radians(40)  # Of the knees of somebody who stands or walks.
+_REACH = 0.45  # Metres that calm hands are from the chest, along the floor.
 _FEET_APART = 0.06  # Metres of height between the two soles.
 _STRIDE = 0.45  # Metres between the ankles.
 
 
 @dataclass(frozen=True)
 class SourcePoses:
-    """S poses of single people who stand or walk, heading taken out: they look along +z. Radians."""
+    """S poses of single people who stand or walk with calm hands, heading taken out: they look along +z. Radians."""
 
     root: Tensor  # [S, 3] axis-angle
     body_pose: Tensor  # [S, 21, 3] axis-angle
@@ -43,12 +45,16 @@ class SourcePoses:
 
 
 def find_source_poses(sequences: Iterable[MotionSequence], spacing: float = 0.5) -> SourcePoses:
-    """The upright poses with both feet about on the floor, one every `spacing` seconds of each person.
+    """The upright poses with both feet about on the floor and the hands low, one every `spacing` seconds of each person.
 
     Raises InputError when there is none.
     """
     body = fitting_points(load_open_body("light"))
-    found = [_upright_poses(sequence, person, spacing, body) for sequence in sequences for person in range(sequence.num_people)]
+    found = [
+        _upright_poses(sequence, person, spacing, body)
+        for sequence in sequences
+        for person in range(sequence.num_people)
+    ]
     frames = tuple(frame for _, _, part in found for frame in part)
     if not frames:
         raise InputError("no captured pose of a standing person found; give motion of people who stand or walk")
@@ -87,4 +93,9 @@ def _stands(rotations: Tensor, body: PointBody) -> Tensor:
     knees = matrix_to_axis_angle(rotations[:, [JOINT_INDEX["left_knee"], JOINT_INDEX["right_knee"]]]).norm(dim=-1)
     upright = rotations[:, 0, 1, 1] > math.cos(_TILT)
     level = (soles[:, 0] - soles[:, 1]).abs() < _FEET_APART
-    return upright & level & (knees < _BEND).all(-1) & ((ankles[:, 0] - ankles[:, 1]).norm(dim=-1) < _STRIDE)
+    chest = posed.joints[:, 0, JOINT_INDEX["spine3"]]
+    wrists = posed.joints[:, 0, [JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]]] - chest[:, None]
+    calm = (wrists[..., 1] < 0).all(-1) & (wrists[..., [0, 2]].norm(dim=-1) < _REACH).all(-1)
+    spine = posed.joints[:, 0, JOINT_INDEX["neck"]] - posed.joints[:, 0, JOINT_INDEX["pelvis"]]
+    upright &= spine[:, 1] > math.cos(_LEAN) * spine.norm(dim=-1)
+    return upright & calm & level & (knees < _BEND).all(-1) & ((ankles[:, 0] - ankles[:, 1]).norm(dim=-1) < _STRIDE)
