@@ -12,26 +12,21 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skinning import posed_joints
 from closemesh.errors import InputError
 from closemesh.files import replacing
-from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.motion_data.arrays import Z_UP_TO_Y_UP, expect, expect_equal_lengths, read_npz
-from closemesh.motion_data.rest_pelvis import rest_pelvis
 from closemesh.motion_data.sequence import MotionSequence, put_on_body
-from closemesh.scene import NUM_BODY_JOINTS, Bools, Floats
+from closemesh.motion_data.smpl_parts import BODY_PARTS, PARTS, Model, SmplParameters, body_name, smpl_sequence
+from closemesh.scene import Floats
 
 Arrays = dict[str, np.ndarray]
 
 _RATES = ("mocap_frame_rate", "mocap_framerate", "fps")
 _ABOUT = ("gender", "surface_model_type", "body_model", "betas", "valid", "joints")
-_PARTS = {  # Where each part stands among the 165 numbers of SMPL-X.
-    "root_orient": slice(0, 3),
-    "pose_body": slice(3, 66),
-    "pose_jaw": slice(66, 69),
-    "pose_eye": slice(69, 75),
-    "pose_hand": slice(75, 165),
-}
-_BODY_ONLY = {name: _PARTS[name] for name in ("root_orient", "pose_body")}
-_LAYOUTS = {  # Where they stand in `poses` of this width. SMPL's last two joints, the hands, have no like in SMPL-X.
-    165: ("smplx", _PARTS),
+_BODY_ONLY = {name: PARTS[name] for name in BODY_PARTS}
+_LAYOUTS: dict[
+    int, tuple[Model, dict[str, slice]]
+] = {  # Where they stand in `poses` of this width. SMPL's last two joints, the hands, have no like in SMPL-X.
+    165: ("smplx", PARTS),
     156: ("smplh", _BODY_ONLY | {"pose_hand": slice(66, 156)}),
     72: ("smpl", _BODY_ONLY),
     66: ("smplh", _BODY_ONLY),
@@ -47,28 +42,25 @@ def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] 
     for person files and when `body` is the licensed body that the file was made with, else see `rest_pelvis`.
     Hands and face that are zero in all frames count as not known. Raises InputError.
     """
-    arrays = read_npz(path, ("trans",), (*_RATES, *_ABOUT, "poses", *_PARTS))
+    arrays = read_npz(path, ("trans",), (*_RATES, *_ABOUT, "poses", *PARTS))
     model, parts = _pose_parts(path, arrays)
     model = _model_type(arrays, model)
     trans = expect(path, "trans", arrays["trans"], ("T", 3))
-    expect_equal_lengths(path, trans=trans, **parts)
+    told = {name: arrays[name].reshape(-1) for name in ("valid",) if name in arrays}
+    expect_equal_lengths(path, trans=trans, **parts, **told)
     own = "body_model" in arrays
-    betas = _betas(path, arrays)
-    pelvis, joints = _places(path, arrays, trans, rest_pelvis(model, _gender(arrays), betas, body))
-    turn = np.eye(3) if (up or ("y" if own else "z")) == "y" else Z_UP_TO_Y_UP
-    rotations = _rotations(parts)
-    rotations[:, 0] = turn @ rotations[:, 0]
-    return MotionSequence(
-        name=path.stem,
-        fps=_rate(path, arrays),
-        rotations=rotations[:, None].astype(np.float32),
-        pelvis=(pelvis @ turn.T)[:, None].astype(np.float32),
-        valid=arrays.get("valid", np.ones(len(trans))).astype(bool).reshape(-1, 1),
-        known=_known(parts)[None],
-        betas=None if betas is None else betas[None].astype(np.float32),
-        body_model=None if betas is None else _body_name(arrays, model),
-        joints=None if joints is None else (joints @ turn.T)[:, None].astype(np.float32),
+    person = SmplParameters(
+        model=model,
+        gender=_gender(arrays),
+        transl=trans,
+        parts=parts,
+        betas=_betas(path, arrays),
+        valid=told.get("valid"),
+        joints=expect(path, "joints", arrays["joints"], (len(trans), "J", 3)) if own and "joints" in arrays else None,
+        body_name=_body_name(arrays, model),
     )
+    R_world_file = np.eye(3) if (up or ("y" if own else "z")) == "y" else Z_UP_TO_Y_UP
+    return smpl_sequence(path.stem, _rate(path, arrays), person, R_world_file, body)
 
 
 def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: int = 0) -> None:
@@ -91,7 +83,7 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
         "betas": motion.betas[0],
         "poses": poses,
         "valid": sequence.valid[:, person],
-        **{name: poses[:, part] for name, part in _PARTS.items()},
+        **{name: poses[:, part] for name, part in PARTS.items()},
     }
     if body.is_open:
         posed = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
@@ -101,13 +93,14 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def _pose_parts(path: Path, arrays: Arrays) -> tuple[str, Arrays]:
+def _pose_parts(path: Path, arrays: Arrays) -> tuple[Model, Arrays]:
     """The parts of the pose [T, 3 N] by name, and the model that their layout speaks for."""
     if "root_orient" in arrays and "pose_body" in arrays:
-        parts = {name: arrays[name] for name in _PARTS if name in arrays}
-        wanted = {name: ("T", part.stop - part.start) for name, part in _PARTS.items()}
-        model = "smplx" if "pose_jaw" in parts else "smplh"
-        return model, {name: expect(path, name, part, wanted[name]) for name, part in parts.items()}
+        parts = {name: arrays[name] for name in PARTS if name in arrays}
+        wanted = {name: ("T", part.stop - part.start) for name, part in PARTS.items()}
+        return "smplx" if "pose_jaw" in parts else "smplh", {
+            name: expect(path, name, part, wanted[name]) for name, part in parts.items()
+        }
     if "poses" not in arrays:
         raise InputError(f"{path} has no poses and no root_orient with pose_body; give an AMASS-style file")
     poses = expect(path, "poses", arrays["poses"], ("T", "N"))
@@ -116,29 +109,6 @@ def _pose_parts(path: Path, arrays: Arrays) -> tuple[str, Arrays]:
         raise InputError(f"{path}: poses has {poses.shape[1]} numbers a frame; it must be one of {widths}")
     model, layout = _LAYOUTS[poses.shape[1]]
     return model, {name: poses[:, part] for name, part in layout.items()}
-
-
-def _rotations(parts: Arrays) -> Floats:
-    """Rotations [T, 55, 3, 3]; parts that the file lacks are the identity."""
-    full = np.zeros((len(parts["root_orient"]), 165))
-    for name, part in parts.items():
-        full[:, _PARTS[name]] = part
-    return axis_angle_to_matrix(torch.as_tensor(full).unflatten(1, (-1, 3))).numpy()
-
-
-def _known(parts: Arrays) -> Bools:
-    known = np.zeros(165, bool)
-    for name, part in parts.items():
-        known[_PARTS[name]] = name in _BODY_ONLY or bool(np.any(part))
-    return known[::3]
-
-
-def _places(path: Path, arrays: Arrays, trans: Floats, rest: Floats) -> tuple[Floats, Floats | None]:
-    """Pelvis [T, 3] and, from a person file alone, body joints [T, 22, 3], both in the world of the file."""
-    if "body_model" not in arrays or "joints" not in arrays:
-        return trans + rest, None
-    joints = expect(path, "joints", arrays["joints"], (len(trans), "J", 3))
-    return joints[:, 0], joints[:, :NUM_BODY_JOINTS]
 
 
 def _rate(path: Path, arrays: Arrays) -> float:
@@ -159,18 +129,20 @@ def _betas(path: Path, arrays: Arrays) -> Floats | None:
     return expect(path, "betas", betas if betas.ndim == 1 else betas.reshape(-1, betas.shape[-1])[0], ("B",))
 
 
-def _model_type(arrays: Arrays, model: str) -> str:
-    """smpl, smplh or smplx: as the file says, else as the width of its poses tells."""
+def _model_type(arrays: Arrays, model: Model) -> Model:
+    """As the file says, else as the width of its poses tells."""
     said = _text(arrays.get("surface_model_type"))
-    return next((name for name in ("smplx", "smplh", "smpl") if said.startswith(name)), model)
+    longest_first: tuple[Model, ...] = ("smplx", "smplh", "smpl")
+    for name in longest_first:
+        if said.startswith(name):
+            return name
+    return model
 
 
 def _body_name(arrays: Arrays, model: str) -> str:
-    """The name that closemesh gives the body of the betas, such as smplx/SMPLX_NEUTRAL."""
     if "body_model" in arrays:
         return _text(arrays["body_model"])
-    said = _text(arrays.get("surface_model_type")) or model
-    return f"{said}/{said.upper()}_{_gender(arrays).upper()}"
+    return body_name(_text(arrays.get("surface_model_type")) or model, _gender(arrays))
 
 
 def _gender(arrays: Arrays) -> str:
