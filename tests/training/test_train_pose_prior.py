@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from closemesh.body.load import load_open_body
 from closemesh.energy.pose_prior import load_pose_prior, pose_surprise
 from closemesh.errors import InputError
+from closemesh.motion_data.bvh import write_bvh
+from closemesh.motion_data.pose_file import read_pose_file
 from closemesh.progress import Silent
 from closemesh.training.pose_prior import mirror_pose, train_pose_prior
 
@@ -30,6 +33,21 @@ def test_learned_prior_prefers_what_it_has_seen(tmp_path, monkeypatch):
     prior = load_pose_prior()
     seen = torch.as_tensor(usual[:, 1:], dtype=torch.float32)
     assert pose_surprise(prior, seen) + 20 < pose_surprise(prior, -seen)
+
+
+def test_files_of_other_tools_teach_the_same(tmp_path):
+    body = load_open_body("light")
+    poses = 0.3 * np.random.default_rng(0).normal(size=(120, 22, 3))
+    np.savez(tmp_path / "clip.npz", poses=poses, trans=np.zeros((120, 3)))
+    write_bvh(tmp_path / "bvh" / "clip.bvh", read_pose_file(tmp_path / "clip.npz"), body)
+    learned = []
+    (tmp_path / "npz").mkdir()
+    (tmp_path / "clip.npz").rename(tmp_path / "npz" / "clip.npz")
+    for folder in (tmp_path / "npz", tmp_path / "bvh"):
+        train_pose_prior(folder, tmp_path / "prior", Silent(), components=1, steps=2)
+        with np.load(tmp_path / "prior") as file:
+            learned.append(file["means"])
+    np.testing.assert_allclose(learned[0], learned[1], atol=1e-4)
 
 
 def test_a_folder_without_motion_is_one_clear_line(tmp_path):

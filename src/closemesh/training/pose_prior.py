@@ -13,8 +13,11 @@ from closemesh.body.skeleton import JOINT_NAMES, other_side
 from closemesh.energy.pose_prior import PosePrior, component_surprise
 from closemesh.errors import InputError
 from closemesh.files import replacing
+from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.motion_data.held_out import split_motion_files
+from closemesh.motion_data.read import read_motion
 from closemesh.progress import Progress
+from closemesh.scene import NUM_BODY_JOINTS
 
 # Joints that motion capture measures well; wrists, collars, toes and head are left to the joint limits.
 PRIOR_JOINTS = tuple(
@@ -30,7 +33,7 @@ FRAME_STEP = 3  # Neighbouring frames are nearly equal.
 
 
 def train_pose_prior(data: Path, out: Path, progress: Progress, components: int = 16, steps: int = 40) -> float:
-    """Learns the prior from the .npz files below `data` (poses [T, (P,) 22, 3] axis-angle, valid); writes it to `out`.
+    """Learns the prior from the motion below `data`, in files of any kind that `read_motion` reads; writes it to `out`.
 
     Each clip counts by the square root of its length, so that long walks do not drown the rest; every pose is also
     taken mirrored. Returns the median surprise of the files held out for measuring; nan when there are none.
@@ -38,7 +41,9 @@ def train_pose_prior(data: Path, out: Path, progress: Progress, components: int 
     learn, held_out = split_motion_files(data)
     poses, weights = _load_poses(learn)
     if not len(poses):
-        raise InputError(f"no motion found below {data}; it needs .npz files with poses [T, 22, 3]")
+        raise InputError(
+            f"no motion found below {data}; it needs .npz files with poses [T, 22, 3], .bvh, .amc or the like"
+        )
     means, covariances, shares = _fit_mixture(poses, weights, components, steps, progress)
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariances))
     constants = shares.log() + whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
@@ -62,14 +67,25 @@ def _load_poses(files: list[Path]) -> tuple[Tensor, Tensor]:
 
 def _load_clip(path: Path) -> np.ndarray:
     """Trusted body poses [N, 21, 3] of one file; none when the file holds no motion."""
-    with np.load(path, allow_pickle=False) as file:
-        if "poses" not in file.files or file["poses"].shape[-2:] != (22, 3):
-            return np.empty((0, 21, 3))
-        clip = file["poses"].astype(np.float64)
-        valid = file["valid"] if "valid" in file.files else np.ones(clip.shape[:-2], bool)
-    clip = clip[valid.astype(bool)][::FRAME_STEP, 1:]
+    poses, valid = _read_poses(path)
+    clip = poses[valid][::FRAME_STEP, 1:]
     neck = clip[:, JOINT_NAMES.index("neck") - 1]
     return clip[np.linalg.norm(neck, axis=-1) < LARGEST_NECK_ANGLE]
+
+
+def _read_poses(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Poses [..., 22, 3] axis-angle and which of them are captured [...]; an .npz file needs no pelvis for this."""
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            if "poses" in file.files and file["poses"].shape[-2:] == (NUM_BODY_JOINTS, 3):
+                poses = file["poses"].astype(np.float64)
+                valid = file["valid"] if "valid" in file.files else np.ones(poses.shape[:-2])
+                return poses, valid.astype(bool)
+            if "trans" not in file.files:
+                return np.empty((0, NUM_BODY_JOINTS, 3)), np.empty(0, bool)
+    sequence = read_motion(path)
+    rotations = torch.as_tensor(sequence.rotations[:, :, :NUM_BODY_JOINTS], dtype=torch.float64)
+    return matrix_to_axis_angle(rotations).numpy(), sequence.valid
 
 
 def mirror_pose(body_pose: np.ndarray) -> np.ndarray:
