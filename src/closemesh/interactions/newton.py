@@ -1,0 +1,79 @@
+"""Least squares over the frames of a motion: Gauss-Newton steps on a block-banded system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.linalg import solveh_banded
+from torch import Tensor
+
+_REACH = 2  # Frames to either side that the smoothness of a frame involves.
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N linearised residuals, each already divided by its standard deviation, of one frame each."""
+
+    frame: Tensor  # [N] int64
+    values: Tensor  # [N]
+    derivatives: Tensor  # [N, D] with the parameters of that frame
+
+    @staticmethod
+    def join(parts: list[Rows]) -> Rows:
+        """All rows of several."""
+        return Rows(*(torch.cat([getattr(p, name) for p in parts]) for name in ("frame", "values", "derivatives")))
+
+
+def newton_step(rows: Rows, total: Tensor, inverse_sigmas: Tensor, bends: Tensor, damping: float = 0.0) -> Tensor:
+    """The step [F, D] that minimises rows, the size of the parameters and how unevenly they change over time.
+
+    total [F, D]: the parameters so far. inverse_sigmas [F, D]: of their size. bends [M, F]: linear combinations over
+    time, each of at most 3 neighbouring frames, that are to be small in units of the same sigmas. damping: how much the
+    step itself is to be small (Levenberg-Marquardt), in units of the weights of the size.
+    """
+    frames, count = total.shape
+    blocks = min(_REACH + 1, frames) if len(bends) else 1
+    system = torch.zeros(frames, blocks, count, count)  # Block (f, k) couples frames f and f + k.
+    right = torch.zeros(frames, count)
+    for frame, index in _by_frame(rows.frame):
+        derivatives = rows.derivatives[index]
+        system[frame, 0] += derivatives.T @ derivatives
+        right[frame] -= derivatives.T @ rows.values[index]
+    squared = inverse_sigmas.square()
+    scale = squared.mean(0)  # Bends compare frames, so that they share one sigma.
+    coupling = bends.T @ bends  # [F, F]
+    system[:, 0].diagonal(dim1=-2, dim2=-1).add_((1 + damping) * squared)
+    for k in range(blocks):
+        along = coupling.diagonal(k)  # [F - k]
+        system[: len(along), k].diagonal(dim1=-2, dim2=-1).add_(along[:, None] * scale)
+    right -= squared * total + scale * (coupling @ total)
+    return _solve(system, right)
+
+
+def _by_frame(frame: Tensor) -> list[tuple[int, Tensor]]:
+    """Each frame that occurs, with the rows that belong to it."""
+    order = frame.argsort(stable=True)
+    values, counts = frame[order].unique_consecutive(return_counts=True)
+    return list(zip(values.tolist(), order.split(counts.tolist()), strict=True))
+
+
+def _solve(system: Tensor, right: Tensor) -> Tensor:
+    """x [F, D] of the symmetric positive definite system [F, K, D, D] (upper blocks), right [F, D]."""
+    frames, blocks, count, _ = system.shape
+    # Row u + i - j of the upper banded form holds element (i, j); element j - i = offset from the diagonal.
+    width = blocks * count
+    row = torch.arange(count)[:, None, None]  # Within its block.
+    column = torch.arange(count)[None, :, None] + count * torch.arange(blocks)[None, None, :]
+    above = column - row  # [D, D, blocks]
+    banded = torch.zeros(frames, width, count)  # [frame, offset above the diagonal, row]
+    values = system.permute(0, 2, 3, 1)  # [F, D, D, blocks]
+    chosen = above >= 0
+    banded[:, above[chosen], row.expand_as(above)[chosen]] = values[:, chosen]
+    by_row = banded.permute(1, 0, 2).reshape(width, frames * count).double().numpy()  # element (i, i + offset)
+    upper = np.zeros_like(by_row)
+    for offset in range(width):
+        upper[width - 1 - offset, offset:] = by_row[offset, : frames * count - offset]
+    solution = solveh_banded(upper, right.double().numpy().reshape(-1), overwrite_ab=True, check_finite=False)
+    return torch.as_tensor(solution.reshape(frames, count), dtype=right.dtype)

@@ -1,0 +1,113 @@
+"""What a correction has to bring about, as linearised residuals: points meet or part, nothing crosses, feet stand."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from closemesh.contact.crossings import SurfacePairs, find_crossings, find_touching
+from closemesh.energy.limits import beyond_limits
+from closemesh.geometry.rotations import matrix_to_axis_angle, skew
+from closemesh.interactions.levers import FREE_JOINTS, NUM_PARAMETERS, Points, PosedPairs, vertex_points
+from closemesh.interactions.newton import Rows
+from closemesh.interactions.pair_motion import PairMotion
+
+_LIMIT = 0.03  # Radians beyond a joint's range at a cost of one.
+
+
+def meeting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, gaps: Tensor, sigma: float) -> Rows:
+    """Points that are to meet: anchors [K, 2] of a and b in frames [N], gaps [K, 3] from b to a; three rows each."""
+    frame, touch = (grid.flatten() for grid in torch.meshgrid(frames, torch.arange(len(anchors)), indexing="ij"))
+    a, b = (vertex_points(frame, torch.full_like(frame, person), anchors[touch, person]) for person in (0, 1))
+    gap = posed.positions(a) - posed.positions(b) - gaps[touch]
+    parts = []
+    for axis in torch.eye(3):
+        direction = axis.expand(len(frame), 3)
+        parts.append(_difference(posed, a, b, direction, gap @ axis, sigma))
+    return Rows.join(parts)
+
+
+def parting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, way: Tensor, least: float, sigma: float) -> Rows:
+    """Points nearer than `least` metres along way [N, K, 3], which leads from b to a."""
+    frame, touch = (grid.flatten() for grid in torch.meshgrid(frames, torch.arange(len(anchors)), indexing="ij"))
+    a, b = (vertex_points(frame, torch.full_like(frame, person), anchors[touch, person]) for person in (0, 1))
+    way = way.flatten(0, 1)
+    missing = ((posed.positions(a) - posed.positions(b)) * way).sum(-1) - least
+    near = missing < 0
+    return _difference(posed, _some(a, near), _some(b, near), way[near], missing[near], sigma)
+
+
+def crossing_rows(posed: PosedPairs, faces: Tensor, allowed: float, sigma: float) -> Rows:
+    """Vertices more than `allowed` metres inside the other body; below 0, also those that are outside but so near."""
+    vertices = posed.vertices()
+    meshes = vertices[:, 0], vertices[:, 1], faces
+    found: list[SurfacePairs] = [find_crossings(*meshes)]
+    if allowed < 0:
+        found.append(find_touching(*meshes, -allowed))
+    return Rows.join([_crossing(posed, pairs, faces, allowed, sigma) for pairs in found])
+
+
+def floor_rows(posed: PosedPairs, points: Points, targets: Tensor, held: Tensor, sigma: float) -> Rows:
+    """Points of feet [N] that are `held` [N] at targets [N, 3], and all others not below the floor."""
+    positions = posed.positions(points)
+    parts = []
+    for axis, direction in enumerate(torch.eye(3)):
+        missing = positions[:, axis] - targets[:, axis]
+        wanted = held if axis != 1 else held | (positions[:, 1] < 0)
+        missing = torch.where(held, missing, positions[:, axis]) if axis == 1 else missing
+        some = _some(points, wanted)
+        derivatives = posed.derivatives(some, direction.expand(len(some.frame), 3)) / sigma
+        parts.append(Rows(some.frame, missing[wanted] / sigma, _placed(derivatives, some.person)))
+    return Rows.join(parts)
+
+
+def limit_rows(motion: PairMotion, base: PairMotion) -> Rows:
+    """Joints beyond their range, and farther beyond it than in `base`."""
+    pose = matrix_to_axis_angle(motion.rotations[:, :, 1:])  # [F, 2, 21, 3]
+    was = beyond_limits(matrix_to_axis_angle(base.rotations[:, :, 1:]))
+    excess = beyond_limits(pose)
+    free = [joint - 1 for joint in FREE_JOINTS if joint > 0]
+    frame, person, joint, axis = (excess > was + 1e-4)[:, :, free].nonzero(as_tuple=True)
+    vectors = pose[:, :, free][frame, person, joint]  # [N, 3]
+    number = torch.arange(len(frame))
+    derivatives = torch.zeros(len(frame), 2 * NUM_PARAMETERS)
+    columns = (person * NUM_PARAMETERS + 3 * (joint + 1))[:, None] + torch.arange(3)
+    derivatives[number[:, None], columns] = turning_further(vectors)[number, axis] / _LIMIT
+    values = (excess * pose.sign())[:, :, free][frame, person, joint, axis]
+    return Rows(frame, values / _LIMIT, derivatives)
+
+
+def turning_further(vectors: Tensor) -> Tensor:
+    """Change [N, 3, 3] of rotation vectors [N, 3] when a small turn follows in the turned frame (right Jacobian)."""
+    squared = vectors.square().sum(-1).clamp(min=1e-8)
+    angle = squared.sqrt()
+    second = 1 / squared - (1 + angle.cos()) / (2 * angle * angle.sin().clamp(min=1e-4))
+    K = skew(vectors)
+    return torch.eye(3) + K / 2 + second[:, None, None] * (K @ K)
+
+
+def _crossing(posed: PosedPairs, pairs: SurfacePairs, faces: Tensor, allowed: float, sigma: float) -> Rows:
+    person = torch.where(pairs.from_a, 0, 1)
+    vertex = vertex_points(pairs.frame, person, pairs.vertex)
+    surface = Points(pairs.frame, 1 - person, faces[pairs.face], pairs.barycentric.to(torch.float32))
+    depth = ((posed.positions(surface) - posed.positions(vertex)) * pairs.outward).sum(-1) - allowed
+    deep = depth > 0
+    return _difference(posed, _some(surface, deep), _some(vertex, deep), pairs.outward[deep], depth[deep], sigma)
+
+
+def _difference(posed: PosedPairs, one: Points, other: Points, direction: Tensor, values: Tensor, sigma: float) -> Rows:
+    """Residuals of `one` minus `other` along a direction; the two belong to different people."""
+    plus = _placed(posed.derivatives(one, direction), one.person)
+    minus = _placed(posed.derivatives(other, direction), other.person)
+    return Rows(one.frame, values / sigma, (plus - minus) / sigma)
+
+
+def _placed(derivatives: Tensor, person: Tensor) -> Tensor:
+    """[N, 2 D] the parameters of both people, of derivatives [N, D] with those of one."""
+    empty = torch.zeros_like(derivatives)
+    first = (person == 0)[:, None]
+    return torch.cat([torch.where(first, derivatives, empty), torch.where(first, empty, derivatives)], dim=1)
+
+
+def _some(points: Points, chosen: Tensor) -> Points:
+    return Points(points.frame[chosen], points.person[chosen], points.vertices[chosen], points.shares[chosen])

@@ -1,0 +1,182 @@
+"""From key poses to windows of motion in which the touches are approached, held and left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from closemesh.body.load import load_open_body
+from closemesh.body.model import BodyModel
+from closemesh.body.skinning import rest_joints
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.interactions.blend import KeyPerson
+from closemesh.interactions.clips import Clip, leg_length
+from closemesh.interactions.closing import Blended, about_to_touch, close_contact, touching_legs
+from closemesh.interactions.ground import settle_on_floor, sole_body
+from closemesh.interactions.key_poses import KeyPoses
+from closemesh.interactions.liveliness import common_sway, living_turns
+from closemesh.interactions.measure_window import Tolerances, WindowMeasure, measure_window
+from closemesh.interactions.pair_motion import PairMotion
+from closemesh.interactions.plan import KeyPair, plan_window
+from closemesh.interactions.posture import POSTURES
+from closemesh.interactions.vary import Held, mirror, mirror_held, mirror_standing, swap, swap_held, turn
+from closemesh.interactions.walks import Walks
+from closemesh.scene import NUM_BODY_JOINTS
+
+_LARGEST_GAP = 0.006  # Metres that is left between points that meet.
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """The open body in the variants that windows need."""
+
+    light: BodyModel
+    fine: BodyModel
+    soles: BodyModel
+
+
+@dataclass(frozen=True)
+class Window:
+    """Two people over T frames at 30 a second, and what they hold meanwhile. World: y up, floor y = 0, metres."""
+
+    kind: str
+    motion: PairMotion
+    contact: Tensor  # [T] bool: all touches are held
+    held: Held
+    measure: WindowMeasure
+    faults: tuple[str, ...]
+    """What of the measure is out of range."""
+
+
+def load_bodies() -> Bodies:
+    """The bundled open body."""
+    light = load_open_body("light")
+    return Bodies(light, load_open_body("mid"), sole_body(light))
+
+
+def make_windows(
+    key_poses: KeyPoses,
+    clips: Mapping[str, Clip],
+    walks: Walks,
+    bodies: Bodies,
+    generator: torch.Generator,
+    tolerances: Tolerances = Tolerances(),
+) -> Iterator[Window]:
+    """One window for each key pose, good or not: `faults` says what is out of range.
+
+    Clips hold the captured motion that the key poses began from, by name. Each window goes its own way: timing, clips,
+    speed, side, heading and the order of the two are drawn from the generator.
+    """
+    for index in range(len(key_poses)):
+        chosen = torch.zeros(len(key_poses), dtype=torch.bool)
+        chosen[index] = True
+        yield _make_window(key_poses.where(chosen), clips, walks, bodies, generator, tolerances)
+
+
+def _make_window(
+    key_pose: KeyPoses,
+    clips: Mapping[str, Clip],
+    walks: Walks,
+    bodies: Bodies,
+    generator: torch.Generator,
+    tolerances: Tolerances,
+) -> Window:
+    """The window of the only one of `key_pose`."""
+    blended = _blend(key_pose, clips, walks, bodies, generator)
+    opened = _opened(blended, about_to_touch(blended, _as_frames(key_pose), bodies.light))
+    motion = close_contact(opened, bodies.light)
+    held = Held(key_pose.anchors[0], key_pose.recipe.touches)
+    return _varied(key_pose, replace(opened, motion=motion), held, bodies, generator, tolerances)
+
+
+def _varied(
+    key_pose: KeyPoses,
+    blended: Blended,
+    held: Held,
+    bodies: Bodies,
+    generator: torch.Generator,
+    tolerances: Tolerances,
+) -> Window:
+    """The window, perhaps mirrored, measured, then turned and perhaps with the two exchanged."""
+    motion, standing = blended.motion, blended.standing
+    mirrored, swapped = (torch.rand(2, generator=generator) < 0.5).tolist()
+    if mirrored:
+        motion, standing, held = mirror(motion), mirror_standing(standing), mirror_held(held, bodies.light)
+    contact = blended.timing.contact()
+    recipe = replace(key_pose.recipe, touches=held.touches)
+    measure = measure_window(motion, contact, standing, recipe, bodies.fine, bodies.soles)
+    if swapped:
+        motion, held = swap(motion), swap_held(held)
+    yaw = 2 * math.pi * torch.rand((), generator=generator)
+    motion = turn(motion, yaw, torch.rand(2, generator=generator) - 0.5)
+    return Window(recipe.name, motion, contact, held, measure, tolerances.faults(measure))
+
+
+def _blend(
+    key_pose: KeyPoses, clips: Mapping[str, Clip], walks: Walks, bodies: Bodies, generator: torch.Generator
+) -> Blended:
+    """Captured motion bent through the key pose, with small movements, on the floor; contact is not yet closed."""
+    pair = _key_pair(key_pose, bodies.light)
+    plan = plan_window(pair, clips, walks, generator)
+    a, b = plan.motions
+    length = plan.timing.length
+    hands, relaxed = key_pose.hand_pose[0], bodies.light.hand_mean.flatten(0, 1)
+    motion = PairMotion(
+        betas=key_pose.betas[0].expand(length, -1, -1),
+        rotations=torch.stack([a.rotations, b.rotations], dim=1),
+        hand_pose=relaxed + plan.timing.closeness()[:, None, None, None] * (hands - relaxed),
+        pelvis=torch.stack([a.pelvis, b.pelvis], dim=1),
+    )
+    on_feet = torch.tensor([person.on_feet for person in pair.people])
+    standing = torch.stack([a.standing, b.standing], dim=1) & on_feet[:, None]
+    settled = settle_on_floor(motion, standing, bodies.soles)
+    alive = settled.moved(living_turns(length, generator), common_sway(length, generator))
+    firm = torch.tensor([touch.firm for touch in pair.recipe.touches])
+    return Blended(plan.timing, alive, standing, key_pose.anchors[0, firm], _gaps(key_pose, bodies.light)[firm])
+
+
+def _gaps(key_pose: KeyPoses, light: BodyModel) -> Tensor:
+    """[K, 3] from the anchor of b to that of a, no longer than `_LARGEST_GAP`."""
+    anchors = key_pose.anchors[0]  # [K, 2]
+    vertices, _ = _as_frames(key_pose).skin(light.subset(anchors.flatten()))
+    ends = vertices[0].unflatten(1, (-1, 2))  # [2, K, 2, 3]
+    gap = ends[0, :, 0] - ends[1, :, 1]
+    return gap * (_LARGEST_GAP / gap.norm(dim=-1, keepdim=True).clamp(min=_LARGEST_GAP))
+
+
+def _key_pair(key_pose: KeyPoses, body: BodyModel) -> KeyPair:
+    recipe = key_pose.recipe
+    rest = rest_joints(body, key_pose.betas[0])[:, :NUM_BODY_JOINTS]
+    rotations = _as_frames(key_pose).rotations[0]
+    firm = torch.tensor([touch.firm for touch in recipe.touches])
+    legs = touching_legs(body, key_pose.anchors[0, firm])
+    a, b = (
+        KeyPerson(
+            rotations=rotations[person],
+            pelvis=key_pose.pelvis[0, person],
+            leg_length=float(leg_length(rest[person])),
+            on_feet=POSTURES[role.stance].captured,
+            touching_legs=legs[person],
+        )
+        for person, role in enumerate((recipe.a, recipe.b))
+    )
+    return KeyPair(recipe, (a, b), rest - rest[:, :1], key_pose.sources[0])
+
+
+def _opened(blended: Blended, turns: Tensor) -> Blended:
+    """The motion with the turns [2, 2, 22, 3] that take the two apart before and after contact."""
+    timing = blended.timing
+    shares = torch.stack(timing.apartness(), dim=-1)  # [T, 2]
+    shares = shares * torch.tensor([not timing.starts_in_contact, not timing.ends_in_contact])
+    vectors = torch.einsum("ts,spjc->tpjc", shares, turns)
+    return replace(blended, motion=blended.motion.moved(vectors, torch.zeros_like(blended.motion.pelvis)))
+
+
+def _as_frames(key_poses: KeyPoses) -> PairMotion:
+    """Each key pose as a frame."""
+    axis_angle = torch.cat([key_poses.root[:, :, None], key_poses.body_pose], dim=2)
+    return PairMotion(key_poses.betas, axis_angle_to_matrix(axis_angle), key_poses.hand_pose, key_poses.pelvis)
