@@ -100,16 +100,19 @@ def measure_films(files: list[Path], config: FilmConfig, progress: Progress) -> 
 
     Raises InputError when there is no motion of enough frames.
     """
+    return [film for _, film in each_film(files, config, progress)]
+
+
+def each_film(files: list[Path], config: FilmConfig, progress: Progress) -> Iterator[tuple[SimulatedScene, Measured]]:
+    """The same one by one, with the scene that each film shows."""
     body = load_open_body("light")
-    measured = []
     with progress.task("films", config.films) as advance, tempfile.TemporaryDirectory() as folder:
         for number, sequence in enumerate(random_stretches(files, config)):
             scene = make_scene(sequence, body, config.seed + number)
             path = Path(folder) / "film.mp4"
             render_film(scene, path, config.seed + number, Silent())
-            measured.append(observe_film(scene, path))
+            yield scene, observe_film(scene, path)
             advance(1)
-    return measured
 
 
 def random_stretches(files: list[Path], config: FilmConfig) -> Iterator[MotionSequence]:
