@@ -8,8 +8,11 @@ from typing import Annotated
 import typer
 
 from closemesh.cli.console import exit_codes, results
+from closemesh.cli.train_networks import lifter, prior
 
 train = typer.Typer(no_args_is_help=True, help="Make the bundled models again, from your own data.")
+for _command in (lifter, prior):
+    train.command()(_command)
 
 
 @train.callback()

@@ -61,7 +61,8 @@ class Quantiser(nn.Module):
         numbers = torch.cdist(flat, self.book).argmin(-1)
         if self.training:
             self._follow(flat, numbers)
-        quantised = self.book[numbers].view_as(x).to(x)
+        x = x.float()
+        quantised = self.book[numbers].view_as(x)
         commitment = F.mse_loss(x, quantised)
         return x + (quantised - x).detach(), numbers.view(x.shape[:-1]), commitment
 

@@ -24,7 +24,7 @@ from closemesh.proxemics.windows import WINDOW, PairBody, by_window, pose_pair
 from closemesh.training.bank import FPS_RANGE, MotionBatch
 from closemesh.training.lessons import random_hidden
 from closemesh.training.lifter_loss import Banks, draw_batch
-from closemesh.training.loop import LoopConfig, Losses, Trainer
+from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 
 CHECK_BATCHES = 8
 _TOUCH = 0.02  # Metres between the capsules of two people who touch.
@@ -61,16 +61,15 @@ def train_codebook(
     trainer = Trainer(Codebook(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
-    def loss(network: nn.Module, step: int) -> Losses:
+    def loss(forward: Forward, step: int) -> Losses:
         low, high = FPS_RANGE
         batch = draw_batch(learn, config.batch, WINDOW, low + (high - low) * ((step * 0.618034) % 1), generator)
         hidden = random_hidden(config.batch, config.hide_frames, 0.0, generator, device)
         state, frame = _canonical(batch)
-        coded = network(pack(state), _times(batch), hidden)
-        with torch.autocast(device.type, enabled=False):
-            decoded = from_canonical(unpack(coded.motion), frame)
-            everybody = torch.ones_like(hidden)
-            terms = motion_loss(body, decoded, state_of(batch), batch.known, everybody, config.loss)
+        coded = forward(pack(state), _times(batch), hidden)
+        decoded = from_canonical(unpack(coded.motion), frame)
+        everybody = torch.ones_like(hidden)
+        terms = motion_loss(body, decoded, state_of(batch), batch.known, everybody, config.loss)
         return {**terms, "commitment": config.commitment * coded.commitment}
 
     def evaluate(network: nn.Module) -> dict[str, float]:

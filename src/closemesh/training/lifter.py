@@ -25,7 +25,7 @@ from closemesh.training.lifter_loss import (
     simulate,
     target_in_view,
 )
-from closemesh.training.loop import LoopConfig, Losses, Trainer
+from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.training.sightings import SeenBatch, Studio, open_studio
 
 CHECK_BATCHES = 8
@@ -61,11 +61,10 @@ def train_lifter(
     trainer = Trainer(Lifter(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
-    def loss(network: nn.Module, step: int) -> Losses:
+    def loss(forward: Forward, step: int) -> Losses:
         batch = simulate(learn, studio, config.batch, config.frames, _rate(step), generator)
-        told, target = _tell(network, batch)
-        with torch.autocast(device.type, enabled=False):
-            return lifter_loss(told, target, studio, config.loss)
+        told, target = _tell(forward, batch)
+        return lifter_loss(told, target, studio, config.loss)
 
     def checks(seed: int) -> Iterator[SeenBatch]:
         drawn = torch.Generator(device).manual_seed(seed)
@@ -123,9 +122,9 @@ def _scores(lifter: nn.Module, batch: SeenBatch) -> tuple[Tensor, Tensor, Tensor
     )
 
 
-def _tell(network: nn.Module, batch: SeenBatch) -> tuple[ViewPrediction, Target]:
+def _tell(forward: Forward, batch: SeenBatch) -> tuple[ViewPrediction, Target]:
     view = choose_view(batch.seen)
-    return network(features(batch.seen, view), batch.seen.visible, batch.seen.times), target_in_view(batch, view)
+    return forward(features(batch.seen, view), batch.seen.visible, batch.seen.times), target_in_view(batch, view)
 
 
 def _rate(step: int) -> float:

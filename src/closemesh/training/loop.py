@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ from closemesh.files import replacing
 from closemesh.progress import Progress
 
 Losses = dict[str, Tensor]
+Forward = Callable[..., Any]
+"""Calls the network that is being trained."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,12 @@ class Trainer:
 
     def run(
         self,
-        loss: Callable[[nn.Module, int], Losses],
+        loss: Callable[[Forward, int], Losses],
         progress: Progress,
         evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
         resume: bool = True,
     ) -> nn.Module:
-        """Trains with loss(network, step) to the end and gives the averaged network back.
+        """Trains with loss(forward, step) to the end and gives the averaged network back.
 
         log.csv and state.pt in the folder; a run that was stopped goes on from the last state. Raises InputError when
         that state belongs to something else.
@@ -87,13 +90,11 @@ class Trainer:
         self._save()
         return self.averaged.module.eval()
 
-    def _step(self, loss: Callable[[nn.Module, int], Losses], sums: Losses) -> None:
+    def _step(self, loss: Callable[[Forward, int], Losses], sums: Losses) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * self._rate()
         self.network.train()
-        half = self.config.half and self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
-            terms = loss(self.network, self.step)
+        terms = loss(self._forward, self.step)
         total = sum(terms.values(), torch.zeros((), device=self.device))
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -103,6 +104,12 @@ class Trainer:
         for name, value in {**terms, "loss": total}.items():
             sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach()
         self.step += 1
+
+    def _forward(self, *inputs: Any) -> Any:
+        """The network alone runs in half precision: its inputs and the losses are geometry."""
+        half = self.config.half and self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+            return self.network(*inputs)
 
     def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
         """Moving averages that at first are short, so that the random start is soon forgotten."""

@@ -23,7 +23,7 @@ from closemesh.proxemics.windows import (
     pose_pair,
 )
 from closemesh.training.lessons import Lesson, draw_lesson, hide, random_hidden
-from closemesh.training.loop import LoopConfig, Losses, Trainer
+from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.training.starts import Starts
 
 _FARTHEST = 8.0  # Spreads from the first motion; a truth farther away is taken to be there.
@@ -68,13 +68,12 @@ def train_denoiser(
     trainer = Trainer(Denoiser(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
-    def loss(network: nn.Module, step: int) -> Losses:
+    def loss(forward: Forward, step: int) -> Losses:
         lesson = draw_lesson(learn, config.batch, generator)
         hidden = random_hidden(config.batch, config.hide_frames, config.hide_person, generator, device)
-        predicted, lesson = _predict(network, schedule, body, hide(lesson, hidden), config, generator)
-        with torch.autocast(device.type, enabled=False):
-            everybody = torch.ones_like(lesson.windows.hidden)
-            return motion_loss(body, predicted, lesson.truth, lesson.known, everybody, config.loss)
+        predicted, lesson = _predict(forward, schedule, body, hide(lesson, hidden), config, generator)
+        everybody = torch.ones_like(lesson.windows.hidden)
+        return motion_loss(body, predicted, lesson.truth, lesson.known, everybody, config.loss)
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         assert isinstance(network, Denoiser)
@@ -86,7 +85,7 @@ def train_denoiser(
 
 
 def _predict(
-    network: nn.Module,
+    forward: Forward,
     schedule: Schedule,
     body: PairBody,
     lesson: Lesson,
@@ -110,14 +109,14 @@ def _predict(
     def tell(estimate: PairState) -> PairState:
         told = fixed | estimate_conditions(windows, estimate, body)
         told = {name: (values, known & kept[name]) for name, (values, known) in told.items()}
-        x = network(x_t, mean, t, windows.times, told, windows.hidden, windows.alone)
+        x = forward(x_t, mean, t, windows.times, told, windows.hidden, windows.alone)
         return unpack(mean + spread * x)
 
     kept = {name: (rand() >= config.drop_condition)[:, None, None] for name in (*fixed, "penetration", "projection")}
     estimate = windows.mean
     if float(torch.rand((), generator=generator, device=device)) < config.first_guess:
         with torch.no_grad():
-            estimate = tell(estimate).map(Tensor.float)
+            estimate = tell(estimate)
     return tell(estimate), replace(lesson, windows=windows)
 
 
