@@ -20,7 +20,7 @@ SPANS: tuple[tuple[str, str], ...] = (
 )
 """Lengths that skeletons of all tools share. Spines, necks and collars they divide as they like."""
 
-_TOLERANCE = 0.005  # Metres by which a limb may be off as readily as a beta by one.
+_TOLERANCE = 0.007  # Metres by which a limb may be off as readily as a beta by one.
 _LOOSE = {  # Metres, of what bends and what every tool measures between other points.
     ("left_hip", "right_hip"): 0.03,
     ("left_shoulder", "right_shoulder"): 0.05,
