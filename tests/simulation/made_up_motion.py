@@ -24,7 +24,9 @@ def two_people(frames: int = 20, apart: tuple[float, float, float] = (0.5, 0.0, 
     pose[:, :, JOINT_INDEX["left_shoulder"], 2] = -1.1
     pose[:, :, JOINT_INDEX["right_shoulder"], 2] = 1.1 - 0.8 * wave
     rotations, known = body_rotations(pose)
-    pelvis = np.tile(np.array([[0, PELVIS_HEIGHT, 0], np.add([0, PELVIS_HEIGHT, 0], apart)], np.float32), (frames, 1, 1))
+    pelvis = np.tile(
+        np.array([[0, PELVIS_HEIGHT, 0], np.add([0, PELVIS_HEIGHT, 0], apart)], np.float32), (frames, 1, 1)
+    )
     return MotionSequence("wave", FPS, rotations, pelvis, np.ones((frames, 2), bool), known, action="waving")
 
 

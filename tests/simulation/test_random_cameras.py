@@ -45,9 +45,7 @@ def test_the_distance_makes_people_fill_the_share_that_was_drawn():
     pelvis = torch.tensor([[[[0.0, 0.95, 0.0]]]]).expand(60, 4, 1, 3)
     cameras = sample_cameras(pelvis, torch.Generator().manual_seed(2))
     ends = pelvis[:, 0] + torch.tensor([[0.0, 0.85, 0.0], [0.0, -0.95, 0.0]])
-    pixels = project(
-        transform_points(cameras.T_cam_world, ends), cameras.focal[:, None, None], cameras.centre[:, None]
-    )
+    pixels = project(transform_points(cameras.T_cam_world, ends), cameras.focal[:, None, None], cameras.centre[:, None])
     tall = (pixels[:, 1, 1] - pixels[:, 0, 1]) / cameras.size[:, 1]
     assert 0.25 < float(tall.min())
     assert float(tall.max()) < FILL_RANGE[1] + 0.03
@@ -73,7 +71,8 @@ def test_the_same_seed_gives_the_same_scene_and_people_stand_on_the_floor():
     assert one.camera.focal != other.camera.focal
     assert one.kind == "waving"
     points = transform_points(
-        torch.as_tensor(np.linalg.inv(one.camera.T_cam_world))[:, None], torch.as_tensor(true_points(one).points_cam).double()
+        torch.as_tensor(np.linalg.inv(one.camera.T_cam_world))[:, None],
+        torch.as_tensor(true_points(one).points_cam).double(),
     )
     assert abs(float(points[..., 1].amin()) - 0.02) < 5e-3
     betas = np.full((2, 10), 0.5, np.float32)

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from closemesh.errors import ModelFileError
 from closemesh.files import replacing
+from closemesh.weights.known import DETECTOR_ERRORS
 from closemesh.weights.search import find_model
 
-MODEL_FILE = "detector_errors/detector_errors.npz"
+MODEL_FILE = DETECTOR_ERRORS.name
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _fit_boxes(films: list[Measured], mistakes: list[Mistakes], fps: float) -> d
         outwards.append(np.where(whole[..., None], sides, np.nan))
     together = np.concatenate([one.reshape(-1, 4) for one in outwards])
     together = together[np.isfinite(together).all(-1)]
-    mean, deviation = together.mean(0), together.std(0)
+    mean, deviation = together.mean(0), np.maximum(together.std(0), 1e-9)
     normal = [np.clip((one - mean) / deviation, -3, 3) for one in outwards]
     return {"box": quantiles_of_columns(together), "box_shares": lasting_shares(lagged_correlation(normal), fps)}
 

@@ -147,6 +147,7 @@ class PointSamples:
             (_GROUP_OF[k], same),
             (_GROUP_OF[k], rows),
             (list(_KEYPOINTS), same),
+            (list(_KEYPOINTS), rows),
             ([k, MIRROR[k]], wider),
             (list(_KEYPOINTS), np.isfinite(values)),
         ):

@@ -22,7 +22,7 @@ class KnownFile:
     licence: str
     how_to_get: str
     stage: str
-    """The stage whose result depends on it."""
+    """The stage whose result depends on it; empty for what only training and measuring use."""
 
     def locate(self) -> Path | None:
         """Where it is, or None when it is not there."""
@@ -99,4 +99,13 @@ LICENSED_BODY = KnownFile(
     "initialise",
 )
 
-KNOWN_FILES = (*BUNDLED_FILES, LICENSED_BODY)
+DETECTOR_ERRORS = KnownFile(
+    "simulated detections",
+    "closemesh, measured on rendered films",
+    "detector_errors/detector_errors.npz",
+    "MIT",
+    _COMES_ALONG,
+    "",  # No reconstruction depends on it.
+)
+
+KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, LICENSED_BODY)
