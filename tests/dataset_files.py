@@ -14,6 +14,7 @@ from closemesh.body.load import load_open_body
 from closemesh.body.skeleton import PARENTS
 
 K = np.array([[900.0, 0, 470], [0, 900, 640], [0, 0, 1]])
+K_CHI3D = np.array([[900.0, 0, 450], [0, 900, 450], [0, 0, 1]])
 HI4D_CAMERAS = (4, 16)
 CHI3D_CAMERAS = ("50591643", "60457274")
 LSP_OF_25 = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
@@ -37,6 +38,14 @@ class KnownPair:
         root = Rotation.from_matrix(R @ self.matrices()[:, :, 0].reshape(-1, 3, 3))
         pose[:, :, 0] = root.as_rotvec().reshape(pose[:, :, 0].shape)
         return pose, self.joints @ R.T
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera that all of a data set's cameras are."""
+
+    T_cam_world: np.ndarray  # [4, 4]
+    K: np.ndarray  # [3, 3]
 
 
 def known_pair(frames: int = 6) -> KnownPair:
@@ -64,8 +73,8 @@ def camera_in_front(distance: float = 3.5, yaw: float = 0.0) -> np.ndarray:
     return T
 
 
-def write_hi4d(folder: Path, pair: KnownPair, first: int = 11) -> None:
-    """One recording, without its images; frames are numbered from `first` on."""
+def write_hi4d(folder: Path, pair: KnownPair, first: int = 11, view: View | None = None) -> None:
+    """One recording, without its images; frames are numbered from `first` on. With `view` both cameras are that one."""
     (folder / "smpl").mkdir(parents=True)
     (folder / "cameras").mkdir()
     frames = len(pair.pose)
@@ -79,8 +88,12 @@ def write_hi4d(folder: Path, pair: KnownPair, first: int = 11) -> None:
         contact_ids=np.array([first + 1, first + 3]),
         mono_cam=np.array(HI4D_CAMERAS[0]),
     )
-    T = np.stack([camera_in_front(yaw=yaw)[:3] for yaw in (0.0, 0.8)])
-    cameras = {"ids": np.array(HI4D_CAMERAS), "intirnsics": np.stack([K, K]), "extrinsics": T}
+    views = [view or View(camera_in_front(yaw=yaw), K) for yaw in (0.0, 0.8)]
+    cameras = {
+        "ids": np.array(HI4D_CAMERAS),
+        "intirnsics": np.stack([view.K for view in views]),
+        "extrinsics": np.stack([view.T_cam_world[:3] for view in views]),
+    }
     np.savez(folder / "cameras" / "rgb_cameras.npz", dist_coeffs=np.zeros((2, 5)), **cameras)  # type: ignore[arg-type]
     for t in range(frames):
         body_pose = np.concatenate([pair.pose[t, :, 1:].reshape(2, 63), np.zeros((2, 6))], axis=1)
@@ -96,12 +109,18 @@ def write_hi4d(folder: Path, pair: KnownPair, first: int = 11) -> None:
         )
 
 
-def write_threedpw(root: Path, pair: KnownPair, name: str = "downtown_hug_00", valid: np.ndarray | None = None) -> Path:
-    """One test sequence in a world with z up, its camera moving, without its images."""
+def write_threedpw(
+    root: Path,
+    pair: KnownPair,
+    name: str = "downtown_hug_00",
+    valid: np.ndarray | None = None,
+    view: View | None = None,
+) -> Path:
+    """One test sequence in a world with z up, its camera moving but for a `view`, without its images."""
     R = Rotation.from_euler("x", 90, degrees=True).as_matrix()  # y up to z up.
     pose, joints = pair.turned(R)
     frames = len(pose)
-    T = np.stack([camera_in_front(3.5 + 0.01 * t) for t in range(frames)])
+    T = np.stack([view.T_cam_world if view else camera_in_front(3.5 + 0.01 * t) for t in range(frames)])
     T[:, :3, :3] = T[:, :3, :3] @ R.T
     told = {
         "sequence": name,
@@ -111,7 +130,7 @@ def write_threedpw(root: Path, pair: KnownPair, name: str = "downtown_hug_00", v
         "poses2d": [np.zeros((frames, 3, 18)) for _ in range(2)],
         "jointPositions": [joints[:, p].reshape(frames, 72) for p in range(2)],
         "cam_poses": T,
-        "cam_intrinsics": K,
+        "cam_intrinsics": view.K if view else K,
         "genders": ["f", "m"],
         "campose_valid": [np.ones(frames) if valid is None else valid for _ in range(2)],
         "img_frame_ids": 2 * np.arange(frames),
@@ -128,11 +147,12 @@ def joints25(joints: np.ndarray) -> np.ndarray:
     """IMAR's order [T, P, 25, 3] of joints [T, P, 24, 3]; points that the tests do not look at are zero."""
     result = np.zeros((*joints.shape[:2], 25, 3))
     result[:, :, list(LSP_OF_25)] = joints[:, :, list(_LSP)]
+    result[:, :, 9] = joints[:, :, 15]  # SMPL-X's head joint; 10 stands for the top.
     result[:, :, 0] = joints[:, :, 1:3].mean(2)
     return result
 
 
-def write_chi3d(subject: Path, pair: KnownPair, action: str = "Hug 1") -> Path:
+def write_chi3d(subject: Path, pair: KnownPair, action: str = "Hug 1", view: View | None = None) -> Path:
     """One recording in a world with z up, without its videos; frame 2 is that of contact."""
     R = Rotation.from_euler("x", 90, degrees=True).as_matrix()
     pose, joints = pair.turned(R)
@@ -156,10 +176,11 @@ def write_chi3d(subject: Path, pair: KnownPair, action: str = "Hug 1") -> Path:
     told = {"joints3d_25": np.swapaxes(joints25(joints), 0, 1).tolist()}
     _write_json(subject / "joints3d_25" / f"{action}.json", told)
     for camera, yaw in zip(CHI3D_CAMERAS, (0.0, 0.8), strict=True):
-        T_cam_world = camera_in_front(yaw=yaw)
+        T_cam_world, inner = (view.T_cam_world, view.K) if view else (camera_in_front(yaw=yaw), K_CHI3D)
         R_cam_file = T_cam_world[:3, :3] @ R.T
         centre = -R_cam_file.T @ T_cam_world[:3, 3]
-        inside = {"f": [[900.0, 900.0]], "c": [[450.0, 450.0]], "k": [[0.01, 0.02, 0.03]], "p": [[0.004, 0.005]]}
+        inside = {"f": [[inner[0, 0], inner[1, 1]]], "c": [[inner[0, 2], inner[1, 2]]]}
+        inside |= {"k": [[0.01, 0.02, 0.03]], "p": [[0.004, 0.005]]}
         placed = {"R": R_cam_file.tolist(), "T": [centre.tolist()]}
         without = {"f": inside["f"], "c": inside["c"]}
         file = subject / "camera_parameters" / camera / f"{action}.json"
