@@ -135,7 +135,7 @@ def test_the_command(people: Path, tmp_path: Path) -> None:
 def test_bad_files_are_told_in_one_line(people: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.npz").write_text("no motion")
     (tmp_path / "empty").mkdir()
-    for bad, told in (("gone", "no such file"), ("notes.npz", "damaged"), ("empty", "no person_00.npz")):
+    for bad, told in (("gone", "no such file"), ("notes.npz", "damaged"), ("empty", "data set")):
         result = CliRunner().invoke(app, ["evaluate", str(tmp_path / bad), str(people)])
         assert result.exit_code == 1
         assert told in result.output

@@ -1,4 +1,4 @@
-"""`closemesh benchmark speed`: what each part costs on this machine."""
+"""`closemesh benchmark`: how fast closemesh is on this machine, and how well it does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import typer
 from rich.table import Table
 
 from closemesh.cli import options as o
+from closemesh.cli.benchmark_synthetic import synthetic
 from closemesh.cli.console import exit_codes, results
 
-benchmark = typer.Typer(no_args_is_help=True, help="Measure closemesh on this machine.")
+benchmark = typer.Typer(no_args_is_help=True, help="Measure how fast and how well closemesh works.")
 
 
 @benchmark.callback()
 def _group() -> None:
-    """Measure closemesh on this machine."""
+    """Measure how fast and how well closemesh works."""
 
 
 @benchmark.command()
@@ -52,3 +53,6 @@ def speed(
         if file:
             with replacing(file) as part:
                 part.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
+
+
+benchmark.command()(synthetic)

@@ -31,13 +31,14 @@ def score_motions(
     times: Floats,
     cheap: bool = False,
     measured_truth: MeshMeasures | None = None,
+    measured_prediction: MeshMeasures | None = None,
 ) -> Scores:
     """Every metric of `names.METRICS`, per frame, nan where it is not defined.
 
     Both motions have the same T frames at `times` [T] seconds and the same P people in the same order, in one frame of
     reference: the camera's, else root-depth and PCDR mean nothing. Frames in which a person is not valid in both are
-    not counted. `cheap` leaves out everything that needs meshes. `measured_truth` spares measuring the truth again.
-    MPVPE is nan when the two bodies do not share one mesh. Raises ValueError when the shapes differ.
+    not counted. `cheap` leaves out everything that needs meshes. MPVPE is nan when the bodies do not share one mesh.
+    Measures that are given spare measuring again. Raises ValueError when the shapes differ.
     """
     if predicted.valid.shape != truth.valid.shape or len(times) != len(truth.valid):
         raise ValueError(
@@ -49,7 +50,7 @@ def score_motions(
     if not cheap:
         scores["MPVPE"] = _vertex_errors(predicted, truth_seen, body_predicted, body_truth)
         true = measured_truth or measure_meshes(truth, body_truth)
-        scores |= _mesh_scores(measure_meshes(predicted, body_predicted), true)
+        scores |= _mesh_scores(measured_prediction or measure_meshes(predicted, body_predicted), true)
     return {metric.name: scores[metric.name] for metric in METRICS if metric.name in scores}
 
 

@@ -22,6 +22,8 @@ class Metric:
     better: Better
     by_joint: bool = False
     """Its values are [T, P, 14], one for each LSP joint."""
+    of_pair: bool = False
+    """Its values are [T, pairs], else they begin with [T, P]."""
     needs_truth: bool = True
     """False for what can be told of the truth itself too."""
 
@@ -32,7 +34,7 @@ class Metric:
 
 
 _CONTACT = tuple(
-    Metric(f"contact-{score}@{1000 * distance:.0f}mm", "%", "higher")
+    Metric(f"contact-{score}@{1000 * distance:.0f}mm", "%", "higher", of_pair=True)
     for distance in (TOUCH, NEAR)
     for score in ("P", "R", "F1")
 )
@@ -42,17 +44,17 @@ METRICS: tuple[Metric, ...] = (
     Metric("PA-MPJPE", "mm", "lower", by_joint=True),
     Metric("MPVPE", "mm", "lower"),
     Metric("Accel", "mm/frame²", "lower", by_joint=True),
-    Metric("Inter", "mm", "lower"),
-    Metric("Pair-PA-MPJPE", "mm", "lower"),
-    Metric("Pair-PA-MPJPE-best", "mm", "lower"),
+    Metric("Inter", "mm", "lower", of_pair=True),
+    Metric("Pair-PA-MPJPE", "mm", "lower", of_pair=True),
+    Metric("Pair-PA-MPJPE-best", "mm", "lower", of_pair=True),
     Metric("root-depth", "mm", "lower"),
-    Metric("PCDR", "%", "higher"),
-    Metric("A-PD", "mm", "lower", needs_truth=False),
-    Metric("depth-max", "mm", "lower", needs_truth=False),
-    Metric("depth-mean", "mm", "lower", needs_truth=False),
-    Metric("volume", "cm³", "lower", needs_truth=False),
+    Metric("PCDR", "%", "higher", of_pair=True),
+    Metric("A-PD", "mm", "lower", of_pair=True, needs_truth=False),
+    Metric("depth-max", "mm", "lower", of_pair=True, needs_truth=False),
+    Metric("depth-mean", "mm", "lower", of_pair=True, needs_truth=False),
+    Metric("volume", "cm³", "lower", of_pair=True, needs_truth=False),
     *_CONTACT,
-    *(Metric(f"PCC@{100 * radius:.0f}cm", "%", "higher") for radius in PCC_RADII),
+    *(Metric(f"PCC@{100 * radius:.0f}cm", "%", "higher", of_pair=True) for radius in PCC_RADII),
     Metric("jitter", "m/s³", "lower", needs_truth=False),
     Metric("foot-sliding", "mm", "lower", needs_truth=False),
 )

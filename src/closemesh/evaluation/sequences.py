@@ -12,8 +12,9 @@ from closemesh.body.frames import change_frame, motion_in_world
 from closemesh.body.load import load_body, load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.errors import InputError
-from closemesh.motion_data.pose_file import read_pose_file
-from closemesh.motion_data.sequence import put_on_body
+from closemesh.motion_data.fit_shape import fit_betas
+from closemesh.motion_data.read import read_motion
+from closemesh.motion_data.sequence import MotionSequence, put_on_body
 from closemesh.output.people import OPEN_TYPE, PersonMotion, camera_motion, read_people
 from closemesh.output.scene_file import read_scene, scene_camera
 from closemesh.progress import Progress
@@ -64,14 +65,23 @@ def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> Mot
     if (path / "scene.json").is_file():
         camera = scene_camera(read_scene(path / "scene.json"))
         return _from_people(read_people(path / "people"), camera, body_path, keep_camera=True)
-    if path.is_dir() or "body_model_sha256" in _keys(path):
+    if any(path.glob("person_*.npz")) or "body_model_sha256" in _keys(path):
         people = read_people(path)
         return _from_people(people, _no_camera(len(people[0].trans)), body_path, keep_camera=False)
-    sequence = read_pose_file(path)
-    body = load_body(body_path)
-    if sequence.betas is None or sequence.body_model != body.name:
+    sequence, body = read_motion(path), load_body(body_path)
+    betas = fitting_betas(sequence, body)
+    if betas is not None:
+        progress.note(f"{path} has no shape of the body {body.name}: its people get the shape that fits their bones")
+    elif sequence.body_model != body.name:
         progress.note(f"{path} has no shape of the body {body.name}: its people get the mean shape")
-    return MotionOnBody(put_on_body(sequence, body), body, sequence.times, None)
+    return MotionOnBody(put_on_body(sequence, body, betas), body, sequence.times, None)
+
+
+def fitting_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
+    """[P, B] shapes of `body` with bones as long as the sequence's; None when it has its own shape or no skeleton."""
+    own = sequence.betas is not None and sequence.body_model == body.name
+    unknown = sequence.rest_joints is None and sequence.joints is None
+    return None if own or unknown else fit_betas(sequence, body)
 
 
 def _choose(motion: BodyMotion, function: Callable[[np.ndarray], np.ndarray]) -> BodyMotion:

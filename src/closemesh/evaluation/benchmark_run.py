@@ -1,0 +1,141 @@
+"""One window of the benchmark: filmed, observed, reconstructed stage by stage, scored."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from closemesh.body.load import load_body
+from closemesh.config import Config
+from closemesh.device import choose_device
+from closemesh.evaluation.benchmark_sighting import Sighting, Source, see_keypoints, see_pixels
+from closemesh.evaluation.benchmark_stages import STAGES, Task, run_stage, with_known_focal
+from closemesh.evaluation.benchmark_windows import Window
+from closemesh.evaluation.compare import score_motions
+from closemesh.evaluation.groups import Groups, group_scores
+from closemesh.evaluation.lsp import lsp_hidden
+from closemesh.evaluation.mesh_measures import MeshMeasures, measure_meshes
+from closemesh.evaluation.names import METRIC, TOUCH
+from closemesh.evaluation.sequences import fitting_betas
+from closemesh.evaluation.tracks import people_of
+from closemesh.progress import Silent
+from closemesh.scene import BodyMotion
+from closemesh.simulation.scene import SimulatedScene, make_scene
+from closemesh.simulation.visibility import hidden_points
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """What came of one window."""
+
+    name: str
+    kind: str
+    frames: int
+    people: int
+    recall: float | None
+    """Share of the people in the picture, frame by frame, who were detected; None when nobody is in the picture."""
+    stages: dict[str, Groups]
+    """By the name of the stage; empty when nobody was found."""
+    truth: Groups
+    """What can be told of the truth alone: what the figures of the stages should come near to."""
+    seconds: dict[str, float]
+    """Of observing, of each stage, and of measuring."""
+
+
+def run_window(window: Window, config: Config, source: Source, device: str | None) -> WindowResult:
+    """Make the scene of a window, run all stages on it and score them.
+
+    The pipeline is given the true focal length. It sees simulated detections (`keypoints`) or a rendered film
+    (`pixels`). Raises InputError when the window's file cannot be read.
+    """
+    watch = _Watch()
+    seed = _seed_of(window, config.seed)
+    sequence, body = window.read(), load_body(config.body_model)
+    with watch.time("observe"):
+        scene = make_scene(sequence, body, seed, fitting_betas(sequence, body))
+        sighting = see_keypoints(scene, seed + 1) if source == "keypoints" else see_pixels(scene, config, seed + 1)
+    with watch.time("measure"):
+        scorer = _Scorer(scene, measure_meshes(scene.motion, body))
+    stages: dict[str, Groups] = {}
+    if sighting is not None:
+        known = with_known_focal(config, scene.camera.focal)
+        task = Task(sighting.clip, sighting.observations, body, known, choose_device(device))
+        estimate = None
+        for stage in STAGES:
+            with watch.time(stage):
+                estimate = run_stage(stage, task, estimate, Silent())
+            with watch.time("measure"):
+                stages[stage] = scorer.of_stage(estimate[1], sighting)
+    return WindowResult(
+        name=window.name,
+        kind=window.kind,
+        frames=len(scene.clip),
+        people=sequence.num_people,
+        recall=sighting.recall if sighting else 0.0,
+        stages=stages,
+        truth=scorer.of_truth(),
+        seconds=watch.seconds,
+    )
+
+
+class _Scorer:
+    """Scores motions of one scene, whose truth is measured once."""
+
+    def __init__(self, scene: SimulatedScene, measured: MeshMeasures) -> None:
+        self._scene = scene
+        self._measured = measured
+        self._hidden = lsp_hidden(hidden_points(scene))
+        self._touching = measured.distance < TOUCH  # nan where one is absent: no contact.
+
+    def of_stage(self, motion: BodyMotion, sighting: Sighting) -> Groups:
+        """The motion of all tracks, of the clip that was seen, against the truth."""
+        predicted = people_of(_frames(motion, sighting.frames), sighting.people)
+        true = sighting.true_frames
+        measured = MeshMeasures(**{name: array[true] for name, array in vars(self._measured).items()})
+        scores = score_motions(
+            predicted,
+            _frames(self._scene.motion, true),
+            self._scene.body,
+            self._scene.body,
+            self._scene.clip.times[true],
+            measured_truth=measured,
+        )
+        return group_scores(scores, self._hidden[true], self._touching[true])
+
+    def of_truth(self) -> Groups:
+        """What the truth does by itself: jitter, crossing, sliding."""
+        scene, measured = self._scene, self._measured
+        motions, bodies = (scene.motion, scene.motion), (scene.body, scene.body)
+        scores = score_motions(
+            *motions, *bodies, scene.clip.times, measured_truth=measured, measured_prediction=measured
+        )
+        own = {name: values for name, values in scores.items() if not METRIC[name].needs_truth}
+        return group_scores(own, self._hidden, self._touching)
+
+
+class _Watch:
+    """Adds up the seconds of named pieces of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def _frames(motion: BodyMotion, frames: np.ndarray) -> BodyMotion:
+    names = ("rotations", "transl", "expression", "valid", "confidence")
+    return replace(motion, **{name: getattr(motion, name)[frames] for name in names})
+
+
+def _seed_of(window: Window, seed: int) -> int:
+    """A seed of the window's own, so that its scene does not depend on which others are run."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {window.name}".encode()).digest()[:4], "big")

@@ -1,0 +1,127 @@
+"""The synthetic benchmark: held-out motion filmed by made-up cameras, reconstructed stage by stage, scored."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+import closemesh
+from closemesh.config import Config, to_dict
+from closemesh.evaluation.benchmark_report import BenchmarkReport, current_commit
+from closemesh.evaluation.benchmark_run import WindowResult, run_window
+from closemesh.evaluation.benchmark_sighting import Source
+from closemesh.evaluation.benchmark_windows import Window
+from closemesh.files import replacing
+from closemesh.progress import Progress
+from closemesh.weights.search import sha256_of
+
+
+def benchmark_synthetic(
+    windows: Sequence[Window],
+    config: Config,
+    source: Source,
+    progress: Progress,
+    device: str | None = None,
+    jobs: int = 1,
+    cache: Path | None = None,
+    resume: bool = False,
+) -> BenchmarkReport:
+    """Run the pipeline's stages on every window and score them, `jobs` windows at a time.
+
+    Each result is kept in the folder `cache` when it is done; with `resume` those that the same code made from the
+    same things are taken from there. Raises ClosemeshError.
+    """
+    commit = current_commit()
+    kept = _Kept(cache, resume, {"code": _code(), "config": to_dict(config), "source": source, "device": device})
+    results = {window.name: result for window in windows if (result := kept.get(window))}
+    missing = [window for window in windows if window.name not in results]
+    with progress.task(f"benchmark from {source}", len(windows)) as advance:
+        advance(len(results))
+        for window, result in _run_all(missing, config, source, device, jobs):
+            kept.put(window, result)
+            results[window.name] = result
+            advance(1)
+    ordered = tuple(results[window.name] for window in windows)
+    return BenchmarkReport(commit, config.seed, config.preset, source, ordered)
+
+
+def _run_all(
+    windows: Sequence[Window], config: Config, source: Source, device: str | None, jobs: int
+) -> Iterator[tuple[Window, WindowResult]]:
+    """Results as they come."""
+    if jobs == 1 or len(windows) < 2:
+        for window in windows:
+            yield window, run_window(window, config, source, device)
+        return
+    with _processes(min(jobs, len(windows))) as pool:
+        waiting = {pool.submit(run_window, window, config, source, device): window for window in windows}
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+
+
+@contextmanager
+def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Fresh processes that share the cores; what has not begun is dropped when the block ends early."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _code() -> str:
+    """Hash of the program, the command line apart."""
+    package = Path(closemesh.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        if file.relative_to(package).parts[0] != "cli":
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+class _Kept:
+    """Results of windows in a folder, each with the hash of what it was made from."""
+
+    def __init__(self, folder: Path | None, resume: bool, made_from: dict[str, object]) -> None:
+        self._folder = folder
+        self._made_from = made_from
+        self._hash_of = functools.cache(sha256_of)  # Many windows are of one file.
+        if folder is not None and not resume:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def get(self, window: Window) -> WindowResult | None:
+        """The result of an earlier run, if it is the one that this run would make."""
+        if self._folder is None:
+            return None
+        try:
+            values = json.loads(self._file(window).read_text())
+            return WindowResult(**values["result"]) if values["key"] == self._key(window) else None
+        except (OSError, ValueError, KeyError, TypeError):  # Whatever is wrong with it, it is made again.
+            return None
+
+    def put(self, window: Window, result: WindowResult) -> None:
+        """Raises OutputError when it cannot be written."""
+        if self._folder is not None:
+            with replacing(self._file(window)) as part:
+                part.write_text(json.dumps({"key": self._key(window), "result": asdict(result)}))
+
+    def _file(self, window: Window) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{window.name}.json"
+
+    def _key(self, window: Window) -> str:
+        frames = [window.name, self._hash_of(window.path), window.start, window.stop]
+        return hashlib.sha256(json.dumps([self._made_from, frames], sort_keys=True).encode()).hexdigest()
