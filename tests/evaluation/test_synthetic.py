@@ -133,7 +133,7 @@ def test_pixels_go_through_the_detector(windows: list[Window]) -> None:
 def test_windows_of_a_users_data(sequence: MotionSequence, tmp_path: Path) -> None:
     """Of a held-out trial of two people only what both are in; singles and what may be learned from are left."""
     (tmp_path / "pairs").mkdir()
-    long = sequence.frames(np.arange(3 * WINDOW + 5) % 8)
+    long = sequence.frames(np.arange(3 * WINDOW + 5) % 6)
     valid = long.valid.copy()
     valid[WINDOW + 3, 1] = False
     for name in ("cmu_60_61_03", "cmu_60_61_04"):
