@@ -27,7 +27,7 @@ def lifter(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the network, log and state.")] = Path("lifter"),
     steps: StepsOption = 20000,
     minutes: MinutesOption = None,
-    batch: BatchOption = 128,
+    batch: BatchOption = 256,
     width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
     layers: Annotated[int, typer.Option(min=1)] = 6,
     seed: o.SeedOption = 0,

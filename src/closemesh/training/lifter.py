@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,22 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from closemesh.geometry.rotations import rotation_6d_to_matrix
-from closemesh.initialise.lifter import NUM_ROTATIONS, Lifter, LifterConfig, ViewPrediction
-from closemesh.initialise.view import choose_view, features
+from closemesh.initialise.lifter import NUM_ROTATIONS, Lifter, LifterConfig
 from closemesh.progress import Progress
 from closemesh.training.bank import FPS_RANGE
 from closemesh.training.lifter_loss import (
     Banks,
+    Examples,
     LifterLoss,
-    Target,
     centred_joints,
+    examples_of,
     lifter_loss,
     residuals,
     simulate,
-    target_in_view,
 )
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
-from closemesh.training.sightings import SeenBatch, Studio, open_studio
+from closemesh.training.sightings import Studio, open_studio
 
 CHECK_BATCHES = 8
 _CHI_90, _NORMAL_90 = 2.5003, 1.6449  # Ends of the 90 % intervals of three numbers' length, and of one number.
@@ -39,8 +39,10 @@ class LifterTraining:
     network: LifterConfig = field(default_factory=LifterConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     loss: LifterLoss = field(default_factory=LifterLoss)
-    batch: int = 128
-    """Windows of two people each."""
+    batch: int = 256
+    """People in each step."""
+    ahead: int = 8
+    """Steps whose windows are simulated at once: it costs little more than simulating those of one."""
     frames: int = 32
     seed: int = 0
 
@@ -61,14 +63,17 @@ def train_lifter(
     trainer = Trainer(Lifter(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
-    def loss(forward: Forward, step: int) -> Losses:
-        batch = simulate(learn, studio, config.batch, config.frames, _rate(step), generator)
-        told, target = _tell(forward, batch)
-        return lifter_loss(told, target, studio, config.loss)
+    stream = _stream(learn, studio, config, generator)
 
-    def checks(seed: int) -> Iterator[SeenBatch]:
-        drawn = torch.Generator(device).manual_seed(seed)
-        return (simulate(check, studio, config.batch, config.frames, 30.0, drawn) for _ in range(CHECK_BATCHES))
+    def loss(forward: Forward, _: int) -> Losses:
+        shown = next(stream)
+        told = forward(shown.inputs, shown.visible, shown.times)
+        return lifter_loss(told, shown.target, studio, config.loss)
+
+    def checks(seed: int) -> Iterator[Examples]:
+        drawn, windows = torch.Generator(device).manual_seed(seed), config.batch // 2
+        seen = (simulate(check, studio, windows, config.frames, 30.0, drawn) for _ in range(CHECK_BATCHES))
+        return map(examples_of, seen)
 
     lifter = trainer.run(loss, progress, lambda network: figures(network, studio, checks(0)), resume)
     assert isinstance(lifter, Lifter)
@@ -77,7 +82,7 @@ def train_lifter(
 
 
 @torch.no_grad()
-def calibrate(lifter: Lifter, batches: Iterable[SeenBatch]) -> None:
+def calibrate(lifter: Lifter, batches: Iterable[Examples]) -> None:
     """Scales the spreads so that nine tenths of the residuals fall into their 90 % intervals."""
     scores = [_scores(lifter, batch) for batch in batches]
     scale = torch.cat([torch.nanquantile(torch.cat(parts), 0.9, dim=0) for parts in zip(*scores, strict=True)])
@@ -85,20 +90,20 @@ def calibrate(lifter: Lifter, batches: Iterable[SeenBatch]) -> None:
 
 
 @torch.no_grad()
-def figures(lifter: nn.Module, studio: Studio, batches: Iterable[SeenBatch]) -> dict[str, float]:
+def figures(lifter: nn.Module, studio: Studio, batches: Iterable[Examples]) -> dict[str, float]:
     """Mean errors, and which share of the truth lies in the 90 % intervals."""
     lifter.eval()
     rows = [_figures(lifter, studio, batch) for batch in batches]
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def _figures(lifter: nn.Module, studio: Studio, batch: SeenBatch) -> dict[str, float]:
-    told, target = _tell(lifter, batch)
+def _figures(lifter: nn.Module, studio: Studio, shown: Examples) -> dict[str, float]:
+    told, target = lifter(shown.inputs, shown.visible, shown.times), shown.target
     rotations = rotation_6d_to_matrix(told.rotations_6d)
     angle, place, betas = residuals(told, target, rotations)
     apart = (centred_joints(studio, rotations, told.betas) - target.joints).norm(dim=-1)
     known = target.known[:, None].expand_as(angle)
-    inside = [(score[score.isfinite()] < 1).float().mean() for score in _scores(lifter, batch)]
+    inside = [(score[score.isfinite()] < 1).float().mean() for score in _scores(lifter, shown)]
     return {
         "joints_mm": 1000 * float(apart[..., 1:].mean()),
         "rotation_deg": math.degrees(float(angle[known].mean())),
@@ -109,9 +114,9 @@ def _figures(lifter: nn.Module, studio: Studio, batch: SeenBatch) -> dict[str, f
     }
 
 
-def _scores(lifter: nn.Module, batch: SeenBatch) -> tuple[Tensor, Tensor, Tensor]:
+def _scores(lifter: nn.Module, shown: Examples) -> tuple[Tensor, Tensor, Tensor]:
     """Residuals [N, 22], [N, 3], [M, num_betas] over the ends of their 90 % intervals; nan where nothing is known."""
-    told, target = _tell(lifter, batch)
+    told, target = lifter(shown.inputs, shown.visible, shown.times), shown.target
     angle, place, betas = residuals(told, target, rotation_6d_to_matrix(told.rotations_6d))
     of_rotation, of_place = told.log_spread.exp().split([NUM_ROTATIONS, place.shape[-1]], dim=-1)
     angle = torch.where(target.known[:, None], angle, torch.nan)
@@ -122,12 +127,16 @@ def _scores(lifter: nn.Module, batch: SeenBatch) -> tuple[Tensor, Tensor, Tensor
     )
 
 
-def _tell(forward: Forward, batch: SeenBatch) -> tuple[ViewPrediction, Target]:
-    view = choose_view(batch.seen)
-    return forward(features(batch.seen, view), batch.seen.visible, batch.seen.times), target_in_view(batch, view)
+def _stream(learn: Banks, studio: Studio, config: LifterTraining, generator: torch.Generator) -> Iterator[Examples]:
+    """Endless batches; each lot of windows has another rate."""
+    windows = config.batch * config.ahead // 2
+    for lot in itertools.count():
+        shown = examples_of(simulate(learn, studio, windows, config.frames, _rate(lot), generator))
+        order = torch.randperm(2 * windows, generator=generator, device=generator.device)
+        yield from (shown.part(index) for index in order.split(config.batch))
 
 
-def _rate(step: int) -> float:
-    """Frames a second, another in each step."""
+def _rate(lot: int) -> float:
+    """Frames a second, another in each lot."""
     low, high = FPS_RANGE
-    return low + (high - low) * ((step * 0.618034) % 1)
+    return low + (high - low) * ((lot * 0.618034) % 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from closemesh.body.skinning import forward_kinematics
 from closemesh.geometry.rotations import geodesic_angle, matrix_to_6d, rotation_6d_to_matrix
 from closemesh.initialise.lifter import NUM_PLACE, NUM_ROTATIONS, ViewPrediction
-from closemesh.initialise.view import View, to_view
+from closemesh.initialise.view import View, choose_view, features, to_view
 from closemesh.training.bank import MotionBank, MotionBatch, draw_windows, join_batches, side_by_side
 from closemesh.training.sightings import SeenBatch, Studio, look_at
 
@@ -54,6 +54,21 @@ class Target:
     joints: Tensor  # [N, T, 22, 3] in the view, pelvis at the origin
 
 
+@dataclass(frozen=True)
+class Examples:
+    """What the network is shown of N people, and what it should tell."""
+
+    inputs: Tensor  # [N, T, NUM_FEATURES]
+    visible: Tensor  # [N, T] bool
+    times: Tensor  # [N, T] seconds
+    target: Target
+
+    def part(self, index: Tensor) -> Examples:
+        """Some of the people."""
+        target = Target(*(tensor[index] for tensor in vars(self.target).values()))
+        return Examples(self.inputs[index], self.visible[index], self.times[index], target)
+
+
 def draw_batch(banks: Banks, count: int, frames: int, fps: float, generator: torch.Generator) -> MotionBatch:
     """Pairs: half of them two single people side by side, the others captured or generated couples."""
     couples = [bank for bank in (banks.pairs, banks.interactions) if len(bank.length)]
@@ -71,6 +86,12 @@ def simulate(
     """`count` windows of pairs as they would be detected."""
     with torch.no_grad():
         return look_at(draw_batch(banks, count, frames, fps, generator), studio, fps, generator)
+
+
+def examples_of(batch: SeenBatch) -> Examples:
+    """One example for each person of each window."""
+    view = choose_view(batch.seen)
+    return Examples(features(batch.seen, view), batch.seen.visible, batch.seen.times, target_in_view(batch, view))
 
 
 def target_in_view(batch: SeenBatch, view: View) -> Target:
