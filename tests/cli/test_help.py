@@ -20,7 +20,19 @@ def closemesh_in_python(code: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["reconstruct"], ["render"], ["evaluate"], ["demo"], ["info"], ["benchmark"], ["benchmark", "speed"]]
+    "arguments",
+    [
+        [],
+        ["reconstruct"],
+        ["render"],
+        ["evaluate"],
+        ["demo"],
+        ["info"],
+        ["benchmark"],
+        ["benchmark", "speed"],
+        ["benchmark", "synthetic"],
+        ["benchmark", "3dpw"],
+    ],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, [*arguments, "--help"])

@@ -95,8 +95,8 @@ def _cell(value: Interval | None) -> str:
 
 def _footer(report: BenchmarkReport) -> str:
     frames = sum(window.frames for window in report.windows)
-    recall = "" if report.recall is None else f", {100 * report.recall:.1f} % of the people in the picture detected"
     return (
-        f"{len(report.windows)} windows, {frames} frames, from {report.source}, seed {report.seed}{recall}; "
+        f"{len(report.windows)} windows, {frames} frames, from {report.source}, seed {report.seed}; "
+        f"{report.found} of {report.expected} people in the picture, frame by frame, were detected; "
         "the focal length was given; ± is half of the 95 % interval over windows"
     )

@@ -42,10 +42,14 @@ class BenchmarkReport:
         return list(next((window.stages for window in self.windows if window.stages), {}))
 
     @property
-    def recall(self) -> float | None:
-        """Mean share of the people in the picture who were detected."""
-        known = [window.recall for window in self.windows if window.recall is not None]
-        return float(np.mean(known)) if known else None
+    def expected(self) -> int:
+        """People in the picture, counted frame by frame."""
+        return sum(window.expected for window in self.windows)
+
+    @property
+    def found(self) -> int:
+        """Those of them who were detected."""
+        return sum(window.found for window in self.windows)
 
     def summary(self, stage: str) -> Summary:
         """Of one stage, or of the TRUTH: the groups all, occluded and contact, and every kind of window."""
@@ -80,7 +84,7 @@ def write_report(path: Path, report: BenchmarkReport) -> None:
         "preset": report.preset,
         "from": report.source,
         "focal": "the true one is given",
-        "recall": report.recall,
+        "detected": {"found": report.found, "expected": report.expected},
         "stages": {stage: _plain(report.summary(stage)) for stage in report.stages},
         TRUTH: _plain(report.summary(TRUTH)),
         "windows": [asdict(window) for window in report.windows],

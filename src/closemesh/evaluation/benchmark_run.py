@@ -13,7 +13,7 @@ import numpy as np
 from closemesh.body.load import load_body
 from closemesh.config import Config
 from closemesh.device import choose_device
-from closemesh.evaluation.benchmark_sighting import Sighting, Source, see_keypoints, see_pixels
+from closemesh.evaluation.benchmark_sighting import Sighting, Source, in_picture, see_keypoints, see_pixels
 from closemesh.evaluation.benchmark_stages import STAGES, Task, run_stage, with_known_focal
 from closemesh.evaluation.benchmark_windows import Window
 from closemesh.evaluation.compare import score_motions
@@ -37,8 +37,10 @@ class WindowResult:
     kind: str
     frames: int
     people: int
-    recall: float | None
-    """Share of the people in the picture, frame by frame, who were detected; None when nobody is in the picture."""
+    expected: int
+    """People in the picture, counted frame by frame."""
+    found: int
+    """Those of them who were detected; from pixels only they are scored, else also short gaps that are filled."""
     stages: dict[str, Groups]
     """By the name of the stage; empty when nobody was found."""
     truth: Groups
@@ -76,7 +78,8 @@ def run_window(window: Window, config: Config, source: Source, device: str | Non
         kind=window.kind,
         frames=len(scene.clip),
         people=sequence.num_people,
-        recall=sighting.recall if sighting else 0.0,
+        expected=int(in_picture(scene).sum()),
+        found=sighting.found if sighting else 0,
         stages=stages,
         truth=scorer.of_truth(),
         seconds=watch.seconds,

@@ -25,7 +25,6 @@ from closemesh.video import open_clip
 Source = Literal["keypoints", "pixels"]
 
 _BODY = 17
-_IN_PICTURE = 0.5  # Of the body keypoints, from which a person is expected to be found.
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Sighting:
     """[T] frames of the clip that show ..."""
     true_frames: np.ndarray
     """[T] ... these frames of the scene."""
-    recall: float | None
-    """Share of the people in the picture, frame by frame, who were detected; None when nobody is in the picture."""
+    found: int
+    """Of the people in the picture, frame by frame, how many were detected."""
 
 
 def see_keypoints(scene: SimulatedScene, seed: int) -> Sighting:
@@ -49,7 +48,7 @@ def see_keypoints(scene: SimulatedScene, seed: int) -> Sighting:
     observations = simulate_observations(scene, seed).observations
     frames = np.arange(len(scene.clip))
     everybody = FoundPeople(tuple(range(scene.motion.num_people)), np.ones_like(scene.motion.valid))
-    return Sighting(scene.clip, observations, everybody, frames, frames, _recall(scene, observations.visible))
+    return Sighting(scene.clip, observations, everybody, frames, frames, _count(scene, observations.visible))
 
 
 def see_pixels(scene: SimulatedScene, config: Config, seed: int) -> Sighting | None:
@@ -71,10 +70,14 @@ def see_pixels(scene: SimulatedScene, config: Config, seed: int) -> Sighting | N
     )
     found = np.zeros_like(scene.motion.valid)
     found[true_frames] = people.found
-    return Sighting(clip, observations, people, frames, true_frames, _recall(scene, found))
+    return Sighting(clip, observations, people, frames, true_frames, _count(scene, found))
 
 
-def _recall(scene: SimulatedScene, found: Bools) -> float | None:
+def in_picture(scene: SimulatedScene) -> Bools:
+    """[T, P] at least half of the body keypoints are inside the picture: the person should be found."""
     gone = outside(true_points(scene).pixels[:, :, :_BODY], scene.camera.size)
-    expected = scene.motion.valid & (gone.mean(-1) < _IN_PICTURE)
-    return float(found[expected].mean()) if expected.any() else None
+    return scene.motion.valid & (gone.mean(-1) <= 0.5)
+
+
+def _count(scene: SimulatedScene, found: Bools) -> int:
+    return int((found & in_picture(scene)).sum())

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 
-import closemesh
 from closemesh.config import Config, to_dict
 from closemesh.evaluation.benchmark_report import BenchmarkReport, current_commit
 from closemesh.evaluation.benchmark_run import WindowResult, run_window
@@ -24,6 +23,7 @@ from closemesh.evaluation.benchmark_sighting import Source
 from closemesh.evaluation.benchmark_windows import Window
 from closemesh.files import replacing
 from closemesh.progress import Progress
+from closemesh.weights.known import KNOWN_FILES
 from closemesh.weights.search import sha256_of
 
 
@@ -43,7 +43,7 @@ def benchmark_synthetic(
     same things are taken from there. Raises ClosemeshError.
     """
     commit = current_commit()
-    kept = _Kept(cache, resume, {"code": _code(), "config": to_dict(config), "source": source, "device": device})
+    kept = _Kept(cache, resume, {"program": _program(), "config": to_dict(config), "source": source, "device": device})
     results = {window.name: result for window in windows if (result := kept.get(window))}
     missing = [window for window in windows if window.name not in results]
     with progress.task(f"benchmark from {source}", len(windows)) as advance:
@@ -82,14 +82,12 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _code() -> str:
-    """Hash of the program, the command line apart."""
-    package = Path(closemesh.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        if file.relative_to(package).parts[0] != "cli":
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
+def _program() -> str:
+    """Hash of the code, the command line apart, and of the weights that are there."""
+    package = Path(__file__).resolve().parents[1]
+    code = [file for file in package.rglob("*.py") if file.relative_to(package).parts[0] != "cli"]
+    weights = [path for known in KNOWN_FILES if (path := known.locate())]
+    return hashlib.sha256("".join(sha256_of(file) for file in sorted(code) + weights).encode()).hexdigest()
 
 
 class _Kept:

@@ -1,0 +1,70 @@
+"""`closemesh benchmark hi4d|chi3d|3dpw --root DIR`: the pipeline on a data set, beside what papers tell of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from closemesh.cli import options as o
+from closemesh.cli.console import exit_codes, results
+
+if TYPE_CHECKING:
+    from closemesh.evaluation.dataset_benchmark import DatasetResult
+
+DATASETS = {"hi4d": "Hi4D", "chi3d": "CHI3D", "3dpw": "3DPW"}
+
+
+def dataset_command(name: str) -> Callable[..., None]:
+    """The command for the data set `name`."""
+
+    def benchmark_dataset(
+        root: Annotated[Path, typer.Option(help="Folder in which the data set was unpacked.", show_default=False)],
+        preset: o.PresetOption = None,
+        body_model: o.BodyModelOption = None,
+        seed: o.SeedOption = None,
+        device: o.DeviceOption = None,
+        limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many clips of a camera.")] = None,
+        file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
+    ) -> None:
+        with exit_codes():
+            from closemesh.cli.progress import show_progress
+            from closemesh.evaluation.dataset_benchmark import benchmark_dataset
+            from closemesh.files import replacing
+
+            config = o.build_config(None, preset, {"seed": seed, "body_model": str(body_model) if body_model else None})
+            with show_progress() as progress:
+                result = benchmark_dataset(name, root, config, device, progress, limit)
+            results.print(_report(result))
+            if file:
+                with replacing(file) as part:
+                    part.write_text(json.dumps(asdict(result), indent=1))
+
+    benchmark_dataset.__doc__ = (
+        f"Reconstruct {DATASETS[name]} and compare it with the truth, and with what papers tell.\n\n"
+        "The pipeline is given the true focal length and the pictures, nothing else."
+    )
+    return benchmark_dataset
+
+
+def _report(result: DatasetResult) -> RenderableType:
+    table = Table(title=f"{DATASETS[result.name]}, mm", title_style="title")
+    table.add_column("method")
+    for column in result.columns:
+        table.add_column(column, justify="right")
+    table.add_column("source", overflow="fold")
+    rows = [(row.method, row.figures, row.source, "quiet") for row in result.published]
+    rows += [(f"closemesh, {stage}", figures, "measured now", "") for stage, figures in result.ours.items()]
+    for method, figures, source, style in rows:
+        cells = (f"{figures[column]:.1f}" if column in figures else "" for column in result.columns)
+        table.add_row(method, *cells, source, style=style)
+    found = (
+        f"{len(result.items)} clips of a camera; {100 * result.found:.1f} % of the people found, only they are scored"
+    )
+    return Group(table, found, *(f"[quiet]{note}[/quiet]" for note in result.notes))

@@ -1,0 +1,76 @@
+"""The tables of the benchmarks tell the figures that were measured."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.theme import Theme
+from typer.testing import CliRunner
+
+from closemesh.cli.benchmark_tables import change_tables, report_tables
+from closemesh.cli.main import app
+from closemesh.evaluation import dataset_benchmark
+from closemesh.evaluation.benchmark_report import BenchmarkReport, differences
+from closemesh.evaluation.benchmark_run import WindowResult
+from closemesh.evaluation.dataset_benchmark import COLUMNS, DatasetResult, ItemResult
+from closemesh.evaluation.published import PUBLISHED
+
+
+def text_of(renderable) -> str:
+    console = Console(width=200, theme=Theme({"good": "green", "bad": "red", "quiet": "dim", "title": "bold"}))
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def window(name: str, kind: str, error: float) -> WindowResult:
+    def groups(value: float) -> dict:
+        return {"all": {"MPJPE": {"mean": value, "n": 10}}, "occluded": {}, "contact": {}}
+
+    truth = {"all": {"A-PD": {"mean": 0.25, "n": 10}}, "occluded": {}, "contact": {}}
+    return WindowResult(
+        name, kind, 64, 2, 128, 120, {"initial": groups(error + 5), "optimised": groups(error)}, truth, {}
+    )
+
+
+REPORT = BenchmarkReport("abc", 0, "fast", "pixels", (window("a", "hug", 40), window("b", "lift", 60)))
+
+
+def test_the_report_has_stages_groups_and_kinds() -> None:
+    text = text_of(report_tables(REPORT))
+    row = next(line for line in text.splitlines() if "MPJPE ↓" in line)
+    assert [word for word in row.replace("│", " ").split() if word[0].isdigit()] == ["55.0", "50.0"]
+    assert "0.25" in next(line for line in text.splitlines() if "A-PD ↓" in line)
+    assert "40.0" in next(line for line in text.splitlines() if "hug" in line)
+    assert "128 frames, from pixels" in text
+    assert "240 of 256 people" in text
+
+
+def test_changes_are_called_better_or_worse_only_beyond_chance() -> None:
+    down = replace(REPORT, windows=(window("a", "hug", 38), window("b", "lift", 58.5)))
+    mixed = replace(REPORT, windows=(window("a", "hug", 38), window("b", "lift", 63)))
+    assert text_of(change_tables(differences(REPORT, down))).count("better") == 2
+    assert text_of(change_tables(differences(down, REPORT))).count("worse") == 2
+    text = text_of(change_tables(differences(REPORT, mixed)))
+    assert "better" not in text
+    assert "worse" not in text
+
+
+def test_a_data_set_stands_beside_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(name, root, config, device, progress, limit) -> DatasetResult:
+        assert (root, limit, config.preset) == (tmp_path, 3, "fast")
+        items = (ItemResult("a", 0.5, {}),)
+        return DatasetResult(name, COLUMNS[name], {"initial": {"MPJPE": 71.23}}, PUBLISHED[name], items, 0.5, ("so",))
+
+    monkeypatch.setattr(dataset_benchmark, "benchmark_dataset", measured)
+    arguments = ["--root", str(tmp_path), "--limit", "3", "--preset", "fast", "--json", str(tmp_path / "figures.json")]
+    result = CliRunner(env={"COLUMNS": "250"}).invoke(app, ["benchmark", "3dpw", *arguments])
+    assert result.exit_code == 0, result.output
+    assert "71.2" in next(line for line in result.output.splitlines() if "closemesh, initial" in line)
+    assert "CloseInt" in result.output
+    assert "50.0 % of the people" in result.output
+    assert json.loads((tmp_path / "figures.json").read_text())["ours"] == {"initial": {"MPJPE": 71.23}}
