@@ -13,6 +13,9 @@ from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
 
+_MOST_JOBS = 8  # Each is a process with the networks in its memory.
+
+
 class Source(str, Enum):
     """What the pipeline sees."""
 
@@ -33,7 +36,9 @@ def synthetic(
     preset: o.PresetOption = None,
     seed: o.SeedOption = None,
     device: o.DeviceOption = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one a core")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Windows at a time.", show_default="one a core, 8 at most")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the report here; results of windows are kept beside it.")
     ] = None,
@@ -63,7 +68,7 @@ def synthetic(
         config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(data, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
-        jobs = jobs or (1 if device else os.cpu_count() or 1)
+        jobs = jobs or min(os.cpu_count() or 1, _MOST_JOBS)
         with show_progress() as progress:
             report = benchmark_synthetic(windows, config, source.value, progress, device, jobs, cache, resume)
         if file:
