@@ -136,7 +136,7 @@ def test_windows_of_a_users_data(sequence: MotionSequence, tmp_path: Path) -> No
     valid = long.valid.copy()
     valid[WINDOW + 3, 1] = False
     for name in ("cmu_60_61_03", "cmu_60_61_04"):
-        write_pose_file(tmp_path / "pairs" / f"{name}.npz", replace(long, valid=valid, action="salsa"))
+        write_pose_file(tmp_path / "pairs" / f"{name}.npz", replace(long, valid=valid, action="salsa (he leads)"))
     for k in range(10):
         write_pose_file(tmp_path / f"single_{k}.npz", long.people(0))
     found = [window for window in find_windows(tmp_path) if window.path.is_relative_to(tmp_path)]

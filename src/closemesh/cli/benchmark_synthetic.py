@@ -12,7 +12,6 @@ import typer
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
-
 _MOST_JOBS = 8  # Each is a process with the networks in its memory.
 
 

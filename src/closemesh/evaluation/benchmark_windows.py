@@ -59,7 +59,12 @@ def _bundled() -> Iterator[Window]:
     folder = next((path for folder in model_folders() if (path := folder / _FOLDER).is_dir()), None)
     for path in sorted(folder.glob("*.npz")) if folder else ():
         sequence = read_pose_file(path)
-        yield Window(path.stem, path, sequence.action or "other", 0, len(sequence))
+        yield Window(path.stem, path, _kind(sequence), 0, len(sequence))
+
+
+def _kind(sequence: MotionSequence) -> str:
+    """The action without what stands in brackets behind it."""
+    return sequence.action.partition("(")[0].strip() or "other"
 
 
 def _of_trials(data: Path) -> Iterator[Window]:
@@ -72,7 +77,7 @@ def _of_trials(data: Path) -> Iterator[Window]:
         for start in range(0, len(sequence) - WINDOW + 1, WINDOW):
             if sequence.valid[start : start + WINDOW].all():
                 name = f"{path.stem}_{start:05d}"
-                yield Window(name, path, sequence.action or "other", start, start + WINDOW)
+                yield Window(name, path, _kind(sequence), start, start + WINDOW)
 
 
 def _spread_over_kinds(windows: list[Window], count: int) -> list[Window]:
