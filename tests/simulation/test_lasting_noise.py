@@ -12,6 +12,7 @@ from closemesh.simulation.statistics import (
     TIMES,
     correlation_factor,
     event_shares,
+    jumping_share,
     lagged_correlation,
     lasting_shares,
     rayleigh_lengths,
@@ -81,3 +82,19 @@ def test_rayleigh_lengths_keep_the_order_and_the_distribution():
     lengths = rayleigh_lengths(distances)
     assert np.array_equal(np.argsort(distances), np.argsort(lengths))
     assert np.mean(lengths**2) == pytest.approx(2, abs=0.05)
+
+
+def test_noise_that_jumps_has_the_same_correlation_but_mostly_stands_still():
+    generator = torch.Generator().manual_seed(0)
+    times = torch.as_tensor(TIMES).float()
+    shares = torch.tensor([0.0, 0.3, 0.5, 0.2])
+    wandering, jumping = (
+        lasting_noise((300, 60, 1, 1, 2), shares, times, FPS, generator, jumps=jumps) for jumps in (0.0, 0.9)
+    )
+    assert float(jumping.std()) == pytest.approx(1, abs=0.05)
+    for lag in (1, 5, 18):
+        measured = (jumping[:, lag:] * jumping[:, :-lag]).mean()
+        assert float(measured) == pytest.approx(asked_correlation(shares, lag), abs=0.05)
+    steps = [float(values.diff(dim=1).norm(dim=-1).median()) for values in (wandering, jumping)]
+    assert steps[1] < 0.6 * steps[0]
+    assert jumping_share(steps[1], shares.numpy(), FPS) == pytest.approx(0.9, abs=0.05)

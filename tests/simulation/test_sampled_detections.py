@@ -58,8 +58,8 @@ def test_errors_have_the_size_that_hidden_and_seen_keypoints_have():
 
 
 def test_bias_goes_along_the_trunk_and_across_it():
-    bias = torch.zeros(K, 2)
-    bias[11], bias[12] = torch.tensor([0.1, 0.2]), torch.tensor([0.1, -0.2])
+    bias = torch.zeros(K, 2, 2)
+    bias[11, 0], bias[12, 0] = torch.tensor([0.1, 0.2]), torch.tensor([0.1, -0.2])
     sampled = sample(no_errors(bias=bias))
     size = person_size(TWO)
     across = trunk_axes(TWO, size)[..., 1, :]

@@ -20,7 +20,7 @@ MODEL_FILE = DETECTOR_ERRORS.name
 
 @dataclass(frozen=True)
 class DetectorErrors:
-    """Distributions of the detector's errors, before rival claims are settled.
+    """Distributions of the detector's errors, before rival claims to one point are settled.
 
     Axes: 23 keypoints; 2 = seen, hidden; Q quantile levels; E classes of how far off a point is; C correlation times;
     S classes of how much of a person is hidden. Lengths are shares of the person's size, see `person_size`.
@@ -31,10 +31,11 @@ class DetectorErrors:
     error_edges: Tensor  # [E - 1]
     hidden_edges: Tensor  # [S - 1] shares of hidden keypoints
 
-    bias: Tensor  # [23, 2] mean offset along the trunk (upwards) and along the left-right axis of the trunk
+    bias: Tensor  # [23, 2, 2] mean offset along the trunk (upwards) and along its left-right axis
     error: Tensor  # [23, 2, Q] distance from the biased point
     error_shares: Tensor  # [23, C]
     error_mixing: Tensor  # [23, 23] Cholesky factor of the correlation between keypoints
+    jumps: Tensor  # [23] share of the errors' variance that jumps rather than wanders
     miss: Tensor  # [23, 2] share of frames without the keypoint
     miss_shares: Tensor  # [C]
     snap: Tensor  # [23, 2] share of frames on the partner's keypoint instead, where that is within reach

@@ -7,19 +7,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from closemesh.simulation.claims import box_diagonal, lost_claims
 from closemesh.simulation.detector_errors import DetectorErrors, load_detector_errors
 from closemesh.simulation.figure import ARMS, LEGS, LIMB_KINDS, MIRROR, trunk_axes, view
 from closemesh.simulation.noise import lasting_noise, normal_rank, quantile
 
 __all__ = ["DetectorErrors", "SampledKeypoints", "load_detector_errors", "sample_detections", "sample_keypoints"]
 
+_SAME_POINTS = 1e-3  # Pixels.
 SNAP_REACH = 0.5  # Of the person's size: how far a keypoint may jump to a partner's.
 _FOOT_OF = [*range(17), 15, 15, 15, 16, 16, 16]  # Feet are believed only where their ankle is: missed together.
 
 
 @dataclass(frozen=True)
 class SampledKeypoints:
-    """What the detector says, before rival claims are settled."""
+    """What the detector says."""
 
     points: Tensor  # [..., T, P, 23, 2] pixels
     confidence: Tensor  # [..., T, P, 23] 0 where nothing was detected
@@ -54,21 +56,27 @@ def sample_keypoints(
     errors: DetectorErrors,
     generator: torch.Generator,
     fps: float = 30.0,
+    settle: bool = True,
 ) -> SampledKeypoints:
-    """The same with the disagreement of the two looks and who was not found at all."""
+    """The same with the disagreement of the two looks and who was not found at all.
+
+    Rival claims to one point are settled as the observation stage does it, unless `settle` is false.
+    """
     draw = _Draw(errors, tuple(points2d.shape[:-2]), fps, generator)
     if partner is None:
         partner = torch.full_like(points2d, torch.nan)
     crowd = hidden_class(hidden, errors)
     meant, hidden = _exchange_sides(points2d, hidden, draw)
     meant, hidden = _follow_partner(meant, hidden, partner, crowd, draw)
-    target = _snap(meant, hidden, partner, size, draw)
-    points = target + _offsets(points2d, hidden, size, draw)
+    points = meant + _offsets(points2d, hidden, size, draw)
+    points = _snap(points, meant, hidden, points2d, partner, size, draw)
     off = (points - meant).norm(dim=-1) / size[..., None]
     confidence, spread = _confidence(hidden, off, draw)
     present = draw.event(errors.event_shares[2]) >= errors.absent[crowd]
     missed = draw.keypoints(errors.miss_shares)[..., _FOOT_OF] < _rates(errors.miss, hidden)
     confidence = torch.where(missed | ~present[..., None], 0.0, confidence.clamp(0, 1))
+    if settle:
+        confidence = confidence.masked_fill(lost_claims(points, confidence, box_diagonal(points2d)), 0)
     return SampledKeypoints(points, confidence, spread, present)
 
 
@@ -77,15 +85,23 @@ def hidden_class(hidden: Tensor, errors: DetectorErrors) -> Tensor:
     return torch.bucketize(hidden.to(errors.hidden_edges.dtype).mean(-1), errors.hidden_edges)
 
 
-def nearest_same_kind(points: Tensor, partner: Tensor) -> Tensor:
-    """[..., 23, 2] the partner's nearer elbow, wrist, knee or ankle to each of a person's; nan for other keypoints."""
-    nearest = torch.full_like(points, torch.nan)
+def same_kind(points: Tensor, partner: Tensor) -> Tensor:
+    """Which of the partner's keypoints [..., 23] is the nearer elbow, wrist, knee or ankle to each of a person's.
+
+    Points [..., 23, 2]. Keypoints that are never taken for a partner's get -1.
+    """
+    nearest = torch.full(points.shape[:-1], -1, dtype=torch.long, device=points.device)
     for kind in LIMB_KINDS:
         own, others = points[..., kind, :], partner[..., kind, :]
-        apart = (own[..., :, None, :] - others[..., None, :, :]).norm(dim=-1)  # [..., 2, 2]
-        choice = apart.argmin(-1)[..., None].expand(*own.shape)
-        nearest[..., kind, :] = others.gather(-2, choice)
+        nearer = (own[..., :, None, :] - others[..., None, :, :]).norm(dim=-1).argmin(-1)  # [..., 2]
+        nearest[..., kind] = torch.tensor(kind, device=points.device)[nearer]
     return nearest
+
+
+def take_points(points: Tensor, index: Tensor) -> Tensor:
+    """[..., 23, 2] of points [..., 23, 2] at index [..., 23]; nan where the index is -1."""
+    taken = points.gather(-2, index.clamp(min=0)[..., None].expand(*index.shape, points.shape[-1]))
+    return torch.where((index < 0)[..., None], torch.nan, taken)
 
 
 class _Draw:
@@ -95,8 +111,10 @@ class _Draw:
         self.errors = errors
         self._batch, self._fps, self._generator = batch, fps, generator
 
-    def noise(self, shares: Tensor, shape: tuple[int, ...], mixing: Tensor | None = None) -> Tensor:
-        return lasting_noise(shape, shares, self.errors.times, self._fps, self._generator, mixing)
+    def noise(
+        self, shares: Tensor, shape: tuple[int, ...], mixing: Tensor | None = None, jumps: Tensor | float = 0.0
+    ) -> Tensor:
+        return lasting_noise(shape, shares, self.errors.times, self._fps, self._generator, mixing, jumps)
 
     def keypoints(self, shares: Tensor, mixing: Tensor | None = None) -> Tensor:
         """[..., T, P, 23]."""
@@ -133,12 +151,22 @@ def _follow_partner(
     return torch.where(taken[..., None], partner, meant), hidden & ~taken
 
 
-def _snap(meant: Tensor, hidden: Tensor, partner: Tensor, size: Tensor, draw: _Draw) -> Tensor:
-    """Some elbows, wrists, knees and ankles are the partner's."""
-    other = nearest_same_kind(meant, partner)
-    within = (other - meant).norm(dim=-1) < SNAP_REACH * size[..., None]  # False where nan.
+def _snap(
+    points: Tensor, meant: Tensor, hidden: Tensor, truth: Tensor, partner: Tensor, size: Tensor, draw: _Draw
+) -> Tensor:
+    """Some elbows, wrists, knees and ankles are what was detected of the partner."""
+    index = same_kind(meant, partner)
+    within = (take_points(partner, index) - meant).norm(dim=-1) < SNAP_REACH * size[..., None]  # False where nan.
     snapped = within & (draw.keypoints(draw.errors.snap_shares) < _rates(draw.errors.snap, hidden))
-    return torch.where(snapped[..., None], other, meant)
+    return torch.where(snapped[..., None], take_points(_detected_partner(points, truth, partner), index), points)
+
+
+def _detected_partner(points: Tensor, truth: Tensor, partner: Tensor) -> Tensor:
+    """What was detected [..., T, P, 23, 2] of each partner, if that is one of the people, else the true points."""
+    apart = (partner[..., :, None, :, :] - truth[..., None, :, :, :]).abs().amax((-1, -2))  # [..., T, P, P]
+    who = apart.nan_to_num(nan=torch.inf).argmin(-1)[..., None, None].expand(*points.shape)
+    is_one = (apart < _SAME_POINTS).any(-1)[..., None, None]
+    return torch.where(is_one, points.gather(-3, who), partner)
 
 
 def _offsets(points: Tensor, hidden: Tensor, size: Tensor, draw: _Draw) -> Tensor:
@@ -147,11 +175,12 @@ def _offsets(points: Tensor, hidden: Tensor, size: Tensor, draw: _Draw) -> Tenso
     Two normal numbers give the direction; their length, which is Rayleigh distributed, gives the rank of the error.
     """
     errors = draw.errors
-    noise = draw.noise(errors.error_shares, tuple(points.shape), errors.error_mixing)
+    noise = draw.noise(errors.error_shares, tuple(points.shape), errors.error_mixing, errors.jumps)
     length = noise.norm(dim=-1)
     keypoint = torch.arange(errors.num_keypoints, device=points.device)
     distance = quantile(errors.error, errors.levels, 1 - torch.exp(-(length**2) / 2), keypoint, hidden.long())
-    bias = torch.einsum("ka,...ad->...kd", errors.bias, trunk_axes(points, size))
+    bias = torch.where(hidden[..., None], errors.bias[:, 1], errors.bias[:, 0])  # [..., 23, 2]
+    bias = torch.einsum("...ka,...ad->...kd", bias, trunk_axes(points, size))
     return size[..., None, None] * (bias + noise * (distance / length.clamp(min=1e-6))[..., None])
 
 

@@ -14,6 +14,7 @@ from closemesh.simulation.mistakes import Mistakes
 from closemesh.simulation.statistics import (
     correlation_factor,
     event_shares,
+    jumping_share,
     lagged_correlation,
     lasting_shares,
     normal_scores,
@@ -58,7 +59,8 @@ class PointSamples:
     def fit(self) -> dict[str, Floats]:
         """The fields of DetectorErrors that tell of single keypoints."""
         bias = self._fit_bias()
-        centred = self.error - np.einsum("ka,nad->nkd", bias, self.axes)
+        own_bias = np.where(self.hidden[..., None], bias[:, 1], bias[:, 0])  # [N, 23, 2]
+        centred = self.error - np.einsum("nka,nad->nkd", own_bias, self.axes)
         lengths = np.linalg.norm(centred, axis=-1)
         return {
             "bias": bias,
@@ -69,19 +71,21 @@ class PointSamples:
         }
 
     def _fit_bias(self) -> Floats:
-        """[23, 2] least squares over seen keypoints, the same for both sides of the body."""
-        bias = np.zeros((len(MIRROR), 2))
+        """[23, 2, 2] least squares over small errors, the same for both sides of the body."""
+        bias = np.zeros((len(MIRROR), 2, 2))
         for k in _KEYPOINTS:
-            design, errors = [], []
-            for one in {k, MIRROR[k]}:
-                near = ~self.hidden[:, one] & (np.linalg.norm(self.error[:, one], axis=-1) < _BIAS_WITHIN)
-                axes = self.axes[near] * np.array([1, _OUTWARDS[one]])[:, None]  # [N, 2 axes, 2]
-                design.append(axes.transpose(0, 2, 1).reshape(-1, 2))
-                errors.append(self.error[near, one].reshape(-1))
-            known = sum(map(len, errors)) >= 2 * _LEAST
-            bias[k] = np.linalg.lstsq(np.concatenate(design), np.concatenate(errors), rcond=None)[0] if known else 0
-            bias[k, 1] *= _OUTWARDS[k]
+            for hidden in (False, True):
+                parts = [self._bias_equations(one, hidden) for one in sorted({k, MIRROR[k]})]
+                design, errors = (np.concatenate(part) for part in zip(*parts, strict=True))
+                if len(errors) >= 2 * _LEAST:
+                    bias[k, int(hidden)] = np.linalg.lstsq(design, errors, rcond=None)[0] * (1, _OUTWARDS[k])
         return bias
+
+    def _bias_equations(self, k: int, hidden: bool) -> tuple[Floats, Floats]:
+        """[2 N, 2] and [2 N] of keypoint k, across counted outwards."""
+        near = (self.hidden[:, k] == hidden) & (np.linalg.norm(self.error[:, k], axis=-1) < _BIAS_WITHIN)
+        axes = self.axes[near] * np.array([1, _OUTWARDS[k]])[:, None]  # [N, 2 axes, 2]
+        return axes.transpose(0, 2, 1).reshape(-1, 2), self.error[near, k].reshape(-1)
 
     def _fit_error(self, centred: Floats, lengths: Floats) -> dict[str, Floats]:
         table = np.stack([[self._quantiles(lengths, k, hidden) for hidden in (False, True)] for k in _KEYPOINTS])
@@ -93,7 +97,9 @@ class PointSamples:
                     direction = centred[rows, k] / np.maximum(lengths[rows, k, None], 1e-9)
                     noise[rows, k] = direction * rayleigh_lengths(lengths[rows, k])[:, None]
         both = np.concatenate([noise, noise[:, MIRROR]]).transpose(0, 2, 1).reshape(-1, len(MIRROR))
-        return {"error": table, "error_shares": self._lasting(noise), "error_mixing": correlation_factor(both)}
+        lasting = [self._lasting(noise[:, [k, MIRROR[k]]]) for k in _KEYPOINTS]
+        shares, jumps = (np.stack(part) for part in zip(*lasting, strict=True))
+        return {"error": table, "error_shares": shares, "jumps": jumps, "error_mixing": correlation_factor(both)}
 
     def _fit_confidence(self) -> dict[str, Floats]:
         """Tables for each class of error; what lasts and goes together is measured on the ranks within a class."""
@@ -133,7 +139,11 @@ class PointSamples:
                         rates[k, int(hidden)] = happened[:, kind][rows[:, kind]].mean()
                         break
         events = np.where(possible, happened, np.nan)
-        mean = np.nanmean(events) if possible.any() else 0.0
+        share = (possible & happened).sum(0) / np.maximum(possible.sum(0), 1)  # [23]
+        events = events[
+            :, (share > 0) & (share < 1)
+        ]  # What always or never happens tells nothing of how long it lasts.
+        mean = np.nanmean(events) if events.size else 0.0
         return {name: rates, f"{name}_shares": event_shares(self.series(events), float(mean), self.fps)}
 
     def _quantiles(self, values: Floats, k: int, hidden: bool, rows: Bools | None = None) -> Floats:
@@ -156,12 +166,16 @@ class PointSamples:
                 return quantiles(found)
         return quantiles(found) if len(found) else np.zeros_like(quantiles(np.zeros(1)))
 
-    def _lasting(self, noise: Floats) -> Floats:
-        """[23, C] of noise [N, 23, 2], the same for both sides."""
-        shares = [
-            lasting_shares(lagged_correlation(self.series(noise[:, [k, MIRROR[k]]])), self.fps) for k in _KEYPOINTS
-        ]
-        return np.stack(shares)
+    def _lasting(self, noise: Floats) -> tuple[Floats, float]:
+        """Variances [C] of what lasts in noise [N, 2 sides, 2], and which share of it jumps."""
+        series = self.series(noise)
+        shares = lasting_shares(lagged_correlation(series), self.fps)
+        steps = np.concatenate([np.linalg.norm(np.diff(one, axis=0), axis=-1).ravel() for one in series])
+        if np.isfinite(steps).sum() < _LEAST:
+            return shares, 0.0
+        # What looks like white noise are jumps there and back: a detector is steady between them.
+        shares = np.array([0, shares[0] + shares[1], *shares[2:]])
+        return shares, jumping_share(float(np.nanmedian(steps)), shares, self.fps)
 
 
 def _axes(film: Measured) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from closemesh.scene import Bools, Floats
-from closemesh.simulation.error_model import SNAP_REACH, nearest_same_kind
+from closemesh.simulation.error_model import SNAP_REACH, same_kind, take_points
 from closemesh.simulation.figure import ARMS, LEGS, MIRROR
 from closemesh.simulation.measure import Measured, mean_distance
 
@@ -56,7 +56,8 @@ def find_mistakes(film: Measured) -> Mistakes:
     flipped = _flips(film) & (seen & ~swapped)[..., None]
     meant, hidden = _meant(film, flipped)
     off = np.linalg.norm(detected.raw[..., :2] - meant, axis=-1) / size
-    other = nearest_same_kind(torch.as_tensor(meant), torch.as_tensor(truth.partner)).numpy()
+    partner = torch.as_tensor(truth.partner)
+    other = take_points(partner, same_kind(torch.as_tensor(meant), partner)).numpy()
     other_off = np.linalg.norm(other - detected.raw[..., :2], axis=-1) / size
     apart = np.linalg.norm(other - meant, axis=-1) / size
     measurable = (seen & ~swapped)[..., None] & ~truth.outside

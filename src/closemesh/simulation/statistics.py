@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import torch
 from scipy.optimize import nnls
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal, rankdata
 
 from closemesh.scene import Bools, Floats
+from closemesh.simulation.noise import lasting_noise
 
 LEVELS = np.array([0, 0.01, 0.03, *np.arange(0.05, 0.91, 0.05), 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1])
 """Ranks at which distributions are stored."""
@@ -80,6 +82,20 @@ def _event_correlations(rate: float) -> tuple[Floats, Floats]:
     covariances = [np.array([[1, r], [r, 1]]) for r in grid]
     both = [multivariate_normal.cdf([limit, limit], cov=covariance) for covariance in covariances]  # type: ignore[arg-type]
     return grid, (np.array(both) - rate**2) / (rate * (1 - rate))
+
+
+def jumping_share(median_step: float, shares: Floats, fps: float) -> float:
+    """The variance that must jump (0..1) so that pairs of noise with these shares [C] move by this median step.
+
+    Noise that wanders moves a little in every frame; noise that jumps seldom and far, with the same correlation.
+    """
+    grid, steps = np.array([0, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.99, 1]), []
+    lasting, times = (torch.as_tensor(array, dtype=torch.float32) for array in (shares, TIMES))
+    for jumps in grid:
+        generator = torch.Generator().manual_seed(0)
+        noise = lasting_noise((300, 60, 1, 1, 2), lasting, times, fps, generator, jumps=float(jumps))
+        steps.append(float(noise.diff(dim=1).norm(dim=-1).median()))
+    return float(np.interp(-median_step, -np.array(steps), grid))
 
 
 def correlation_factor(samples: Floats) -> Floats:
