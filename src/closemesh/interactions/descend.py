@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closemesh.interactions.posed_bodies import PoseVariables
 
-_RATES = {"root": 1.0, "body_pose": 1.0, "pelvis": 0.5, "curl": 1.0}  # Of the learning rate.
+_RATES = {"root": 1.0, "body_pose": 1.0, "pelvis": 0.5, "bend": 1.0}  # Of the learning rate.
 _FINAL_RATE = 0.05
 Bodies = Sequence[PoseVariables]
 

@@ -34,6 +34,17 @@ class Marks:
     spheres: Tensor
     """[S, 2] diameters of spheres inside the body."""
 
+    def renumbered(self, ids: Tensor) -> Marks:
+        """The same vertices of a finer mesh, on which vertex v is ids[v]; ids [V]."""
+        return Marks(
+            anywhere=ids[self.anywhere],
+            arms=ids[self.arms],
+            trunk=ids[self.trunk],
+            soles=(ids[self.soles[0]], ids[self.soles[1]]),
+            regions={name: ids[region] for name, region in self.regions.items()},
+            spheres=ids[self.spheres],
+        )
+
 
 def find_marks(body: BodyModel) -> Marks:
     """The marks of any variant of the open body."""

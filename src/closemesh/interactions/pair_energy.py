@@ -14,7 +14,8 @@ from closemesh.interactions.person_energy import Person
 from closemesh.interactions.posed_bodies import PosedBodies, PoseVariables
 
 _MOST_CROSSINGS = 64  # Of each body of a pair; the deepest count.
-PENETRATION_SLACK = 0.002  # Metres that skin gives way at no cost.
+PENETRATION_SLACK = 0.004  # Metres that skin gives way at no cost.
+TOUCH_SLACK = 0.004  # Metres between two anchors at no cost.
 _AGAINST = 0.3  # Of the normals of two surfaces that touch: cost of standing across instead of against each other.
 
 
@@ -49,7 +50,8 @@ def touch_energy(pairs: Pairs, a: PosedBodies, b: PosedBodies, sigma: Tensor) ->
     """[N] anchors apart, in units of sigma metres [K], and surfaces that do not face each other there."""
     point_a, normal_a = a.points_and_normals(pairs.anchors[..., 0])
     point_b, normal_b = b.points_and_normals(pairs.anchors[..., 1])
-    apart = (point_a - point_b).square().sum(-1) / sigma**2  # [N, K]
+    distance = (point_a - point_b).square().sum(-1).clamp(min=1e-8).sqrt()  # [N, K]
+    apart = (F.relu(distance - TOUCH_SLACK) / sigma).square()
     against = (1 + (normal_a * normal_b).sum(-1)) / _AGAINST
     return (apart + against.square()).sum(-1)
 
@@ -68,16 +70,25 @@ def crossing_energy(deep: tuple[DeepPoints, DeepPoints], a: PosedBodies, b: Pose
     return (F.relu(depths - PENETRATION_SLACK) / sigma).square().sum(-1)
 
 
-def search_crossings(a: PosedBodies, b: PosedBodies, faces: Tensor) -> tuple[DeepPoints, DeepPoints]:
+@dataclass(frozen=True)
+class SearchMesh:
+    """A closed mesh on some of the vertices of the bodies."""
+
+    ids: Tensor  # [V]
+    faces: Tensor  # [F, 3] rows of ids
+
+
+def search_crossings(a: PosedBodies, b: PosedBodies, mesh: SearchMesh) -> tuple[DeepPoints, DeepPoints]:
     """What of a is inside b and what of b is inside a, now."""
     with torch.no_grad():
-        vertices_a, vertices_b = a.vertices(), b.vertices()
-        found = find_crossings(vertices_a, vertices_b, faces)
-        depth = penetration_depth(vertices_a, vertices_b, faces, found)
-    return tuple(_deepest(found, depth, faces, len(vertices_a), from_a) for from_a in (True, False))  # type: ignore[return-value]
+        vertices_a, vertices_b = a.points(mesh.ids), b.points(mesh.ids)
+        found = find_crossings(vertices_a, vertices_b, mesh.faces)
+        depth = penetration_depth(vertices_a, vertices_b, mesh.faces, found)
+    both = (_deepest(found, depth, mesh, len(vertices_a), from_a) for from_a in (True, False))
+    return next(both), next(both)
 
 
-def _deepest(found: Crossings, depth: Tensor, faces: Tensor, count: int, from_a: bool) -> DeepPoints:
+def _deepest(found: Crossings, depth: Tensor, mesh: SearchMesh, count: int, from_a: bool) -> DeepPoints:
     """The deepest of one direction, in rows by pair."""
     chosen = (found.from_a == from_a).nonzero()[:, 0]
     order = chosen[depth[chosen].argsort(descending=True)]
@@ -95,8 +106,8 @@ def _deepest(found: Crossings, depth: Tensor, faces: Tensor, count: int, from_a:
         return table
 
     return DeepPoints(
-        vertex=rows(found.vertex[order]),
-        corners=rows(faces[found.face[order]]),
+        vertex=rows(mesh.ids[found.vertex[order]]),
+        corners=rows(mesh.ids[mesh.faces[found.face[order]]]),
         barycentric=rows(found.barycentric[order]),
         outward=rows(found.outward[order]),
         counts=rows(torch.ones_like(depth[order])),

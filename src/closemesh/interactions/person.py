@@ -8,6 +8,7 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.interactions.hands import NUM_BENDS
 from closemesh.interactions.limb_directions import lean_forward, set_arm, set_leg, trunk_rotation
 from closemesh.interactions.marks import Marks
 from closemesh.interactions.person_energy import Person
@@ -39,8 +40,8 @@ def begin(
     if role.lean:
         root, body_pose = lean_forward(root, body_pose, role.lean * _about_one(len(betas), generator, root))
     shapes = shape_bodies(body, betas, hands)
-    start = PoseVariables(root, body_pose, torch.zeros_like(root), root.new_ones(len(root), 2, 5))
-    lowest = shapes.pose(start).vertices()[..., 1].amin(-1)
+    start = PoseVariables(root, body_pose, torch.zeros_like(root), root.new_zeros(len(root), 2, NUM_BENDS))
+    lowest = shapes.pose(start).points(marks.anywhere)[..., 1].amin(-1)
     start.pelvis[:, 1] = -lowest if role.height is None else role.height
     seat, seat_vertices = None, None
     if posture.seat is not None:
@@ -75,7 +76,7 @@ def turned(start: PoseVariables, yaw: Tensor, place: Tensor) -> PoseVariables:
     pelvis = (R @ start.pelvis[..., None])[..., 0]
     pelvis = pelvis + torch.stack([place[:, 0], torch.zeros_like(yaw), place[:, 1]], dim=-1)
     root = matrix_to_axis_angle(R @ axis_angle_to_matrix(start.root))
-    return PoseVariables(root, start.body_pose, pelvis, start.curl)
+    return PoseVariables(root, start.body_pose, pelvis, start.bend)
 
 
 def _near(

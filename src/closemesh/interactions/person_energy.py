@@ -36,7 +36,8 @@ class PersonSigmas:
     """Metres that an arm keeps from it."""
     root: float = 0.15
     """Radians of the trunk away from its start."""
-    curl: float = 0.3
+    bend: float = 0.35
+    """Radians that a finger gives."""
     wrist: tuple[float, float, float] = (0.6, 0.2, 0.4)
     """Comfortable radians of twist, of bending sideways and of flexion of a wrist."""
 
@@ -84,8 +85,10 @@ def pose_energy(person: Person, variables: PoseVariables, prior: PosePrior) -> T
     turned = (axis_angle_to_matrix(variables.root) - axis_angle_to_matrix(person.start.root)).square().sum((-1, -2))
     wrists = pose[:, [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]]
     comfort = (wrists / torch.tensor(SIGMAS.wrist).to(pose)).square().sum((-1, -2))
-    curl = ((variables.curl - 1) / SIGMAS.curl).square().sum((-1, -2))
-    return limits + PRIOR_WEIGHT * pose_surprise(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + curl
+    fingers = (variables.bend / SIGMAS.bend).square().sum((-1, -2))
+    return (
+        limits + PRIOR_WEIGHT * pose_surprise(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + fingers
+    )
 
 
 def floor_energy(person: Person, posed: PosedBodies, marks: Marks) -> Tensor:

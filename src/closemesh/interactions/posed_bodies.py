@@ -10,6 +10,7 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import forward_kinematics, rest_joints, shaped_template
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.interactions.hands import bend_directions
 from closemesh.interactions.regions import rest_normals
 
 _TIP = 0.02  # Metres along the normal at which a second skinned point stands, whose direction is the posed normal.
@@ -22,7 +23,7 @@ class PoseVariables:
     root: Tensor  # [M, 3] axis-angle of R_world_root
     body_pose: Tensor  # [M, 21, 3] axis-angle
     pelvis: Tensor  # [M, 3]
-    curl: Tensor  # [M, 2, 5] how far each finger of the left and right hand is closed; 0 straight, 1 the hand's shape
+    bend: Tensor  # [M, 2, 6] how far the fingers of the left and right hand give (`hands.bend_directions`), radians
 
     def tensors(self) -> dict[str, Tensor]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
@@ -49,11 +50,6 @@ class PosedBodies:
         offsets = self._skin(self.shapes.rest_tips, ids) - points
         return points, offsets / torch.linalg.vector_norm(offsets, dim=-1, keepdim=True).clamp(min=1e-6)
 
-    def vertices(self) -> Tensor:
-        """All vertices [M, V, 3]."""
-        blended = (self.shapes.weights @ self.transforms.flatten(-2)).unflatten(-1, (3, 4))
-        return (blended[..., :3] @ self.shapes.rest[..., None])[..., 0] + blended[..., 3]
-
     def _skin(self, rest: Tensor, ids: Tensor) -> Tensor:
         if ids.ndim == 1:
             chosen, weights = rest[:, ids], self.shapes.weights[ids]
@@ -72,7 +68,8 @@ class BodyShapes:
     rest_tips: Tensor  # [M, V, 3] each vertex moved a little along its normal
     joints_rest: Tensor  # [M, 55, 3]
     weights: Tensor  # [V, 55]
-    hands: Tensor  # [M, 2, 5, 3, 3] axis-angle of the three joints of each finger of the closed hands
+    hands: Tensor  # [M, 2, 15, 3] axis-angle of the fingers before they give
+    bends: Tensor  # [2, 6, 15, 3] what they give
 
     def pose(self, variables: PoseVariables) -> PosedBodies:
         """The bodies in a pose."""
@@ -90,7 +87,7 @@ class BodyShapes:
 
     def finger_pose(self, variables: PoseVariables) -> Tensor:
         """Fingers [M, 30, 3], left hand first."""
-        return (variables.curl[..., None, None] * self.hands).flatten(1, 3)
+        return (self.hands + torch.einsum("msk,skjd->msjd", variables.bend, self.bends)).flatten(1, 2)
 
     def where(self, chosen: Tensor) -> BodyShapes:
         """Some of the bodies."""
@@ -106,5 +103,6 @@ def shape_bodies(body: BodyModel, betas: Tensor, hands: Tensor) -> BodyShapes:
         rest_tips=rest + _TIP * rest_normals(body),
         joints_rest=rest_joints(body, betas),
         weights=body.skin_weights,
-        hands=hands.unflatten(1, (2, 5, 3)),
+        hands=hands.unflatten(1, (2, 15)),
+        bends=bend_directions(rest),
     )

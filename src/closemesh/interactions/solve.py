@@ -11,60 +11,59 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.contact.query_body import query_body
-from closemesh.energy.pose_prior import PosePrior, load_pose_prior
+from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.interactions.anchors import draw_anchors, nearest_anchors
+from closemesh.interactions.anchors import nearest_anchors
 from closemesh.interactions.check import FLOOR, check_pairs
 from closemesh.interactions.descend import descend
-from closemesh.interactions.hands import hand_shapes
-from closemesh.interactions.key_poses import KeyPoses, SourceFrame
+from closemesh.interactions.key_poses import KeyPoses
 from closemesh.interactions.marks import Marks, find_marks
 from closemesh.interactions.mass import centre_of_mass
 from closemesh.interactions.pair_energy import (
     DeepPoints,
     Pairs,
+    SearchMesh,
     crossing_energy,
     placement_energy,
     search_crossings,
     touch_energy,
 )
-from closemesh.interactions.person import begin, synthetic_start, turned
-from closemesh.interactions.person_energy import Person, balance_energy, person_energy
+from closemesh.interactions.person_energy import balance_energy, person_energy
 from closemesh.interactions.posed_bodies import PosedBodies, PoseVariables
-from closemesh.interactions.posture import POSTURES
-from closemesh.interactions.postures import floor_errors, random_betas
-from closemesh.interactions.recipe import Recipe, Role
-from closemesh.interactions.spheres import sphere_energy
+from closemesh.interactions.postures import floor_errors
+from closemesh.interactions.recipe import Recipe
 from closemesh.interactions.sources import SourcePoses
+from closemesh.interactions.spheres import sphere_energy
+from closemesh.interactions.starts import PairSources, begin_pairs
+
+SPHERE_SIGMA = 0.01  # Metres of overlap of two inner spheres at a cost of one.
+SPHERE_SHRINK = 0.93  # Of the radii of the inner spheres, which bulge out of flat places.
+PLACEMENT_SIGMA = 0.15  # Metres that the two may come nearer or go apart at a cost of one.
+LOOSE = 4.0  # Times the standard deviation of a touch that only guides.
 
 
 @dataclass(frozen=True)
-class SolveSchedule:
-    """How long and how hard the solver works."""
+class SolvePhase:
+    """One run of the minimiser."""
 
-    steps: int = 150
-    learning_rate: float = 0.04
-    first_search: float = 0.4
-    """Share of the steps before crossings of the meshes are searched; until then the spheres do."""
-    search_every: int = 8
-    touch_sigmas: tuple[float, float] = (0.10, 0.004)
-    """Metres between two anchors at a cost of one, at the start and from `settled` on."""
-    crossing_sigmas: tuple[float, float] = (0.02, 0.004)
+    steps: int
+    learning_rate: float
+    touch_sigmas: tuple[float, float]
+    """Metres between two anchors at a cost of one: at the start, and from three quarters of the steps on."""
+    crossing_sigmas: tuple[float, float]
     """Metres of depth, likewise."""
-    settled: float = 0.75
-    """Share of the steps after which the weights stay."""
-    anchor_again: tuple[float, ...] = (0.35, 0.65)
+    fine: bool
+    """Search crossings on the fine mesh, not the coarse one."""
+    search_from: float
+    """Share of the steps before crossings are searched; until then the spheres keep the two apart."""
+    search_every: int
+    anchors_again: tuple[float, ...]
     """Shares of the steps at which each touch takes the nearest vertices of its regions."""
-    sphere_sigma: float = 0.01
-    """Metres of overlap of two inner spheres at a cost of one."""
-    sphere_shrink: float = 0.93
-    """Of the radii of the inner spheres, which bulge out of flat places."""
-    placement: float = 0.15
-    """Metres that the two may come nearer or go apart at a cost of one."""
 
 
-_LOOSE = 4.0  # Times the standard deviation of a touch that only guides.
-DEFAULT_SCHEDULE = SolveSchedule()
+APPROACH = SolvePhase(110, 0.045, (0.10, 0.004), (0.02, 0.004), False, 0.4, 10, (0.35, 0.65))
+POLISH = SolvePhase(70, 0.008, (0.004, 0.003), (0.004, 0.003), True, 0.0, 7, (0.0, 0.4))
+SETTLED = 0.75
 
 
 def solve_key_poses(
@@ -74,97 +73,92 @@ def solve_key_poses(
     count: int,
     generator: torch.Generator,
     device: torch.device | str = "cpu",
-    schedule: SolveSchedule = DEFAULT_SCHEDULE,
+    phases: Sequence[SolvePhase] = (APPROACH, POLISH),
 ) -> KeyPoses:
     """`count` attempts at a recipe, all solved together; `accepted` says which of them succeeded.
 
     a stands near the origin and looks along +z; bodies have random shapes. `body` is any variant of the open body;
-    poses are solved on its coarse query body and measured on its fine one.
+    contact is measured on its fine query body.
     """
-    coarse = query_body(body, "coarse").to(device)
-    marks = find_marks(coarse)
-    pairs, began = _begin_pairs(recipe, sources, coarse, marks, count, generator)
-    solver = _Solver(recipe, pairs, coarse, marks, schedule)
-    a, b = descend([pairs.a.start, pairs.b.start], solver.energy, schedule.steps, schedule.learning_rate)
-    return _measured(recipe, body.to(device), solver.pairs, (a, b), began)
+    body = body.to(device)
+    surface = _Surface(body)
+    pairs, began = begin_pairs(recipe, sources, surface.body, surface.marks, count, generator)
+    solver = _Solver(recipe, pairs, surface)
+    people = (pairs.a.start, pairs.b.start)
+    for phase in phases:
+        people = solver.run(phase, people)
+    return _measured(recipe, body, solver.pairs, people, surface.coarse_anchors(solver.pairs.anchors), began)
+
+
+class _Surface:
+    """The fine mesh that is posed, and the coarse one on a part of its vertices."""
+
+    def __init__(self, body: BodyModel) -> None:
+        self.body = query_body(body, "fine")
+        coarse = query_body(body, "coarse")
+        # The coarse mesh keeps a part of the fine one's vertices where they are.
+        ids = torch.cdist(coarse.v_template, self.body.v_template).argmin(-1)
+        self.coarse = SearchMesh(ids, coarse.faces)
+        self.fine = SearchMesh(torch.arange(len(self.body.v_template), device=ids.device), self.body.faces)
+        self.marks: Marks = find_marks(coarse).renumbered(ids)
+
+    def coarse_anchors(self, anchors: Tensor) -> Tensor:
+        """The same vertices by their numbers on the coarse mesh."""
+        number = torch.full((len(self.fine.ids),), -1, device=anchors.device)
+        number[self.coarse.ids] = torch.arange(len(self.coarse.ids), device=anchors.device)
+        return number[anchors]
 
 
 class _Solver:
     """The energy of a batch of pairs, and what it remembers between steps: crossings and anchors."""
 
-    def __init__(self, recipe: Recipe, pairs: Pairs, body: BodyModel, marks: Marks, schedule: SolveSchedule) -> None:
+    def __init__(self, recipe: Recipe, pairs: Pairs, surface: _Surface) -> None:
         self.pairs = pairs
-        self._recipe, self._body, self._schedule = recipe, body, schedule
+        self._recipe, self._surface, self._marks = recipe, surface, surface.marks
         self._drawn = pairs.anchors
-        self._marks = marks
-        self._looseness = torch.tensor([1.0 if t.firm else _LOOSE for t in recipe.touches]).to(body.v_template)
-        self._prior: PosePrior = load_pose_prior().to(body.v_template.device)
+        self._prior = load_pose_prior().to(pairs.anchors.device)
         self._deep: tuple[DeepPoints, DeepPoints] | None = None
+        loose = [1.0 if touch.firm else LOOSE for touch in recipe.touches]
+        self._looseness = torch.tensor(loose, device=pairs.anchors.device)  # [K]
 
-    def energy(self, bodies: Sequence[PoseVariables], step: int) -> Tensor:
-        """[N] of variables of a and b."""
-        variables, schedule = (bodies[0], bodies[1]), self._schedule
-        a, b = self.pairs.a.shapes.pose(variables[0]), self.pairs.b.shapes.pose(variables[1])
-        self._look_again(a, b, step)
-        progress = min(step / (schedule.settled * schedule.steps), 1.0)
-        energy = touch_energy(self.pairs, a, b, _between(schedule.touch_sigmas, progress) * self._looseness)
-        energy = energy + sphere_energy(a, b, self._marks.spheres, schedule.sphere_shrink, schedule.sphere_sigma)
-        energy = energy + placement_energy(self.pairs, variables, schedule.placement)
+    def run(
+        self, phase: SolvePhase, people: tuple[PoseVariables, PoseVariables]
+    ) -> tuple[PoseVariables, PoseVariables]:
+        """The two after one phase."""
+        a, b = descend(people, lambda v, step: self._energy(phase, v[0], v[1], step), phase.steps, phase.learning_rate)
+        return a, b
+
+    def _energy(self, phase: SolvePhase, a: PoseVariables, b: PoseVariables, step: int) -> Tensor:
+        """[N] of the variables of a and b."""
+        posed_a, posed_b = self.pairs.a.shapes.pose(a), self.pairs.b.shapes.pose(b)
+        self._look_again(phase, posed_a, posed_b, step)
+        share = min(step / (SETTLED * phase.steps), 1.0)
+        touch_sigma = _between(phase.touch_sigmas, share) * self._looseness
+        energy = touch_energy(self.pairs, posed_a, posed_b, touch_sigma)
+        energy = energy + sphere_energy(posed_a, posed_b, self._marks.spheres, SPHERE_SHRINK, SPHERE_SIGMA)
+        energy = energy + placement_energy(self.pairs, (a, b), PLACEMENT_SIGMA)
         if self._deep is not None:
-            energy = energy + crossing_energy(self._deep, a, b, _between(schedule.crossing_sigmas, progress))
+            energy = energy + crossing_energy(self._deep, posed_a, posed_b, _between(phase.crossing_sigmas, share))
+        return energy + self._single_energy(a, b, posed_a, posed_b)
+
+    def _single_energy(self, a: PoseVariables, b: PoseVariables, posed_a: PosedBodies, posed_b: PosedBodies) -> Tensor:
+        """[N] of each by itself; somebody who carries another balances both."""
+        pairs, marks = self.pairs, self._marks
+        bearer = pairs.a
+        energy = person_energy(pairs.b, posed_b, b, marks, self._prior)
         if self._recipe.carried:
-            both = (centre_of_mass(a.joints) + centre_of_mass(b.joints)) / 2
-            energy = energy + balance_energy(self.pairs.a, a, self._marks, both)
-        energy = energy + person_energy(
-            _unbalanced(self.pairs.a, self._recipe), a, variables[0], self._marks, self._prior
-        )
-        return energy + person_energy(self.pairs.b, b, variables[1], self._marks, self._prior)
+            both = (centre_of_mass(posed_a.joints) + centre_of_mass(posed_b.joints)) / 2
+            energy = energy + balance_energy(bearer, posed_a, marks, both)
+            bearer = replace(bearer, posture=replace(bearer.posture, balanced=False))
+        return energy + person_energy(bearer, posed_a, a, marks, self._prior)
 
-    def _look_again(self, a: PosedBodies, b: PosedBodies, step: int) -> None:
+    def _look_again(self, phase: SolvePhase, a: PosedBodies, b: PosedBodies, step: int) -> None:
         """Search crossings, and renew the anchors, when it is time."""
-        schedule = self._schedule
-        if step in {round(share * schedule.steps) for share in schedule.anchor_again}:
-            anchors = nearest_anchors(self._recipe, self._body, self._marks.regions, self._drawn, a, b)
+        if step in {round(share * phase.steps) for share in phase.anchors_again}:
+            anchors = nearest_anchors(self._recipe, self._surface.body, self._marks.regions, self._drawn, a, b)
             self.pairs = replace(self.pairs, anchors=anchors)
-        if step >= schedule.first_search * schedule.steps and step % schedule.search_every == 0:
-            self._deep = search_crossings(a, b, self._body.faces)
-
-
-def _begin_pairs(
-    recipe: Recipe, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
-) -> tuple[Pairs, tuple[tuple[SourceFrame, SourceFrame], ...]]:
-    """The pairs in their places, before anything is solved, and where their poses come from."""
-    a, frames_a = _begin_role(recipe.a, sources, body, marks, count, generator)
-    b, frames_b = _begin_role(recipe.b, sources, body, marks, count, generator)
-
-    def draw(low: float, high: float) -> Tensor:
-        return (low + (high - low) * torch.rand(count, generator=generator)).to(body.v_template)
-
-    facing, bearing = (torch.deg2rad(draw(*limits)) for limits in (recipe.facing, recipe.bearing))
-    distance = draw(*recipe.distance)
-    place = distance[:, None] * torch.stack([bearing.sin(), bearing.cos()], dim=-1)  # x is a's left.
-    b = replace(b, start=turned(b.start, facing, place))
-    anchors = draw_anchors(recipe, body, marks.regions, count, generator)
-    return Pairs(a, b, anchors), tuple(zip(frames_a, frames_b, strict=True))
-
-
-def _begin_role(
-    role: Role, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
-) -> tuple[Person, tuple[SourceFrame, ...]]:
-    like, posture = body.v_template, POSTURES[role.stance]
-    betas = random_betas(count, body.num_betas, generator).to(like)
-    hands = hand_shapes(body, [role.hands]).expand(count, -1, -1)
-    if posture.captured:
-        root, body_pose, frames = sources.draw(count, generator)
-    else:
-        root, body_pose = synthetic_start(posture, count, generator, like)
-        frames = tuple((f"posture/{role.stance}", index) for index in range(count))
-    return begin(body, marks, role, posture, betas, hands, root.to(like), body_pose.to(like), generator), frames
-
-
-def _unbalanced(person: Person, recipe: Recipe) -> Person:
-    """Somebody who bears two is not balanced alone."""
-    return replace(person, posture=replace(person.posture, balanced=False)) if recipe.carried else person
+        if step >= phase.search_from * phase.steps and step % phase.search_every == 0:
+            self._deep = search_crossings(a, b, self._surface.fine if phase.fine else self._surface.coarse)
 
 
 def _measured(
@@ -172,7 +166,8 @@ def _measured(
     body: BodyModel,
     pairs: Pairs,
     solved: tuple[PoseVariables, PoseVariables],
-    began: tuple[tuple[SourceFrame, SourceFrame], ...],
+    anchors: Tensor,
+    began: PairSources,
 ) -> KeyPoses:
     people = (pairs.a, pairs.b)
     pose = torch.stack([p.shapes.axis_angle(v) for p, v in zip(people, solved, strict=True)], dim=1)  # [N, 2, 55, 3]
@@ -189,7 +184,7 @@ def _measured(
         body_pose=pose[:, :, 1:22],
         hand_pose=pose[:, :, 25:],
         pelvis=pelvis,
-        anchors=pairs.anchors,
+        anchors=anchors,
         sources=began,
         accepted=errors.accepted & (floor <= FLOOR),
         contact_error=errors.contact,
