@@ -11,9 +11,12 @@ from closemesh.body.skeleton import PARENTS
 from closemesh.errors import InputError
 from closemesh.files import replacing
 from closemesh.geometry.rotations import matrix_to_axis_angle
+from closemesh.motion_data.arrays import read_npz
 from closemesh.motion_data.sequence import MotionSequence, body_rotations
-from closemesh.records import load_arrays
 from closemesh.scene import NUM_BODY_JOINTS
+
+_REQUIRED = ("poses", "trans")
+_OPTIONAL = ("fps", "valid", "offsets", "betas", "body_model", "known", "action", "synthetic", "attribution")
 
 
 def read_pose_file(path: Path) -> MotionSequence:
@@ -22,11 +25,8 @@ def read_pose_file(path: Path) -> MotionSequence:
     Optional keys: `fps` (30), `valid` [T, (P)], `offsets` [(P,) 22, 3] (each joint from its parent at rest), `betas`
     [P, B] with `body_model`, `known` [P, 55], `action`, `synthetic`, `attribution`. Raises InputError.
     """
-    arrays = load_arrays(path)
-    missing = [key for key in ("poses", "trans") if key not in arrays]
-    if missing:
-        raise InputError(f"{path} is no motion file: it has no {' and no '.join(missing)}")
-    poses, trans = (arrays[key].astype(np.float32) for key in ("poses", "trans"))
+    arrays = read_npz(path, _REQUIRED, _OPTIONAL)
+    poses, trans = (arrays[key].astype(np.float32) for key in _REQUIRED)
     alone = poses.ndim == 3
     poses, trans = (array[:, None] if alone else array for array in (poses, trans))
     if poses.shape[2:] != (NUM_BODY_JOINTS, 3) or trans.shape != (*poses.shape[:2], 3):
