@@ -9,6 +9,7 @@ from torch import Tensor
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
+_LARGEST_TWIST = 1.3  # Radians.
 _STRAIGHT = 0.05  # Sine of the bend below which a limb says nothing about its own twist.
 _LEAN_SHARES = {"spine1": 0.2, "spine2": 0.15, "spine3": 0.15}  # The rest of a lean comes from the hips.
 
@@ -27,6 +28,18 @@ def set_arm(body_pose: Tensor, side: str, upper: Tensor, lower: Tensor) -> Tenso
     angle = _angle(upper, lower)
     elbow = torch.stack([torch.zeros_like(angle), -sign * angle, torch.zeros_like(angle)], dim=-1)
     return _with_joints(body_pose, {f"{side}_shoulder": matrix_to_axis_angle(R_shoulder), f"{side}_elbow": elbow})
+
+
+def turn_palm(body_pose: Tensor, side: str, palm: Tensor) -> Tensor:
+    """`body_pose` with the forearm of `side` twisted at the wrist until the palm faces `palm` [M, 3], as far as it goes.
+
+    Directions are left, up and forward of the chest; bending the wrist is left to others.
+    """
+    arm = body_pose[:, [JOINT_INDEX[f"{side}_shoulder"] - 1, JOINT_INDEX[f"{side}_elbow"] - 1]]
+    R = axis_angle_to_matrix(arm)
+    local = ((R[:, 0] @ R[:, 1]).mT @ palm[..., None])[..., 0]  # In the frame of the forearm, where palms look down.
+    twist = torch.atan2(-local[:, 2], -local[:, 1]).clamp(-_LARGEST_TWIST, _LARGEST_TWIST)
+    return _with_joints(body_pose, {f"{side}_wrist": torch.stack([twist, 0 * twist, 0 * twist], dim=-1)})
 
 
 def set_leg(body_pose: Tensor, side: str, thigh: Tensor, shank: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.interactions.hands import NUM_BENDS
-from closemesh.interactions.limb_directions import lean_forward, set_arm, set_leg, trunk_rotation
+from closemesh.interactions.limb_directions import lean_forward, set_arm, set_leg, trunk_rotation, turn_palm
 from closemesh.interactions.marks import Marks
 from closemesh.interactions.person_energy import Person
 from closemesh.interactions.posed_bodies import PoseVariables, shape_bodies
@@ -35,6 +35,9 @@ def begin(
             body_pose = set_arm(body_pose, side, *_near(arm, len(betas), generator, body_pose))
         if leg is not None:
             body_pose = set_leg(body_pose, side, *_near(leg, len(betas), generator, body_pose))
+    for side, palm in zip(("left", "right"), role.palms, strict=True):
+        if palm is not None:
+            body_pose = turn_palm(body_pose, side, torch.tensor(palm).to(body_pose).expand(len(betas), 3))
     if role.trunk is not None:
         root = matrix_to_axis_angle(trunk_rotation(*_near(role.trunk, len(betas), generator, root)))
     if role.lean:

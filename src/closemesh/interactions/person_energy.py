@@ -39,12 +39,15 @@ class PersonSigmas:
     """Radians of the trunk away from its start."""
     bend: float = 0.35
     """Radians that a finger gives."""
+    uneven: float = 0.2
+    """Radians between neighbouring fingers."""
     wrist: tuple[float, float, float] = (0.6, 0.2, 0.4)
     """Comfortable radians of twist, of bending sideways and of flexion of a wrist."""
 
 
 SIGMAS = PersonSigmas()
 PRIOR_WEIGHT = 0.03
+_FINGER_ROW = [0, 1, 3, 2]  # Index, middle, ring and little finger among the bends of a hand.
 _NEIGHBOUR = 0.12  # Metres within which the nearest point of the trunk tells inside from outside.
 
 
@@ -80,10 +83,16 @@ def pose_energy(person: Person, variables: PoseVariables, prior: PosePrior) -> T
     turned = (axis_angle_to_matrix(variables.root) - axis_angle_to_matrix(person.start.root)).square().sum((-1, -2))
     wrists = pose[:, [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]]
     comfort = (wrists / torch.tensor(SIGMAS.wrist).to(pose)).square().sum((-1, -2))
-    fingers = (variables.bend / SIGMAS.bend).square().sum((-1, -2))
+    fingers = (variables.bend / SIGMAS.bend).square().sum((-1, -2)) + _uneven_fingers(variables.bend)
     return (
         limits + PRIOR_WEIGHT * pose_surprise(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + fingers
     )
+
+
+def _uneven_fingers(bend: Tensor) -> Tensor:
+    """[N] of neighbouring fingers that give differently: tendons tie them; bend [N, 2, 6]."""
+    in_a_row = bend[..., _FINGER_ROW]
+    return ((in_a_row[..., 1:] - in_a_row[..., :-1]) / SIGMAS.uneven).square().sum((-1, -2))
 
 
 def floor_energy(person: Person, posed: PosedBodies, marks: Marks) -> Tensor:

@@ -17,7 +17,7 @@ _AHEAD: Limb = ((0.2, -0.3, 1.0), (-0.1, 0.1, 1.0))
 _STRETCHED: Limb = ((0.1, 0.0, 1.0), (-0.05, 0.05, 1.0))
 _HANGING: Limb = ((0.25, -1.0, 0.0), (0.0, -1.0, 0.3))
 _HOOKED: Limb = ((0.3, -1.0, 0.0), (-0.5, 0.1, 1.0))
-_ASIDE: Limb = ((1.0, 0.0, 0.5), (0.3, 0.4, 1.0))
+_ASIDE: Limb = ((1.0, -0.3, 0.5), (0.5, 0.3, 1.0))
 _ROUND: Limb = ((1.0, 0.1, -0.1), (1.0, 0.0, 0.35))
 """Round the shoulders of somebody who stands on that side."""
 _CRADLING: Limb = ((0.3, -0.7, 0.6), (0.2, 0.1, 1.0))
@@ -41,6 +41,17 @@ def _b_hand(side: str, on: str) -> tuple[Touch, Touch]:
     return Touch(on, f"{side}_palm"), Touch(on, f"{side}_fingertips", firm=False)
 
 
+def _clasp(a: str, b: str, firm: str) -> tuple[Touch, ...]:
+    """Hand a (of a) and hand b (of b) in each other, fingers round the other's edge."""
+    return (
+        Touch(f"{a}_{firm}", f"{b}_{firm}"),
+        Touch(f"{a}_fingertips", f"{b}_hand_edge", firm=False),
+        Touch(f"{a}_hand_edge", f"{b}_fingertips", firm=False),
+    )
+
+
+_PALMS_UP: dict = {"palms": ((0, 1, 0), (0, 1, 0))}
+_PALMS_DOWN: dict = {"palms": ((0, -1, 0), (0, -1, 0))}
 _FACING = {"facing": (165.0, 195.0), "bearing": (-10.0, 10.0)}
 _SAME_WAY = {"facing": (-12.0, 12.0)}
 _FLAT: dict = {"hands": ("flat", "flat")}
@@ -54,6 +65,7 @@ RECIPES: tuple[Recipe, ...] = (
             *_b_hand("right", "left_upper_back"),
             *_b_hand("left", "right_lower_back"),
             Touch("chest", "chest"),
+            Touch("right_temple", "right_temple", firm=False),
         ),
         **_FACING,
         distance=(0.24, 0.32),
@@ -68,6 +80,7 @@ RECIPES: tuple[Recipe, ...] = (
             *_b_hand("right", "left_lower_back"),
             *_b_hand("left", "right_lower_back"),
             Touch("chest", "chest"),
+            Touch("right_temple", "right_temple", firm=False),
         ),
         **_FACING,
         distance=(0.24, 0.32),
@@ -91,12 +104,12 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "handshake",
-        (Touch("right_palm", "right_palm"), Touch("right_web", "right_web", firm=False)),
+        (*_clasp("right", "right", "palm"), Touch("right_web", "right_web", firm=False)),
         facing=(165, 195),
-        bearing=(-5, 15),
-        distance=(0.7, 0.95),
-        a=Role(right_arm=mirrored(_OFFERED), hands=("relaxed", "grip")),
-        b=Role(right_arm=mirrored(_OFFERED), hands=("relaxed", "grip")),
+        bearing=(0, 20),
+        distance=(0.7, 0.9),
+        a=Role(right_arm=mirrored(_OFFERED)),
+        b=Role(right_arm=mirrored(_OFFERED)),
     ),
     Recipe(
         "high_five",
@@ -104,8 +117,8 @@ RECIPES: tuple[Recipe, ...] = (
         facing=(160, 200),
         bearing=(-5, 20),
         distance=(0.55, 0.8),
-        a=Role(right_arm=mirrored(_RAISED), hands=("relaxed", "flat")),
-        b=Role(right_arm=mirrored(_RAISED), hands=("relaxed", "flat")),
+        a=Role(right_arm=mirrored(_RAISED), hands=("relaxed", "flat"), palms=(None, (0, 0, 1))),
+        b=Role(right_arm=mirrored(_RAISED), hands=("relaxed", "flat"), palms=(None, (0, 0, 1))),
         brief=True,
     ),
     Recipe(
@@ -120,29 +133,24 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "holding_both_hands",
-        (
-            Touch("left_palm", "right_palm"),
-            Touch("right_palm", "left_palm"),
-            Touch("left_fingers", "right_back_of_hand", firm=False),
-            Touch("right_fingers", "left_back_of_hand", firm=False),
-        ),
+        (*_clasp("left", "right", "palm"), *_clasp("right", "left", "palm")),
         **_FACING,
         distance=(0.55, 0.8),
-        a=Role(**_arms(_OFFERED), hands=("grip", "grip")),
-        b=Role(**_arms(_OFFERED), hands=("grip", "grip")),
+        a=Role(**_arms(_OFFERED), **_PALMS_UP),
+        b=Role(**_arms(_OFFERED), **_PALMS_DOWN),
     ),
     Recipe(
         "closed_dance_hold",
         (
             *_a_hand("right", "left_upper_back"),
             *_b_hand("left", "right_shoulder_outer"),
-            Touch("left_palm", "right_palm"),
+            *_clasp("left", "right", "palm"),
         ),
         facing=(165, 195),
         bearing=(-20, 0),
         distance=(0.32, 0.45),
-        a=Role(left_arm=_ASIDE, right_arm=mirrored(_UNDER), hands=("grip", "flat")),
-        b=Role(left_arm=((0.6, -0.1, 1), (-0.2, 0.2, 1)), right_arm=mirrored(_ASIDE), hands=("flat", "grip")),
+        a=Role(left_arm=_ASIDE, right_arm=mirrored(_UNDER), palms=((0, 0, 1), None)),
+        b=Role(left_arm=((0.6, -0.1, 1), (-0.2, 0.2, 1)), right_arm=mirrored(_ASIDE), palms=(None, (0, 0, 1))),
     ),
     Recipe(
         "slow_dance",
@@ -168,7 +176,11 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "linked_arms",
-        (Touch("left_elbow_crook", "right_forearm_inner"), *_b_hand("right", "left_forearm")),
+        (
+            Touch("left_elbow_crook", "right_forearm_inner"),
+            *_b_hand("right", "left_forearm"),
+            Touch("left_upper_arm_outer", "right_upper_arm_outer", firm=False),
+        ),
         **_SAME_WAY,
         bearing=(75, 105),
         distance=(0.36, 0.5),
@@ -326,10 +338,10 @@ RECIPES: tuple[Recipe, ...] = (
         a=Role(**_arms(_CRADLING), lean=-6, hands=("grip", "grip")),
         b=Role(
             "carried",
-            left_arm=((0.2, -0.6, 0.6), (-0.6, -0.2, 0.6)),
+            left_arm=((0.2, -1.0, 0.2), (-0.6, -0.6, 0.5)),
             right_arm=((-1, 0.3, 0.3), (-0.6, 0.2, -0.6)),
             **_legs(((0.02, -0.3, 1), (0, -1, 0.05))),
-            trunk=((0.75, 0.65, 0.1), (-0.6, 0.75, 0.2)),
+            trunk=((0.65, 0.75, 0.1), (-0.7, 0.65, 0.2)),
             height=1.0,
         ),
         carried=True,
@@ -337,11 +349,11 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     Recipe(
         "helping_up",
-        (Touch("right_palm", "right_palm"), Touch("left_palm", "left_palm")),
+        (*_clasp("left", "right", "palm"), *_clasp("right", "left", "palm")),
         **_FACING,
         distance=(0.75, 0.95),
-        a=Role(**_arms(((0.1, -0.7, 0.8), (0.0, -0.5, 1))), lean=28, hands=("grip", "grip")),
-        b=Role("floor_sitting", **_arms(((0.1, 0.2, 1), (0, 0.5, 1))), hands=("grip", "grip")),
+        a=Role(**_arms(((0.1, -0.7, 0.8), (0.0, -0.5, 1))), lean=28, **_PALMS_DOWN),
+        b=Role("floor_sitting", **_arms(((0.1, 0.2, 1), (0, 0.5, 1))), **_PALMS_UP),
         mover="a",
     ),
     Recipe(

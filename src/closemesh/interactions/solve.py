@@ -39,7 +39,7 @@ from closemesh.interactions.starts import PairSources, begin_pairs
 SPHERE_SIGMA = 0.01  # Metres of overlap of two inner spheres at a cost of one.
 SPHERE_SHRINK = 0.93  # Of the radii of the inner spheres, which bulge out of flat places.
 PLACEMENT_SIGMA = 0.15  # Metres that the two may come nearer or go apart at a cost of one.
-LOOSE = 4.0  # Times the standard deviation of a touch that only guides.
+LOOSE = 2.5  # Times the standard deviation of a touch that only guides.
 
 
 @dataclass(frozen=True)

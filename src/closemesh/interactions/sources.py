@@ -24,7 +24,7 @@ _LEAN = math.radians(20)  # Of an upright chest.
 _BEND = math.radians(40)  # Of the knees of somebody who stands or walks.
 _REACH = 0.45  # Metres that calm hands are from the chest, along the floor.
 _FEET_APART = 0.06  # Metres of height between the two soles.
-_STRIDE = 0.45  # Metres between the ankles.
+_STRIDE = 0.40  # Metres between the ankles.
 
 
 @dataclass(frozen=True)
