@@ -61,8 +61,8 @@ class SolvePhase:
     """Shares of the steps at which each touch takes the nearest vertices of its regions."""
 
 
-APPROACH = SolvePhase(110, 0.14, (0.10, 0.004), (0.02, 0.004), False, 0.4, 10, (0.35, 0.65))
-POLISH = SolvePhase(70, 0.02, (0.004, 0.003), (0.004, 0.003), True, 0.0, 7, (0.0, 0.4))
+APPROACH = SolvePhase(100, 0.14, (0.10, 0.004), (0.02, 0.004), False, 0.4, 12, (0.35, 0.65))
+POLISH = SolvePhase(60, 0.02, (0.004, 0.003), (0.004, 0.003), True, 0.0, 10, (0.0, 0.4))
 SETTLED = 0.75
 
 

@@ -45,7 +45,7 @@ class SourcePoses:
 
 
 def find_source_poses(sequences: Iterable[MotionSequence], spacing: float = 0.5) -> SourcePoses:
-    """The upright poses with both feet about on the floor and the hands low, one every `spacing` seconds of each person.
+    """The upright poses with both feet about on the floor and the hands low, one every `spacing` seconds.
 
     Raises InputError when there is none.
     """
