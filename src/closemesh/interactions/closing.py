@@ -13,11 +13,15 @@ from closemesh.interactions.levers import PosedPairs, vertex_points
 from closemesh.interactions.newton import Rows
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.residuals import crossing_rows, floor_rows, limit_rows, meeting_rows
+from closemesh.interactions.search import NearSearch
 from closemesh.interactions.stiffness import parameter_sigmas
-from closemesh.interactions.timing import Timing
 
 _STEPS = 6
-_IN_CONTACT, _NEAR_IT = 5, 2  # Frames between two that are looked at; those between are interpolated.
+_HELD_STEP, _APART_STEP = 5, 4  # Frames between two that are looked at while nothing is about to cross.
+_AROUND = 2  # Frames before and after one in which something crosses that are looked at too.
+_MARGIN = 0.01  # Metres between surfaces that nearly cross.
+_EVERY = 2  # Only each so manieth vertex is looked at to find those frames.
+_CHUNK = 16  # Frames skinned at a time.
 _MEETING = 0.003  # Metres, standard deviations.
 _CROSSING, _ALLOWED_DEPTH = 0.004, 0.004
 _STANDING = 0.01
@@ -27,15 +31,16 @@ _LOW = 0.02  # Metres; points of a standing foot lower than this rest on the flo
 
 def close_contact(blended: Blended, body: BodyModel) -> PairMotion:
     """The motion of a window, corrected in some of its frames and smoothly between them."""
-    looks = _frames_to_look_at(blended.timing)
+    looks = _frames_to_look_at(blended, body)
     motion = blended.motion.frames(looks)
     held = blended.timing.contact()[looks].nonzero()[:, 0]
     feet = _StandingFeet(blended, body, looks)
+    search = NearSearch(body)
 
     def residuals(posed: PosedPairs, moved: PairMotion) -> Rows:
         parts = [
             meeting_rows(posed, held, blended.anchors, blended.gaps, _MEETING),
-            crossing_rows(posed, body.faces, _ALLOWED_DEPTH, _CROSSING),
+            crossing_rows(posed, search, body.faces, _ALLOWED_DEPTH, _CROSSING),
             floor_rows(posed, feet.points, feet.targets, feet.held, _STANDING),
             limit_rows(moved),
         ]
@@ -85,9 +90,18 @@ def _mean_of_runs(positions: Tensor, rests: Tensor) -> Tensor:
     return result
 
 
-def _frames_to_look_at(timing: Timing) -> Tensor:
-    """Few while the two hold still, more while they come and go."""
-    before = torch.arange(timing.first, -1, -_NEAR_IT)
-    during = torch.arange(timing.first, timing.last, _IN_CONTACT)
-    after = torch.arange(timing.last, timing.length, _NEAR_IT)
-    return torch.cat([before, during, after, torch.tensor([0, timing.length - 1])]).unique()
+def _frames_to_look_at(blended: Blended, body: BodyModel) -> Tensor:
+    """All frames around those in which something crosses or nearly does, few of the others."""
+    timing = blended.timing
+    frames = torch.arange(timing.length)
+    crossed = torch.zeros(timing.length, dtype=torch.bool)
+    search = NearSearch(body, _EVERY)
+    for part in frames.split(_CHUNK):
+        crossed[part[search.find(blended.motion.frames(part).skin(body)[0], _MARGIN).frame.unique()]] = True
+    around = crossed.float()[None, None]
+    around = torch.nn.functional.max_pool1d(around, 2 * _AROUND + 1, 1, _AROUND)[0, 0] > 0
+    held = timing.contact()
+    away = torch.maximum(timing.first - frames, frames - timing.last)
+    wanted = torch.where(held, (frames - timing.first) % _HELD_STEP == 0, around | (away % _APART_STEP == 0))
+    wanted[[0, timing.last, -1]] = True
+    return wanted.nonzero()[:, 0]

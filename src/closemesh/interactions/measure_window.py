@@ -1,8 +1,8 @@
-"""What a window is worth, measured exactly: contact, crossings, joints and the steadiness of motion and feet."""
+"""What a window is worth, measured exactly in every frame: contact, crossings, joints, motion and feet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -23,79 +23,82 @@ _LOW = 0.02  # Metres; points of a standing foot lower than this rest on the flo
 
 
 @dataclass(frozen=True)
-class WindowMeasure:
-    """Metres, radians, seconds; the worst of all frames."""
+class Tolerances:
+    """The most that a frame of a window may have; `sliding` is a mean over the window."""
 
-    contact_error: float
-    """Between the regions of a firm touch, in the frames in which it is held."""
-    mean_contact_error: float
-    """The same, the mean over those frames and touches."""
-    depth: float
-    """Deepest vertex of either inside the other."""
-    limit_excess: float
-    """Beyond the range of a joint."""
-    speed: float
-    """Of a joint."""
-    acceleration: float
-    """Of a joint."""
-    sliding: float
-    """Mean speed of the points of standing feet that rest on the floor."""
-    sinking: float
-    """Of a sole below the floor."""
+    contact_error: float = 0.010
+    """Metres between the regions of a firm touch while it is held."""
+    depth: float = 0.010
+    """Metres that a vertex of either is inside the other."""
+    limit_excess: float = 0.15
+    """Radians beyond the range of a joint."""
+    speed: float = 10.0
+    """m/s of a joint."""
+    acceleration: float = 150.0
+    """m/s^2 of a joint."""
+    sinking: float = 0.04
+    """Metres of a sole below the floor."""
+    sliding: float = 0.10
+    """m/s of the points of standing feet that rest on the floor."""
 
 
 @dataclass(frozen=True)
-class Tolerances:
-    """The most that an accepted window may have."""
+class FrameErrors:
+    """Every frame of a window, in the units of Tolerances."""
 
-    contact_error: float = 0.010
-    depth: float = 0.010
-    limit_excess: float = 0.15
-    speed: float = 10.0
-    acceleration: float = 150.0
-    sliding: float = 0.10
-    sinking: float = 0.04
+    contact_error: Tensor  # [T] the worst touch; 0 where nothing is held
+    depth: Tensor  # [T]
+    limit_excess: Tensor  # [T]
+    speed: Tensor  # [T] from the frame before
+    acceleration: Tensor  # [T]
+    sinking: Tensor  # [T]
 
-    def faults(self, measure: WindowMeasure) -> tuple[str, ...]:
-        """Names of what is out of range."""
-        return tuple(name for name in self.__dataclass_fields__ if getattr(measure, name) > getattr(self, name))
+    def frames(self, span: slice) -> FrameErrors:
+        """Some of the frames."""
+        return FrameErrors(**{f.name: getattr(self, f.name)[span] for f in fields(self)})
 
+    def good(self, tolerances: Tolerances) -> Tensor:
+        """[T] bool: within the tolerances."""
+        within = [getattr(self, f.name) <= getattr(tolerances, f.name) for f in fields(self)]
+        return torch.stack(within).all(0)
 
-def measure_window(
-    motion: PairMotion,
-    contact: Tensor,  # [T] bool
-    standing: Tensor,  # [T, 2, 2] bool, person and foot
-    recipe: Recipe,
-    fine: BodyModel,
-    soles: BodyModel,
-) -> WindowMeasure:
-    """Every frame of a window, on the fine query body; `soles` as `ground.sole_body` makes them."""
-    held = motion.frames(contact)
-    errors = check_pairs(recipe, fine, held.betas, held.all_rotations(), held.pelvis)
-    gaps = errors.contact[:, errors.firm]
-    apart = deepest(motion.frames(~contact), fine)
-    return replace(
-        measure_alone(motion, standing, soles),
-        contact_error=float(gaps.max()),
-        mean_contact_error=float(gaps.mean()),
-        depth=max(float(errors.depth.max()), apart),
-    )
+    def faults(self, tolerances: Tolerances) -> tuple[str, ...]:
+        """Names of what is out of range in some frame."""
+        return tuple(f.name for f in fields(self) if getattr(self, f.name).max() > getattr(tolerances, f.name))
 
 
-def measure_alone(motion: PairMotion, standing: Tensor, soles: BodyModel) -> WindowMeasure:
-    """The same of two people who do not touch: contact and depth are 0."""
+def measure_frames(
+    motion: PairMotion, contact: Tensor, fine: BodyModel, soles: BodyModel, recipe: Recipe | None = None
+) -> FrameErrors:
+    """All frames on the fine query body; contact [T] bool, where the touches of the recipe are held.
+
+    `soles` as `ground.sole_body` makes them.
+    """
+    held = contact.nonzero()[:, 0]
+    error, depth = torch.zeros(len(motion)), torch.zeros(len(motion))
+    if recipe and len(held):
+        part = motion.frames(held)
+        errors = check_pairs(recipe, fine, part.betas, part.all_rotations(), part.pelvis)
+        error[held], depth[held] = errors.contact[:, errors.firm].amax(-1), errors.depth
+    for frames in (~contact).nonzero()[:, 0].split(_CHUNK):
+        depth[frames] = deepest_depth(motion.frames(frames).skin(fine)[0], fine.faces)
     vertices, joints = motion.skin(soles)
     speed, acceleration = joint_motion(joints[..., :NUM_BODY_JOINTS, :])
-    return WindowMeasure(
-        contact_error=0.0,
-        mean_contact_error=0.0,
-        depth=0.0,
-        limit_excess=float(beyond_limits(matrix_to_axis_angle(motion.rotations[:, :, 1:])).max()),
-        speed=float(speed.max()),
-        acceleration=float(acceleration.max()),
-        sliding=sliding_speed(vertices, standing),
-        sinking=float((-vertices[..., 1]).max().clamp(min=0)),
+    return FrameErrors(
+        contact_error=error,
+        depth=depth,
+        limit_excess=beyond_limits(matrix_to_axis_angle(motion.rotations[:, :, 1:])).amax((1, 2, 3)),
+        speed=torch.cat([torch.zeros(1), speed.amax((1, 2))]),
+        acceleration=torch.cat([torch.zeros(1), acceleration.amax((1, 2)), torch.zeros(1)]),
+        sinking=(-vertices[..., 1]).amax((1, 2)).clamp(min=0),
     )
+
+
+def longest_good(good: Tensor, around: int) -> slice:
+    """The uninterrupted good frames [T] that hold the frame `around`; empty when that one is bad."""
+    bad = (~good).nonzero()[:, 0]
+    before, after = bad[bad <= around], bad[bad >= around]
+    return slice(int(before[-1]) + 1 if len(before) else 0, int(after[0]) if len(after) else len(good))
 
 
 def closest(motion: PairMotion, fine: BodyModel, reach: float) -> float:
@@ -103,18 +106,13 @@ def closest(motion: PairMotion, fine: BodyModel, reach: float) -> float:
     surface = ClosedSurface(fine.faces.numpy())
     smallest = float("inf")
     for frames in torch.arange(len(motion)).split(_CHUNK):
-        vertices = motion.frames(frames).skin(fine)[0].double().numpy()
-        for a, b in vertices[boxes_within(vertices[:, 0], vertices[:, 1], reach)]:
+        vertices, _ = motion.frames(frames).skin(fine)
+        if deepest_depth(vertices, fine.faces).max() > 0:
+            return 0.0
+        pairs = vertices.double().numpy()
+        for a, b in pairs[boxes_within(pairs[:, 0], pairs[:, 1], reach)]:
             smallest = min(smallest, surface.distance(a, b, reach), surface.distance(b, a, reach))
-    return 0.0 if smallest == 0 or deepest(motion, fine) > 0 else smallest
-
-
-def deepest(motion: PairMotion, fine: BodyModel) -> float:
-    """Depth in metres of the deepest vertex of either body inside the other, over all frames."""
-    parts = torch.arange(len(motion)).split(_CHUNK)
-    return max(
-        [float(deepest_depth(motion.frames(p).skin(fine)[0], fine.faces).max()) for p in parts if len(p)], default=0
-    )
+    return smallest
 
 
 def joint_motion(joints: Tensor) -> tuple[Tensor, Tensor]:

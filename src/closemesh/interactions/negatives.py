@@ -12,7 +12,12 @@ from closemesh.body.skinning import rest_joints
 from closemesh.interactions.clips import Clip, leg_length, sample_clip, skeleton_joints
 from closemesh.interactions.ground import settle_on_floor
 from closemesh.interactions.headings import heading, yaw_matrix
-from closemesh.interactions.measure_window import Tolerances, closest, measure_alone
+from closemesh.interactions.measure_window import (
+    Tolerances,
+    closest,
+    measure_frames,
+    sliding_speed,
+)
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.plan import SPEEDS
 from closemesh.interactions.postures import random_betas
@@ -23,20 +28,22 @@ from closemesh.scene import NUM_BODY_JOINTS
 
 KIND = "apart"
 LEAST_DISTANCE = 0.05  # Metres between the surfaces, in every frame.
-_LENGTHS = 60, 120  # Frames.
+_LENGTHS = 60, 105  # Frames.
 _NEAREST = 0.08, 0.8  # Metres between the rough bodies where they come nearest.
 _YAWS = (0.0, math.pi, None)  # Side by side, passing each other, any way.
 _STEP = 0.05  # Metres by which the two are moved together.
 _FARTHEST = 4.0
+_UPRIGHT = 0.85  # Cosine of the pelvis's tilt.
+_ON_FEET = 0.9  # Of the frames.
 
 
 def make_apart(clips: Mapping[str, Clip], bodies: Bodies, generator: torch.Generator, tolerances: Tolerances) -> Window:
     """Two people, each from a clip drawn at random, placed so that they never come nearer than `LEAST_DISTANCE`.
 
-    `faults` of the window says what is out of range, `depth` when they touch after all.
+    `faults` of the window says what is out of range, `distance` when they come nearer after all.
     """
     length = int(torch.randint(*_LENGTHS, (), generator=generator))
-    usable = [clip for clip in clips.values() if _longest_run(clip)[1] > length * SPEEDS[1] + 1]
+    usable = [clip for clip in clips.values() if _on_feet(clip) and _longest_run(clip)[1] > length * SPEEDS[1] + 1]
     betas = random_betas(2, bodies.light.num_betas, generator)
     rest = rest_joints(bodies.light, betas)[:, :NUM_BODY_JOINTS]
     parts = [_play(_pick(usable, generator), length, float(leg_length(rest[p])), generator) for p in range(2)]
@@ -48,12 +55,21 @@ def make_apart(clips: Mapping[str, Clip], bodies: Bodies, generator: torch.Gener
     motion = settle_on_floor(motion, standing, bodies.soles)
     if torch.rand((), generator=generator) < 0.5:
         motion, standing = mirror(motion), mirror_standing(standing)
-    measure = measure_alone(motion, standing, bodies.soles)
-    faults = tolerances.faults(measure)
-    if closest(motion, bodies.fine, LEAST_DISTANCE) < LEAST_DISTANCE:
-        faults = (*faults, "depth")
+    contact = torch.zeros(length, dtype=torch.bool)
+    errors = measure_frames(motion, contact, bodies.fine, bodies.soles)
+    faults = errors.faults(tolerances)
+    if sliding_speed(motion.skin(bodies.soles)[0], standing) > tolerances.sliding:
+        faults = (*faults, "sliding")
+    if not faults and closest(motion, bodies.fine, LEAST_DISTANCE) < LEAST_DISTANCE:
+        faults = ("distance",)
     none = Held(torch.zeros(0, 2, dtype=torch.int64), ())
-    return Window(KIND, motion, torch.zeros(length, dtype=torch.bool), none, measure, faults)
+    return Window(KIND, motion, contact, none, errors, faults)
+
+
+def _on_feet(clip: Clip) -> bool:
+    """Somebody who stands or walks nearly all the time."""
+    upright = clip.rotations[:, 0, 1, 1] > _UPRIGHT
+    return float((clip.standing.any(-1) & upright).float().mean()) > _ON_FEET
 
 
 def _pick(clips: Sequence[Clip], generator: torch.Generator) -> Clip:

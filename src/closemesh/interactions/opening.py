@@ -15,11 +15,13 @@ from closemesh.interactions.levers import FREE_JOINTS, PosedPairs
 from closemesh.interactions.newton import Rows
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.residuals import crossing_rows, limit_rows, meeting_rows, parting_rows
+from closemesh.interactions.search import NearSearch
 from closemesh.interactions.stiffness import parameter_sigmas
 from closemesh.interactions.timing import Timing
 
 _SPACING = 2  # Frames from one to the next.
 _STEPS = 3
+_EVERY = 2  # Only each so manieth vertex is looked at.
 _FADING = 8  # Frames in which what is left of the turns goes.
 _STEP_SIZE = 0.3  # Of the usual standard deviations.
 _APART = 0.06  # Metres between points that meet, when the two have let go.
@@ -40,6 +42,7 @@ def open_hold(blended: Blended, key: PairMotion, body: BodyModel) -> Blended:
         max(timing.first - timing.lingering[0] - timing.reaching, 0),
         min(timing.last + timing.lingering[1] + timing.reaching, last),
     ]
+    search = NearSearch(body, _EVERY)
     turns = torch.zeros(2, 2, 22, 3)
     frames = torch.tensor([timing.first, timing.last])
     known: dict[int, Tensor] = {}
@@ -49,7 +52,7 @@ def open_hold(blended: Blended, key: PairMotion, body: BodyModel) -> Blended:
         # What is left of the hold fades with it.
         turns = turns * (closeness[frames] / before.clamp(min=1e-6)).clamp(max=1)[:, None, None, None]
         share = min(away / timing.closing, 1.0)
-        turns = _solve_moment(blended, blended.motion.frames(frames), body, turns, way, share)
+        turns = _solve_moment(blended, blended.motion.frames(frames), body, search, turns, way, share)
         known |= {int(frame): turn for frame, turn in zip(frames, turns, strict=True)}
     known[round(timing.key)] = (known[timing.first] + known[timing.last]) / 2
     known = _ended(known, timing)
@@ -73,14 +76,14 @@ def _ended(known: dict[int, Tensor], timing: Timing) -> dict[int, Tensor]:
 
 
 def _solve_moment(
-    blended: Blended, base: PairMotion, body: BodyModel, turns: Tensor, way: Tensor, share: float
+    blended: Blended, base: PairMotion, body: BodyModel, search: NearSearch, turns: Tensor, way: Tensor, share: float
 ) -> Tensor:
     """Turns [2, 2, 22, 3] of two frames, from those of their neighbours; share: 0 in contact, 1 when it is left."""
     both = torch.arange(2)
     start = base.moved(turns, torch.zeros_like(base.pelvis))
 
     def residuals(posed: PosedPairs, moved: PairMotion) -> Rows:
-        parts = [crossing_rows(posed, body.faces, -_MARGIN * share, _SIGMA), limit_rows(moved)]
+        parts = [crossing_rows(posed, search, body.faces, -_MARGIN * share, _SIGMA), limit_rows(moved)]
         if share == 0:
             parts.append(meeting_rows(posed, both, blended.anchors, blended.gaps, _SIGMA))
         else:

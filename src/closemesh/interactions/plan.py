@@ -18,6 +18,7 @@ from closemesh.interactions.timing import FPS, Timing
 from closemesh.interactions.walks import Moment, Walks
 
 SPEEDS = 0.8, 1.25  # Of captured motion.
+SHORTEST = 72  # Frames of a window as planned.
 _HOLD, _EMBRACE_HOLD, _BRIEF_HOLD = (0.5, 1.6), (0.5, 1.0), (0.1, 0.3)  # Seconds of contact.
 _REACHING, _CLOSING = (0.5, 0.7), (0.3, 0.45)  # Seconds.
 _BRIEF_REACHING, _BRIEF_CLOSING = (0.3, 0.5), (0.12, 0.2)
@@ -65,6 +66,8 @@ def draw_timing(recipe: Recipe, generator: torch.Generator) -> Timing:
     held = max(round(hold * FPS), 2)
     longest = _LONGEST_LINGERING if _embraces(recipe) else closing
     before, after = (round(draw(_ALONE) * FPS) + reaching + longest for _ in range(2))
+    missing = max(SHORTEST - before - held - after, 0)
+    before, after = before + missing // 2, after + missing - missing // 2
     return Timing(
         length=before + held + after,
         first=before,

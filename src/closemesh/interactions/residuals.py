@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closemesh.contact.crossings import SurfacePairs, find_crossings, find_touching
 from closemesh.energy.limits import beyond_limits
 from closemesh.geometry.rotations import matrix_to_axis_angle, skew
 from closemesh.interactions.levers import FREE_JOINTS, NUM_PARAMETERS, Points, PosedPairs, vertex_points
 from closemesh.interactions.newton import Rows
 from closemesh.interactions.pair_motion import PairMotion
+from closemesh.interactions.search import NearSearch
 
 _LIMIT = 0.03  # Radians beyond a joint's range: so many are free, so many more cost one.
 
@@ -41,14 +41,15 @@ def parting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, way: Tensor
     return _difference(posed, _some(a, near), _some(b, near), way[near], missing[near], sigma)
 
 
-def crossing_rows(posed: PosedPairs, faces: Tensor, allowed: float, sigma: float) -> Rows:
+def crossing_rows(posed: PosedPairs, search: NearSearch, faces: Tensor, allowed: float, sigma: float) -> Rows:
     """Vertices more than `allowed` metres inside the other body; below 0, also those that are outside but so near."""
-    vertices = posed.vertices()
-    meshes = vertices[:, 0], vertices[:, 1], faces
-    found: list[SurfacePairs] = [find_crossings(*meshes)]
-    if allowed < 0:
-        found.append(find_touching(*meshes, -allowed))
-    return Rows.join([_crossing(posed, pairs, faces, allowed, sigma) for pairs in found])
+    pairs = search.find(posed.vertices(), max(-allowed, 0.0))
+    person = torch.where(pairs.from_a, 0, 1)
+    vertex = vertex_points(pairs.frame, person, pairs.vertex)
+    surface = Points(pairs.frame, 1 - person, faces[pairs.face], pairs.barycentric)
+    depth = ((posed.positions(surface) - posed.positions(vertex)) * pairs.outward).sum(-1) - allowed
+    deep = depth > 0
+    return _difference(posed, _some(surface, deep), _some(vertex, deep), pairs.outward[deep], depth[deep], sigma)
 
 
 def floor_rows(posed: PosedPairs, points: Points, targets: Tensor, held: Tensor, sigma: float) -> Rows:
@@ -86,15 +87,6 @@ def turning_further(vectors: Tensor) -> Tensor:
     second = 1 / squared - (1 + angle.cos()) / (2 * angle * angle.sin().clamp(min=1e-4))
     K = skew(vectors)
     return torch.eye(3) + K / 2 + second[:, None, None] * (K @ K)
-
-
-def _crossing(posed: PosedPairs, pairs: SurfacePairs, faces: Tensor, allowed: float, sigma: float) -> Rows:
-    person = torch.where(pairs.from_a, 0, 1)
-    vertex = vertex_points(pairs.frame, person, pairs.vertex)
-    surface = Points(pairs.frame, 1 - person, faces[pairs.face], pairs.barycentric.to(torch.float32))
-    depth = ((posed.positions(surface) - posed.positions(vertex)) * pairs.outward).sum(-1) - allowed
-    deep = depth > 0
-    return _difference(posed, _some(surface, deep), _some(vertex, deep), pairs.outward[deep], depth[deep], sigma)
 
 
 def _difference(posed: PosedPairs, one: Points, other: Points, direction: Tensor, values: Tensor, sigma: float) -> Rows:

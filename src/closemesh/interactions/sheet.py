@@ -40,7 +40,7 @@ def _row(file: Path, body: BodyModel) -> np.ndarray:
     motion = as_pair_motion(read_pose_file(file))
     contact = read_npz(file, (), ("contact",)).get("contact", np.zeros(len(motion), bool))
     between = (motion.pelvis[:, 1] - motion.pelvis[:, 0]).mean(0)
-    yaw = float(torch.atan2(-between[2], between[0]))  # Across the line between the two.
+    yaw = float(np.arctan2(between[0], between[2]))  # So that the view goes across the line between the two.
     return draw_strip(motion, moments_of(contact, MOMENTS), body, SIZE, yaw)
 
 

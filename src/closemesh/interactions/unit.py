@@ -81,16 +81,16 @@ def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
             continue
         name = f"{task.kind}_{task.unit:05d}_{len(good):02d}.npz"
         write_window(task.folder / name, attempt, materials.attribution)
-        good.append((name, attempt.measure))
+        good.append((name, attempt))
     return UnitResult(
         kind=task.kind,
         unit=task.unit,
         tried=tried,
         key_poses=solved,
         windows=tuple(name for name, _ in good),
-        contact_errors=tuple(measure.contact_error for _, measure in good),
-        mean_contact_errors=tuple(measure.mean_contact_error for _, measure in good),
-        depths=tuple(measure.depth for _, measure in good),
+        contact_errors=tuple(float(window.errors.contact_error.max()) for _, window in good),
+        mean_contact_errors=tuple(window.mean_contact_error for _, window in good),
+        depths=tuple(float(window.errors.depth.max()) for _, window in good),
         faults=dict(faults),
     )
 

@@ -21,7 +21,13 @@ from closemesh.interactions.ground import settle_on_floor, sole_body
 from closemesh.interactions.hold import hold_points
 from closemesh.interactions.key_poses import KeyPoses
 from closemesh.interactions.liveliness import common_sway, living_turns
-from closemesh.interactions.measure_window import Tolerances, WindowMeasure, measure_window
+from closemesh.interactions.measure_window import (
+    FrameErrors,
+    Tolerances,
+    longest_good,
+    measure_frames,
+    sliding_speed,
+)
 from closemesh.interactions.opening import open_hold
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.plan import KeyPair, plan_window
@@ -30,6 +36,8 @@ from closemesh.interactions.stiffness import touching_legs
 from closemesh.interactions.vary import Held, mirror, mirror_held, mirror_standing, swap, swap_held, turn
 from closemesh.interactions.walks import Walks
 from closemesh.scene import NUM_BODY_JOINTS
+
+SHORTEST = 60  # Frames of a window.
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,14 @@ class Window:
     motion: PairMotion
     contact: Tensor  # [T] bool: all touches are held
     held: Held
-    measure: WindowMeasure
+    errors: FrameErrors
     faults: tuple[str, ...]
-    """What of the measure is out of range."""
+    """What is out of range; such a window is of no use."""
+
+    @property
+    def mean_contact_error(self) -> float:
+        """Metres, over the frames in which touches are held; 0 when none is."""
+        return float(self.errors.contact_error[self.contact].mean()) if self.contact.any() else 0.0
 
 
 def load_bodies() -> Bodies:
@@ -70,6 +83,7 @@ def make_windows(
 ) -> Iterator[Window]:
     """One window for each key pose, good or not: `faults` says what is out of range.
 
+    Where only the approach or only the way apart is bad, the window begins later or ends earlier, perhaps in contact.
     Clips hold the captured motion that the key poses began from, by name. Each window goes its own way: timing, clips,
     speed, side, heading and the order of the two are drawn from the generator.
     """
@@ -110,12 +124,19 @@ def _varied(
         motion, standing, held = mirror(motion), mirror_standing(standing), mirror_held(held, bodies.light)
     contact = blended.timing.contact()
     recipe = replace(key_pose.recipe, touches=held.touches)
-    measure = measure_window(motion, contact, standing, recipe, bodies.fine, bodies.soles)
+    errors = measure_frames(motion, contact, bodies.fine, bodies.soles, recipe)
+    span = longest_good(errors.good(tolerances), int(blended.timing.key))
+    faults = errors.faults(tolerances) if span.stop - span.start < SHORTEST else ()
+    if faults:
+        span = slice(0, len(motion))
+    motion, contact, errors = motion.frames(span), contact[span], errors.frames(span)
+    if sliding_speed(motion.skin(bodies.soles)[0], standing[span]) > tolerances.sliding:
+        faults = (*faults, "sliding")
     if swapped:
         motion, held = swap(motion), swap_held(held)
     yaw = 2 * math.pi * torch.rand((), generator=generator)
     motion = turn(motion, yaw, torch.rand(2, generator=generator) - 0.5)
-    return Window(recipe.name, motion, contact, held, measure, tolerances.faults(measure))
+    return Window(recipe.name, motion, contact, held, errors, faults)
 
 
 def _blend(
