@@ -37,7 +37,6 @@ from closemesh.interactions.spheres import sphere_energy
 from closemesh.interactions.starts import PairSources, begin_pairs
 
 SPHERE_SIGMA = 0.01  # Metres of overlap of two inner spheres at a cost of one.
-SPHERE_SHRINK = 0.93  # Of the radii of the inner spheres, which bulge out of flat places.
 PLACEMENT_SIGMA = 0.15  # Metres that the two may come nearer or go apart at a cost of one.
 LOOSE = 2.5  # Times the standard deviation of a touch that only guides.
 
@@ -135,7 +134,7 @@ class _Solver:
         share = min(step / (SETTLED * phase.steps), 1.0)
         touch_sigma = _between(phase.touch_sigmas, share) * self._looseness
         energy = touch_energy(self.pairs, posed_a, posed_b, touch_sigma)
-        energy = energy + sphere_energy(posed_a, posed_b, self._marks.spheres, SPHERE_SHRINK, SPHERE_SIGMA)
+        energy = energy + sphere_energy(posed_a, posed_b, self._marks.spheres, SPHERE_SIGMA)
         energy = energy + placement_energy(self.pairs, (a, b), PLACEMENT_SIGMA)
         if self._deep is not None:
             energy = energy + crossing_energy(self._deep, posed_a, posed_b, _between(phase.crossing_sigmas, share))
