@@ -17,6 +17,7 @@ InteractionsOption = Annotated[
 StepsOption = Annotated[int, typer.Option(min=1, help="Steps of each network.")]
 MinutesOption = Annotated[float | None, typer.Option(min=0.1, help="Stop each network after so long.")]
 BatchOption = Annotated[int, typer.Option(min=2, help="Windows in each step.")]
+RateOption = Annotated[float, typer.Option(min=1e-6, help="Of AdamW, after the warm-up.")]
 FreshOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on where a stopped run stopped, or anew.")]
 _STOPPED = "give the same command again to go on"
 
@@ -30,6 +31,7 @@ def lifter(
     batch: BatchOption = 256,
     width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
     layers: Annotated[int, typer.Option(min=1)] = 6,
+    learning_rate: RateOption = 3e-4,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
@@ -45,7 +47,7 @@ def lifter(
         from closemesh.training.loop import LoopConfig
 
         network = LifterConfig(width=width, layers=layers, hidden=4 * width)
-        config = LifterTraining(network, LoopConfig(steps=steps, minutes=minutes), batch=batch, seed=seed or 0)
+        config = LifterTraining(network, LoopConfig(steps, learning_rate, minutes=minutes), batch=batch, seed=seed or 0)
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
             made, figures = train_lifter(learn, check, out, config, choose_device(device), progress, resume)
@@ -63,6 +65,7 @@ def prior(
     windows: Annotated[int, typer.Option(min=2, help="First motions to learn from.")] = 16384,
     width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
     layers: Annotated[int, typer.Option(min=1)] = 4,
+    learning_rate: RateOption = 3e-4,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
@@ -81,9 +84,11 @@ def prior(
         from closemesh.training.proxemics import train_proxemics
 
         size: dict[str, Any] = {"width": width, "layers": layers, "hidden": 2 * width}
-        loop = LoopConfig(steps=steps, minutes=minutes)
+        loop = LoopConfig(steps, learning_rate, minutes=minutes)
+        # The book has the easier task: it sees what it is to tell.
+        short = LoopConfig(steps, learning_rate, minutes=minutes and minutes / 2)
         denoising = PriorTraining(DenoiserConfig(**size), loop, batch=batch, seed=seed or 0)
-        coding = CodebookTraining(CodebookConfig(**size), loop, batch=batch, seed=seed or 0)
+        coding = CodebookTraining(CodebookConfig(**size), short, batch=batch, seed=seed or 0)
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
             made = train_proxemics(

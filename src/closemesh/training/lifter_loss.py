@@ -76,7 +76,8 @@ def draw_batch(banks: Banks, count: int, frames: int, fps: float, generator: tor
     parts = [side_by_side(draw_windows(banks.singles, 2 * alone, frames, fps, generator), generator, APART)]
     for k, bank in enumerate(couples):
         share = (count - alone) // len(couples) if k + 1 < len(couples) else count - sum(len(p.pelvis) for p in parts)
-        parts.append(draw_windows(bank, share, frames, fps, generator))
+        if share:
+            parts.append(draw_windows(bank, share, frames, fps, generator))
     return join_batches(parts)
 
 
