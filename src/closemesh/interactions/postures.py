@@ -74,7 +74,7 @@ def solve_postures(
     marks, prior = find_marks(body), load_pose_prior().to(device)
     person = begin(body, marks, role, posture, betas, hands, root.to(like), body_pose.to(like), generator)
 
-    def energy(bodies, step):  # noqa: ANN001, ANN202
+    def energy(bodies, step):
         return person_energy(person, person.shapes.pose(bodies[0]), bodies[0], marks, prior)
 
     (solved,) = descend([person.start], energy, _STEPS, _LEARNING_RATE)
