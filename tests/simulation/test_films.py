@@ -28,6 +28,13 @@ def test_the_same_seed_gives_the_same_film_and_another_one_other_clothes(scene: 
     assert np.abs(one.astype(int) - other).mean() > 10
 
 
+def test_the_same_seed_gives_the_same_file(scene: SimulatedScene, tmp_path):
+    files = [tmp_path / f"{k}.mp4" for k in range(2)]
+    for file in files:
+        render_film(scene, file, 1, Silent())
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_the_real_detector_finds_both_people_in_a_film(scene: SimulatedScene, tmp_path):
     path = tmp_path / "film.mp4"
     render_film(scene, path, 1, Silent())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from closemesh.cli.console import exit_codes, results
+
+if TYPE_CHECKING:
+    from closemesh.simulation.agreement import Agreement
 
 
 def detections(
@@ -24,31 +27,30 @@ def detections(
         from dataclasses import asdict
 
         from closemesh.cli.progress import show_progress
-        from closemesh.files import replacing
         from closemesh.motion_data.held_out import split_motion_files
+        from closemesh.output.json_file import write_json
         from closemesh.simulation.agreement import compare_detections
         from closemesh.simulation.measure import FilmConfig
 
         with show_progress() as progress:
             _, held_out = split_motion_files(data)
             lines = compare_detections(held_out, FilmConfig(films, frames, seed=seed), progress)
-        title = "Detections, real / simulated; errors in % of the person's size"
-        table = Table(title=title, title_style="title")
-        for column in ("keypoint", "", "points", "median", "90 %", "step", "missed %", "confidence"):
-            table.add_column(column, justify="left" if column in ("keypoint", "") else "right")
-        for line in lines:
-            real, made = line.real, line.simulated
-            table.add_row(
-                line.keypoint,
-                "hidden" if line.hidden else "seen",
-                f"{line.points:,}",
-                *(
-                    f"{100 * getattr(real, name):.1f} / {100 * getattr(made, name):.1f}"
-                    for name in ("median_error", "error_90", "median_step", "missed")
-                ),
-                f"{real.confidence:.2f} / {made.confidence:.2f}",
-            )
-        results.print(table)
+        results.print(_table(lines))
         if file:
-            with replacing(file) as part:
-                part.write_text(json.dumps([asdict(line) for line in lines], indent=1))
+            write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
+
+
+def _table(lines: list[Agreement]) -> Table:
+    table = Table(title="Detections, real / simulated; errors in % of the person's size", title_style="title")
+    for column in ("keypoint", "", "points", "median", "90 %", "step", "missed %", "confidence"):
+        table.add_column(column, justify="left" if column in ("keypoint", "") else "right")
+    for line in lines:
+        shares = ("median_error", "error_90", "median_step", "missed")
+        cells = [_both(100 * getattr(line.real, name), 100 * getattr(line.simulated, name), 1) for name in shares]
+        cells.append(_both(line.real.confidence, line.simulated.confidence, 2))
+        table.add_row(line.keypoint, "hidden" if line.hidden else "seen", f"{line.points:,}", *cells)
+    return table
+
+
+def _both(real: float, simulated: float, digits: int) -> str:
+    return " / ".join("-" if math.isnan(value) else f"{value:.{digits}f}" for value in (real, simulated))

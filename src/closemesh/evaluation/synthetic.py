@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -61,8 +60,9 @@ def _run_all(
 ) -> Iterator[tuple[Window, WindowResult]]:
     """Results as they come."""
     if jobs == 1 or len(windows) < 2:
-        for window in windows:
-            yield window, run_window(window, config, source, device)
+        with _one_thread():
+            for window in windows:
+                yield window, run_window(window, config, source, device)
         return
     with _processes(min(jobs, len(windows))) as pool:
         waiting = {pool.submit(run_window, window, config, source, device): window for window in windows}
@@ -71,11 +71,21 @@ def _run_all(
 
 
 @contextmanager
+def _one_thread() -> Iterator[None]:
+    """So that no sum depends on how many windows are run at a time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes that share the cores; what has not begun is dropped when the block ends early."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    """Fresh processes of one thread each; what has not begun is dropped when the block ends early."""
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,))
+    pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,))
     try:
         yield pool
     finally:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_INDEX, PARENTS
-from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
+from closemesh.energy.limits import beyond_limits
+from closemesh.geometry.rotations import (
+    axis_angle_to_matrix,
+    matrix_to_6d,
+    matrix_to_axis_angle,
+    rotation_6d_to_matrix,
+)
 from closemesh.motion_data.sequence import MotionSequence
 from closemesh.scene import NUM_BODY_JOINTS
 
@@ -88,7 +94,7 @@ def skeleton_joints(rotations: Tensor, pelvis: Tensor, rest_joints: Tensor) -> T
 
 
 def _clip(sequence: MotionSequence) -> Clip:
-    rotations = torch.as_tensor(sequence.rotations[:, 0, :NUM_BODY_JOINTS], dtype=torch.float32)
+    rotations = _within_limits(torch.as_tensor(sequence.rotations[:, 0, :NUM_BODY_JOINTS], dtype=torch.float32))
     pelvis = torch.as_tensor(sequence.pelvis[:, 0], dtype=torch.float32)
     rest = torch.as_tensor(sequence.rest_joints[0], dtype=torch.float32)  # type: ignore[index]
     joints = skeleton_joints(rotations, pelvis, rest)
@@ -101,6 +107,13 @@ def _clip(sequence: MotionSequence) -> Clip:
         standing=standing_frames(joints, sequence.fps),
         valid=torch.as_tensor(sequence.valid[:, 0]),
     )
+
+
+def _within_limits(rotations: Tensor) -> Tensor:
+    """Rotations [T, 22, 3, 3] with joints that were solved beyond their range brought back to its end."""
+    body_pose = matrix_to_axis_angle(rotations[:, 1:])
+    within = body_pose - beyond_limits(body_pose) * body_pose.sign()  # Every range holds 0.
+    return torch.cat([rotations[:, :1], axis_angle_to_matrix(within)], dim=1)
 
 
 def standing_frames(joints: Tensor, fps: float) -> Tensor:

@@ -12,7 +12,7 @@ from closemesh.body.model import BodyModel
 from closemesh.interactions.recipe import HandShape
 
 NUM_BENDS = 6
-"""Ways in which the fingers of a hand give: index, middle, little and ring finger close, the thumb goes to, and under."""
+"""Ways in which a hand gives: index, middle, little and ring finger close, the thumb goes beside and under the palm."""
 
 _FINGERS = 4  # The thumb comes last in the skeleton.
 # Degrees of flexion of the three joints of each finger.

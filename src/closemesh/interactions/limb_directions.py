@@ -9,14 +9,16 @@ from torch import Tensor
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 
-_STRAIGHT = 0.05  # Sine of the bend below which a limb says nothing about its own twist.
+_LARGEST_TWIST = 1.3  # Radians.
+_USUAL_SHARE = 0.3  # Sine of the bend at which a limb's own twist counts as much as the usual one.
 _LEAN_SHARES = {"spine1": 0.2, "spine2": 0.15, "spine3": 0.15}  # The rest of a lean comes from the hips.
 
 
 def set_arm(body_pose: Tensor, side: str, upper: Tensor, lower: Tensor) -> Tensor:
-    """`body_pose` [M, 21, 3] with the arm of `side` pointing along upper and lower [M, 3] (left, up, forward of the chest).
+    """`body_pose` [M, 21, 3] with the arm of `side` pointing along upper and lower [M, 3].
 
-    The elbow bends about one axis, as it does: the shoulder turns the forearm into the plane of the two directions.
+    Directions are left, up and forward of the chest. The elbow bends about one axis, as it does:
+    the shoulder turns the forearm into the plane of the two directions.
     """
     sign = 1.0 if side == "left" else -1.0
     upper, lower = F.normalize(upper, dim=-1), F.normalize(lower, dim=-1)
@@ -27,6 +29,18 @@ def set_arm(body_pose: Tensor, side: str, upper: Tensor, lower: Tensor) -> Tenso
     angle = _angle(upper, lower)
     elbow = torch.stack([torch.zeros_like(angle), -sign * angle, torch.zeros_like(angle)], dim=-1)
     return _with_joints(body_pose, {f"{side}_shoulder": matrix_to_axis_angle(R_shoulder), f"{side}_elbow": elbow})
+
+
+def turn_palm(body_pose: Tensor, side: str, palm: Tensor) -> Tensor:
+    """`body_pose` with the forearm of `side` twisted at the wrist until the palm about faces `palm` [M, 3].
+
+    Directions are left, up and forward of the chest; bending the wrist is left to others.
+    """
+    arm = body_pose[:, [JOINT_INDEX[f"{side}_shoulder"] - 1, JOINT_INDEX[f"{side}_elbow"] - 1]]
+    R = axis_angle_to_matrix(arm)
+    local = ((R[:, 0] @ R[:, 1]).mT @ palm[..., None])[..., 0]  # In the frame of the forearm, where palms look down.
+    twist = torch.atan2(-local[:, 2], -local[:, 1]).clamp(-_LARGEST_TWIST, _LARGEST_TWIST)
+    return _with_joints(body_pose, {f"{side}_wrist": torch.stack([twist, 0 * twist, 0 * twist], dim=-1)})
 
 
 def set_leg(body_pose: Tensor, side: str, thigh: Tensor, shank: Tensor) -> Tensor:
@@ -41,7 +55,7 @@ def set_leg(body_pose: Tensor, side: str, thigh: Tensor, shank: Tensor) -> Tenso
 
 
 def lean_forward(root: Tensor, body_pose: Tensor, degrees: Tensor) -> tuple[Tensor, Tensor]:
-    """Root [M, 3] and body_pose [M, 21, 3] with the trunk leaning forward by degrees [M], the thighs left where they are."""
+    """Root [M, 3] and body_pose [M, 21, 3] with the trunk leaning forward by degrees [M]; thighs stay."""
     angle = torch.deg2rad(degrees)
     changed = body_pose.clone()
     for joint, share in _LEAN_SHARES.items():
@@ -63,12 +77,14 @@ def trunk_rotation(head: Tensor, chest: Tensor) -> Tensor:
 
 
 def _across(direction: Tensor, axis: Tensor, otherwise: tuple[float, float, float]) -> Tensor:
-    """The unit part of `direction` [..., 3] across the unit `axis`; that of `otherwise` where the two are parallel."""
-    across = _reject(direction, axis)
-    parallel = torch.linalg.vector_norm(across, dim=-1, keepdim=True) < _STRAIGHT
-    fallback = torch.tensor(otherwise).to(direction).expand_as(direction)
-    fallback = torch.where(_reject(fallback, axis).norm(dim=-1, keepdim=True) < 0.3, fallback.flip(-1), fallback)
-    return F.normalize(torch.where(parallel, _reject(fallback, axis), across), dim=-1)
+    """The unit part of `direction` [..., 3] across the unit `axis`, drawn towards that of `otherwise`.
+
+    A limb that is nearly straight says little about its own twist; there `otherwise` decides.
+    """
+    usual = torch.tensor(otherwise).to(direction).expand_as(direction)
+    parallel = torch.linalg.vector_norm(_reject(usual, axis), dim=-1, keepdim=True) < 0.3
+    usual = F.normalize(_reject(torch.where(parallel, usual.flip(-1), usual), axis), dim=-1)
+    return F.normalize(_reject(direction, axis) + _USUAL_SHARE * usual, dim=-1)
 
 
 def _reject(direction: Tensor, axis: Tensor) -> Tensor:

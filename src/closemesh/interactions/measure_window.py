@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
+from closemesh.contact.frames import boxes_within
+from closemesh.contact.surface import ClosedSurface
 from closemesh.energy.limits import beyond_limits
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.interactions.check import check_pairs, deepest_depth
@@ -72,18 +74,39 @@ def measure_window(
     errors = check_pairs(recipe, fine, held.betas, held.all_rotations(), held.pelvis)
     gaps = errors.contact[:, errors.firm]
     apart = deepest(motion.frames(~contact), fine)
-    vertices, joints = motion.skin(soles)
-    speed, acceleration = joint_motion(joints[..., :NUM_BODY_JOINTS, :])
-    return WindowMeasure(
+    return replace(
+        measure_alone(motion, standing, soles),
         contact_error=float(gaps.max()),
         mean_contact_error=float(gaps.mean()),
         depth=max(float(errors.depth.max()), apart),
+    )
+
+
+def measure_alone(motion: PairMotion, standing: Tensor, soles: BodyModel) -> WindowMeasure:
+    """The same of two people who do not touch: contact and depth are 0."""
+    vertices, joints = motion.skin(soles)
+    speed, acceleration = joint_motion(joints[..., :NUM_BODY_JOINTS, :])
+    return WindowMeasure(
+        contact_error=0.0,
+        mean_contact_error=0.0,
+        depth=0.0,
         limit_excess=float(beyond_limits(matrix_to_axis_angle(motion.rotations[:, :, 1:])).max()),
         speed=float(speed.max()),
         acceleration=float(acceleration.max()),
         sliding=sliding_speed(vertices, standing),
         sinking=float((-vertices[..., 1]).max().clamp(min=0)),
     )
+
+
+def closest(motion: PairMotion, fine: BodyModel, reach: float) -> float:
+    """Smallest distance in metres between the two surfaces over all frames; inf beyond `reach`, 0 when they cross."""
+    surface = ClosedSurface(fine.faces.numpy())
+    smallest = float("inf")
+    for frames in torch.arange(len(motion)).split(_CHUNK):
+        vertices = motion.frames(frames).skin(fine)[0].double().numpy()
+        for a, b in vertices[boxes_within(vertices[:, 0], vertices[:, 1], reach)]:
+            smallest = min(smallest, surface.distance(a, b, reach), surface.distance(b, a, reach))
+    return 0.0 if smallest == 0 or deepest(motion, fine) > 0 else smallest
 
 
 def deepest(motion: PairMotion, fine: BodyModel) -> float:

@@ -57,7 +57,7 @@ def touch_energy(pairs: Pairs, a: PosedBodies, b: PosedBodies, sigma: Tensor) ->
 
 
 def placement_energy(pairs: Pairs, bodies: tuple[PoseVariables, PoseVariables], sigma: float) -> Tensor:
-    """[N] pelvises that left their places on the floor, together (cheap) or from one another, in units of sigma metres."""
+    """[N] pelvises that left their places, together (cheap) or from one another, in units of sigma metres."""
     moved = [body.pelvis - person.start.pelvis for body, person in zip(bodies, (pairs.a, pairs.b), strict=True)]
     apart = (moved[1] - moved[0])[:, [0, 2]].square().sum(-1)
     together = (moved[1] + moved[0])[:, [0, 2]].square().sum(-1)

@@ -9,11 +9,11 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.interactions.hands import NUM_BENDS
-from closemesh.interactions.limb_directions import lean_forward, set_arm, set_leg, trunk_rotation
+from closemesh.interactions.limb_directions import lean_forward, set_arm, set_leg, trunk_rotation, turn_palm
 from closemesh.interactions.marks import Marks
 from closemesh.interactions.person_energy import Person
 from closemesh.interactions.posed_bodies import PoseVariables, shape_bodies
-from closemesh.interactions.posture import Posture
+from closemesh.interactions.posture import POSTURES, Posture
 from closemesh.interactions.recipe import Direction, Limb, Role
 
 _JITTER = 0.12  # Of the unit directions of limbs, so that no two starts are alike.
@@ -22,19 +22,29 @@ _RISE = 0.02  # Metres above the floor at which bodies begin that nothing bears.
 
 
 def begin(
-    body: BodyModel, marks: Marks, role: Role, posture: Posture, betas: Tensor, hands: Tensor, root: Tensor, body_pose: Tensor,
+    body: BodyModel,
+    marks: Marks,
+    role: Role,
+    betas: Tensor,
+    hands: Tensor,
+    root: Tensor,
+    body_pose: Tensor,
     generator: torch.Generator,
-) -> Person:  # fmt: skip
+) -> Person:
     """N bodies of betas [N, B] and hands [N, 30, 3] that begin from root [N, 3] and body_pose [N, 21, 3].
 
     The role's limbs and trunk take the place of the source's. The pelvis is above the origin.
     """
+    posture = POSTURES[role.stance]
     for side in ("left", "right"):
         arm, leg = getattr(role, f"{side}_arm"), getattr(role, f"{side}_leg")
         if arm is not None:
             body_pose = set_arm(body_pose, side, *_near(arm, len(betas), generator, body_pose))
         if leg is not None:
             body_pose = set_leg(body_pose, side, *_near(leg, len(betas), generator, body_pose))
+    for side, palm in zip(("left", "right"), role.palms, strict=True):
+        if palm is not None:
+            body_pose = turn_palm(body_pose, side, torch.tensor(palm).to(body_pose).expand(len(betas), 3))
     if role.trunk is not None:
         root = matrix_to_axis_angle(trunk_rotation(*_near(role.trunk, len(betas), generator, root)))
     if role.lean:
@@ -63,13 +73,15 @@ def synthetic_start(posture: Posture, count: int, generator: torch.Generator, li
     root = matrix_to_axis_angle(trunk_rotation(*_near(posture.trunk, count, generator, like)))
     if posture.lean:
         root, body_pose = lean_forward(root, body_pose, posture.lean * _about_one(count, generator, like))
+    for joint in ("left_ankle", "right_ankle"):
+        body_pose[:, JOINT_INDEX[joint] - 1, 0] = posture.feet * torch.pi / 180
     for joint in ("neck", "head"):
         body_pose[:, JOINT_INDEX[joint] - 1, 0] += posture.head / 2 * torch.pi / 180
     return root, body_pose
 
 
 def turned(start: PoseVariables, yaw: Tensor, place: Tensor) -> PoseVariables:
-    """The bodies turned about the vertical by yaw [N] radians and moved along the floor by place [N, 2] metres (x, z)."""
+    """The bodies turned about the vertical by yaw [N] radians and moved by place [N, 2] metres (x, z)."""
     turn = torch.zeros_like(start.root)
     turn[:, 1] = yaw
     R = axis_angle_to_matrix(turn)

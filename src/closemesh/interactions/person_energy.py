@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES
+from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.energy.limits import beyond_limits
 from closemesh.energy.pose_prior import PosePrior, pose_surprise
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.interactions.freedom import joint_freedom
 from closemesh.interactions.marks import Marks
 from closemesh.interactions.mass import centre_of_mass
 from closemesh.interactions.posed_bodies import BodyShapes, PosedBodies, PoseVariables
@@ -38,19 +39,16 @@ class PersonSigmas:
     """Radians of the trunk away from its start."""
     bend: float = 0.35
     """Radians that a finger gives."""
+    uneven: float = 0.2
+    """Radians between neighbouring fingers."""
     wrist: tuple[float, float, float] = (0.6, 0.2, 0.4)
     """Comfortable radians of twist, of bending sideways and of flexion of a wrist."""
 
 
 SIGMAS = PersonSigmas()
 PRIOR_WEIGHT = 0.03
+_FINGER_ROW = [0, 1, 3, 2]  # Index, middle, ring and little finger among the bends of a hand.
 _NEIGHBOUR = 0.12  # Metres within which the nearest point of the trunk tells inside from outside.
-
-# Radians by which a joint may leave the source pose at a cost of one.
-_FREEDOM = {
-    **{"hip": 0.3, "knee": 0.35, "ankle": 0.3, "foot": 0.1, "spine1": 0.15, "spine2": 0.15, "spine3": 0.15},
-    **{"neck": 0.2, "head": 0.2, "collar": 0.15, "shoulder": 0.6, "elbow": 0.6, "wrist": 0.5},
-}
 
 
 @dataclass(frozen=True)
@@ -81,14 +79,20 @@ def pose_energy(person: Person, variables: PoseVariables, prior: PosePrior) -> T
     """[N] of rotations alone: limits, likelihood, comfort of wrists and hands, nearness to the start."""
     pose = variables.body_pose
     limits = (beyond_limits(pose) / SIGMAS.limit).square().sum((-1, -2))
-    moved = ((pose - person.start.body_pose) / _freedom(pose)).square().sum((-1, -2))
+    moved = ((pose - person.start.body_pose) / joint_freedom(pose)).square().sum((-1, -2))
     turned = (axis_angle_to_matrix(variables.root) - axis_angle_to_matrix(person.start.root)).square().sum((-1, -2))
     wrists = pose[:, [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]]
     comfort = (wrists / torch.tensor(SIGMAS.wrist).to(pose)).square().sum((-1, -2))
-    fingers = (variables.bend / SIGMAS.bend).square().sum((-1, -2))
+    fingers = (variables.bend / SIGMAS.bend).square().sum((-1, -2)) + _uneven_fingers(variables.bend)
     return (
         limits + PRIOR_WEIGHT * pose_surprise(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + fingers
     )
+
+
+def _uneven_fingers(bend: Tensor) -> Tensor:
+    """[N] of neighbouring fingers that give differently: tendons tie them; bend [N, 2, 6]."""
+    in_a_row = bend[..., _FINGER_ROW]
+    return ((in_a_row[..., 1:] - in_a_row[..., :-1]) / SIGMAS.uneven).square().sum((-1, -2))
 
 
 def floor_energy(person: Person, posed: PosedBodies, marks: Marks) -> Tensor:
@@ -128,9 +132,3 @@ def self_energy(posed: PosedBodies, marks: Marks) -> Tensor:
     outside = ((arms - trunk.gather(1, index)) * normals.gather(1, index)).sum(-1)
     depth = F.relu(SIGMAS.clearance - outside) * (distance < _NEIGHBOUR)
     return (depth / SIGMAS.self_depth).square().sum(-1) / 4
-
-
-def _freedom(like: Tensor) -> Tensor:
-    """[21, 1] radians."""
-    sides = [name.removeprefix("left_").removeprefix("right_") for name in JOINT_NAMES[1:22]]
-    return torch.tensor([_FREEDOM[name] for name in sides]).to(like)[:, None]

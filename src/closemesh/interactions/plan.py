@@ -18,15 +18,19 @@ from closemesh.interactions.timing import FPS, Timing
 from closemesh.interactions.walks import Moment, Walks
 
 SPEEDS = 0.8, 1.25  # Of captured motion.
-_HOLD, _BRIEF_HOLD = (0.5, 1.6), (0.1, 0.3)  # Seconds of contact.
-_REACHING, _CLOSING = (0.35, 0.6), (0.2, 0.35)  # Seconds.
-_ALONE = (0.1, 0.5)  # Seconds before reaching and after letting go.
-_CALM, _BRIEF_CALM = 0.04, 0.10
+_HOLD, _EMBRACE_HOLD, _BRIEF_HOLD = (0.5, 1.6), (0.5, 1.0), (0.1, 0.3)  # Seconds of contact.
+_REACHING, _CLOSING = (0.5, 0.7), (0.3, 0.45)  # Seconds.
+_BRIEF_REACHING, _BRIEF_CLOSING = (0.3, 0.5), (0.12, 0.2)
+_ALONE = (0.0, 0.3)  # Seconds before reaching and after letting go.
+_CALM, _BRIEF_CALM = 0.02, 0.05
 _DRIFT = 0.12  # m/s; somebody who stays where he is moves no faster than this.
 _NEAREST_WALKS = 4
 _MORE_OVERLAP = 0.02  # Metres that the rough bodies may overlap more than in the key pose.
 _CLEAR = -0.03  # Metres; rough bodies overlap less than this at either end of a window with an approach,
-_FAR_APART = -0.15  # and less than this where captured motion allows it.
+_FAR_APART = -0.15  # and less than this where captured motion allows it, or the two embrace.
+_EMBRACE = 0.45  # Metres between the pelvises of people who cannot let go without a step.
+_ROOM = 0.40  # Metres that they step apart before their limbs come back.
+_LONGEST_LINGERING = 24  # Frames.
 _ASIDE = 0.05  # Metres that somebody may come from the partner's side.
 
 
@@ -55,10 +59,12 @@ def draw_timing(recipe: Recipe, generator: torch.Generator) -> Timing:
         return low_high[0] + (low_high[1] - low_high[0]) * float(torch.rand((), generator=generator))
 
     speed = draw(SPEEDS)
-    hold = draw(_BRIEF_HOLD if recipe.brief else _HOLD)
-    reaching, closing = (max(round(draw(span) / speed * FPS), 4) for span in (_REACHING, _CLOSING))
-    before, after = (round(draw(_ALONE) * FPS) + reaching + closing for _ in range(2))
+    hold = draw(_BRIEF_HOLD if recipe.brief else _EMBRACE_HOLD if _embraces(recipe) else _HOLD)
+    spans = (_BRIEF_REACHING, _BRIEF_CLOSING) if recipe.brief else (_REACHING, _CLOSING)
+    reaching, closing = (max(round(draw(span) / speed * FPS), 4) for span in spans)
     held = max(round(hold * FPS), 2)
+    longest = _LONGEST_LINGERING if _embraces(recipe) else closing
+    before, after = (round(draw(_ALONE) * FPS) + reaching + longest for _ in range(2))
     return Timing(
         length=before + held + after,
         first=before,
@@ -67,6 +73,7 @@ def draw_timing(recipe: Recipe, generator: torch.Generator) -> Timing:
         reaching=reaching,
         speed=speed,
         calm=_BRIEF_CALM if recipe.brief else _CALM,
+        lingering=(closing, closing),
     )
 
 
@@ -85,6 +92,7 @@ def plan_window(pair: KeyPair, clips: Mapping[str, Clip], walks: Walks, generato
         timing = _without(timing, approach=before is None, leave=after is None)
         staying = tuple(_staying(moment, timing) for moment in moments)
         before, after = before or staying, after or staying
+    timing = _with_room(timing, pair, before, after)
     a, b = (
         join_motions(bend(lead, key, timing), bend(away, key, timing), timing)
         for key, lead, away in zip(pair.people, before, after, strict=True)
@@ -92,6 +100,26 @@ def plan_window(pair: KeyPair, clips: Mapping[str, Clip], walks: Walks, generato
     if pair.recipe.carried:
         b = replace(b, pelvis=b.pelvis + a.pelvis - pair.people[0].pelvis)
     return Plan(timing, (a, b))
+
+
+def _with_room(timing: Timing, pair: KeyPair, before: tuple[Lead, ...], after: tuple[Lead, ...]) -> Timing:
+    """The timing of an embrace whose limbs come back only when the two have stepped apart."""
+    if not _embraces(pair.recipe):
+        return timing
+    lingering = []
+    for leads, frames in (
+        (before, range(timing.first, -1, -1)),
+        (after, range(timing.last, timing.length)),
+    ):
+        a, b = (bend(lead, key, timing).pelvis for lead, key in zip(leads, pair.people, strict=True))
+        distance = (a - b)[list(frames)].norm(dim=-1)
+        far = (distance > distance[0] + _ROOM).nonzero()[:, 0]
+        lingering.append(min(max(int(far[0]) if len(far) else _LONGEST_LINGERING, timing.closing), _LONGEST_LINGERING))
+    return replace(timing, lingering=(lingering[0], lingering[1]))
+
+
+def _embraces(recipe: Recipe) -> bool:
+    return not recipe.brief and recipe.distance[1] < _EMBRACE
 
 
 def captured_moment(key: KeyPerson, source: SourceFrame, clips: Mapping[str, Clip]) -> Moment:
@@ -120,11 +148,12 @@ def _choose(
         spheres_of = [_path(bend(lead, key, timing), pair.rest_joints[person], span) for lead in own]
         paths.append([path if approaching else path.flip(0) for path in spheres_of])
     limit = max(float(overlap(paths[0][0][-1], paths[1][0][-1])) + _MORE_OVERLAP, 0.0)
+    embrace = _embraces(pair.recipe)
     fitting: dict[bool, list[tuple[Lead, ...]]] = {True: [], False: []}
     for i, j in itertools.product(range(len(leads[0])), range(len(leads[1]))):
         a, b = paths[0][i], paths[1][j]
         apart = overlap(a, b)  # [t], from far away to contact
-        if apart.max() <= limit and apart[0] < _CLEAR:
+        if apart.max() <= limit and apart[0] < _CLEAR and (apart[0] < _FAR_APART or not embrace):
             fitting[bool(apart[0] < _FAR_APART) and _come_together(a, b)].append((leads[0][i], leads[1][j]))
     choice = fitting[True] or fitting[False]
     return choice[int(torch.randint(len(choice), (), generator=generator))] if choice else None

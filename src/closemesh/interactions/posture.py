@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from closemesh.interactions.recipe import Direction, Limb
 
@@ -16,6 +17,9 @@ def mirrored(limb: Limb) -> Limb:
     """The same limb of the other side."""
     (ux, uy, uz), (lx, ly, lz) = limb
     return (-ux, uy, uz), (-lx, ly, lz)
+
+
+_STRAIGHT_RIGHT_LEG = mirrored(_STRAIGHT_LEG)
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,20 @@ class Posture:
     left_arm: Limb | None = None
     right_arm: Limb | None = None
     left_leg: Limb = _STRAIGHT_LEG
-    right_leg: Limb = mirrored(_STRAIGHT_LEG)
+    right_leg: Limb = _STRAIGHT_RIGHT_LEG
     lean: float = 0.0
     """Degrees that the trunk bends forward."""
     head: float = 0.0
     """Degrees that the head is bent forward."""
+    feet: float = 0.0
+    """Degrees that the feet point away from the shins."""
     seat: tuple[float, float] | None = None
     """Range of metres from the floor to the seat, when there is one."""
 
 
-def _both(arm: Limb | None, leg: Limb) -> dict[str, Limb | None]:
-    return {
-        "left_arm": arm,
-        "right_arm": mirrored(arm) if arm else None,
-        "left_leg": leg,
-        "right_leg": mirrored(leg),
-    }
+def _both(arm: Limb, leg: Limb) -> dict[str, Any]:
+    """The same on both sides."""
+    return {"left_arm": arm, "right_arm": mirrored(arm), "left_leg": leg, "right_leg": mirrored(leg)}
 
 
 _ON_THIGHS: Limb = ((0.25, -1, 0.25), (-0.1, -0.35, 1))
@@ -56,28 +58,29 @@ _ON_THIGHS: Limb = ((0.25, -1, 0.25), (-0.1, -0.35, 1))
 POSTURES: dict[str, Posture] = {
     "standing": Posture(_FEET, captured=True, balanced=True),
     "standing_on_left_foot": Posture(_FEET[:2], captured=True, balanced=True),
-    "carried": Posture((), **_both(_HANGING, ((0.3, -0.2, 1), (0, -1, 0.1)))),  # type: ignore[arg-type]
+    "carried": Posture((), **_both(_HANGING, ((0.3, -0.2, 1), (0, -1, 0.1)))),
     "chair_sitting": Posture(
         _FEET,
-        **_both(_ON_THIGHS, ((0.15, -0.05, 1), (0.05, -1, 0.05))),  # type: ignore[arg-type]
+        **_both(_ON_THIGHS, ((0.15, -0.05, 1), (0.05, -1, 0.05))),
         lean=5,
         seat=(0.40, 0.50),
     ),
     "floor_sitting": Posture(
         ("seat", "left_heel", "right_heel"),
         trunk=((0, 1, -0.2), (0, 0.2, 1)),
-        **_both(((0.3, -0.8, 0.5), (-0.1, 0.1, 1)), ((0.2, 0.75, 0.8), (0, -0.85, 0.55))),  # type: ignore[arg-type]
+        **_both(((0.3, -0.8, 0.5), (-0.1, 0.1, 1)), ((0.2, 0.75, 0.8), (0, -0.85, 0.55))),
         lean=15,
     ),
     "long_sitting": Posture(
         ("seat", "left_heel", "right_heel"),
         trunk=((0, 1, -0.15), (0, 0.15, 1)),
-        **_both(((0.3, -1, 0.1), (0, -0.6, 0.8)), ((0.15, 0.0, 1), (0.1, 0.0, 1))),  # type: ignore[arg-type]
+        **_both(((0.3, -1, 0.1), (0, -0.6, 0.8)), ((0.15, 0.0, 1), (0.1, 0.0, 1))),
         lean=10,
     ),
     "kneeling": Posture(
-        ("left_knee", "right_knee", "left_ball", "right_ball"),
-        **_both(_HANGING, ((0.12, -1, 0.05), (0.05, 0.2, -1))),  # type: ignore[arg-type]
+        ("left_knee", "right_knee", "left_instep", "right_instep"),
+        **_both(_HANGING, ((0.12, -1, 0.05), (0.05, 0.0, -1))),
+        feet=50,
     ),
     "half_kneeling": Posture(
         ("left_heel", "left_ball", "right_knee", "right_ball"),
@@ -89,30 +92,32 @@ POSTURES: dict[str, Posture] = {
     ),
     "sitting_on_heels": Posture(
         ("left_knee", "right_knee", "left_instep", "right_instep"),
-        **_both(_ON_THIGHS, ((0.2, -0.3, 1), (-0.1, -0.1, -1))),  # type: ignore[arg-type]
+        **_both(_ON_THIGHS, ((0.2, -0.3, 1), (-0.1, -0.1, -1))),
         lean=5,
+        feet=50,
     ),
     "crouching": Posture(
         ("left_ball", "right_ball"),
         balanced=True,
-        **_both(((0.2, -0.6, 0.8), (-0.2, -0.4, 1)), ((0.35, 0.0, 1), (0, -1, -0.4))),  # type: ignore[arg-type]
+        **_both(((0.2, -0.6, 0.8), (-0.2, -0.4, 1)), ((0.35, 0.0, 1), (0, -1, -0.4))),
         lean=35,
     ),
     "crawling": Posture(
         ("left_palm", "right_palm", "left_knee", "right_knee", "left_instep", "right_instep"),
-        trunk=((0, 0.1, 1), (0, -1, 0.1)),
-        **_both(((0.15, 0.1, 1), (0, 0.1, 1)), ((0.1, 0.05, 1), (0, -1, 0))),  # type: ignore[arg-type]
+        trunk=((0, 0.35, 1), (0, -1, 0.35)),
+        **_both(((0.15, -0.2, 1), (0, -0.3, 1)), ((0.1, -0.35, 1), (0, -1, -0.35))),
         head=-30,
+        feet=50,
     ),
     "lying_on_back": Posture(
         ("upper_back", "seat", "back_of_head", "left_heel", "right_heel"),
         trunk=((0, 0, -1), (0, 1, 0)),
-        **_both(((0.4, -1, -0.1), (0.1, -1, 0.1)), ((0.15, -1, 0), (0.1, -1, 0))),  # type: ignore[arg-type]
+        **_both(((0.4, -1, -0.1), (0.1, -1, 0.1)), ((0.15, -1, 0), (0.1, -1, 0))),
     ),
     "lying_on_front": Posture(
         ("chest", "pelvis_front", "left_knee", "right_knee"),
         trunk=((0, 0, 1), (0, -1, 0)),
-        **_both(((1, 0.4, 0.0), (0.1, 1, 0.3)), ((0.15, -1, 0), (0.1, -1, 0))),  # type: ignore[arg-type]
+        **_both(((1, 0.4, 0.0), (0.1, 1, 0.3)), ((0.15, -1, 0), (0.1, -1, 0))),
     ),
     "lying_on_side": Posture(
         ("left_shoulder_outer", "left_hip", "left_knee"),

@@ -11,7 +11,7 @@ from closemesh.body.load import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.energy.limits import beyond_limits
 from closemesh.energy.pose_prior import load_pose_prior
-from closemesh.interactions.descend import descend
+from closemesh.interactions.descend import Bodies, descend
 from closemesh.interactions.hands import hand_shapes
 from closemesh.interactions.marks import find_marks
 from closemesh.interactions.person import begin, synthetic_start
@@ -21,8 +21,8 @@ from closemesh.interactions.posture import POSTURES
 from closemesh.interactions.recipe import Role
 from closemesh.interactions.sources import SourcePoses
 
-_STEPS = 70
-_LEARNING_RATE = 0.04
+_STEPS = 80
+_LEARNING_RATE = 0.12
 _LARGEST_BETA = 2.0
 _LARGEST_EXCESS = 0.07  # Radians beyond a joint's range of a pose that is accepted.
 _LARGEST_FLOAT = 0.015  # Metres of a support above or below the floor.
@@ -62,19 +62,19 @@ def solve_postures(
     body = (body or load_open_body("light")).to(device)
     like = body.v_template
     betas = random_betas(count, body.num_betas, generator).to(like) if betas is None else betas.to(like)
-    role = Role()
+    role = Role(kind)
     if posture.captured:
         if sources is None:
             raise ValueError(f"the posture {kind} starts from captured poses; give sources")
         root, body_pose, _ = sources.draw(count, generator)
-        role = Role(left_arm=posture.left_arm, right_arm=posture.right_arm, lean=posture.lean)
+        role = Role(kind, left_arm=posture.left_arm, right_arm=posture.right_arm, lean=posture.lean)
     else:
         root, body_pose = synthetic_start(posture, count, generator, like)
     hands = hand_shapes(body, [role.hands] * count)
     marks, prior = find_marks(body), load_pose_prior().to(device)
-    person = begin(body, marks, role, posture, betas, hands, root.to(like), body_pose.to(like), generator)
+    person = begin(body, marks, role, betas, hands, root.to(like), body_pose.to(like), generator)
 
-    def energy(bodies, step):
+    def energy(bodies: Bodies, step: int) -> Tensor:
         return person_energy(person, person.shapes.pose(bodies[0]), bodies[0], marks, prior)
 
     (solved,) = descend([person.start], energy, _STEPS, _LEARNING_RATE)

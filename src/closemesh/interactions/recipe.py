@@ -32,6 +32,8 @@ class Role:
     left_arm: Limb | None = None
     """None leaves the limb as the source pose has it."""
     right_arm: Limb | None = None
+    palms: tuple[Direction | None, Direction | None] = (None, None)
+    """Where the left and the right palm look at the beginning."""
     left_leg: Limb | None = None
     right_leg: Limb | None = None
     lean: float = 0.0

@@ -90,6 +90,7 @@ _LEFT: dict[str, _Rule] = {
         bone=("left_wrist", "left_middle1", 0.2, 1.1),
     ),
     "left_web": _Rule(("left_hand",), (0.6, 0, 0.8), 60, bone=("left_wrist", "left_middle1", 0.35, 0.95)),
+    "left_thumb": _Rule(("left_hand",), joints=("left_thumb2", "left_thumb3")),
     "left_fist": _Rule(
         ("left_hand",), _UP, 60, joints=tuple(f"left_{finger}1" for finger in ("index", "middle", "ring"))
     ),

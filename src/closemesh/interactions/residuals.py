@@ -12,7 +12,7 @@ from closemesh.interactions.levers import FREE_JOINTS, NUM_PARAMETERS, Points, P
 from closemesh.interactions.newton import Rows
 from closemesh.interactions.pair_motion import PairMotion
 
-_LIMIT = 0.03  # Radians beyond a joint's range at a cost of one.
+_LIMIT = 0.03  # Radians beyond a joint's range: so many are free, so many more cost one.
 
 
 def meeting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, gaps: Tensor, sigma: float) -> Rows:
@@ -28,12 +28,16 @@ def meeting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, gaps: Tenso
 
 
 def parting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, way: Tensor, least: float, sigma: float) -> Rows:
-    """Points nearer than `least` metres along way [N, K, 3], which leads from b to a."""
+    """Points nearer than `least` metres along way [N, K, 3], which leads from b to a.
+
+    Points that have slid off to the side are free.
+    """
     frame, touch = (grid.flatten() for grid in torch.meshgrid(frames, torch.arange(len(anchors)), indexing="ij"))
     a, b = (vertex_points(frame, torch.full_like(frame, person), anchors[touch, person]) for person in (0, 1))
     way = way.flatten(0, 1)
-    missing = ((posed.positions(a) - posed.positions(b)) * way).sum(-1) - least
-    near = missing < 0
+    gap = posed.positions(a) - posed.positions(b)
+    missing = (gap * way).sum(-1) - least
+    near = (missing < 0) & (gap.norm(dim=-1) < 2 * least)
     return _difference(posed, _some(a, near), _some(b, near), way[near], missing[near], sigma)
 
 
@@ -61,19 +65,17 @@ def floor_rows(posed: PosedPairs, points: Points, targets: Tensor, held: Tensor,
     return Rows.join(parts)
 
 
-def limit_rows(motion: PairMotion, base: PairMotion) -> Rows:
-    """Joints beyond their range, and farther beyond it than in `base`."""
-    pose = matrix_to_axis_angle(motion.rotations[:, :, 1:])  # [F, 2, 21, 3]
-    was = beyond_limits(matrix_to_axis_angle(base.rotations[:, :, 1:]))
-    excess = beyond_limits(pose)
+def limit_rows(motion: PairMotion) -> Rows:
+    """Joints farther beyond their range than `_LIMIT`."""
     free = [joint - 1 for joint in FREE_JOINTS if joint > 0]
-    frame, person, joint, axis = (excess > was + 1e-4)[:, :, free].nonzero(as_tuple=True)
-    vectors = pose[:, :, free][frame, person, joint]  # [N, 3]
+    pose = matrix_to_axis_angle(motion.rotations[:, :, 1:])[:, :, free]  # [F, 2, J - 1, 3]
+    excess = (beyond_limits(matrix_to_axis_angle(motion.rotations[:, :, 1:]))[:, :, free] - _LIMIT).clamp(min=0)
+    frame, person, joint, axis = excess.nonzero(as_tuple=True)
     number = torch.arange(len(frame))
     derivatives = torch.zeros(len(frame), 2 * NUM_PARAMETERS)
     columns = (person * NUM_PARAMETERS + 3 * (joint + 1))[:, None] + torch.arange(3)
-    derivatives[number[:, None], columns] = turning_further(vectors)[number, axis] / _LIMIT
-    values = (excess * pose.sign())[:, :, free][frame, person, joint, axis]
+    derivatives[number[:, None], columns] = turning_further(pose[frame, person, joint])[number, axis] / _LIMIT
+    values = (excess * pose.sign())[frame, person, joint, axis]
     return Rows(frame, values / _LIMIT, derivatives)
 
 

@@ -39,7 +39,7 @@ from closemesh.interactions.starts import PairSources, begin_pairs
 SPHERE_SIGMA = 0.01  # Metres of overlap of two inner spheres at a cost of one.
 SPHERE_SHRINK = 0.93  # Of the radii of the inner spheres, which bulge out of flat places.
 PLACEMENT_SIGMA = 0.15  # Metres that the two may come nearer or go apart at a cost of one.
-LOOSE = 4.0  # Times the standard deviation of a touch that only guides.
+LOOSE = 2.5  # Times the standard deviation of a touch that only guides.
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class SolvePhase:
     """Shares of the steps at which each touch takes the nearest vertices of its regions."""
 
 
-APPROACH = SolvePhase(110, 0.045, (0.10, 0.004), (0.02, 0.004), False, 0.4, 10, (0.35, 0.65))
-POLISH = SolvePhase(70, 0.008, (0.004, 0.003), (0.004, 0.003), True, 0.0, 7, (0.0, 0.4))
+APPROACH = SolvePhase(100, 0.14, (0.10, 0.004), (0.02, 0.004), False, 0.4, 12, (0.35, 0.65))
+POLISH = SolvePhase(60, 0.02, (0.004, 0.003), (0.004, 0.003), True, 0.0, 10, (0.0, 0.4))
 SETTLED = 0.75
 
 

@@ -24,7 +24,7 @@ _LEAN = math.radians(20)  # Of an upright chest.
 _BEND = math.radians(40)  # Of the knees of somebody who stands or walks.
 _REACH = 0.45  # Metres that calm hands are from the chest, along the floor.
 _FEET_APART = 0.06  # Metres of height between the two soles.
-_STRIDE = 0.45  # Metres between the ankles.
+_STRIDE = 0.40  # Metres between the ankles.
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SourcePoses:
 
 
 def find_source_poses(sequences: Iterable[MotionSequence], spacing: float = 0.5) -> SourcePoses:
-    """The upright poses with both feet about on the floor and the hands low, one every `spacing` seconds of each person.
+    """The upright poses with both feet about on the floor and the hands low, one every `spacing` seconds.
 
     Raises InputError when there is none.
     """

@@ -38,7 +38,7 @@ def inner_spheres(body: BodyModel) -> Tensor:
 
 
 def sphere_energy(a: PosedBodies, b: PosedBodies, spheres: Tensor, shrink: float, sigma: float) -> Tensor:
-    """[N] squared overlaps of the spheres of a with those of b, in units of sigma metres; radii are `shrink` times theirs."""
+    """[N] squared overlaps of the spheres of a with those of b, in units of sigma metres; radii shrunk."""
     centre_a, radius_a = _posed(a, spheres)
     centre_b, radius_b = _posed(b, spheres)
     with torch.no_grad():

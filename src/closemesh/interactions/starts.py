@@ -51,4 +51,4 @@ def _begin_role(
     else:
         root, body_pose = synthetic_start(posture, count, generator, like)
         frames = tuple((f"posture/{role.stance}", index) for index in range(count))
-    return begin(body, marks, role, posture, betas, hands, root.to(like), body_pose.to(like), generator), frames
+    return begin(body, marks, role, betas, hands, root.to(like), body_pose.to(like), generator), frames

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 FPS = 30.0
-_RAMP = 0.5  # Seconds over which a clip slows down before contact, and speeds up after it.
+_RAMP = 0.8  # Seconds over which a clip slows down before contact, and speeds up after it.
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class Timing:
     first: int
     last: int
     closing: int
-    """Frames between the pose that is about to touch and contact."""
+    """Frames in which the touches come together, and come apart."""
     reaching: int
-    """Frames between the captured pose and the one that is about to touch."""
+    """Frames before that in which limbs leave the captured motion."""
     speed: float
     """Of the captured clips away from contact, 1 as captured."""
     calm: float
     """Share of that speed which is left while contact lasts."""
+    lingering: tuple[int, int]
+    """Frames before and after contact in which limbs keep the shape of the hold while the two walk."""
 
     @property
     def key(self) -> float:
@@ -45,10 +47,6 @@ class Timing:
         frames = torch.arange(self.length)
         return (frames >= self.first) & (frames <= self.last)
 
-    def about_to_touch(self) -> tuple[int, int]:
-        """The frames in which the two are about to touch and have just let go."""
-        return self.first - self.closing, self.last + self.closing
-
     def played(self, rate: float) -> Tensor:
         """[T] captured frames from the key pose on, negative before it; `rate` slows all of it."""
         frames = torch.arange(self.length, dtype=torch.float32)
@@ -60,19 +58,12 @@ class Timing:
 
     def closeness(self) -> Tensor:
         """[T] 0 while the captured pose rules, 1 from shortly before contact until shortly after it."""
-        start = self.first - self.closing - self.reaching, self.first - 0.4 * self.closing
-        end = self.last + 0.4 * self.closing, self.last + self.closing + self.reaching
-        return self._plateau(start, end)
+        before, after = self.first - self.lingering[0], self.last + self.lingering[1]
+        return self._plateau((before - self.reaching, before), (after, after + self.reaching))
 
-    def apartness(self) -> tuple[Tensor, Tensor]:
-        """[T] how much the two are in the pose about to touch, and in the one just let go: 1 in one frame each."""
-        frames = torch.arange(self.length, dtype=torch.float32)
-        before, after = self.about_to_touch()
-        arriving = smooth_step((frames - before) / self.reaching + 1) * smooth_step(
-            (self.first - frames) / self.closing
-        )
-        leaving = smooth_step((after - frames) / self.reaching + 1) * smooth_step((frames - self.last) / self.closing)
-        return arriving, leaving
+    def grip(self) -> Tensor:
+        """[T] 1 while the hands are shaped for the hold, 0 when they have let go."""
+        return self._plateau((self.first - self.closing, self.first), (self.last, self.last + self.closing))
 
     def passing(self) -> Tensor:
         """[T] 0 before contact, 1 after it: from the clip that leads there to the clip that leads away."""

@@ -62,7 +62,7 @@ def swap_held(held: Held) -> Held:
 
 
 def turn(motion: PairMotion, yaw: Tensor, to: Tensor) -> PairMotion:
-    """Turned about the vertical by yaw [] radians and moved so that the middle of the first frame is at `to` [2] (x, z)."""
+    """Turned about the vertical by yaw [] radians; the middle of the first frame comes to `to` [2] (x, z), metres."""
     R = yaw_matrix(yaw)
     pelvis = motion.pelvis @ R.T
     middle = pelvis[0, :, [0, 2]].mean(0)

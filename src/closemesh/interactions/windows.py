@@ -14,20 +14,22 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.interactions.blend import KeyPerson
+from closemesh.interactions.blended import Blended
 from closemesh.interactions.clips import Clip, leg_length
-from closemesh.interactions.closing import Blended, about_to_touch, close_contact, touching_legs
+from closemesh.interactions.closing import close_contact
 from closemesh.interactions.ground import settle_on_floor, sole_body
+from closemesh.interactions.hold import hold_points
 from closemesh.interactions.key_poses import KeyPoses
 from closemesh.interactions.liveliness import common_sway, living_turns
 from closemesh.interactions.measure_window import Tolerances, WindowMeasure, measure_window
+from closemesh.interactions.opening import open_hold
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.plan import KeyPair, plan_window
 from closemesh.interactions.posture import POSTURES
+from closemesh.interactions.stiffness import touching_legs
 from closemesh.interactions.vary import Held, mirror, mirror_held, mirror_standing, swap, swap_held, turn
 from closemesh.interactions.walks import Walks
 from closemesh.scene import NUM_BODY_JOINTS
-
-_LARGEST_GAP = 0.006  # Metres that is left between points that meet.
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _make_window(
 ) -> Window:
     """The window of the only one of `key_pose`."""
     blended = _blend(key_pose, clips, walks, bodies, generator)
-    opened = _opened(blended, about_to_touch(blended, _as_frames(key_pose), bodies.light))
+    opened = open_hold(blended, _as_frames(key_pose), bodies.light)
     motion = close_contact(opened, bodies.light)
     held = Held(key_pose.anchors[0], key_pose.recipe.touches)
     return _varied(key_pose, replace(opened, motion=motion), held, bodies, generator, tolerances)
@@ -128,7 +130,7 @@ def _blend(
     motion = PairMotion(
         betas=key_pose.betas[0].expand(length, -1, -1),
         rotations=torch.stack([a.rotations, b.rotations], dim=1),
-        hand_pose=relaxed + plan.timing.closeness()[:, None, None, None] * (hands - relaxed),
+        hand_pose=relaxed + plan.timing.grip()[:, None, None, None] * (hands - relaxed),
         pelvis=torch.stack([a.pelvis, b.pelvis], dim=1),
     )
     on_feet = torch.tensor([person.on_feet for person in pair.people])
@@ -136,16 +138,8 @@ def _blend(
     settled = settle_on_floor(motion, standing, bodies.soles)
     alive = settled.moved(living_turns(length, generator), common_sway(length, generator))
     firm = torch.tensor([touch.firm for touch in pair.recipe.touches])
-    return Blended(plan.timing, alive, standing, key_pose.anchors[0, firm], _gaps(key_pose, bodies.light)[firm])
-
-
-def _gaps(key_pose: KeyPoses, light: BodyModel) -> Tensor:
-    """[K, 3] from the anchor of b to that of a, no longer than `_LARGEST_GAP`."""
-    anchors = key_pose.anchors[0]  # [K, 2]
-    vertices, _ = _as_frames(key_pose).skin(light.subset(anchors.flatten()))
-    ends = vertices[0].unflatten(1, (-1, 2))  # [2, K, 2, 3]
-    gap = ends[0, :, 0] - ends[1, :, 1]
-    return gap * (_LARGEST_GAP / gap.norm(dim=-1, keepdim=True).clamp(min=_LARGEST_GAP))
+    anchors, gaps = hold_points(_as_frames(key_pose), key_pose.anchors[0, firm], bodies.light)
+    return Blended(plan.timing, alive, standing, anchors, gaps)
 
 
 def _key_pair(key_pose: KeyPoses, body: BodyModel) -> KeyPair:
@@ -165,15 +159,6 @@ def _key_pair(key_pose: KeyPoses, body: BodyModel) -> KeyPair:
         for person, role in enumerate((recipe.a, recipe.b))
     )
     return KeyPair(recipe, (a, b), rest - rest[:, :1], key_pose.sources[0])
-
-
-def _opened(blended: Blended, turns: Tensor) -> Blended:
-    """The motion with the turns [2, 2, 22, 3] that take the two apart before and after contact."""
-    timing = blended.timing
-    shares = torch.stack(timing.apartness(), dim=-1)  # [T, 2]
-    shares = shares * torch.tensor([not timing.starts_in_contact, not timing.ends_in_contact])
-    vectors = torch.einsum("ts,spjc->tpjc", shares, turns)
-    return replace(blended, motion=blended.motion.moved(vectors, torch.zeros_like(blended.motion.pelvis)))
 
 
 def _as_frames(key_poses: KeyPoses) -> PairMotion:

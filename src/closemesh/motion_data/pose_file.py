@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ import torch
 from closemesh.body.skeleton import PARENTS
 from closemesh.errors import InputError
 from closemesh.files import replacing
-from closemesh.geometry.rotations import matrix_to_axis_angle
-from closemesh.motion_data.arrays import read_npz
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.motion_data.arrays import expect, read_npz
 from closemesh.motion_data.sequence import MotionSequence, body_rotations
 from closemesh.scene import NUM_BODY_JOINTS
 
 _REQUIRED = ("poses", "trans")
-_OPTIONAL = ("fps", "valid", "offsets", "betas", "body_model", "known", "action", "synthetic", "attribution")
+_OPTIONAL = (
+    *("fps", "valid", "offsets", "betas", "body_model", "known", "hand_pose", "action", "synthetic", "attribution"),
+)
+_FINGERS = slice(25, 55)
 
 
 def read_pose_file(path: Path) -> MotionSequence:
@@ -37,6 +41,9 @@ def read_pose_file(path: Path) -> MotionSequence:
         raise InputError(f"{path}: poses or trans hold numbers that are not finite")
     rotations, known = body_rotations(poses)
     people = poses.shape[1]
+    if "hand_pose" in arrays:
+        fingers = expect(path, "hand_pose", arrays["hand_pose"], (*poses.shape[:2], 30, 3))
+        rotations[:, :, _FINGERS] = axis_angle_to_matrix(torch.as_tensor(fingers)).numpy()
     return MotionSequence(
         name=path.stem,
         fps=float(arrays.get("fps", 30)),
@@ -53,11 +60,14 @@ def read_pose_file(path: Path) -> MotionSequence:
     )
 
 
-def write_pose_file(path: Path, sequence: MotionSequence) -> None:
-    """The body joints of a sequence in that form, single precision; fingers are not kept. Raises OutputError."""
-    matrices = torch.as_tensor(sequence.rotations[:, :, :NUM_BODY_JOINTS], dtype=torch.float64)
+def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.ndarray] | None = None) -> None:
+    """A sequence in that form, single precision, with `more` arrays beside it; fingers only when they are known.
+
+    Raises OutputError.
+    """
+    axis_angle = matrix_to_axis_angle(torch.as_tensor(sequence.rotations, dtype=torch.float64)).float().numpy()
     arrays: dict[str, np.ndarray] = {
-        "poses": matrix_to_axis_angle(matrices).float().numpy(),
+        "poses": axis_angle[:, :, :NUM_BODY_JOINTS],
         "trans": sequence.pelvis.astype(np.float32),
         "valid": sequence.valid,
         "known": sequence.known,
@@ -66,12 +76,14 @@ def write_pose_file(path: Path, sequence: MotionSequence) -> None:
         "synthetic": np.array(sequence.synthetic),
         "attribution": np.array(sequence.attribution),
     }
+    if sequence.known[:, _FINGERS].any():
+        arrays["hand_pose"] = axis_angle[:, :, _FINGERS]
     if sequence.betas is not None:
         arrays |= {"betas": sequence.betas, "body_model": np.array(sequence.body_model)}
     if sequence.rest_joints is not None:
         arrays["offsets"] = _offsets(sequence.rest_joints)
     with replacing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, **arrays, **(more or {}))  # type: ignore[arg-type]
 
 
 def _rest_joints(offsets: np.ndarray) -> np.ndarray:

@@ -128,7 +128,7 @@ def draw_depth(
     focal: float,
     centre: tuple[float, float],
     size: tuple[int, int],
-) -> NDArray[np.float32]:
+) -> Floats:
     """Depth in metres [H, W] of the surface seen at the middle of each pixel; infinity where there is none.
 
     size: width and height in pixels. Faces and frame as in `draw_mesh`.

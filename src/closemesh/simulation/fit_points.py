@@ -12,6 +12,7 @@ from closemesh.simulation.figure import LIMB_KINDS, MIRROR, trunk_axes
 from closemesh.simulation.measure import Measured
 from closemesh.simulation.mistakes import Mistakes
 from closemesh.simulation.statistics import (
+    LEVELS,
     correlation_factor,
     event_shares,
     jumping_share,
@@ -108,15 +109,9 @@ class PointSamples:
         tables: dict[str, Floats] = {}
         for name, measured in (("confidence", self.confidence), ("spread", self.spread)):
             values = np.where(given, measured, np.nan)
-            tables[name] = np.stack(
-                [
-                    [
-                        [self._quantiles(values, k, hidden, grade == e) for e in range(len(ERROR_EDGES) + 1)]
-                        for hidden in (False, True)
-                    ]
-                    for k in _KEYPOINTS
-                ]
-            )
+            classes = [(h, grade == e) for h in (False, True) for e in range(len(ERROR_EDGES) + 1)]
+            table = np.stack([[self._quantiles(values, k, h, rows) for h, rows in classes] for k in _KEYPOINTS])
+            tables[name] = table.reshape(len(MIRROR), 2, -1, len(LEVELS))
         scores = np.full(given.shape, np.nan)
         for k in _KEYPOINTS:
             for cell in np.unique(2 * grade[:, k] + self.hidden[:, k]):
@@ -138,11 +133,9 @@ class PointSamples:
                     if rows[:, kind].sum() >= _LEAST:
                         rates[k, int(hidden)] = happened[:, kind][rows[:, kind]].mean()
                         break
-        events = np.where(possible, happened, np.nan)
         share = (possible & happened).sum(0) / np.maximum(possible.sum(0), 1)  # [23]
-        events = events[
-            :, (share > 0) & (share < 1)
-        ]  # What always or never happens tells nothing of how long it lasts.
+        telling = (share > 0) & (share < 1)  # What always or never happens tells nothing of how long it lasts.
+        events = np.where(possible, happened, np.nan)[:, telling]
         mean = np.nanmean(events) if events.size else 0.0
         return {name: rates, f"{name}_shares": event_shares(self.series(events), float(mean), self.fps)}
 
@@ -164,7 +157,7 @@ class PointSamples:
             found = values[:, kind][mask[:, kind]]
             if len(found) >= _LEAST:
                 return quantiles(found)
-        return quantiles(found) if len(found) else np.zeros_like(quantiles(np.zeros(1)))
+        return quantiles(found) if len(found) else np.zeros(len(LEVELS))
 
     def _lasting(self, noise: Floats) -> tuple[Floats, float]:
         """Variances [C] of what lasts in noise [N, 2 sides, 2], and which share of it jumps."""

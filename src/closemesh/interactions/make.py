@@ -1,0 +1,229 @@
+"""Makes a set of windows: seeded, on all cores, resumable."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from closemesh.errors import InputError
+from closemesh.files import remove, replacing
+from closemesh.interactions.ledger import KindReport, UnitResult, load_unit, report, save_unit
+from closemesh.interactions.negatives import KIND as APART
+from closemesh.interactions.recipes import RECIPES_BY_NAME
+from closemesh.interactions.unit import Materials, UnitTask, load_materials, make_unit
+from closemesh.progress import Progress
+
+SETTINGS_FILE = "interactions.json"
+WINDOWS_FOLDER, UNITS_FOLDER = "windows", "units"
+_MOST_BARREN_UNITS = 12  # Of a kind, one after the other without a window, before it is given up.
+
+
+@dataclass(frozen=True)
+class InteractionsConfig:
+    """Which windows are made. Another count continues a folder; the rest may not change."""
+
+    count: int = 2000
+    """Windows in all."""
+    kinds: tuple[str, ...] | None = None
+    """Names of recipes; all of them when None."""
+    seed: int = 0
+    negatives: float = 0.1
+    """Share of windows of two people who do not touch."""
+    split: Literal["train", "held_out"] = "train"
+    """Which captured motion is used; what is made from held-out motion is for measuring."""
+    jobs: int | None = None
+    """Processes; one a core when None."""
+    device: str = "cpu"
+    """Where key poses are solved; anything but the CPU is used by a single process."""
+
+
+def make_interactions(data: Path, out: Path, config: InteractionsConfig, progress: Progress) -> list[KindReport]:
+    """Writes `out`/windows/*.npz (see `write_window`) until `count` are there, and tells how each kind went.
+
+    data: a folder of motion files (see `read_pose_file`), single people of which are used. What an earlier run made is
+    kept; a stopped run leaves whole files. Same seed, same machine, same windows, however many cores work.
+    Raises InputError and OutputError.
+    """
+    _check(config)
+    _claim(out, data, config)
+    quotas = _quotas(config)
+    kinds = {kind: _KindMaker(kind, quota, out, config) for kind, quota in quotas.items()}
+    with _workers(data, config) as run, progress.task("Making windows", sum(quotas.values())) as advance:
+        advance(sum(kind.done for kind in kinds.values()))
+        _run_all(kinds, run, advance)
+    for kind in kinds.values():
+        if kind.given_up:
+            progress.note(f"{kind.name}: no window in {_MOST_BARREN_UNITS} units one after the other; given up")
+    return report(result for kind in kinds.values() for result in kind.counted())
+
+
+class _KindMaker:
+    """The units of one kind: which are done, which is next, when there are enough windows."""
+
+    def __init__(self, name: str, quota: int, out: Path, config: InteractionsConfig) -> None:
+        self.name, self.quota, self._out = name, quota, out
+        self._seed = config.seed
+        self.results: dict[int, UnitResult] = {}
+        self.running: set[int] = set()
+        for path in sorted((out / UNITS_FOLDER).glob(f"{name}_[0-9]*.json")):
+            result = load_unit(path)
+            self.results[result.unit] = result
+
+    @property
+    def done(self) -> int:
+        return min(sum(len(result.windows) for result in self.counted()), self.quota)
+
+    @property
+    def given_up(self) -> bool:
+        units = self._consecutive()
+        return len(units) >= _MOST_BARREN_UNITS and not any(u.windows for u in units[-_MOST_BARREN_UNITS:])
+
+    @property
+    def open(self) -> bool:
+        return self.done < self.quota and not self.given_up
+
+    def next_task(self) -> UnitTask:
+        unit = next(i for i in range(10**9) if i not in self.results and i not in self.running)
+        self.running.add(unit)
+        # The name and not its place in the table decides, so that other kinds do not change these.
+        seed = [self._seed, zlib.crc32(self.name.encode()), unit]
+        return UnitTask(self.name, unit, seed, self._out / WINDOWS_FOLDER)
+
+    def take(self, result: UnitResult) -> None:
+        self.running.discard(result.unit)
+        self.results[result.unit] = result
+        save_unit(self._out / UNITS_FOLDER / f"{result.kind}_{result.unit:05d}.json", result)
+
+    def counted(self) -> Iterator[UnitResult]:
+        """The units, in order, that make up the quota."""
+        total = 0
+        for result in self._consecutive():
+            if total >= self.quota:
+                return
+            total += len(result.windows)
+            yield result
+
+    def drop_surplus(self) -> None:
+        """Removes units that ran ahead and were not needed, so that the set does not depend on the number of cores."""
+        counted = {result.unit for result in self.counted()}
+        for unit in [unit for unit in self.results if unit not in counted]:
+            remove(self._out / UNITS_FOLDER / f"{self.name}_{unit:05d}.json")
+            for name in self.results.pop(unit).windows:
+                remove(self._out / WINDOWS_FOLDER / name)
+
+    def _consecutive(self) -> list[UnitResult]:
+        units = []
+        while len(units) in self.results:
+            units.append(self.results[len(units)])
+        return units
+
+
+def _run_all(kinds: dict[str, _KindMaker], run: Any, advance: Any) -> None:
+    """Hands out units, the emptiest kind first, until every kind has its windows."""
+    pending: dict[Any, _KindMaker] = {}
+    while True:
+        open_kinds = [kind for kind in kinds.values() if kind.open]
+        while open_kinds and len(pending) < run.cores:
+            kind = min(open_kinds, key=lambda k: (len(k.running), k.done / k.quota))
+            pending[run.submit(kind.next_task())] = kind
+        if not pending:
+            break
+        for job in run.wait(list(pending)):
+            kind = pending.pop(job)
+            before = kind.done
+            kind.take(job.get())
+            advance(kind.done - before)
+    for kind in kinds.values():
+        kind.drop_surplus()
+
+
+class _Pool:
+    """Processes on all cores that each hold the captured motion."""
+
+    def __init__(self, data: Path, config: InteractionsConfig) -> None:
+        self.cores = config.jobs or (os.cpu_count() or 1 if config.device == "cpu" else 1)
+        context = multiprocessing.get_context("spawn")
+        self._pool = context.Pool(self.cores, _start_worker, (data, config.split, config.device))
+
+    def submit(self, task: UnitTask) -> Any:
+        return self._pool.apply_async(_work, (task,))
+
+    def wait(self, jobs: list[Any]) -> list[Any]:
+        """Those that are done; waits for the first."""
+        while True:
+            ready = [job for job in jobs if job.ready()]
+            if ready:
+                return ready
+            jobs[0].wait(0.2)
+
+    def close(self) -> None:
+        self._pool.terminate()
+        self._pool.join()
+
+
+@contextmanager
+def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Pool]:
+    pool = _Pool(data, config)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+_materials: dict[str, Materials] = {}  # Of this worker process, set once when it starts.
+
+
+def _start_worker(data: Path, split: str, device: str) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The process that handed out the work ends it.
+    torch.set_num_threads(1)
+    _materials["here"] = load_materials(data, split, device)
+
+
+def _work(task: UnitTask) -> UnitResult:
+    return make_unit(task, _materials["here"])
+
+
+def _quotas(config: InteractionsConfig) -> dict[str, int]:
+    """Windows of each kind, as even as the count allows."""
+    apart = round(config.count * config.negatives)
+    names = config.kinds or tuple(RECIPES_BY_NAME)
+    each, more = divmod(config.count - apart, len(names))
+    quotas = {name: each + (i < more) for i, name in enumerate(names)}
+    return {kind: quota for kind, quota in {**quotas, APART: apart}.items() if quota > 0}
+
+
+def _check(config: InteractionsConfig) -> None:
+    for kind in config.kinds or ():
+        if kind not in RECIPES_BY_NAME:
+            raise InputError(f"unknown kind '{kind}'; the kinds are {', '.join(RECIPES_BY_NAME)}")
+    if config.count < 1 or not 0 <= config.negatives <= 1:
+        raise InputError("count must be at least 1, and the share of negatives between 0 and 1")
+
+
+def _claim(out: Path, data: Path, config: InteractionsConfig) -> None:
+    """Makes the folder, or checks that it holds windows of the same settings."""
+    if not data.is_dir():
+        raise InputError(f"{data} is no folder; give one with motion files (.npz with poses and trans)")
+    settings = {name: value for name, value in asdict(config).items() if name in ("seed", "split")}
+    path = out / SETTINGS_FILE
+    if not path.exists():
+        with replacing(path) as part:
+            part.write_text(json.dumps(settings, indent=1))
+        return
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged; choose another folder with -o") from error
+    if found != settings:
+        raise InputError(f"{out} holds windows of other settings {found}; choose another folder with -o")

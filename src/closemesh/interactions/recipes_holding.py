@@ -1,0 +1,137 @@
+"""Recipes of holding: embraces, hands, dances, arms round shoulders."""
+
+from __future__ import annotations
+
+from closemesh.interactions.posture import mirrored
+from closemesh.interactions.recipe import Recipe, Role, Touch
+from closemesh.interactions.recipe_parts import (
+    ASIDE,
+    FACING,
+    FLAT,
+    HANGING,
+    HOOKED,
+    OFFERED,
+    OVER,
+    PALMS_DOWN,
+    PALMS_UP,
+    ROUND,
+    SAME_WAY,
+    UNDER,
+    both_arms,
+    clasp,
+    hand_of_a,
+    hand_of_b,
+)
+
+HOLDING: tuple[Recipe, ...] = (
+    Recipe(
+        "hug",
+        (
+            *hand_of_a("right", "left_upper_back"),
+            *hand_of_a("left", "right_lower_back"),
+            *hand_of_b("right", "left_upper_back"),
+            *hand_of_b("left", "right_lower_back"),
+            Touch("chest", "chest"),
+            Touch("right_temple", "right_temple", firm=False),
+        ),
+        **FACING,
+        distance=(0.24, 0.32),
+        a=Role(left_arm=UNDER, right_arm=mirrored(OVER), **FLAT),
+        b=Role(left_arm=UNDER, right_arm=mirrored(OVER), **FLAT),
+    ),
+    Recipe(
+        "hug_round_neck_and_waist",
+        (
+            *hand_of_a("right", "left_upper_back"),
+            *hand_of_a("left", "right_upper_back"),
+            *hand_of_b("right", "left_lower_back"),
+            *hand_of_b("left", "right_lower_back"),
+            Touch("chest", "chest"),
+            Touch("right_temple", "right_temple", firm=False),
+        ),
+        **FACING,
+        distance=(0.24, 0.32),
+        a=Role(**both_arms(OVER), **FLAT),
+        b=Role(**both_arms(UNDER), **FLAT),
+    ),
+    Recipe(
+        "hug_from_behind",
+        (
+            *hand_of_a("left", "belly"),
+            *hand_of_a("right", "left_chest"),
+            Touch("chest", "upper_back"),
+            *hand_of_b("left", "left_forearm"),
+        ),
+        **SAME_WAY,
+        bearing=(-8, 8),
+        distance=(0.24, 0.32),
+        a=Role(left_arm=UNDER, right_arm=mirrored(((0.5, -0.3, 0.9), (-0.7, 0.2, 0.7))), **FLAT),
+        b=Role(left_arm=((0.4, -1, 0.1), (-0.5, 0.1, 0.8)), right_arm=mirrored(HANGING)),
+        mover="a",
+    ),
+    Recipe(
+        "handshake",
+        (*clasp("right", "right", "palm"), Touch("right_web", "right_web", firm=False)),
+        facing=(165, 195),
+        bearing=(0, 20),
+        distance=(0.7, 0.9),
+        a=Role(right_arm=mirrored(OFFERED)),
+        b=Role(right_arm=mirrored(OFFERED)),
+    ),
+    Recipe(
+        "holding_both_hands",
+        (*clasp("left", "right", "palm"), *clasp("right", "left", "palm")),
+        **FACING,
+        distance=(0.55, 0.8),
+        a=Role(**both_arms(OFFERED), **PALMS_UP),
+        b=Role(**both_arms(OFFERED), **PALMS_DOWN),
+    ),
+    Recipe(
+        "closed_dance_hold",
+        (
+            *hand_of_a("right", "left_upper_back"),
+            *hand_of_b("left", "right_shoulder_outer"),
+            *clasp("left", "right", "palm"),
+        ),
+        facing=(165, 195),
+        bearing=(-20, 0),
+        distance=(0.32, 0.45),
+        a=Role(left_arm=ASIDE, right_arm=mirrored(UNDER), palms=((0, 0, 1), None)),
+        b=Role(left_arm=((0.6, -0.1, 1), (-0.2, 0.2, 1)), right_arm=mirrored(ASIDE), palms=(None, (0, 0, 1))),
+    ),
+    Recipe(
+        "slow_dance",
+        (
+            *hand_of_a("left", "right_waist"),
+            *hand_of_a("right", "left_waist"),
+            *hand_of_b("left", "right_shoulder_top"),
+            *hand_of_b("right", "left_shoulder_top"),
+        ),
+        **FACING,
+        distance=(0.32, 0.48),
+        a=Role(**both_arms(((0.5, -0.8, 0.5), (-0.3, -0.1, 1))), **FLAT),
+        b=Role(**both_arms(((0.3, 0.0, 1), (-0.1, 0.3, 1))), **FLAT),
+    ),
+    Recipe(
+        "arm_round_shoulder",
+        (*hand_of_a("left", "left_shoulder_outer"), Touch("left_forearm", "upper_back")),
+        **SAME_WAY,
+        bearing=(75, 105),
+        distance=(0.36, 0.5),
+        a=Role(left_arm=ROUND, **FLAT),
+        b=Role(left_arm=HANGING, right_arm=mirrored(HANGING)),
+    ),
+    Recipe(
+        "linked_arms",
+        (
+            Touch("left_elbow_crook", "right_forearm_inner"),
+            *hand_of_b("right", "left_forearm"),
+            Touch("left_upper_arm_outer", "right_upper_arm_outer", firm=False),
+        ),
+        **SAME_WAY,
+        bearing=(75, 105),
+        distance=(0.36, 0.5),
+        a=Role(left_arm=HOOKED),
+        b=Role(right_arm=((-0.5, -1, -0.1), (-0.4, -0.1, 1))),
+    ),
+)
