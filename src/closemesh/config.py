@@ -55,7 +55,7 @@ class InitialiseConfig:
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
     lifter: bool = True
     """Start from the learned first pose; else every frame is fitted from several starts."""
-    iterations: Annotated[int, Ge(1)] = 60
+    iterations: Annotated[int, Ge(1)] = 80
     """Optimiser steps per window, near the learned first pose."""
     plain_iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window and start, without it."""
@@ -72,7 +72,7 @@ class RefineConfig:
 
     prior: bool = True
     """Refine by the interaction prior at all."""
-    codebook: bool = True
+    codebook: bool = False
     """Mix in the book of interactions."""
     projection: bool = True
     """Let the network see where its estimate falls in the picture."""
@@ -130,7 +130,7 @@ def preset_config(preset: str) -> Config:
     if preset == "fast":
         return Config(
             preset="fast",
-            initialise=InitialiseConfig(iterations=20, plain_iterations=50),
+            initialise=InitialiseConfig(iterations=40, plain_iterations=50),
             optimise=OptimiseConfig(iterations=40),
         )
     if preset == "balanced":
@@ -138,7 +138,7 @@ def preset_config(preset: str) -> Config:
     if preset == "best":
         return Config(
             preset="best",
-            initialise=InitialiseConfig(iterations=150, plain_iterations=300),
+            initialise=InitialiseConfig(iterations=160, plain_iterations=300),
             optimise=OptimiseConfig(iterations=200),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
