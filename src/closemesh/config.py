@@ -53,8 +53,12 @@ class InitialiseConfig:
 
     focal: Annotated[float, Gt(0)] | None = None
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
-    iterations: Annotated[int, Ge(1)] = 120
-    """Optimiser steps per window and start."""
+    lifter: bool = True
+    """Start from the learned first pose; else every frame is fitted from several starts."""
+    iterations: Annotated[int, Ge(1)] = 80
+    """Optimiser steps per window, near the learned first pose."""
+    plain_iterations: Annotated[int, Ge(1)] = 120
+    """Optimiser steps per window and start, without it."""
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16
@@ -68,7 +72,7 @@ class RefineConfig:
 
     prior: bool = True
     """Refine by the interaction prior at all."""
-    codebook: bool = True
+    codebook: bool = False
     """Mix in the book of interactions."""
     projection: bool = True
     """Let the network see where its estimate falls in the picture."""
@@ -126,7 +130,7 @@ def preset_config(preset: str) -> Config:
     if preset == "fast":
         return Config(
             preset="fast",
-            initialise=InitialiseConfig(iterations=50),
+            initialise=InitialiseConfig(iterations=40, plain_iterations=50),
             optimise=OptimiseConfig(iterations=40),
         )
     if preset == "balanced":
@@ -134,7 +138,7 @@ def preset_config(preset: str) -> Config:
     if preset == "best":
         return Config(
             preset="best",
-            initialise=InitialiseConfig(iterations=300),
+            initialise=InitialiseConfig(iterations=160, plain_iterations=300),
             optimise=OptimiseConfig(iterations=200),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")

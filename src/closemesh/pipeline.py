@@ -28,16 +28,18 @@ from closemesh.optimise.optimise import optimise
 from closemesh.output.scene_file import read_scene
 from closemesh.output.write import write_results
 from closemesh.progress import NoteKeeper, Progress, Silent
+from closemesh.proxemics.refine import refine
 from closemesh.records import load_record, save_record
-from closemesh.scene import BodyMotion, Camera, Clip, Observations, PairContacts, Reconstruction, WeightFile
+from closemesh.scene import BodyMotion, Camera, Clip, Observations, PairContacts, PoseSpread, Reconstruction, WeightFile
 from closemesh.store import StageStore, open_store
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
 from closemesh.weights.search import find_model, sha256_of
 
 # Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
-STAGE_VERSIONS = {"observe": 2, "initialise": 2, "optimise": 3, "contact": 2}
-_STAGE_OF = {"initial": "initialise", "optimised": "optimise"}
+STAGE_VERSIONS = {"observe": 2, "initialise": 3, "refine": 1, "optimise": 4, "contact": 2}
+_STAGE_OF = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
+_PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion among a stage's records.
 _CLIP_FILE = "clip.npz"
 _MASKS = "masks"
 
@@ -58,9 +60,10 @@ def reconstruct(
     """
     with open_run(Path(path), Path(out), config or Config(), device, progress or Silent(), resume) as run:
         observations = observe_stage(run)
-        camera, initial = initialise_stage(run, observations)
-        camera, optimised = optimise_stage(run, observations, camera, initial)
-        motions = {"initial": initial, "optimised": optimised}
+        camera, initial, spread = initialise_stage(run, observations)
+        refined = refine_stage(run, observations, camera, initial, spread)
+        camera, optimised = optimise_stage(run, observations, camera, refined)
+        motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
         return write_stage(run, observations, camera, motions, contacts)
 
@@ -108,8 +111,8 @@ def observe_stage(run: Run) -> Observations:
     return observations
 
 
-def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, BodyMotion]:
-    """The camera, and a first motion of each person alone."""
+def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, BodyMotion, PoseSpread]:
+    """The camera, a first motion of each person alone, and how sure it is."""
     made_from = {
         **_origin("initialise"),
         "observe": run.store.key("observe"),
@@ -119,13 +122,33 @@ def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, Body
         "seed": run.config.seed,
         "device": run.device.type,
     }
-    camera, motion = run.store.stage(
+    camera, motion, spread = run.store.stage(
         "initialise",
         made_from,
-        (Camera, BodyMotion),
+        (Camera, BodyMotion, PoseSpread),
         lambda _, tell: initialise(run.clip, observations, run.body, run.config.initialise, run.device, tell),
     )
-    return camera, motion
+    return camera, motion, spread
+
+
+def refine_stage(
+    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, spread: PoseSpread
+) -> BodyMotion:
+    """Pairs that come close, by what is known of how people touch."""
+    made_from = {
+        **_origin("refine"),
+        "initialise": run.store.key("initialise"),
+        "config": to_dict(run.config.refine),
+    }
+    (refined,) = run.store.stage(
+        "refine",
+        made_from,
+        (BodyMotion,),
+        lambda _, tell: (
+            refine(run.clip, observations, camera, motion, spread, run.body, run.config.refine, run.device, tell),
+        ),
+    )
+    return refined
 
 
 def optimise_stage(
@@ -134,7 +157,7 @@ def optimise_stage(
     """All people together."""
     made_from = {
         **_origin("optimise"),
-        "initialise": run.store.key("initialise"),
+        "refine": run.store.key("refine"),
         "config": to_dict(run.config.optimise),
     }
     camera, motion = run.store.stage(
@@ -199,17 +222,23 @@ class KeptMotion:
 
 
 def read_kept(out: Path, stage: str) -> KeptMotion:
-    """The motion `initial` or `optimised` of an earlier run into `out`. Raises InputError when it is not there."""
+    """The motion `initial`, `refined` or `optimised` of an earlier run into `out`. Raises InputError when it is not there."""
     if not (out / "scene.json").is_file():
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
     config = read_scene(out / "scene.json")["config"]
     folder = out / "stages" / _STAGE_OF[stage]
     return KeptMotion(
         clip=load_record(out / "stages" / _CLIP_FILE, Clip),
-        camera=load_record(folder / "0.Camera.npz", Camera),
-        motion=load_record(folder / "1.BodyMotion.npz", BodyMotion),
+        camera=load_record(_camera_file(out, stage), Camera),
+        motion=load_record(folder / f"{_PLACE_OF[stage]}.BodyMotion.npz", BodyMotion),
         body_path=config.get("body_model"),
     )
+
+
+def _camera_file(out: Path, stage: str) -> Path:
+    """The optimiser finds the floor; before it the camera stands where the first motion was found."""
+    made_by = "optimise" if stage == "optimised" else "initialise"
+    return out / "stages" / made_by / "0.Camera.npz"
 
 
 def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:

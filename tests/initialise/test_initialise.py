@@ -25,7 +25,7 @@ def _joints(body, motion) -> np.ndarray:
 def test_exact_keypoints_give_the_pose_back(known_scene):
     scene = known_scene
     config = InitialiseConfig(focal=scene.camera.focal, iterations=60)
-    camera, motion = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    camera, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
     found, truth = _joints(scene.body, motion), _joints(scene.body, scene.motion)
     relative = np.linalg.norm((found - found[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1)
     assert camera.focal_source == "option"
@@ -37,7 +37,7 @@ def test_exact_keypoints_give_the_pose_back(known_scene):
 def test_longer_clips_go_through_in_windows_without_a_seam(known_scene):
     scene = known_scene
     config = InitialiseConfig(focal=scene.camera.focal, iterations=30, window=8, overlap=3)
-    _, motion = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    _, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
     joints = _joints(scene.body, motion)
     steps = np.linalg.norm(np.diff(joints - joints[:, :, :1], axis=0), axis=-1).mean(-1)  # [T - 1, P]
     assert steps.max() < 3 * np.median(steps) + 0.01

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 
 View = Literal["overlay", "side", "top"]
 Picture = Literal["mp4", "png"]
-Stage = Literal["initial", "optimised"]
+Stage = Literal["initial", "refined", "optimised"]
 
 
 def render(
     result: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that reconstruct wrote.", show_default=False)],
     view: Annotated[View, typer.Option(help="Over the clip, from the side, or from above.")] = "overlay",
     picture: Annotated[Picture, typer.Option("--format", help="A film, or a folder of pictures.")] = "mp4",
-    stage: Annotated[Stage, typer.Option(help="First poses, or the result.")] = "optimised",
+    stage: Annotated[
+        Stage, typer.Option(help="First poses, those that the prior refined, or the result.")
+    ] = "optimised",
     file: Annotated[
         Path | None, typer.Option("--file", "-o", help="Where to write.", show_default="OUT/VIEW.mp4")
     ] = None,

@@ -72,7 +72,7 @@ def run_window(window: Window, config: Config, source: Source, device: str | Non
             with watch.time(stage):
                 estimate = run_stage(stage, task, estimate, Silent())
             with watch.time("measure"):
-                stages[stage] = scorer.of_stage(estimate[1], sighting)
+                stages[stage] = scorer.of_stage(estimate.motion, sighting)
     return WindowResult(
         name=window.name,
         kind=window.kind,

@@ -12,7 +12,8 @@ from closemesh.config import Config
 from closemesh.initialise.initialise import initialise
 from closemesh.optimise.optimise import optimise
 from closemesh.progress import Progress
-from closemesh.scene import BodyMotion, Camera, Clip, Observations
+from closemesh.proxemics.refine import refine
+from closemesh.scene import BodyMotion, Camera, Clip, Observations, PoseSpread
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,38 @@ class Task:
     device: torch.device
 
 
-Estimate = tuple[Camera, BodyMotion]
+@dataclass(frozen=True)
+class Estimate:
+    """What a stage found."""
+
+    camera: Camera
+    motion: BodyMotion
+    spread: PoseSpread
+    """Of the first motion."""
+
+
 Stage = Callable[[Task, "Estimate | None", Progress], Estimate]
 
 
 def _initial(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
-    return initialise(task.clip, task.observations, task.body, task.config.initialise, task.device, progress)
+    config = task.config.initialise
+    return Estimate(*initialise(task.clip, task.observations, task.body, config, task.device, progress))
+
+
+def _refined(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
+    assert before is not None
+    seen = task.clip, task.observations, before.camera, before.motion, before.spread
+    return replace(before, motion=refine(*seen, task.body, task.config.refine, task.device, progress))
 
 
 def _optimised(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
-    return optimise(task.clip, task.observations, *before, task.body, task.config.optimise, task.device, progress)
+    seen = task.clip, task.observations, before.camera, before.motion
+    camera, motion = optimise(*seen, task.body, task.config.optimise, task.device, progress)
+    return replace(before, camera=camera, motion=motion)
 
 
-STAGES: dict[str, Stage] = {"initial": _initial, "optimised": _optimised}
+STAGES: dict[str, Stage] = {"initial": _initial, "refined": _refined, "optimised": _optimised}
 """By the name of the motion that each makes, which `pipeline.reconstruct` uses too."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,12 @@ def _of_trials(data: Path) -> Iterator[Window]:
 
 
 def _spread_over_kinds(windows: list[Window], count: int) -> list[Window]:
-    """The first window of each kind, then the second of each, and so on."""
-    of_kind: dict[str, int] = {}
-    turns = []
+    """The first window of each kind, then the second of each, and so on; of too many kinds some, evenly by name."""
+    of_kind: dict[str, list[Window]] = {}
     for window in windows:
-        of_kind[window.kind] = of_kind.get(window.kind, -1) + 1
-        turns.append((of_kind[window.kind], window.kind, window.name, window))
-    return sorted((turn[-1] for turn in sorted(turns, key=lambda turn: turn[:3])[:count]), key=lambda w: w.name)
+        of_kind.setdefault(window.kind, []).append(window)
+    kinds = sorted(of_kind)
+    kinds = [kinds[k * len(kinds) // count] for k in range(count)] if len(kinds) > count else kinds
+    turns = itertools.zip_longest(*(of_kind[kind] for kind in kinds))
+    chosen = [window for turn in turns for window in turn if window is not None]
+    return sorted(chosen[:count], key=lambda window: window.name)

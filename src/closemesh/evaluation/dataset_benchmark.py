@@ -141,7 +141,7 @@ def _run_item(
     stages, estimate = {}, None
     for stage in STAGES:
         estimate = run_stage(stage, task, estimate, Silent())
-        motion = people_of(_at(estimate[1], frames), people)
+        motion = people_of(_at(estimate.motion, frames), people)
         stages[stage] = {
             name: values
             for name, values in _score(motion, item, body, penetration=dataset == "hi4d").items()

@@ -20,11 +20,12 @@ from closemesh.pipeline import (
     observe_stage,
     open_run,
     optimise_stage,
+    refine_stage,
     write_stage,
 )
 from closemesh.progress import Progress
 
-STAGES = ("observe", "initialise", "optimise", "contact", "write")
+STAGES = ("observe", "initialise", "refine", "optimise", "contact", "write")
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,16 @@ def _run_until(stage: str, run: Run) -> float:
     observations = observe_stage(run)
     if stage == "observe":
         return run.store.reports[-1].seconds
-    camera, initial = initialise_stage(run, observations)
+    camera, initial, spread = initialise_stage(run, observations)
     if stage == "initialise":
         return run.store.reports[-1].seconds
-    camera, optimised = optimise_stage(run, observations, camera, initial)
+    refined = refine_stage(run, observations, camera, initial, spread)
+    if stage == "refine":
+        return run.store.reports[-1].seconds
+    camera, optimised = optimise_stage(run, observations, camera, refined)
     if stage == "optimise":
         return run.store.reports[-1].seconds
-    motions = {"initial": initial, "optimised": optimised}
+    motions = {"initial": initial, "refined": refined, "optimised": optimised}
     contacts = contact_stages(run, motions)
     if stage == "contact":
         return sum(report.seconds for report in run.store.reports[-len(motions) :])
