@@ -73,7 +73,7 @@ def test_the_scene_tells_where_it_came_from(out: Path, clip: Path) -> None:
     scene = json.loads((out / "scene.json").read_text())
     assert scene["input"]["sha256"] == sha256_of(clip)
     assert scene["config"]["preset"] == "fast"
-    assert [stage["name"] for stage in scene["stages"]][:3] == ["observe", "initialise", "optimise"]
+    assert [stage["name"] for stage in scene["stages"]][:4] == ["observe", "initialise", "refine", "optimise"]
     assert all(stage["seconds"] > 0 for stage in scene["stages"])
     for file in scene["weight_files"]:
         assert file["sha256"] == sha256_of(find_model(file["name"]))

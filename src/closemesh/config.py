@@ -73,7 +73,7 @@ class RefineConfig:
     prior: bool = True
     """Refine by the interaction prior at all."""
     codebook: bool = False
-    """Mix in the book of interactions."""
+    """Mix in the book of interactions; it must have been trained, none is bundled yet."""
     projection: bool = True
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True

@@ -13,6 +13,7 @@ from closemesh.cli import options as o
 from closemesh.cli.benchmark_datasets import DATASETS, dataset_command
 from closemesh.cli.benchmark_synthetic import synthetic
 from closemesh.cli.console import exit_codes, results
+from closemesh.cli.detections import detections
 
 benchmark = typer.Typer(no_args_is_help=True, help="Measure how fast and how well closemesh works.")
 
@@ -57,5 +58,6 @@ def speed(
 
 
 benchmark.command()(synthetic)
+benchmark.command()(detections)
 for _name in DATASETS:
     benchmark.command(_name)(dataset_command(_name))

@@ -73,6 +73,8 @@ def refine(
 
     A person in two pairs gets the mean of what both say; who is near nobody stays as he is.
     """
+    if not config.prior:
+        return motion
     evidence = make_evidence(observations, clip.times, camera, device)
     people = People(motion, spread, body, device)
     pairs = near_pairs(motion, body, REACH)

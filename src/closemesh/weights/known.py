@@ -65,6 +65,22 @@ BUNDLED_FILES = (
         "initialise",
     ),
     KnownFile(
+        "learned first pose",
+        "closemesh, learned from CMU motion capture",
+        "lifter/lifter.safetensors",
+        "MIT",
+        _COMES_ALONG,
+        "initialise",
+    ),
+    KnownFile(
+        "how close people move",
+        "closemesh, learned from CMU motion capture and generated interactions",
+        "prior/denoiser.safetensors",
+        "MIT",
+        _COMES_ALONG,
+        "refine",
+    ),
+    KnownFile(
         "open body, full mesh",
         _OPEN_BODY,
         "open_body/open_body_std.npz",
