@@ -34,7 +34,7 @@ def close_contact(blended: Blended, body: BodyModel) -> PairMotion:
     looks = _frames_to_look_at(blended, body)
     motion = blended.motion.frames(looks)
     held = blended.timing.contact()[looks].nonzero()[:, 0]
-    feet = _StandingFeet(blended, body, looks)
+    feet = StandingFeet(blended.motion, blended.standing, body, looks)
     search = NearSearch(body)
 
     def residuals(posed: PosedPairs, moved: PairMotion) -> Rows:
@@ -62,13 +62,14 @@ def second_differences(frames: Tensor) -> Tensor:
     return bends
 
 
-class _StandingFeet:
+class StandingFeet:
     """Where the points of standing feet rest: each at the mean of where it is while it rests."""
 
-    def __init__(self, blended: Blended, body: BodyModel, looks: Tensor) -> None:
+    def __init__(self, motion: PairMotion, standing: Tensor, body: BodyModel, looks: Tensor) -> None:
+        """standing [T, 2, 2] bool, person and foot; looks [F]: the frames that points, targets and held are of."""
         soles = sole_vertices(body)[:, [0, 3, 8, 11]]  # [2, 4] heel to toe of each foot
-        vertices = blended.motion.skin(body.subset(soles.flatten()))[0].unflatten(2, (2, 4))  # [T, 2, 2, 4, 3]
-        rests = blended.standing[..., None] & (vertices[..., 1] < _LOW)
+        vertices = motion.skin(body.subset(soles.flatten()))[0].unflatten(2, (2, 4))  # [T, 2, 2, 4, 3]
+        rests = standing[..., None] & (vertices[..., 1] < _LOW)
         where = _mean_of_runs(vertices.flatten(1, 3), rests.flatten(1)).view(vertices.shape)
         where[..., 1] = vertices[..., 1].clamp(0, _LOW / 4)
         frame = torch.arange(len(looks)).repeat_interleave(2 * soles.numel())

@@ -41,13 +41,30 @@ def parting_rows(posed: PosedPairs, frames: Tensor, anchors: Tensor, way: Tensor
     return _difference(posed, _some(a, near), _some(b, near), way[near], missing[near], sigma)
 
 
-def crossing_rows(posed: PosedPairs, search: NearSearch, faces: Tensor, allowed: float, sigma: float) -> Rows:
-    """Vertices more than `allowed` metres inside the other body; below 0, also those that are outside but so near."""
-    pairs = search.find(posed.vertices(), max(-allowed, 0.0))
+def touch_rows(posed: PosedPairs, one: Points, other: Points, wanted: Tensor, inverse_sigma: Tensor) -> Rows:
+    """Points [N] of one person that are to be `wanted` [N, 3] metres from those of the other.
+
+    inverse_sigma [N] in 1 / metres.
+    """
+    gap = posed.positions(one) - posed.positions(other) - wanted
+    parts = [_difference(posed, one, other, axis.expand(len(gap), 3), gap @ axis, 1.0) for axis in torch.eye(3)]
+    rows = Rows.join(parts)
+    weight = inverse_sigma.repeat(3)
+    return Rows(rows.frame, rows.values * weight, rows.derivatives * weight[:, None])
+
+
+def crossing_rows(posed: PosedPairs, search: NearSearch, faces: Tensor, allowed: float | Tensor, sigma: float) -> Rows:
+    """Vertices more than `allowed` metres (of all frames, or of each [F]) inside the other body.
+
+    Below 0 they are also those that are outside but so near.
+    """
+    margin = 0.0 if isinstance(allowed, Tensor) else max(-allowed, 0.0)
+    pairs = search.find(posed.vertices(), margin)
+    least = allowed[pairs.frame] if isinstance(allowed, Tensor) else allowed
     person = torch.where(pairs.from_a, 0, 1)
     vertex = vertex_points(pairs.frame, person, pairs.vertex)
     surface = Points(pairs.frame, 1 - person, faces[pairs.face], pairs.barycentric)
-    depth = ((posed.positions(surface) - posed.positions(vertex)) * pairs.outward).sum(-1) - allowed
+    depth = ((posed.positions(surface) - posed.positions(vertex)) * pairs.outward).sum(-1) - least
     deep = depth > 0
     return _difference(posed, _some(surface, deep), _some(vertex, deep), pairs.outward[deep], depth[deep], sigma)
 

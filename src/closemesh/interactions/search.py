@@ -11,7 +11,7 @@ from closemesh.contact.crossings import SurfacePairs
 from closemesh.contact.frames import boxes_within, within_box
 from closemesh.contact.surface import ClosedSurface
 
-_DEEPEST = 0.08  # Metres; what lies deeper is not found, but what surrounds it is.
+_DEEPEST = 0.05  # Metres; what lies deeper is not found when a margin is asked for, but what surrounds it is.
 
 
 class NearSearch:
@@ -37,11 +37,13 @@ class NearSearch:
     def _one_way(self, bodies: np.ndarray, frame: int, from_a: bool, margin: float) -> tuple[np.ndarray, ...]:
         own, other = bodies[frame] if from_a else bodies[frame, ::-1]
         vertex = self._ids[within_box(own[self._ids], other, margin)]
-        found = self._surface.closest(own[vertex], other, _DEEPEST)
-        near = (found.face >= 0) & (found.inside | (found.distance < margin))
-        count = int(near.sum())
-        found = found.where(near)
-        origin = np.full(count, frame), np.full(count, from_a), vertex[near]
+        if margin > 0:
+            found = self._surface.closest(own[vertex], other, _DEEPEST)
+            ids = np.flatnonzero((found.face >= 0) & (found.inside | (found.distance < margin)))
+            found = found.where(ids)
+        else:
+            ids, found = self._surface.closest_of_inside(own[vertex], other)
+        origin = np.full(len(ids), frame), np.full(len(ids), from_a), vertex[ids]
         return (*origin, found.face, found.barycentric, found.outward)
 
 

@@ -10,7 +10,7 @@ from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from closemesh.interactions.levers import FREE_JOINTS
 
 _ARM, _TRUNK, _LEG, _HEAD, _ROOT = 0.30, 0.12, 0.10, 0.15, 0.06  # Radians, standard deviations.
-_SHIFT = 0.03  # Metres.
+SHIFT = 0.03  # Metres that a pelvis may move.
 _FIXED = 1e-3
 
 Legs = tuple[bool, bool]
@@ -25,15 +25,15 @@ def touching_legs(body: BodyModel, anchors: Tensor) -> tuple[Legs, Legs]:
     return a, b  # type: ignore[return-value]
 
 
-def parameter_sigmas(anchors: Tensor, body: BodyModel, rooted: bool = False) -> Tensor:
+def parameter_sigmas(anchors: Tensor, body: BodyModel, rooted: bool = False, shift: float = SHIFT) -> Tensor:
     """Standard deviation [2 * NUM_PARAMETERS] of each parameter; a leg that touches is as free as an arm.
 
-    rooted: pelvis and standing legs do not move.
+    rooted: pelvis and standing legs do not move; otherwise a pelvis does by `shift` metres.
     """
     people = []
     for legs in touching_legs(body, anchors):
         turns = torch.tensor([_joint_sigma(JOINT_NAMES[joint], legs, rooted) for joint in FREE_JOINTS])
-        people.append(torch.cat([turns.repeat_interleave(3), torch.full((3,), _FIXED if rooted else _SHIFT)]))
+        people.append(torch.cat([turns.repeat_interleave(3), torch.full((3,), _FIXED if rooted else shift)]))
     return torch.cat(people)
 
 
