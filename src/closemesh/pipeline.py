@@ -222,7 +222,7 @@ class KeptMotion:
 
 
 def read_kept(out: Path, stage: str) -> KeptMotion:
-    """The motion `initial`, `refined` or `optimised` of an earlier run into `out`. Raises InputError when it is not there."""
+    """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`. Raises InputError."""
     if not (out / "scene.json").is_file():
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
     config = read_scene(out / "scene.json")["config"]
