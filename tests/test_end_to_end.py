@@ -97,7 +97,7 @@ def test_a_second_run_keeps_the_stages_and_gives_the_same_bytes(out: Path, again
     ended = closemesh(*again)
     assert ended.exit_code == 0
     kept = [line for line in ended.stderr.splitlines() if "kept from an earlier run" in line]
-    assert len(kept) == 5
+    assert len(kept) == 7
     assert {path.name: sha256_of(path) for path in sorted((out / "people").iterdir())} == before
 
 
@@ -105,10 +105,10 @@ def test_a_changed_option_reruns_only_what_depends_on_it(out: Path, again: tuple
     ended = closemesh(*again, "--no-physics", "--no-overlay")
     assert ended.exit_code == 0
     kept = {line.split(":")[0] for line in ended.stderr.splitlines() if "kept from an earlier run" in line}
-    assert kept == {"observe", "initialise", "contact_initial"}
+    assert kept == {"observe", "initialise", "refine", "contact_initial", "contact_refined"}
 
 
-@pytest.mark.parametrize(("view", "stage"), [("side", "optimised"), ("top", "initial"), ("overlay", "initial")])
+@pytest.mark.parametrize(("view", "stage"), [("side", "optimised"), ("top", "initial"), ("overlay", "refined")])
 def test_render_shows_a_result_from_elsewhere(out: Path, tmp_path: Path, view: str, stage: str) -> None:
     target = tmp_path / "film.mp4"
     ended = closemesh("render", out, "--view", view, "--stage", stage, "-o", target)

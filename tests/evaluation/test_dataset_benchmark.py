@@ -15,12 +15,13 @@ from scipy.spatial.transform import Rotation
 from closemesh.config import Config, InitialiseConfig, OptimiseConfig
 from closemesh.errors import InputError
 from closemesh.evaluation import dataset_benchmark
-from closemesh.evaluation.benchmark_stages import STAGES
+from closemesh.evaluation.benchmark_stages import STAGES, Estimate
 from closemesh.evaluation.dataset_benchmark import COLUMNS, benchmark_dataset
 from closemesh.evaluation.names import METRIC
 from closemesh.evaluation.published import PERSON_PA, PUBLISHED
 from closemesh.output.skinned import motion_joints
 from closemesh.progress import Silent
+from closemesh.scene import PoseSpread
 
 FLIP = np.diag([1.0, -1.0, -1.0])
 VIEW = View(np.block([[FLIP, np.zeros((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]]), np.eye(3))
@@ -61,7 +62,9 @@ def perfect_stages(seen_exactly: None, monkeypatch: pytest.MonkeyPatch, known_sc
     motion = known_scene.motion
     names = ("rotations", "transl", "expression", "valid", "confidence")
     swapped = motion.with_pose(**{name: getattr(motion, name)[:, ::-1] for name in names})
-    estimate = (known_scene.camera, replace(swapped, betas=motion.betas[::-1]))
+    nothing = np.zeros(0, np.float32)
+    spread = PoseSpread(nothing, nothing, nothing)
+    estimate = Estimate(known_scene.camera, replace(swapped, betas=motion.betas[::-1]), spread)
     monkeypatch.setattr(dataset_benchmark, "run_stage", lambda *arguments: estimate)
 
 

@@ -52,7 +52,7 @@ def report(windows: list[Window]):
 
 
 def test_every_stage_is_scored(report) -> None:
-    assert report.stages == ["initial", "optimised"]
+    assert report.stages == ["initial", "refined", "optimised"]
     for stage in report.stages:
         summary = report.summary(stage)
         assert set(summary) == {"all", "occluded", "contact", "near", "far"}
@@ -62,7 +62,7 @@ def test_every_stage_is_scored(report) -> None:
         *("A-PD", "depth-max", "depth-mean", "volume", "jitter", "foot-sliding")
     }
     assert report.found == report.expected == 24
-    assert all(set(window.seconds) == {"observe", "measure", "initial", "optimised"} for window in report.windows)
+    assert all(set(window.seconds) == {"observe", "measure", *report.stages} for window in report.windows)
 
 
 def test_neither_order_nor_processes_change_a_result(report, windows: list[Window]) -> None:
