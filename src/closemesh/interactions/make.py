@@ -7,10 +7,11 @@ import multiprocessing
 import os
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -19,8 +20,8 @@ from closemesh.files import remove, replacing
 from closemesh.interactions.ledger import KindReport, UnitResult, load_unit, report, save_unit
 from closemesh.interactions.negatives import KIND as APART
 from closemesh.interactions.recipes import RECIPES_BY_NAME
-from closemesh.interactions.unit import Materials, UnitTask, load_materials, make_unit
-from closemesh.progress import Progress
+from closemesh.interactions.unit import Materials, UnitTask, load_materials, make_unit, read_singles
+from closemesh.progress import Advance, Progress
 
 SETTINGS_FILE = "interactions.json"
 WINDOWS_FOLDER, UNITS_FOLDER = "windows", "units"
@@ -127,9 +128,9 @@ class _KindMaker:
         return units
 
 
-def _run_all(kinds: dict[str, _KindMaker], run: Any, advance: Any) -> None:
+def _run_all(kinds: dict[str, _KindMaker], run: _Here | _Elsewhere, advance: Advance) -> None:
     """Hands out units, the emptiest kind first, until every kind has its windows."""
-    pending: dict[Any, _KindMaker] = {}
+    pending: dict[Future[UnitResult], _KindMaker] = {}
     while True:
         open_kinds = [kind for kind in kinds.values() if kind.open]
         while open_kinds and len(pending) < run.cores:
@@ -137,46 +138,57 @@ def _run_all(kinds: dict[str, _KindMaker], run: Any, advance: Any) -> None:
             pending[run.submit(kind.next_task())] = kind
         if not pending:
             break
-        for job in run.wait(list(pending)):
+        for job in wait(pending, return_when=FIRST_COMPLETED).done:
             kind = pending.pop(job)
             before = kind.done
-            kind.take(job.get())
+            kind.take(job.result())
             advance(kind.done - before)
     for kind in kinds.values():
         kind.drop_surplus()
 
 
-class _Pool:
-    """Processes on all cores that each hold the captured motion."""
+class _Here:
+    """Does the work in this process, when it is asked for."""
+
+    cores = 1
 
     def __init__(self, data: Path, config: InteractionsConfig) -> None:
-        self.cores = config.jobs or (os.cpu_count() or 1 if config.device == "cpu" else 1)
-        context = multiprocessing.get_context("spawn")
-        self._pool = context.Pool(self.cores, _start_worker, (data, config.split, config.device))
+        self._materials = load_materials(data, config.split, config.device)
 
-    def submit(self, task: UnitTask) -> Any:
-        return self._pool.apply_async(_work, (task,))
+    def submit(self, task: UnitTask) -> Future[UnitResult]:
+        done: Future[UnitResult] = Future()
+        done.set_result(make_unit(task, self._materials))
+        return done
 
-    def wait(self, jobs: list[Any]) -> list[Any]:
-        """Those that are done; waits for the first."""
-        while True:
-            ready = [job for job in jobs if job.ready()]
-            if ready:
-                return ready
-            jobs[0].wait(0.2)
 
-    def close(self) -> None:
-        self._pool.terminate()
-        self._pool.join()
+class _Elsewhere:
+    """Hands the work to processes that each hold the captured motion."""
+
+    def __init__(self, pool: ProcessPoolExecutor, cores: int) -> None:
+        self._pool, self.cores = pool, cores
+
+    def submit(self, task: UnitTask) -> Future[UnitResult]:
+        return self._pool.submit(_work, task)
 
 
 @contextmanager
-def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Pool]:
-    pool = _Pool(data, config)
+def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Here | _Elsewhere]:
+    cores = config.jobs or (os.cpu_count() or 1 if config.device == "cpu" else 1)
+    if cores == 1:
+        yield _Here(data, config)
+        return
+    read_singles(data, config.split)  # What is wrong with the data is told here rather than by every process.
+    context = multiprocessing.get_context("spawn")
+    arguments = (data, config.split, config.device)
+    pool = ProcessPoolExecutor(cores, context, _start_worker, arguments)
     try:
-        yield pool
+        yield _Elsewhere(pool, cores)
+    except BaseException:
+        for process in list(pool._processes.values()):  # What they are at is lost; files are whole or absent.
+            process.terminate()
+        raise
     finally:
-        pool.close()
+        pool.shutdown(cancel_futures=True)
 
 
 _materials: dict[str, Materials] = {}  # Of this worker process, set once when it starts.

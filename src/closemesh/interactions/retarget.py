@@ -29,7 +29,7 @@ from closemesh.scene import NUM_BODY_JOINTS, Floats
 
 _WINDOW, _OVERLAP = 90, 30  # Frames that are solved together, and that two windows share.
 _STEP = 1  # Frames between two that are looked at: points slide, so that those between would not meet.
-_STEPS = 10
+_STEPS = 30
 _MEETING, _CROSSING, _STANDING = 0.002, 0.004, 0.01  # Metres, standard deviations.
 _ALLOWED_DEPTH = 0.004
 _SHIFT = 0.20  # Metres that a pelvis may move.

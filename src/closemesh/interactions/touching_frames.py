@@ -9,16 +9,18 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.contact.crossings import surface_points
-from closemesh.contact.parts import PART_NAMES, part_labels
+from closemesh.contact.crossings import SurfacePairs, surface_points
+from closemesh.contact.parts import PART_INDEX, PART_NAMES, part_labels
 from closemesh.interactions.levers import Points, vertex_points
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.search import NearSearch
 
 TOUCH_DISTANCE = 0.015  # Metres between surfaces that touch.
 PALM_DISTANCE = 0.04  # Metres between palms that hold each other; markers tell hands no better.
+_CLOSE = 0.006  # Metres within which touching surfaces come.
 _SURFACE_REACH, _PALM_REACH = 0.05, 0.40  # Metres; what comes so near keeps its way to the touch.
 _CHUNK = 16  # Frames skinned at a time.
+_HANDS = (PART_INDEX["left_hand"], PART_INDEX["right_hand"])
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class TouchingPoints:
 
     one: Points
     other: Points
-    gap: Tensor  # [N, 3] metres from the other to the one that is left; 0 where they touch
+    gap: Tensor  # [N, 3] metres from the other to the one that are to be left
     weight: Tensor  # [N] 1 where they touch, smaller the farther apart they are
     depth: Tensor  # [T] metres, the deepest crossing in each frame
 
@@ -62,9 +64,8 @@ class TouchFinder:
         frame = pairs.frame[nearest]
         one = vertex_points(frame, person, pairs.vertex[nearest])
         other = Points(frame, 1 - person, self._body.faces[pairs.face[nearest]], pairs.barycentric[nearest])
-        distance = (-depth[nearest]).clamp(min=0)
-        gap, weight = _left(point[nearest] - surface[nearest], distance, TOUCH_DISTANCE)
-        held = self._held_palms(vertices)
+        gap, weight = _surface_gap(point[nearest] - surface[nearest], -depth[nearest])
+        held = self._held_palms(vertices, self._hands_in_touch(pairs, depth, len(frames)))
         deepest = torch.zeros(len(frames)).scatter_reduce(0, pairs.frame, depth.clamp(min=0), "amax")
         points = [_joined([_in_columns(one, 3), held.one]), _joined([other, held.other])]
         shifted = [Points(frames[p.frame], p.person, p.vertices, p.shares) for p in points]
@@ -82,22 +83,44 @@ class TouchFinder:
         first[1:] = key[order][1:] != key[order][:-1]
         return order[first]
 
-    def _held_palms(self, vertices: Tensor) -> TouchingPoints:
-        """Each two palms of different people that are near."""
+    def _hands_in_touch(self, pairs: SurfacePairs, depth: Tensor, frames: int) -> Tensor:
+        """[F, 2, 2] a hand of a (left, right) and one of b whose surfaces touch."""
+        own, other = self._labels[pairs.vertex], self._labels[self._body.faces[pairs.face, 0]]
+        a, b = torch.where(pairs.from_a, own, other), torch.where(pairs.from_a, other, own)
+        touch = torch.zeros(frames, 2, 2, dtype=torch.bool)
+        for i, hand_a in enumerate(_HANDS):
+            for j, hand_b in enumerate(_HANDS):
+                both = (a == hand_a) & (b == hand_b) & (depth > -TOUCH_DISTANCE)
+                touch[pairs.frame[both], i, j] = True
+        return touch
+
+    def _held_palms(self, vertices: Tensor, in_touch: Tensor) -> TouchingPoints:
+        """Each two palms of different people that are near; in_touch [F, 2, 2]: the hands' surfaces touch already."""
         a, b = vertices[:, 0, self._palms], vertices[:, 1, self._palms]  # [F, 2, 3]
         distance = torch.cdist(a, b)
         frame, hand_a, hand_b = (distance < _PALM_REACH).nonzero(as_tuple=True)
         way = a[frame, hand_a] - b[frame, hand_b]
-        gap, weight = _left(way, way.norm(dim=-1), PALM_DISTANCE)
+        gap, weight = _palm_gap(way, in_touch[frame, hand_a, hand_b])
         one = vertex_points(frame, torch.zeros_like(frame), self._palms[hand_a])
         other = vertex_points(frame, torch.ones_like(frame), self._palms[hand_b])
         return TouchingPoints(_in_columns(one, 3), _in_columns(other, 3), gap, weight, distance.new_zeros(0))
 
 
-def _left(way: Tensor, distance: Tensor, touching: float) -> tuple[Tensor, Tensor]:
-    """What is left [N, 3] of ways [N, 3] of that length when `touching` metres count as none, and the weights [N]."""
-    share = ((distance - touching) / distance.clamp(min=1e-6)).clamp(min=0)
-    return way * share[:, None], touching / distance.clamp(min=touching)
+def _surface_gap(way: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """What is to be left [N, 3] of ways [N, 3] to a surface, and the weights [N]; distance [N], negative inside.
+
+    Points inside keep their depth, touching ones come within `_CLOSE`, the rest comes nearer by as much.
+    """
+    excess = torch.where(distance < TOUCH_DISTANCE, (distance - _CLOSE).clamp(min=0), TOUCH_DISTANCE - _CLOSE)
+    share = 1 - excess / distance.clamp(min=_CLOSE)
+    return way * share[:, None], TOUCH_DISTANCE / distance.clamp(min=TOUCH_DISTANCE)
+
+
+def _palm_gap(way: Tensor, in_touch: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of ways between palms: those that nearly meet do, unless their hands touch somewhere already."""
+    distance = way.norm(dim=-1)
+    share = torch.where(in_touch, 1.0, (1 - PALM_DISTANCE / distance.clamp(min=1e-6)).clamp(min=0))
+    return way * share[:, None], PALM_DISTANCE / distance.clamp(min=PALM_DISTANCE)
 
 
 def palm_vertex(body: BodyModel, side: str) -> int:

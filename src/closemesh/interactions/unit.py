@@ -24,9 +24,10 @@ from closemesh.interactions.window_file import write_window
 from closemesh.interactions.windows import Bodies, Window, load_bodies, make_windows
 from closemesh.motion_data.held_out import split_motion_files
 from closemesh.motion_data.pose_file import read_pose_file
+from closemesh.motion_data.sequence import MotionSequence
 
-ATTEMPTS = 8
-"""Of one kind in a unit."""
+ATTEMPTS, ATTEMPTS_APART = 8, 3
+"""In a unit: of one kind, which are solved together, and of people apart, which are not."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +54,20 @@ class UnitTask:
 
 def load_materials(data: Path, split: str, device: str) -> Materials:
     """Captured motion of single people. Raises InputError when there is none, or a file is damaged."""
+    sequences = read_singles(data, split)
+    clips = make_clips(sequences)
+    attribution = " ".join(sorted({sequence.attribution for sequence in sequences} - {""}))
+    return Materials(find_source_poses(sequences), clips, Walks(clips.values()), load_bodies(), attribution, device)
+
+
+def read_singles(data: Path, split: str) -> list[MotionSequence]:
+    """The sequences of single people of a split, `train` or `held_out`. Raises InputError as above."""
     learn, held_out = split_motion_files(data)
     files = [path for path in (learn if split == "train" else held_out) if "pairs" not in path.relative_to(data).parts]
-    sequences = [sequence for sequence in map(read_pose_file, files) if sequence.num_people == 1]
-    clips = make_clips(sequences)
-    if not clips:
+    sequences = [s for s in map(read_pose_file, files) if s.num_people == 1 and s.rest_joints is not None]
+    if not sequences:
         raise InputError(f"no motion of single people with a skeleton ('offsets') in {data}; give another --data")
-    used = [sequence for sequence in sequences if sequence.name in clips]
-    attribution = " ".join(sorted({sequence.attribution for sequence in used} - {""}))
-    return Materials(find_source_poses(used), clips, Walks(clips.values()), load_bodies(), attribution, device)
+    return sequences
 
 
 def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
@@ -99,7 +105,7 @@ def _attempts(kind: str, materials: Materials, generator: torch.Generator) -> It
     """A window for each attempt, or None where no key pose was found."""
     m = materials
     if kind == APART:
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS_APART):
             yield make_apart(m.clips, m.bodies, generator, Tolerances())
         return
     key_poses = solve_key_poses(RECIPES_BY_NAME[kind], m.sources, m.bodies.light, ATTEMPTS, generator, m.device)
