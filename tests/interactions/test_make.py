@@ -80,12 +80,14 @@ def test_bad_input_is_told(data: Path, tmp_path: Path) -> None:
 
 
 def test_the_report_adds_units_up(tmp_path: Path) -> None:
-    first = UnitResult("hug", 0, 8, 6, ("a.npz", "b.npz"), (0.002, 0.004), (0.001, 0.003), (0.005, 0.009), {"depth": 4})
-    second = UnitResult("hug", 1, 8, 2, (), (), (), (), {"depth": 1, "speed": 1})
+    first = UnitResult(
+        "hug", 0, 8, 6, 6, ("a.npz", "b.npz"), (0.002, 0.004), (0.001, 0.003), (0.005, 0.009), {"depth": 4}
+    )
+    second = UnitResult("hug", 1, 8, 2, 2, (), (), (), (), {"depth": 1, "speed": 1})
     save_unit(tmp_path / "hug_00000.json", first)
     assert load_unit(tmp_path / "hug_00000.json") == first
     (kind,) = report([first, second])
-    assert (kind.tried, kind.key_poses, kind.accepted, kind.rate) == (16, 8, 2, 0.125)
+    assert (kind.attempts, kind.key_poses, kind.tried, kind.accepted, kind.rate) == (16, 8, 8, 2, 0.25)
     assert (kind.mean_contact_error, kind.worst_contact_error, kind.deepest) == (0.002, 0.004, 0.009)
     assert kind.faults == {"depth": 5, "speed": 1}
     (tmp_path / "bad.json").write_text("{")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 from closemesh.cli.train_networks import DataOption
 
@@ -24,6 +25,7 @@ def interactions(
         bool, typer.Option("--held-out", help="Begin from the motion that is held out for measuring.")
     ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    device: o.DeviceOption = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw a window of each kind into this PNG.")] = None,
 ) -> None:
     """Generate windows of two people who hug, shake hands, carry, kick, ...: motion with known contact.
@@ -35,16 +37,19 @@ def interactions(
         from closemesh.interactions.make import InteractionsConfig, make_interactions
 
         chosen = tuple(kinds.split(",")) if kinds else None
-        config = InteractionsConfig(count, chosen, seed, split="held_out" if held_out else "train", jobs=jobs)
+        config = InteractionsConfig(
+            count, chosen, seed, split="held_out" if held_out else "train", jobs=jobs, device=device or "cpu"
+        )
         with show_progress() as progress:
             reports = make_interactions(data, out, config, progress)
         table = Table(title="Interactions", title_style="title")
-        for column in ("kind", "tried", "key poses", "windows", "accepted", "mean gap, mm", "deepest, mm", "lost to"):
+        for column in ("kind", "key poses", "windows", "good", "mean gap, mm", "worst, mm", "deepest, mm", "lost to"):
             table.add_column(column, justify="left" if column in ("kind", "lost to") else "right")
         for r in reports:
+            counts = f"{r.key_poses}/{r.attempts}", f"{r.accepted}/{r.tried}", f"{r.rate:.0%}"
+            lengths = (1000 * length for length in (r.mean_contact_error, r.worst_contact_error, r.deepest))
             lost = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in r.faults.items())
-            figures = (f"{r.rate:.0%}", f"{1000 * r.mean_contact_error:.1f}", f"{1000 * r.deepest:.1f}")
-            table.add_row(r.kind, str(r.tried), str(r.key_poses), str(r.accepted), *figures, lost)
+            table.add_row(r.kind, *counts, *(f"{length:.1f}" for length in lengths), lost)
         results.print(table)
         if sheet:
             from closemesh.interactions.sheet import draw_sheet

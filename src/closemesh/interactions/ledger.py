@@ -18,10 +18,12 @@ class UnitResult:
 
     kind: str
     unit: int
-    tried: int
-    """Key poses that were attempted."""
+    attempts: int
+    """At a key pose."""
     key_poses: int
-    """Of these, the ones whose contact could be solved."""
+    """That were found."""
+    tried: int
+    """Windows made from these, good or not."""
     windows: tuple[str, ...]
     """Names of the files that were written, without folder."""
     contact_errors: tuple[float, ...]
@@ -37,8 +39,9 @@ class KindReport:
     """Everything of one kind. Metres."""
 
     kind: str
-    tried: int
+    attempts: int
     key_poses: int
+    tried: int
     accepted: int
     mean_contact_error: float
     worst_contact_error: float
@@ -47,7 +50,7 @@ class KindReport:
 
     @property
     def rate(self) -> float:
-        """Accepted windows for each attempt."""
+        """Share of the windows that are good."""
         return self.accepted / max(self.tried, 1)
 
 
@@ -79,6 +82,7 @@ def _kind_report(kind: str, units: list[UnitResult]) -> KindReport:
     means = [error for unit in units for error in unit.mean_contact_errors]
     return KindReport(
         kind=kind,
+        attempts=sum(unit.attempts for unit in units),
         tried=sum(unit.tried for unit in units),
         key_poses=sum(unit.key_poses for unit in units),
         accepted=sum(len(unit.windows) for unit in units),

@@ -42,6 +42,9 @@ class Tolerances:
     """m/s of the points of standing feet that rest on the floor."""
 
 
+DEFAULT_TOLERANCES = Tolerances()
+
+
 @dataclass(frozen=True)
 class FrameErrors:
     """Every frame of a window, in the units of Tolerances."""

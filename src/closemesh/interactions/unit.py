@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from closemesh.errors import InputError
 from closemesh.interactions.clips import Clip, make_clips
+from closemesh.interactions.key_poses import KeyPoses
 from closemesh.interactions.ledger import UnitResult
-from closemesh.interactions.measure_window import Tolerances
+from closemesh.interactions.measure_window import DEFAULT_TOLERANCES
 from closemesh.interactions.negatives import KIND as APART
 from closemesh.interactions.negatives import make_apart
 from closemesh.interactions.recipes import RECIPES_BY_NAME
@@ -27,7 +29,9 @@ from closemesh.motion_data.pose_file import read_pose_file
 from closemesh.motion_data.sequence import MotionSequence
 
 ATTEMPTS, ATTEMPTS_APART = 8, 3
-"""In a unit: of one kind, which are solved together, and of people apart, which are not."""
+"""In a unit: key poses of one kind, which are solved together, and people apart."""
+WINDOWS_EACH = 2
+"""Of a key pose, with other timing, ways, speeds and sides."""
 
 
 @dataclass(frozen=True)
@@ -75,24 +79,22 @@ def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
     generator = torch.Generator().manual_seed(
         int(np.random.SeedSequence(task.seed).generate_state(1, np.uint64)[0] >> 1)
     )
-    tried, solved, good, faults = 0, 0, [], Counter()
-    for attempt in _attempts(task.kind, materials, generator):
+    key_poses, windows = _attempts(task.kind, materials, generator)
+    tried, good, faults = 0, [], Counter()
+    for window in windows:
         tried += 1
-        if attempt is None:
-            faults["key pose"] += 1
-            continue
-        solved += 1
-        if attempt.faults:
-            faults.update(attempt.faults)
+        if window.faults:
+            faults.update(window.faults)
             continue
         name = f"{task.kind}_{task.unit:05d}_{len(good):02d}.npz"
-        write_window(task.folder / name, attempt, materials.attribution)
-        good.append((name, attempt))
+        write_window(task.folder / name, window, materials.attribution)
+        good.append((name, window))
     return UnitResult(
         kind=task.kind,
         unit=task.unit,
+        attempts=ATTEMPTS_APART if task.kind == APART else ATTEMPTS,
+        key_poses=key_poses,
         tried=tried,
-        key_poses=solved,
         windows=tuple(name for name, _ in good),
         contact_errors=tuple(float(window.errors.contact_error.max()) for _, window in good),
         mean_contact_errors=tuple(window.mean_contact_error for _, window in good),
@@ -101,13 +103,18 @@ def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
     )
 
 
-def _attempts(kind: str, materials: Materials, generator: torch.Generator) -> Iterator[Window | None]:
-    """A window for each attempt, or None where no key pose was found."""
-    m = materials
+def _attempts(kind: str, m: Materials, generator: torch.Generator) -> tuple[int, Iterator[Window]]:
+    """How many key poses were found, and windows from them, good or not."""
     if kind == APART:
-        for _ in range(ATTEMPTS_APART):
-            yield make_apart(m.clips, m.bodies, generator, Tolerances())
-        return
+        apart = (make_apart(m.clips, m.bodies, generator, DEFAULT_TOLERANCES) for _ in range(ATTEMPTS_APART))
+        return ATTEMPTS_APART, apart
     key_poses = solve_key_poses(RECIPES_BY_NAME[kind], m.sources, m.bodies.light, ATTEMPTS, generator, m.device)
-    yield from [None] * int((~key_poses.accepted).sum())
-    yield from make_windows(key_poses.where(key_poses.accepted), m.clips, m.walks, m.bodies, generator)
+    key_poses = _on_cpu(key_poses.where(key_poses.accepted))
+    windows = make_windows(key_poses, m.clips, m.walks, m.bodies, generator, each=WINDOWS_EACH)
+    return len(key_poses), windows
+
+
+def _on_cpu(key_poses: KeyPoses) -> KeyPoses:
+    """Windows are made where the contact queries run."""
+    values = {f.name: getattr(key_poses, f.name) for f in fields(key_poses)}
+    return replace(key_poses, **{name: value.cpu() for name, value in values.items() if isinstance(value, Tensor)})

@@ -22,6 +22,7 @@ from closemesh.interactions.hold import hold_points
 from closemesh.interactions.key_poses import KeyPoses
 from closemesh.interactions.liveliness import common_sway, living_turns
 from closemesh.interactions.measure_window import (
+    DEFAULT_TOLERANCES,
     FrameErrors,
     Tolerances,
     longest_good,
@@ -38,6 +39,7 @@ from closemesh.interactions.walks import Walks
 from closemesh.scene import NUM_BODY_JOINTS
 
 SHORTEST = 60  # Frames of a window.
+_LIVELIER = 2.5  # Times that people who only hold each other move more.
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ def make_windows(
     walks: Walks,
     bodies: Bodies,
     generator: torch.Generator,
-    tolerances: Tolerances = Tolerances(),
+    tolerances: Tolerances = DEFAULT_TOLERANCES,
+    each: int = 1,
 ) -> Iterator[Window]:
-    """One window for each key pose, good or not: `faults` says what is out of range.
+    """`each` windows for each key pose, good or not: `faults` says what is out of range.
 
     Where only the approach or only the way apart is bad, the window begins later or ends earlier, perhaps in contact.
     Clips hold the captured motion that the key poses began from, by name. Each window goes its own way: timing, clips,
@@ -90,7 +93,8 @@ def make_windows(
     for index in range(len(key_poses)):
         chosen = torch.zeros(len(key_poses), dtype=torch.bool)
         chosen[index] = True
-        yield _make_window(key_poses.where(chosen), clips, walks, bodies, generator, tolerances)
+        for _ in range(each):
+            yield _make_window(key_poses.where(chosen), clips, walks, bodies, generator, tolerances)
 
 
 def _make_window(
@@ -157,7 +161,9 @@ def _blend(
     on_feet = torch.tensor([person.on_feet for person in pair.people])
     standing = torch.stack([a.standing, b.standing], dim=1) & on_feet[:, None]
     settled = settle_on_floor(motion, standing, bodies.soles)
-    alive = settled.moved(living_turns(length, generator), common_sway(length, generator))
+    still = plan.timing.starts_in_contact and plan.timing.ends_in_contact
+    turns = living_turns(length, generator) * (_LIVELIER if still else 1.0)
+    alive = settled.moved(turns, common_sway(length, generator) * bool(on_feet.any()))
     firm = torch.tensor([touch.firm for touch in pair.recipe.touches])
     anchors, gaps = hold_points(_as_frames(key_pose), key_pose.anchors[0, firm], bodies.light)
     return Blended(plan.timing, alive, standing, anchors, gaps)
