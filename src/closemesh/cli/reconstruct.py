@@ -50,6 +50,7 @@ def reconstruct(
                 "observe.detector": detector,
                 "observe.people": people,
                 "initialise.focal": focal,
+                "refine.physics": False if no_physics else None,
                 "optimise.physics": False if no_physics else None,
                 "optimise.pairs": pairs,
                 "output.mesh_format": mesh_format,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from closemesh.errors import InputError
 from closemesh.motion_data.held_out import split_motion_files
-from closemesh.motion_data.pose_file import read_pose_file
+from closemesh.motion_data.read import read_motion
 from closemesh.motion_data.sequence import MotionSequence
 from closemesh.weights.search import model_folders
 
@@ -32,7 +32,7 @@ class Window:
 
     def read(self) -> MotionSequence:
         """The motion. Raises InputError."""
-        return read_pose_file(self.path).frames(slice(self.start, self.stop))
+        return read_motion(self.path).frames(slice(self.start, self.stop))
 
 
 def find_windows(
@@ -59,7 +59,7 @@ def find_windows(
 def _bundled() -> Iterator[Window]:
     folder = next((path for folder in model_folders() if (path := folder / _FOLDER).is_dir()), None)
     for path in sorted(folder.glob("*.npz")) if folder else ():
-        sequence = read_pose_file(path)
+        sequence = read_motion(path)
         yield Window(path.stem, path, _kind(sequence), 0, len(sequence))
 
 
@@ -72,7 +72,7 @@ def _of_trials(data: Path) -> Iterator[Window]:
     """Whole held-out trials of two people, cut into windows without overlap in which both are there."""
     _, held_out = split_motion_files(data)
     for path in held_out:
-        sequence = read_pose_file(path)
+        sequence = read_motion(path)
         if sequence.num_people < 2:
             continue
         for start in range(0, len(sequence) - WINDOW + 1, WINDOW):

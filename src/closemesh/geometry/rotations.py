@@ -94,6 +94,14 @@ def geodesic_angle(a: Tensor, b: Tensor) -> Tensor:
     return torch.atan2(sine, cosine)
 
 
+def swing(a: Tensor, b: Tensor) -> Tensor:
+    """The shortest rotation [..., 3, 3] that takes unit vectors a to b [..., 3]."""
+    K = skew(torch.linalg.cross(a, b))
+    cosine = (a * b).sum(-1)[..., None, None]
+    identity = torch.eye(3, dtype=a.dtype, device=a.device)
+    return identity + K + K @ K / (1 + cosine).clamp(min=1e-3)
+
+
 def skew(vector: Tensor) -> Tensor:
     """Cross-product matrices [..., 3, 3] of vectors [..., 3]."""
     x, y, z = vector.unbind(-1)

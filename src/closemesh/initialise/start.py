@@ -12,7 +12,7 @@ from closemesh.body.skinning import forward_kinematics
 from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.energy.limbs import SEGMENTS, limb_confidence, limb_directions
 from closemesh.fitting.evidence import Evidence
-from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, skew
+from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, swing
 
 # Limb joints whose child gives the direction, with the segment of the cue that tells it; parents stand first.
 _LIMBS = tuple(
@@ -97,14 +97,6 @@ def _limb_pose(rest: Tensor, R_cam_root: Tensor, directions: Tensor) -> Tensor:
         bone = F.normalize(rest[..., child, :] - rest[..., joint, :], dim=-1).expand_as(target)
         rotations[..., joint, :, :] = swing(bone, target)
     return matrix_to_axis_angle(rotations[..., 1:22, :, :])
-
-
-def swing(a: Tensor, b: Tensor) -> Tensor:
-    """The shortest rotation [..., 3, 3] that takes unit vectors a to b [..., 3]."""
-    K = skew(torch.linalg.cross(a, b))
-    cosine = (a * b).sum(-1)[..., None, None]
-    identity = torch.eye(3, dtype=a.dtype, device=a.device)
-    return identity + K + K @ K / (1 + cosine).clamp(min=1e-3)
 
 
 def place_pelvis(body: PointBody, evidence: Evidence, variables: MotionVariables) -> MotionVariables:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.geometry.rotations import skew
+from closemesh.geometry.rotations import swing
 
 NUM_POINTS = 23  # Body and feet of COCO-WholeBody.
 
@@ -50,14 +50,7 @@ def choose_view(seen: Sightings) -> View:
     half = torch.where(enough, (highest - lowest).amax(-1) / 2, 1.0)
     middle, size = _fill(middle, enough), _fill(half.log()[..., None], enough)[..., 0].exp()
     direction = F.normalize(F.pad(middle, (0, 1), value=1.0), dim=-1)
-    return View(turn_to_axis(direction), size)
-
-
-def turn_to_axis(direction: Tensor) -> Tensor:
-    """The smallest rotation [..., 3, 3] that takes the unit vector `direction` [..., 3] to the optical axis."""
-    axis = direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)
-    K = skew(torch.linalg.cross(direction, axis))
-    return torch.eye(3, device=K.device, dtype=K.dtype) + K + K @ K / (1 + direction[..., 2])[..., None, None]
+    return View(swing(direction, direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)), size)
 
 
 def features(seen: Sightings, view: View) -> Tensor:

@@ -25,7 +25,7 @@ from closemesh.interactions.walks import Walks
 from closemesh.interactions.window_file import write_window
 from closemesh.interactions.windows import Bodies, Window, load_bodies, make_windows
 from closemesh.motion_data.held_out import split_motion_files
-from closemesh.motion_data.pose_file import read_pose_file
+from closemesh.motion_data.read import read_motion
 from closemesh.motion_data.sequence import MotionSequence
 
 ATTEMPTS, ATTEMPTS_APART = 8, 3
@@ -68,7 +68,7 @@ def read_singles(data: Path, split: str) -> list[MotionSequence]:
     """The sequences of single people of a split, `train` or `held_out`. Raises InputError as above."""
     learn, held_out = split_motion_files(data)
     files = [path for path in (learn if split == "train" else held_out) if "pairs" not in path.relative_to(data).parts]
-    sequences = [s for s in map(read_pose_file, files) if s.num_people == 1 and s.rest_joints is not None]
+    sequences = [s for s in map(read_motion, files) if s.num_people == 1 and s.rest_joints is not None]
     if not sequences:
         raise InputError(f"no motion of single people with a skeleton ('offsets') in {data}; give another --data")
     return sequences

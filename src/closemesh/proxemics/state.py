@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, skew
+from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, swing
 
 NUM_ROTATIONS = 22
 NUM_BETAS = 10
@@ -62,10 +62,7 @@ def pair_view(pelvis_cam: Tensor) -> PairView:
     """The view of pelvises [B, T, 2, 3] in the camera frame: turned, without rolling, to their middle."""
     origin = pelvis_cam.mean((1, 2))
     direction = F.normalize(origin, dim=-1)
-    axis = direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)
-    K = skew(torch.linalg.cross(direction, axis))
-    identity = torch.eye(3, device=K.device, dtype=K.dtype)
-    return PairView(identity + K + K @ K / (1 + direction[..., 2])[..., None, None], origin)
+    return PairView(swing(direction, direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)), origin)
 
 
 def turn(view: PairView, root_cam: Tensor) -> Tensor:

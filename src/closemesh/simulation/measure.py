@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from closemesh.body.load import load_open_body
 from closemesh.config import ClipConfig, ObserveConfig
 from closemesh.errors import InputError
-from closemesh.motion_data.pose_file import read_pose_file
+from closemesh.motion_data.read import read_motion
 from closemesh.motion_data.sequence import MotionSequence
 from closemesh.observe.mediapipe import MediaPipeDetector
 from closemesh.observe.observe import find_whom, look_closer, track_scores
@@ -120,7 +120,7 @@ def random_stretches(files: list[Path], config: FilmConfig) -> Iterator[MotionSe
     rng = np.random.default_rng(config.seed)
     kinds: dict[bool, list[Path]] = {True: [], False: []}
     for path in files:
-        sequence = read_pose_file(path)
+        sequence = read_motion(path)
         if len(sequence) >= config.frames:
             kinds[sequence.num_people > 1].append(path)
     if not kinds[True] and not kinds[False]:
@@ -133,7 +133,7 @@ def random_stretches(files: list[Path], config: FilmConfig) -> Iterator[MotionSe
         several = bool(rng.random() < config.pairs) if kinds[True] and kinds[False] else bool(kinds[True])
         if not waiting[several]:
             waiting[several] = [kinds[several][k] for k in rng.permutation(len(kinds[several]))]
-        sequence = read_pose_file(waiting[several].pop())
+        sequence = read_motion(waiting[several].pop())
         start = int(rng.integers(len(sequence) - config.frames + 1))
         made += 1
         yield sequence.frames(slice(start, start + config.frames))
