@@ -23,16 +23,32 @@ class BoxTree(NamedTuple):
     order: NDArray[np.int64]  # [F] which face each of those is
 
 
-def build_box_tree(vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> BoxTree:
-    """The tree over a mesh [V, 3], [F, 3]: faces sorted along a Morton curve, then halved (Lauterbach et al. 2009)."""
-    corners = vertices[faces].reshape(-1, 9)
-    order = np.argsort(_morton_codes(corners), kind="stable")
-    corners = corners[order]
+def build_box_tree(
+    vertices: NDArray[np.float64], faces: NDArray[np.int64], order: NDArray[np.int64] | None = None
+) -> BoxTree:
+    """The tree over a mesh [V, 3], [F, 3]: faces sorted along a Morton curve, then halved (Lauterbach et al. 2009).
+
+    order [F]: the one of an earlier tree over the same faces, which saves the sorting. As the mesh moves, faces that
+    were neighbours stay so: the boxes grow a little, and what is found in them is the same.
+    """
+    if order is None:
+        order = np.argsort(_morton_codes(vertices[faces].reshape(-1, 9)), kind="stable")
+    corners = _gather(vertices, faces, order)
     num_leaves = 1
     while num_leaves * _FACES_PER_LEAF < len(faces):
         num_leaves *= 2
     starts = np.arange(num_leaves + 1) * len(faces) // num_leaves
     return BoxTree(_fit_boxes(corners, starts), starts, corners, order)
+
+
+@njit(cache=True, nogil=True)
+def _gather(vertices, faces, order):
+    """[F, 9] corners of the faces in their order."""
+    corners = np.empty((len(order), 9))
+    for row in range(len(order)):
+        for k in range(9):
+            corners[row, k] = vertices[faces[order[row], k // 3], k % 3]
+    return corners
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numba import njit
 from numpy.typing import NDArray
 
 from closemesh.body.model import BodyModel
@@ -36,7 +37,22 @@ def boxes_within(a: NDArray, b: NDArray, reach: float) -> NDArray[np.bool_]:
 
 def within_box(points: NDArray, vertices: NDArray, margin: float) -> NDArray[np.int64]:
     """Ids of the points [N, 3] in the box around vertices [V, 3], widened by `margin` metres."""
-    return np.flatnonzero(((points >= vertices.min(0) - margin) & (points <= vertices.max(0) + margin)).all(-1))
+    return np.flatnonzero(_inside_box(points, vertices, margin))
+
+
+@njit(cache=True, nogil=True)
+def _inside_box(points, vertices, margin):
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for n in range(len(vertices)):
+        for axis in range(3):
+            low[axis] = min(low[axis], vertices[n, axis])
+            high[axis] = max(high[axis], vertices[n, axis])
+    inside = np.ones(len(points), dtype=np.bool_)
+    for n in range(len(points)):
+        for axis in range(3):
+            if not low[axis] - margin <= points[n, axis] <= high[axis] + margin:
+                inside[n] = False
+    return inside
 
 
 def posed_chunks(motion: BodyMotion, body: BodyModel) -> Iterator[tuple[int, NDArray[np.float64]]]:

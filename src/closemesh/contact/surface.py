@@ -41,6 +41,7 @@ class ClosedSurface:
     def __init__(self, faces: NDArray[np.integer]) -> None:
         """faces [F, 3]. Raises ValueError when they do not close."""
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
+        self._order: NDArray[np.int64] | None = None  # Of the first tree.
         _check_closed(self.faces)
 
     def closest(self, points: Array, vertices: Array, reach: float = np.inf) -> ClosestPoints:
@@ -49,11 +50,13 @@ class ClosedSurface:
         Exact, through a tree of boxes; inside is where the mesh winds around the point, so that a body that cuts
         through itself (an armpit, a bent elbow) makes no mistakes.
         """
-        vertices = np.ascontiguousarray(vertices, dtype=np.float64)
         points = np.ascontiguousarray(points, dtype=np.float64)
-        tree = build_box_tree(vertices, self.faces)
-        inside = winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0
-        return _closest(points, inside, tree, reach)
+        tree = self._tree(vertices)
+        row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
+        near = np.flatnonzero(row >= 0)
+        inside = np.zeros(len(points), dtype=bool)
+        inside[near] = winding_numbers(points[near], tree.boxes, tree.starts, tree.corners) > 0
+        return _described(points, inside, tree, row, barycentric)
 
     def closest_of_inside(self, points: Array, vertices: Array) -> tuple[NDArray[np.int64], ClosestPoints]:
         """Ids [M] of the points that lie inside, and the closest surface points of those alone; arguments as above.
@@ -61,22 +64,31 @@ class ClosedSurface:
         Telling inside from outside is much cheaper than finding the closest point.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
-        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces)
+        if len(points) == 0:
+            return np.zeros(0, dtype=np.int64), _NOTHING
+        tree = self._tree(vertices)
         ids = np.flatnonzero(winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0)
-        return ids, _closest(points[ids], np.ones(len(ids), dtype=bool), tree, np.inf)
+        found = closest_faces(points[ids], tree.boxes, tree.starts, tree.corners, np.inf)
+        return ids, _described(points[ids], np.ones(len(ids), dtype=bool), tree, *found)
 
     def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
         """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
-        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces)
+        tree = self._tree(vertices)
         outside = np.maximum(np.maximum(tree.boxes[1, :3] - points, points - tree.boxes[1, 3:]), 0)
         # Points near the box first: their distance spares the others the walk.
         points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
         return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
 
+    def _tree(self, vertices: Array) -> BoxTree:
+        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces, self._order)
+        self._order = tree.order
+        return tree
 
-def _closest(points: Array, inside: NDArray[np.bool_], tree: BoxTree, reach: float) -> ClosestPoints:
-    """Closest points of points [N, 3], of which is known which are inside."""
-    row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
+
+def _described(
+    points: Array, inside: NDArray[np.bool_], tree: BoxTree, row: NDArray[np.int64], barycentric: Array
+) -> ClosestPoints:
+    """What is known of points [N, 3] whose closest points lie in the faces `row` [N] of the tree, -1 for none."""
     face = np.where(row >= 0, tree.order[row], -1)
     on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
     offset = points - on_surface
@@ -86,6 +98,11 @@ def _closest(points: Array, inside: NDArray[np.bool_], tree: BoxTree, reach: flo
     outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
     return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
+
+
+_NOTHING = ClosestPoints(
+    np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0), np.zeros(0, dtype=bool), np.zeros((0, 3))
+)
 
 
 def _normals(corners: Array) -> Array:

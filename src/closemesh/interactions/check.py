@@ -14,7 +14,6 @@ from closemesh.body.skinning import rest_joints, skin
 from closemesh.contact.box_tree import build_box_tree
 from closemesh.contact.closest import smallest_distance
 from closemesh.contact.crossings import find_crossings
-from closemesh.contact.query_body import query_body
 from closemesh.energy.limits import beyond_limits
 from closemesh.energy.penetration import penetration_depth
 from closemesh.geometry.rotations import matrix_to_axis_angle
@@ -47,13 +46,12 @@ class PairErrors:
         return within & ((self.contact <= CONTACT) | ~self.firm).all(-1)
 
 
-def check_pairs(recipe: Recipe, body: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor) -> PairErrors:
-    """Measures pairs, or the frames of one pair, on the fine query body of `body`.
+def check_pairs(recipe: Recipe, fine: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor) -> PairErrors:
+    """Measures pairs, or the frames of one pair, on the fine query body.
 
     betas [N, 2, B] (or [2, B] for all), rotations [N, 2, 55, 3, 3], pelvis [N, 2, 3] position of the pelvis joint;
     world frame, y up, floor y = 0, metres.
     """
-    fine = query_body(body, "fine")
     transl = pelvis - rest_joints(fine, betas)[..., 0, :]
     betas = betas.expand(len(rotations), 2, -1)
     regions = find_regions(fine)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.linalg import solveh_banded
+import torch.nn.functional as F
 from torch import Tensor
 
 _REACH = 2  # Frames to either side that the smoothness of a frame involves.
@@ -60,20 +59,26 @@ def _by_frame(frame: Tensor) -> list[tuple[int, Tensor]]:
 
 
 def _solve(system: Tensor, right: Tensor) -> Tensor:
-    """x [F, D] of the symmetric positive definite system [F, K, D, D] (upper blocks), right [F, D]."""
+    """x [F, D] of the symmetric positive definite system [F, K, D, D] (upper blocks), right [F, D].
+
+    Block Cholesky: each frame, once eliminated, changes the two that follow. In single precision, which damping bears.
+    """
     frames, blocks, count, _ = system.shape
-    # Row u + i - j of the upper banded form holds element (i, j); element j - i = offset from the diagonal.
-    width = blocks * count
-    row = torch.arange(count)[:, None, None]  # Within its block.
-    column = torch.arange(count)[None, :, None] + count * torch.arange(blocks)[None, None, :]
-    above = column - row  # [D, D, blocks]
-    banded = torch.zeros(frames, width, count)  # [frame, offset above the diagonal, row]
-    values = system.permute(0, 2, 3, 1)  # [F, D, D, blocks]
-    chosen = above >= 0
-    banded[:, above[chosen], row.expand_as(above)[chosen]] = values[:, chosen]
-    by_row = banded.permute(1, 0, 2).reshape(width, frames * count).double().numpy()  # element (i, i + offset)
-    upper = np.zeros_like(by_row)
-    for offset in range(width):
-        upper[width - 1 - offset, offset:] = by_row[offset, : frames * count - offset]
-    solution = solveh_banded(upper, right.double().numpy().reshape(-1), overwrite_ab=True, check_finite=False)
-    return torch.as_tensor(solution.reshape(frames, count), dtype=right.dtype)
+    ahead = system.new_zeros(_REACH, _REACH + 1, count, count)
+    A = torch.cat([F.pad(system, (0, 0, 0, 0, 0, _REACH + 1 - blocks)), ahead])  # [F + 2, 3, D, D]
+    b = F.pad(right, (0, 0, 0, _REACH))[..., None]  # [F + 2, D, 1]
+    factors, links = [], []
+    for f in range(frames):
+        factors.append(torch.linalg.cholesky(A[f, 0]))
+        beyond = torch.cat([A[f, 1], A[f, 2]], dim=1)  # [D, 2 D]
+        links.append(torch.linalg.solve_triangular(factors[f], beyond, upper=False))
+        b[f] = torch.linalg.solve_triangular(factors[f], b[f], upper=False)
+        near, far = links[f].split(count, dim=1)
+        A[f + 1, :2] -= (near.mT @ links[f]).unflatten(1, (2, count)).movedim(1, 0)
+        A[f + 2, 0] -= far.mT @ far
+        b[f + 1 : f + 3] -= (links[f].mT @ b[f]).unflatten(0, (2, count))
+    x = torch.zeros_like(b)
+    for f in reversed(range(frames)):
+        known = links[f] @ x[f + 1 : f + 3].flatten(0, 1)
+        x[f] = torch.linalg.solve_triangular(factors[f].mT, b[f] - known, upper=True)
+    return x[:frames, :, 0]

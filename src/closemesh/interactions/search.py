@@ -37,6 +37,8 @@ class NearSearch:
     def _one_way(self, bodies: np.ndarray, frame: int, from_a: bool, margin: float) -> tuple[np.ndarray, ...]:
         own, other = bodies[frame] if from_a else bodies[frame, ::-1]
         vertex = self._ids[within_box(own[self._ids], other, margin)]
+        if len(vertex) == 0:
+            return _NOTHING
         if margin > 0:
             found = self._surface.closest(own[vertex], other, _DEEPEST)
             ids = np.flatnonzero((found.face >= 0) & (found.inside | (found.distance < margin)))

@@ -86,7 +86,7 @@ def solve_key_poses(
     people = (pairs.a.start, pairs.b.start)
     for phase in phases:
         people = solver.run(phase, people)
-    return _measured(recipe, body, solver.pairs, people, surface.coarse_anchors(solver.pairs.anchors), began)
+    return _measured(recipe, surface.body, solver.pairs, people, surface.coarse_anchors(solver.pairs.anchors), began)
 
 
 class _Surface:
@@ -162,7 +162,7 @@ class _Solver:
 
 def _measured(
     recipe: Recipe,
-    body: BodyModel,
+    fine: BodyModel,
     pairs: Pairs,
     solved: tuple[PoseVariables, PoseVariables],
     anchors: Tensor,
@@ -172,12 +172,12 @@ def _measured(
     pose = torch.stack([p.shapes.axis_angle(v) for p, v in zip(people, solved, strict=True)], dim=1)  # [N, 2, 55, 3]
     betas = torch.stack([p.betas for p in people], dim=1)
     pelvis = torch.stack([v.pelvis for v in solved], dim=1)
-    errors = check_pairs(recipe, body, betas, axis_angle_to_matrix(pose), pelvis)
+    errors = check_pairs(recipe, fine, betas, axis_angle_to_matrix(pose), pelvis)
     supports = torch.stack([floor_errors(p, v) for p, v in zip(people, solved, strict=True)], dim=1).amax(1)
     floor = torch.maximum(torch.maximum(errors.sinking, errors.floating), supports)
     return KeyPoses(
         recipe=recipe,
-        body_model=body.name,
+        body_model=fine.name,
         betas=betas,
         root=pose[:, :, 0],
         body_pose=pose[:, :, 1:22],

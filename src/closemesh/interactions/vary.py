@@ -1,4 +1,4 @@
-"""The same window seen otherwise: mirrored, turned, moved, the two people exchanged."""
+"""The same window otherwise: faster or slower, mirrored, turned, moved, the two people exchanged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, other_side
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.interactions.headings import yaw_matrix
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.recipe import Touch
@@ -24,6 +25,21 @@ class Held:
 
     anchors: Tensor  # [K, 2] int64, vertices of a and of b
     touches: tuple[Touch, ...]  # K
+
+
+def played_at(motion: PairMotion, frames: Tensor) -> PairMotion:
+    """The motion at moments [T] between its frames."""
+    before = frames.floor().long().clamp(max=max(len(motion) - 2, 0))
+    after = (before + 1).clamp(max=len(motion) - 1)
+    share = frames - before  # [T]
+    here, there = motion.frames(before), motion.frames(after)
+    turns = matrix_to_axis_angle(here.rotations.mT @ there.rotations) * share[:, None, None, None]
+    return PairMotion(
+        betas=here.betas,
+        rotations=here.rotations @ axis_angle_to_matrix(turns),
+        hand_pose=torch.lerp(here.hand_pose, there.hand_pose, share[:, None, None, None]),
+        pelvis=torch.lerp(here.pelvis, there.pelvis, share[:, None, None]),
+    )
 
 
 def mirror(motion: PairMotion) -> PairMotion:

@@ -33,13 +33,16 @@ from closemesh.interactions.opening import open_hold
 from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.plan import KeyPair, plan_window
 from closemesh.interactions.posture import POSTURES
+from closemesh.interactions.recipe import Recipe
 from closemesh.interactions.stiffness import touching_legs
-from closemesh.interactions.vary import Held, mirror, mirror_held, mirror_standing, swap, swap_held, turn
+from closemesh.interactions.vary import Held, mirror, mirror_held, mirror_standing, played_at, swap, swap_held, turn
 from closemesh.interactions.walks import Walks
 from closemesh.scene import NUM_BODY_JOINTS
 
 SHORTEST = 60  # Frames of a window.
 _LIVELIER = 2.5  # Times that people who only hold each other move more.
+_FASTER, _SLOWER = (1.2, 1.4), (0.7, 0.85)  # Speeds at which a good window of many, of few frames is played again.
+_MANY = 90  # Frames.
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def make_windows(
     tolerances: Tolerances = DEFAULT_TOLERANCES,
     each: int = 1,
 ) -> Iterator[Window]:
-    """`each` windows for each key pose, good or not: `faults` says what is out of range.
+    """`each` windows for each key pose, good or not (`faults` says what is out of range), good ones at two speeds.
 
     Where only the approach or only the way apart is bad, the window begins later or ends earlier, perhaps in contact.
     Clips hold the captured motion that the key poses began from, by name. Each window goes its own way: timing, clips,
@@ -94,42 +97,67 @@ def make_windows(
         chosen = torch.zeros(len(key_poses), dtype=torch.bool)
         chosen[index] = True
         for _ in range(each):
-            yield _make_window(key_poses.where(chosen), clips, walks, bodies, generator, tolerances)
+            made = _solve_window(key_poses.where(chosen), clips, walks, bodies, generator)
+            window = _finish(made, bodies, generator, tolerances)
+            yield window
+            if not window.faults:
+                low, high = _FASTER if len(window.motion) > _MANY else _SLOWER
+                speed = low + (high - low) * float(torch.rand((), generator=generator))
+                yield _finish(_played_at(made, speed), bodies, generator, tolerances)
 
 
-def _make_window(
-    key_pose: KeyPoses,
-    clips: Mapping[str, Clip],
-    walks: Walks,
-    bodies: Bodies,
-    generator: torch.Generator,
-    tolerances: Tolerances,
-) -> Window:
+@dataclass(frozen=True)
+class _Solved:
+    """A window before it is measured."""
+
+    recipe: Recipe
+    motion: PairMotion
+    contact: Tensor  # [T] bool
+    standing: Tensor  # [T, 2, 2] bool, person and foot
+    held: Held
+    key: int
+    """The frame of the key pose."""
+
+
+def _solve_window(
+    key_pose: KeyPoses, clips: Mapping[str, Clip], walks: Walks, bodies: Bodies, generator: torch.Generator
+) -> _Solved:
     """The window of the only one of `key_pose`."""
     blended = _blend(key_pose, clips, walks, bodies, generator)
     opened = open_hold(blended, _as_frames(key_pose), bodies.light)
-    motion = close_contact(opened, bodies.light)
-    held = Held(key_pose.anchors[0], key_pose.recipe.touches)
-    return _varied(key_pose, replace(opened, motion=motion), held, bodies, generator, tolerances)
+    return _Solved(
+        recipe=key_pose.recipe,
+        motion=close_contact(opened, bodies.light),
+        contact=opened.timing.contact(),
+        standing=opened.standing,
+        held=Held(key_pose.anchors[0], key_pose.recipe.touches),
+        key=int(opened.timing.key),
+    )
 
 
-def _varied(
-    key_pose: KeyPoses,
-    blended: Blended,
-    held: Held,
-    bodies: Bodies,
-    generator: torch.Generator,
-    tolerances: Tolerances,
-) -> Window:
+def _played_at(made: _Solved, speed: float) -> _Solved:
+    """The same at another speed, 1 as it is."""
+    last = len(made.motion) - 1
+    frames = torch.linspace(0, last, round(last / speed) + 1)
+    nearest = frames.round().long()
+    return replace(
+        made,
+        motion=played_at(made.motion, frames),
+        contact=made.contact[nearest],
+        standing=made.standing[nearest],
+        key=int((frames - made.key).abs().argmin()),
+    )
+
+
+def _finish(made: _Solved, bodies: Bodies, generator: torch.Generator, tolerances: Tolerances) -> Window:
     """The window, perhaps mirrored, measured, then turned and perhaps with the two exchanged."""
-    motion, standing = blended.motion, blended.standing
+    motion, contact, standing, held = made.motion, made.contact, made.standing, made.held
     mirrored, swapped = (torch.rand(2, generator=generator) < 0.5).tolist()
     if mirrored:
         motion, standing, held = mirror(motion), mirror_standing(standing), mirror_held(held, bodies.light)
-    contact = blended.timing.contact()
-    recipe = replace(key_pose.recipe, touches=held.touches)
+    recipe = replace(made.recipe, touches=held.touches)
     errors = measure_frames(motion, contact, bodies.fine, bodies.soles, recipe)
-    span = longest_good(errors.good(tolerances), int(blended.timing.key))
+    span = longest_good(errors.good(tolerances), made.key)
     faults = errors.faults(tolerances) if span.stop - span.start < SHORTEST else ()
     if faults:
         span = slice(0, len(motion))
