@@ -62,7 +62,7 @@ def reconstruct(
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
         refined = refine_stage(run, observations, camera, initial, spread)
-        camera, optimised = optimise_stage(run, observations, camera, refined)
+        camera, optimised = optimise_stage(run, observations, camera, refined, spread)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
         return write_stage(run, observations, camera, motions, contacts)
@@ -152,7 +152,7 @@ def refine_stage(
 
 
 def optimise_stage(
-    run: Run, observations: Observations, camera: Camera, motion: BodyMotion
+    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, spread: PoseSpread
 ) -> tuple[Camera, BodyMotion]:
     """All people together."""
     made_from = {
@@ -165,7 +165,7 @@ def optimise_stage(
         made_from,
         (Camera, BodyMotion),
         lambda _, tell: optimise(
-            run.clip, observations, camera, motion, run.body, run.config.optimise, run.device, tell
+            run.clip, observations, camera, motion, spread, run.body, run.config.optimise, run.device, tell
         ),
     )
     return camera, motion

@@ -77,7 +77,7 @@ def refine(
         return motion
     evidence = make_evidence(observations, clip.times, camera, device)
     people = People(motion, spread, body, device)
-    pairs = near_pairs(motion, body, REACH)
+    pairs = near_pairs(motion, body, REACH, spread.pelvis[..., 2])
     prior = load_prior(body, config, device) if pairs else None
     with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
         for a, b, near in pairs:
