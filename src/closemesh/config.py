@@ -78,6 +78,10 @@ class RefineConfig:
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True
     """Guide by penetration and contact."""
+    guidance: Annotated[int, Ge(1)] = 4
+    """Steps of gradient descent after each of the network's predictions."""
+    rounds: Annotated[int, Ge(1)] = 2
+    """Times that the result of the sampling is sampled from anew."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,7 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="fast",
             initialise=InitialiseConfig(iterations=40, plain_iterations=50),
+            refine=RefineConfig(rounds=1),
             optimise=OptimiseConfig(iterations=40),
         )
     if preset == "balanced":
@@ -139,6 +144,7 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="best",
             initialise=InitialiseConfig(iterations=160, plain_iterations=300),
+            refine=RefineConfig(guidance=8),
             optimise=OptimiseConfig(iterations=200),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")

@@ -38,6 +38,8 @@ class GuidanceConfig:
     contact: float = 0.3
     codebook: float = 0.2
     """Share of the book's version of the motion that is mixed in."""
+    smooth: float = 0.1
+    """Seconds over which neighbouring frames are moved alike: keypoints tremble, people do not."""
     late: int = 40
     """Physics and the book act from this noise step on: before, bodies are not yet where they belong."""
 
@@ -95,6 +97,7 @@ def guide_by_energies(
 ) -> Callable[[PairState, int], PairState]:
     """Lowers the energies of each prediction, in units of its spread, without leaving it far."""
     mean, spread = pack(windows.mean), pack_spread(windows.spread)
+    share = _neighbours(windows.times, config.smooth)
 
     def guide(state: PairState, t: int) -> PairState:
         active: list[Energy] = list(energies)
@@ -112,9 +115,16 @@ def guide_by_energies(
                     loss = loss + energy(unpack(mean + spread * x))
                 loss.backward()
                 optimiser.step()
-        return unpack(mean + spread * x.detach())
+        moved = torch.einsum("bts,bspd->btpd", share, x.detach() - told)
+        return unpack(mean + spread * (told + moved))
 
     return guide
+
+
+def _neighbours(times: Tensor, seconds: float) -> Tensor:
+    """[B, T, T] share of every frame in the mean around each: a bell over times [B, T] of that standard deviation."""
+    apart = (times[:, :, None] - times[:, None]) / seconds
+    return (-0.5 * apart.square()).softmax(-1)
 
 
 def guide_by_codebook(

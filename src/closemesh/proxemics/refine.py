@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from closemesh.proxemics.guidance import (
     guide_by_energies,
     picture_energy,
 )
-from closemesh.proxemics.pair_clip import PairClip, agree, cut, put_together, windows_of
+from closemesh.proxemics.pair_clip import Cut, PairClip, agree, cut, put_together, windows_of
 from closemesh.proxemics.people import People
 from closemesh.proxemics.sampler import Guide, Sampler, sample
 from closemesh.proxemics.schedule import cosine_schedule
@@ -36,6 +36,7 @@ from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats, Observation
 
 REACH = 0.5  # Metres between two people's surfaces from which they are a pair.
 LEAD = 12  # Frames over which the refinement fades in and out.
+STILL_POSED, STILL_PLACED = 0.25, 0.8  # Share of the spread before that each later round begins with.
 STRETCH = 160  # Frames that are refined at once, so that memory does not grow with the clip.
 
 
@@ -47,6 +48,7 @@ class Prior:
     codebook: Codebook | None
     meshes: BodyModel
     guidance: GuidanceConfig
+    rounds: int
 
 
 def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
@@ -54,8 +56,10 @@ def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> P
     seen = PairBody(fitting_points(body).first(NUM_POINTS), capsule_body(body)).to(device)
     sampler = Sampler(load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection)
     codebook = load_codebook(device) if config.codebook else None
-    guidance = GuidanceConfig() if config.physics else GuidanceConfig(penetration=0.0, contact=0.0)
-    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance)
+    guidance = GuidanceConfig(steps=config.guidance)
+    if not config.physics:
+        guidance = replace(guidance, penetration=0.0, contact=0.0)
+    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.rounds)
 
 
 def refine(
@@ -113,8 +117,19 @@ def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
 
 
 def refine_stretch(prior: Prior, part: PairClip) -> PairState:
-    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step."""
+    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step.
+
+    After the first round poses are nearly known and places are not yet: a person far off comes near step by step.
+    """
     where = cut(len(part), part.times.device)
+    for number in range(prior.rounds):
+        if number > 0:
+            part = replace(part, spread=part.spread.scaled(STILL_POSED, STILL_PLACED))
+        part = replace(part, state=_refine_once(prior, part, where))
+    return part.state
+
+
+def _refine_once(prior: Prior, part: PairClip, where: Cut) -> PairState:
     windows = windows_of(part, where)
     guides: list[Guide] = []
     if prior.codebook is not None:
