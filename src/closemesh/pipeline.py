@@ -37,7 +37,7 @@ from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
 from closemesh.weights.search import find_model, sha256_of
 
 # Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
-STAGE_VERSIONS = {"observe": 2, "initialise": 3, "refine": 1, "optimise": 4, "contact": 2}
+STAGE_VERSIONS = {"observe": 2, "initialise": 3, "refine": 2, "optimise": 5, "contact": 2}
 _STAGE_OF = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
 _PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion among a stage's records.
 _CLIP_FILE = "clip.npz"
@@ -62,7 +62,7 @@ def reconstruct(
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
         refined = refine_stage(run, observations, camera, initial, spread)
-        camera, optimised = optimise_stage(run, observations, camera, refined, spread)
+        camera, optimised = optimise_stage(run, observations, camera, refined)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
         return write_stage(run, observations, camera, motions, contacts)
@@ -152,7 +152,7 @@ def refine_stage(
 
 
 def optimise_stage(
-    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, spread: PoseSpread
+    run: Run, observations: Observations, camera: Camera, motion: BodyMotion
 ) -> tuple[Camera, BodyMotion]:
     """All people together."""
     made_from = {
@@ -165,7 +165,7 @@ def optimise_stage(
         made_from,
         (Camera, BodyMotion),
         lambda _, tell: optimise(
-            run.clip, observations, camera, motion, spread, run.body, run.config.optimise, run.device, tell
+            run.clip, observations, camera, motion, run.body, run.config.optimise, run.device, tell
         ),
     )
     return camera, motion

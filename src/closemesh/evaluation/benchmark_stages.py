@@ -53,7 +53,7 @@ def _refined(task: Task, before: Estimate | None, progress: Progress) -> Estimat
 
 def _optimised(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
-    seen = task.clip, task.observations, before.camera, before.motion, before.spread
+    seen = task.clip, task.observations, before.camera, before.motion
     camera, motion = optimise(*seen, task.body, task.config.optimise, task.device, progress)
     return replace(before, camera=camera, motion=motion)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from closemesh.body.variables import MotionVariables
 from closemesh.energy.robust import pseudo_huber
-from closemesh.scene import Floats, PoseSpread
 
 _FAR = 3.0  # Spreads beyond which the pull grows only linearly: networks are sometimes quite wrong.
 
@@ -26,20 +24,6 @@ class Anchor:
     def frames(self, index: slice | Tensor) -> Anchor:
         """The same people in some of the frames."""
         return Anchor(*(tensor[index] for tensor in vars(self).values()))
-
-
-def anchor_at(variables: MotionVariables, spread: PoseSpread) -> Anchor:
-    """Stay near these variables, each as near as it is sure."""
-
-    def tensor(array: Floats) -> Tensor:
-        return torch.as_tensor(array, dtype=torch.float32, device=variables.ray.device)
-
-    return Anchor(
-        rotations=variables.rotations()[..., :22, :, :],
-        rotation_spread=tensor(spread.rotations),
-        log_depth=variables.log_depth,
-        log_depth_spread=tensor(spread.pelvis[..., 2]) / variables.log_depth.exp(),
-    )
 
 
 def anchor_energy(variables: MotionVariables, anchor: Anchor) -> Tensor:

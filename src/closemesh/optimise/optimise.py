@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -16,7 +15,6 @@ from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
 from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.errors import InputError
-from closemesh.fitting.anchor import anchor_at
 from closemesh.fitting.evidence import Evidence, make_evidence
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
@@ -29,7 +27,7 @@ from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.optimise.interaction import Interaction
 from closemesh.optimise.settle import settle
 from closemesh.progress import Advance, Progress
-from closemesh.scene import BodyMotion, Camera, Clip, Observations, PoseSpread
+from closemesh.scene import BodyMotion, Camera, Clip, Observations
 
 PAIR_REACH = 0.3  # Metres between two people from which they are refined together.
 
@@ -39,20 +37,15 @@ def optimise(
     observations: Observations,
     camera: Camera,
     motion: BodyMotion,
-    spread: PoseSpread,
     body: BodyModel,
     config: OptimiseConfig,
     device: torch.device,
     progress: Progress,
 ) -> tuple[Camera, BodyMotion]:
-    """The camera above its floor, and the motion of everybody refined together, near what it was; camera frame.
-
-    spread: how sure `motion` is; what is sure of two people who are near each other is how they stand to each other.
-    """
+    """The camera above its floor, and the motion of everybody refined together; camera frame."""
+    evidence = make_evidence(observations, clip.times, camera, device)
     subject = Subject(fitting_points(body).to(device), load_pose_prior().to(device))
     variables = from_motion(subject.body, motion, device)
-    evidence = make_evidence(observations, clip.times, camera, device)
-    evidence = replace(evidence, anchor=anchor_at(variables, spread))
     windows = split_windows(len(clip), config.window, config.overlap)
     with progress.task("optimise", config.iterations * (len(windows) + config.physics)) as advance:
         settled = settle(subject, variables, evidence, config.iterations if config.physics else 0, advance)
