@@ -26,6 +26,7 @@ from closemesh.interactions.solve import APPROACH, POLISH, solve_key_poses
 from closemesh.interactions.starts import begin_pairs
 
 BODY = load_open_body("light")
+FINE = load_open_body("mid")
 SHORT = (replace(APPROACH, steps=6), replace(POLISH, steps=3))
 
 
@@ -92,25 +93,25 @@ def standing_pair(apart: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 def test_the_check_knows_depth_floor_and_limits():
     recipe = RECIPES_BY_NAME["hug_from_behind"]
     betas, rotations, pelvis = standing_pair(0.6)
-    apart = check_pairs(recipe, BODY, betas, rotations, pelvis)
+    apart = check_pairs(recipe, FINE, betas, rotations, pelvis)
     assert apart.depth.item() == 0 and apart.sinking.item() < 1e-4 and apart.floating.item() < 1e-4
     assert apart.limit.item() == 0 and not apart.accepted.any()
-    near = check_pairs(recipe, BODY, *standing_pair(0.15))
-    nearer = check_pairs(recipe, BODY, *standing_pair(0.12))
+    near = check_pairs(recipe, FINE, *standing_pair(0.15))
+    nearer = check_pairs(recipe, FINE, *standing_pair(0.12))
     assert 0.02 < (nearer.depth - near.depth).item() < 0.04
-    lifted = check_pairs(recipe, BODY, betas, rotations, pelvis + torch.tensor([0.0, 0.1, 0.0]))
+    lifted = check_pairs(recipe, FINE, betas, rotations, pelvis + torch.tensor([0.0, 0.1, 0.0]))
     assert lifted.floating.item() == pytest.approx(0.1, abs=1e-4)
-    sunk = check_pairs(recipe, BODY, betas, rotations, pelvis - torch.tensor([0.0, 0.03, 0.0]))
+    sunk = check_pairs(recipe, FINE, betas, rotations, pelvis - torch.tensor([0.0, 0.03, 0.0]))
     assert sunk.sinking.item() == pytest.approx(0.03, abs=1e-4)
     c, s = np.cos(np.deg2rad(-20)), np.sin(np.deg2rad(-20))
     rotations[0, 1, JOINT_INDEX["left_knee"]] = torch.tensor([[1.0, 0, 0], [0, c, -s], [0, s, c]])
-    assert check_pairs(recipe, BODY, betas, rotations, pelvis).limit.item() == pytest.approx(np.deg2rad(17), abs=1e-3)
+    assert check_pairs(recipe, FINE, betas, rotations, pelvis).limit.item() == pytest.approx(np.deg2rad(17), abs=1e-3)
 
 
 def test_the_check_measures_the_gap_between_regions():
     recipe = RECIPES_BY_NAME["hug_from_behind"]
     touch = [t.a for t in recipe.touches].index("chest")
-    gaps = [check_pairs(recipe, BODY, *standing_pair(z)).contact[0, touch].item() for z in (0.6, 0.7)]
+    gaps = [check_pairs(recipe, FINE, *standing_pair(z)).contact[0, touch].item() for z in (0.6, 0.7)]
     body = load_open_body("mid")
     regions = find_regions(body)
     chest, back = (body.v_template[regions[name]] for name in ("chest", "upper_back"))
