@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -48,9 +49,11 @@ def optimise(
     variables = from_motion(subject.body, motion, device)
     windows = split_windows(len(clip), config.window, config.overlap)
     with progress.task("optimise", config.iterations * (len(windows) + config.physics)) as advance:
-        settled = settle(subject, variables, evidence, config.iterations if config.physics else 0, advance)
+        pairs = _pairs(config, motion, body) if config.physics else ()
+        lone = [person not in chain(*pairs) for person in range(motion.num_people)]
+        steps = config.iterations if config.physics else 0
+        settled = settle(subject, variables, evidence, torch.tensor(lone, device=device), steps, advance)
         variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
-        pairs = _pairs(config, to_motion(body, subject.body, variables, evidence), body) if config.physics else ()
         meshes = query_body(body, "coarse").to(device)
         for window in windows:
             part = evidence.frames(window)

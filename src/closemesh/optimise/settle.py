@@ -45,16 +45,17 @@ class Settled:
 
 
 def settle(
-    subject: Subject, variables: MotionVariables, evidence: Evidence, iterations: int, advance: Advance
+    subject: Subject, variables: MotionVariables, evidence: Evidence, lone: Tensor, iterations: int, advance: Advance
 ) -> Settled:
     """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only look.
 
-    A single view leaves everybody's size and distance open together; a floor that all stand on ties them.
+    A single view leaves everybody's size and distance open together; a floor that all stand on ties them. Only `lone`
+    people [P] bool move: how people who are near each other stand together tells more than where their feet are.
     """
     ground, soles = _look(subject, variables, evidence, UNSETTLED_SIGHTINGS)
-    agreed = (floor_offsets(soles, ground.standing, ground.floor).abs() < AGREED).all()
+    agreed = (floor_offsets(soles, ground.standing, ground.floor)[lone].abs() < AGREED).all()
     if iterations > 0 and not agreed and floor_support(soles, ground.standing, ground.floor, LOOSE):
-        variables = _agree(subject, variables, evidence, ground, iterations, advance)
+        variables = _agree(subject, variables, evidence, ground, lone, iterations, advance)
     else:
         advance(iterations)
     ground, soles = _look(subject, variables, evidence, SIGHTINGS)
@@ -77,6 +78,7 @@ def _agree(
     variables: MotionVariables,
     evidence: Evidence,
     ground: Ground,
+    lone: Tensor,
     iterations: int,
     advance: Advance,
 ) -> MotionVariables:
@@ -88,6 +90,7 @@ def _agree(
 
     def loss(v: MotionVariables, step: int) -> Tensor:
         nonlocal grounded
+        v = _only(lone, v, some)
         posed = pose_variables(subject.body, v)
         if step % REFIT_EVERY == 0:
             up = body_axis(posed.joints.detach(), part.seen)
@@ -108,5 +111,16 @@ def _agree(
         free=(*POSE_VARIABLES, "betas"),
         advance=advance,
     )
+    after = _only(lone, after, some)
     moved = (after.log_depth - some.log_depth).median(0).values  # [P]
     return variables.with_tensors(betas=after.betas, log_depth=variables.log_depth + moved)
+
+
+def _only(chosen: Tensor, after: MotionVariables, before: MotionVariables) -> MotionVariables:
+    """The variables after a change of some people, `chosen` [P] bool, and those before it of all others."""
+    changes = {}
+    for name, value in after.tensors().items():
+        of_person = chosen if name == "betas" else chosen[None]
+        of_person = of_person.reshape(*of_person.shape, *([1] * (value.ndim - of_person.ndim)))
+        changes[name] = torch.where(of_person, value, getattr(before, name))
+    return after.with_tensors(**changes)
