@@ -74,6 +74,8 @@ class RefineConfig:
     """Refine by the interaction prior at all."""
     codebook: bool = False
     """Mix in the book of interactions; it must have been trained, none is bundled yet."""
+    partner: bool = True
+    """Let the network see the other person."""
     projection: bool = True
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True

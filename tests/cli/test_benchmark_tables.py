@@ -60,6 +60,26 @@ def test_changes_are_called_better_or_worse_only_beyond_chance() -> None:
     assert "worse" not in text
 
 
+def test_an_ablation_leaves_each_part_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out = []
+
+    def measured(windows, config, source, progress, device, jobs, cache, resume) -> BenchmarkReport:
+        settings = vars(config.refine).items()
+        left_out.append(
+            {name for name, value in settings if value is False or (name, value) == ("rounds", 1)} - {"codebook"}
+        )
+        worse = 5.0 if left_out[-1] else 0.0
+        return replace(REPORT, windows=tuple(window(w.name, w.kind, 40 + worse) for w in REPORT.windows))
+
+    monkeypatch.setattr("closemesh.evaluation.ablation.benchmark_synthetic", measured)
+    file = tmp_path / "ablation.json"
+    done = CliRunner().invoke(app, ["benchmark", "ablation", "--quick", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    assert left_out == [set(), {"prior"}, {"partner"}, {"projection"}, {"physics"}, {"rounds"}]
+    change = json.loads(file.read_text())["with_minus_without"]["the prior"]["optimised"]["all"]["MPJPE"]
+    assert (change["old"], change["new"]) == (45, 40)
+
+
 def test_a_data_set_stands_beside_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(name, root, config, device, progress, limit) -> DatasetResult:
         assert (root, limit, config.preset) == (tmp_path, 3, "fast")

@@ -115,3 +115,16 @@ def test_right_wrist_is_on_the_negative_side():
     """What the construction above rests on."""
     body = load_open_body("light")
     assert body.joint_template[JOINT_INDEX["right_wrist"], 0] < 0 < body.joint_template[JOINT_INDEX["left_wrist"], 0]
+
+
+def test_people_whose_distance_is_unsure_may_be_near(approach, body):
+    """The second one is put two metres farther along the line of sight, where he looks just as before."""
+    camera = approach.with_pose(transl=approach.transl + np.array([0.0, 0.0, 6.0]))
+    far = camera.transl.copy()
+    far[:, 1] *= 1 + 2 / far[:, 1, 2:]
+    far = camera.with_pose(transl=far)
+    assert (0, 1) not in [pair[:2] for pair in near_pairs(far, body, reach=0.15)]
+    unsure, sure = np.full((T, 3), 1.0), np.full((T, 3), 0.1)
+    near = {(a, b): frames for a, b, frames in near_pairs(far, body, 0.15, unsure)}
+    assert near[0, 1].any()
+    assert (0, 1) not in [pair[:2] for pair in near_pairs(far, body, 0.15, sure)]

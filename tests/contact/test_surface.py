@@ -128,3 +128,18 @@ def test_points_straight_below_edges_and_corners_of_a_box():
     off_surface = found.distance > 1e-9
     truly_inside = (np.abs(grid) < 0.5).all(-1)
     assert np.array_equal(found.inside[off_surface], truly_inside[off_surface])
+
+
+def test_a_surface_that_has_moved_is_searched_as_a_new_one(star):
+    vertices, faces = star
+    surface, points = ClosedSurface(faces), np.random.default_rng(5).uniform(-2, 2, (300, 3))
+    surface.closest(points, vertices)  # Its order of faces is kept.
+    moved = vertices * [1.4, -0.7, 0.9] @ np.linalg.qr(np.random.default_rng(6).normal(size=(3, 3)))[0]
+    again, fresh = surface.closest(points, moved), ClosedSurface(faces).closest(points, moved)
+    np.testing.assert_allclose(again.distance, fresh.distance, atol=1e-12)
+    np.testing.assert_array_equal(again.inside, fresh.inside)
+    ids, inside = surface.closest_of_inside(points, moved)
+    np.testing.assert_array_equal(ids, np.flatnonzero(fresh.inside))
+    np.testing.assert_allclose(inside.distance, fresh.distance[ids], atol=1e-12)
+    none, nothing = surface.closest_of_inside(points[:0], moved)
+    assert len(none) == len(nothing.face) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from standing_motion import standing_motion
@@ -20,7 +22,7 @@ from closemesh.interactions.pair_motion import PairMotion
 from closemesh.interactions.residuals import turning_further
 from closemesh.interactions.search import NearSearch
 from closemesh.interactions.timing import Timing
-from closemesh.interactions.vary import Held, mirror, mirror_held, swap, turn
+from closemesh.interactions.vary import Held, mirror, mirror_held, played_at, swap, turn
 
 BODY = load_open_body("light")
 
@@ -197,3 +199,18 @@ def test_the_good_part_holds_the_middle(bad: list[int], span: tuple[int, int]) -
     good[bad] = False
     found = longest_good(good, 5)
     assert (found.start, found.stop) == span
+
+
+def test_played_at_another_speed_a_turn_is_as_far_as_it_should_be() -> None:
+    way = torch.tensor([0.3, -0.2, 0.5])
+    frames = torch.arange(5.0)
+    motion = two_people(frames=1).frames(torch.zeros(5, dtype=torch.long))
+    turning = axis_angle_to_matrix(frames[:, None] * way)[:, None, None].expand(5, 2, 22, 3, 3)
+    pelvis = frames[:, None, None] * torch.ones(5, 2, 3)
+    moving = replace(motion, rotations=turning, pelvis=pelvis)
+    moments = torch.linspace(0, 4, 9)
+    played = played_at(moving, moments)
+    expected = axis_angle_to_matrix(moments[:, None] * way)[:, None, None]
+    assert (played.rotations - expected).abs().max() < 1e-5
+    assert (played.pelvis - moments[:, None, None]).abs().max() < 1e-6
+    assert (played.frames(slice(None, None, 2)).rotations - moving.rotations).abs().max() < 1e-6

@@ -10,14 +10,19 @@ import torch
 from known_scenes import observe_exactly
 
 from closemesh.body.frames import motion_in_world
-from closemesh.body.load import load_open_body
+from closemesh.body.load import fitting_points, load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.config import OptimiseConfig
 from closemesh.contact.measure import measure_contacts
+from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.errors import InputError
+from closemesh.fitting.evidence import make_evidence
+from closemesh.fitting.objective import Subject
+from closemesh.fitting.result import from_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.optimise.optimise import optimise
+from closemesh.optimise.settle import settle
 from closemesh.progress import Silent
 
 CPU = torch.device("cpu")
@@ -94,3 +99,20 @@ def test_a_pair_that_is_not_there_is_one_clear_line(known_scene, pair):
     config = OptimiseConfig(iterations=1, pairs=(pair,))
     with pytest.raises(InputError, match="two different people from 0 to 1"):
         optimise(scene.clip, scene.observations, scene.camera, scene.motion, scene.body, config, CPU, Silent())
+
+
+def test_only_lone_people_are_settled(known_scene):
+    """People near each other keep their distance, whatever the floor says."""
+    scene = known_scene
+    transl = scene.motion.transl.copy()
+    transl[:, 1] *= 1.25
+    wrong = scene.motion.with_pose(transl=transl)
+    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
+    subject = Subject(fitting_points(scene.body), load_pose_prior())
+    variables = from_motion(subject.body, wrong, CPU)
+    depths = {}
+    for lone in (True, False):
+        only = torch.tensor([True, lone])
+        depths[lone] = settle(subject, variables, evidence, only, 40, lambda _: None).variables.log_depth[:, 1]
+    assert torch.equal(depths[False], variables.log_depth[:, 1])
+    assert (depths[True] - variables.log_depth[:, 1]).mean() < -0.1

@@ -13,6 +13,7 @@ from closemesh.body.load import fitting_points, load_open_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.proxemics.codebook import CodebookConfig, Quantiser, canonical_frame, from_canonical, to_canonical
 from closemesh.proxemics.denoiser import Denoiser, DenoiserConfig
+from closemesh.proxemics.guidance import GuidanceConfig, guide_by_energies
 from closemesh.proxemics.pair_clip import agree, cut, put_together, seen_by_camera, seen_from
 from closemesh.proxemics.refine import stretches
 from closemesh.proxemics.sampler import Sampler, sample
@@ -160,3 +161,18 @@ def test_stretches_fade_and_cover_every_near_frame_once() -> None:
         total[frames] += torch.as_tensor(weight)
     torch.testing.assert_close(total[50:420], torch.ones(370), atol=1e-5, rtol=0)
     assert total[30] == 0 and 0 < total[45] < 1 and total[440] == 0
+
+
+def test_guidance_does_not_tremble_with_the_keypoints() -> None:
+    """Keypoints that tremble from frame to frame draw the motion to their mean, not to and fro."""
+    windows = windows_of(random_state(1, 1).map(lambda value: value.expand(-1, WINDOW, *value.shape[2:])))
+    mean = pack(windows.mean)
+    trembling = torch.tensor([1.0, -1.0]).repeat(WINDOW // 2)[:, None, None]
+
+    def energy(state: PairState) -> Tensor:
+        return 50 * ((pack(state) - mean) / 0.1 - 1 - 3 * trembling).square().sum()
+
+    config = GuidanceConfig(steps=20, trust=0.1, penetration=0.0, contact=0.0)
+    moved = (pack(guide_by_energies(windows, [energy], None, config)(windows.mean, 0)) - mean)[..., -3:] / 0.1
+    assert moved.mean() == pytest.approx(1, abs=0.3)
+    assert moved[0].diff(dim=0).abs().max() < 0.3  # 6 from frame to frame were asked for.

@@ -73,6 +73,9 @@ BodyModelOption = Annotated[
 NoPhysicsOption = Annotated[
     bool, typer.Option("--no-physics", help="Without penetration, floor and foot terms.", rich_help_panel=_METHOD)
 ]
+NoPriorOption = Annotated[
+    bool, typer.Option("--no-prior", help="Without what is known of how people touch.", rich_help_panel=_METHOD)
+]
 SeedOption = Annotated[int | None, typer.Option(help="Same seed, same machine, same bytes.", rich_help_panel=_METHOD)]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=_METHOD)]
 MeshFormatOption = Annotated[

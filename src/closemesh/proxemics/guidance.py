@@ -106,17 +106,17 @@ def guide_by_energies(
             active.append(physics)
         told = (pack(state) - mean) / spread
         with torch.enable_grad():
-            x = told.clone().requires_grad_()
-            optimiser = torch.optim.Adam([x], lr=config.rate, betas=(0.5, 0.9))
+            steps = torch.zeros_like(told, requires_grad=True)
+            optimiser = torch.optim.Adam([steps], lr=config.rate, betas=(0.5, 0.9))
             for _ in range(config.steps):
                 optimiser.zero_grad()
-                loss = config.trust * (x - told).square().sum()
+                moved = torch.einsum("bts,bspd->btpd", share, steps)
+                loss = config.trust * moved.square().sum()
                 for energy in active:
-                    loss = loss + energy(unpack(mean + spread * x))
+                    loss = loss + energy(unpack(mean + spread * (told + moved)))
                 loss.backward()
                 optimiser.step()
-        moved = torch.einsum("bts,bspd->btpd", share, x.detach() - told)
-        return unpack(mean + spread * (told + moved))
+        return unpack(mean + spread * (told + torch.einsum("bts,bspd->btpd", share, steps.detach())))
 
     return guide
 

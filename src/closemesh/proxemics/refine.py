@@ -49,6 +49,7 @@ class Prior:
     meshes: BodyModel
     guidance: GuidanceConfig
     rounds: int
+    partner: bool
 
 
 def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
@@ -59,7 +60,7 @@ def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> P
     guidance = GuidanceConfig(steps=config.guidance)
     if not config.physics:
         guidance = replace(guidance, penetration=0.0, contact=0.0)
-    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.rounds)
+    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.rounds, config.partner)
 
 
 def refine(
@@ -131,6 +132,8 @@ def refine_stretch(prior: Prior, part: PairClip) -> PairState:
 
 def _refine_once(prior: Prior, part: PairClip, where: Cut) -> PairState:
     windows = windows_of(part, where)
+    if not prior.partner:
+        windows = replace(windows, alone=torch.ones_like(windows.alone))
     guides: list[Guide] = []
     if prior.codebook is not None:
         guides.append(guide_by_codebook(prior.codebook, windows, prior.guidance))

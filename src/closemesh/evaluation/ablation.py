@@ -1,0 +1,42 @@
+"""What each part of the interaction prior is worth: the benchmark with it and without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from closemesh.config import Config, override
+from closemesh.evaluation.benchmark_report import BenchmarkReport, differences
+from closemesh.evaluation.benchmark_windows import Window
+from closemesh.evaluation.bootstrap import Difference
+from closemesh.evaluation.synthetic import benchmark_synthetic
+from closemesh.progress import Progress
+
+WITHOUT: dict[str, dict[str, object]] = {
+    "the prior": {"prior": False},
+    "seeing the partner": {"partner": False},
+    "seeing the projection": {"projection": False},
+    "physics guidance": {"physics": False},
+    "the second round": {"rounds": 1},
+}
+"""Part -> the settings of the refine stage that leave it out."""
+
+Ablation = dict[str, dict[str, dict[str, dict[str, Difference]]]]
+"""Part -> stage -> group -> metric -> how the figure with it differs from that without."""
+
+
+def measure_ablation(
+    windows: Sequence[Window], config: Config, progress: Progress, device: str | None, jobs: int, cache: Path | None
+) -> tuple[BenchmarkReport, Ablation]:
+    """The whole pipeline on the windows, and how it differs from the same without one part; from keypoints.
+
+    `cache`: a folder in which finished windows are kept; what is there of the same code is not run again.
+    """
+
+    def run(name: str, settings: dict[str, object]) -> BenchmarkReport:
+        chosen = override(config, {"refine": settings}) if settings else config
+        folder = cache / name.replace(" ", "_") if cache else None
+        return benchmark_synthetic(windows, chosen, "keypoints", progress, device, jobs, folder, resume=bool(cache))
+
+    whole = run("everything", {})
+    return whole, {name: differences(run(name, settings), whole) for name, settings in WITHOUT.items()}
