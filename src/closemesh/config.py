@@ -147,7 +147,6 @@ def preset_config(preset: str) -> Config:
             preset="best",
             initialise=InitialiseConfig(iterations=160, plain_iterations=300),
             refine=RefineConfig(guidance=8),
-            optimise=OptimiseConfig(iterations=200),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 

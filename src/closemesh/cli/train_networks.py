@@ -88,7 +88,8 @@ def prior(
         # The book has the easier task: it sees what it is to tell.
         short = LoopConfig(steps, learning_rate, minutes=minutes and minutes / 2)
         denoising = PriorTraining(DenoiserConfig(**size), loop, batch=batch, seed=seed or 0)
-        coding = CodebookTraining(CodebookConfig(**size), short, batch=batch, seed=seed or 0)
+        book = CodebookConfig(**{**size, "layers": max(1, layers // 2)})  # Of each half, encoder and decoder.
+        coding = CodebookTraining(book, short, batch=batch, seed=seed or 0)
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
             made = train_proxemics(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from closemesh.networks.attention import PairBlock, time_features
 from closemesh.networks.checkpoint import load_network
-from closemesh.proxemics.state import STATE_WIDTH, PairState
+from closemesh.proxemics.state import NUM_BETAS, NUM_ROTATIONS, STATE_WIDTH, PairState, pack
 from closemesh.weights.search import find_model
 
 CODEBOOK_FILE = "prior/codebook.safetensors"
@@ -93,7 +93,12 @@ class Codebook(nn.Module):
         self.quantiser = Quantiser(config)
         self.from_codes = nn.Linear(inner, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
+        self.told = nn.LayerNorm(config.width)
         self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, STATE_WIDTH))
+        # A fresh network decodes two people at rest: rotations far from any are steep to learn from.
+        nn.init.normal_(self.head[1].weight, std=0.02)
+        with torch.no_grad():
+            self.head[1].bias.copy_(_at_rest())
 
     def forward(self, motion: Tensor, times: Tensor, hidden: Tensor | None = None) -> Coded:
         """motion [B, T, 2, STATE_WIDTH] canonical, times [B, T] seconds, hidden [B, T, 2] bool frames to fill in."""
@@ -109,12 +114,19 @@ class Codebook(nn.Module):
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
         a, b = x.unbind(2)
         for block in blocks:
-            # The partner's features are also the condition, as in the authors' later release.
-            a, b = block(a, b, b), block(b, a, a)
+            # The partner's features are also the condition, as in the authors' later release; they grow from layer to
+            # layer, and a condition multiplies.
+            a, b = block(a, b, self.told(b)), block(b, a, self.told(a))
         return torch.stack([a, b], dim=2)
 
     def _block(self) -> PairBlock:
         return PairBlock(self.config.width, self.config.heads, self.config.hidden)
+
+
+def _at_rest() -> Tensor:
+    """The state [STATE_WIDTH] of somebody in the rest pose, of mean shape, at the origin."""
+    rotations = torch.eye(3).expand(1, 1, 1, NUM_ROTATIONS, 3, 3)
+    return pack(PairState(rotations, torch.zeros(1, 1, 1, NUM_BETAS), torch.zeros(1, 1, 1, 3))).flatten()
 
 
 @dataclass(frozen=True)
