@@ -41,8 +41,11 @@ def test_tuples_survive_toml(tmp_path: Path) -> None:
 
 
 def test_presets_spend_more_and_more_work() -> None:
-    steps = [preset_config(preset).optimise.iterations for preset in PRESETS]
-    assert steps == sorted(set(steps))
+    configs = [preset_config(preset) for preset in PRESETS]
+    first = [config.initialise.iterations for config in configs]
+    assert first == sorted(set(first))
+    together = [(c.refine.rounds * c.refine.guidance, c.optimise.iterations) for c in configs]
+    assert together == sorted(set(together))
 
 
 def test_a_file_lies_over_the_preset_that_it_names(tmp_path: Path) -> None:

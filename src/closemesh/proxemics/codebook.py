@@ -94,11 +94,12 @@ class Codebook(nn.Module):
         self.from_codes = nn.Linear(inner, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.told = nn.LayerNorm(config.width)
-        self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, STATE_WIDTH))
+        last = nn.Linear(config.width, STATE_WIDTH)
         # A fresh network decodes two people at rest: rotations far from any are steep to learn from.
-        nn.init.normal_(self.head[1].weight, std=0.02)
+        nn.init.normal_(last.weight, std=0.02)
         with torch.no_grad():
-            self.head[1].bias.copy_(_at_rest())
+            last.bias.copy_(_at_rest())
+        self.head = nn.Sequential(nn.LayerNorm(config.width), last)
 
     def forward(self, motion: Tensor, times: Tensor, hidden: Tensor | None = None) -> Coded:
         """motion [B, T, 2, STATE_WIDTH] canonical, times [B, T] seconds, hidden [B, T, 2] bool frames to fill in."""
