@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,12 @@ StepsOption = Annotated[int, typer.Option(min=1, help="Steps of each network.")]
 MinutesOption = Annotated[float | None, typer.Option(min=0.1, help="Stop each network after so long.")]
 BatchOption = Annotated[int, typer.Option(min=2, help="Windows in each step.")]
 RateOption = Annotated[float, typer.Option(min=1e-6, help="Of AdamW, after the warm-up.")]
+FirstOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--begin-with", help="Folder of trained networks to train on, of their size; random ones when not given."
+    ),
+]
 FreshOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on where a stopped run stopped, or anew.")]
 _STOPPED = "give the same command again to go on"
 
@@ -32,6 +38,7 @@ def lifter(
     width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
     layers: Annotated[int, typer.Option(min=1)] = 6,
     learning_rate: RateOption = 3e-4,
+    begin_with: FirstOption = None,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
@@ -40,7 +47,7 @@ def lifter(
     with exit_codes(when_stopped=_STOPPED):
         from closemesh.cli.progress import show_progress
         from closemesh.device import choose_device
-        from closemesh.initialise.lifter import LifterConfig
+        from closemesh.initialise.lifter import LifterConfig, load_lifter
         from closemesh.networks.checkpoint import save_network
         from closemesh.training.data import load_banks
         from closemesh.training.lifter import LifterTraining, train_lifter
@@ -48,9 +55,11 @@ def lifter(
 
         network = LifterConfig(width=width, layers=layers, hidden=4 * width)
         config = LifterTraining(network, LoopConfig(steps, learning_rate, minutes=minutes), batch=batch, seed=seed or 0)
+        where = choose_device(device)
+        first = load_lifter(where, begin_with / "lifter.safetensors") if begin_with else None
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
-            made, figures = train_lifter(learn, check, out, config, choose_device(device), progress, resume)
+            made, figures = train_lifter(learn, check, out, config, where, progress, resume, first)
         save_network(out / "lifter.safetensors", made, made.config, figures)
         _tell(out / "lifter.safetensors", figures)
 
@@ -66,6 +75,10 @@ def prior(
     width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
     layers: Annotated[int, typer.Option(min=1)] = 4,
     learning_rate: RateOption = 3e-4,
+    begin_with: FirstOption = None,
+    only: Annotated[
+        Literal["denoiser", "codebook"] | None, typer.Option(help="One of the two networks.", show_default="both")
+    ] = None,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
@@ -81,7 +94,7 @@ def prior(
         from closemesh.training.data import load_banks
         from closemesh.training.loop import LoopConfig
         from closemesh.training.prior import PriorTraining
-        from closemesh.training.proxemics import train_proxemics
+        from closemesh.training.proxemics import NETWORKS, train_proxemics
 
         size: dict[str, Any] = {"width": width, "layers": layers, "hidden": 2 * width}
         loop = LoopConfig(steps, learning_rate, minutes=minutes)
@@ -92,8 +105,10 @@ def prior(
         coding = CodebookTraining(book, short, batch=batch, seed=seed or 0)
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
+            chosen = (only,) if only else NETWORKS
+            where = choose_device(device)
             made = train_proxemics(
-                learn, check, out, windows, denoising, coding, choose_device(device), progress, resume
+                learn, check, out, windows, denoising, coding, where, progress, resume, begin_with, chosen
             )
         for name, (network, figures) in made.items():
             save_network(out / f"{name}.safetensors", network, network.config, figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +122,6 @@ def lift(lifter: Lifter, seen: Sightings) -> PoseDistribution:
     )
 
 
-def load_lifter(device: torch.device | str) -> Lifter:
-    """The bundled lifter. Raises ModelFileError when it is missing or damaged."""
-    return load_network(find_model(LIFTER_FILE), lambda config: Lifter(LifterConfig(**config)), device)
+def load_lifter(device: torch.device | str, path: Path | None = None) -> Lifter:
+    """The lifter of a file, or the bundled one. Raises ModelFileError when it is missing or damaged."""
+    return load_network(path or find_model(LIFTER_FILE), lambda config: Lifter(LifterConfig(**config)), device)

@@ -44,7 +44,7 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
         network = make(config)
         network.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in weights.items()})
     except FileNotFoundError as error:
-        raise ModelFileError(f"{path} not found; reinstall closemesh") from error
+        raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh") from error
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(f"{path} does not hold the weights it should ({reason}); reinstall closemesh") from error

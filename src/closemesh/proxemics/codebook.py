@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -158,6 +159,7 @@ def from_canonical(state: PairState, frame: CanonicalFrame) -> PairState:
     return PairState(rotations, state.betas, pelvis)
 
 
-def load_codebook(device: torch.device | str) -> Codebook:
-    """The bundled codebook. Raises ModelFileError when it is missing or damaged."""
-    return load_network(find_model(CODEBOOK_FILE), lambda config: Codebook(CodebookConfig(**config)), device)
+def load_codebook(device: torch.device | str, path: Path | None = None) -> Codebook:
+    """The codebook of a file, or the bundled one. Raises ModelFileError when it is missing or damaged."""
+    path = path or find_model(CODEBOOK_FILE)
+    return load_network(path, lambda config: Codebook(CodebookConfig(**config)), device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -97,6 +98,7 @@ class Denoiser(nn.Module):
         return total
 
 
-def load_denoiser(device: torch.device | str) -> Denoiser:
-    """The bundled denoiser. Raises ModelFileError when it is missing or damaged."""
-    return load_network(find_model(DENOISER_FILE), lambda config: Denoiser(DenoiserConfig(**config)), device)
+def load_denoiser(device: torch.device | str, path: Path | None = None) -> Denoiser:
+    """The denoiser of a file, or the bundled one. Raises ModelFileError when it is missing or damaged."""
+    path = path or find_model(DENOISER_FILE)
+    return load_network(path, lambda config: Denoiser(DenoiserConfig(**config)), device)

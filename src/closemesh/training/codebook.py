@@ -25,6 +25,7 @@ from closemesh.training.bank import FPS_RANGE, MotionBatch
 from closemesh.training.lessons import random_hidden
 from closemesh.training.lifter_loss import Banks, draw_batch
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
+from closemesh.training.starts import STRANGERS
 
 CHECK_BATCHES = 8
 _TOUCH = 0.02  # Metres between the capsules of two people who touch.
@@ -54,16 +55,21 @@ def train_codebook(
     device: torch.device,
     progress: Progress,
     resume: bool = True,
+    first: Codebook | None = None,
 ) -> tuple[Codebook, dict[str, float]]:
-    """The book, and its figures on the motion of `check`, which it has not learned from."""
+    """The book, and its figures on the motion of `check`, which it has not learned from.
+
+    It begins with the weights of `first`, else with random ones.
+    """
     torch.manual_seed(config.seed)
     learn, check = learn.to(device), check.to(device)
-    trainer = Trainer(Codebook(config.network), config.loop, folder, device)
+    trainer = Trainer(first or Codebook(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:
         low, high = FPS_RANGE
-        batch = draw_batch(learn, config.batch, WINDOW, low + (high - low) * ((step * 0.618034) % 1), generator)
+        fps = low + (high - low) * ((step * 0.618034) % 1)
+        batch = draw_batch(learn, config.batch, WINDOW, fps, generator, STRANGERS)
         hidden = random_hidden(config.batch, config.hide_frames, 0.0, generator, device)
         state, frame = _canonical(batch)
         coded = forward(pack(state), _times(batch), hidden)
@@ -98,7 +104,7 @@ def figures(codebook: Codebook, check: Banks, body: PairBody, batch: int) -> dic
     counts = torch.zeros(4, codebook.config.codes, device=generator.device)
     joints, between = [], []
     for _ in range(CHECK_BATCHES):
-        windows = draw_batch(check, batch, WINDOW, 30.0, generator)
+        windows = draw_batch(check, batch, WINDOW, 30.0, generator, STRANGERS)
         state, frame = _canonical(windows)
         coded = codebook(pack(state), _times(windows))
         apart = _measure(body, from_canonical(unpack(coded.motion), frame), state_of(windows), joints, between)

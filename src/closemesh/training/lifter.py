@@ -55,12 +55,16 @@ def train_lifter(
     device: torch.device,
     progress: Progress,
     resume: bool = True,
+    first: Lifter | None = None,
 ) -> tuple[Lifter, dict[str, float]]:
-    """The calibrated lifter, and its figures on the motion of `check`, which it has not learned from."""
+    """The calibrated lifter, and its figures on the motion of `check`, which it has not learned from.
+
+    It begins with the weights of `first`, else with random ones.
+    """
     torch.manual_seed(config.seed)
     studio = open_studio().to(device)
     learn, check = learn.to(device), check.to(device)
-    trainer = Trainer(Lifter(config.network), config.loop, folder, device)
+    trainer = Trainer(first or Lifter(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
     stream = _stream(learn, studio, config, generator)

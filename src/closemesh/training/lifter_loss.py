@@ -69,10 +69,12 @@ class Examples:
         return Examples(self.inputs[index], self.visible[index], self.times[index], target)
 
 
-def draw_batch(banks: Banks, count: int, frames: int, fps: float, generator: torch.Generator) -> MotionBatch:
-    """Pairs: half of them two single people side by side, the others captured or generated couples."""
+def draw_batch(
+    banks: Banks, count: int, frames: int, fps: float, generator: torch.Generator, strangers: float = 0.5
+) -> MotionBatch:
+    """Pairs: a share `strangers` two single people side by side, the others captured or generated couples."""
     couples = [bank for bank in (banks.pairs, banks.interactions) if len(bank.length)]
-    alone = count if not couples else count // 2
+    alone = round(count * strangers) if couples else count
     parts = [side_by_side(draw_windows(banks.singles, 2 * alone, frames, fps, generator), generator, APART)]
     for k, bank in enumerate(couples):
         share = (count - alone) // len(couples) if k + 1 < len(couples) else count - sum(len(p.pelvis) for p in parts)
@@ -82,11 +84,17 @@ def draw_batch(banks: Banks, count: int, frames: int, fps: float, generator: tor
 
 
 def simulate(
-    banks: Banks, studio: Studio, count: int, frames: int, fps: float, generator: torch.Generator
+    banks: Banks,
+    studio: Studio,
+    count: int,
+    frames: int,
+    fps: float,
+    generator: torch.Generator,
+    strangers: float = 0.5,
 ) -> SeenBatch:
-    """`count` windows of pairs as they would be detected."""
+    """`count` windows of pairs, a share of them `strangers`, as they would be detected."""
     with torch.no_grad():
-        return look_at(draw_batch(banks, count, frames, fps, generator), studio, fps, generator)
+        return look_at(draw_batch(banks, count, frames, fps, generator, strangers), studio, fps, generator)
 
 
 def examples_of(batch: SeenBatch) -> Examples:

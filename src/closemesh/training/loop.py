@@ -50,7 +50,9 @@ class Trainer:
     """One network, its optimiser and its averaged weights."""
 
     def __init__(self, network: nn.Module, config: LoopConfig, folder: Path, device: torch.device) -> None:
+        """network: random, or trained before and to be trained on."""
         self.network, self.config, self.folder, self.device = network.to(device), config, folder, device
+        network.requires_grad_(True)
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
         )

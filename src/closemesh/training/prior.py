@@ -61,11 +61,15 @@ def train_denoiser(
     device: torch.device,
     progress: Progress,
     resume: bool = True,
+    first: Denoiser | None = None,
 ) -> tuple[Denoiser, dict[str, float]]:
-    """The denoiser, and its figures on the first motions of `check`, which it has not learned from."""
+    """The denoiser, and its figures on the first motions of `check`, which it has not learned from.
+
+    It begins with the weights of `first`, else with random ones.
+    """
     torch.manual_seed(config.seed)
     schedule = cosine_schedule().to(device)
-    trainer = Trainer(Denoiser(config.network), config.loop, folder, device)
+    trainer = Trainer(first or Denoiser(config.network), config.loop, folder, device)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:

@@ -22,6 +22,7 @@ from closemesh.progress import Progress
 from closemesh.training.lifter_loss import Banks, simulate
 from closemesh.training.sightings import SeenBatch, Studio
 
+STRANGERS = 0.25  # Share of windows of two people who have nothing to do with each other.
 FOCAL = 1000.0  # Pixels; every camera is brought to this one, so that all windows are fitted together.
 
 
@@ -65,7 +66,7 @@ def make_starts(
     with progress.task("first motions", windows) as advance:
         for k in range(-(-windows // batch)):
             fps = 15 + 15 * ((k * 0.618034) % 1)
-            seen = simulate(banks, studio, batch, frames, fps, generator)
+            seen = simulate(banks, studio, batch, frames, fps, generator, STRANGERS)
             parts.append(_compact(_start(subject, lifter, seen, iterations)))
             advance(batch)
     return Starts(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Starts)})
