@@ -12,8 +12,13 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.errors import InputError
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.interactions.measure_window import DEFAULT_TOLERANCES
+from closemesh.interactions.posture_windows import make_posture_windows
 from closemesh.interactions.postures import Postures, solve_postures
 from closemesh.interactions.sources import find_source_poses, take_heading_out
+from closemesh.interactions.window_file import write_window
+from closemesh.interactions.windows import load_bodies
+from closemesh.motion_data.read import read_motion
 from closemesh.motion_data.sequence import MotionSequence, body_rotations
 
 
@@ -88,3 +93,28 @@ def test_heading_is_taken_out_and_tilt_kept():
     level = take_heading_out(R)
     assert level[0, 0, 2].abs() < 1e-6 and level[0, 2, 2] > 0
     assert torch.allclose(level[0, 1], R[0, 1], atol=1e-6)  # Where "up" lies in the body does not change.
+
+
+@pytest.mark.parametrize("kind", ["kneeling", "lying_on_back", "reaching_up"])
+def test_posture_windows_rest_on_the_floor_and_move_calmly(kind: str):
+    bodies = load_bodies()
+    found, windows = make_posture_windows(kind, 4, standing_sources(4), bodies, generator(), DEFAULT_TOLERANCES)
+    windows = list(windows)
+    assert found == len(windows) > 0
+    for window in windows:
+        assert not window.faults and window.kind == kind and not window.contact.any()
+        assert window.motion.pelvis.shape[1] == 1
+        lowest = window.motion.skin(bodies.light)[0][..., 1].amin((1, 2))
+        assert lowest.abs().max() < 0.02
+        assert window.motion.rotations.diff(dim=0).abs().max() > 0  # Nobody is a statue.
+
+
+def test_posture_windows_are_written_as_synthetic_single_people(tmp_path):
+    _, windows = make_posture_windows(
+        "kneeling", 1, standing_sources(4), load_bodies(), generator(), DEFAULT_TOLERANCES
+    )
+    window = next(windows)
+    write_window(tmp_path / "kneeling.npz", window, "")
+    read = read_motion(tmp_path / "kneeling.npz")
+    assert read.num_people == 1 and read.synthetic and read.action == "kneeling"
+    assert len(read) == len(window.motion)

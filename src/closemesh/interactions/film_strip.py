@@ -39,11 +39,12 @@ def draw_strip(
     vertices, joints = motion.frames(torch.as_tensor(frames)).skin(body)
     points = joints[:, :, :22].reshape(-1, 3).double().numpy()
     observer = view_camera("side", _looking(yaw), points, size)
-    painter = BodyPainter(body, 2)
+    people = vertices.shape[1]
+    painter = BodyPainter(body, people)
     floor = draw_floor(observer, points)
     T = observer.T_cam_world[0]
     pictures = [
-        painter.paint(floor.copy(), v.double().numpy() @ T[:3, :3].T + T[:3, 3], np.ones(2, bool), observer)
+        painter.paint(floor.copy(), v.double().numpy() @ T[:3, :3].T + T[:3, 3], np.ones(people, bool), observer)
         for v in vertices
     ]
     return np.concatenate(pictures, axis=1)

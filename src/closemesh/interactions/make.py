@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +19,7 @@ from closemesh.errors import InputError
 from closemesh.files import remove, replacing
 from closemesh.interactions.ledger import KindReport, UnitResult, load_unit, report, save_unit
 from closemesh.interactions.negatives import KIND as APART
+from closemesh.interactions.posture_windows import KINDS as POSTURE_KINDS
 from closemesh.interactions.recipes import RECIPES_BY_NAME
 from closemesh.interactions.unit import Materials, UnitTask, load_materials, make_unit, read_singles
 from closemesh.progress import Advance, Progress
@@ -35,10 +36,12 @@ class InteractionsConfig:
     count: int = 2000
     """Windows in all."""
     kinds: tuple[str, ...] | None = None
-    """Names of recipes; all of them when None."""
+    """Names of recipes or postures; all of them when None."""
     seed: int = 0
     negatives: float = 0.1
     """Share of windows of two people who do not touch."""
+    postures: float = 0.1
+    """Share, of the other windows, of one person who sits, kneels, lies ...; none when kinds are named."""
     split: Literal["train", "held_out"] = "train"
     """Which captured motion is used; what is made from held-out motion is for measuring."""
     jobs: int | None = None
@@ -209,18 +212,23 @@ def _work(task: UnitTask) -> UnitResult:
 def _quotas(config: InteractionsConfig) -> dict[str, int]:
     """Windows of each kind, as even as the count allows."""
     apart = round(config.count * config.negatives)
-    names = config.kinds or tuple(RECIPES_BY_NAME)
-    each, more = divmod(config.count - apart, len(names))
-    quotas = {name: each + (i < more) for i, name in enumerate(names)}
-    return {kind: quota for kind, quota in {**quotas, APART: apart}.items() if quota > 0}
+    alone = 0 if config.kinds else round((config.count - apart) * config.postures)
+    quotas = _evenly(config.count - apart - alone, config.kinds or tuple(RECIPES_BY_NAME))
+    quotas |= {APART: apart} | (_evenly(alone, POSTURE_KINDS) if alone else {})
+    return {kind: quota for kind, quota in quotas.items() if quota > 0}
+
+
+def _evenly(count: int, names: Sequence[str]) -> dict[str, int]:
+    each, more = divmod(count, len(names))
+    return {name: each + (i < more) for i, name in enumerate(names)}
 
 
 def _check(config: InteractionsConfig) -> None:
     for kind in config.kinds or ():
-        if kind not in RECIPES_BY_NAME:
-            raise InputError(f"unknown kind '{kind}'; the kinds are {', '.join(RECIPES_BY_NAME)}")
-    if config.count < 1 or not 0 <= config.negatives <= 1:
-        raise InputError("count must be at least 1, and the share of negatives between 0 and 1")
+        if kind not in RECIPES_BY_NAME and kind not in POSTURE_KINDS:
+            raise InputError(f"unknown kind '{kind}'; the kinds are {', '.join((*RECIPES_BY_NAME, *POSTURE_KINDS))}")
+    if config.count < 1 or not (0 <= config.negatives <= 1 and 0 <= config.postures <= 1):
+        raise InputError("count must be at least 1, and the shares of negatives and postures between 0 and 1")
 
 
 def _claim(out: Path, data: Path, config: InteractionsConfig) -> None:

@@ -83,8 +83,9 @@ def measure_frames(
         part = motion.frames(held)
         errors = check_pairs(recipe, fine, part.betas, part.all_rotations(), part.pelvis)
         error[held], depth[held] = errors.contact[:, errors.firm].amax(-1), errors.depth
-    for frames in (~contact).nonzero()[:, 0].split(_CHUNK):
-        depth[frames] = deepest_depth(motion.frames(frames).skin(fine)[0], fine.faces)
+    if motion.pelvis.shape[1] > 1:
+        for frames in (~contact).nonzero()[:, 0].split(_CHUNK):
+            depth[frames] = deepest_depth(motion.frames(frames).skin(fine)[0], fine.faces)
     vertices, joints = motion.skin(soles)
     speed, acceleration = joint_motion(joints[..., :NUM_BODY_JOINTS, :])
     return FrameErrors(

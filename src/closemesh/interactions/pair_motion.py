@@ -15,7 +15,7 @@ from closemesh.geometry.rotations import axis_angle_to_matrix
 
 @dataclass(frozen=True)
 class PairMotion:
-    """Two people over F frames. Frame: world, y up, floor y = 0, metres, radians.
+    """Two people (or one) over F frames. Frame: world, y up, floor y = 0, metres, radians.
 
     The shape stands with each frame, so that frames of several pairs are one record.
     """

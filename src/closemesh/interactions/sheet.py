@@ -39,7 +39,7 @@ def draw_sheet(windows: Path, sheet: Path, number: int = 0) -> None:
 def _row(file: Path, body: BodyModel) -> np.ndarray:
     motion = as_pair_motion(read_pose_file(file))
     contact = read_npz(file, (), ("contact",)).get("contact", np.zeros(len(motion), bool))
-    between = (motion.pelvis[:, 1] - motion.pelvis[:, 0]).mean(0)
+    between = (motion.pelvis[:, -1] - motion.pelvis[:, 0]).mean(0)
     yaw = float(np.arctan2(between[0], between[2]))  # So that the view goes across the line between the two.
     return draw_strip(motion, moments_of(contact, MOMENTS), body, SIZE, yaw)
 

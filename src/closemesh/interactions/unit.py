@@ -18,6 +18,8 @@ from closemesh.interactions.ledger import UnitResult
 from closemesh.interactions.measure_window import DEFAULT_TOLERANCES
 from closemesh.interactions.negatives import KIND as APART
 from closemesh.interactions.negatives import make_apart
+from closemesh.interactions.posture_windows import KINDS as POSTURE_KINDS
+from closemesh.interactions.posture_windows import make_posture_windows
 from closemesh.interactions.recipes import RECIPES_BY_NAME
 from closemesh.interactions.solve import solve_key_poses
 from closemesh.interactions.sources import SourcePoses, find_source_poses
@@ -29,7 +31,7 @@ from closemesh.motion_data.read import read_motion
 from closemesh.motion_data.sequence import MotionSequence
 
 ATTEMPTS, ATTEMPTS_APART = 8, 3
-"""In a unit: key poses of one kind, which are solved together, and people apart."""
+"""In a unit: key poses or changes of posture of one kind, which are solved together, and people apart."""
 WINDOWS_EACH = 2
 """Of a key pose, with other timing, ways, speeds and sides."""
 
@@ -108,6 +110,8 @@ def _attempts(kind: str, m: Materials, generator: torch.Generator) -> tuple[int,
     if kind == APART:
         apart = (make_apart(m.clips, m.bodies, generator, DEFAULT_TOLERANCES) for _ in range(ATTEMPTS_APART))
         return ATTEMPTS_APART, apart
+    if kind in POSTURE_KINDS:
+        return make_posture_windows(kind, ATTEMPTS, m.sources, m.bodies, generator, DEFAULT_TOLERANCES)
     key_poses = solve_key_poses(RECIPES_BY_NAME[kind], m.sources, m.bodies.light, ATTEMPTS, generator, m.device)
     key_poses = _on_cpu(key_poses.where(key_poses.accepted))
     windows = make_windows(key_poses, m.clips, m.walks, m.bodies, generator, each=WINDOWS_EACH)

@@ -44,7 +44,7 @@ def _banks(captured: list[MotionSequence], made: list[MotionSequence], check: bo
         return [s for s, is_check in zip(of_people, kept, strict=True) if is_check == check]
 
     return Banks(
-        singles=make_bank(chosen(captured, 1), 1, BODY_MODEL),
+        singles=make_bank(chosen(captured, 1) + chosen(made, 1), 1, BODY_MODEL),
         pairs=make_bank(chosen(captured, 2), 2, BODY_MODEL),
         interactions=make_bank(chosen(made, 2), 2, BODY_MODEL),
     )
