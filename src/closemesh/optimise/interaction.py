@@ -10,7 +10,8 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.body.variables import MotionVariables
-from closemesh.contact.crossings import Crossings, Touching, find_crossings, find_touching
+from closemesh.contact.crossings import find_crossings, find_touching
+from closemesh.contact.meeting import Meeting, meeting
 from closemesh.energy.contact import contact_gap
 from closemesh.energy.penetration import penetration_depth
 from closemesh.fitting.schedule import SIGMAS, Weights
@@ -30,20 +31,23 @@ class Interaction:
         self._body = body
         self._pairs = pairs
         self._present = present
-        self._found: dict[tuple[int, int], tuple[Crossings, Touching]] = {}
+        self._found: dict[tuple[int, int], Meeting] = {}
         self._touched: dict[tuple[int, int], Tensor] = {}  # [T] bool, as the window began
 
     def loss(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
         transl = variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
-        vertices, _ = skin(self._body, variables.betas, variables.rotations(), transl)  # [T, P, V, 3]
+        pose = variables.rotations(), transl  # [T, P, 55, 3, 3], [T, P, 3]
         if step % QUERY_EVERY == 0:
-            self._search(vertices.detach())
-        total = vertices.new_zeros(())
-        for (a, b), (crossings, touching) in self._found.items():
-            meshes = (vertices[:, a], vertices[:, b], self._body.faces)
-            depth = penetration_depth(*meshes, crossings) / SIGMAS.penetration
-            gap = contact_gap(*meshes, touching) / SIGMAS.contact
+            with torch.no_grad():
+                self._search(skin(self._body, variables.betas, *pose)[0])
+        total = transl.new_zeros(())
+        for pair, met in self._found.items():
+            two = list(pair)
+            vertices, _ = skin(met.body, variables.betas[two], *(value[:, two] for value in pose))
+            meshes = (*vertices.unbind(1), met.faces)
+            depth = penetration_depth(*meshes, met.crossings) / SIGMAS.penetration
+            gap = contact_gap(*meshes, met.touching) / SIGMAS.contact
             total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
         return total
 
@@ -61,4 +65,4 @@ class Interaction:
             smallest = torch.full((len(vertices),), torch.inf, device=gap.device)
             smallest = smallest.scatter_reduce(0, near.frame, gap, "amin")
             held = self._touched[a, b][near.frame] & (gap < smallest[near.frame] + HOLD_WIDTH)
-            self._found[a, b] = (crossings, near.where(touching | held))
+            self._found[a, b] = meeting(self._body, crossings, near.where(touching | held))

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
-from closemesh.contact.crossings import Crossings, Touching, find_crossings, find_touching
+from closemesh.contact.crossings import find_crossings, find_touching
+from closemesh.contact.meeting import Meeting, meeting
 from closemesh.energy.contact import contact_gap
 from closemesh.energy.penetration import penetration_depth
 from closemesh.energy.reprojection import reprojection
@@ -60,31 +61,32 @@ class PhysicsEnergy:
     def __init__(self, body: BodyModel, penetration: float, contact: float) -> None:
         """body: the closed mesh of `query_body`."""
         self._body, self._penetration, self._contact = body, penetration, contact
-        self._found: tuple[Crossings, Touching] | None = None
+        self._found: Meeting | None = None
 
     def search(self, state: PairState) -> None:
         """Finds what crosses and what touches now."""
-        a, b = self._meshes(state)
-        self._found = find_crossings(a, b, self._body.faces), find_touching(a, b, self._body.faces, _TOUCH_REACH)
+        meshes = (*self._skinned(self._body, state), self._body.faces)
+        self._found = meeting(self._body, find_crossings(*meshes), find_touching(*meshes, _TOUCH_REACH))
 
     def __call__(self, state: PairState) -> Tensor:
-        assert self._found is not None
-        a, b = self._meshes(state)
-        crossings, touching = self._found
-        depth = penetration_depth(a, b, self._body.faces, crossings) / _PENETRATION_SIGMA
-        gap = contact_gap(a, b, self._body.faces, touching) / _CONTACT_SIGMA
+        met = self._found
+        assert met is not None
+        meshes = (*self._skinned(met.body, state), met.faces)
+        depth = penetration_depth(*meshes, met.crossings) / _PENETRATION_SIGMA
+        gap = contact_gap(*meshes, met.touching) / _CONTACT_SIGMA
         # By the square root of their number: a broad touch is one contact, not two hundred.
         return self._penetration * _sum(depth) + self._contact * _sum(gap)
 
-    def _meshes(self, state: PairState) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def _skinned(body: BodyModel, state: PairState) -> tuple[Tensor, Tensor]:
         """Vertices [B * T, V, 3] of both people."""
         betas = state.betas.mean(1, keepdim=True)  # [B, 1, 2, 10]
-        rest = rest_joints(self._body, betas)
+        rest = rest_joints(body, betas)
         count = 55 - state.rotations.shape[3]
         identity = torch.eye(3, dtype=betas.dtype, device=betas.device)
         still = identity.expand(*state.rotations.shape[:3], count, 3, 3)
         rotations = torch.cat([state.rotations, still], dim=3)
-        vertices, _ = skin(self._body, betas, rotations, state.pelvis - rest[..., 0, :])
+        vertices, _ = skin(body, betas, rotations, state.pelvis - rest[..., 0, :])
         return vertices[:, :, 0].flatten(0, 1), vertices[:, :, 1].flatten(0, 1)
 
 
