@@ -7,7 +7,7 @@ import torch
 
 from closemesh.body.load import load_open_body
 from closemesh.body.skinning import skin
-from closemesh.contact.crossings import find_crossings, find_touching
+from closemesh.contact.crossings import find_meeting
 from closemesh.contact.meeting import meeting
 from closemesh.energy.contact import contact_gap
 from closemesh.energy.penetration import penetration_depth
@@ -32,7 +32,7 @@ def test_part_and_whole_agree_in_value_and_gradient(apart: float):
         return value.detach(), torch.autograd.grad(value, transl)[0]
 
     a, b = skin(body, betas, axis_angle_to_matrix(pose), start)[0].unbind(1)
-    crossings, touching = find_crossings(a, b, body.faces), find_touching(a, b, body.faces, 0.05)
+    crossings, touching = find_meeting(a, b, body.faces, 0.05)
     assert (len(crossings) > 50 and len(touching) > 50) == (apart < 1)
     met = meeting(body, crossings, touching)
     assert len(met.body.v_template) < 0.6 * len(body.v_template)

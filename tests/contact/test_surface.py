@@ -138,8 +138,8 @@ def test_a_surface_that_has_moved_is_searched_as_a_new_one(star):
     again, fresh = surface.closest(points, moved), ClosedSurface(faces).closest(points, moved)
     np.testing.assert_allclose(again.distance, fresh.distance, atol=1e-12)
     np.testing.assert_array_equal(again.inside, fresh.inside)
-    ids, inside = surface.closest_of_inside(points, moved)
+    ids, inside = surface.meeting(points, moved, 0.0)
     np.testing.assert_array_equal(ids, np.flatnonzero(fresh.inside))
     np.testing.assert_allclose(inside.distance, fresh.distance[ids], atol=1e-12)
-    none, nothing = surface.closest_of_inside(points[:0], moved)
+    none, nothing = surface.meeting(points[:0], moved, 0.0)
     assert len(none) == len(nothing.face) == 0

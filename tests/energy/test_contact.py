@@ -4,7 +4,7 @@ import torch
 from closemesh.body.load import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.crossings import find_crossings, find_touching
+from closemesh.contact.crossings import find_crossings, find_meeting
 from closemesh.energy.contact import contact_gap
 from closemesh.energy.penetration import penetration_depth
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -42,7 +42,7 @@ def meshes(embrace, pose=None, transl=None):
 
 def test_gap_is_the_known_distance_of_two_plates(sphere_pair):
     a, b, faces = sphere_pair
-    gap = contact_gap(a, b, faces, find_touching(a, b, faces, reach=0.2))
+    gap = contact_gap(a, b, faces, find_meeting(a, b, faces, reach=0.2)[1])
     assert gap.min().item() == pytest.approx(0.1, abs=5e-3)
     assert (gap < 0.2).all()
 
@@ -59,7 +59,7 @@ def sphere_pair():
 
 def test_gradcheck_in_both_meshes(sphere_pair):
     a, b, faces = sphere_pair
-    pairs = find_touching(a, b, faces, reach=0.12)
+    _, pairs = find_meeting(a, b, faces, reach=0.12)
     assert len(pairs) > 4
     shifts = [torch.zeros(1, 1, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     assert torch.autograd.gradcheck(lambda s, t: contact_gap(a + s, b + t, faces, pairs), shifts)
@@ -67,7 +67,7 @@ def test_gradcheck_in_both_meshes(sphere_pair):
 
 def test_gradient_is_finite_where_the_surfaces_meet(sphere_pair):
     a, _, faces = sphere_pair
-    pairs = find_touching(a, a + torch.tensor([2.05, 0, 0]), faces, reach=0.1)
+    _, pairs = find_meeting(a, a + torch.tensor([2.05, 0, 0]), faces, reach=0.1)
     # The partner of every vertex moved onto it: distance zero.
     meeting = type(pairs)(pairs.frame, pairs.from_a, faces[pairs.face, 0], pairs.face, pairs.barycentric, pairs.outward)
     meeting = type(pairs)(
@@ -90,7 +90,7 @@ def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     for step in range(60):
         a, b, faces = meshes(embrace, pose, transl)
         if step % 3 == 0:
-            crossings, touching = find_crossings(a, b, faces), find_touching(a, b, faces, reach=0.02)
+            crossings, touching = find_meeting(a, b, faces, reach=0.02)
         loss = 1e3 * penetration_depth(a, b, faces, crossings).square().sum()
         loss = loss + 10 * contact_gap(a, b, faces, touching).square().sum() + (pose - start_pose).square().sum()
         optimiser.zero_grad()
@@ -99,5 +99,5 @@ def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     a, b, faces = meshes(embrace, pose.detach(), transl.detach())
     depth = penetration_depth(a, b, faces, find_crossings(a, b, faces))
     assert len(depth) == 0 or depth.max().item() < 5e-3
-    gap = contact_gap(a, b, faces, find_touching(a, b, faces, reach=0.1))
+    gap = contact_gap(a, b, faces, find_meeting(a, b, faces, reach=0.1)[1])
     assert gap.min().item() < 0.01

@@ -10,8 +10,9 @@ import torch
 
 from closemesh.config import ClipConfig
 from closemesh.errors import InputError
-from closemesh.evaluation.parts import PARTS, crossings, drawing
+from closemesh.evaluation.parts import PARTS, crossings, drawing, refining
 from closemesh.evaluation.speed import loop_clip
+from closemesh.proxemics.state import PairState
 from closemesh.video import open_clip
 from closemesh.weights.known import DEMO_CLIP
 from closemesh.weights.search import find_model
@@ -38,4 +39,6 @@ def test_the_parts_do_their_work() -> None:
     assert len(crossings(CPU)()) > 100  # type: ignore[arg-type]
     picture = np.asarray(drawing(CPU)())
     assert picture.shape == (1080, 1920, 3)
+    refined = refining(CPU, guided=True)()
+    assert isinstance(refined, PairState) and refined.pelvis.shape == (1, 16, 2, 3)
     assert 0.05 < (picture != 128).any(-1).mean() < 0.6

@@ -9,7 +9,7 @@ import torch
 from standing_motion import standing_motion
 
 from closemesh.body.load import load_open_body
-from closemesh.contact.crossings import SurfacePairs, find_crossings, find_touching
+from closemesh.contact.crossings import SurfacePairs, find_crossings, find_meeting
 from closemesh.energy.penetration import penetration_depth
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.interactions.blend import KeyPerson, Lead, bend
@@ -151,7 +151,7 @@ def test_the_search_finds_what_the_exact_queries_find() -> None:
     found = named(NearSearch(BODY).find(apart, 0.03))
     inside = find_crossings(apart[:, 0], apart[:, 1], BODY.faces)
     depth = penetration_depth(apart[:, 0], apart[:, 1], BODY.faces, inside)
-    touching = named(find_touching(apart[:, 0], apart[:, 1], BODY.faces, 0.03))
+    touching = named(find_meeting(apart[:, 0], apart[:, 1], BODY.faces, 0.03)[1])
     # With a margin, what lies deeper than 5 cm is left out.
     assert touching | named(inside.where(depth < 0.049)) <= found <= touching | named(inside)
     assert len(touching) > 20

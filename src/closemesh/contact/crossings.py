@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from closemesh.contact.frames import boxes_within, map_frames, within_box
-from closemesh.contact.surface import Array, ClosedSurface, ClosestPoints
+from closemesh.contact.surface import ClosedSurface
 
 _Pairs = TypeVar("_Pairs", bound="SurfacePairs")
 
@@ -50,18 +48,14 @@ def find_crossings(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor) -> Cro
     vertices_a, vertices_b [T, V, 3] metres in one frame, faces [F, 3] of a closed mesh that both share (see
     `query_body`). Frames whose boxes are apart cost nothing. Raises ValueError when the mesh is not closed.
     """
-    return Crossings(*_search(vertices_a, vertices_b, faces, 0.0, ClosedSurface.closest_of_inside))
+    return find_meeting(vertices_a, vertices_b, faces, 0.0)[0]
 
 
-def find_touching(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float) -> Touching:
-    """The vertices of either body that are outside the other but nearer than `reach` metres; shapes as above."""
-
-    def query(surface: ClosedSurface, points: Array, vertices: Array) -> tuple[NDArray[np.int64], ClosestPoints]:
-        found = surface.closest(points, vertices, reach)
-        ids = np.flatnonzero((found.face >= 0) & ~found.inside)
-        return ids, found.where(ids)
-
-    return Touching(*_search(vertices_a, vertices_b, faces, reach, query))
+def find_meeting(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float) -> tuple[Crossings, Touching]:
+    """The same, and the vertices of either body that are outside the other but nearer than `reach` metres."""
+    inside, columns = _search(vertices_a, vertices_b, faces, reach)
+    found = SurfacePairs(*columns)
+    return Crossings(**vars(found.where(inside))), Touching(**vars(found.where(~inside)))
 
 
 def surface_points(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> tuple[Tensor, Tensor]:
@@ -73,32 +67,32 @@ def surface_points(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs:
     return point, (pairs.barycentric[..., None] * corners).sum(-2)
 
 
-_Query = Callable[[ClosedSurface, Array, Array], tuple[NDArray[np.int64], ClosestPoints]]
-_Columns = tuple[np.ndarray, ...]  # frame, from_a, vertex, face, barycentric, outward
+_Columns = tuple[np.ndarray, ...]  # inside, frame, from_a, vertex, face, barycentric, outward
 
 
-def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, margin: float, query: _Query) -> list[Tensor]:
-    """The fields of SurfacePairs of those points within `margin` of the other's box that `query` chooses."""
+def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float) -> tuple[Tensor, list[Tensor]]:
+    """Which points [N] lie inside the other body, and the fields of SurfacePairs of those and of the near ones."""
     a, b = (v.detach().to("cpu", torch.float64).numpy() for v in (vertices_a, vertices_b))
-    frames = np.flatnonzero(boxes_within(a, b, margin))
+    frames = np.flatnonzero(boxes_within(a, b, reach))
     parts = [_NOTHING]
     if len(frames):
         surface = ClosedSurface(faces.cpu().numpy())
 
         def one_way(frame: int, from_a: bool) -> _Columns:
             points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])
-            vertex = within_box(points, target, margin)
-            ids, found = query(surface, points[vertex], target)
+            vertex = within_box(points, target, reach)
+            ids, found = surface.meeting(points[vertex], target, reach)
             origin = np.full(len(ids), frame), np.full(len(ids), from_a), vertex[ids]
-            return (*origin, found.face, found.barycentric, found.outward)
+            return (found.inside, *origin, found.face, found.barycentric, found.outward)
 
         both_ways = map_frames(lambda frame: (one_way(frame, True), one_way(frame, False)), frames)
         parts.extend(part for ways in both_ways for part in ways)
     tensors = [torch.as_tensor(np.concatenate(column)) for column in zip(*parts, strict=True)]
-    return [t.to(vertices_a) if t.is_floating_point() else t.to(vertices_a.device) for t in tensors]
+    inside, *columns = (t.to(vertices_a) if t.is_floating_point() else t.to(vertices_a.device) for t in tensors)
+    return inside, columns
 
 
 _NOTHING: _Columns = (
-    *(np.zeros(0, dtype) for dtype in (np.int64, np.bool_, np.int64, np.int64)),
+    *(np.zeros(0, dtype) for dtype in (np.bool_, np.int64, np.bool_, np.int64, np.int64)),
     *(np.zeros((0, 3)), np.zeros((0, 3))),
 )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from closemesh.contact.box_tree import BoxTree, build_box_tree
 from closemesh.contact.closest import closest_faces, smallest_distance
-from closemesh.contact.winding import winding_numbers
+from closemesh.contact.winding import sort_into_columns, winding_numbers
 
 Array = NDArray[np.float64]
 _ON_SURFACE = 1e-9  # Metres; nearer than this the direction to the surface is rounding, so the normal is taken.
@@ -55,21 +55,25 @@ class ClosedSurface:
         row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
         near = np.flatnonzero(row >= 0)
         inside = np.zeros(len(points), dtype=bool)
-        inside[near] = winding_numbers(points[near], tree.boxes, tree.starts, tree.corners) > 0
+        inside[near] = winding_numbers(points[near], sort_into_columns(tree.corners)) > 0
         return _described(points, inside, tree, row, barycentric)
 
-    def closest_of_inside(self, points: Array, vertices: Array) -> tuple[NDArray[np.int64], ClosestPoints]:
-        """Ids [M] of the points that lie inside, and the closest surface points of those alone; arguments as above.
+    def meeting(self, points: Array, vertices: Array, reach: float) -> tuple[NDArray[np.int64], ClosestPoints]:
+        """Ids [M] of the points that lie inside, however deep, or nearer than `reach`, and the closest points of those.
 
-        Telling inside from outside is much cheaper than finding the closest point.
+        Telling inside from outside is much cheaper than finding the closest point; arguments as above.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
         if len(points) == 0:
             return np.zeros(0, dtype=np.int64), _NOTHING
         tree = self._tree(vertices)
-        ids = np.flatnonzero(winding_numbers(points, tree.boxes, tree.starts, tree.corners) > 0)
-        found = closest_faces(points[ids], tree.boxes, tree.starts, tree.corners, np.inf)
-        return ids, _described(points[ids], np.ones(len(ids), dtype=bool), tree, *found)
+        inside = winding_numbers(points, sort_into_columns(tree.corners)) > 0
+        row, barycentric = np.full(len(points), -1), np.zeros((len(points), 3))
+        for chosen, within in ((inside, np.inf), (~inside, reach)) if reach > 0 else ((inside, np.inf),):
+            found = closest_faces(points[chosen], tree.boxes, tree.starts, tree.corners, within)
+            row[chosen], barycentric[chosen] = found
+        ids = np.flatnonzero(row >= 0)
+        return ids, _described(points[ids], inside[ids], tree, row[ids], barycentric[ids])
 
     def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
         """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""

@@ -11,7 +11,7 @@ from closemesh.contact.crossings import SurfacePairs, surface_points
 def contact_gap(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> Tensor:
     """Distance [N] in metres of each vertex from its partner on the other surface, differentiable in both meshes.
 
-    vertices_a, vertices_b [T, V, 3] in one frame, faces [F, 3], pairs from `find_touching` or `find_crossings`. What
+    vertices_a, vertices_b [T, V, 3] in one frame, faces [F, 3], pairs from `find_meeting`. What
     keeps contact where penetration pushes out; its gradient is zero, not undefined, where the two points meet.
     """
     point, on_surface = surface_points(vertices_a, vertices_b, faces, pairs)

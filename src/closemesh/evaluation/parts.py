@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,12 +11,18 @@ from torch import Tensor
 
 from closemesh.body.load import load_open_body
 from closemesh.body.skinning import skin
-from closemesh.config import ClipConfig
+from closemesh.config import ClipConfig, RefineConfig
 from closemesh.contact.crossings import find_crossings
 from closemesh.contact.query_body import query_body
+from closemesh.geometry.camera import project
 from closemesh.observe.mediapipe import MediaPipeDetector
 from closemesh.observe.search import find_people
 from closemesh.output.render import BodyPainter
+from closemesh.proxemics.pair_clip import PairClip, cut, windows_of
+from closemesh.proxemics.refine import load_prior, refine_stretch
+from closemesh.proxemics.sampler import sample
+from closemesh.proxemics.state import PairSpread, PairState
+from closemesh.proxemics.windows import WINDOW, PairBody, by_window, pose_pair
 from closemesh.scene import Camera
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.known import DEMO_CLIP
@@ -74,12 +81,43 @@ def detection(device: torch.device) -> Step:
     return step
 
 
+def refining(device: torch.device, guided: bool) -> Step:
+    """One window of a pair in an embrace through the sampling of the interaction prior, once."""
+    prior = load_prior(load_open_body(), RefineConfig(rounds=1), device)
+    pair = _embrace(prior.sampler.body, device)
+    if guided:
+        return lambda: refine_stretch(prior, pair)
+    windows = windows_of(pair, cut(len(pair), device))
+    return lambda: sample(prior.sampler, windows, [])
+
+
 PARTS: dict[str, Callable[[torch.device], Step]] = {
     f"skin {_NUM_BODIES} bodies, forward and backward": skinning,
     "crossings of two bodies, one frame": crossings,
     "draw two bodies at 1080p, one frame": drawing,
     "detect people at 1080p, one frame": detection,
+    f"refine a pair, {WINDOW} frames, without guidance": partial(refining, guided=False),
+    f"refine a pair, {WINDOW} frames": partial(refining, guided=True),
 }
+
+
+def _embrace(body: PairBody, device: torch.device) -> PairClip:
+    """A window of two people three metres away who stand in each other, seen a little aside of where they are."""
+    rotations = torch.eye(3, device=device).repeat(1, WINDOW, 2, 22, 1, 1)
+    rotations[:, :, :, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device))
+    pelvis = torch.tensor([[-_OVERLAP / 2, 0.0, 3.0], [_OVERLAP / 2, 0.0, 3.0]], device=device)
+    state = PairState(rotations, torch.zeros(1, WINDOW, 2, 10, device=device), pelvis.expand(1, WINDOW, 2, 3))
+    points = project(by_window(pose_pair(body, state).keypoints)[0], 1000.0, (500.0, 500.0))
+    return PairClip(
+        state=state,
+        spread=PairSpread(*(torch.full_like(v, 0.1) for v in (rotations[..., 0, 0], state.betas, state.pelvis))),
+        points=points + 5.0,
+        inverse_sigmas=torch.full_like(points[..., 0], 0.2),
+        times=torch.arange(WINDOW, device=device) / 30,
+        hidden=torch.zeros(WINDOW, 2, dtype=torch.bool, device=device),
+        focal=1000.0,
+        centre=(500.0, 500.0),
+    )
 
 
 def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -11,7 +11,7 @@ from closemesh.contact.box_tree import build_box_tree
 from closemesh.contact.closest import closest_faces
 from closemesh.contact.frames import within_box
 from closemesh.contact.surface import Array
-from closemesh.contact.winding import winding_numbers
+from closemesh.contact.winding import sort_into_columns, winding_numbers
 from closemesh.evaluation.lattice import common_length, fill_diagonals, lattice_crossings
 from closemesh.scene import Bools, Floats
 
@@ -39,7 +39,7 @@ def points_inside(points: Array, vertices: Array, faces: np.ndarray) -> Inside:
     """
     candidates = within_box(points, vertices, 0)
     tree = build_box_tree(vertices, faces)
-    windings = winding_numbers(points[candidates], tree.boxes, tree.starts, tree.corners)
+    windings = winding_numbers(points[candidates], sort_into_columns(tree.corners))
     inside = candidates[windings > 0]
     row, weights = closest_faces(points[inside], tree.boxes, tree.starts, tree.corners, np.inf)
     closest = np.einsum("nk,nkd->nd", weights, tree.corners[row].reshape(-1, 3, 3))

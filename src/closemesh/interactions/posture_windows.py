@@ -63,12 +63,13 @@ def _between(solved: Postures, first: int, share: Tensor) -> PairMotion:
     """From pose `first` to the next one; one person in the place of two."""
     pose = torch.cat([solved.root[:, None], solved.body_pose], dim=1)[first : first + 2]  # [2, 22, 3]
     now, then = axis_angle_to_matrix(pose)
+    hands, pelvis = (value[first : first + 2] for value in (solved.hand_pose, solved.pelvis))
     turn = matrix_to_axis_angle(now.mT @ then)
     return PairMotion(
         betas=solved.betas[first].expand(len(share), 1, -1),
         rotations=(now @ axis_angle_to_matrix(share[:, None, None] * turn))[:, None],
-        hand_pose=torch.lerp(*solved.hand_pose[first : first + 2], share[:, None, None])[:, None],
-        pelvis=torch.lerp(*solved.pelvis[first : first + 2], share[:, None])[:, None],
+        hand_pose=torch.lerp(hands[0], hands[1], share[:, None, None])[:, None],
+        pelvis=torch.lerp(pelvis[0], pelvis[1], share[:, None])[:, None],
     )
 
 

@@ -39,12 +39,10 @@ class NearSearch:
         vertex = self._ids[within_box(own[self._ids], other, margin)]
         if len(vertex) == 0:
             return _NOTHING
+        ids, found = self._surface.meeting(own[vertex], other, margin)
         if margin > 0:
-            found = self._surface.closest(own[vertex], other, _DEEPEST)
-            ids = np.flatnonzero((found.face >= 0) & (found.inside | (found.distance < margin)))
-            found = found.where(ids)
-        else:
-            ids, found = self._surface.closest_of_inside(own[vertex], other)
+            shallow = found.distance < _DEEPEST
+            ids, found = ids[shallow], found.where(shallow)
         origin = np.full(len(ids), frame), np.full(len(ids), from_a), vertex[ids]
         return (*origin, found.face, found.barycentric, found.outward)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.body.variables import MotionVariables
-from closemesh.contact.crossings import find_crossings, find_touching
+from closemesh.contact.crossings import find_meeting
 from closemesh.contact.meeting import Meeting, meeting
 from closemesh.energy.contact import contact_gap
 from closemesh.energy.penetration import penetration_depth
@@ -37,15 +37,15 @@ class Interaction:
     def loss(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
         transl = variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
-        pose = variables.rotations(), transl  # [T, P, 55, 3, 3], [T, P, 3]
+        rotations = variables.rotations()
         if step % QUERY_EVERY == 0:
             with torch.no_grad():
-                self._search(skin(self._body, variables.betas, *pose)[0])
+                self._search(skin(self._body, variables.betas, rotations, transl)[0])
         total = transl.new_zeros(())
         for pair, met in self._found.items():
             two = list(pair)
-            vertices, _ = skin(met.body, variables.betas[two], *(value[:, two] for value in pose))
-            meshes = (*vertices.unbind(1), met.faces)
+            vertices, _ = skin(met.body, variables.betas[two], rotations[:, two], transl[:, two])
+            meshes = (vertices[:, 0], vertices[:, 1], met.faces)
             depth = penetration_depth(*meshes, met.crossings) / SIGMAS.penetration
             gap = contact_gap(*meshes, met.touching) / SIGMAS.contact
             total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
@@ -55,7 +55,7 @@ class Interaction:
         for a, b in self._pairs:
             away = ((self._present[:, a] * self._present[:, b]) == 0)[:, None, None]
             meshes = (vertices[:, a], vertices[:, b] + _FAR * away, self._body.faces)
-            crossings, near = find_crossings(*meshes), find_touching(*meshes, HOLD_REACH)
+            crossings, near = find_meeting(*meshes, HOLD_REACH)
             gap = contact_gap(*meshes, near)
             touching = gap < TOUCH_REACH
             if (a, b) not in self._touched:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
-from closemesh.contact.crossings import find_crossings, find_touching
+from closemesh.contact.crossings import find_meeting
 from closemesh.contact.meeting import Meeting, meeting
 from closemesh.energy.contact import contact_gap
 from closemesh.energy.penetration import penetration_depth
@@ -65,13 +65,14 @@ class PhysicsEnergy:
 
     def search(self, state: PairState) -> None:
         """Finds what crosses and what touches now."""
-        meshes = (*self._skinned(self._body, state), self._body.faces)
-        self._found = meeting(self._body, find_crossings(*meshes), find_touching(*meshes, _TOUCH_REACH))
+        a, b = self._skinned(self._body, state)
+        self._found = meeting(self._body, *find_meeting(a, b, self._body.faces, _TOUCH_REACH))
 
     def __call__(self, state: PairState) -> Tensor:
         met = self._found
         assert met is not None
-        meshes = (*self._skinned(met.body, state), met.faces)
+        a, b = self._skinned(met.body, state)
+        meshes = (a, b, met.faces)
         depth = penetration_depth(*meshes, met.crossings) / _PENETRATION_SIGMA
         gap = contact_gap(*meshes, met.touching) / _CONTACT_SIGMA
         # By the square root of their number: a broad touch is one contact, not two hundred.
