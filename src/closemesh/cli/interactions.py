@@ -30,6 +30,8 @@ def interactions(
 ) -> None:
     """Generate windows of two people who hug, shake hands, carry, kick, ...: motion with known contact.
 
+    And of people apart, and of single people who sit, kneel, lie, crouch, crawl or reach.
+
     [dim]closemesh interactions --data mocap -o interactions --count 2000 --sheet sheet.png[/dim]
     """
     with exit_codes(when_stopped="give the same command again to go on"):
