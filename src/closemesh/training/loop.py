@@ -43,7 +43,7 @@ class LoopConfig:
     minutes: float | None = None
     """Stop, with the schedule fitted to it, after so many minutes."""
     half: bool = True
-    """bfloat16 on CUDA."""
+    """bfloat16 where the device computes in it."""
 
 
 class Trainer:
@@ -109,8 +109,8 @@ class Trainer:
 
     def _forward(self, *inputs: Any) -> Any:
         """The network alone runs in half precision: its inputs and the losses are geometry."""
-        half = self.config.half and self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if half else nullcontext():
+        half = self.config.half and _bfloat16_is_fast(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             return self.network(*inputs)
 
     def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
@@ -164,3 +164,11 @@ class Trainer:
         except (RuntimeError, KeyError, ValueError) as error:
             raise InputError(f"{path} is not the state of this training; give another folder or --fresh") from error
         self.step, self.spent = int(state["step"]), float(state["spent"])
+
+
+def _bfloat16_is_fast(device: torch.device) -> bool:
+    """On every CUDA device that torch still serves, and on CPUs with instructions for it."""
+    if device.type == "cpu":
+        tell = getattr(torch.cpu, "get_capabilities", dict)  # Of recent versions only.
+        return bool(tell().get("avx512_bf16") or tell().get("amx_bf16"))
+    return device.type == "cuda"
