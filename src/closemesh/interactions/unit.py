@@ -32,8 +32,8 @@ from closemesh.motion_data.sequence import MotionSequence
 
 ATTEMPTS, ATTEMPTS_APART = 8, 3
 """In a unit: key poses or changes of posture of one kind, which are solved together, and people apart."""
-WINDOWS_EACH = 2
-"""Of a key pose, with other timing, ways, speeds and sides."""
+WINDOWS_EACH, MOST_EACH = 2, 5
+"""Of a key pose, with other timing, ways, speeds and sides; more where key poses are rare, since they cost most."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def _attempts(kind: str, m: Materials, generator: torch.Generator) -> tuple[int,
         return make_posture_windows(kind, ATTEMPTS, m.sources, m.bodies, generator, DEFAULT_TOLERANCES)
     key_poses = solve_key_poses(RECIPES_BY_NAME[kind], m.sources, m.bodies.light, ATTEMPTS, generator, m.device)
     key_poses = _on_cpu(key_poses.where(key_poses.accepted))
-    windows = make_windows(key_poses, m.clips, m.walks, m.bodies, generator, each=WINDOWS_EACH)
-    return len(key_poses), windows
+    each = min(WINDOWS_EACH * ATTEMPTS // max(len(key_poses), 1), MOST_EACH)
+    return len(key_poses), make_windows(key_poses, m.clips, m.walks, m.bodies, generator, each=each)
 
 
 def _on_cpu(key_poses: KeyPoses) -> KeyPoses:
