@@ -12,8 +12,8 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """What a stage may tell while it runs."""
 
-    def task(self, description: str, total: int | None) -> AbstractContextManager[Advance]:
-        """A context manager for one piece of work; it yields `advance(steps)`."""
+    def task(self, description: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+        """A context manager for one piece of work; it yields `advance(steps)`. `done` steps are from an earlier run."""
         ...
 
     def note(self, message: str) -> None:
@@ -28,7 +28,7 @@ class Silent:
         self.notes: list[str] = []
 
     @contextmanager
-    def task(self, description: str, total: int | None) -> Iterator[Advance]:
+    def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
         yield lambda steps: None
 
     def note(self, message: str) -> None:
@@ -42,8 +42,8 @@ class NoteKeeper:
         self.notes: list[str] = []
         self._progress = progress
 
-    def task(self, description: str, total: int | None) -> AbstractContextManager[Advance]:
-        return self._progress.task(description, total)
+    def task(self, description: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+        return self._progress.task(description, total, done)
 
     def note(self, message: str) -> None:
         self.notes.append(message)

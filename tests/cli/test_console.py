@@ -45,6 +45,15 @@ def test_plain_lines_come_now_and_then_and_at_the_end(capsys: pytest.CaptureFixt
     ]
 
 
+def test_what_an_earlier_run_did_does_not_count_for_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    with PlainLines(clock).task("looking", total=100, done=60) as advance:
+        for _ in range(20):
+            clock.now += 1.0
+            advance(1)
+    assert capsys.readouterr().err.splitlines()[0] == "looking: 70/100 (1.0/s, 30 s to go)"
+
+
 def test_a_task_that_fails_is_not_called_done(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="no"), PlainLines().task("looking", total=None):
         raise ValueError("no")

@@ -52,15 +52,15 @@ class TerminalBars:
         self._bars = bars
 
     @contextmanager
-    def task(self, description: str, total: int | None) -> Iterator[Advance]:
-        bar = self._bars.add_task(description, total=total)
+    def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
+        bar = self._bars.add_task(description, total=total, completed=done)
 
         def advance(steps: int) -> None:
             self._bars.advance(bar, steps)
 
         yield advance
-        done = total if total is not None else self._bars.tasks[bar].completed
-        self._bars.update(bar, completed=done, total=done)
+        whole = total if total is not None else self._bars.tasks[bar].completed
+        self._bars.update(bar, completed=whole, total=whole)
 
     def note(self, message: str) -> None:
         say(f"note: {message}", "doubtful")
@@ -73,17 +73,17 @@ class PlainLines:
         self._clock = clock
 
     @contextmanager
-    def task(self, description: str, total: int | None) -> Iterator[Advance]:
+    def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
         started = last_line = self._clock()
-        done = 0
+        steps_here = 0
 
         def advance(steps: int) -> None:
-            nonlocal done, last_line
-            done += steps
+            nonlocal steps_here, last_line
+            steps_here += steps
             now = self._clock()
             if now - last_line >= SECONDS_BETWEEN_LINES:
                 last_line = now
-                say(_running_line(description, done, total, now - started))
+                say(_running_line(description, done + steps_here, total, steps_here / (now - started)))
 
         yield advance
         say(f"{description}: done in {self._clock() - started:.1f} s")
@@ -100,8 +100,8 @@ class _RateColumn(ProgressColumn):
         return Text(f"{rate:.1f}/s" if rate else "", style="quiet")
 
 
-def _running_line(description: str, done: int, total: int | None, seconds: float) -> str:
-    rate = done / seconds
-    if not total or not done:
+def _running_line(description: str, done: int, total: int | None, rate: float) -> str:
+    """rate: steps a second of this run."""
+    if not total or not rate:
         return f"{description}: {done} ({rate:.1f}/s)"
     return f"{description}: {done}/{total} ({rate:.1f}/s, {(total - done) / rate:.0f} s to go)"

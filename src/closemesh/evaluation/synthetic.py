@@ -45,8 +45,7 @@ def benchmark_synthetic(
     kept = _Kept(cache, resume, {"program": _program(), "config": to_dict(config), "source": source, "device": device})
     results = {window.name: result for window in windows if (result := kept.get(window))}
     missing = [window for window in windows if window.name not in results]
-    with progress.task(f"benchmark from {source}", len(windows)) as advance:
-        advance(len(results))
+    with progress.task(f"benchmark from {source}", len(windows), len(results)) as advance:
         for window, result in _run_all(missing, config, source, device, jobs):
             kept.put(window, result)
             results[window.name] = result

@@ -61,8 +61,8 @@ def make_interactions(data: Path, out: Path, config: InteractionsConfig, progres
     _claim(out, data, config)
     quotas = _quotas(config)
     kinds = {kind: _KindMaker(kind, quota, out, config) for kind, quota in quotas.items()}
-    with _workers(data, config) as run, progress.task("Making windows", sum(quotas.values())) as advance:
-        advance(sum(kind.done for kind in kinds.values()))
+    there = sum(kind.done for kind in kinds.values())
+    with _workers(data, config) as run, progress.task("Making windows", sum(quotas.values()), there) as advance:
         _run_all(kinds, run, advance)
     for kind in kinds.values():
         if kind.given_up:

@@ -74,8 +74,8 @@ class Trainer:
         """
         if resume:
             self._restore()
-        with progress.task("training", self.config.steps) as advance:
-            advance(self.step)
+        whole = None if self.config.minutes else self.config.steps
+        with progress.task("training", whole, self.step) as advance:
             started, saved, sums = time.monotonic() - self.spent, time.monotonic(), {}
             while self.step < self.config.steps and self._share(time.monotonic() - started) < 1:
                 self.spent = time.monotonic() - started
