@@ -8,11 +8,12 @@ from torch import Tensor
 
 from closemesh.body.points import PosedPoints
 from closemesh.energy.ground import height_above, sinking, sliding
-from closemesh.energy.robust import geman_mcclure
+from closemesh.energy.robust import geman_mcclure, pseudo_huber
 from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.schedule import SIGMAS, Weights
 
 AIRBORNE = 0.2  # Metres above the floor from which a foot is taken to be in the air.
+SINKING_OUTLIER = 3.0  # Sigmas below the floor from which it costs only linearly.
 SLIDING_OUTLIER = 4.0  # Sigmas of speed from which a foot is taken to step.
 
 
@@ -37,7 +38,9 @@ def standing_energy(height: Tensor, ground: Ground) -> Tensor:
 
 def ground_loss(posed: PosedPoints, ground: Ground, evidence: Evidence, weights: Weights) -> Tensor:
     """Weighted energy as one number: feet not below the floor, standing feet on it and still."""
-    below = (sinking(posed.soles, ground.floor) / SIGMAS.sinking).square().amax(-1) * evidence.present[..., None]
+    depth = (sinking(posed.soles, ground.floor) / SIGMAS.sinking).square().amax(-1)  # [T, P, 2]
+    # Where the floor is wrong, or somebody is carried, feet far below it must not pull people apart.
+    below = pseudo_huber(depth, SINKING_OUTLIER) * evidence.present[..., None]
     height = height_above(posed.soles, ground.floor).amin(-1)  # [T, P, 2]
     loss = weights.floor * (below.sum() + standing_energy(height, ground).sum())
     if weights.sliding > 0 and len(evidence.times) > 1:

@@ -1,0 +1,76 @@
+"""The bundled denoiser fills in what is not known: frames of a person, and a person by the other."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from known_scenes import KnownScene
+
+from closemesh.body.skinning import rest_joints
+from closemesh.config import RefineConfig
+from closemesh.fitting.evidence import make_evidence
+from closemesh.geometry.rotations import geodesic_angle
+from closemesh.proxemics.pair_clip import PairClip, cut, windows_of
+from closemesh.proxemics.refine import Prior, load_prior
+from closemesh.proxemics.sampler import sample
+from closemesh.proxemics.state import PairSpread, PairState
+from closemesh.proxemics.windows import NUM_POINTS
+from closemesh.training.lessons import Lesson, hide
+
+FIRST, LAST = 4, 8  # Frames that are hidden.
+
+
+@pytest.fixture(scope="module")
+def prior(known_scene: KnownScene) -> Prior:
+    return load_prior(known_scene.body, RefineConfig(), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def lesson(known_scene: KnownScene) -> Lesson:
+    """The truth of the scene, told as the first motion too."""
+    motion, body = known_scene.motion, known_scene.body
+    betas = torch.as_tensor(motion.betas)
+    frames = len(motion.transl)
+    pelvis = torch.as_tensor(motion.transl) + rest_joints(body, betas)[:, 0]
+    rotations = torch.as_tensor(motion.rotations[:, :, :22], dtype=torch.float32)
+    state = PairState(rotations[None], betas.expand(1, frames, -1, -1), pelvis[None].float())
+    spread = PairSpread(*(torch.full_like(v, 0.1) for v in (rotations[None, ..., 0, 0], state.betas, state.pelvis)))
+    evidence = make_evidence(known_scene.observations, known_scene.clip.times, known_scene.camera, "cpu")
+    clip = PairClip(
+        state=state,
+        spread=spread,
+        points=evidence.points[..., :NUM_POINTS, :],
+        inverse_sigmas=evidence.inverse_sigmas[..., :NUM_POINTS],
+        times=evidence.times,
+        hidden=torch.zeros(frames, 2, dtype=torch.bool),
+        focal=evidence.focal,
+        centre=evidence.centre,
+    )
+    windows = windows_of(clip, cut(frames, "cpu"))
+    return Lesson(windows, windows.mean, torch.ones(1, 2, 22, dtype=torch.bool))
+
+
+def hidden_frames(lesson: Lesson, person: int, frames: slice) -> Lesson:
+    hidden = torch.zeros_like(lesson.windows.hidden)
+    hidden[:, frames, person] = True
+    return hide(lesson, hidden)
+
+
+def test_frames_between_known_ones_are_filled_in_better_than_by_holding_still(prior: Prior, lesson: Lesson):
+    frames = slice(FIRST, LAST)
+    told = hidden_frames(lesson, 0, frames)
+    filled = sample(prior.sampler, told.windows, [])
+    truth, held = lesson.truth.rotations[:, frames, 0], told.windows.mean.rotations[:, frames, 0]
+    error = geodesic_angle(filled.rotations[:, frames, 0], truth)[..., 17].mean()  # The arm that waves.
+    assert error < geodesic_angle(held, truth)[..., 17].mean()
+
+
+def test_a_person_of_whom_nothing_is_known_is_made_up_near_the_other(prior: Prior, lesson: Lesson):
+    told = hidden_frames(lesson, 1, slice(None))
+    made_up = sample(prior.sampler, told.windows, [])
+    apart = (made_up.pelvis[:, :, 0] - made_up.pelvis[:, :, 1]).norm(dim=-1)
+    assert ((apart > 0.1) & (apart < 3.0)).all()
+    down = made_up.rotations[0, :, 1, 0] @ torch.tensor([0.0, 1.0, 0.0])
+    assert (down[:, 1] < -0.5).all()  # Upright in a view whose y points down.
+    moved = (made_up.pelvis[:, :, 0] - lesson.truth.pelvis[:, :, 0]).norm(dim=-1)
+    assert moved.max() < 0.15  # Whom one sees stays.
