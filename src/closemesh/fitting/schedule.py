@@ -95,7 +95,7 @@ TOGETHER = (
     Phase("ground", Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3), share=0.4),
     Phase(
         "touch",
-        Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3, penetration=4.0, contact=2.0),
+        Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3, penetration=1.0, contact=2.0),
         share=0.6,
         learning_rate=0.01,
     ),
