@@ -82,3 +82,11 @@ def test_the_known_scenes_axis_and_standing_feet(known_scene):
     assert (body_axis(posed.joints, evidence.seen) * up).sum() > np.cos(0.1)
     standing = standing_feet(posed.soles, evidence)
     assert standing.min() > 0.95
+
+
+def test_the_feet_of_somebody_who_is_carried_do_not_lift_the_floor():
+    normal = torch.tensor([0.0, -1.0, 0.0])
+    soles = _feet_on(torch.cat([normal, torch.tensor([1.5])]))
+    soles[:, 1] += 0.8 * normal  # The second person's feet hang still in the air.
+    found = fit_floor(soles, torch.ones(soles.shape[:3]), normal)
+    assert height_above(soles[:, 0], found).amin(-1).abs().max() < 0.05

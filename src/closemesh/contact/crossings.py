@@ -76,7 +76,7 @@ def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float)
     frames = np.flatnonzero(boxes_within(a, b, reach))
     parts = [_NOTHING]
     if len(frames):
-        surface = ClosedSurface(faces.cpu().numpy())
+        surface = ClosedSurface(faces.cpu().numpy(), a[frames[0]])
 
         def one_way(frame: int, from_a: bool) -> _Columns:
             points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])

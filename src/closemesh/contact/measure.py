@@ -78,7 +78,7 @@ class _Meter:
     def __init__(self, body: BodyModel, config: ContactConfig) -> None:
         self.body = body
         self._labels: NDArray[np.int64] = part_labels(body).cpu().numpy()
-        self._surface = ClosedSurface(body.faces.cpu().numpy())
+        self._surface = ClosedSurface(body.faces.cpu().numpy(), body.v_template.cpu().numpy())
         self._touch_distance = config.touch_distance
 
     def measure(self, frame: int, a: Array, b: Array) -> _FrameMeasure:

@@ -27,7 +27,7 @@ def near_pairs(
     Then all pairs count that may well be so near.
     """
     mesh = query_body(body, "coarse")
-    surface = ClosedSurface(mesh.faces.cpu().numpy())
+    surface = ClosedSurface(mesh.faces.cpu().numpy(), mesh.v_template.cpu().numpy())
     pairs = list(combinations(range(motion.num_people), 2))
     near = {pair: np.zeros(len(motion.transl), dtype=bool) for pair in pairs}
     for first, vertices in posed_chunks(motion, mesh):

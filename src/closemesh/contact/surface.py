@@ -38,11 +38,17 @@ class ClosestPoints:
 class ClosedSurface:
     """The faces of a closed mesh, prepared once for many frames of vertices."""
 
-    def __init__(self, faces: NDArray[np.integer]) -> None:
-        """faces [F, 3]. Raises ValueError when they do not close."""
+    def __init__(self, faces: NDArray[np.integer], vertices: Array | None = None) -> None:
+        """faces [F, 3]. Raises ValueError when they do not close.
+
+        vertices [V, 3]: a pose by which the faces are sorted, else the first one that is asked about. Threads that
+        share a surface need it: which of two equally near faces is found depends on the order.
+        """
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
-        self._order: NDArray[np.int64] | None = None  # Of the first tree.
+        self._order: NDArray[np.int64] | None = None
         _check_closed(self.faces)
+        if vertices is not None:
+            self._tree(vertices)
 
     def closest(self, points: Array, vertices: Array, reach: float = np.inf) -> ClosestPoints:
         """Closest points of points [N, 3] on the mesh with vertices [V, 3], all in one frame, metres.
@@ -85,7 +91,8 @@ class ClosedSurface:
 
     def _tree(self, vertices: Array) -> BoxTree:
         tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces, self._order)
-        self._order = tree.order
+        if self._order is None:
+            self._order = tree.order
         return tree
 
 

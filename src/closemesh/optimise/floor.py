@@ -17,6 +17,7 @@ HEIGHT_SIGMA = 0.10  # Metres; the depth of a person, and so the height of the f
 SIGHTINGS = 5.0  # Independent sightings of the floor that one person's feet are worth, however long they stand,
 UNSETTLED_SIGHTINGS = 0.5  # and before sizes are settled, when a wrong size would only tilt the floor.
 UPRIGHT_SIGMA = 0.10  # Radians between the mean body axis and the vertical.
+FIRST_GUESS = 0.3  # Share of the standing feet that lie below the plane that the search for the floor begins with.
 FLOOR_TOLERANCE = 0.06  # Metres; standing feet nearer than this to the plane support it.
 FEWEST_STANDING = 5.0  # Foot sightings, weighted, that a floor must rest on.
 FEWEST_SUPPORTING = 0.5  # Share of the standing feet that must support it.
@@ -41,16 +42,17 @@ def fit_floor(soles: Tensor, standing: Tensor, up: Tensor, sightings: float = SI
     """The plane [4], unit normal upwards and offset, that the standing feet rest on.
 
     soles [T, P, 2, N, 3] in the camera frame, standing [T, P, 2], up [3] the expected normal. Each foot counts by its
-    lowest point along `up`; each person counts alike; feet off the plane (a jump's turning point) lose their say.
+    lowest point along `up`; each person counts alike; feet off the plane (a jump's turning point, somebody who is
+    carried) lose their say, those above it sooner: nobody stands below the floor.
     """
     lowest = soles.gather(-2, (soles @ up).argmin(-1)[..., None, None].expand(*soles.shape[:-2], 1, 3))[..., 0, :]
     weight = sightings * standing / standing.sum((0, 2), keepdim=True).clamp(min=1e-6)  # [T, P, 2]
     points, weight = lowest.reshape(-1, 3).double(), weight.reshape(-1).double()
     up = up.double()
-    plane = torch.cat([up, -_weighted_median(points @ up, weight)[None]])
+    plane = torch.cat([up, -_weighted_quantile(points @ up, weight, FIRST_GUESS)[None]])
     for _ in range(_ITERATIONS):
-        height = points @ plane[:3] + plane[3]
-        trusted = weight / (1 + (height / HEIGHT_SIGMA) ** 2) ** 2
+        height = (points @ plane[:3] + plane[3]) / HEIGHT_SIGMA
+        trusted = weight / (1 + height.clamp(min=0) ** 2) ** 2 / (1 + height.clamp(max=0) ** 2).sqrt()
         plane = _solve_plane(points, trusted, up)
     return plane.to(soles)
 
@@ -99,7 +101,7 @@ def _solve_plane(points: Tensor, weight: Tensor, up: Tensor) -> Tensor:
     return plane / plane[:3].norm()
 
 
-def _weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+def _weighted_quantile(values: Tensor, weights: Tensor, below: float) -> Tensor:
     order = values.argsort()
     share = weights[order].cumsum(0) / weights.sum().clamp(min=1e-12)
-    return values[order[torch.searchsorted(share, torch.full_like(share[:1], 0.5)).clamp(max=len(order) - 1)[0]]]
+    return values[order[torch.searchsorted(share, torch.full_like(share[:1], below)).clamp(max=len(order) - 1)[0]]]
