@@ -55,7 +55,7 @@ class InitialiseConfig:
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
     lifter: bool = True
     """Start from the learned first pose; else every frame is fitted from several starts."""
-    iterations: Annotated[int, Ge(1)] = 80
+    iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window, near the learned first pose."""
     plain_iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window and start, without it."""
@@ -80,7 +80,7 @@ class RefineConfig:
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True
     """Guide by penetration and contact."""
-    guidance: Annotated[int, Ge(1)] = 4
+    guidance: Annotated[int, Ge(1)] = 6
     """Steps of gradient descent after each of the network's predictions."""
     rounds: Annotated[int, Ge(1)] = 2
     """Times that the result of the sampling is sampled from anew."""
@@ -137,7 +137,7 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="fast",
             initialise=InitialiseConfig(iterations=40, plain_iterations=50),
-            refine=RefineConfig(rounds=1),
+            refine=RefineConfig(rounds=1, guidance=4),
             optimise=OptimiseConfig(iterations=40),
         )
     if preset == "balanced":
@@ -145,8 +145,8 @@ def preset_config(preset: str) -> Config:
     if preset == "best":
         return Config(
             preset="best",
-            initialise=InitialiseConfig(iterations=160, plain_iterations=300),
-            refine=RefineConfig(guidance=8),
+            initialise=InitialiseConfig(iterations=240, plain_iterations=300),
+            refine=RefineConfig(guidance=12),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 
