@@ -19,7 +19,7 @@ from closemesh.training.sightings import Studio, open_studio
 from closemesh.training.starts import Starts, make_starts
 
 FRAMES = 32  # Of each first motion.
-FIT_STEPS = 30  # Of the fit that follows the lifter; what the preset `balanced` spends.
+FIT_STEPS = 30  # Of the fit that follows the lifter; fewer than any preset spends, and most of what more would do.
 TOGETHER = 256  # First motions made at once.
 _CHECKED = 16  # One first motion to check on for so many to learn from.
 
