@@ -10,14 +10,21 @@ import torch
 
 from closemesh.body.capsules import capsule_body
 from closemesh.body.load import fitting_points, load_open_body
+from closemesh.errors import ModelFileError
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d
+from closemesh.networks.checkpoint import save_network
 from closemesh.progress import Silent
 from closemesh.proxemics.denoiser import Denoiser, DenoiserConfig
 from closemesh.proxemics.state import PairState
 from closemesh.proxemics.windows import NUM_POINTS, PairBody, by_window, pose_pair
+from closemesh.training.bank import make_bank
+from closemesh.training.codebook import CodebookTraining
+from closemesh.training.data import BODY_MODEL
+from closemesh.training.lifter_loss import Banks
 from closemesh.training.loop import LoopConfig
 from closemesh.training.prior import PriorTraining, train_denoiser
+from closemesh.training.proxemics import NETWORKS, train_proxemics
 from closemesh.training.starts import FOCAL, Starts
 
 CPU = torch.device("cpu")
@@ -95,3 +102,13 @@ def test_a_stopped_training_goes_on_to_the_same_end(trained, body: PairBody, tmp
     train_denoiser(learn, check, body, tmp_path, longer, CPU, Silent())
     rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
     assert {row[0] for row in rows} == {"4"} and "interaction" in {row[2] for row in rows}
+
+
+def test_a_network_to_begin_with_that_is_missing_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
+    nothing = make_bank([], 2, BODY_MODEL)
+    banks = Banks(make_bank([], 1, BODY_MODEL), nothing, nothing)
+    save_network(tmp_path / "denoiser.safetensors", Denoiser(TINY.network), TINY.network)
+    with pytest.raises(ModelFileError, match=r"codebook\.safetensors not found"):
+        train_proxemics(
+            banks, banks, tmp_path, 2, TINY, CodebookTraining(), CPU, Silent(), begin_with=tmp_path, only=NETWORKS
+        )

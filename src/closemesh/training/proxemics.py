@@ -19,7 +19,7 @@ from closemesh.training.sightings import Studio, open_studio
 from closemesh.training.starts import Starts, make_starts
 
 FRAMES = 32  # Of each first motion.
-FIT_STEPS = 30  # Of the fit that follows the lifter; fewer than any preset spends, and most of what more would do.
+FIT_STEPS = 30  # Of the fit that follows the lifter; fewer than any preset spends.
 TOGETHER = 256  # First motions made at once.
 _CHECKED = 16  # One first motion to check on for so many to learn from.
 
@@ -46,19 +46,23 @@ def train_proxemics(
     begin_with: folder with the networks of an earlier run, to be trained on. The first motions come from the bundled
     lifter and a short fit. Raises ModelFileError when a network to begin with is missing.
     """
+    # Before hours are spent: a network that is missing is told of now.
+    start, book = None, None
+    if begin_with and "denoiser" in only:
+        start = load_denoiser(device, begin_with / "denoiser.safetensors")
+    if begin_with and "codebook" in only:
+        book = load_codebook(device, begin_with / "codebook.safetensors")
     studio = open_studio().to(device)
     body = PairBody(studio.points, studio.capsules)
     trained: Trained = {}
     if "denoiser" in only:
         known, unseen = _first_motions(learn, check, studio, windows, denoising.seed, device, progress)
-        first = load_denoiser(device, begin_with / "denoiser.safetensors") if begin_with else None
         trained["denoiser"] = train_denoiser(
-            known, unseen, body, folder / "denoiser", denoising, device, progress, resume, first
+            known, unseen, body, folder / "denoiser", denoising, device, progress, resume, start
         )
     if "codebook" in only:
-        first = load_codebook(device, begin_with / "codebook.safetensors") if begin_with else None
         trained["codebook"] = train_codebook(
-            learn, check, body, folder / "codebook", coding, device, progress, resume, first
+            learn, check, body, folder / "codebook", coding, device, progress, resume, book
         )
     return trained
 
