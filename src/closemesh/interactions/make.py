@@ -41,7 +41,8 @@ class InteractionsConfig:
     negatives: float = 0.1
     """Share of windows of two people who do not touch."""
     postures: float = 0.1
-    """Share, of the other windows, of one person who sits, kneels, lies ...; none when kinds are named."""
+    """Share, of the other windows, of one person who sits, kneels, lies ...; none when kinds are named, or to measure on:
+    the benchmark is about pairs."""
     split: Literal["train", "held_out"] = "train"
     """Which captured motion is used; what is made from held-out motion is for measuring."""
     jobs: int | None = None
@@ -212,7 +213,7 @@ def _work(task: UnitTask) -> UnitResult:
 def _quotas(config: InteractionsConfig) -> dict[str, int]:
     """Windows of each kind, as even as the count allows."""
     apart = round(config.count * config.negatives)
-    alone = 0 if config.kinds else round((config.count - apart) * config.postures)
+    alone = 0 if config.kinds or config.split == "held_out" else round((config.count - apart) * config.postures)
     quotas = _evenly(config.count - apart - alone, config.kinds or tuple(RECIPES_BY_NAME))
     quotas |= {APART: apart} | (_evenly(alone, POSTURE_KINDS) if alone else {})
     return {kind: quota for kind, quota in quotas.items() if quota > 0}
