@@ -41,8 +41,8 @@ class InteractionsConfig:
     negatives: float = 0.1
     """Share of windows of two people who do not touch."""
     postures: float = 0.1
-    """Share, of the other windows, of one person who sits, kneels, lies ...; none when kinds are named, or to measure on:
-    the benchmark is about pairs."""
+    """Share, of the other windows, of one person who sits, kneels, lies ...; none when kinds are named, or in
+    the held-out split: the benchmark is about pairs."""
     split: Literal["train", "held_out"] = "train"
     """Which captured motion is used; what is made from held-out motion is for measuring."""
     jobs: int | None = None
