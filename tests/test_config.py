@@ -44,7 +44,7 @@ def test_presets_spend_more_and_more_work() -> None:
     configs = [preset_config(preset) for preset in PRESETS]
     first = [config.initialise.iterations for config in configs]
     assert first == sorted(set(first))
-    together = [(c.refine.rounds * c.refine.guidance, c.optimise.iterations) for c in configs]
+    together = [(c.refine.guidance, c.optimise.iterations) for c in configs]
     assert together == sorted(set(together))
 
 

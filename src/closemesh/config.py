@@ -73,7 +73,7 @@ class RefineConfig:
     prior: bool = True
     """Refine by the interaction prior at all."""
     codebook: bool = False
-    """Mix in the book of interactions; it must have been trained, none is bundled yet."""
+    """Mix in the book of interactions."""
     partner: bool = True
     """Let the network see the other person."""
     projection: bool = True
@@ -82,8 +82,6 @@ class RefineConfig:
     """Guide by penetration and contact."""
     guidance: Annotated[int, Ge(1)] = 6
     """Steps of gradient descent after each of the network's predictions."""
-    rounds: Annotated[int, Ge(1)] = 2
-    """Times that the result of the sampling is sampled from anew."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="fast",
             initialise=InitialiseConfig(iterations=40, plain_iterations=50),
-            refine=RefineConfig(rounds=1, guidance=4),
+            refine=RefineConfig(guidance=4),
             optimise=OptimiseConfig(iterations=40),
         )
     if preset == "balanced":

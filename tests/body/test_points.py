@@ -31,6 +31,18 @@ def test_points_equal_the_skinned_ones(variant):
     assert torch.allclose(posed.soles, vertices[..., sole_vertices(body), :], atol=1e-6)
 
 
+def test_the_coarse_body_moves_as_the_whole_one_with_fingers_and_face_at_rest():
+    points = fitting_points(load_open_body("light")).to("cpu", torch.float64)
+    betas, rotations, transl = _random_pose()
+    rotations[:, :, 22:] = torch.eye(3, dtype=torch.float64)
+    whole, coarse = (
+        pose_points(points, betas, rotations, transl),
+        pose_points(points.coarse(23), betas, rotations[:, :, :22], transl),
+    )
+    assert torch.allclose(coarse.joints, whole.joints[:, :, :22], atol=1e-9)
+    assert torch.allclose(coarse.keypoints, whole.keypoints[:, :, :23], atol=1e-9)
+
+
 def test_gradients_reach_shape_pose_and_place():
     points = fitting_points(load_open_body("light")).to("cpu", torch.float64)
     betas, rotations, transl = (tensor.requires_grad_() for tensor in _random_pose())

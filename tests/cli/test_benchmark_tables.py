@@ -64,10 +64,9 @@ def test_an_ablation_leaves_each_part_out_once(tmp_path: Path, monkeypatch: pyte
     left_out = []
 
     def measured(windows, config, source, progress, device, jobs, cache, resume) -> BenchmarkReport:
-        settings = vars(config.refine).items()
-        left_out.append(
-            {name for name, value in settings if value is False or (name, value) == ("rounds", 1)} - {"codebook"}
-        )
+        settings = [*vars(config.refine).items(), ("lifter", config.initialise.lifter)]
+        changed = {name for name, value in settings if value is (name == "codebook")}
+        left_out.append(changed)
         worse = 5.0 if left_out[-1] else 0.0
         return replace(REPORT, windows=tuple(window(w.name, w.kind, 40 + worse) for w in REPORT.windows))
 
@@ -75,7 +74,8 @@ def test_an_ablation_leaves_each_part_out_once(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "ablation.json"
     done = CliRunner().invoke(app, ["benchmark", "ablation", "--quick", "--json", str(file)])
     assert done.exit_code == 0, done.output
-    assert left_out == [set(), {"prior"}, {"partner"}, {"projection"}, {"physics"}, {"rounds"}]
+    parts = ("lifter", "prior", "partner", "projection", "physics", "codebook")
+    assert left_out == [set(), *({part} for part in parts)]
     change = json.loads(file.read_text())["with_minus_without"]["the prior"]["optimised"]["all"]["MPJPE"]
     assert (change["old"], change["new"]) == (45, 40)
 

@@ -11,6 +11,7 @@ import torch
 from closemesh.errors import ModelFileError
 from closemesh.initialise.lifter import Lifter, LifterConfig, load_lifter
 from closemesh.networks.checkpoint import load_network, save_network
+from closemesh.proxemics.codebook import load_codebook
 from closemesh.proxemics.denoiser import load_denoiser
 
 SMALL = LifterConfig(width=32, layers=1, heads=4, hidden=64)
@@ -40,5 +41,5 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_the_bundled_networks_are_there_and_finite() -> None:
-    for network in (load_lifter("cpu"), load_denoiser("cpu")):
+    for network in (load_lifter("cpu"), load_denoiser("cpu"), load_codebook("cpu")):
         assert all(value.isfinite().all() for value in network.state_dict().values())

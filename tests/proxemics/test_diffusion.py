@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from closemesh.body.capsules import capsule_body
+from closemesh.body.capsules import COARSE_PARTS, capsule_body
 from closemesh.body.load import fitting_points, load_open_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.proxemics.codebook import CodebookConfig, Quantiser, canonical_frame, from_canonical, to_canonical
@@ -48,6 +48,7 @@ def windows_of(cam: PairState) -> PairWindows:
         centre=torch.full((count, 2), 320.0),
         hidden=torch.zeros(count, frames, 2, dtype=torch.bool),
         alone=torch.zeros(count, dtype=torch.bool),
+        touching=torch.rand(count, frames, len(COARSE_PARTS), len(COARSE_PARTS), generator=generator) < 0.05,
     )
 
 
@@ -60,7 +61,7 @@ def sampler() -> Sampler:
         torch.nn.init.normal_(parameter, std=0.05)
     body = load_open_body("light")
     return Sampler(
-        network.eval(), cosine_schedule(), PairBody(fitting_points(body).first(NUM_POINTS), capsule_body(body))
+        network.eval(), cosine_schedule(), PairBody(fitting_points(body).coarse(NUM_POINTS), capsule_body(body))
     )
 
 
@@ -116,6 +117,17 @@ def test_exchanging_the_people_exchanges_the_result(sampler: Sampler) -> None:
     exchanged = sample(sampler, windows.swapped(), [], noise.flip(2))
     assert (pack(result) - pack(windows.mean)).abs().max() > 1e-3
     torch.testing.assert_close(pack(exchanged.swapped()), pack(result), atol=1e-4, rtol=0)
+
+
+def test_what_is_said_to_touch_changes_the_result_and_silence_is_no_statement(sampler: Sampler) -> None:
+    windows = windows_of(random_state())
+    assert windows.touching is not None
+    told, silent, empty = (
+        pack(sample(sampler, replace(windows, touching=touching), []))
+        for touching in (windows.touching, None, torch.zeros_like(windows.touching))
+    )
+    assert (told - silent).abs().max() > 1e-5
+    assert torch.equal(empty, silent)
 
 
 def test_one_without_a_partner_does_not_depend_on_him(sampler: Sampler) -> None:

@@ -15,7 +15,7 @@ from closemesh.progress import Silent
 from closemesh.proxemics.refine import refine
 from closemesh.scene import BodyMotion, PoseSpread
 
-QUICK = RefineConfig(rounds=1)
+QUICK = RefineConfig()
 
 
 def joints(scene: KnownScene, motion: BodyMotion) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,6 +13,14 @@ from closemesh.body.skinning import keypoints133
 
 NUM_POINTS = 23  # Body and feet of COCO-WholeBody.
 _BEADS = 4  # Spheres along each capsule that stand for it when two bodies are compared.
+_LIMBS = ("shoulder", "upper_arm", "forearm", "hand", "thigh", "lower_leg", "foot")
+COARSE_PARTS = (
+    "head",
+    "upper_trunk",
+    "lower_trunk",
+    *(f"{side}_{limb}" for side in ("left", "right") for limb in _LIMBS),
+)
+"""What the capsules tell apart: no front and back, and the trunk halfway between shoulders and hips."""
 
 _Mix = dict[str, float]
 """A point as a weighted sum of keypoints; weights add up to 1."""
@@ -24,16 +32,19 @@ class CapsuleBody:
 
     axes: Tensor  # [C, 2, 23] shares of the keypoints in both ends of each axis
     radii: Tensor  # [C] metres
+    parts: Tensor  # [C, 2] index into COARSE_PARTS of the first and the last half of each
     depths: Tensor  # [23] metres of each keypoint under the surface of the capsules
 
     def to(self, device: torch.device | str) -> CapsuleBody:
         """The same elsewhere."""
-        return CapsuleBody(self.axes.to(device), self.radii.to(device), self.depths.to(device))
+        return CapsuleBody(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 def capsule_body(body: BodyModel) -> CapsuleBody:
     """Capsules as thick as the mean body: the median distance of the vertices that are nearest to each axis."""
-    axes = torch.stack([torch.stack([_shares(end) for end in axis]) for axis in _axes()])
+    named = _axes()
+    axes = torch.stack([torch.stack([_shares(end) for end in ends]) for *_, ends in named])
+    parts = torch.tensor([[COARSE_PARTS.index(first), COARSE_PARTS.index(last)] for first, last, _ in named])
     with torch.inference_mode():
         vertices = body.v_template.cpu()
         keypoints = keypoints133(body, body.v_template, body.joint_template)[:NUM_POINTS].cpu()
@@ -41,7 +52,7 @@ def capsule_body(body: BodyModel) -> CapsuleBody:
         nearest = distance.argmin(1)
         radii = torch.stack([distance[nearest == c, c].median() for c in range(len(axes))])
         depth = (radii - _distances(keypoints, axes @ keypoints)).amax(1).clamp(min=0)  # [23]
-    return CapsuleBody(axes.clone(), radii.clone(), depth.clone())
+    return CapsuleBody(axes.clone(), radii.clone(), parts, depth.clone())
 
 
 def _distances(points: Tensor, axes: Tensor) -> Tensor:
@@ -56,25 +67,48 @@ def capsule_gap(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> 
 
     Each capsule is a string of spheres as thick as itself; good to about a centimetre.
     """
+    return _bead_gaps(keypoints_a, keypoints_b, body).amin((-1, -2))
+
+
+def part_gaps(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:
+    """Metres [..., 17, 17] between each of COARSE_PARTS of a and each of b, as `capsule_gap`."""
+    gaps, part = _bead_gaps(keypoints_a, keypoints_b, body), body.parts.repeat_interleave(_BEADS // 2, dim=1).flatten()
+    for axis in (-1, -2):
+        gaps = torch.stack([gaps.index_select(axis, p).amin(axis) for p in _members(part)], dim=axis)
+    return gaps
+
+
+def _members(part: Tensor) -> list[Tensor]:
+    return [(part == index).nonzero()[:, 0] for index in range(len(COARSE_PARTS))]
+
+
+def _bead_gaps(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:
+    """[..., C * beads, C * beads]."""
     share = torch.linspace(0, 1, _BEADS, dtype=keypoints_a.dtype, device=keypoints_a.device)
     beads = torch.stack([1 - share, share], dim=-1) @ body.axes.to(share)  # [C, beads, 23]
     a, b = ((beads.flatten(0, 1) @ keypoints) for keypoints in (keypoints_a, keypoints_b))
     radii = body.radii.repeat_interleave(_BEADS)
-    return (torch.cdist(a, b) - radii[:, None] - radii).amin((-1, -2))
+    return torch.cdist(a, b) - radii[:, None] - radii
 
 
-def _axes() -> list[tuple[_Mix, _Mix]]:
-    """Both ends of every axis."""
+def _axes() -> list[tuple[str, str, tuple[_Mix, _Mix]]]:
+    """The parts in the first and the last half of every axis, and both its ends."""
     ears, shoulders, hips = (_middle(name) for name in ("ear", "shoulder", "hip"))
-    axes = [({"left_ear": 0.75, "right_ear": 0.25}, {"left_ear": 0.25, "right_ear": 0.75}), (ears, shoulders)]
-    axes += [({"nose": 0.5, **_scaled(ears, 0.5)}, ears), (shoulders, hips)]
+    across = {"left_ear": 0.75, "right_ear": 0.25}, {"left_ear": 0.25, "right_ear": 0.75}
+    axes = [("head", "head", ends) for ends in (across, (ears, shoulders), ({"nose": 0.5, **_scaled(ears, 0.5)}, ears))]
+    axes.append(("upper_trunk", "lower_trunk", (shoulders, hips)))
     for side, other in (("left", "right"), ("right", "left")):
         inner_shoulder = {f"{side}_shoulder": 0.75, f"{other}_shoulder": 0.25}
-        axes += [(inner_shoulder, {f"{side}_hip": 1.0}), (shoulders, {f"{side}_shoulder": 1.0})]
-        limbs = (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"), ("heel", "big_toe"))
-        axes += [({f"{side}_{a}": 1.0}, {f"{side}_{b}": 1.0}) for a, b in limbs]
+        axes.append(("upper_trunk", "lower_trunk", (inner_shoulder, {f"{side}_hip": 1.0})))
+        axes.append(("upper_trunk", f"{side}_shoulder", (shoulders, {f"{side}_shoulder": 1.0})))
+        for limb, start, end in (
+            *(("upper_arm", "shoulder", "elbow"), ("forearm", "elbow", "wrist")),
+            *(("thigh", "hip", "knee"), ("lower_leg", "knee", "ankle"), ("foot", "heel", "big_toe")),
+        ):
+            axes.append((f"{side}_{limb}", f"{side}_{limb}", ({f"{side}_{start}": 1.0}, {f"{side}_{end}": 1.0})))
         # The hand goes on where the forearm points to, about half as long.
-        axes.append(({f"{side}_wrist": 1.0}, {f"{side}_wrist": 1.5, f"{side}_elbow": -0.5}))
+        fingertips = {f"{side}_wrist": 1.5, f"{side}_elbow": -0.5}
+        axes.append((f"{side}_hand", f"{side}_hand", ({f"{side}_wrist": 1.0}, fingertips)))
     return axes
 
 

@@ -13,18 +13,20 @@ import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
+from closemesh.body.skeleton import PARENTS
 from closemesh.body.skinning import forward_kinematics
+from closemesh.scene import NUM_BODY_JOINTS
 
 
 @dataclass(frozen=True)
 class PointBody:
     """The 133 keypoints and the soles of a body, ready for inner loops; betas only, a neutral face."""
 
-    joint_template: Tensor  # [55, 3]
-    joint_dirs: Tensor  # [55, 3, B]
-    shares: Tensor  # [N, 55] how much of each joint's transform moves each point
-    moments: Tensor  # [N, 55, 3] share-weighted rest positions
-    moment_dirs: Tensor  # [N, 55, 3, B]
+    joint_template: Tensor  # [J, 3] J is 55, or 22 without fingers, jaw and eyes
+    joint_dirs: Tensor  # [J, 3, B]
+    shares: Tensor  # [N, J] how much of each joint's transform moves each point
+    moments: Tensor  # [N, J, 3] share-weighted rest positions
+    moment_dirs: Tensor  # [N, J, 3, B]
     hand_mean: Tensor  # [2, 15, 3] axis-angle
     num_keypoints: int  # The first points; the rest are soles, the left foot's before the right foot's.
 
@@ -37,13 +39,25 @@ class PointBody:
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
         return replace(self, **{name: tensor.to(device, dtype) for name, tensor in tensors.items()})  # type: ignore[arg-type]
 
-    def first(self, count: int) -> PointBody:
-        """The first `count` keypoints alone; no soles."""
-        kept = {name: getattr(self, name)[:count] for name in ("shares", "moments", "moment_dirs")}
-        return replace(self, **kept, num_keypoints=count)
+    def coarse(self, count: int) -> PointBody:
+        """The first `count` keypoints, moved by the 22 body joints alone; no soles.
+
+        Exact while fingers, jaw and eyes are at rest: they then move as the joint they hang on.
+        """
+        bearer = list(range(len(PARENTS)))
+        for joint in range(NUM_BODY_JOINTS, len(PARENTS)):
+            bearer[joint] = bearer[PARENTS[joint]]
+
+        def borne(tensor: Tensor) -> Tensor:
+            few = tensor.new_zeros(count, NUM_BODY_JOINTS, *tensor.shape[2:])
+            return few.index_add(1, torch.tensor(bearer, device=tensor.device), tensor[:count])
+
+        few = {name: borne(getattr(self, name)) for name in ("shares", "moments", "moment_dirs")}
+        joints = {name: getattr(self, name)[:NUM_BODY_JOINTS] for name in ("joint_template", "joint_dirs")}
+        return replace(self, **few, **joints, num_keypoints=count)
 
     def rest_joints(self, betas: Tensor) -> Tensor:
-        """Joints [..., 55, 3] of the shaped body in the zero pose, metres."""
+        """Joints [..., J, 3] of the shaped body in the zero pose, metres."""
         return self.joint_template + torch.einsum("...k,jdk->...jd", betas, self.joint_dirs)
 
 
@@ -51,7 +65,7 @@ class PointBody:
 class PosedPoints:
     """Where they are in the camera frame, metres."""
 
-    joints: Tensor  # [T, P, 55, 3]
+    joints: Tensor  # [T, P, J, 3]
     keypoints: Tensor  # [T, P, 133, 3]
     soles: Tensor  # [T, P, 2, S, 3]
 
@@ -80,13 +94,13 @@ def point_body(body: BodyModel, soles: Tensor) -> PointBody:
 
 
 def pose_points(body: PointBody, betas: Tensor, rotations: Tensor, transl: Tensor) -> PosedPoints:
-    """Joints, keypoints and soles; betas [P, B], rotations [T, P, 55, 3, 3] as in `skin`, transl [T, P, 3] metres."""
-    joints_rest = body.rest_joints(betas)  # [P, 55, 3]
+    """Joints, keypoints and soles; betas [P, B], rotations [T, P, J, 3, 3] as in `skin`, transl [T, P, 3] metres."""
+    joints_rest = body.rest_joints(betas)  # [P, J, 3]
     global_rotations, joints = forward_kinematics(rotations, joints_rest)
     joints = joints + transl[..., None, :]
-    offsets = joints - (global_rotations @ joints_rest[..., None])[..., 0]  # [T, P, 55, 3]
-    moments = body.moments + torch.einsum("pk,njdk->pnjd", betas, body.moment_dirs)  # [P, N, 55, 3]
-    turned = global_rotations.transpose(-1, -2).flatten(-3, -2)  # [T, P, 55 * 3, 3]
+    offsets = joints - (global_rotations @ joints_rest[..., None])[..., 0]  # [T, P, J, 3]
+    moments = body.moments + torch.einsum("pk,njdk->pnjd", betas, body.moment_dirs)  # [P, N, J, 3]
+    turned = global_rotations.transpose(-1, -2).flatten(-3, -2)  # [T, P, J * 3, 3]
     points = moments.flatten(-2) @ turned + body.shares @ offsets  # [T, P, N, 3]
     keypoints, soles = points.split([body.num_keypoints, points.shape[-2] - body.num_keypoints], dim=-2)
     return PosedPoints(joints, keypoints, soles.unflatten(-2, (2, soles.shape[-2] // 2)))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
@@ -24,21 +28,22 @@ def shaped_template(body: BodyModel, betas: Tensor, expression: Tensor | None = 
 
 
 def forward_kinematics(rotations: Tensor, joints_rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Global rotations [..., 55, 3, 3] and positions [..., 55, 3] of the joints, without transl.
+    """Global rotations [..., J, 3, 3] and positions [..., J, 3] of the joints, without transl.
 
-    rotations [..., 55, 3, 3] are relative to the parent, joints_rest [..., 55, 3] in metres. The pelvis stays where
-    it rests. One step per level of the tree, all joints of a level together.
+    rotations [..., J, 3, 3] are relative to the parent, joints_rest [..., J, 3] in metres; J is 55, or fewer for the
+    first joints alone. The pelvis stays where it rests. One step per level of the tree, all joints of a level together.
     """
+    tree = _joint_tree(joints_rest.shape[-2], joints_rest.device)
     batch = torch.broadcast_shapes(rotations.shape[:-3], joints_rest.shape[:-2])
-    rotations = rotations.expand(*batch, *rotations.shape[-3:])
-    bones = (joints_rest - joints_rest[..., _PARENT_OR_SELF, :]).expand(*batch, -1, -1)
-    turned = [rotations[..., :1, :, :]]  # Level by level; the parents of a level are all in the one before.
-    positions = [joints_rest[..., :1, :].expand(*batch, -1, -1)]
-    for level, parents in _LEVELS:
-        parent_rotations = turned[-1][..., parents, :, :]
-        positions.append(positions[-1][..., parents, :] + (parent_rotations @ bones[..., level, :, None])[..., 0])
-        turned.append(parent_rotations @ rotations[..., level, :, :])
-    return torch.cat(turned, dim=-3)[..., _ORDER, :, :], torch.cat(positions, dim=-2)[..., _ORDER, :]
+    bones = joints_rest - tree.has_parent[:, None] * joints_rest.index_select(-2, tree.parent)
+    local = torch.cat([x.expand(*batch, *x.shape[len(x.shape) - 3 :]) for x in (rotations, bones[..., None])], dim=-1)
+    pelvis, *below = local.index_select(-3, tree.by_level).split(tree.sizes, dim=-3)  # [..., n, 3, 4]
+    moved = [pelvis]
+    for level, parents in zip(below, tree.parents_above, strict=True):
+        above = moved[-1].index_select(-3, parents)
+        moved.append(above[..., :3] @ level + F.pad(above[..., 3:], (3, 0)))
+    transforms = torch.cat(moved, dim=-3).index_select(-3, tree.in_order)
+    return transforms[..., :3], transforms[..., 3]
 
 
 def posed_joints(
@@ -82,16 +87,31 @@ def _coefficients(body: BodyModel, betas: Tensor, expression: Tensor | None) -> 
     return torch.cat([betas.expand(*batch, -1), expression.expand(*batch, -1)], dim=-1)
 
 
-def _tree_levels() -> list[tuple[list[int], list[int]]]:
-    """Joints level by level below the pelvis, with where their parents stand in the level before."""
-    levels, above = [], [0]
-    while level := [joint for joint, parent in enumerate(PARENTS) if parent in above]:
-        levels.append((level, [above.index(PARENTS[joint]) for joint in level]))
-        above = level
-    return levels
+@dataclass(frozen=True)
+class _JointTree:
+    parent: Tensor  # [J] the pelvis is its own
+    has_parent: Tensor  # [J] 0 or 1
+    by_level: Tensor  # [J] joints level by level, the pelvis first
+    sizes: list[int]  # Joints in each level.
+    parents_above: list[Tensor]  # Of each level below the pelvis: where the parents stand in the level above.
+    in_order: Tensor  # [J] where each joint stands in `by_level`
 
 
-_LEVELS = _tree_levels()
-_PARENT_OR_SELF = [max(parent, 0) for parent in PARENTS]
-_BREADTH_FIRST = [0, *(joint for level, _ in _LEVELS for joint in level)]
-_ORDER = [_BREADTH_FIRST.index(joint) for joint in range(len(PARENTS))]  # Where joint j stands in the level order.
+@lru_cache
+def _joint_tree(count: int, device: torch.device) -> _JointTree:
+    """Of the first `count` joints."""
+    levels, parents_above = [[0]], []
+    while level := [joint for joint, parent in enumerate(PARENTS[:count]) if parent in levels[-1]]:
+        parents_above.append([levels[-1].index(PARENTS[joint]) for joint in level])
+        levels.append(level)
+    by_level = [joint for level in levels for joint in level]
+    in_order = [by_level.index(joint) for joint in range(count)]
+    with torch.inference_mode(False):  # What is kept must serve callers who differentiate, too.
+        return _JointTree(
+            parent=torch.tensor([max(parent, 0) for parent in PARENTS[:count]], device=device),
+            has_parent=torch.tensor([int(parent >= 0) for parent in PARENTS[:count]], device=device),
+            by_level=torch.tensor(by_level, device=device),
+            sizes=[len(level) for level in levels],
+            parents_above=[torch.tensor(places, device=device) for places in parents_above],
+            in_order=torch.tensor(in_order, device=device),
+        )

@@ -63,4 +63,5 @@ class MotionVariables:
 
 def pose_variables(body: PointBody, variables: MotionVariables) -> PosedPoints:
     """Joints, keypoints and soles of everybody in every frame."""
-    return pose_points(body, variables.betas, variables.rotations(), variables.transl(body))
+    rotations = variables.rotations()[:, :, : len(body.joint_template)]
+    return pose_points(body, variables.betas, rotations, variables.transl(body))

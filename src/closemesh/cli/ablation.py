@@ -1,4 +1,4 @@
-"""`closemesh benchmark ablation`: what each part of the interaction prior is worth."""
+"""`closemesh benchmark ablation`: what the learned first pose and each part of the interaction prior are worth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ablation(
         Path | None, typer.Option("--json", help="Write the differences here; finished windows are kept beside it.")
     ] = None,
 ) -> None:
-    """Run the synthetic benchmark with the whole interaction prior, and without each of its parts.
+    """Run the synthetic benchmark as it is, and without the learned first pose or a part of the interaction prior.
 
     A stopped run goes on from the windows that are kept beside the --json file.
     [dim]closemesh benchmark ablation --quick --json ablation.json[/dim]
@@ -52,7 +52,7 @@ def ablation(
             plain = _plain(worth)
             with replacing(file) as part:
                 part.write_text(json.dumps({"commit": whole.commit, "seed": whole.seed, "with_minus_without": plain}))
-        for stage in whole.stages[1:]:
+        for stage in whole.stages:
             for group in ("all", "contact"):
                 results.print(_table(worth, stage, group))
 
@@ -71,6 +71,7 @@ def _plain(worth: Ablation) -> dict[str, object]:
 
 def _table(worth: Ablation, stage: str, group: str) -> Table:
     """One row for each part: by how much the figure changes when the part is there."""
+    from closemesh.evaluation.ablation import FIRST_POSE
     from closemesh.evaluation.names import METRIC
 
     table = Table(title=f"{stage}, {group}: with minus without", title_style="title")
@@ -78,6 +79,8 @@ def _table(worth: Ablation, stage: str, group: str) -> Table:
     for name in _METRICS:
         table.add_column(f"{name}, {METRIC[name].unit}", justify="right", overflow="fold")
     for part, stages in worth.items():
+        if stage == "initial" and part != FIRST_POSE:
+            continue  # The prior comes later.
         cells = []
         for name in _METRICS:
             change = stages.get(stage, {}).get(group, {}).get(name)

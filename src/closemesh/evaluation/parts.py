@@ -83,7 +83,7 @@ def detection(device: torch.device) -> Step:
 
 def refining(device: torch.device, guided: bool) -> Step:
     """One window of a pair in an embrace through the sampling of the interaction prior, once."""
-    prior = load_prior(load_open_body(), RefineConfig(rounds=1), device)
+    prior = load_prior(load_open_body(), RefineConfig(), device)
     pair = _embrace(prior.sampler.body, device)
     if guided:
         return lambda: refine_stretch(prior, pair)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from closemesh.body.variables import MotionVariables
@@ -24,6 +25,17 @@ class Anchor:
     def frames(self, index: slice | Tensor) -> Anchor:
         """The same people in some of the frames."""
         return Anchor(*(tensor[index] for tensor in vars(self).values()))
+
+
+def anchor_at(variables: MotionVariables, turn: float, depth: float) -> Anchor:
+    """At the variables as they are, to within `turn` radians about each axis and a share `depth` of each distance."""
+    rotations = variables.rotations()[..., :22, :, :].detach()
+    return Anchor(
+        rotations=rotations,
+        rotation_spread=torch.full_like(rotations[..., 0, 0], turn),
+        log_depth=variables.log_depth.detach(),
+        log_depth_spread=torch.full_like(variables.log_depth, depth),
+    )
 
 
 def anchor_energy(variables: MotionVariables, anchor: Anchor) -> Tensor:

@@ -48,6 +48,10 @@ class Sigmas:
     """Metres inside the partner."""
     contact: float = 0.02
     """Metres between surfaces that touch."""
+    refined_turn: float = 0.1
+    """Radians of each joint from where the refined motion has it."""
+    refined_depth: float = 0.03
+    """Share of the distance from the camera that the refined motion has."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,12 @@ SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_ra
 or stretched for a floor that he does not stand on."""
 
 TOGETHER = (
-    Phase("ground", Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3), share=0.4),
+    Phase("ground", Weights(anchor=1.0, smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3), share=0.4),
     Phase(
         "touch",
-        Weights(smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3, penetration=1.0, contact=2.0),
+        Weights(anchor=1.0, smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3, penetration=1.0, contact=2.0),
         share=0.6,
         learning_rate=0.01,
     ),
 )
-"""Everybody together."""
+"""Everybody together, near the refined motion."""

@@ -96,6 +96,21 @@ class PairBlock(nn.Module):
         return x + self.feed_forward(self.norms[3](x, condition))
 
 
+def one_by_one(pairs: Tensor) -> Tensor:
+    """[B * 2, T, C] of pairs [B, T, 2, C]: both people go through a block together."""
+    return pairs.transpose(1, 2).flatten(0, 1)
+
+
+def in_pairs(people: Tensor) -> Tensor:
+    """The inverse of `one_by_one`."""
+    return people.unflatten(0, (-1, 2)).transpose(1, 2)
+
+
+def partners(people: Tensor) -> Tensor:
+    """The other one of each pair, of people [B * 2, T, C]."""
+    return people.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+
+
 def time_features(times: Tensor, width: int, longest: float = 10.0) -> Tensor:
     """Sines and cosines [..., width] of times [...] in seconds, with periods from 1/15 s to `longest` seconds."""
     periods = torch.logspace(math.log10(1 / 15), math.log10(longest), width // 2, device=times.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 
 import torch
@@ -16,12 +17,13 @@ from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
 from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.errors import InputError
+from closemesh.fitting.anchor import anchor_at
 from closemesh.fitting.evidence import Evidence, make_evidence
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
 from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
-from closemesh.fitting.schedule import TOGETHER, Weights
+from closemesh.fitting.schedule import SIGMAS, TOGETHER, Weights
 from closemesh.fitting.windows import blend_window, split_windows
 from closemesh.optimise.floor import camera_above
 from closemesh.optimise.ground import Ground, ground_loss
@@ -55,6 +57,7 @@ def optimise(
         settled = settle(subject, variables, evidence, torch.tensor(lone, device=device), steps, advance)
         variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
         meshes = query_body(body, "coarse").to(device)
+        evidence = replace(evidence, anchor=anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth))
         for window in windows:
             part = evidence.frames(window)
             interaction = Interaction(meshes, pairs, part.present) if pairs else None

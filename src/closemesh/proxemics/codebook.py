@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.networks.attention import PairBlock, time_features
+from closemesh.networks.attention import PairBlock, in_pairs, one_by_one, partners, time_features
 from closemesh.networks.checkpoint import load_network
 from closemesh.proxemics.state import NUM_BETAS, NUM_ROTATIONS, STATE_WIDTH, PairState, pack
 from closemesh.weights.search import find_model
@@ -114,12 +114,13 @@ class Codebook(nn.Module):
         return Coded(self.head(decoded).float(), codes, commitment)
 
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
-        a, b = x.unbind(2)
+        own = one_by_one(x)
         for block in blocks:
             # The partner's features are also the condition, as in the authors' later release; they grow from layer to
             # layer, and a condition multiplies.
-            a, b = block(a, b, self.told(b)), block(b, a, self.told(a))
-        return torch.stack([a, b], dim=2)
+            other = partners(own)
+            own = block(own, other, self.told(other))
+        return in_pairs(own)
 
     def _block(self) -> PairBlock:
         return PairBlock(self.config.width, self.config.heads, self.config.hidden)

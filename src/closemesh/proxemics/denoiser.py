@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from closemesh.networks.attention import PairBlock, time_features
+from closemesh.body.capsules import COARSE_PARTS
+from closemesh.networks.attention import PairBlock, in_pairs, one_by_one, partners, time_features
 from closemesh.networks.checkpoint import load_network
 from closemesh.proxemics.schedule import TRAIN_STEPS
 from closemesh.proxemics.state import STATE_WIDTH
@@ -16,7 +17,10 @@ from closemesh.weights.search import find_model
 
 DENOISER_FILE = "prior/denoiser.safetensors"
 NUM_POINTS = 23
-CONDITIONS = {"keypoints": NUM_POINTS * 4, "spread": 25, "penetration": 1, "projection": NUM_POINTS * 3}
+CONDITIONS = {
+    **{"keypoints": NUM_POINTS * 4, "spread": 25, "penetration": 1, "projection": NUM_POINTS * 3},
+    "touching": len(COARSE_PARTS) ** 2,
+}
 """Name and width of each condition; a window that lacks one takes a learned null in its place."""
 
 
@@ -70,20 +74,17 @@ class Denoiser(nn.Module):
         if hidden is not None:
             x = torch.where(hidden[..., None], self.masked, x)
         x = x + time_features(times - times[:, :1], self.config.width)[:, :, None]
-        condition = self._condition(t, conditions).expand_as(x)
-        a, b = x.unbind(2)
-        of_a, of_b = condition.unbind(2)
+        condition = one_by_one(self._condition(t, conditions).expand_as(x))
+        own = one_by_one(x)
         for block in self.blocks:
-            a, b = self._layer(block, a, b, of_a, alone), self._layer(block, b, a, of_b, alone)
-        return self.head(self.norm(torch.stack([a, b], dim=2))).float()
+            own = block(own, self._other(own, alone), condition)
+        return self.head(self.norm(in_pairs(own))).float()
 
-    def _layer(self, block: nn.Module, own: Tensor, other: Tensor, condition: Tensor, alone: Tensor | None) -> Tensor:
-        """Both people are updated from the pair before this layer."""
+    def _other(self, own: Tensor, alone: Tensor | None) -> Tensor | None:
+        """Everybody's partner, of own [B * 2, T, C]."""
         if not self.config.cross_attention:
-            return block(own, None, condition)
-        if alone is not None:
-            other = other * ~alone[:, None, None]
-        return block(own, other, condition)
+            return None
+        return partners(own) if alone is None else partners(own) * ~alone.repeat_interleave(2)[:, None, None]
 
     def _condition(self, t: Tensor, conditions: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
         """[B, 1 or T, 1 or 2, width]."""

@@ -50,7 +50,7 @@ def motion_loss(
         true_joints[:, 1:, :, :1] - true_joints[:, :-1, :, :1]
     )
     both = present.all(-1)[..., None, None].float()  # [B, T, 1, 1]
-    apart, true_apart = (torch.cdist(j[:, :, 0], j[:, :, 1]) for j in (joints, true_joints))  # [B, T, 22, 22]
+    apart, true_apart = (_apart(j[:, :, 0], j[:, :, 1]) for j in (joints, true_joints))  # [B, T, 22, 22]
     nearness = both * (1 + torch.exp(-true_apart / (5 * fade)) * 4)
     return {
         "pose": weights.pose * _mean(rotation, moved),
@@ -66,6 +66,11 @@ def motion_loss(
 def _joints(posed: PosedPoints) -> Tensor:
     """[B, T, 2, 22, 3]."""
     return by_window(posed.joints[..., :NUM_JOINTS, :])
+
+
+def _apart(a: Tensor, b: Tensor) -> Tensor:
+    """As torch.cdist, which on a GPU is slow for so few points."""
+    return (a[..., :, None, :] - b[..., None, :, :]).norm(dim=-1)
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from closemesh.proxemics.guidance import (
     guide_by_energies,
     picture_energy,
 )
-from closemesh.proxemics.pair_clip import Cut, PairClip, agree, cut, put_together, windows_of
+from closemesh.proxemics.pair_clip import PairClip, agree, cut, put_together, windows_of
 from closemesh.proxemics.people import People
 from closemesh.proxemics.sampler import Guide, Sampler, sample
 from closemesh.proxemics.schedule import cosine_schedule
@@ -36,7 +36,6 @@ from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats, Observation
 
 REACH = 0.5  # Metres between two people's surfaces from which they are a pair.
 LEAD = 12  # Frames over which the refinement fades in and out.
-STILL_POSED, STILL_PLACED = 0.25, 0.8  # Share of the spread before that each later round begins with.
 STRETCH = 160  # Frames that are refined at once, so that memory does not grow with the clip.
 
 
@@ -48,19 +47,18 @@ class Prior:
     codebook: Codebook | None
     meshes: BodyModel
     guidance: GuidanceConfig
-    rounds: int
     partner: bool
 
 
 def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
     """The bundled networks. Raises ModelFileError."""
-    seen = PairBody(fitting_points(body).first(NUM_POINTS), capsule_body(body)).to(device)
+    seen = PairBody(fitting_points(body).coarse(NUM_POINTS), capsule_body(body)).to(device)
     sampler = Sampler(load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection)
     codebook = load_codebook(device) if config.codebook else None
     guidance = GuidanceConfig(steps=config.guidance)
     if not config.physics:
         guidance = replace(guidance, penetration=0.0, contact=0.0)
-    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.rounds, config.partner)
+    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.partner)
 
 
 def refine(
@@ -118,19 +116,8 @@ def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
 
 
 def refine_stretch(prior: Prior, part: PairClip) -> PairState:
-    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step.
-
-    After the first round poses are nearly known and places are not yet: a person far off comes near step by step.
-    """
+    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step."""
     where = cut(len(part), part.times.device)
-    for number in range(prior.rounds):
-        if number > 0:
-            part = replace(part, spread=part.spread.scaled(STILL_POSED, STILL_PLACED))
-        part = replace(part, state=_refine_once(prior, part, where))
-    return part.state
-
-
-def _refine_once(prior: Prior, part: PairClip, where: Cut) -> PairState:
     windows = windows_of(part, where)
     if not prior.partner:
         windows = replace(windows, alone=torch.ones_like(windows.alone))

@@ -39,10 +39,6 @@ class PairSpread:
     betas: Tensor  # [B, T, 2, 10]
     pelvis: Tensor  # [B, T, 2, 3] metres, in the view
 
-    def scaled(self, posed: float, placed: float) -> PairSpread:
-        """The same with the spread of poses and shapes, and that of places, so many times as wide."""
-        return PairSpread(posed * self.rotations, posed * self.betas, placed * self.pelvis)
-
 
 @dataclass(frozen=True)
 class PairView:

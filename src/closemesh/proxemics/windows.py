@@ -33,6 +33,7 @@ class PairWindows:
     centre: Tensor  # [B, 2] pixels
     hidden: Tensor  # [B, T, 2] bool: of these frames of this person nothing is known
     alone: Tensor  # [B] bool: there is no second person
+    touching: Tensor | None = None  # [B, T, 17, 17] bool: COARSE_PARTS of a and of b that are said to touch
 
     def __len__(self) -> int:
         return len(self.times)
@@ -42,14 +43,15 @@ class PairWindows:
         people = ("points", "inverse_sigmas", "hidden")
         spread = PairSpread(**{f.name: getattr(self.spread, f.name).flip(2) for f in fields(PairSpread)})
         exchanged = {name: getattr(self, name).flip(2) for name in people}
-        return replace(self, mean=self.mean.swapped(), spread=spread, **exchanged)
+        touching = None if self.touching is None else self.touching.transpose(-1, -2)
+        return replace(self, mean=self.mean.swapped(), spread=spread, touching=touching, **exchanged)
 
 
 @dataclass(frozen=True)
 class PairBody:
     """What of the body is needed to see and feel two people: keypoints, and capsules around them."""
 
-    points: PointBody
+    points: PointBody  # Coarse.
     capsules: CapsuleBody
 
     def to(self, device: torch.device | str) -> PairBody:
@@ -57,15 +59,12 @@ class PairBody:
 
 
 def pose_pair(body: PairBody, state: PairState) -> PosedPoints:
-    """Joints [T, B * 2, 55, 3] and keypoints [T, B * 2, 23, 3] of every window, in its view; relaxed hands."""
-    windows, frames = state.pelvis.shape[:2]
-    rotations = state.rotations.flatten(0, 0).transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
-    identity = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    rest = identity.expand(frames, windows * 2, 55 - rotations.shape[2], 3, 3)
+    """Joints [T, B * 2, 22, 3] and keypoints [T, B * 2, 23, 3] of every window, in its view."""
+    rotations = state.rotations.transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
     betas = state.betas.mean(1).flatten(0, 1)  # [B * 2, 10]
     pelvis = state.pelvis.transpose(0, 1).flatten(1, 2)
     transl = pelvis - body.points.rest_joints(betas)[:, 0]
-    return pose_points(body.points, betas, torch.cat([rotations, rest], dim=2), transl)
+    return pose_points(body.points, betas, rotations, transl)
 
 
 def by_window(posed: Tensor) -> Tensor:
@@ -84,8 +83,9 @@ def project_view(windows: PairWindows, points_view: Tensor) -> Tensor:
 
 
 def constant_conditions(windows: PairWindows) -> dict[str, tuple[Tensor, Tensor]]:
-    """The conditions that do not change while sampling: what was seen, and how sure the start is."""
-    return {"keypoints": _keypoints(windows), "spread": _spread(windows)}
+    """The conditions that do not change while sampling: what was seen and said, and how sure the start is."""
+    seen = {"keypoints": _keypoints(windows), "spread": _spread(windows)}
+    return seen if windows.touching is None else seen | {"touching": _touching(windows.touching)}
 
 
 def estimate_conditions(windows: PairWindows, estimate: PairState, body: PairBody) -> dict[str, tuple[Tensor, Tensor]]:
@@ -118,6 +118,12 @@ def _sharpness(windows: PairWindows) -> Tensor:
 def _spread(windows: PairWindows) -> tuple[Tensor, Tensor]:
     spread = windows.spread
     return torch.cat([spread.rotations, spread.pelvis], dim=-1).clamp(min=1e-3).log(), ~windows.hidden
+
+
+def _touching(said: Tensor) -> tuple[Tensor, Tensor]:
+    """Own parts against the partner's [B, T, 2, 17 * 17]; frames of which nothing is said are not known."""
+    values = torch.stack([said, said.transpose(-1, -2)], dim=2).flatten(-2).float()
+    return values, (values > 0).any(-1)
 
 
 def _residual(windows: PairWindows, keypoints_view: Tensor) -> Tensor:

@@ -25,10 +25,9 @@ from closemesh.training.bank import FPS_RANGE, MotionBatch
 from closemesh.training.lessons import random_hidden
 from closemesh.training.lifter_loss import Banks, draw_batch
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
-from closemesh.training.starts import STRANGERS
+from closemesh.training.starts import STRANGERS, TOUCH
 
 CHECK_BATCHES = 8
-_TOUCH = 0.02  # Metres between the capsules of two people who touch.
 _APART = 0.15
 
 
@@ -109,7 +108,7 @@ def figures(codebook: Codebook, check: Banks, body: PairBody, batch: int) -> dic
         coded = codebook(pack(state), _times(windows))
         apart = _measure(body, from_canonical(unpack(coded.motion), frame), state_of(windows), joints, between)
         half = torch.arange(batch, device=apart.device) % 2 == 0
-        for row, chosen in enumerate((apart < _TOUCH, apart > _APART, half, ~half)):
+        for row, chosen in enumerate((apart < TOUCH, apart > _APART, half, ~half)):
             counts[row] += torch.bincount(coded.codes[chosen].flatten(), minlength=codebook.config.codes)
     shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
     use = shares[2:].mean(0)

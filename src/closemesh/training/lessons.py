@@ -30,10 +30,8 @@ class Lesson:
     def chosen(self, swap: Tensor) -> Lesson:
         """The two people exchanged in the windows where `swap` [B] says so."""
         windows, other = self.windows, self.windows.swapped()
-        people = {
-            name: _either(swap, getattr(other, name), getattr(windows, name))
-            for name in ("points", "inverse_sigmas", "hidden")
-        }
+        names = ("points", "inverse_sigmas", "hidden", "touching")
+        people = {name: _either(swap, getattr(other, name), getattr(windows, name)) for name in names}
         mean, spread = (
             _either_record(swap, other.mean, windows.mean),
             _either_record(swap, other.spread, windows.spread),
@@ -84,6 +82,7 @@ def lesson_of(starts: Starts, which: Tensor, frames: Tensor) -> Lesson:
         centre=times.new_zeros(len(which), 2),
         hidden=torch.zeros(*frames.shape, 2, dtype=torch.bool, device=times.device),
         alone=torch.zeros(len(which), dtype=torch.bool, device=times.device),
+        touching=starts.touching[which[:, None], frames],
     )
     return Lesson(windows, seen_from(state("true_"), view), starts.known[which])
 
@@ -115,6 +114,19 @@ def hide(lesson: Lesson, hidden: Tensor) -> Lesson:
     seen = lesson.windows.inverse_sigmas * ~hidden[..., None]
     windows = replace(lesson.windows, mean=held, spread=wide, hidden=hidden, inverse_sigmas=seen)
     return replace(lesson, windows=windows)
+
+
+def tell_touching(lesson: Lesson, share: float, generator: torch.Generator) -> Lesson:
+    """In a `share` of the windows it is said which parts touch, all of them or only some; in the others it is not."""
+    touching = lesson.windows.touching
+    assert touching is not None
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=touching.device)
+
+    count, _, parts, _ = touching.shape
+    said = (rand(count, 1, 1, 1) < share) & (rand(count, 1, parts, parts) < 0.3 + rand(count, 1, 1, 1))
+    return replace(lesson, windows=replace(lesson.windows, touching=touching & said))
 
 
 def random_hidden(

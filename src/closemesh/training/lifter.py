@@ -29,6 +29,7 @@ from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.training.sightings import Studio, open_studio
 
 CHECK_BATCHES = 8
+_AT_ONCE = 8192  # People simulated together, at most: a few gigabytes.
 _CHI_90, _NORMAL_90 = 2.5003, 1.6449  # Ends of the 90 % intervals of three numbers' length, and of one number.
 
 
@@ -42,7 +43,7 @@ class LifterTraining:
     batch: int = 256
     """People in each step."""
     ahead: int = 8
-    """Steps whose windows are simulated at once: it costs little more than simulating those of one."""
+    """Steps whose windows are simulated at once, as it costs little more than simulating those of one; at most."""
     frames: int = 32
     seed: int = 0
 
@@ -133,7 +134,7 @@ def _scores(lifter: nn.Module, shown: Examples) -> tuple[Tensor, Tensor, Tensor]
 
 def _stream(learn: Banks, studio: Studio, config: LifterTraining, generator: torch.Generator) -> Iterator[Examples]:
     """Endless batches; each lot of windows has another rate."""
-    windows = config.batch * config.ahead // 2
+    windows = config.batch * max(1, min(config.ahead, _AT_ONCE // config.batch)) // 2
     for lot in itertools.count():
         shown = examples_of(simulate(learn, studio, windows, config.frames, _rate(lot), generator))
         order = torch.randperm(2 * windows, generator=generator, device=generator.device)

@@ -75,7 +75,9 @@ def draw_batch(
     """Pairs: a share `strangers` two single people side by side, the others captured or generated couples."""
     couples = [bank for bank in (banks.pairs, banks.interactions) if len(bank.length)]
     alone = round(count * strangers) if couples else count
-    parts = [side_by_side(draw_windows(banks.singles, 2 * alone, frames, fps, generator), generator, APART)]
+    parts = []
+    if alone:
+        parts.append(side_by_side(draw_windows(banks.singles, 2 * alone, frames, fps, generator), generator, APART))
     for k, bank in enumerate(couples):
         share = (count - alone) // len(couples) if k + 1 < len(couples) else count - sum(len(p.pelvis) for p in parts)
         if share:
@@ -165,8 +167,5 @@ def _unlikely(residual: Tensor, log_spread: Tensor, dimensions: int = 1) -> Tens
 
 def centred_joints(studio: Studio, rotations: Tensor, betas: Tensor) -> Tensor:
     """[N, T, 22, 3] with the pelvis at the origin."""
-    people, frames = rotations.shape[:2]
-    still = torch.eye(3, device=rotations.device).expand(people, frames, 33, 3, 3)
-    rest = studio.points.rest_joints(betas)[:, None].expand(-1, frames, -1, -1)
-    _, joints = forward_kinematics(torch.cat([rotations, still], dim=2), rest)
-    return joints[..., :22, :] - joints[..., :1, :]
+    _, joints = forward_kinematics(rotations, studio.points.rest_joints(betas)[:, None])
+    return joints - joints[..., :1, :]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from closemesh.errors import InputError
 from closemesh.files import replacing
@@ -29,7 +32,7 @@ class LoopConfig:
 
     steps: int = 20000
     learning_rate: float = 3e-4
-    warm_up: int = 500
+    warm_up: int = 200
     """Steps until the full rate."""
     weight_decay: float = 0.01
     clip: float = 1.0
@@ -54,9 +57,9 @@ class Trainer:
         self.network, self.config, self.folder, self.device = network.to(device), config, folder, device
         network.requires_grad_(True)
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.99)
+            network.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
-        self.averaged = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=self._average, use_buffers=True)
+        self.averaged = copy.deepcopy(self.network)
         self.step, self.spent = 0, 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -85,12 +88,12 @@ class Trainer:
                     self._log({name: float(value) / self.config.log_every for name, value in sums.items()})
                     sums = {}
                 if evaluate is not None and self.step % self.config.evaluate_every == 0:
-                    self._log(evaluate(self.averaged.module))
+                    self._log(evaluate(self.averaged))
                 if time.monotonic() - saved > self.config.save_every:
                     self._save()
                     saved = time.monotonic()
         self._save()
-        return self.averaged.module.eval()
+        return self.averaged.eval()
 
     def _step(self, loss: Callable[[Forward, int], Losses], sums: Losses) -> None:
         for group in self.optimiser.param_groups:
@@ -100,9 +103,10 @@ class Trainer:
         total = sum(terms.values(), torch.zeros((), device=self.device))
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        self.optimiser.step()
-        self.averaged.update_parameters(self.network)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        if math.isfinite(float(norm)):  # One step that ran over must not spoil the network.
+            self.optimiser.step()
+            self._average()
         for name, value in {**terms, "loss": total}.items():
             sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value.detach()
         self.step += 1
@@ -113,14 +117,12 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext():
             return self.network(*inputs)
 
-    def _average(self, averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    @torch.no_grad()
+    def _average(self) -> None:
         """Moving averages that at first are short, so that the random start is soon forgotten."""
-        decay = min(self.config.average, (1 + float(count)) / (10 + float(count)))
-        for kept, fresh in zip(averaged, current, strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(fresh.to(kept), 1 - decay)
-            else:
-                kept.copy_(fresh)
+        decay = min(self.config.average, (1 + self.step) / (10 + self.step))
+        kept, fresh = (list(chain(n.parameters(), n.buffers())) for n in (self.averaged, self.network))
+        get_ema_multi_avg_fn(decay)(kept, fresh, self.step)
 
     def _share(self, seconds: float) -> float:
         """How much of the training is done, by steps or by the clock, whichever is further."""

@@ -22,7 +22,7 @@ from closemesh.proxemics.windows import (
     estimate_conditions,
     pose_pair,
 )
-from closemesh.training.lessons import Lesson, draw_lesson, hide, random_hidden
+from closemesh.training.lessons import Lesson, draw_lesson, hide, random_hidden, tell_touching
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.training.starts import Starts
 
@@ -39,12 +39,14 @@ class PriorTraining:
     loop: LoopConfig = field(default_factory=LoopConfig)
     loss: LossWeights = field(default_factory=LossWeights)
     batch: int = 256
-    hide_frames: float = 0.15
+    hide_frames: float = 0.2
     """Share of windows in which frames of both people are hidden."""
     hide_person: float = 0.1
     """Share of windows in which one of the two is hidden."""
     drop_condition: float = 0.1
     """Share of windows in which a condition is not told."""
+    tell_touching: float = 0.25
+    """Share of windows in which it is said which parts touch."""
     alone: float = 0.05
     """Share of windows in which nobody has a partner."""
     first_guess: float = 0.5
@@ -75,7 +77,9 @@ def train_denoiser(
     def loss(forward: Forward, step: int) -> Losses:
         lesson = draw_lesson(learn, config.batch, generator)
         hidden = random_hidden(config.batch, config.hide_frames, config.hide_person, generator, device)
-        predicted, lesson = _predict(forward, schedule, body, hide(lesson, hidden), config, generator)
+        guesses = (step * 0.618034) % 1 < config.first_guess
+        lesson = tell_touching(hide(lesson, hidden), config.tell_touching, generator)
+        predicted, lesson = _predict(forward, schedule, body, lesson, config, guesses, generator)
         everybody = torch.ones_like(lesson.windows.hidden)
         return motion_loss(body, predicted, lesson.truth, lesson.known, everybody, config.loss)
 
@@ -94,9 +98,13 @@ def _predict(
     body: PairBody,
     lesson: Lesson,
     config: PriorTraining,
+    guesses: bool,
     generator: torch.Generator,
 ) -> tuple[PairState, Lesson]:
-    """x0 predicted from the noised truth at a random step, and the lesson as it was told."""
+    """x0 predicted from the noised truth at a random step, and the lesson as it was told.
+
+    guesses: the network sees its own first guess.
+    """
     device = lesson.known.device
 
     def rand() -> Tensor:
@@ -118,7 +126,7 @@ def _predict(
 
     kept = {name: (rand() >= config.drop_condition)[:, None, None] for name in (*fixed, "penetration", "projection")}
     estimate = windows.mean
-    if float(torch.rand((), generator=generator, device=device)) < config.first_guess:
+    if guesses:
         with torch.no_grad():
             estimate = tell(estimate)
     return tell(estimate), replace(lesson, windows=windows)
@@ -129,10 +137,15 @@ def figures(sampler: Sampler, check: Starts, batch: int) -> dict[str, float]:
     """Mean errors in mm before and after: joints about the pelvis, distances between people, those of close ones."""
     rows: list[dict[str, float]] = []
     for lesson in _check_lessons(check, batch):
-        refined = sample(sampler, lesson.windows, [])
+        windows = replace(lesson.windows, touching=None)
+        refined = sample(sampler, windows, [])
         noise = torch.randn(pack(refined).shape, generator=_generator(check), device=check.times.device)
-        noisy = sample(sampler, lesson.windows, [], noise)
-        states = {"first": lesson.windows.mean, "refined": refined, "refined_from_noise": noisy}
+        states = {
+            "first": windows.mean,
+            "refined": refined,
+            "refined_from_noise": sample(sampler, windows, [], noise),
+            "refined_and_told": sample(sampler, lesson.windows, []),
+        }
         truth = _joints(sampler.body, lesson.truth)
         rows.append(
             {

@@ -20,7 +20,7 @@ from closemesh.training.starts import Starts, make_starts
 
 FRAMES = 32  # Of each first motion.
 FIT_STEPS = 30  # Of the fit that follows the lifter; fewer than any preset spends.
-TOGETHER = 256  # First motions made at once.
+TOGETHER = {"cpu": 256, "cuda": 1024}  # First motions made at once.
 _CHECKED = 16  # One first motion to check on for so many to learn from.
 
 NETWORKS = "denoiser", "codebook"
@@ -74,7 +74,7 @@ def _first_motions(
     lifter = load_lifter(device)
 
     def starts(banks: Banks, count: int, seed: int) -> Starts:
-        generator, batch = torch.Generator(device).manual_seed(seed), min(TOGETHER, count)
+        generator, batch = torch.Generator(device).manual_seed(seed), min(TOGETHER.get(device.type, 256), count)
         return make_starts(banks.to(device), lifter, studio, count, batch, FRAMES, FIT_STEPS, generator, progress)
 
     return starts(learn, windows, seed), starts(check, max(2, windows // _CHECKED), seed + 1)

@@ -10,7 +10,6 @@ from torch import Tensor
 from closemesh.body.capsules import CapsuleBody, capsule_body
 from closemesh.body.load import fitting_points, load_open_body
 from closemesh.body.points import PointBody, pose_points
-from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.camera import project
 from closemesh.initialise.view import NUM_POINTS, Sightings
 from closemesh.observe.fusion import AGREEMENT
@@ -36,6 +35,7 @@ class TruthCam:
     betas: Tensor  # [B, P, num_betas]
     known: Tensor  # [B, P, 22] bool
     joints: Tensor  # [B, T, P, 22, 3] metres
+    keypoints: Tensor  # [B, T, P, 23, 3] metres
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Studio:
 def open_studio() -> Studio:
     """With the bundled body and errors."""
     body = load_open_body("light")
-    return Studio(fitting_points(body).first(NUM_POINTS), capsule_body(body), load_detector_errors())
+    return Studio(fitting_points(body).coarse(NUM_POINTS), capsule_body(body), load_detector_errors())
 
 
 def look_at(batch: MotionBatch, studio: Studio, fps: float, generator: torch.Generator) -> SeenBatch:
@@ -83,24 +83,21 @@ def look_at(batch: MotionBatch, studio: Studio, fps: float, generator: torch.Gen
         focal=cameras.focal.repeat_interleave(pixels.shape[2]),
         centre=cameras.centre.repeat_interleave(pixels.shape[2], dim=0),
     )
-    truth = TruthCam(rotations, pelvis, batch.betas, batch.known, joints)
+    truth = TruthCam(rotations, pelvis, batch.betas, batch.known, joints, keypoints)
     return SeenBatch(truth, _forget(sightings, generator), hidden)
 
 
 def _pose(points: PointBody, rotations: Tensor, pelvis: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
     """Joints [B, T, P, 22, 3] and keypoints [B, T, P, 23, 3]; the people of all windows go through together."""
-    windows, frames, people = pelvis.shape[:3]
-    identity = torch.eye(3, dtype=pelvis.dtype, device=pelvis.device)
-    still = identity.expand(frames, windows * people, len(JOINT_INDEX) - rotations.shape[3], 3, 3)
-    turned = torch.cat([rotations.transpose(0, 1).flatten(1, 2), still], dim=2)
+    windows, people = pelvis.shape[0], pelvis.shape[2]
     shapes = betas.flatten(0, 1)
     transl = pelvis.transpose(0, 1).flatten(1, 2) - points.rest_joints(shapes)[:, 0]
-    posed = pose_points(points, shapes, turned, transl)
+    posed = pose_points(points, shapes, rotations.transpose(0, 1).flatten(1, 2), transl)
 
     def by_window(tensor: Tensor) -> Tensor:
         return tensor.unflatten(1, (windows, people)).transpose(0, 1)
 
-    return by_window(posed.joints[..., :22, :]), by_window(posed.keypoints)
+    return by_window(posed.joints), by_window(posed.keypoints)
 
 
 def _detect(

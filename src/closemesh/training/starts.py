@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from closemesh.body.capsules import CapsuleBody, part_gaps
 from closemesh.body.variables import MotionVariables
 from closemesh.energy.limbs import limb_confidence, limb_directions
 from closemesh.energy.pose_prior import load_pose_prior
@@ -23,6 +24,7 @@ from closemesh.training.lifter_loss import Banks, simulate
 from closemesh.training.sightings import SeenBatch, Studio
 
 STRANGERS = 0.25  # Share of windows of two people who have nothing to do with each other.
+TOUCH = 0.02  # Metres between the capsules of two people who touch.
 FOCAL = 1000.0  # Pixels; every camera is brought to this one, so that all windows are fitted together.
 
 
@@ -44,6 +46,7 @@ class Starts:
     true_pelvis: Tensor  # [N, T, 2, 3]
     true_betas: Tensor  # [N, 2, 10]
     known: Tensor  # [N, 2, 22] bool
+    touching: Tensor  # [N, T, 17, 17] bool: COARSE_PARTS of the two that truly touch
 
     def __len__(self) -> int:
         return len(self.times)
@@ -61,26 +64,26 @@ def make_starts(
     progress: Progress,
 ) -> Starts:
     """`windows` first motions, `batch` of them at a time; rates from 15 to 30 frames a second."""
-    subject = Subject(studio.points, load_pose_prior().to(generator.device))
     parts = []
     with progress.task("first motions", windows) as advance:
         for k in range(-(-windows // batch)):
             fps = 15 + 15 * ((k * 0.618034) % 1)
             seen = simulate(banks, studio, batch, frames, fps, generator, STRANGERS)
-            parts.append(_compact(_start(subject, lifter, seen, iterations)))
+            parts.append(_compact(_start(studio, lifter, seen, iterations)))
             advance(batch)
     return Starts(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Starts)})
 
 
-def _start(subject: Subject, lifter: Lifter, seen: SeenBatch, iterations: int) -> Starts:
+def _start(studio: Studio, lifter: Lifter, seen: SeenBatch, iterations: int) -> Starts:
     """Lifted, then fitted person by person, as `initialise` does."""
+    subject = Subject(studio.points, load_pose_prior().to(seen.seen.points.device))
     normal = one_camera(seen.seen)
     with torch.no_grad():
         lifted = lift(lifter, normal)
     evidence = replace(evidence_of(normal), anchor=anchor_of(lifted))
     first = lifted_variables(subject.body, lifted)
     fitted = run_phases(subject, first, evidence, LIFTED, iterations, lambda _: None)
-    return _record(seen, normal, lifted, fitted)
+    return _record(seen, normal, lifted, fitted, studio.capsules)
 
 
 def one_camera(seen: Sightings) -> Sightings:
@@ -115,7 +118,9 @@ def evidence_of(seen: Sightings) -> Evidence:
     )
 
 
-def _record(seen: SeenBatch, normal: Sightings, lifted: PoseDistribution, fitted: MotionVariables) -> Starts:
+def _record(
+    seen: SeenBatch, normal: Sightings, lifted: PoseDistribution, fitted: MotionVariables, capsules: CapsuleBody
+) -> Starts:
     def pairs(tensor: Tensor) -> Tensor:
         """[N * 2, ...] as [N, 2, ...]."""
         return tensor.unflatten(0, (-1, 2))
@@ -124,6 +129,7 @@ def _record(seen: SeenBatch, normal: Sightings, lifted: PoseDistribution, fitted
         """[N * 2, T, ...] as [N, T, 2, ...]."""
         return pairs(tensor).transpose(1, 2)
 
+    people = seen.truth.keypoints
     pelvis = over_time(fitted.pelvis().transpose(0, 1))
     rotations = fitted.rotations()[:, :, :22].transpose(0, 1)
     return Starts(
@@ -141,6 +147,7 @@ def _record(seen: SeenBatch, normal: Sightings, lifted: PoseDistribution, fitted
         true_pelvis=seen.truth.pelvis,
         true_betas=seen.truth.betas,
         known=seen.truth.known,
+        touching=part_gaps(people[:, :, 0], people[:, :, 1], capsules) < TOUCH,
     )
 
 

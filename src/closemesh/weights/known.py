@@ -81,6 +81,14 @@ BUNDLED_FILES = (
         "refine",
     ),
     KnownFile(
+        "book of interactions",
+        "closemesh, learned from CMU motion capture and generated interactions",
+        "prior/codebook.safetensors",
+        "MIT",
+        _COMES_ALONG,
+        "refine",
+    ),
+    KnownFile(
         "open body, full mesh",
         _OPEN_BODY,
         "open_body/open_body_std.npz",
