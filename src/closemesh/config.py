@@ -144,7 +144,7 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="best",
             initialise=InitialiseConfig(iterations=240, plain_iterations=300),
-            refine=RefineConfig(guidance=12),
+            optimise=OptimiseConfig(iterations=200),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 

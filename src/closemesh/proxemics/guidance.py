@@ -41,7 +41,7 @@ class GuidanceConfig:
     """Share of the book's version of the motion that is mixed in."""
     smooth: float = 0.1
     """Seconds over which neighbouring frames are moved alike: keypoints tremble, people do not."""
-    late: int = 40
+    late: int = 20
     """Physics and the book act from this noise step on: before, bodies are not yet where they belong."""
 
 
