@@ -21,6 +21,7 @@ FLOORS = (
     {"body"},
     {"contact"},
     {"energy"},
+    {"appearance"},
     {"fitting"},
     {"observe", "initialise", "proxemics", "output", "motion_data"},
     {"interactions", "simulation"},
@@ -35,6 +36,7 @@ FLOORS = (
 ONLY_FROM = {
     "weights": {"errors"},
     "motion_data": {"errors", "progress", "files", "scene", "records", "geometry", "body", "contact"},
+    "appearance": {"errors", "device", "progress", "scene", "geometry", "body", "contact", "energy"},
     "output": {"errors", "progress", "files", "scene", "config", "records", "geometry", "body", "contact"},
 }
 ONE_DOOR = {"ultralytics": "observe", "smplx": "body", "gsplat": "appearance"}

@@ -1,0 +1,1 @@
+"""How people look: Gaussians on their bodies, drawn and differentiated."""

@@ -1,0 +1,54 @@
+"""Functions compiled to machine code that runs without the GIL, and the threads that run them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from numpy.typing import NDArray
+
+# What is not a number stays so: only the order of operations is free.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
+_PIECES_PER_THREAD = 4  # Work is cut finer than there are threads, as nobody knows what a piece costs.
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compile when first called, kept on disk where a folder for it can be written."""
+    try:
+        return njit(cache=True, **_OPTIONS)(function)
+    except RuntimeError:  # No writable folder: compile anew in every process.
+        return njit(**_OPTIONS)(function)
+
+
+def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer]) -> None:
+    """Call function(first, last) on as many threads as torch uses, over ranges of about equal work.
+
+    work [N + 1] counts what the first n of N items cost together.
+    """
+    threads, items = torch.get_num_threads(), len(work) - 1
+    if threads == 1:
+        return function(0, items)
+    shares = np.linspace(0, int(work[-1]), _PIECES_PER_THREAD * threads + 1)[1:-1]
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(work, shares), [items]]))
+    pairs = zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
+    for future in [_pool(os.getpid()).submit(function, first, last) for first, last in pairs]:
+        future.result()
+
+
+@lru_cache(maxsize=1)
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of this process: a forked one inherits none."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="closemesh-rasterise")
+
+
+def aligned_empty(rows: int, columns: int) -> NDArray[np.float32]:
+    """A float32 array [rows, columns] that begins at a border of the cache's lines."""
+    buffer = np.empty(rows * columns + 16, dtype=np.float32)
+    first = -(buffer.ctypes.data // 4) % 16
+    return buffer[first : first + rows * columns].reshape(rows, columns)
