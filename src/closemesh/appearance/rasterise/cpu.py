@@ -42,9 +42,10 @@ class _Rasterise(torch.autograd.Function):
         *inputs, size = arguments
         means2d, conics, opacities, features, depths = (tensor.detach().contiguous().numpy() for tensor in inputs)
         bins = sort_into_tiles(means2d, conics, opacities, features, depths, size)
-        image = torch.zeros(*size, features.shape[1])
-        transmittance = np.ones(size, dtype=np.float32)
-        stops = _draw(bins, image.numpy(), transmittance)
+        # numpy's zeros: torch would wake its own threads to fill so little, and wait for them on a busy machine.
+        pixels, transmittance = np.zeros((*size, features.shape[1]), np.float32), np.ones(size, np.float32)
+        stops = _draw(bins, pixels, transmittance)
+        image = torch.from_numpy(pixels)
         ctx.save_for_backward(image)
         ctx.num_gaussians, ctx.bins, ctx.transmittance, ctx.stops = len(opacities), bins, transmittance, stops
         return image, torch.from_numpy(1 - transmittance)
@@ -98,11 +99,10 @@ def _differentiate(
 def _collect(bins: Bins, rows: NDArray[np.float32], num_gaussians: int, channels: int) -> tuple[Tensor, ...]:
     """Gradients of means2d [G, 2], conics [G, 3], opacities [G] and features [G, C]."""
     shapes = ((num_gaussians, 2), (num_gaussians, 3), (num_gaussians,), (num_gaussians, channels))
-    gradients = tuple(torch.zeros(shape) for shape in shapes)
-    arrays = tuple(gradient.numpy() for gradient in gradients)
+    arrays = tuple(np.zeros(shape, np.float32) for shape in shapes)
 
     def collect(first: int, last: int) -> None:
         collect_gradients(first, last, bins.records, bins.firsts, bins.originals, rows, *arrays)
 
     run_in_pieces(collect, bins.firsts)
-    return gradients
+    return tuple(torch.from_numpy(array) for array in arrays)

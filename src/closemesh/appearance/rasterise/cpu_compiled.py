@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -29,16 +31,26 @@ def compiled(function: Callable[..., Any]) -> Any:
 def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer]) -> None:
     """Call function(first, last) on as many threads as torch uses, over ranges of about equal work.
 
-    work [N + 1] counts what the first n of N items cost together.
+    work [N + 1] counts what the first n of N items cost together. The calling thread works too: it never waits for
+    threads that other callers keep busy.
     """
     threads, items = torch.get_num_threads(), len(work) - 1
-    if threads == 1:
+    if threads == 1 or items < 2:
         return function(0, items)
     shares = np.linspace(0, int(work[-1]), _PIECES_PER_THREAD * threads + 1)[1:-1]
-    cuts = np.unique(np.concatenate([[0], np.searchsorted(work, shares), [items]]))
-    pairs = zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
-    for future in [_pool(os.getpid()).submit(function, first, last) for first, last in pairs]:
-        future.result()
+    cuts = np.unique(np.concatenate([[0], np.searchsorted(work, shares), [items]])).tolist()
+    pieces = deque(zip(cuts[:-1], cuts[1:], strict=True))
+
+    def take() -> None:
+        with suppress(IndexError):
+            while True:
+                function(*pieces.popleft())
+
+    helpers = [_pool(os.getpid()).submit(take) for _ in range(threads - 1)]
+    take()
+    for helper in helpers:
+        if not helper.cancel():
+            helper.result()
 
 
 @lru_cache(maxsize=1)

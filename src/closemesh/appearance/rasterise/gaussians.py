@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Literal
 
@@ -38,10 +39,10 @@ def rasterise(
 
 def _choose(backend: Backend | None, tensor: Tensor) -> _Draw:
     """The back ends are imported when first used: compiled functions and gsplat take a while."""
-    has_gsplat = find_spec("gsplat") is not None
-    if backend == "cuda" and not (has_gsplat and tensor.is_cuda):
+    on_cuda = tensor.is_cuda and backend in ("cuda", None) and _has_gsplat()
+    if backend == "cuda" and not on_cuda:
         raise InputError("drawing on CUDA takes tensors there and gsplat: pip install 'closemesh[cuda]'")
-    if backend == "cuda" or (backend is None and has_gsplat and tensor.is_cuda):
+    if on_cuda:
         from closemesh.appearance.rasterise.cuda import rasterise_cuda
 
         return rasterise_cuda
@@ -52,3 +53,8 @@ def _choose(backend: Backend | None, tensor: Tensor) -> _Draw:
     from closemesh.appearance.rasterise.cpu import rasterise_cpu
 
     return rasterise_cpu
+
+
+@lru_cache
+def _has_gsplat() -> bool:
+    return find_spec("gsplat") is not None

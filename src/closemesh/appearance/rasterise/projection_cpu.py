@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from closemesh.appearance.rasterise.cpu_compiled import run_in_pieces
 from closemesh.appearance.rasterise.projection_kernels import (
-    fill_matrices,
-    fill_quaternion_gradients,
-    project_range,
-    project_range_backward,
+    differentiate_matrices,
+    differentiate_quaternions,
+    project_matrices,
+    project_quaternions,
 )
 
 if TYPE_CHECKING:
@@ -60,33 +59,17 @@ class _Project(torch.autograd.Function):
 
 
 def _forward(first: int, last: int, inputs: tuple[Any, ...], camera: Camera, outputs: tuple[Any, ...]) -> None:
-    means, rotations, scales = inputs
-    matrices = _to_matrices(rotations[first:last])
+    means, rotations, scales = (array[first:last] for array in inputs)
     numbers = np.array([*camera, *camera.limits()], dtype=np.float32)
-    parts = (array[first:last] for array in outputs)
-    project_range(means[first:last], matrices, scales[first:last], numbers, *parts)
+    forward = project_matrices if rotations.ndim == 3 else project_quaternions
+    forward(means, rotations, scales, numbers, *(array[first:last] for array in outputs))
 
 
 def _backward(first: int, last: int, arrays: tuple[Any, ...], camera: Camera, outputs: tuple[Any, ...]) -> None:
     means, rotations, scales, *others = (array[first:last] for array in arrays)
-    means_gradient, rotations_gradient, scales_gradient = (array[first:last] for array in outputs)
-    are_matrices = rotations.ndim == 3
-    matrices = _to_matrices(rotations)
-    matrices_gradient = rotations_gradient if are_matrices else np.empty_like(matrices)
     numbers = np.array([*camera, *camera.limits()], dtype=np.float32)
-    results = (means_gradient, matrices_gradient, scales_gradient)
-    project_range_backward(means, matrices, scales, numbers, *others, *results)
-    if not are_matrices:
-        fill_quaternion_gradients(rotations, matrices_gradient, rotations_gradient)
-
-
-def _to_matrices(rotations: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[n, 3, 3] of quaternions [n, 4]; matrices stay what they are."""
-    if rotations.ndim == 3:
-        return rotations
-    matrices = np.empty((len(rotations), 3, 3), dtype=np.float32)
-    fill_matrices(rotations, matrices)
-    return matrices
+    backward = differentiate_matrices if rotations.ndim == 3 else differentiate_quaternions
+    backward(means, rotations, scales, numbers, *others, *(array[first:last] for array in outputs))
 
 
 def _in_pieces(function: Any, count: int) -> None:

@@ -13,12 +13,13 @@ from closemesh.appearance.rasterise.limits import BLUR, MIN_ALPHA, NEAR
 
 _REACH = np.float32(math.sqrt(-2 * math.log(MIN_ALPHA)))
 _BLUR, _NEAR = np.float32(BLUR), np.float32(NEAR)
+_BLOCK = 256  # Gaussians whose matrices are made and used up while they lie in the nearest cache.
 _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
 
 @compiled
-def project_range(means, matrices, scales, camera, means2d, conics, visible):
-    """Fills means2d [n, 2], conics [n, 3], visible [n]; camera [9] is focal, centre, height, width, limits."""
+def project_matrices(means, matrices, scales, camera, means2d, conics, visible):
+    """Fills means2d [n, 2], conics [n, 3], visible [n]; camera [9] is focal, centre, size, limits."""
     focal, centre_x, centre_y, height, width = camera[0], camera[1], camera[2], camera[3], camera[4]
     for g in range(len(means)):
         visible[g] = False
@@ -47,7 +48,7 @@ def project_range(means, matrices, scales, camera, means2d, conics, visible):
 
 
 @compiled
-def project_range_backward(
+def differentiate_matrices(
     means, matrices, scales, camera, conics, visible, means2d_gradient, conics_gradient,
     means_gradient, matrices_gradient, scales_gradient,
 ):  # fmt: skip
@@ -91,7 +92,34 @@ def project_range_backward(
 
 
 @compiled
-def fill_matrices(quaternions, matrices):
+def project_quaternions(means, quaternions, scales, camera, means2d, conics, visible):
+    """`project_matrices` for quaternions [n, 4] of any length."""
+    matrices = np.empty((_BLOCK, 3, 3), dtype=np.float32)
+    for first in range(0, len(means), _BLOCK):
+        now = slice(first, min(first + _BLOCK, len(means)))
+        _fill_matrices(quaternions[now], matrices)
+        project_matrices(means[now], matrices, scales[now], camera, means2d[now], conics[now], visible[now])
+
+
+@compiled
+def differentiate_quaternions(
+    means, quaternions, scales, camera, conics, visible, means2d_gradient, conics_gradient,
+    means_gradient, quaternions_gradient, scales_gradient,
+):  # fmt: skip
+    """`differentiate_matrices` for quaternions [n, 4] of any length."""
+    matrices, gradient = np.empty((_BLOCK, 3, 3), dtype=np.float32), np.empty((_BLOCK, 3, 3), dtype=np.float32)
+    for first in range(0, len(means), _BLOCK):
+        now = slice(first, min(first + _BLOCK, len(means)))
+        _fill_matrices(quaternions[now], matrices)
+        differentiate_matrices(
+            means[now], matrices, scales[now], camera, conics[now], visible[now], means2d_gradient[now],
+            conics_gradient[now], means_gradient[now], gradient, scales_gradient[now],
+        )  # fmt: skip
+        _fill_quaternion_gradients(quaternions[now], gradient, quaternions_gradient[now])
+
+
+@compiled
+def _fill_matrices(quaternions, matrices):
     """Rotation matrices [n, 3, 3] of quaternions [n, 4] of any length."""
     for g in range(len(quaternions)):
         w, x, y, z, _ = _unit(quaternions, g)
@@ -107,7 +135,7 @@ def fill_matrices(quaternions, matrices):
 
 
 @compiled
-def fill_quaternion_gradients(quaternions, matrices_gradient, gradients):
+def _fill_quaternion_gradients(quaternions, matrices_gradient, gradients):
     """Gradients [n, 4] of quaternions [n, 4] from those of their matrices [n, 3, 3]."""
     for g in range(len(quaternions)):
         w, x, y, z, per_length = _unit(quaternions, g)
