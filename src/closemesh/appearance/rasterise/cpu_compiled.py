@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,21 @@ _PIECES_PER_THREAD = 4  # Work is cut finer than there are threads, as nobody kn
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile when first called, kept on disk where a folder for it can be written."""
     try:
-        return njit(cache=True, **_OPTIONS)(function)
+        kernel = njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:  # No writable folder: compile anew in every process.
         return njit(**_OPTIONS)(function)
+    # What a function calls is compiled into it, but numba looks for changes in the file of the function alone.
+    index = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        index._source_stamp = _stamp()
+    return kernel
+
+
+@lru_cache
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    """Name, time and size of each of the files that are compiled together."""
+    states = ((file.name, file.stat()) for file in sorted(Path(__file__).parent.glob("*.py")))
+    return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
 
 
 def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer]) -> None:
@@ -39,12 +51,11 @@ def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer
         return function(0, items)
     shares = np.linspace(0, int(work[-1]), _PIECES_PER_THREAD * threads + 1)[1:-1]
     cuts = np.unique(np.concatenate([[0], np.searchsorted(work, shares), [items]])).tolist()
-    pieces = deque(zip(cuts[:-1], cuts[1:], strict=True))
+    pieces = iter(list(pairwise(cuts)))
 
     def take() -> None:
-        with suppress(IndexError):
-            while True:
-                function(*pieces.popleft())
+        for first, last in pieces:  # All threads take from the same iterator.
+            function(first, last)
 
     helpers = [_pool(os.getpid()).submit(take) for _ in range(threads - 1)]
     take()

@@ -11,33 +11,26 @@ import numpy as np
 
 from closemesh.appearance.rasterise.cpu_bins import FEATURES, TILE
 from closemesh.appearance.rasterise.cpu_compiled import compiled
-from closemesh.appearance.rasterise.cpu_lanes import (
-    WIDTH,
+from closemesh.appearance.rasterise.cpu_lane_tuples import (
     add_scaled,
-    any_of,
-    choose,
     dot,
-    load,
     load_all,
-    minus_size,
     repeat,
-    spread,
     spread_all,
-    store,
     store_all,
     totals,
 )
+from closemesh.appearance.rasterise.cpu_lanes import WIDTH, any_of, choose, load, minus_size, spread, store
+from closemesh.appearance.rasterise.cpu_pixels import PATCH, PATCHES, read_tile, write_tile
 from closemesh.appearance.rasterise.limits import MAX_ALPHA, MIN_TRANSMITTANCE
 
 MOMENTS = 6  # Sums over the pixels that a gradient row begins with.
-_PATCH = 4  # Pixels each way.
-_PATCHES = TILE // _PATCH  # In a row of a tile.
 _LOOK = 16  # Gaussians after which a tile looks whether all its pixels have ended.
 _MAX_ALPHA, _MIN_TRANSMITTANCE = np.float32(MAX_ALPHA), np.float32(MIN_TRANSMITTANCE)
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 
 # x and y of the pixels of a patch.
-_PIXELS = np.array([np.tile(np.arange(_PATCH), _PATCH), np.repeat(np.arange(_PATCH), _PATCH)], dtype=np.float32)
+_PIXELS = np.array([np.tile(np.arange(PATCH), PATCH), np.repeat(np.arange(PATCH), PATCH)], dtype=np.float32)
 
 # exp(-s / 16) as a polynomial of s between 0 and log 255, to 8e-8 of its value; larger s are not drawn.
 _E0, _E1, _E2, _E3, _E4 = (
@@ -47,7 +40,7 @@ _E0, _E1, _E2, _E3, _E4 = (
 
 def scratch_rows(channels: int, backward: bool) -> tuple[int, int]:
     """The shape of the memory that a thread works in: of each patch the state of its pixels, vector behind vector."""
-    return _PATCHES * _PATCHES, (channels + 1 + backward) * WIDTH
+    return PATCHES * PATCHES, (channels + 1 + backward) * WIDTH
 
 
 @compiled
@@ -100,15 +93,15 @@ def draw_tiles(
             first_x, last_x = max(boxes[v, 0] - left, 0) >> 2, min(boxes[v, 2] - left, TILE - 1) >> 2
             first_y, last_y = max(boxes[v, 1] - top, 0) >> 2, min(boxes[v, 3] - top, TILE - 1) >> 2
             for y in range(first_y, last_y + 1):
-                dy = pixels_y + (np.float32(_PATCH * y) - mean_y)
+                dy = pixels_y + (np.float32(PATCH * y) - mean_y)
                 b_dy, c_dy2 = b * dy, half_c * (dy * dy)
                 for x in range(first_x, last_x + 1):
-                    dx = pixels_x + (np.float32(_PATCH * x) - mean_x)
+                    dx = pixels_x + (np.float32(PATCH * x) - mean_x)
                     sigma = (half_a * dx + b_dy) * dx + c_dy2
                     seen = sigma <= limit
                     if not any_of(seen):
                         continue
-                    patch = y * _PATCHES + x
+                    patch = y * PATCHES + x
                     before = load(scratch, patch, 0)
                     alpha = opacity * _exp_minus(sigma)
                     alpha = choose(seen, choose(alpha > _MAX_ALPHA, _MAX_ALPHA, alpha), _ZERO)
@@ -122,35 +115,7 @@ def draw_tiles(
             stops[tile] = place + 1
             if (place - starts[tile]) % _LOOK == _LOOK - 1 and _ended(scratch):
                 break
-        _write_tile(scratch, left, top, image, transmittance)
-
-
-@compiled
-def _write_tile(scratch, left, top, image, transmittance):
-    height, width, channels = image.shape
-    for row in range(min(TILE, height - top)):
-        for column in range(min(TILE, width - left)):
-            patch, lane = (row >> 2) * _PATCHES + (column >> 2), (row & 3) * _PATCH + (column & 3)
-            transmittance[top + row, left + column] = abs(scratch[patch, lane])
-            for k in range(channels):
-                image[top + row, left + column, k] = scratch[patch, (k + 1) * WIDTH + lane]
-
-
-@compiled
-def _read_tile(scratch, left, top, image, transmittance, image_gradient, alpha_gradient):
-    """State of the pixels at the beginning of the backward pass: see `differentiate_tiles`."""
-    height, width, channels = image.shape
-    scratch[:, :WIDTH] = _ONE
-    scratch[:, WIDTH:] = _ZERO
-    for row in range(min(TILE, height - top)):
-        for column in range(min(TILE, width - left)):
-            patch, lane = (row >> 2) * _PATCHES + (column >> 2), (row & 3) * _PATCH + (column & 3)
-            y, x = top + row, left + column
-            behind = -alpha_gradient[y, x] * transmittance[y, x]
-            for k in range(channels):
-                scratch[patch, (k + 2) * WIDTH + lane] = image_gradient[y, x, k]
-                behind += image_gradient[y, x, k] * image[y, x, k]
-            scratch[patch, WIDTH + lane] = behind
+        write_tile(scratch, left, top, image, transmittance)
 
 
 @compiled
@@ -172,7 +137,7 @@ def differentiate_tiles(
             rows[meetings[place]] = _ZERO
         if starts[tile] == stops[tile]:
             continue
-        _read_tile(scratch, left, top, image, transmittance, image_gradient, alpha_gradient)
+        read_tile(scratch, left, top, image, transmittance, image_gradient, alpha_gradient)
         for place in range(starts[tile], stops[tile]):
             v = owners[place]
             mean_x, mean_y = records[v, 0] - np.float32(left + 0.5), records[v, 1] - np.float32(top + 0.5)
@@ -188,12 +153,12 @@ def differentiate_tiles(
             first_y, last_y = max(boxes[v, 1] - top, 0) >> 2, min(boxes[v, 3] - top, TILE - 1) >> 2
             sums, v_0, v_x, v_y, v_xx, v_xy, v_yy = repeat(zero, channels), zero, zero, zero, zero, zero, zero
             for y in range(first_y, last_y + 1):
-                dy = pixels_y + (np.float32(_PATCH * y) - mean_y)
+                dy = pixels_y + (np.float32(PATCH * y) - mean_y)
                 b_dy, c_dy2 = b * dy, half_c * (dy * dy)
                 for x in range(first_x, last_x + 1):
-                    dx = pixels_x + (np.float32(_PATCH * x) - mean_x)
+                    dx = pixels_x + (np.float32(PATCH * x) - mean_x)
                     sigma = (half_a * dx + b_dy) * dx + c_dy2
-                    patch = y * _PATCHES + x
+                    patch = y * PATCHES + x
                     before = load(scratch, patch, 0)
                     seen = (sigma <= limit) & (before > _ZERO)
                     if not any_of(seen):
