@@ -33,7 +33,7 @@ def rasterise_cpu(
     """Image [H, W, C] and alpha [H, W], reckoned in float32 whatever comes in; same bits on every call."""
     inputs = [tensor.to("cpu", torch.float32) for tensor in (means2d, conics, opacities, features, depths.detach())]
     image, alpha = _Rasterise.apply(*inputs, size)
-    return image.to(features), alpha.to(features)
+    return image.to(means2d), alpha.to(means2d)
 
 
 class _Rasterise(torch.autograd.Function):

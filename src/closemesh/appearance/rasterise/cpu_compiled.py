@@ -28,7 +28,7 @@ def compiled(function: Callable[..., Any]) -> Any:
         return njit(**_OPTIONS)(function)
     # What a function calls is compiled into it, but numba looks for changes in the file of the function alone.
     index = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if hasattr(index, "_source_stamp"):
+    if index is not None:
         index._source_stamp = _stamp()
     return kernel
 

@@ -22,7 +22,7 @@ def rasterise_cuda(
     from gsplat.cuda._wrapper import isect_offset_encode, isect_tiles, rasterize_to_pixels  # type: ignore
 
     if len(means2d) == 0:
-        return features.new_zeros(*size, features.shape[1]), features.new_zeros(size)
+        return means2d.new_zeros(*size, features.shape[1]), means2d.new_zeros(size)
     # A leading dimension of one image: without it gsplat takes the Gaussians of several images to be packed together.
     means, shapes, opaque, colours = (x[None].float() for x in (means2d, conics, opacities, features))
     tiles_y, tiles_x = (-(-pixels // _TILE) for pixels in size)
@@ -30,7 +30,7 @@ def rasterise_cuda(
     _, meetings, ids = isect_tiles(means.detach(), radii, depths.detach()[None].float(), _TILE, tiles_x, tiles_y)
     offsets = isect_offset_encode(meetings, 1, tiles_x, tiles_y)  # [1, tiles_y, tiles_x]
     image, alpha = rasterize_to_pixels(means, shapes, colours, opaque, size[1], size[0], _TILE, offsets, ids)
-    return image[0].to(features), alpha[0, ..., 0].to(features)
+    return image[0].to(means2d), alpha[0, ..., 0].to(means2d)
 
 
 def _radii(conics: Tensor, opacities: Tensor) -> Tensor:
