@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 # What is not a number stays so: only the order of operations is free.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
-_PIECES_PER_THREAD = 4  # Work is cut finer than there are threads, as nobody knows what a piece costs.
+_PIECES_PER_THREAD = 8  # Work is cut finer than there are threads, as nobody knows what a piece costs.
 
 
 def compiled(function: Callable[..., Any]) -> Any:

@@ -82,13 +82,8 @@ def draw_tiles(
         for place in range(starts[tile], starts[tile + 1]):
             v = owners[place]
             mean_x, mean_y = records[v, 0] - np.float32(left + 0.5), records[v, 1] - np.float32(top + 0.5)
-            half_a, b, half_c, opacity, limit = (
-                records[v, 2],
-                records[v, 3],
-                records[v, 4],
-                records[v, 5],
-                records[v, 6],
-            )
+            half_a, b, half_c = records[v, 2], records[v, 3], records[v, 4]
+            opacity, limit = records[v, 5], records[v, 6]
             features = spread_all(records, v, FEATURES, channels)
             first_x, last_x = max(boxes[v, 0] - left, 0) >> 2, min(boxes[v, 2] - left, TILE - 1) >> 2
             first_y, last_y = max(boxes[v, 1] - top, 0) >> 2, min(boxes[v, 3] - top, TILE - 1) >> 2
@@ -139,13 +134,8 @@ def differentiate_tiles(
         for place in range(starts[tile], stops[tile]):
             v = owners[place]
             mean_x, mean_y = records[v, 0] - np.float32(left + 0.5), records[v, 1] - np.float32(top + 0.5)
-            half_a, b, half_c, opacity, limit = (
-                records[v, 2],
-                records[v, 3],
-                records[v, 4],
-                records[v, 5],
-                records[v, 6],
-            )
+            half_a, b, half_c = records[v, 2], records[v, 3], records[v, 4]
+            opacity, limit = records[v, 5], records[v, 6]
             features = spread_all(records, v, FEATURES, channels)
             first_x, last_x = max(boxes[v, 0] - left, 0) >> 2, min(boxes[v, 2] - left, TILE - 1) >> 2
             first_y, last_y = max(boxes[v, 1] - top, 0) >> 2, min(boxes[v, 3] - top, TILE - 1) >> 2
