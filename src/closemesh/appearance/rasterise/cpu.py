@@ -104,5 +104,5 @@ def _collect(bins: Bins, rows: NDArray[np.float32], num_gaussians: int, channels
     def collect(first: int, last: int) -> None:
         collect_gradients(first, last, bins.records, bins.firsts, bins.originals, rows, *arrays)
 
-    run_in_pieces(collect, bins.firsts)
+    run_in_pieces(collect, bins.firsts, pieces_per_thread=2)
     return tuple(torch.from_numpy(array) for array in arrays)

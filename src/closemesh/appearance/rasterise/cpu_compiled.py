@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 # What is not a number stays so: only the order of operations is free.
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
-_PIECES_PER_THREAD = 8  # Work is cut finer than there are threads, as nobody knows what a piece costs.
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -40,16 +39,16 @@ def _stamp() -> tuple[tuple[str, int, int], ...]:
     return tuple((name, state.st_mtime_ns, state.st_size) for name, state in states)
 
 
-def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer]) -> None:
+def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer], pieces_per_thread: int = 8) -> None:
     """Call function(first, last) on as many threads as torch uses, over ranges of about equal work.
 
-    work [N + 1] counts what the first n of N items cost together. The calling thread works too: it never waits for
-    threads that other callers keep busy.
+    work [N + 1] counts what the first n of N items cost together; the less one knows of that, the more pieces pay. The
+    calling thread works too: it never waits for threads that other callers keep busy.
     """
     threads, items = torch.get_num_threads(), len(work) - 1
     if threads == 1 or items < 2:
         return function(0, items)
-    shares = np.linspace(0, int(work[-1]), _PIECES_PER_THREAD * threads + 1)[1:-1]
+    shares = np.linspace(0, int(work[-1]), pieces_per_thread * threads + 1)[1:-1]
     cuts = np.unique(np.concatenate([[0], np.searchsorted(work, shares), [items]])).tolist()
     pieces = iter(list(pairwise(cuts)))
 

@@ -29,29 +29,29 @@ def project_cpu(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """means2d [G, 2], conics [G, 3], depths [G], visible [G], reckoned in float32 whatever comes in."""
     inputs = [tensor.to("cpu", torch.float32) for tensor in (means, rotations, scales)]
-    means2d, conics, visible = _Project.apply(*inputs, camera)
-    return means2d.to(means), conics.to(means), means[:, 2], visible.to(means.device)
+    means2d, conics, depths, visible = _Project.apply(*inputs, camera)
+    return means2d.to(means), conics.to(means), depths.to(means), visible.to(means.device)
 
 
 class _Project(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
         *inputs, camera = arguments
         means, rotations, scales = (tensor.detach().contiguous() for tensor in inputs)
         means2d, conics = torch.empty(len(means), 2), torch.empty(len(means), 3)
-        visible = torch.empty(len(means), dtype=torch.bool)
+        depths, visible = torch.empty(len(means)), torch.empty(len(means), dtype=torch.bool)
         arrays = (means.numpy(), rotations.numpy(), scales.numpy())
-        outputs = (means2d.numpy(), conics.numpy(), visible.numpy())
+        outputs = (means2d.numpy(), conics.numpy(), depths.numpy(), visible.numpy())
         _in_pieces(lambda first, last: _forward(first, last, arrays, camera, outputs), len(means))
         ctx.mark_non_differentiable(visible)
         ctx.save_for_backward(*inputs, conics, visible)
         ctx.camera = camera
-        return means2d, conics, visible
+        return means2d, conics, depths, visible
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        arrays = tuple(tensor.detach().contiguous().numpy() for tensor in (*ctx.saved_tensors, *grad_outputs[:2]))
+        arrays = tuple(tensor.detach().contiguous().numpy() for tensor in (*ctx.saved_tensors, *grad_outputs[:3]))
         results = tuple(torch.empty(tensor.shape) for tensor in ctx.saved_tensors[:3])
         outputs = tuple(result.numpy() for result in results)
         _in_pieces(lambda first, last: _backward(first, last, arrays, ctx.camera, outputs), len(arrays[0]))
@@ -73,4 +73,4 @@ def _backward(first: int, last: int, arrays: tuple[Any, ...], camera: Camera, ou
 
 
 def _in_pieces(function: Any, count: int) -> None:
-    run_in_pieces(function, np.arange(count + 1))
+    run_in_pieces(function, np.arange(count + 1), pieces_per_thread=2)

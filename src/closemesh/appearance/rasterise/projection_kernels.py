@@ -18,11 +18,11 @@ _ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
 
 
 @compiled
-def project_matrices(means, matrices, scales, camera, means2d, conics, visible):
-    """Fills means2d [n, 2], conics [n, 3], visible [n]; camera [9] is focal, centre, size, limits."""
+def project_matrices(means, matrices, scales, camera, means2d, conics, depths, visible):
+    """Fills means2d [n, 2], conics [n, 3], depths [n], visible [n]; camera [9] is focal, centre, size, limits."""
     focal, centre_x, centre_y, height, width = camera[0], camera[1], camera[2], camera[3], camera[4]
     for g in range(len(means)):
-        visible[g] = False
+        visible[g], depths[g] = False, means[g, 2]
         means2d[g, 0], means2d[g, 1] = _ZERO, _ZERO
         conics[g, 0], conics[g, 1], conics[g, 2] = _ZERO, _ZERO, _ZERO
         if not means[g, 2] > _NEAR:
@@ -49,10 +49,10 @@ def project_matrices(means, matrices, scales, camera, means2d, conics, visible):
 
 @compiled
 def differentiate_matrices(
-    means, matrices, scales, camera, conics, visible, means2d_gradient, conics_gradient,
+    means, matrices, scales, camera, conics, visible, means2d_gradient, conics_gradient, depths_gradient,
     means_gradient, matrices_gradient, scales_gradient,
 ):  # fmt: skip
-    """Fills the last three from the gradients of means2d [n, 2] and conics [n, 3]; zeros for what is not visible."""
+    """Fills the last three from the gradients of means2d [n, 2], conics [n, 3] and depths [n]; only the last where not visible."""
     focal = camera[0]
     for g in range(len(means)):
         if not visible[g]:
@@ -60,6 +60,7 @@ def differentiate_matrices(
                 means_gradient[g, i], scales_gradient[g, i] = _ZERO, _ZERO
                 for j in range(3):
                     matrices_gradient[g, i, j] = _ZERO
+            means_gradient[g, 2] = depths_gradient[g]
             continue
         inverse = _ONE / means[g, 2]
         x, y, per_metre = means[g, 0] * inverse, means[g, 1] * inverse, focal * inverse
@@ -88,22 +89,24 @@ def differentiate_matrices(
         to_x = focal * means2d_gradient[g, 0] + (to_along_x if along_x == x else _ZERO)
         to_y = focal * means2d_gradient[g, 1] + (to_along_y if along_y == y else _ZERO)
         means_gradient[g, 0], means_gradient[g, 1] = to_x * inverse, to_y * inverse
-        means_gradient[g, 2] = -(x * to_x + y * to_y + to_per_metre * per_metre) * inverse
+        means_gradient[g, 2] = depths_gradient[g] - (x * to_x + y * to_y + to_per_metre * per_metre) * inverse
 
 
 @compiled
-def project_quaternions(means, quaternions, scales, camera, means2d, conics, visible):
+def project_quaternions(means, quaternions, scales, camera, means2d, conics, depths, visible):
     """`project_matrices` for quaternions [n, 4] of any length."""
     matrices = np.empty((_BLOCK, 3, 3), dtype=np.float32)
     for first in range(0, len(means), _BLOCK):
         now = slice(first, min(first + _BLOCK, len(means)))
         _fill_matrices(quaternions[now], matrices)
-        project_matrices(means[now], matrices, scales[now], camera, means2d[now], conics[now], visible[now])
+        project_matrices(
+            means[now], matrices, scales[now], camera, means2d[now], conics[now], depths[now], visible[now]
+        )
 
 
 @compiled
 def differentiate_quaternions(
-    means, quaternions, scales, camera, conics, visible, means2d_gradient, conics_gradient,
+    means, quaternions, scales, camera, conics, visible, means2d_gradient, conics_gradient, depths_gradient,
     means_gradient, quaternions_gradient, scales_gradient,
 ):  # fmt: skip
     """`differentiate_matrices` for quaternions [n, 4] of any length."""
@@ -113,7 +116,7 @@ def differentiate_quaternions(
         _fill_matrices(quaternions[now], matrices)
         differentiate_matrices(
             means[now], matrices, scales[now], camera, conics[now], visible[now], means2d_gradient[now],
-            conics_gradient[now], means_gradient[now], gradient, scales_gradient[now],
+            conics_gradient[now], depths_gradient[now], means_gradient[now], gradient, scales_gradient[now],
         )  # fmt: skip
         _fill_quaternion_gradients(quaternions[now], gradient, quaternions_gradient[now])
 
