@@ -52,7 +52,10 @@ def differentiate_matrices(
     means, matrices, scales, camera, conics, visible, means2d_gradient, conics_gradient, depths_gradient,
     means_gradient, matrices_gradient, scales_gradient,
 ):  # fmt: skip
-    """Fills the last three from the gradients of means2d [n, 2], conics [n, 3] and depths [n]; only the last where not visible."""
+    """Fills the last three from the gradients of means2d [n, 2], conics [n, 3] and depths [n].
+
+    What is not visible has a gradient of its depth alone.
+    """
     focal = camera[0]
     for g in range(len(means)):
         if not visible[g]:
