@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from known_scenes import KnownScene
 
+from closemesh.body.capsules import COARSE_PARTS, part_gaps
 from closemesh.body.skinning import rest_joints
 from closemesh.config import RefineConfig
 from closemesh.fitting.evidence import make_evidence
@@ -13,7 +16,7 @@ from closemesh.proxemics.pair_clip import PairClip, cut, windows_of
 from closemesh.proxemics.refine import Prior, load_prior
 from closemesh.proxemics.sampler import sample
 from closemesh.proxemics.state import PairSpread, PairState
-from closemesh.proxemics.windows import NUM_POINTS
+from closemesh.proxemics.windows import NUM_POINTS, PairWindows, by_window, pose_pair
 from closemesh.training.lessons import Lesson, hide
 
 
@@ -58,3 +61,20 @@ def test_a_person_of_whom_nothing_is_known_is_made_up_near_the_other(prior: Prio
     assert (down[:, 1] < -0.5).all()  # Upright in a view whose y points down.
     moved = (made_up.pelvis[:, :, 0] - lesson.truth.pelvis[:, :, 0]).norm(dim=-1)
     assert moved.max() < 0.15  # Whom one sees stays.
+
+
+def test_parts_that_are_said_to_touch_come_nearer(prior: Prior, lesson: Lesson):
+    """Of people whose places are not sure."""
+    spread = lesson.windows.spread
+    unsure = replace(lesson.windows, spread=replace(spread, pelvis=torch.full_like(spread.pelvis, 0.3)))
+    hand, trunk = COARSE_PARTS.index("right_hand"), COARSE_PARTS.index("upper_trunk")
+    said = torch.zeros(*unsure.times.shape, len(COARSE_PARTS), len(COARSE_PARTS), dtype=torch.bool)
+    said[..., hand, trunk] = True
+
+    def gap(windows: PairWindows) -> float:
+        people = by_window(pose_pair(prior.sampler.body, sample(prior.sampler, windows, [])).keypoints)
+        gaps = part_gaps(people[:, :, 0], people[:, :, 1], prior.sampler.body.capsules)
+        return float(gaps[..., hand, trunk].mean())
+
+    told, silent = gap(replace(unsure, touching=said)), gap(unsure)
+    assert told < silent - 0.005
