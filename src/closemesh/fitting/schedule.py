@@ -96,10 +96,10 @@ SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_ra
 or stretched for a floor that he does not stand on."""
 
 TOGETHER = (
-    Phase("ground", Weights(anchor=1.0, smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3), share=0.4),
+    Phase("ground", Weights(anchor=10.0, smooth_joints=1.0, smooth_root=3.0, floor=1.0, sliding=0.3), share=0.4),
     Phase(
         "touch",
-        Weights(anchor=1.0, smooth_joints=0.3, smooth_root=1.0, floor=1.0, sliding=0.3, penetration=1.0, contact=2.0),
+        Weights(anchor=10.0, smooth_joints=1.0, smooth_root=3.0, floor=1.0, sliding=0.3, penetration=1.0, contact=2.0),
         share=0.6,
         learning_rate=0.01,
     ),

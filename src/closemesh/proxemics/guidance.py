@@ -100,7 +100,7 @@ def guide_by_energies(
 ) -> Callable[[PairState, int], PairState]:
     """Lowers the energies of each prediction, in units of its spread, without leaving it far."""
     mean, spread = pack(windows.mean), pack_spread(windows.spread)
-    share = _neighbours(windows.times, config.smooth)
+    share = neighbours(windows.times, config.smooth)
 
     def guide(state: PairState, t: int) -> PairState:
         active: list[Energy] = list(energies)
@@ -124,7 +124,7 @@ def guide_by_energies(
     return guide
 
 
-def _neighbours(times: Tensor, seconds: float) -> Tensor:
+def neighbours(times: Tensor, seconds: float) -> Tensor:
     """[B, T, T] share of every frame in the mean around each: a bell over times [B, T] of that standard deviation."""
     apart = (times[:, :, None] - times[:, None]) / seconds
     return (-0.5 * apart.square()).softmax(-1)

@@ -24,18 +24,20 @@ from closemesh.proxemics.guidance import (
     PhysicsEnergy,
     guide_by_codebook,
     guide_by_energies,
+    neighbours,
     picture_energy,
 )
 from closemesh.proxemics.pair_clip import PairClip, agree, cut, put_together, windows_of
 from closemesh.proxemics.people import People
 from closemesh.proxemics.sampler import Guide, Sampler, sample
 from closemesh.proxemics.schedule import cosine_schedule
-from closemesh.proxemics.state import PairState
+from closemesh.proxemics.state import PairState, pack, unpack
 from closemesh.proxemics.windows import NUM_POINTS, PairBody, PairWindows
 from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats, Observations, PoseSpread
 
 REACH = 0.5  # Metres between two people's surfaces from which they are a pair.
 LEAD = 12  # Frames over which the refinement fades in and out.
+SMOOTH = 0.05  # Seconds, the standard deviation of the bell over which changes are smoothed: shorter than any blow.
 STRETCH = 160  # Frames that are refined at once, so that memory does not grow with the clip.
 
 
@@ -116,7 +118,10 @@ def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
 
 
 def refine_stretch(prior: Prior, part: PairClip) -> PairState:
-    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step."""
+    """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step.
+
+    What the sampling changes is smoothed over time: it follows keypoints that tremble, the first motion does not.
+    """
     where = cut(len(part), part.times.device)
     windows = windows_of(part, where)
     if not prior.partner:
@@ -127,7 +132,9 @@ def refine_stretch(prior: Prior, part: PairClip) -> PairState:
     guides.append(_by_energies(prior, windows))
     guides.append(lambda state, _: agree(state, windows.view, where, len(part)))
     refined = sample(prior.sampler, windows, guides)
-    return put_together(refined, windows.view, where, len(part))
+    together = put_together(refined, windows.view, where, len(part))
+    before, after = pack(part.state), pack(together)
+    return unpack(before + torch.einsum("bts,bspd->btpd", neighbours(part.times[None], SMOOTH), after - before))
 
 
 def _by_energies(prior: Prior, windows: PairWindows) -> Guide:
