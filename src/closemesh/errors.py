@@ -15,3 +15,7 @@ class ModelFileError(ClosemeshError):
 
 class OutputError(ClosemeshError):
     """The result cannot be written: no permission, no space, a file in the way."""
+
+
+class DownloadError(ClosemeshError):
+    """A file cannot be fetched, or what came is not that file."""

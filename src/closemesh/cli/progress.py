@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     ProgressColumn,
     SpinnerColumn,
@@ -16,6 +17,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
 from rich.text import Text
@@ -27,17 +29,17 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def show_progress(console: Console = messages) -> Iterator[Progress]:
+def show_progress(console: Console = messages, steps_are_bytes: bool = False) -> Iterator[Progress]:
     """A Progress for as long as the block lasts."""
     if not console.is_terminal:
-        yield PlainLines()
+        yield PlainLines(steps_are_bytes=steps_are_bytes)
         return
+    counted = (DownloadColumn(), TransferSpeedColumn()) if steps_are_bytes else (MofNCompleteColumn(), _RateColumn())
     with Bars(
         SpinnerColumn(finished_text="[good]✓"),
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
+        *counted,
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
@@ -69,8 +71,9 @@ class TerminalBars:
 class PlainLines:
     """A line when a task ends, and one every ten seconds while it runs."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, steps_are_bytes: bool = False) -> None:
         self._clock = clock
+        self._megabytes = steps_are_bytes
 
     @contextmanager
     def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
@@ -83,7 +86,8 @@ class PlainLines:
             now = self._clock()
             if now - last_line >= SECONDS_BETWEEN_LINES:
                 last_line = now
-                say(_running_line(description, done + steps_here, total, steps_here / (now - started)))
+                rate = steps_here / (now - started)
+                say(_running_line(description, done + steps_here, total, rate, self._megabytes))
 
         yield advance
         say(f"{description}: done in {self._clock() - started:.1f} s")
@@ -100,8 +104,13 @@ class _RateColumn(ProgressColumn):
         return Text(f"{rate:.1f}/s" if rate else "", style="quiet")
 
 
-def _running_line(description: str, done: int, total: int | None, rate: float) -> str:
-    """rate: steps a second of this run."""
-    if not total or not rate:
-        return f"{description}: {done} ({rate:.1f}/s)"
-    return f"{description}: {done}/{total} ({rate:.1f}/s, {(total - done) / rate:.0f} s to go)"
+def _running_line(description: str, done: int, total: int | None, rate: float, megabytes: bool) -> str:
+    """rate: steps a second of this run; megabytes: the steps are bytes."""
+    counted, in_all, speed = (
+        (f"{done / 1e6:.1f}", f"{(total or 0) / 1e6:.1f} MB", f"{rate / 1e6:.1f} MB/s")
+        if megabytes
+        else (str(done), str(total), f"{rate:.1f}/s")
+    )
+    if not total or rate <= 0:
+        return f"{description}: {counted}{' MB' if megabytes else ''} ({speed})"
+    return f"{description}: {counted}/{in_all} ({speed}, {(total - done) / rate:.0f} s to go)"

@@ -119,7 +119,7 @@ LICENSED_BODY = KnownFile(
     "Max Planck Institute for Intelligent Systems",
     "SMPLX_NEUTRAL.npz",
     "non-commercial research",
-    "account at smpl-x.is.tue.mpg.de, pip install 'closemesh[smplx]', then --body-model FILE",
+    "account at smpl-x.is.tue.mpg.de, closemesh download-weights body, pip install 'closemesh[smplx]', --body-model",
     "initialise",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from closemesh.errors import ModelFileError
@@ -25,13 +26,17 @@ def user_cache() -> Path:
 
 def find_model(name: str) -> Path:
     """The file `name` (a path below a models folder). Raises ModelFileError that lists where was looked."""
-    for folder in model_folders():
-        if (folder / name).is_file():
-            return folder / name
+    if found := first_with(name, model_folders()):
+        return found
     looked = ", ".join(str(folder) for folder in model_folders())
     raise ModelFileError(
         f"model file {name} not found; looked in {looked}; set CLOSEMESH_MODELS or reinstall closemesh"
     )
+
+
+def first_with(name: str, folders: Iterable[Path]) -> Path | None:
+    """The file `name` in the first of `folders` that has it."""
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 def sha256_of(path: Path) -> str:

@@ -1,0 +1,121 @@
+"""One question to a server: TLS always verified, proxy and certificates from the environment, faults in two kinds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+from closemesh.errors import DownloadError
+
+if TYPE_CHECKING:
+    from requests import Response, Session
+
+_TIMEOUT = (15.0, 60.0)  # Seconds to connect, and between two pieces.
+_PIECE = 1 << 18
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_KEEPS_THE_FORM = {307, 308}
+
+
+class InterruptedTransferError(Exception):
+    """It did not work now and may work later; `wait`: seconds that the server asks for."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def open_session() -> Session:
+    """A session that takes HTTPS_PROXY, REQUESTS_CA_BUNDLE and SSL_CERT_FILE from the environment."""
+    from requests import Session
+
+    from closemesh import __version__
+
+    session = Session()
+    session.headers.update({"User-Agent": f"closemesh/{__version__}", "Accept-Encoding": "identity"})
+    session.verify = os.environ.get("SSL_CERT_FILE") or True  # requests itself reads REQUESTS_CA_BUNDLE, and first.
+    return session
+
+
+@contextmanager
+def ask(session: Session, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> Iterator[Response]:
+    """The answer to a GET, or to a POST of `form`: 200, 206 or 416.
+
+    Raises InterruptedTransferError for what may pass, DownloadError for what will not.
+    """
+    import requests
+
+    try:
+        response = _send(session, url, headers, form)
+    except requests.exceptions.SSLError as error:
+        raise DownloadError(
+            f"the certificate of {urlsplit(url).hostname} is not trusted; if your network has its own certificates, "
+            "set SSL_CERT_FILE to their file"
+        ) from error
+    except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+        raise InterruptedTransferError(_reason(error)) from error
+    except OSError as error:  # requests' own errors too: a wrong address, a missing file of certificates.
+        raise DownloadError(f"cannot ask {urlsplit(url).hostname}: {error}") from error
+    with response:
+        _check(response, url)
+        yield response
+
+
+def pieces(response: Response) -> Iterator[bytes]:
+    """The bytes of an answer as they come. Raises InterruptedTransferError when the connection breaks."""
+    import requests
+
+    try:
+        yield from response.iter_content(_PIECE)
+    except requests.exceptions.RequestException as error:
+        raise InterruptedTransferError("the connection broke") from error
+
+
+def _send(session: Session, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> Response:
+    if form is None:
+        return session.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
+    if urlsplit(url).scheme != "https":
+        raise DownloadError(f"{url} is not https; a password is sent over https only")
+    # Redirects are followed by hand: the password goes to the address of the manifest and to no other.
+    response = session.post(url, data=form, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False)
+    if not response.is_redirect:
+        return response
+    response.close()
+    if response.status_code in _KEEPS_THE_FORM:
+        raise DownloadError(f"{urlsplit(url).hostname} wants the password sent elsewhere; fetch the file by hand")
+    return session.get(urljoin(url, response.headers["Location"]), headers=headers, stream=True, timeout=_TIMEOUT)
+
+
+def _check(response: Response, url: str) -> None:
+    host, status = urlsplit(url).hostname, response.status_code
+    if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
+        raise DownloadError(f"{host} leads to an address without https; it was not followed")
+    if status in _PASSING:
+        raise InterruptedTransferError(f"{host} answered {status} {response.reason}", _retry_after(response))
+    if status not in (200, 206, 416):
+        raise DownloadError(f"{host} answered {status} {response.reason}")
+
+
+def _retry_after(response: Response) -> float | None:
+    """Seconds; the header has a number or a date."""
+    told = response.headers.get("Retry-After", "")
+    if told.isdigit():
+        return float(told)
+    try:
+        return max(0.0, (parsedate_to_datetime(told) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    kinds = {
+        requests.exceptions.ProxyError: "the proxy does not let through",
+        requests.exceptions.Timeout: "the server does not answer",
+    }
+    return next((told for kind, told in kinds.items() if isinstance(error, kind)), "no connection to the server")

@@ -1,0 +1,158 @@
+"""Model files into a models folder: from their sources in order, or from a folder; checked, then renamed.
+
+Each file is fetched beside its place (`.part`), compared in size and sha256, unpacked when it came in a zip file,
+recorded, and only then gets its name. One run at a time works in a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from closemesh.errors import DownloadError, OutputError
+from closemesh.progress import Progress
+from closemesh.weights.account import Account
+from closemesh.weights.check import Expected
+from closemesh.weights.finish import WrongFileError, finish_fetched, finish_unpacked, keep
+from closemesh.weights.local import copy_into, find_local
+from closemesh.weights.manifest import Downloadable
+from closemesh.weights.part_file import PartFile
+from closemesh.weights.search import first_with
+from closemesh.weights.space import require_space
+from closemesh.weights.transfer import Transfer, Wanted
+
+_LOCK = ".download.lock"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where files come from: servers, or a folder of files that were fetched on another machine."""
+
+    transfer: Transfer | None = None
+    account: Account | None = None
+    folder: Path | None = None
+
+
+def download(
+    files: tuple[Downloadable, ...], folder: Path, source: Source, progress: Progress, looked_in: Iterable[Path] = ()
+) -> tuple[Path, ...]:
+    """Where each of `files` is now: below `folder`, or in one of `looked_in`, where it stays as it is.
+
+    Those in `folder` are compared with what is known of them. A file that cannot be had does not keep the others
+    from coming. Raises DownloadError that tells of the first such, and notes the others; OutputError when the folder
+    cannot be written or another run works in it.
+    """
+    paths, faults = [], []
+    with _writing(folder):
+        for file in files:
+            try:
+                there = first_with(file.file, looked_in) if not (folder / file.file).exists() else None
+                paths.append(there or _bring(file, folder, source, progress))
+            except DownloadError as fault:
+                faults.append(DownloadError(f"{file.name} ({file.fetched}): {fault}"))
+    for fault in faults[1:]:
+        progress.note(str(fault))
+    if faults:
+        raise faults[0]
+    return tuple(paths)
+
+
+def _bring(file: Downloadable, folder: Path, source: Source, progress: Progress) -> Path:
+    expected = Expected.of(file, folder)
+    target = folder / file.file
+    if target.exists():
+        return keep(target, expected, progress)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = PartFile(target.parent / f"{file.fetched}.part")
+    if source.folder:
+        return _from_folder(source.folder, part, target, expected, progress)
+    require_space(target.parent, max(0, (expected.size or 0) - part.length), file.name)
+    return _from_servers(source, part, target, expected, progress)
+
+
+def _from_folder(folder: Path, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
+    found = find_local(expected.file, folder)
+    part.discard()
+    try:
+        copy_into(found, part.path, progress)
+        if found.name == expected.file.fetched:
+            return finish_fetched(str(found), part, target, expected, progress)
+        return finish_unpacked(str(found), part, target, expected, progress)
+    finally:
+        part.discard()
+
+
+def _from_servers(source: Source, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
+    faults = []
+    for url in expected.file.sources:
+        host = urlsplit(url).hostname
+        try:
+            return _from_server(url, source, part, target, expected, progress)
+        except DownloadError as fault:
+            faults.append(f"{host}: {fault}")
+            if url != expected.file.sources[-1]:
+                progress.note(f"{expected.file.name} from {host}: {fault}; trying the next source")
+    advice = f"fetch {expected.file.fetched} by hand and give its folder with --from-dir"
+    raise DownloadError("; ".join([*faults, advice]))
+
+
+def _from_server(
+    url: str, source: Source, part: PartFile, target: Path, expected: Expected, progress: Progress
+) -> Path:
+    wanted = Wanted(expected.file.name, url, expected.sha256 is not None, _form(expected.file, source))
+    assert source.transfer, "a source is a folder or has a transfer"
+    began_with = part.length
+    try:
+        source.transfer.fetch(wanted, part)
+        return finish_fetched(url, part, target, expected, progress)
+    except WrongFileError:
+        part.discard()
+        if not began_with:
+            raise
+    # The first half was of an earlier run, perhaps of another version: once from the beginning.
+    source.transfer.fetch(wanted, part)
+    try:
+        return finish_fetched(url, part, target, expected, progress)
+    except WrongFileError:
+        part.discard()
+        raise
+
+
+def _form(file: Downloadable, source: Source) -> Mapping[str, str] | None:
+    if file.account is None:
+        return None
+    if source.account is None:
+        raise DownloadError(f"it needs an account of {file.account}")
+    return source.account.form
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """The folder, made when it is not there, for this run alone."""
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another closemesh run is downloading into {folder}; wait for it, or choose another folder with --to"
+        ) from error
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    finally:
+        lock.release()
+
+
+def _cannot_write(folder: Path, error: OSError) -> OutputError:
+    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+    reason = "a file is in the way" if in_the_way else error.strerror or str(error)
+    return OutputError(f"cannot write into {folder}: {reason}; free some space or choose another folder with --to")
