@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from requests import Response, Session
 
 _TIMEOUT = (15.0, 60.0)  # Seconds to connect, and between two pieces.
-_PIECE = 1 << 18
+_PIECE = 1 << 16  # What is not yet a whole piece is lost when the connection breaks.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _KEEPS_THE_FORM = {307, 308}
 

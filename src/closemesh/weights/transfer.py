@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from closemesh.errors import DownloadError
@@ -90,7 +91,9 @@ class Transfer:
             offset, total = _agree(response, part)
             if offset == total:
                 return
-            _refuse_page(response, b"", wanted)
+            body = pieces(response)
+            first = next(body, b"")
+            _refuse_page(response, b"" if offset else first, wanted)
             if total is not None:
                 require_space(part.path.parent, total - offset, wanted.name)
             if offset == 0:
@@ -98,9 +101,7 @@ class Transfer:
             part.remember(wanted.url, _validator(response))
             meter.at(offset, total)
             with part.open_at(offset) as file:
-                for piece in pieces(response):
-                    if file.tell() == 0:
-                        _refuse_page(response, piece, wanted)
+                for piece in chain((first,), body):
                     file.write(piece)
                     meter.at(file.tell(), total)
         if total is not None and part.length != total:

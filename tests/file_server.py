@@ -1,0 +1,140 @@
+"""A real server on this machine that serves files well or badly, over http or https."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+LOGIN_PAGE = b"\n<!DOCTYPE html>\n<html><body>Please sign in</body></html>"
+
+
+@dataclass
+class Served:
+    """One file and how the server behaves with it; what it was asked stands in `asked`."""
+
+    body: bytes
+    etag: str | None = '"first"'
+    content_type: str = "application/octet-stream"
+    ranges: bool = True
+    cuts: list[int] = field(default_factory=list)
+    """For each of the next requests: break the connection after so many bytes."""
+    answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    """For each of the next requests: a status and headers instead of the file."""
+    account: dict[str, str] | None = None
+    """The form that must be posted; otherwise the login page comes, with status 200."""
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+class FileServer:
+    """Serves `files` by path; `url` is where."""
+
+    def __init__(self, url: str, files: dict[str, Served]) -> None:
+        self.url = url
+        self.files = files
+
+    def serve(self, path: str, body: bytes, **behaviour: Any) -> Served:
+        self.files[path] = Served(body, **behaviour)
+        return self.files[path]
+
+
+@contextmanager
+def serving(context: ssl.SSLContext | None = None) -> Iterator[FileServer]:
+    """A server in a thread for as long as the block lasts."""
+    files: dict[str, Served] = {}
+
+    class Handler(_Handler):
+        served = files
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield FileServer(f"{'https' if context else 'http'}://localhost:{server.server_port}/", files)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: dict[str, Served]
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+    def do_POST(self) -> None:
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self._answer({name: values[0] for name, values in parse_qs(text).items()})
+
+    def do_GET(self) -> None:
+        self._answer({})
+
+    def _answer(self, form: dict[str, str]) -> None:
+        file = self.served.get(self.path.lstrip("/"))
+        if file is None:
+            self._send(404, {}, b"nothing here")
+            return
+        file.asked.append((self.command, dict(self.headers)))
+        if file.answers:
+            status, headers = file.answers.pop(0)
+            self._send(status, headers, b"not now")
+        elif file.account is not None and form != file.account:
+            self._send(200, {"Content-Type": "text/html"}, LOGIN_PAGE)
+        else:
+            self._send_file(file)
+
+    def _send_file(self, file: Served) -> None:
+        headers = {"Content-Type": file.content_type, **({"ETag": file.etag} if file.etag else {})}
+        told = self.headers.get("Range")
+        same = self.headers.get("If-Range") in (None, file.etag)
+        begin = int(told.removeprefix("bytes=").rstrip("-")) if told and file.ranges and same else 0
+        if begin >= len(file.body):
+            self._send(416, {"Content-Range": f"bytes */{len(file.body)}"}, b"")
+            return
+        if begin:
+            headers["Content-Range"] = f"bytes {begin}-{len(file.body) - 1}/{len(file.body)}"
+        self._send(206 if begin else 200, headers, file.body[begin:], file.cuts.pop(0) if file.cuts else None)
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:cut])
+
+
+def entry(name: str, *sources: str, body: bytes | None = None, **other: Any) -> dict[str, Any]:
+    """A file of a manifest; its size and hash are known when `body` is given."""
+    known = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest()} if body is not None else {}
+    return {
+        "name": name,
+        "purpose": "tests",
+        "groups": [],
+        "file": f"some/{name}.bin",
+        "size": None,
+        "sha256": None,
+        "licence": "MIT",
+        "accept_licence": False,
+        "sources": list(sources),
+        "account": None,
+        "archive": None,
+        **known,
+        **other,
+    }
+
+
+def write_manifest(path: Path, *entries: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(entries))
+    return path

@@ -1,0 +1,162 @@
+"""Broken connections, busy servers, and servers that cannot go on in the middle."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from downloading import Downloads, stop
+from file_server import LOGIN_PAGE, FileServer, entry
+
+from closemesh.errors import DownloadError
+
+BODY = random.Random(0).randbytes(700_000)
+PIECE = 1 << 16  # What is read at a time.
+OTHER = random.Random(1).randbytes(700_000)
+
+
+def test_a_file_comes_whole(server: FileServer, get: Downloads) -> None:
+    server.serve("a.bin", BODY)
+    [path] = get(entry("a", server.url + "a.bin", body=BODY))
+    assert path.read_bytes() == BODY
+    assert get.present == {"a.bin"}
+
+
+def test_a_broken_connection_goes_on_where_it_broke(server: FileServer, get: Downloads) -> None:
+    served = server.serve("a.bin", BODY, cuts=[5 * PIECE, PIECE])
+    [path] = get(entry("a", server.url + "a.bin", body=BODY))
+    assert path.read_bytes() == BODY
+    asked = [headers for _, headers in served.asked]
+    assert [headers.get("Range") for headers in asked] == [None, f"bytes={5 * PIECE}-", f"bytes={6 * PIECE}-"]
+    assert asked[1]["If-Range"] == '"first"'
+    assert get.waits == [1.0, 1.0], "an attempt that brought something does not count"
+
+
+def begin(server: FileServer, get: Downloads, **behaviour: object) -> dict[str, object]:
+    """A run that is stopped when five pieces are there."""
+    a = entry("a", server.url + "a.bin", **behaviour)
+    server.serve("a.bin", BODY, cuts=[5 * PIECE])
+    get.sleep = stop
+    with pytest.raises(KeyboardInterrupt):
+        get(a)
+    get.sleep = get.waits.append
+    assert get.present == {"a.bin.part", "a.bin.part.json"}
+    return a
+
+
+def test_a_later_run_goes_on(server: FileServer, get: Downloads) -> None:
+    a = begin(server, get)
+    [path] = get(a)
+    assert path.read_bytes() == BODY
+    assert server.files["a.bin"].asked[-1][1]["Range"] == f"bytes={5 * PIECE}-"
+    assert get.present == {"a.bin"}
+
+
+def test_a_file_that_changed_meanwhile_begins_anew(server: FileServer, get: Downloads) -> None:
+    a = begin(server, get)
+    server.serve("a.bin", OTHER, etag='"second"')
+    assert get(a)[0].read_bytes() == OTHER
+
+
+def test_halves_of_two_versions_are_seen_by_the_hash(server: FileServer, get: Downloads) -> None:
+    begin(server, get)
+    served = server.serve("a.bin", OTHER, etag='"first"')  # The server is wrong about its tag.
+    assert get(entry("a", server.url + "a.bin", body=OTHER))[0].read_bytes() == OTHER
+    assert [headers.get("Range") for _, headers in served.asked] == [f"bytes={5 * PIECE}-", None]
+
+
+def test_without_a_tag_and_a_hash_the_rest_is_not_joined_on(server: FileServer, get: Downloads) -> None:
+    a = begin(server, get)
+    (get.folder / "some" / "a.bin.part.json").unlink()
+    served = server.serve("a.bin", BODY)
+    assert get(a)[0].read_bytes() == BODY
+    assert "Range" not in served.asked[0][1]
+
+
+def test_a_server_that_knows_no_ranges_gives_it_anew(server: FileServer, get: Downloads) -> None:
+    served = server.serve("a.bin", BODY, ranges=False, cuts=[5 * PIECE])
+    assert get(entry("a", server.url + "a.bin", body=BODY))[0].read_bytes() == BODY
+    assert len(served.asked) == 2
+
+
+def test_a_server_that_always_breaks_at_the_same_place_is_given_up(server: FileServer, get: Downloads) -> None:
+    served = server.serve("a.bin", BODY, ranges=False, cuts=[5 * PIECE] * 20)
+    with pytest.raises(DownloadError, match=r"a \(a.bin\): localhost: the connection broke, 5 times"):
+        get(entry("a", server.url + "a.bin", body=BODY))
+    assert len(served.asked) == 5
+    assert get.waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_all_bytes_are_there_but_not_yet_checked(server: FileServer, get: Downloads) -> None:
+    a = begin(server, get, body=BODY)
+    (get.folder / "some" / "a.bin.part").write_bytes(BODY)
+    assert get(a)[0].read_bytes() == BODY
+
+
+def test_a_part_longer_than_the_file_is_dropped(server: FileServer, get: Downloads) -> None:
+    a = begin(server, get, body=BODY)
+    (get.folder / "some" / "a.bin.part").write_bytes(BODY + b"more")
+    assert get(a)[0].read_bytes() == BODY
+
+
+def test_retry_after_is_kept(server: FileServer, get: Downloads) -> None:
+    soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=30), usegmt=True)
+    busy = [(503, {"Retry-After": "7"}), (429, {"Retry-After": soon}), (500, {}), (502, {"Retry-After": "soon"})]
+    server.serve("a.bin", BODY, answers=busy)
+    assert get(entry("a", server.url + "a.bin", body=BODY))[0].read_bytes() == BODY
+    assert get.waits[0] == 7
+    assert 25 <= get.waits[1] <= 30
+    assert get.waits[2:] == [4.0, 8.0]
+    assert "localhost answered 503" in get.progress.notes[0]
+
+
+def test_who_asks_for_an_hour_is_left(server: FileServer, get: Downloads) -> None:
+    server.serve("a.bin", BODY, answers=[(503, {"Retry-After": "3600"})])
+    with pytest.raises(DownloadError, match="come back in 3600 s"):
+        get(entry("a", server.url + "a.bin"))
+    assert get.waits == []
+
+
+def test_what_is_not_there_is_not_tried_again(server: FileServer, get: Downloads) -> None:
+    with pytest.raises(DownloadError, match=r"localhost answered 404 Not Found; fetch gone.bin by hand"):
+        get(entry("gone", server.url + "gone.bin"))
+    assert get.waits == []
+    assert get.present == set()
+
+
+def test_no_server_at_all(get: Downloads) -> None:
+    with pytest.raises(DownloadError, match="no connection to the server, 5 times"):
+        get(entry("a", "http://localhost:9/a.bin"))
+    assert get.waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_redirect_is_followed(server: FileServer, get: Downloads) -> None:
+    server.serve("old.bin", BODY, answers=[(302, {"Location": server.url + "a.bin"})])
+    server.serve("a.bin", BODY)
+    assert get(entry("a", server.url + "old.bin", body=BODY))[0].read_bytes() == BODY
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/octet-stream"])
+def test_a_web_page_is_not_the_file(server: FileServer, get: Downloads, kind: str) -> None:
+    server.serve("a.bin", LOGIN_PAGE, content_type=kind)
+    with pytest.raises(DownloadError, match="a web page came instead of the file"):
+        get(entry("a", server.url + "a.bin"))
+    assert get.present == set()
+
+
+def test_the_next_source_is_tried_when_one_fails(server: FileServer, get: Downloads) -> None:
+    server.serve("wrong.bin", OTHER)
+    server.serve("right.bin", BODY)
+    sources = [server.url + name for name in ("gone.bin", "wrong.bin", "right.bin")]
+    assert get(entry("a", *sources, body=BODY))[0].read_bytes() == BODY
+    assert [note.split("; ")[-1] for note in get.progress.notes] == ["trying the next source"] * 2
+
+
+def test_half_of_one_source_is_not_joined_to_another_of_unknown_hash(server: FileServer, get: Downloads) -> None:
+    begin(server, get)
+    server.files.clear()
+    served = server.serve("b.bin", OTHER)
+    assert get(entry("a", server.url + "b.bin"))[0].read_bytes() == OTHER
+    assert "Range" not in served.asked[0][1]
