@@ -27,6 +27,8 @@ class Served:
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     """For each of the next requests: break the connection after so many bytes."""
+    stall: threading.Event | None = None
+    """When cut: first wait for this."""
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """For each of the next requests: a status and headers instead of the file."""
     account: dict[str, str] | None = None
@@ -104,7 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(file.body) - 1}/{len(file.body)}"
-        self._send(206 if begin else 200, headers, file.body[begin:], file.cuts.pop(0) if file.cuts else None)
+        cut = file.cuts.pop(0) if file.cuts else None
+        self._send(206 if begin else 200, headers, file.body[begin:], cut)
+        if cut and file.stall:
+            self.wfile.flush()
+            file.stall.wait(30)
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
         self.send_response(status)

@@ -54,6 +54,19 @@ def test_what_an_earlier_run_did_does_not_count_for_the_rate(capsys: pytest.Capt
     assert capsys.readouterr().err.splitlines()[0] == "looking: 70/100 (1.0/s, 30 s to go)"
 
 
+def test_bytes_are_told_in_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    progress = PlainLines(clock, steps_are_bytes=True)
+    for total in (40_000_000, None):
+        with progress.task("fetching", total=total) as advance:
+            for _ in range(4):
+                clock.now += 5.0
+                advance(5_000_000)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fetching: 10.0/40.0 MB (1.0 MB/s, 30 s to go)"
+    assert lines[3] == "fetching: 10.0 MB (1.0 MB/s)"
+
+
 def test_a_task_that_fails_is_not_called_done(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="no"), PlainLines().task("looking", total=None):
         raise ValueError("no")
@@ -70,6 +83,14 @@ def test_a_terminal_gets_bars_that_reach_the_end() -> None:
             advance(5)
     assert "8/8" in screen.getvalue()
     assert "5/5" in screen.getvalue()
+
+
+def test_a_terminal_gets_bars_of_bytes() -> None:
+    screen = io.StringIO()
+    with show_progress(Console(file=screen, force_terminal=True, width=120), steps_are_bytes=True) as progress:
+        with progress.task("fetching", total=8_000_000, done=2_000_000) as advance:
+            advance(3_000_000)
+    assert "8.0/8.0 MB" in screen.getvalue()
 
 
 def test_the_summary_shows_before_and_after(tmp_path: Path) -> None:

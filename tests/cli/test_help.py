@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import closemesh
 from closemesh.cli.main import app
 
-HEAVY = {"torch", "numpy", "scipy", "cv2", "av", "onnxruntime", "numba", "trimesh"}
+HEAVY = {"torch", "numpy", "scipy", "cv2", "av", "onnxruntime", "numba", "trimesh", "requests"}
 
 
 def closemesh_in_python(code: str) -> str:
@@ -27,6 +27,7 @@ def closemesh_in_python(code: str) -> str:
         ["render"],
         ["evaluate"],
         ["demo"],
+        ["download-weights"],
         ["info"],
         ["benchmark"],
         ["benchmark", "speed"],
