@@ -54,7 +54,7 @@ def trusted(authority: Path, secure: FileServer, monkeypatch: pytest.MonkeyPatch
 
 def test_an_unknown_authority_is_refused_at_once(secure: FileServer, get: Downloads) -> None:
     served = secure.serve("a.bin", BODY)
-    with pytest.raises(DownloadError, match=r"the certificate of localhost is not trusted; .* SSL_CERT_FILE"):
+    with pytest.raises(DownloadError, match=r"the server's certificate is not trusted; .* SSL_CERT_FILE"):
         get(entry("a", secure.url + "a.bin"))
     assert get.waits == [] and served.asked == []
 
@@ -118,6 +118,12 @@ def test_a_wrong_password_is_told_in_one_line(trusted: FileServer, get: Download
         get(body_of(trusted), account=Account("user", "wrong-one"))
     assert "wrong-one" not in str(fault.value)
     assert get.present == set()
+
+
+def test_a_portal_that_says_so_itself(trusted: FileServer, get: Downloads) -> None:
+    serve_body(trusted, answers=[(401, {})])
+    with pytest.raises(DownloadError, match="user name or password is wrong"):
+        get(body_of(trusted), account=ACCOUNT)
 
 
 def test_a_password_is_not_sent_without_https(server: FileServer, get: Downloads) -> None:

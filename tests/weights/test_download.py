@@ -140,9 +140,14 @@ def test_from_a_folder_that_has_it_not_or_wrong(get: Downloads, tmp_path: Path) 
     with pytest.raises(DownloadError, match=r"it is not in .*; put it there, from https://x\.example/a\.bin"):
         get(a, local=tmp_path)
     (tmp_path / "a.bin").write_bytes(OTHER)
+    (get.folder / "some").mkdir(parents=True, exist_ok=True)
+    (get.folder / "some" / "a.bin.part").write_bytes(BODY[:500])
     with pytest.raises(DownloadError, match="is not the published"):
         get(a, local=tmp_path)
-    assert get.present == set()
+    assert get.present == {"a.bin.part"}, "what a server gave of it stays"
+    (tmp_path / "a.bin").write_bytes(BODY)
+    get(a, local=tmp_path)
+    assert get.present == {"a.bin"}
 
 
 def test_two_runs_do_not_write_into_one_folder(server: FileServer, get: Downloads) -> None:

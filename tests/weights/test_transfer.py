@@ -109,7 +109,7 @@ def test_retry_after_is_kept(server: FileServer, get: Downloads) -> None:
     assert get.waits[0] == 7
     assert 25 <= get.waits[1] <= 30
     assert get.waits[2:] == [4.0, 8.0]
-    assert "localhost answered 503" in get.progress.notes[0]
+    assert "a from localhost: the server answered 503" in get.progress.notes[0]
 
 
 def test_who_asks_for_an_hour_is_left(server: FileServer, get: Downloads) -> None:
@@ -120,7 +120,7 @@ def test_who_asks_for_an_hour_is_left(server: FileServer, get: Downloads) -> Non
 
 
 def test_what_is_not_there_is_not_tried_again(server: FileServer, get: Downloads) -> None:
-    with pytest.raises(DownloadError, match=r"localhost answered 404 Not Found; fetch gone.bin by hand"):
+    with pytest.raises(DownloadError, match=r"localhost: the server answered 404 Not Found; fetch gone.bin by hand"):
         get(entry("gone", server.url + "gone.bin"))
     assert get.waits == []
     assert get.present == set()
@@ -152,6 +152,14 @@ def test_the_next_source_is_tried_when_one_fails(server: FileServer, get: Downlo
     sources = [server.url + name for name in ("gone.bin", "wrong.bin", "right.bin")]
     assert get(entry("a", *sources, body=BODY))[0].read_bytes() == BODY
     assert [note.split("; ")[-1] for note in get.progress.notes] == ["trying the next source"] * 2
+
+
+def test_half_of_one_source_goes_on_at_another_when_the_hash_is_known(server: FileServer, get: Downloads) -> None:
+    begin(server, get)
+    server.files.clear()
+    served = server.serve("b.bin", BODY)
+    assert get(entry("a", server.url + "a.bin", server.url + "b.bin", body=BODY))[0].read_bytes() == BODY
+    assert served.asked[0][1]["Range"] == f"bytes={5 * PIECE}-"
 
 
 def test_half_of_one_source_is_not_joined_to_another_of_unknown_hash(server: FileServer, get: Downloads) -> None:

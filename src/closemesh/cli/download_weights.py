@@ -18,7 +18,7 @@ def download_weights(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|GROUP]...",
+            metavar="NAME|GROUP",
             help="Files by name, or detector, masks, wholebody, body, all. None: the same as --list.",
             show_default=False,
         ),
@@ -38,9 +38,8 @@ def download_weights(
 ) -> None:
     """Fetch better detectors, masks and the licensed body; nothing of it is needed to begin.
 
-    Goes on where it stopped. Proxy and certificates come from HTTPS_PROXY and SSL_CERT_FILE; the account for the
-    licensed body from CLOSEMESH_BODY_USER and CLOSEMESH_BODY_PASSWORD, or it is asked for. CLOSEMESH_MANIFEST names
-    another list of files.
+    HTTPS_PROXY and SSL_CERT_FILE are heeded. The account for the body is asked for,
+    or comes from CLOSEMESH_BODY_USER and CLOSEMESH_BODY_PASSWORD.
 
     [dim]closemesh download-weights wholebody[/dim]
     [dim]closemesh download-weights body --accept-licence[/dim]
@@ -85,7 +84,7 @@ def _fetch(files: tuple[Downloadable, ...], folder: Path, from_dir: Path | None,
 
     portals = [file.account for file in files if file.account and not first_with(file.file, looked_in)]
     # Asked before the first bar is drawn and before hours of other files.
-    account = find_account(portals[0], _ask_for_account) if portals and not from_dir else None
+    account = find_account(portals[0], lambda: _ask_for_account(portals[0])) if portals and not from_dir else None
     with show_progress(steps_are_bytes=True) as progress, open_session() as session:
         source = Source(Transfer(session, progress), account, from_dir)
         paths = download(files, folder, source, progress, looked_in)
@@ -93,12 +92,16 @@ def _fetch(files: tuple[Downloadable, ...], folder: Path, from_dir: Path | None,
         results.print(str(path), markup=False, soft_wrap=True)
 
 
-def _ask_for_account() -> Account | None:
+def _ask_for_account(portal: str) -> Account | None:
+    """None where nobody sits before a terminal."""
     import sys
 
     from closemesh.weights.account import Account
 
     if not sys.stdin.isatty():
         return None
-    user = typer.prompt("User of smpl-x.is.tue.mpg.de", err=True)
-    return Account(user, typer.prompt("Password (kept nowhere)", hide_input=True, err=True))
+    try:
+        user = typer.prompt(f"User of {portal}", err=True)
+        return Account(user, typer.prompt("Password (kept nowhere)", hide_input=True, err=True))
+    except typer.Abort:
+        raise KeyboardInterrupt from None

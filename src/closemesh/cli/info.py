@@ -84,6 +84,7 @@ def _system_table(found: dict[str, Any]) -> Table:
 
 def _files_table(files: list[dict[str, Any]]) -> Table:
     table = Table(title="Weights and bodies", title_style="title")
+    table.caption = "closemesh download-weights --list shows what else there is"
     for column in ("feature", "provided by", "status", "MB", "licence", "how to get it"):
         table.add_column(column, overflow="fold")
     for file in files:

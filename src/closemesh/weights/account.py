@@ -15,6 +15,7 @@ from pathlib import Path
 from closemesh.errors import DownloadError
 
 USER, PASSWORD = "CLOSEMESH_BODY_USER", "CLOSEMESH_BODY_PASSWORD"
+REFUSED = "user name or password is wrong, or the licence is not yet accepted on the portal"
 
 
 @dataclass(frozen=True)

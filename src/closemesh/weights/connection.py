@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from closemesh.errors import DownloadError
+from closemesh.weights.account import REFUSED
 
 if TYPE_CHECKING:
     from requests import Response, Session
@@ -53,13 +54,13 @@ def ask(session: Session, url: str, headers: Mapping[str, str], form: Mapping[st
         response = _send(session, url, headers, form)
     except requests.exceptions.SSLError as error:
         raise DownloadError(
-            f"the certificate of {urlsplit(url).hostname} is not trusted; if your network has its own certificates, "
-            "set SSL_CERT_FILE to their file"
+            "the server's certificate is not trusted; if your network has its own certificates, set SSL_CERT_FILE to "
+            "their file"
         ) from error
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
         raise InterruptedTransferError(_reason(error)) from error
     except OSError as error:  # requests' own errors too: a wrong address, a missing file of certificates.
-        raise DownloadError(f"cannot ask {urlsplit(url).hostname}: {error}") from error
+        raise DownloadError(f"it cannot be asked: {error}") from error
     with response:
         _check(response, url)
         yield response
@@ -79,25 +80,27 @@ def _send(session: Session, url: str, headers: Mapping[str, str], form: Mapping[
     if form is None:
         return session.get(url, headers=headers, stream=True, timeout=_TIMEOUT)
     if urlsplit(url).scheme != "https":
-        raise DownloadError(f"{url} is not https; a password is sent over https only")
+        raise DownloadError("the address is not https; a password is sent over https only")
     # Redirects are followed by hand: the password goes to the address of the manifest and to no other.
     response = session.post(url, data=form, headers=headers, stream=True, timeout=_TIMEOUT, allow_redirects=False)
     if not response.is_redirect:
         return response
     response.close()
     if response.status_code in _KEEPS_THE_FORM:
-        raise DownloadError(f"{urlsplit(url).hostname} wants the password sent elsewhere; fetch the file by hand")
+        raise DownloadError("the server wants the password sent elsewhere, which was not done")
     return session.get(urljoin(url, response.headers["Location"]), headers=headers, stream=True, timeout=_TIMEOUT)
 
 
 def _check(response: Response, url: str) -> None:
-    host, status = urlsplit(url).hostname, response.status_code
+    status = response.status_code
     if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
-        raise DownloadError(f"{host} leads to an address without https; it was not followed")
+        raise DownloadError("it leads to an address without https, which was not followed")
     if status in _PASSING:
-        raise InterruptedTransferError(f"{host} answered {status} {response.reason}", _retry_after(response))
+        raise InterruptedTransferError(f"the server answered {status} {response.reason}", _retry_after(response))
+    if status in (401, 403) and response.request.method == "POST":
+        raise DownloadError(REFUSED)
     if status not in (200, 206, 416):
-        raise DownloadError(f"{host} answered {status} {response.reason}")
+        raise DownloadError(f"the server answered {status} {response.reason}")
 
 
 def _retry_after(response: Response) -> float | None:

@@ -77,14 +77,15 @@ def _bring(file: Downloadable, folder: Path, source: Source, progress: Progress)
 
 def _from_folder(folder: Path, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
     found = find_local(expected.file, folder)
-    part.discard()
+    finish = finish_fetched if found.name == expected.file.fetched else finish_unpacked
+    copy = PartFile(part.path.with_name(f".{found.name}.copy"))  # What a server gave of it stays until this is checked.
     try:
-        copy_into(found, part.path, progress)
-        if found.name == expected.file.fetched:
-            return finish_fetched(str(found), part, target, expected, progress)
-        return finish_unpacked(str(found), part, target, expected, progress)
+        copy_into(found, copy.path, progress)
+        finish(str(found), copy, target, expected, progress)
     finally:
-        part.discard()
+        copy.discard()
+    part.discard()
+    return target
 
 
 def _from_servers(source: Source, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:

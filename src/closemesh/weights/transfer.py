@@ -9,9 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from closemesh.errors import DownloadError
 from closemesh.progress import Advance, Progress
+from closemesh.weights.account import REFUSED
 from closemesh.weights.connection import InterruptedTransferError, ask, pieces
 from closemesh.weights.part_file import PartFile
 from closemesh.weights.space import require_space
@@ -76,13 +78,14 @@ class Transfer:
                 except InterruptedTransferError as trouble:
                     failures = failures + 1 if part.length <= farthest else 1
                     farthest = max(farthest, part.length)
-                    self._wait_or_give_up(wanted.name, trouble, failures)
+                    self._wait_or_give_up(wanted, trouble, failures)
 
-    def _wait_or_give_up(self, name: str, trouble: InterruptedTransferError, failures: int) -> None:
+    def _wait_or_give_up(self, wanted: Wanted, trouble: InterruptedTransferError, failures: int) -> None:
         if failures >= self._patience.attempts:
             raise DownloadError(f"{trouble}, {failures} times") from trouble
         wait = self._patience.wait(failures, trouble.wait)
-        self._progress.note(f"{name}: {trouble}; trying again in {wait:.0f} s")
+        host = urlsplit(wanted.url).hostname
+        self._progress.note(f"{wanted.name} from {host}: {trouble}; trying again in {wait:.0f} s")
         self._sleep(wait)
 
     def _attempt(self, wanted: Wanted, part: PartFile, meter: _Meter) -> None:
@@ -155,5 +158,5 @@ def _refuse_page(response: Response, begin: bytes, wanted: Wanted) -> None:
     if not is_html and not begin.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return
     if wanted.form:
-        raise DownloadError("user name or password is wrong, or the licence is not yet accepted on the portal")
+        raise DownloadError(REFUSED)
     raise DownloadError("a web page came instead of the file; does the network ask for a login?")
