@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from downloading import Downloads
-from file_server import FileServer, entry, serving
+from file_server import FileServer, entry, serving, tunnelling
 
 from closemesh.errors import DownloadError
 from closemesh.weights.account import Account
@@ -76,7 +76,19 @@ def test_a_file_of_certificates_that_is_not_there(
         get(entry("a", secure.url + "a.bin"))
 
 
-def test_the_proxy_of_the_environment_is_used(get: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_of_the_environment_leads_there(
+    trusted: FileServer, get: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted.serve("a.bin", BODY)
+    with tunnelling() as (address, asked):
+        monkeypatch.setenv("HTTPS_PROXY", address)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        assert get(entry("a", trusted.url + "a.bin", body=BODY))[0].read_bytes() == BODY
+    assert asked == [trusted.url.removeprefix("https://").rstrip("/")]
+
+
+def test_a_proxy_that_is_not_there(get: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://localhost:9")
     with pytest.raises(DownloadError, match="the proxy does not let through, 5 times"):
         get(entry("a", "https://files.example/a.bin"))
