@@ -29,6 +29,7 @@ class Served:
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     """For each of the next requests: break the connection after so many bytes."""
+    tells_length: bool = True
     stall: threading.Event | None = None
     """When cut: first wait for this."""
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
@@ -143,16 +144,19 @@ class _Handler(BaseHTTPRequestHandler):
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(file.body) - 1}/{len(file.body)}"
         cut = file.cuts.pop(0) if file.cuts else None
-        self._send(206 if begin else 200, headers, file.body[begin:], cut)
+        self._send(206 if begin else 200, headers, file.body[begin:], cut, file.tells_length)
         if cut and file.stall:
             self.wfile.flush()
             file.stall.wait(30)
 
-    def _send(self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None) -> None:
+    def _send(
+        self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None, tells_length: bool = True
+    ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if tells_length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body[:cut])
 

@@ -146,6 +146,17 @@ def test_a_web_page_is_not_the_file(server: FileServer, get: Downloads, kind: st
     assert get.present == set()
 
 
+def test_a_file_without_length_needs_a_hash(server: FileServer, get: Downloads) -> None:
+    server.serve("a.bin", BODY, tells_length=False)
+    with pytest.raises(DownloadError, match="does not tell how long the file is"):
+        get(entry("a", server.url + "a.bin"))
+    server.serve("b.bin", BODY, tells_length=False, cuts=[5 * PIECE])
+    with pytest.raises(DownloadError, match="327680 bytes came instead of 700000"):
+        get(entry("b", server.url + "b.bin", body=BODY))
+    assert get.present == set()
+    assert get(entry("b", server.url + "b.bin", body=BODY))[0].read_bytes() == BODY
+
+
 def test_the_next_source_is_tried_when_one_fails(server: FileServer, get: Downloads) -> None:
     server.serve("wrong.bin", OTHER)
     server.serve("right.bin", BODY)

@@ -97,6 +97,7 @@ class Transfer:
             body = pieces(response)
             first = next(body, b"")
             _refuse_page(response, b"" if offset else first, wanted)
+            _refuse_without_end(response, total, wanted)
             if total is not None:
                 require_space(part.path.parent, total - offset, wanted.name)
             if offset == 0:
@@ -160,3 +161,9 @@ def _refuse_page(response: Response, begin: bytes, wanted: Wanted) -> None:
     if wanted.form:
         raise DownloadError(REFUSED)
     raise DownloadError("a web page came instead of the file; does the network ask for a login?")
+
+
+def _refuse_without_end(response: Response, total: int | None, wanted: Wanted) -> None:
+    """Half a file must not be recorded as the whole: its length, its hash or an end mark has to tell."""
+    if total is None and not wanted.hash_known and response.headers.get("Transfer-Encoding") != "chunked":
+        raise DownloadError("the server does not tell how long the file is, and no hash of it is known")
