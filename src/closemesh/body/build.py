@@ -9,6 +9,7 @@ from torch import Tensor
 from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
 from closemesh.body.model import BodyModel
 from closemesh.body.npz_file import BodyArrays
+from closemesh.body.texture import texture_arrays
 
 _NUM_SHAPES = 10
 _NUM_EXPRESSIONS = 10
@@ -39,6 +40,7 @@ def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:
         keypoint_joints=keypoints[0],
         keypoint_vertices=keypoints[1],
         keypoint_vertex_ids=keypoints[2],
+        **texture_arrays(data),
     )
 
 

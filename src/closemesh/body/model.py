@@ -27,6 +27,8 @@ class BodyModel:
     keypoint_joints: Tensor  # [133, 55] share of each joint in each COCO-WholeBody keypoint
     keypoint_vertices: Tensor  # [133, len(keypoint_vertex_ids)] share of each of those vertices
     keypoint_vertex_ids: Tensor  # [N] int64
+    vt: Tensor | None = None  # [U, 2] texture coordinates 0..1, None when the file has none
+    ft: Tensor | None = None  # [F, 3] int64, the texture coordinates of each face's corners
 
     @property
     def num_betas(self) -> int:
@@ -61,6 +63,7 @@ class BodyModel:
         poses = None
         if self.pose_dirs is not None:
             poses = self.pose_dirs.reshape(-1, count, 3)[:, vertex_ids].reshape(len(self.pose_dirs), -1).contiguous()
+        kept = (faces >= 0).all(-1)
         keypoint_ids = position[self.keypoint_vertex_ids]
         lost = (keypoint_ids < 0) & (self.keypoint_vertices != 0)
         return replace(
@@ -70,7 +73,8 @@ class BodyModel:
             expression_dirs=self.expression_dirs[vertex_ids],
             pose_dirs=poses,
             skin_weights=self.skin_weights[vertex_ids],
-            faces=faces[(faces >= 0).all(-1)],
+            faces=faces[kept],
+            ft=None if self.ft is None else self.ft[kept],
             keypoint_vertices=self.keypoint_vertices.masked_fill(lost, torch.nan),
             keypoint_vertex_ids=keypoint_ids.clamp(min=0),
         )

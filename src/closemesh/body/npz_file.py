@@ -15,7 +15,7 @@ BodyArrays = dict[str, np.ndarray]
 _REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
 # Other keys of SMPL-X files hold pickled objects, which are never touched.
 _OPTIONAL = (
-    *("posedirs", "hands_meanl", "hands_meanr"),
+    *("posedirs", "vt", "ft", "hands_meanl", "hands_meanr"),
     *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
     *("open_body_id", "open_coco23_regressor", "open_coco23_names", "open_vertex_ids", "open_vertex_ids_names"),
 )

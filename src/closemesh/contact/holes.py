@@ -64,4 +64,6 @@ def _close(body: BodyModel, loop: Tensor) -> BodyModel:
         pose_dirs=poses,
         skin_weights=extend(body.skin_weights),
         faces=torch.cat([body.faces, torch.stack([loop.roll(-1), loop, middle], dim=-1)]),
+        vt=None,
+        ft=None,
     )

@@ -73,6 +73,17 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
 
+def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
+    """Rotation matrices [..., 3, 3] of quaternions [..., 4] of any length, real part first."""
+    w, x, y, z = torch.nn.functional.normalize(quaternion, dim=-1).unbind(-1)
+    entries = _stack(
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    )
+    return entries.unflatten(-1, (3, 3))
+
+
 def matrix_to_6d(matrix: Tensor) -> Tensor:
     """The first two rows of the matrix, flattened [..., 6] (Zhou et al. 2019, pytorch3d's convention)."""
     return matrix[..., :2, :].flatten(-2)

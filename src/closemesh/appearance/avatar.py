@@ -1,0 +1,82 @@
+"""How one person looks: a latent map over the skin, and the network that decodes it to Gaussians (CloseApp 2025)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from closemesh.appearance.surface import Surface
+from closemesh.appearance.unet import UNet
+
+CHANNELS = {"offset": 3, "colour": 3, "opacity": 1, "rotation": 4, "scale": 3}
+"""What each texel says: 14 numbers."""
+
+OFFSET_UNIT = 0.02  # Metres for each unit that the network gives, as in CloseApp's code.
+THICKNESS = 0.003  # Metres, a fresh Gaussian's deviation across the skin.
+OVERLAP = 0.6  # Deviation of a fresh Gaussian along the skin in texels: less shows gaps, more blurs.
+OPACITY = 4.0  # Of a fresh Gaussian before the sigmoid: 0.98.
+STRETCH = 1.2  # Logarithm of how much larger or smaller than when fresh a Gaussian can become.
+
+
+@dataclass(frozen=True)
+class AvatarConfig:
+    """Size of an avatar."""
+
+    gaussians: int = 10_000
+    """About as many for each person."""
+    latents: int = 12
+    """Channels of the latent map."""
+    width: int = 16
+    """Channels of the network where its maps have half the side."""
+
+
+class SkinGaussians(NamedTuple):
+    """Gaussians in the frames of the skin: along u, across, outward. The same in every frame of a clip."""
+
+    offsets: Tensor  # [G, 3] metres from the skin
+    colours: Tensor  # [G, 3] 0..1
+    opacities: Tensor  # [G] 0..1
+    rotations: Tensor  # [G, 4] quaternions (w, x, y, z) of any length
+    scales: Tensor  # [G, 3] standard deviations, metres
+
+
+class Avatar(nn.Module):
+    """One person in one clip; nothing is shared with another person's.
+
+    The paper's maps have 14 channels "offset, colour, opacity, rotation, scale, identity" and does not say how they are
+    split; here the first five take all 14. The identity of a Gaussian needs no map: it is whose avatar it belongs to,
+    and is drawn as a one-hot feature. A fresh avatar is a thin grey opaque skin.
+    """
+
+    def __init__(self, surface: Surface, config: AvatarConfig, generator: torch.Generator) -> None:
+        super().__init__()
+        self.latent = nn.Parameter(torch.randn(1, config.latents, surface.side, surface.side, generator=generator))
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
+            self.network = UNet(config.latents, config.width, sum(CHANNELS.values()))
+        self.register_buffer("texels", surface.texels.cpu(), persistent=False)
+        self.register_buffer("fresh_scales", fresh_scales(surface).cpu(), persistent=False)
+        self.texels: Tensor
+        self.fresh_scales: Tensor
+
+    def forward(self) -> SkinGaussians:
+        """The Gaussians of the texels that lie on the skin."""
+        maps = self.network(self.latent)[0].flatten(1)  # [14, S * S]
+        valid = maps.index_select(1, self.texels).T  # [G, 14]
+        offset, colour, opacity, rotation, scale = valid.split(tuple(CHANNELS.values()), dim=-1)
+        return SkinGaussians(
+            offsets=OFFSET_UNIT * offset,
+            colours=torch.sigmoid(colour),
+            opacities=torch.sigmoid(opacity[:, 0] + OPACITY),
+            rotations=rotation + rotation.new_tensor([1.0, 0, 0, 0]),
+            scales=self.fresh_scales * torch.exp(STRETCH * F.softsign(scale)),
+        )
+
+
+def fresh_scales(surface: Surface) -> Tensor:
+    """Standard deviations [G, 3] in metres of a fresh avatar's Gaussians: they cover the skin and hug it."""
+    return torch.cat([OVERLAP * surface.sizes, torch.full_like(surface.sizes[:, :1], THICKNESS)], dim=-1)

@@ -1,0 +1,103 @@
+"""How people look, learned from frames in which their motion is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from closemesh.appearance.avatar import AvatarConfig
+from closemesh.appearance.cast import Cast, make_cast, posed_skin
+from closemesh.appearance.draw import draw_looks
+from closemesh.appearance.objective import LookWeights, as_seen, look_loss, skin_loss
+from closemesh.appearance.pictures import Picture
+from closemesh.body.model import BodyModel
+from closemesh.progress import Advance
+from closemesh.scene import BodyMotion
+
+_BACKGROUNDS = (0.0, 1.0)  # Black and white by turns: neither a dark nor a light dress can hide as transparency.
+_FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """How looks are learned."""
+
+    steps: int = 300
+    """One picture each."""
+    latent_rate: float = 0.02
+    network_rate: float = 3e-3
+    avatar: AvatarConfig = field(default_factory=AvatarConfig)
+    weights: LookWeights = field(default_factory=LookWeights)
+
+
+def learn_looks(
+    pictures: Sequence[Picture],
+    motion: BodyMotion,
+    body: BodyModel,
+    config: LearnConfig,
+    seed: int,
+    device: torch.device,
+    advance: Advance,
+) -> Cast:
+    """Avatars of everybody, learned with the motion (camera frame) as it is; the same seed gives the same avatars.
+
+    Raises ModelFileError when the body has no texture map.
+    """
+    cast = make_cast(body, motion.num_people, config.avatar, seed, device)
+    shown = [picture for picture in pictures if motion.valid[picture.frame].any()]
+    if not shown or config.steps == 0:
+        return cast
+    vertices = posed_skin(cast, motion, [picture.frame for picture in shown])  # [N, P, V, 3]
+    optimiser, decay = _optimiser(cast, config)
+    for step, number in enumerate(_shuffled(len(shown), config.steps, seed)):
+        present = motion.valid[shown[number].frame].tolist()
+        optimiser.zero_grad(set_to_none=True)
+        background = _BACKGROUNDS[step % len(_BACKGROUNDS)]
+        picture_loss(cast, vertices[number], present, shown[number], background, config.weights).backward()
+        optimiser.step()
+        decay.step()
+        advance(1)
+    return cast
+
+
+def picture_loss(
+    cast: Cast,
+    vertices: Tensor,
+    present: Sequence[bool],
+    picture: Picture,
+    background: float,
+    weights: LookWeights,
+) -> Tensor:
+    """The whole appearance loss of one picture, differentiable in the cast and in vertices [P, V, 3] (camera frame)."""
+    looks = cast.looks(present)
+    drawn = draw_looks(cast, looks, vertices, picture.view)
+    seen = as_seen(picture, len(cast.avatars), vertices.device)
+    skins = [skin_loss(cast.avatars[person], one, weights) for person, one in looks.items()]
+    return look_loss(drawn, seen, background, weights) + torch.stack(skins).mean()
+
+
+def _optimiser(cast: Cast, config: LearnConfig) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
+    """Adam on latents and networks, and the decay of its rates."""
+    latents = [avatar.latent for avatar in cast.avatars]
+    networks = [parameter for avatar in cast.avatars for parameter in avatar.network.parameters()]
+    optimiser = torch.optim.Adam(
+        [{"params": latents, "lr": config.latent_rate}, {"params": networks, "lr": config.network_rate}]
+    )
+
+    def rate(step: int) -> float:
+        return _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(step / config.steps, 1.0)))
+
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+
+
+def _shuffled(count: int, steps: int, seed: int) -> Iterator[int]:
+    """`steps` numbers below `count`: all of them in random order, and again."""
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = []
+    for _ in range(steps):
+        order = order or torch.randperm(count, generator=generator).tolist()
+        yield order.pop()
