@@ -43,6 +43,7 @@ def holed_body():
         body,
         v_template=vertices,
         faces=faces,
+        ft=None,
         shape_dirs=extend(body.shape_dirs),
         expression_dirs=extend(body.expression_dirs),
         skin_weights=extend(body.skin_weights),

@@ -16,9 +16,10 @@ CHANNELS = {"offset": 3, "colour": 3, "opacity": 1, "rotation": 4, "scale": 3}
 """What each texel says: 14 numbers."""
 
 OFFSET_UNIT = 0.02  # Metres for each unit that the network gives, as in CloseApp's code.
-THICKNESS = 0.003  # Metres, a fresh Gaussian's deviation across the skin.
-OVERLAP = 0.6  # Deviation of a fresh Gaussian along the skin in texels: less shows gaps, more blurs.
-OPACITY = 4.0  # Of a fresh Gaussian before the sigmoid: 0.98.
+THICKNESS = 0.001  # Metres, a fresh Gaussian's deviation across the skin.
+OVERLAP = 0.45  # Deviation of a fresh Gaussian along the skin in texels: less shows gaps, more fattens limbs.
+OPACITY = 3.0  # Of a fresh Gaussian before the sigmoid: 0.95.
+LATENT_SPREAD = 0.02  # So small that skin which is never seen takes after the rest, not after noise.
 STRETCH = 1.2  # Logarithm of how much larger or smaller than when fresh a Gaussian can become.
 
 
@@ -54,20 +55,24 @@ class Avatar(nn.Module):
 
     def __init__(self, surface: Surface, config: AvatarConfig, generator: torch.Generator) -> None:
         super().__init__()
-        self.latent = nn.Parameter(torch.randn(1, config.latents, surface.side, surface.side, generator=generator))
+        self.latent = nn.Parameter(
+            LATENT_SPREAD * torch.randn(1, config.latents, surface.side, surface.side, generator=generator)
+        )
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             self.network = UNet(config.latents, config.width, sum(CHANNELS.values()))
         self.register_buffer("texels", surface.texels.cpu(), persistent=False)
+        below = (surface.rows // 2) * (surface.side // 2) + surface.columns // 2
+        self.register_buffer("texels_below", below.cpu(), persistent=False)
         self.register_buffer("fresh_scales", fresh_scales(surface).cpu(), persistent=False)
         self.texels: Tensor
+        self.texels_below: Tensor
         self.fresh_scales: Tensor
 
     def forward(self) -> SkinGaussians:
         """The Gaussians of the texels that lie on the skin."""
-        maps = self.network(self.latent)[0].flatten(1)  # [14, S * S]
-        valid = maps.index_select(1, self.texels).T  # [G, 14]
-        offset, colour, opacity, rotation, scale = valid.split(tuple(CHANNELS.values()), dim=-1)
+        maps = self.network(self.latent, self.texels, self.texels_below)  # [G, 14]
+        offset, colour, opacity, rotation, scale = maps.split(tuple(CHANNELS.values()), dim=-1)
         return SkinGaussians(
             offsets=OFFSET_UNIT * offset,
             colours=torch.sigmoid(colour),

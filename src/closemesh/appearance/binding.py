@@ -21,18 +21,35 @@ class PlacedGaussians(NamedTuple):
     scales: Tensor  # [G, 3] standard deviations along the axes, metres
 
 
+class SkinFrames(NamedTuple):
+    """Points of the skin and axes there; the numbers of all Gaussians lie side by side, which is faster."""
+
+    points: Tensor  # [..., 3, G] metres
+    axes: Tensor  # [..., 3, 3, G] three unit vectors: along growing u, across, outward
+
+
 def place_gaussians(surface: Surface, vertices: Tensor, gaussians: SkinGaussians) -> PlacedGaussians:
     """The Gaussians of one person on his posed skin, vertices [..., V, 3] metres; differentiable in both."""
-    corners = vertices.index_select(-2, surface.corners.flatten()).unflatten(-2, (-1, 3))  # [..., G, 3, 3]
-    frames = skin_frames(surface, corners)
-    on_skin = (surface.barycentric[..., None] * corners).sum(-2)
-    means = on_skin + (frames @ gaussians.offsets[..., None])[..., 0]
-    return PlacedGaussians(means, frames @ quaternion_to_matrix(gaussians.rotations), gaussians.scales)
+    frames = skin_frames(surface, vertices)
+    means = frames.points + _mixed(frames.axes, gaussians.offsets.T)  # [..., 3, G]
+    turns = quaternion_to_matrix(gaussians.rotations).permute(2, 1, 0)  # [3, 3, G] their axes one after the other
+    rotations = torch.stack([_mixed(frames.axes, axis) for axis in turns.unbind(0)], dim=-1)  # [..., 3, G, 3]
+    return PlacedGaussians(means.mT, rotations.transpose(-3, -2), gaussians.scales)
 
 
-def skin_frames(surface: Surface, corners: Tensor) -> Tensor:
-    """Axes [..., G, 3, 3] as columns at the triangles [..., G, 3, 3]: along growing u, across, outward."""
-    edges = corners[..., 1:, :] - corners[..., :1, :]
-    along = F.normalize((surface.tangents[..., None] * edges).sum(-2), dim=-1, eps=1e-9)
-    outward = F.normalize(torch.linalg.cross(edges[..., 0, :], edges[..., 1, :]), dim=-1, eps=1e-12)
-    return torch.stack([along, torch.linalg.cross(outward, along), outward], dim=-1)
+def skin_frames(surface: Surface, vertices: Tensor) -> SkinFrames:
+    """Points and axes where the Gaussians sit on vertices [..., V, 3]."""
+    corners = vertices.index_select(-2, surface.corners.T.flatten())
+    a, b, c = corners.unflatten(-2, (3, -1)).mT.contiguous().unbind(-3)  # [..., 3, G] each
+    first, second, third = surface.barycentric.T.contiguous().unbind(0)  # [G] each
+    edge, other = b - a, c - a
+    along = F.normalize(surface.tangents[:, 0] * edge + surface.tangents[:, 1] * other, dim=-2, eps=1e-9)
+    outward = F.normalize(torch.linalg.cross(edge, other, dim=-2), dim=-2, eps=1e-12)
+    axes = torch.stack([along, torch.linalg.cross(outward, along, dim=-2), outward], dim=-3)
+    return SkinFrames(first * a + second * b + third * c, axes)
+
+
+def _mixed(axes: Tensor, shares: Tensor) -> Tensor:
+    """Vectors [..., 3, G] of axes [..., 3, 3, G] times shares [3, G]."""
+    along, across, outward = axes.unbind(-3)
+    return shares[0] * along + shares[1] * across + shares[2] * outward

@@ -19,6 +19,7 @@ from closemesh.progress import Advance
 from closemesh.scene import BodyMotion
 
 _BACKGROUNDS = (0.0, 1.0)  # Black and white by turns: neither a dark nor a light dress can hide as transparency.
+_LATENT_EPSILON = 1e-5  # Of the order of gradients where skin is seen: Adam would blow up the traces elsewhere.
 _FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
 
 
@@ -28,8 +29,8 @@ class LearnConfig:
 
     steps: int = 300
     """One picture each."""
-    latent_rate: float = 0.02
-    network_rate: float = 3e-3
+    latent_rate: float = 0.05
+    network_rate: float = 6e-3
     avatar: AvatarConfig = field(default_factory=AvatarConfig)
     weights: LookWeights = field(default_factory=LookWeights)
 
@@ -84,9 +85,11 @@ def _optimiser(cast: Cast, config: LearnConfig) -> tuple[torch.optim.Adam, torch
     """Adam on latents and networks, and the decay of its rates."""
     latents = [avatar.latent for avatar in cast.avatars]
     networks = [parameter for avatar in cast.avatars for parameter in avatar.network.parameters()]
-    optimiser = torch.optim.Adam(
-        [{"params": latents, "lr": config.latent_rate}, {"params": networks, "lr": config.network_rate}]
-    )
+    groups = [
+        {"params": latents, "lr": config.latent_rate, "eps": _LATENT_EPSILON},
+        {"params": networks, "lr": config.network_rate},
+    ]
+    optimiser = torch.optim.Adam(groups)
 
     def rate(step: int) -> float:
         return _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(step / config.steps, 1.0)))
