@@ -40,9 +40,9 @@ def test_fresh_avatars_cover_their_silhouettes(fresh: Cast, dressed: DressedPeop
     known, view = dressed.known, _full_view(dressed)
     labels = labels_of(known, posed_skin(fresh, known.motion, [0])[0].numpy())
     drawn = _draw(fresh, known.motion, view)
-    assert _overlap(drawn.alpha.numpy() > 0.5, labels > 0) > 0.92
+    assert _overlap(drawn.alpha.numpy() > 0.5, labels > 0) > 0.91
     for person in range(2):
-        assert _overlap(drawn.identity[..., person].numpy() > 0.5, labels == person + 1) > 0.91
+        assert _overlap(drawn.identity[..., person].numpy() > 0.5, labels == person + 1) > 0.9
     inside = drawn.alpha.numpy()[labels > 0]
     assert (inside > 0.9).mean() > 0.99
     assert drawn.image.sum(-1).max() < 1.51, "fresh avatars are grey"

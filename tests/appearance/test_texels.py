@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from closemesh.appearance.binding import skin_frames
 from closemesh.appearance.surface import carrier, map_side, sample_surface
 from closemesh.body.load import load_body, load_open_body
 from closemesh.body.model import BodyModel
@@ -48,6 +49,23 @@ def test_texels_together_are_as_large_as_the_skin(body) -> None:
     a, b, c = body.v_template[body.faces].unbind(1)
     skin = float(torch.linalg.cross(b - a, c - a).norm(dim=-1).sum() / 2)
     assert float(sample_surface(body, 192).sizes.prod(-1).sum()) == pytest.approx(skin, rel=0.02)
+
+
+def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
+    surface = sample_surface(body, 128)
+    frames = skin_frames(surface, body.v_template)
+    places = {texel: k for k, texel in enumerate(surface.texels.tolist())}
+    for step in (1, surface.side):  # The neighbour to the right, the neighbour below.
+        pairs = [(k, places[texel + step]) for texel, k in places.items() if texel + step in places]
+        here, there = torch.tensor([(a, b) for a, b in pairs if surface.face_ids[a] == surface.face_ids[b]]).T
+        away = frames.points[:, there] - frames.points[:, here]  # [3, N]
+        x, y, z = (frames.axes[..., here] * away).sum(1)
+        cosine, sine = surface.turns[here].cos(), surface.turns[here].sin()
+        longest, shortest = surface.sizes[here].T
+        spans = torch.hypot((cosine * x + sine * y) / longest, (cosine * y - sine * x) / shortest)
+        assert len(here) > 1000
+        assert torch.allclose(spans, torch.ones_like(spans), atol=5e-3)
+        assert float(z.abs().max()) < 1e-5
 
 
 def test_open_people_are_carried_by_the_light_body_and_others_by_their_own() -> None:

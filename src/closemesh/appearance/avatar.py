@@ -17,7 +17,7 @@ CHANNELS = {"offset": 3, "colour": 3, "opacity": 1, "rotation": 4, "scale": 3}
 
 OFFSET_UNIT = 0.02  # Metres for each unit that the network gives, as in CloseApp's code.
 THICKNESS = 0.001  # Metres, a fresh Gaussian's deviation across the skin.
-OVERLAP = 0.45  # Deviation of a fresh Gaussian along the skin in texels: less shows gaps, more fattens limbs.
+OVERLAP = 0.5  # Deviation of a fresh Gaussian along the skin in texels: less shows gaps, more fattens limbs.
 OPACITY = 3.0  # Of a fresh Gaussian before the sigmoid: 0.95.
 LATENT_SPREAD = 0.02  # So small that skin which is never seen takes after the rest, not after noise.
 STRETCH = 1.2  # Logarithm of how much larger or smaller than when fresh a Gaussian can become.
@@ -48,26 +48,28 @@ class SkinGaussians(NamedTuple):
 class Avatar(nn.Module):
     """One person in one clip; nothing is shared with another person's.
 
-    The paper's maps have 14 channels "offset, colour, opacity, rotation, scale, identity" and does not say how they are
-    split; here the first five take all 14. The identity of a Gaussian needs no map: it is whose avatar it belongs to,
+    The paper names 14 channels of "offset, colour, opacity, rotation, scale, identity" and not how they are split; here
+    the first five take all 14. The identity of a Gaussian needs no map: it is whose avatar it belongs to,
     and is drawn as a one-hot feature. A fresh avatar is a thin grey opaque skin.
     """
 
+    texels: Tensor  # [G] places in the map
+    texels_below: Tensor  # [G] the same in a map of half the side
+    fresh_scales: Tensor  # [G, 3]
+    fresh_rotations: Tensor  # [G, 4]
+
     def __init__(self, surface: Surface, config: AvatarConfig, generator: torch.Generator) -> None:
         super().__init__()
-        self.latent = nn.Parameter(
-            LATENT_SPREAD * torch.randn(1, config.latents, surface.side, surface.side, generator=generator)
-        )
-        with torch.random.fork_rng(devices=()):
+        noise = torch.randn(1, config.latents, surface.side, surface.side, generator=generator)
+        self.latent = nn.Parameter(LATENT_SPREAD * noise)
+        with torch.random.fork_rng(devices=()):  # Layers draw their first weights from the generator of all.
             torch.manual_seed(int(torch.randint(2**31, (), generator=generator)))
             self.network = UNet(config.latents, config.width, sum(CHANNELS.values()))
-        self.register_buffer("texels", surface.texels.cpu(), persistent=False)
-        below = (surface.rows // 2) * (surface.side // 2) + surface.columns // 2
-        self.register_buffer("texels_below", below.cpu(), persistent=False)
-        self.register_buffer("fresh_scales", fresh_scales(surface).cpu(), persistent=False)
-        self.texels: Tensor
-        self.texels_below: Tensor
-        self.fresh_scales: Tensor
+        below = surface.rows // 2 * (surface.side // 2) + surface.columns // 2
+        known = {"texels": surface.texels, "texels_below": below}
+        known |= {"fresh_scales": fresh_scales(surface), "fresh_rotations": fresh_rotations(surface)}
+        for name, tensor in known.items():
+            self.register_buffer(name, tensor, persistent=False)
 
     def forward(self) -> SkinGaussians:
         """The Gaussians of the texels that lie on the skin."""
@@ -77,7 +79,7 @@ class Avatar(nn.Module):
             offsets=OFFSET_UNIT * offset,
             colours=torch.sigmoid(colour),
             opacities=torch.sigmoid(opacity[:, 0] + OPACITY),
-            rotations=rotation + rotation.new_tensor([1.0, 0, 0, 0]),
+            rotations=self.fresh_rotations + rotation,
             scales=self.fresh_scales * torch.exp(STRETCH * F.softsign(scale)),
         )
 
@@ -85,3 +87,9 @@ class Avatar(nn.Module):
 def fresh_scales(surface: Surface) -> Tensor:
     """Standard deviations [G, 3] in metres of a fresh avatar's Gaussians: they cover the skin and hug it."""
     return torch.cat([OVERLAP * surface.sizes, torch.full_like(surface.sizes[:, :1], THICKNESS)], dim=-1)
+
+
+def fresh_rotations(surface: Surface) -> Tensor:
+    """Quaternions [G, 4] that turn a fresh avatar's Gaussians along the longest extent of their texels."""
+    half, zero = surface.turns / 2, torch.zeros_like(surface.turns)
+    return torch.stack([half.cos(), zero, zero, half.sin()], dim=-1)

@@ -22,9 +22,10 @@ class LookWeights:
     colour: float = 0.8
     structure: float = 0.2
     identity: float = 0.3
-    offset: float = 30.0
-    """For each square metre: 5 cm off the skin cost as much as a colour wrong by a tenth."""
-    stretch: float = 0.01
+    offset: float = 300.0
+    """For each square metre: 2 cm off the skin cost as much as a colour wrong by 0.15. Gaussians that hover at other
+    heights than their neighbours hide one another from here and show through from there."""
+    stretch: float = 0.2
 
 
 class Seen(NamedTuple):

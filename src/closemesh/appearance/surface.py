@@ -26,7 +26,8 @@ class Surface:
     corners: Tensor  # [G, 3] int64, the vertices of that face
     barycentric: Tensor  # [G, 3]
     tangents: Tensor  # [G, 2] shares of the face's first two edges in the direction in which u grows
-    sizes: Tensor  # [G, 2] metres that a texel spans on the body of zero betas, along u and across
+    sizes: Tensor  # [G, 2] metres: longest and shortest extent of a texel on the body of zero betas
+    turns: Tensor  # [G] radians about the outward normal, from the direction of u to that of the longest extent
 
     def __len__(self) -> int:
         return len(self.face_ids)
@@ -69,7 +70,7 @@ def sample_surface(body: BodyModel, side: int) -> Surface:
     inside = (barycentric >= 0).all(-1)
     face_ids, rows, columns, barycentric = (x[inside] for x in (face_ids, rows, columns, barycentric))
     chosen = _first_of_each(rows * side + columns)
-    tangents, sizes = _along_u(body, layout, side)
+    tangents, sizes, turns = _texel_shapes(body, layout, side)
     face_ids = face_ids[chosen]
     return Surface(
         side=side,
@@ -80,6 +81,7 @@ def sample_surface(body: BodyModel, side: int) -> Surface:
         barycentric=barycentric[chosen],
         tangents=tangents[face_ids],
         sizes=sizes[face_ids],
+        turns=turns[face_ids],
     )
 
 
@@ -111,16 +113,23 @@ def _first_of_each(texels: Tensor) -> Tensor:
     return order[fresh]
 
 
-def _along_u(body: BodyModel, layout: TextureLayout, side: int) -> tuple[Tensor, Tensor]:
-    """Shares of two edges in the direction of u [F, 2] and what a texel spans along it and across [F, 2] metres."""
-    corners, places = layout.corners(), body.v_template[body.faces]
+def _texel_shapes(body: BodyModel, layout: TextureLayout, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the texels of each face: shares of its first two edges along u [F, 2], extents [F, 2] and turns [F]."""
+    corners, places = layout.corners() * side, body.v_template[body.faces]
     (du1, dv1), (du2, dv2) = ((corners[:, k] - corners[:, 0]).unbind(-1) for k in (1, 2))
     area = du1 * dv2 - du2 * dv1
-    tangents = torch.stack([dv2, -dv1], -1) / torch.where(area == 0, 1, area)[:, None]
+    area = torch.where(area == 0, 1e-9, area)[:, None]
+    along_u, along_v = torch.stack([dv2, -dv1], -1) / area, torch.stack([-du2, du1], -1) / area
     edges = places[:, 1:] - places[:, :1]  # [F, 2, 3]
-    along = (tangents[:, :, None] * edges).sum(1).norm(dim=-1).clamp(min=1e-9)
-    spread = torch.linalg.cross(edges[:, 0], edges[:, 1]).norm(dim=-1) / area.abs().clamp(min=1e-12)
-    return tangents, torch.stack([along, spread / along], dim=-1) / side
+    u, v = ((shares[..., None] * edges).sum(1) for shares in (along_u, along_v))  # [F, 3] metres a texel
+    # The columns of the map from texels to the skin are (length, 0) and (shear, width) along u and across it.
+    length = u.norm(dim=-1).clamp(min=1e-9)
+    shear = (u * v).sum(-1) / length
+    width = torch.linalg.cross(u, v).norm(dim=-1) / length * area[:, 0].sign()
+    both = torch.stack([torch.stack([length, shear], -1), torch.stack([torch.zeros_like(width), width], -1)], dim=-2)
+    spread = both @ both.mT
+    turns = 0.5 * torch.atan2(2 * spread[:, 0, 1], spread[:, 0, 0] - spread[:, 1, 1])
+    return along_u, torch.linalg.svdvals(both), turns
 
 
 def _cross(a: Tensor, b: Tensor) -> Tensor:
