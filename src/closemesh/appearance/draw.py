@@ -51,13 +51,10 @@ def draw_people(people: Sequence[Person], view: View, identities: Sequence[int],
     placed, looks = zip(*people, strict=True)
     means, rotations, scales = (torch.cat(parts) for parts in zip(*placed, strict=True))
     projection = project_gaussians(means, rotations, scales, view.focal, view.centre, view.size)
-    features = torch.cat(
-        [
-            F.pad(one.colours, (0, num_identities)).index_fill(1, _index(3 + k, one.colours), 1)
-            for one, k in zip(looks, identities, strict=True)
-        ]
-    )
-    opacities = torch.cat([one.opacities for one in looks])
+    colours, opacities = (torch.cat(parts) for parts in ([x.colours for x in looks], [x.opacities for x in looks]))
+    counts = torch.tensor([len(one.opacities) for one in looks])
+    owners = torch.tensor(identities).repeat_interleave(counts).to(colours.device)  # [G]
+    features = torch.cat([colours, F.one_hot(owners, num_identities)], dim=-1)  # [G, 3 + P]
     image, alpha = rasterise(projection.means2d, projection.conics, opacities, features, projection.depths, view.size)
     return Drawn(image[..., :3], image[..., 3:], alpha)
 
@@ -66,7 +63,3 @@ def draw_looks(cast: Cast, looks: Mapping[int, SkinGaussians], vertices: Tensor,
     """The people of `looks`, at least one, on bodies of vertices [P, V, 3], metres, camera frame."""
     people = [Person(place_gaussians(cast.surface, vertices[person], one), one) for person, one in looks.items()]
     return draw_people(people, view, list(looks), len(cast.avatars))
-
-
-def _index(channel: int, like: Tensor) -> Tensor:
-    return torch.tensor([channel], device=like.device)
