@@ -11,6 +11,7 @@ from closemesh.geometry.rotations import (
     matrix_to_6d,
     matrix_to_axis_angle,
     matrix_to_quaternion,
+    quaternion_to_matrix,
     rotation_6d_to_matrix,
     skew,
     unskew,
@@ -65,6 +66,16 @@ def test_angle_beyond_pi_comes_back_the_short_way():
     axis = axes(10, torch.float64)
     back = matrix_to_axis_angle(axis_angle_to_matrix(4.0 * axis))
     torch.testing.assert_close(back, (4.0 - 2 * math.pi) * axis)
+
+
+def test_quaternions_of_any_length_are_rotations():
+    quaternion = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    R = quaternion_to_matrix(quaternion)
+    torch.testing.assert_close(R, quaternion_to_matrix(-3 * quaternion))
+    scipy_order = quaternion[:, [1, 2, 3, 0]].numpy()
+    np.testing.assert_allclose(R.numpy(), Rotation.from_quat(scipy_order).as_matrix(), atol=1e-12)
+    unit = matrix_to_quaternion(R)
+    torch.testing.assert_close(quaternion_to_matrix(unit), R)
 
 
 @DTYPES

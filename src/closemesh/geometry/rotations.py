@@ -75,7 +75,7 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
     """Rotation matrices [..., 3, 3] of quaternions [..., 4] of any length, real part first."""
-    w, x, y, z = torch.nn.functional.normalize(quaternion, dim=-1).unbind(-1)
+    w, x, y, z = (quaternion * quaternion.square().sum(-1, keepdim=True).rsqrt()).unbind(-1)
     entries = _stack(
         *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
         *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
