@@ -18,7 +18,8 @@ CHANNELS = {"offset": 3, "colour": 3, "opacity": 1, "rotation": 4, "scale": 3}
 OFFSET_UNIT = 0.02  # Metres for each unit that the network gives, as in CloseApp's code.
 THICKNESS = 0.001  # Metres, a fresh Gaussian's deviation across the skin.
 OVERLAP = 0.5  # Deviation of a fresh Gaussian along the skin in texels: less shows gaps, more fattens limbs.
-OPACITY = 3.0  # Of a fresh Gaussian before the sigmoid: 0.95.
+OPACITY = 2.2  # Of a fresh Gaussian before the sigmoid: 0.95 with the next line.
+LEAST_OPACITY = 0.5  # Skin is not transparent: where the given motion is wrong a limb may blur, but not vanish.
 LATENT_SPREAD = 0.02  # So small that skin which is never seen takes after the rest, not after noise.
 STRETCH = 1.2  # Logarithm of how much larger or smaller than when fresh a Gaussian can become.
 
@@ -78,7 +79,7 @@ class Avatar(nn.Module):
         return SkinGaussians(
             offsets=OFFSET_UNIT * offset,
             colours=torch.sigmoid(colour),
-            opacities=torch.sigmoid(opacity[:, 0] + OPACITY),
+            opacities=LEAST_OPACITY + (1 - LEAST_OPACITY) * torch.sigmoid(opacity[:, 0] + OPACITY),
             rotations=self.fresh_rotations + rotation,
             scales=self.fresh_scales * torch.exp(STRETCH * F.softsign(scale)),
         )
