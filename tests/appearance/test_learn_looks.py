@@ -7,7 +7,7 @@ import pytest
 import torch
 from dressed_people import DressedPeople
 
-from closemesh.appearance.avatar import CHANNELS, AvatarConfig
+from closemesh.appearance.avatar import CHANNELS, LEAST_OPACITY, AvatarConfig
 from closemesh.appearance.cast import Cast, posed_skin
 from closemesh.appearance.learn import LearnConfig, learn_looks, picture_loss
 from closemesh.appearance.likeness import mean_psnr
@@ -65,6 +65,15 @@ def test_fourteen_numbers_and_a_thin_grey_opaque_skin(fresh: Cast) -> None:
     assert looks.opacities.min() > 0.95
     assert looks.scales[:, 2].max() < 0.0011
     assert float((looks.scales[:, :2].amin(-1) > looks.scales[:, 2]).float().mean()) > 0.9
+
+
+def test_skin_cannot_vanish(dressed: DressedPeople) -> None:
+    avatar = _learn(dressed, 0).avatars[0]
+    with torch.no_grad():
+        avatar.network.head.bias.fill_(-1e3)
+    looks = avatar()
+    assert looks.opacities.min() >= LEAST_OPACITY
+    assert (looks.scales / avatar.fresh_scales).min() > 0.25
 
 
 def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: Cast, dressed: DressedPeople) -> None:
