@@ -34,7 +34,7 @@ FLOORS = (
 )
 # Narrower than their floor: what each of these may import from closemesh.
 ONLY_FROM = {
-    "weights": {"errors", "progress"},  # Downloads tell how far they are; nothing else of closemesh is needed for them.
+    "weights": {"errors", "progress", "files"},
     "motion_data": {"errors", "progress", "files", "scene", "records", "geometry", "body", "contact"},
     "appearance": {"errors", "device", "progress", "scene", "geometry", "body", "contact", "energy"},
     "output": {"errors", "progress", "files", "scene", "config", "records", "geometry", "body", "contact"},

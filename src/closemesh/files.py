@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from closemesh.errors import OutputError
 
 
@@ -53,6 +55,31 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def lock_folder(lock: Path, told: Path, doing: str, option: str) -> FileLock:
+    """The lock of this file, taken for this process; its folder is made when it is not there.
+
+    Raises OutputError that names the folder `told`, what another run is `doing` there, and the `option` for another.
+    """
+    taken = FileLock(lock, timeout=0)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        taken.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"another closemesh run is {doing} into {told}; wait for it, or choose another folder with {option}"
+        ) from error
+    except OSError as error:
+        raise cannot_write_into(told, error, option) from error
+    return taken
+
+
+def cannot_write_into(folder: Path, error: OSError, option: str) -> OutputError:
+    """What the system refused, in one line."""
+    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+    reason = "a file is in the way" if in_the_way else error.strerror or str(error)
+    return OutputError(f"cannot write into {folder}: {reason}; free some space or choose another folder with {option}")
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

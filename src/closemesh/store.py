@@ -16,10 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from closemesh.errors import OutputError
-from closemesh.files import replacing_folder
+from closemesh.files import lock_folder, replacing_folder
 from closemesh.memory import gpu_peak_megabytes, peak_megabytes, reset_gpu_peak
 from closemesh.progress import NoteKeeper, Progress
 from closemesh.records import load_record, save_record
@@ -124,7 +121,7 @@ def open_store(out: Path, *, seed: int, resume: bool, progress: Progress) -> Ite
     """
     folder = out / "stages"
     missing = [path for path in (folder, out, *out.parents) if not path.exists()]  # Deepest first.
-    lock = _lock(folder, out)
+    lock = lock_folder(folder / _LOCK, out, "writing", "-o")
     try:
         yield StageStore(folder, seed=seed, resume=resume, progress=progress)
     finally:
@@ -134,19 +131,3 @@ def open_store(out: Path, *, seed: int, resume: bool, progress: Progress) -> Ite
         for path in missing:
             with suppress(OSError):  # Not empty: something was made in it, and it stays.
                 path.rmdir()
-
-
-def _lock(folder: Path, out: Path) -> FileLock:
-    lock = FileLock(folder / _LOCK, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another closemesh run is writing into {out}; wait for it, or choose another folder with -o"
-        ) from error
-    except OSError as error:
-        in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-        reason = "a file is in the way" if in_the_way else error.strerror or str(error)
-        raise OutputError(f"cannot write into {out}: {reason}; choose another folder with -o") from error
-    return lock

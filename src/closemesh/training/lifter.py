@@ -29,7 +29,7 @@ from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.training.sightings import Studio, open_studio
 
 CHECK_BATCHES = 8
-_AT_ONCE = 8192  # People simulated together, at most: a few gigabytes.
+_AT_ONCE = 8192  # People simulated together, at most: memory grows with them, time hardly.
 _CHI_90, _NORMAL_90 = 2.5003, 1.6449  # Ends of the 90 % intervals of three numbers' length, and of one number.
 
 

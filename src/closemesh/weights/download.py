@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
-
-from closemesh.errors import DownloadError, OutputError
+from closemesh.errors import DownloadError
+from closemesh.files import cannot_write_into, lock_folder
 from closemesh.progress import Progress
 from closemesh.weights.account import Account
 from closemesh.weights.check import Expected
@@ -135,25 +134,10 @@ def _form(file: Downloadable, source: Source) -> Mapping[str, str] | None:
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
     """The folder, made when it is not there, for this run alone."""
-    lock = FileLock(folder / _LOCK, timeout=0)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"another closemesh run is downloading into {folder}; wait for it, or choose another folder with --to"
-        ) from error
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
+    lock = lock_folder(folder / _LOCK, folder, "downloading", "--to")
     try:
         yield
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write_into(folder, error, "--to") from error
     finally:
         lock.release()
-
-
-def _cannot_write(folder: Path, error: OSError) -> OutputError:
-    in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-    reason = "a file is in the way" if in_the_way else error.strerror or str(error)
-    return OutputError(f"cannot write into {folder}: {reason}; free some space or choose another folder with --to")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from closemesh.appearance.rasterise.limits import BLUR, MIN_ALPHA, NEAR
+from closemesh.geometry.rotations import quaternion_to_matrix
 
 MARGIN = 0.3  # Of half the image: how far outside of it the linearisation still follows the middle of a Gaussian.
 
@@ -67,7 +68,7 @@ def project_gaussians(
 def project_reference(means: Tensor, rotations: Tensor, scales: Tensor, camera: Camera) -> Projection:
     """`project_gaussians` in plain torch, on any device and in any precision."""
     if rotations.dim() == 2:
-        rotations = _matrices(rotations)  # [G, 3, 3]
+        rotations = quaternion_to_matrix(rotations)  # [G, 3, 3]
     in_front = means[:, 2] > NEAR
     x, y, z = torch.where(in_front[:, None], means, 1).unbind(-1)  # [G] each
     means2d = torch.stack([camera.focal * x / z + camera.centre_x, camera.focal * y / z + camera.centre_y], dim=-1)
@@ -88,14 +89,3 @@ def _meets_image(means2d: Tensor, variances: Tensor, camera: Camera) -> Tensor:
     reach = REACH * variances.sqrt()
     size = means2d.new_tensor([camera.width, camera.height])
     return ((means2d + reach > 0) & (means2d - reach < size)).all(dim=-1)
-
-
-def _matrices(quaternions: Tensor) -> Tensor:
-    """Rotation matrices [G, 3, 3] of quaternions [G, 4] of any length."""
-    w, x, y, z = torch.nn.functional.normalize(quaternions, dim=-1).unbind(-1)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
