@@ -19,7 +19,7 @@ from closemesh.proxemics.refine import stretches
 from closemesh.proxemics.sampler import Sampler, sample
 from closemesh.proxemics.schedule import add_noise, cosine_schedule, ddim_step, sample_times
 from closemesh.proxemics.state import STATE_WIDTH, PairSpread, PairState, pack, pair_view, unpack
-from closemesh.proxemics.windows import NUM_POINTS, WINDOW, PairBody, PairWindows
+from closemesh.proxemics.windows import NUM_LIMBS, NUM_POINTS, WINDOW, PairBody, PairWindows
 
 
 def random_state(count: int = 2, frames: int = WINDOW) -> PairState:
@@ -43,6 +43,7 @@ def windows_of(cam: PairState) -> PairWindows:
         view=view,
         points=600 * torch.rand(count, frames, 2, NUM_POINTS, 2, generator=generator),
         inverse_sigmas=torch.rand(count, frames, 2, NUM_POINTS, generator=generator) / 10,
+        limbs=torch.randn(count, frames, 2, NUM_LIMBS, 4, generator=generator),
         times=(torch.arange(frames) / 30).expand(count, -1),
         focal=torch.full((count,), 900.0),
         centre=torch.full((count, 2), 320.0),

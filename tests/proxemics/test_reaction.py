@@ -17,7 +17,8 @@ from closemesh.proxemics.refine import Prior, load_prior
 from closemesh.proxemics.sampler import sample
 from closemesh.proxemics.state import PairSpread, PairState
 from closemesh.proxemics.windows import NUM_POINTS, PairWindows, by_window, pose_pair
-from closemesh.training.lessons import Lesson, hide
+from closemesh.training.lessons import Lesson
+from closemesh.training.masking import hide
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,7 @@ def lesson(known_scene: KnownScene) -> Lesson:
         spread=spread,
         points=evidence.points[..., :NUM_POINTS, :],
         inverse_sigmas=evidence.inverse_sigmas[..., :NUM_POINTS],
+        limbs=torch.cat([evidence.limb_directions, evidence.limb_weights[..., None]], dim=-1),
         times=evidence.times,
         hidden=torch.zeros(frames, 2, dtype=torch.bool),
         focal=evidence.focal,

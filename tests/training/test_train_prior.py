@@ -17,7 +17,7 @@ from closemesh.networks.checkpoint import save_network
 from closemesh.progress import Silent
 from closemesh.proxemics.denoiser import Denoiser, DenoiserConfig
 from closemesh.proxemics.state import PairState
-from closemesh.proxemics.windows import NUM_POINTS, PairBody, by_window, pose_pair
+from closemesh.proxemics.windows import NUM_LIMBS, NUM_POINTS, PairBody, by_window, pose_pair
 from closemesh.training.bank import make_bank
 from closemesh.training.codebook import CodebookTraining
 from closemesh.training.data import BODY_MODEL
@@ -33,7 +33,6 @@ TINY = PriorTraining(
     network=DenoiserConfig(width=64, layers=2, heads=4, hidden=128),
     loop=LoopConfig(steps=250, learning_rate=2e-3, warm_up=10, average=0.97, evaluate_every=1000),
     batch=16,
-    first_guess=0.0,  # What it teaches takes more steps than a test has.
 )
 
 
@@ -68,6 +67,7 @@ def starts(body: PairBody, count: int, seed: int) -> Starts:
         betas_spread=torch.full((count, 2, 10), 0.2),
         points=project(posed, FOCAL, (0.0, 0.0)),
         inverse_sigmas=torch.full((count, FRAMES, 2, NUM_POINTS), 0.2),
+        limbs=torch.zeros(count, FRAMES, 2, NUM_LIMBS, 4),
         visible=torch.ones(count, FRAMES, 2, dtype=torch.bool),
         times=(torch.arange(FRAMES) / 25).expand(count, -1),
         true_rotations=matrix_to_6d(rotations),

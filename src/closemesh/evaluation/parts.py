@@ -22,7 +22,7 @@ from closemesh.proxemics.pair_clip import PairClip, cut, windows_of
 from closemesh.proxemics.refine import load_prior, refine_stretch
 from closemesh.proxemics.sampler import sample
 from closemesh.proxemics.state import PairSpread, PairState
-from closemesh.proxemics.windows import WINDOW, PairBody, by_window, pose_pair
+from closemesh.proxemics.windows import NUM_LIMBS, WINDOW, PairBody, by_window, pose_pair
 from closemesh.scene import Camera
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.known import DEMO_CLIP
@@ -113,6 +113,7 @@ def _embrace(body: PairBody, device: torch.device) -> PairClip:
         spread=PairSpread(*(torch.full_like(v, 0.1) for v in (rotations[..., 0, 0], state.betas, state.pelvis))),
         points=points + 5.0,
         inverse_sigmas=torch.full_like(points[..., 0], 0.2),
+        limbs=torch.zeros(WINDOW, 2, NUM_LIMBS, 4, device=device),
         times=torch.arange(WINDOW, device=device) / 30,
         hidden=torch.zeros(WINDOW, 2, dtype=torch.bool, device=device),
         focal=1000.0,

@@ -13,12 +13,13 @@ from closemesh.networks.attention import PairBlock, in_pairs, one_by_one, partne
 from closemesh.networks.checkpoint import load_network
 from closemesh.proxemics.schedule import TRAIN_STEPS
 from closemesh.proxemics.state import STATE_WIDTH
+from closemesh.proxemics.windows import NUM_LIMBS, NUM_POINTS
 from closemesh.weights.search import find_model
 
 DENOISER_FILE = "prior/denoiser.safetensors"
-NUM_POINTS = 23
 CONDITIONS = {
-    **{"keypoints": NUM_POINTS * 4, "spread": 25, "penetration": 1, "projection": NUM_POINTS * 3},
+    **{"keypoints": NUM_POINTS * 4, "limbs": NUM_LIMBS * 4, "spread": 25},
+    **{"estimate": STATE_WIDTH, "penetration": 1, "projection": NUM_POINTS * 3},
     "touching": len(COARSE_PARTS) ** 2,
 }
 """Name and width of each condition; a window that lacks one takes a learned null in its place."""
@@ -72,7 +73,7 @@ class Denoiser(nn.Module):
         """
         x = self.motion(torch.cat([x_t, mean], dim=-1))
         if hidden is not None:
-            x = torch.where(hidden[..., None], self.masked, x)
+            x = x + hidden[..., None] * self.masked
         x = x + time_features(times - times[:, :1], self.config.width)[:, :, None]
         condition = one_by_one(self._condition(t, conditions).expand_as(x))
         own = one_by_one(x)

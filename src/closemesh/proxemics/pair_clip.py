@@ -22,6 +22,7 @@ class PairClip:
     spread: PairSpread  # [1, T, 2, ...]
     points: Tensor  # [T, 2, 23, 2] pixels
     inverse_sigmas: Tensor  # [T, 2, 23]
+    limbs: Tensor  # [T, 2, 14, 4] directions in cam, and weights
     times: Tensor  # [T] seconds
     hidden: Tensor  # [T, 2] bool: nothing is known
     focal: float
@@ -32,7 +33,7 @@ class PairClip:
 
     def frames(self, index: slice) -> PairClip:
         """Some of the frames."""
-        kept = {name: getattr(self, name)[index] for name in ("points", "inverse_sigmas", "times", "hidden")}
+        kept = {name: getattr(self, name)[index] for name in ("points", "inverse_sigmas", "limbs", "times", "hidden")}
         state = self.state.map(lambda tensor: tensor[:, index])
         spread = PairSpread(**{f.name: getattr(self.spread, f.name)[:, index] for f in fields(PairSpread)})
         return replace(self, state=state, spread=spread, **kept)
@@ -68,6 +69,7 @@ def windows_of(clip: PairClip, where: Cut) -> PairWindows:
         view=view,
         points=clip.points[where.index],
         inverse_sigmas=clip.inverse_sigmas[where.index],
+        limbs=clip.limbs[where.index],
         times=times,
         focal=times.new_full((count,), clip.focal),
         centre=times.new_tensor(clip.centre).expand(count, 2),

@@ -150,11 +150,13 @@ def _pair_clip(people: People, evidence: Evidence, a: int, b: int, frames: slice
     state, spread = people.pair(a, b, frames)
     part = evidence.frames(frames)
     seen = part.seen[:, [a, b]] > 0
+    limbs = torch.cat([part.limb_directions, part.limb_weights[..., None]], dim=-1)
     return PairClip(
         state=state,
         spread=spread,
         points=part.points[:, [a, b], :NUM_POINTS],
         inverse_sigmas=part.inverse_sigmas[:, [a, b], :NUM_POINTS] * seen[..., None],
+        limbs=limbs[:, [a, b]] * seen[..., None, None],
         times=part.times,
         hidden=torch.zeros_like(seen),
         focal=part.focal,

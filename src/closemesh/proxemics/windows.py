@@ -10,11 +10,12 @@ from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody, capsule_gap
 from closemesh.body.points import PointBody, PosedPoints, pose_points
+from closemesh.energy.limbs import SEGMENTS
 from closemesh.geometry.camera import project
-from closemesh.proxemics.state import PairSpread, PairState, PairView
+from closemesh.proxemics.state import PairSpread, PairState, PairView, pack, pack_spread
 
 WINDOW = 16  # Frames.
-NUM_POINTS = 23
+NUM_POINTS, NUM_LIMBS = 23, len(SEGMENTS)
 _GAP_SCALE, _GAP_LIMIT = 0.05, 0.2  # Metres.
 _RESIDUAL_SCALE = 0.1  # Metres.
 
@@ -28,6 +29,7 @@ class PairWindows:
     view: PairView
     points: Tensor  # [B, T, 2, 23, 2] pixels
     inverse_sigmas: Tensor  # [B, T, 2, 23] 1 / pixels, 0 where nothing was seen
+    limbs: Tensor  # [B, T, 2, 14, 4] unit vectors along the limbs, cam, as the picture shows them; and their weight
     times: Tensor  # [B, T] seconds
     focal: Tensor  # [B] pixels
     centre: Tensor  # [B, 2] pixels
@@ -40,7 +42,7 @@ class PairWindows:
 
     def swapped(self) -> PairWindows:
         """The same with the two people exchanged."""
-        people = ("points", "inverse_sigmas", "hidden")
+        people = ("points", "inverse_sigmas", "limbs", "hidden")
         spread = PairSpread(**{f.name: getattr(self.spread, f.name).flip(2) for f in fields(PairSpread)})
         exchanged = {name: getattr(self, name).flip(2) for name in people}
         touching = None if self.touching is None else self.touching.transpose(-1, -2)
@@ -84,17 +86,22 @@ def project_view(windows: PairWindows, points_view: Tensor) -> Tensor:
 
 def constant_conditions(windows: PairWindows) -> dict[str, tuple[Tensor, Tensor]]:
     """The conditions that do not change while sampling: what was seen and said, and how sure the start is."""
-    seen = {"keypoints": _keypoints(windows), "spread": _spread(windows)}
+    seen = {"keypoints": _keypoints(windows), "limbs": _limbs(windows), "spread": _spread(windows)}
     return seen if windows.touching is None else seen | {"touching": _touching(windows.touching)}
 
 
 def estimate_conditions(windows: PairWindows, estimate: PairState, body: PairBody) -> dict[str, tuple[Tensor, Tensor]]:
-    """The conditions that follow from the present estimate: how the bodies cross, and where the picture pulls."""
+    """The conditions that follow from the present estimate: where it is, how bodies cross, where the picture pulls."""
     keypoints = by_window(pose_pair(body, estimate).keypoints)
     gap = capsule_gap(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules)  # [B, T]
     gap = (gap.clamp(-_GAP_LIMIT, _GAP_LIMIT) / _GAP_SCALE)[:, :, None, None].expand(-1, -1, 2, 1)
     together = ~windows.alone[:, None, None].expand_as(windows.hidden)
-    return {"penetration": (gap, together), "projection": (_residual(windows, keypoints), ~windows.hidden)}
+    moved = (pack(estimate) - pack(windows.mean)) / pack_spread(windows.spread)
+    return {
+        "estimate": (moved, torch.ones_like(windows.hidden)),
+        "penetration": (gap, together),
+        "projection": (_residual(windows, keypoints), ~windows.hidden),
+    }
 
 
 def _keypoints(windows: PairWindows) -> tuple[Tensor, Tensor]:
@@ -106,6 +113,13 @@ def _keypoints(windows: PairWindows) -> tuple[Tensor, Tensor]:
     seen = (windows.inverse_sigmas > 0)[..., None].float()
     values = torch.cat([places, _sharpness(windows)[..., None], torch.ones_like(seen)], dim=-1) * seen
     return values.flatten(-2), ~windows.hidden
+
+
+def _limbs(windows: PairWindows) -> tuple[Tensor, Tensor]:
+    """Own limbs [B, T, 2, 14 * 4] in the view, by how far each is trusted."""
+    directions = torch.einsum("bij,btplj->btpli", windows.view.R_view_cam, windows.limbs[..., :3])
+    weights = windows.limbs[..., 3:]
+    return torch.cat([directions * weights, weights], dim=-1).flatten(-2), ~windows.hidden
 
 
 def _sharpness(windows: PairWindows) -> Tensor:

@@ -22,9 +22,9 @@ from closemesh.proxemics.loss import NUM_JOINTS, LossWeights, motion_loss
 from closemesh.proxemics.state import PairState, pack, unpack
 from closemesh.proxemics.windows import WINDOW, PairBody, by_window, pose_pair
 from closemesh.training.bank import FPS_RANGE, MotionBatch
-from closemesh.training.lessons import random_hidden
 from closemesh.training.lifter_loss import Banks, draw_batch
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
+from closemesh.training.masking import random_hidden
 from closemesh.training.starts import STRANGERS, TOUCH
 
 CHECK_BATCHES = 8

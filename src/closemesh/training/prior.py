@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from closemesh.progress import Progress
-from closemesh.proxemics.denoiser import Denoiser, DenoiserConfig
+from closemesh.proxemics.denoiser import CONDITIONS, Denoiser, DenoiserConfig
 from closemesh.proxemics.loss import NUM_JOINTS, LossWeights, motion_loss
 from closemesh.proxemics.sampler import Sampler, sample
 from closemesh.proxemics.schedule import TRAIN_STEPS, Schedule, add_noise, cosine_schedule
@@ -22,12 +22,14 @@ from closemesh.proxemics.windows import (
     estimate_conditions,
     pose_pair,
 )
-from closemesh.training.lessons import Lesson, draw_lesson, hide, random_hidden, tell_touching
+from closemesh.training.lessons import Lesson, draw_lesson
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
+from closemesh.training.masking import hide, random_hidden, tell_touching
 from closemesh.training.starts import Starts
 
 _FARTHEST = 8.0  # Spreads from the first motion; a truth farther away is taken to be there.
 CHECK_BATCHES = 8
+_GAP = slice(4, 12)  # Frames of a window that are hidden to see how they are filled in.
 _NEAR = 0.3  # Metres between the nearest joints of two people who are close.
 
 
@@ -124,7 +126,7 @@ def _predict(
         x = forward(x_t, mean, t, windows.times, told, windows.hidden, windows.alone)
         return unpack(mean + spread * x)
 
-    kept = {name: (rand() >= config.drop_condition)[:, None, None] for name in (*fixed, "penetration", "projection")}
+    kept = {name: (rand() >= config.drop_condition)[:, None, None] for name in CONDITIONS}
     estimate = windows.mean
     if guesses:
         with torch.no_grad():
@@ -134,7 +136,10 @@ def _predict(
 
 @torch.no_grad()
 def figures(sampler: Sampler, check: Starts, batch: int) -> dict[str, float]:
-    """Mean errors in mm before and after: joints about the pelvis, distances between people, those of close ones."""
+    """Mean errors in mm before and after: joints about the pelvis, distances between people, those of close ones.
+
+    `gap_straight` and `gap_filled` are of the joints in the middle of windows in which one person is hidden there.
+    """
     rows: list[dict[str, float]] = []
     for lesson in _check_lessons(check, batch):
         windows = replace(lesson.windows, touching=None)
@@ -153,21 +158,39 @@ def figures(sampler: Sampler, check: Starts, batch: int) -> dict[str, float]:
                 for name, state in states.items()
                 for what, value in _errors(_joints(sampler.body, state), truth).items()
             }
+            | _gap_errors(sampler, lesson, truth)
         )
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
+def _gap_errors(sampler: Sampler, lesson: Lesson, truth: Tensor) -> dict[str, float]:
+    """Of joints of a person hidden in _GAP, on the straight way between the frames around it and filled in."""
+    hidden = torch.zeros_like(lesson.windows.hidden)
+    hidden[:, _GAP, 1] = True
+    windows = replace(hide(lesson, hidden).windows, touching=None)
+    states = {"gap_straight_mm": windows.mean, "gap_filled_mm": sample(sampler, windows, [])}
+    return {
+        name: _joint_error(_joints(sampler.body, state)[:, _GAP, 1:], truth[:, _GAP, 1:])
+        for name, state in states.items()
+    }
+
+
 def _errors(joints: Tensor, truth: Tensor) -> dict[str, float]:
     """Of joints [B, T, 2, 22, 3] in metres."""
-    centred = (joints - joints[..., :1, :]) - (truth - truth[..., :1, :])
     apart, true_apart = (torch.cdist(j[:, :, 0], j[:, :, 1]) for j in (joints, truth))
     between = (apart - true_apart).abs().mean((-1, -2))  # [B, T]
     close = true_apart.amin((-1, -2)) < _NEAR
     return {
-        "joints": 1000 * float(centred.norm(dim=-1).mean()),
+        "joints": _joint_error(joints, truth),
         "between": 1000 * float(between.mean()),
         "between_close": 1000 * float((between * close).sum() / close.sum().clamp(min=1)),
     }
+
+
+def _joint_error(joints: Tensor, truth: Tensor) -> float:
+    """Millimetres about the pelvis, of joints [..., 22, 3] in metres."""
+    centred = (joints - joints[..., :1, :]) - (truth - truth[..., :1, :])
+    return 1000 * float(centred.norm(dim=-1).mean())
 
 
 def _check_lessons(check: Starts, batch: int) -> Iterator[Lesson]:

@@ -40,6 +40,7 @@ class Starts:
     betas_spread: Tensor  # [N, 2, 10]
     points: Tensor  # [N, T, 2, 23, 2] pixels of a camera of FOCAL with its centre at the origin
     inverse_sigmas: Tensor  # [N, T, 2, 23]
+    limbs: Tensor  # [N, T, 2, 14, 4] directions in the camera frame, and weights
     visible: Tensor  # [N, T, 2] bool
     times: Tensor  # [N, T] seconds
     true_rotations: Tensor  # [N, T, 2, 22, 6]
@@ -83,7 +84,7 @@ def _start(studio: Studio, lifter: Lifter, seen: SeenBatch, iterations: int) -> 
     evidence = replace(evidence_of(normal), anchor=anchor_of(lifted))
     first = lifted_variables(subject.body, lifted)
     fitted = run_phases(subject, first, evidence, LIFTED, iterations, lambda _: None)
-    return _record(seen, normal, lifted, fitted, studio.capsules)
+    return _record(seen, normal, evidence, lifted, fitted, studio.capsules)
 
 
 def one_camera(seen: Sightings) -> Sightings:
@@ -119,7 +120,12 @@ def evidence_of(seen: Sightings) -> Evidence:
 
 
 def _record(
-    seen: SeenBatch, normal: Sightings, lifted: PoseDistribution, fitted: MotionVariables, capsules: CapsuleBody
+    seen: SeenBatch,
+    normal: Sightings,
+    evidence: Evidence,
+    lifted: PoseDistribution,
+    fitted: MotionVariables,
+    capsules: CapsuleBody,
 ) -> Starts:
     def pairs(tensor: Tensor) -> Tensor:
         """[N * 2, ...] as [N, 2, ...]."""
@@ -130,6 +136,7 @@ def _record(
         return pairs(tensor).transpose(1, 2)
 
     people = seen.truth.keypoints
+    limbs = torch.cat([evidence.limb_directions, evidence.limb_weights[..., None]], dim=-1).transpose(0, 1)
     pelvis = over_time(fitted.pelvis().transpose(0, 1))
     rotations = fitted.rotations()[:, :, :22].transpose(0, 1)
     return Starts(
@@ -141,6 +148,7 @@ def _record(
         betas_spread=pairs(lifted.betas_spread),
         points=over_time(normal.points),
         inverse_sigmas=over_time(normal.inverse_sigmas * normal.visible[..., None]),
+        limbs=over_time(limbs * normal.visible[..., None, None]),
         visible=over_time(normal.visible),
         times=pairs(normal.times)[:, 0],
         true_rotations=matrix_to_6d(seen.truth.rotations),
@@ -153,5 +161,6 @@ def _record(
 
 def _compact(starts: Starts) -> Starts:
     """Half precision for all but places, pixels and times."""
-    small = ("rotations", "betas", "rotation_spread", "pelvis_spread", "betas_spread", "true_rotations", "true_betas")
+    small = ("rotations", "betas", "rotation_spread", "pelvis_spread", "betas_spread", "limbs")
+    small += ("true_rotations", "true_betas")
     return replace(starts, **{name: getattr(starts, name).half() for name in small})
