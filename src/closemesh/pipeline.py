@@ -37,7 +37,7 @@ from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
 from closemesh.weights.search import find_model, sha256_of
 
 # Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
-STAGE_VERSIONS = {"observe": 2, "initialise": 3, "refine": 5, "optimise": 8, "contact": 2}
+STAGE_VERSIONS = {"observe": 3, "initialise": 4, "refine": 6, "optimise": 8, "contact": 2}
 _STAGE_OF = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
 _PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion among a stage's records.
 _CLIP_FILE = "clip.npz"

@@ -67,6 +67,16 @@ def test_only_short_gaps_count_as_present():
     times = np.arange(12) * 0.2
     visible = np.zeros((12, 1), bool)
     visible[[0, 3, 11]] = True
-    present = present_frames(visible, times)[:, 0]
+    present = present_frames(visible, np.zeros((12, 1, 4)), times)[:, 0]
     assert 3 * 0.2 <= LONGEST_GAP < 8 * 0.2
     assert present.tolist() == [True] * 4 + [False] * 7 + [True]
+
+
+def test_who_goes_behind_somebody_and_comes_back_was_there_all_the_time():
+    times = np.arange(12) * 0.2
+    visible = np.ones((12, 2), bool)
+    visible[4:11, 0] = False
+    beside = np.tile([[0.0, 0, 10, 20], [100, 0, 110, 20]], (12, 1, 1))
+    behind = np.tile([[0.0, 0, 10, 20], [3, 0, 13, 20]], (12, 1, 1))
+    assert not present_frames(visible, beside, times)[4:11, 0].any()
+    assert present_frames(visible, behind, times)[:, 0].all()

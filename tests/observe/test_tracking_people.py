@@ -7,11 +7,13 @@ import pytest
 from figures import figure, picture
 
 from closemesh.errors import InputError
+from closemesh.observe.clothes import worn_colours
 from closemesh.observe.detector import Detection
+from closemesh.observe.doubles import drop_doubles
 from closemesh.observe.people import choose_people, join_pieces
 from closemesh.observe.similarity import keypoint_similarity, merge_duplicates, torso_colour
 from closemesh.observe.swaps import undo_swaps
-from closemesh.observe.tracking import Track, Tracker
+from closemesh.observe.tracking import Track, Tracker, assembled
 
 Colour = tuple[int, int, int]
 RED, BLUE, GREEN = (220, 30, 30), (30, 30, 220), (20, 160, 40)
@@ -21,7 +23,8 @@ Places = dict[int, Detection]
 def track(number: int, places: Places, colour: Colour) -> Track:
     made = Track(number)
     for frame, person in places.items():
-        made.add(frame, person, torso_colour(picture([(person, colour)]), person), 1.0)
+        image = picture([(person, colour)])
+        made.add(frame, person, torso_colour(image, person), worn_colours(image, person), 1.0)
     return made
 
 
@@ -114,6 +117,47 @@ def test_no_swap_is_seen_where_there_is_none_or_clothes_are_alike() -> None:
     assert undo_swaps([_patched(0, red, blue, RED, RED, 20), _patched(1, blue, red, RED, RED, 20)])[1] == 0
 
 
+def test_a_swap_in_the_middle_of_nowhere_is_undone() -> None:
+    """Two thirds of a second and far apart, known by the shirts alone."""
+    red, blue = walk(120, 0, range(60)), walk(520, 0, range(60))
+    tracks = [_patched(0, red, blue, RED, BLUE, 20, 40), _patched(1, blue, red, BLUE, RED, 20, 40)]
+    (first, second), count = undo_swaps(tracks)
+    assert count == 1
+    assert [d.box[0] < 300 for d in first.detections] == [True] * 60
+    assert [d.box[0] < 300 for d in second.detections] == [False] * 60
+
+
+def test_one_person_taken_for_two_is_one_again() -> None:
+    """Blue goes behind red; for a while the tracker has both numbers on red."""
+    red, blue = walk(300, 0, range(60)), walk(560, -12, range(60))
+    wrong = range(20, 40)
+    shadow = {f: figure(302) if f in wrong else p for f, p in blue.items()}
+    seen = {f: picture([(red[f], RED)] if f in wrong else [(blue[f], BLUE), (red[f], RED)]) for f in red}
+    tracks, count = drop_doubles([_seen(0, red, seen), _seen(1, shadow, seen)])
+    assert len(tracks[0].frames) == 60 and count == len(wrong)
+    assert set(tracks[1].frames) == set(range(60)) - set(wrong)
+
+
+def test_a_track_that_is_always_somebody_else_is_no_person() -> None:
+    red = walk(300, 0, range(30))
+    again = {f: figure(303, score=0.4).side_swapped() for f in red}
+    tracks, count = drop_doubles([track(0, again, RED), track(1, red, RED)])
+    assert [t.number for t in tracks] == [1] and count == 30
+
+
+def test_two_who_wear_the_same_and_stand_apart_stay_two() -> None:
+    tracks = [track(0, walk(200, 0, range(30)), RED), track(1, walk(400, 0, range(30)), RED)]
+    assert drop_doubles(tracks)[1] == 0
+
+
+def _seen(number: int, places: Places, images: dict[int, np.ndarray]) -> Track:
+    made = Track(number)
+    for frame, person in places.items():
+        image = images[frame]
+        made.add(frame, person, torso_colour(image, person), worn_colours(image, person), 1.0)
+    return made
+
+
 def _patched(
     number: int,
     head: Places,
@@ -121,16 +165,12 @@ def _patched(
     head_colour: Colour,
     tail_colour: Colour,
     cut: int,
+    back: int = 1000,
 ) -> Track:
-    start = track(number, {f: p for f, p in head.items() if f < cut}, head_colour)
-    end = track(number, {f: p for f, p in tail.items() if f >= cut}, tail_colour)
-    return Track(
-        number,
-        start.frames + end.frames,
-        start.detections + end.detections,
-        start.colours + end.colours,
-        start.margins + end.margins,
-    )
+    """Somebody's track that goes on with somebody else's from frame `cut` on, until `back`."""
+    own = track(number, head, head_colour)
+    other = track(number, tail, tail_colour)
+    return assembled(number, [(other if cut <= frame < back else own, k) for k, frame in enumerate(own.frames)])
 
 
 def test_bystanders_and_passers_by_are_not_chosen() -> None:

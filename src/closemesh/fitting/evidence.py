@@ -13,7 +13,9 @@ from closemesh.energy.limbs import limb_confidence, limb_directions
 from closemesh.fitting.anchor import Anchor
 from closemesh.scene import Bools, Camera, Floats, Observations
 
-LONGEST_GAP = 0.7  # Seconds between two sightings that are filled in; longer, the person is taken to be away.
+LONGEST_GAP = 0.7  # Seconds between two sightings that are filled in; longer, the person is taken to be away,
+LONGEST_HIDDEN = 4.0  # unless somebody stands before him when he goes and when he comes back.
+_OVERLAP = 0.3  # Of the box of the person that somebody else's covers.
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def make_evidence(observations: Observations, times: Floats, camera: Camera, dev
     sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
     cue = torch.as_tensor(observations.cue_points, dtype=torch.float32, device=device)
     confidence = keypoints[..., 2].clamp(0, 1)
-    present = present_frames(observations.visible, times)
+    present = present_frames(observations.visible, observations.boxes, times)
     return Evidence(
         points=keypoints[..., :2],
         inverse_sigmas=torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0),
@@ -58,15 +60,27 @@ def make_evidence(observations: Observations, times: Floats, camera: Camera, dev
     )
 
 
-def present_frames(visible: Bools, times: Floats) -> Bools:
-    """[T, P] visible, or in a gap between two sightings that lasts no longer than LONGEST_GAP."""
+def present_frames(visible: Bools, boxes: Floats, times: Floats) -> Bools:
+    """[T, P] visible, or in a gap between two sightings that is short, or longer but behind somebody else.
+
+    visible [T, P], boxes [T, P, 4] pixels, times [T] seconds.
+    """
     present = visible.copy()
     for person in range(visible.shape[1]):
         seen = np.flatnonzero(visible[:, person])
         for before, after in itertools.pairwise(seen):
-            if times[after] - times[before] <= LONGEST_GAP:
+            hidden = all(_covered(boxes[k], visible[k], person) for k in (before, after))
+            if times[after] - times[before] <= (LONGEST_HIDDEN if hidden else LONGEST_GAP):
                 present[before:after, person] = True
     return present
+
+
+def _covered(boxes: Floats, visible: Bools, person: int) -> bool:
+    """Whether somebody else's box covers a good part of the person's; boxes [P, 4], visible [P]."""
+    others = np.delete(boxes, person, axis=0)[np.delete(visible, person)]
+    low, high = np.maximum(boxes[person, :2], others[:, :2]), np.minimum(boxes[person, 2:], others[:, 2:])
+    common = np.prod((high - low).clip(min=0), axis=-1)
+    return bool((common > _OVERLAP * np.prod(boxes[person, 2:] - boxes[person, :2])).any())
 
 
 def best_seen_frames(evidence: Evidence, count: int) -> Tensor:

@@ -10,6 +10,7 @@ from closemesh.config import ObserveConfig
 from closemesh.errors import InputError
 from closemesh.observe.closer import Look, look_at_people
 from closemesh.observe.detector import Detection, Detector
+from closemesh.observe.doubles import drop_doubles
 from closemesh.observe.flips import with_steady_sides
 from closemesh.observe.gaps import interpolated
 from closemesh.observe.masks import label_image, write_labels
@@ -58,7 +59,10 @@ def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: P
     chosen = choose_people(tracks, config.people)
     numbers = ", ".join(str(track.number) for track in chosen)
     progress.note(f"people found: {describe(tracks)}; taking {numbers}")
-    people, swaps = undo_swaps(chosen)
+    people, doubles = drop_doubles(chosen)
+    if doubles:
+        progress.note(f"{doubles} detections of somebody in another one's place and clothes left out")
+    people, swaps = undo_swaps(people)
     if swaps:
         progress.note(f"{swaps} exchanged identities put right by the colour of the clothes; please check them")
     return people

@@ -6,7 +6,7 @@ import numpy as np
 
 from closemesh.errors import InputError
 from closemesh.observe.similarity import colour_similarity
-from closemesh.observe.tracking import Track
+from closemesh.observe.tracking import Track, assembled
 
 MIN_PIECE = 3  # Frames; shorter pieces are noise, unless the clip itself is shorter.
 _MAX_COMMON = 2  # Frames in which two pieces of one person may both be seen.
@@ -51,14 +51,7 @@ def _join(a: Track, b: Track) -> Track:
     """Both pieces in order of time; where they meet, the longer one counts."""
     longer, shorter = (a, b) if len(a.frames) >= len(b.frames) else (b, a)
     source = {frame: (piece, k) for piece in (shorter, longer) for k, frame in enumerate(piece.frames)}
-    rows = [source[frame] for frame in sorted(source)]
-    return Track(
-        min(a.number, b.number),
-        sorted(source),
-        [piece.detections[k] for piece, k in rows],
-        [piece.colours[k] for piece, k in rows],
-        [piece.margins[k] for piece, k in rows],
-    )
+    return assembled(min(a.number, b.number), [source[frame] for frame in sorted(source)])
 
 
 def choose_people(tracks: list[Track], people: int | tuple[int, ...] | None) -> list[Track]:

@@ -1,84 +1,72 @@
-"""Identity swaps: after two people were close, does each still wear what they wore before?"""
+"""Identity swaps: does everybody wear, in every frame, what they wear in the others?"""
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 
-from closemesh.observe.people import mean_colour
+from closemesh.observe.clothes import Wardrobe, exchange_evidence, wardrobe
+from closemesh.observe.identity import INDEPENDENT, most_likely, seen_apart, worn_by
 from closemesh.observe.search import boxes_overlap
-from closemesh.observe.similarity import colour_similarity
-from closemesh.observe.tracking import Track
+from closemesh.observe.tracking import Track, assembled
+from closemesh.scene import Bools, Floats
 
-_MARGIN = 0.2  # Of the two summed histogram intersections (0..2): a swap must explain the colours clearly better.
-_MIN_CLEAR = 3  # Frames apart from each other in which colours are compared.
+_SWITCH, _SWITCH_APART = 8.0, 16.0  # Evidence that an exchange needs at each end, where two meet and where they do not.
+_ROUNDS = 4  # Of telling wardrobes from identities and identities from wardrobes.
+_NEAR = 5  # Frames around an overlap or a gap in which tracks are easily exchanged.
 
 
 def undo_swaps(tracks: list[Track]) -> tuple[list[Track], int]:
-    """The tracks with exchanged identities put back, and how many exchanges were found."""
+    """The tracks with exchanged identities put back, and how many stretches of frames were exchanged."""
     tracks, count = list(tracks), 0
     for i, j in combinations(range(len(tracks)), 2):
-        stretches = clear_stretches(tracks[i], tracks[j])
-        for start in _swap_starts(tracks[i], tracks[j], stretches):
-            tracks[i], tracks[j] = _exchanged(tracks[i], tracks[j], start)
-            count += 1
+        frames = sorted({*tracks[i].frames, *tracks[j].frames})
+        exchanged = exchanged_frames(tracks[i], tracks[j], frames)
+        count += int((np.diff(exchanged.astype(int), prepend=0) == 1).sum())
+        tracks[i], tracks[j] = _put_back(tracks[i], tracks[j], {f for f, e in zip(frames, exchanged, strict=True) if e})
     return tracks, count
 
 
-def clear_stretches(a: Track, b: Track) -> list[list[int]]:
-    """Runs of common frames in which the two do not overlap; a run ends where they meet."""
+def exchanged_frames(a: Track, b: Track, frames: list[int]) -> Bools:
+    """[N] in which of the frames each of the two has the other one's number, by the colours of their clothes.
+
+    Wardrobes are told from the frames in which the two are surely two, in rounds, as frames are assigned. Who wears
+    the same gives no evidence, and nothing is exchanged.
+    """
+    worn, switch = [worn_by(track, frames) for track in (a, b)], _switch_costs(a, b, frames)
+    apart = seen_apart(a, b, frames)
+    exchanged = np.zeros(len(frames), bool)
+    if not apart.any():
+        return exchanged
+    for _ in range(_ROUNDS):
+        of_a, of_b = _wardrobes(*worn, exchanged, apart)
+        before, exchanged = exchanged, most_likely(exchange_evidence(*worn, of_a, of_b) / INDEPENDENT, switch)
+        if (exchanged == before).all():
+            break
+    return ~exchanged if exchanged.mean() > 0.5 else exchanged
+
+
+def _wardrobes(a: Floats, b: Floats, exchanged: Bools, known: Bools) -> tuple[Wardrobe, Wardrobe]:
+    """Of both people, from the frames that are known, with the exchanged ones put back."""
+    swap = exchanged[:, None, None]
+    return wardrobe(np.where(swap, b, a)[known]), wardrobe(np.where(swap, a, b)[known])
+
+
+def _switch_costs(a: Track, b: Track, frames: list[int]) -> Floats:
+    """[N] evidence that an exchange from the frame before needs."""
     in_a, in_b = dict(zip(a.frames, a.detections, strict=True)), dict(zip(b.frames, b.detections, strict=True))
-    runs: list[list[int]] = [[]]
-    for frame in sorted(set(in_a) & set(in_b)):
-        if boxes_overlap(in_a[frame], in_b[frame]):
-            if runs[-1]:
-                runs.append([])
-        else:
-            runs[-1].append(frame)
-    return [run for run in runs if len(run) >= _MIN_CLEAR]
+    met = np.array([f not in in_a or f not in in_b or boxes_overlap(in_a[f], in_b[f]) for f in frames])
+    unsure = np.convolve(met, np.ones(2 * _NEAR + 1), mode="same") > 0
+    return np.where(unsure, _SWITCH, _SWITCH_APART)
 
 
-def _swap_starts(a: Track, b: Track, stretches: list[list[int]]) -> list[int]:
-    """Frames from which the two are exchanged, judged against the first stretch."""
-    starts, crossed = [], False
-    for before, now in pairwise(stretches):
-        colours = [mean_colour(_part(track, stretch)) for stretch in (stretches[0], now) for track in (a, b)]
-        straight = colour_similarity(colours[0], colours[2]) + colour_similarity(colours[1], colours[3])
-        across = colour_similarity(colours[0], colours[3]) + colour_similarity(colours[1], colours[2])
-        if abs(across - straight) > _MARGIN and (across > straight) != crossed:
-            crossed = not crossed
-            starts.append((before[-1] + now[0] + 1) // 2)
-    return starts
+def _put_back(a: Track, b: Track, exchanged: set[int]) -> tuple[Track, Track]:
+    """Both tracks with the rows of the exchanged frames in the other one."""
 
+    def rows(own: Track, other: Track) -> list[tuple[Track, int]]:
+        kept = [(frame, own, k) for k, frame in enumerate(own.frames) if frame not in exchanged]
+        taken = [(frame, other, k) for k, frame in enumerate(other.frames) if frame in exchanged]
+        return [(track, k) for _, track, k in sorted(kept + taken, key=lambda row: row[0])]
 
-def _part(track: Track, frames: list[int]) -> Track:
-    wanted = set(frames)
-    rows = [k for k, frame in enumerate(track.frames) if frame in wanted]
-    return _rows(track, rows)
-
-
-def _rows(track: Track, rows: list[int]) -> Track:
-    return Track(
-        track.number,
-        [track.frames[k] for k in rows],
-        [track.detections[k] for k in rows],
-        [track.colours[k] for k in rows],
-        [track.margins[k] for k in rows],
-    )
-
-
-def _exchanged(a: Track, b: Track, start: int) -> tuple[Track, Track]:
-    """Both tracks with what comes from `start` on exchanged."""
-    cut_a, cut_b = (int(np.searchsorted(track.frames, start)) for track in (a, b))
-    return _spliced(a, cut_a, b, cut_b), _spliced(b, cut_b, a, cut_a)
-
-
-def _spliced(head: Track, head_end: int, tail: Track, tail_start: int) -> Track:
-    return Track(
-        head.number,
-        head.frames[:head_end] + tail.frames[tail_start:],
-        head.detections[:head_end] + tail.detections[tail_start:],
-        head.colours[:head_end] + tail.colours[tail_start:],
-        head.margins[:head_end] + tail.margins[tail_start:],
-    )
+    return assembled(a.number, rows(a, b)), assembled(b.number, rows(b, a))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from closemesh.observe.clothes import worn_colours
 from closemesh.observe.detector import Detection, Image
 from closemesh.observe.similarity import colour_similarity, keypoint_similarity, torso_colour
 from closemesh.scene import Floats
@@ -28,6 +29,8 @@ class Track:
     detections: list[Detection] = field(default_factory=list)
     colours: list[Floats] = field(default_factory=list)
     """Torso histograms [256], one a frame."""
+    clothes: list[Floats] = field(default_factory=list)
+    """Colours [6, 4] of what the person wears, one a frame; see clothes.py."""
     margins: list[float] = field(default_factory=list)
     """0..1, how much better this choice was than the next best."""
     velocity: Floats = field(default_factory=lambda: np.zeros((17, 2)))
@@ -42,7 +45,7 @@ class Track:
         keypoints[:, :2] += steps * self.velocity
         return Detection(last.box + steps * np.tile(self.velocity.mean(0), 2), keypoints, last.score)
 
-    def add(self, frame: int, detection: Detection, colour: Floats, margin: float) -> None:
+    def add(self, frame: int, detection: Detection, colour: Floats, clothes: Floats, margin: float) -> None:
         if self.frames:
             moved = detection.keypoints[:, :2] - self.detections[-1].keypoints[:, :2]
             self.velocity = 0.5 * self.velocity + 0.5 * moved / (frame - self.frames[-1])
@@ -50,7 +53,20 @@ class Track:
         self.frames.append(frame)
         self.detections.append(detection)
         self.colours.append(colour)
+        self.clothes.append(clothes)
         self.margins.append(margin)
+
+
+def assembled(number: int, rows: list[tuple[Track, int]]) -> Track:
+    """A track out of rows of others, in the order given."""
+    return Track(
+        number,
+        [track.frames[k] for track, k in rows],
+        [track.detections[k] for track, k in rows],
+        [track.colours[k] for track, k in rows],
+        [track.clothes[k] for track, k in rows],
+        [track.margins[k] for track, k in rows],
+    )
 
 
 class Tracker:
@@ -66,6 +82,7 @@ class Tracker:
     def step(self, frame: int, image: Image, detections: list[Detection]) -> None:
         """Give each detection to a live track or to a new one."""
         colours = [torso_colour(image, detection) for detection in detections]
+        clothes = [worn_colours(image, detection) for detection in detections]
         live = self.live(frame)
         affinity = np.zeros((len(live), len(detections)))
         for i, track in enumerate(live):
@@ -76,12 +93,12 @@ class Tracker:
         free = set(range(len(detections)))
         for i, j in zip(*linear_sum_assignment(-affinity), strict=True):
             if affinity[i, j] > _MIN_AFFINITY:
-                live[i].add(frame, detections[j], colours[j], _margin(affinity, i, j))
+                live[i].add(frame, detections[j], colours[j], clothes[j], _margin(affinity, i, j))
                 free.remove(j)
         for j in sorted(free):
             if detections[j].score >= _MIN_BIRTH_SCORE:
                 self.tracks.append(Track(len(self.tracks)))
-                self.tracks[-1].add(frame, detections[j], colours[j], 1.0)
+                self.tracks[-1].add(frame, detections[j], colours[j], clothes[j], 1.0)
 
 
 def _margin(affinity: Floats, i: int, j: int) -> float:
