@@ -34,14 +34,15 @@ def exchanged_frames(a: Track, b: Track, frames: list[int]) -> Bools:
     Wardrobes are told from the frames in which the two are surely two, in rounds, as frames are assigned. Who wears
     the same gives no evidence, and nothing is exchanged.
     """
-    worn, switch = [worn_by(track, frames) for track in (a, b)], _switch_costs(a, b, frames)
+    worn_a, worn_b, switch = worn_by(a, frames), worn_by(b, frames), _switch_costs(a, b, frames)
     apart = seen_apart(a, b, frames)
     exchanged = np.zeros(len(frames), bool)
     if not apart.any():
         return exchanged
     for _ in range(_ROUNDS):
-        of_a, of_b = _wardrobes(*worn, exchanged, apart)
-        before, exchanged = exchanged, most_likely(exchange_evidence(*worn, of_a, of_b) / INDEPENDENT, switch)
+        of_a, of_b = _wardrobes(worn_a, worn_b, exchanged, apart)
+        evidence = exchange_evidence(worn_a, worn_b, of_a, of_b) / INDEPENDENT
+        before, exchanged = exchanged, most_likely(evidence, switch)
         if (exchanged == before).all():
             break
     return ~exchanged if exchanged.mean() > 0.5 else exchanged
