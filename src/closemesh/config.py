@@ -85,6 +85,23 @@ class RefineConfig:
 
 
 @dataclass(frozen=True)
+class AppearanceConfig:
+    """Everybody's look, as evidence beside keypoints; needs masks."""
+
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    use: bool = True
+    pictures: Annotated[int, Ge(1)] = 48
+    """Frames that are looked at, spread over the clip."""
+    side: Annotated[int, Ge(32)] = 256
+    """Pixels of the square pictures."""
+    gaussians: Annotated[int, Ge(100)] = 10_000
+    """For each person."""
+    steps: Annotated[int, Ge(1)] = 160
+    """Of learning the looks before they are used."""
+
+
+@dataclass(frozen=True)
 class OptimiseConfig:
     """All people together."""
 
@@ -96,6 +113,7 @@ class OptimiseConfig:
     overlap: Annotated[int, Ge(0)] = 16
     physics: bool = True
     """Penetration, floor and foot terms."""
+    appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     pairs: tuple[tuple[int, int], ...] | None = None
     """Pairs to refine together; None finds them."""
 
@@ -136,7 +154,7 @@ def preset_config(preset: str) -> Config:
             preset="fast",
             initialise=InitialiseConfig(iterations=40, plain_iterations=50),
             refine=RefineConfig(guidance=4),
-            optimise=OptimiseConfig(iterations=40),
+            optimise=OptimiseConfig(iterations=40, appearance=AppearanceConfig(use=False)),
         )
     if preset == "balanced":
         return Config()
@@ -144,7 +162,7 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="best",
             initialise=InitialiseConfig(iterations=240, plain_iterations=300),
-            optimise=OptimiseConfig(iterations=200),
+            optimise=OptimiseConfig(iterations=200, appearance=AppearanceConfig(pictures=64, side=512, gaussians=30_000, steps=300)),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 

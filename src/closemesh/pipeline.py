@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,20 +25,31 @@ from closemesh.files import replacing_folder
 from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
 from closemesh.observe.observe import observe
+from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
 from closemesh.output.scene_file import read_scene
 from closemesh.output.write import write_results
 from closemesh.progress import NoteKeeper, Progress, Silent
 from closemesh.proxemics.refine import refine
 from closemesh.records import load_record, save_record
-from closemesh.scene import BodyMotion, Camera, Clip, Observations, PairContacts, PoseSpread, Reconstruction, WeightFile
+from closemesh.scene import (
+    Appearance,
+    BodyMotion,
+    Camera,
+    Clip,
+    Observations,
+    PairContacts,
+    PoseSpread,
+    Reconstruction,
+    WeightFile,
+)
 from closemesh.store import StageStore, open_store
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
 from closemesh.weights.search import find_model, sha256_of
 
 # Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
-STAGE_VERSIONS = {"observe": 3, "initialise": 4, "refine": 6, "optimise": 8, "contact": 2}
+STAGE_VERSIONS = {"observe": 3, "initialise": 4, "refine": 6, "optimise": 9, "contact": 2}
 _STAGE_OF = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
 _PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion among a stage's records.
 _CLIP_FILE = "clip.npz"
@@ -62,10 +74,10 @@ def reconstruct(
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
         refined = refine_stage(run, observations, camera, initial, spread)
-        camera, optimised = optimise_stage(run, observations, camera, refined)
+        camera, optimised, appearance = optimise_stage(run, observations, camera, refined)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
-        return write_stage(run, observations, camera, motions, contacts)
+        return write_stage(run, observations, camera, motions, contacts, appearance)
 
 
 @dataclass(frozen=True)
@@ -153,22 +165,22 @@ def refine_stage(
 
 def optimise_stage(
     run: Run, observations: Observations, camera: Camera, motion: BodyMotion
-) -> tuple[Camera, BodyMotion]:
-    """All people together."""
+) -> tuple[Camera, BodyMotion, Appearance]:
+    """All people together, by everything that is known of them."""
     made_from = {
         **_origin("optimise"),
         "refine": run.store.key("refine"),
         "config": to_dict(run.config.optimise),
+        "seed": run.config.seed,
     }
-    camera, motion = run.store.stage(
-        "optimise",
-        made_from,
-        (Camera, BodyMotion),
-        lambda _, tell: optimise(
-            run.clip, observations, camera, motion, run.body, run.config.optimise, run.device, tell
-        ),
-    )
-    return camera, motion
+
+    def work(_: Path, tell: Progress) -> tuple[Camera, BodyMotion, Appearance]:
+        seen = collect_looks(run.clip, _mask_folder(run), camera, motion, run.config.optimise.appearance)
+        given = run.clip, observations, camera, motion, run.body
+        return optimise(*given, run.config.optimise, run.device, tell, seen, run.config.seed)
+
+    camera, motion, appearance = run.store.stage("optimise", made_from, (Camera, BodyMotion, Appearance), work)
+    return camera, motion, appearance
 
 
 def contact_stages(run: Run, motions: Mapping[str, BodyMotion]) -> dict[str, tuple[PairContacts, ...]]:
@@ -189,6 +201,7 @@ def write_stage(
     camera: Camera,
     motions: Mapping[str, BodyMotion],
     contacts: Mapping[str, tuple[PairContacts, ...]],
+    appearance: Appearance | None = None,
 ) -> Reconstruction:
     """The files of the result."""
     reconstruction = Reconstruction(
@@ -197,17 +210,23 @@ def write_stage(
         observations,
         motions,
         contacts,
+        appearance=None if appearance is None or math.isnan(appearance.psnr) else appearance,
         weight_files=_weight_files(run.body),
         config=to_dict(run.config),
         notes=tuple(run.told.notes),
     )
     save_record(run.store.folder / _CLIP_FILE, run.clip)
-    masks = run.store.folder / "observe" / _MASKS
-    if masks.is_dir():
+    if masks := _mask_folder(run):
         with replacing_folder(run.out / _MASKS) as part:
             shutil.copytree(masks, part, dirs_exist_ok=True)
     write_results(run.out, reconstruction, run.body, run.store.reports, read_frames(run.clip), run.told)
     return reconstruction
+
+
+def _mask_folder(run: Run) -> Path | None:
+    """Of the label images, when the first stage made them."""
+    folder = run.store.folder / "observe" / _MASKS
+    return folder if folder.is_dir() else None
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,31 @@ class PairContacts:
 
 
 @dataclass(frozen=True)
+class DepthOrder:
+    """Frames in which the pictures showed that two people stand otherwise one behind the other than was thought."""
+
+    person_a: int
+    person_b: int
+    start: int
+    """First frame."""
+    end: int
+    """Last frame, inclusive."""
+    shift: float
+    """Metres by which person a was moved away from the camera against person b."""
+    margin: float
+    """How much better the pictures are explained, as a multiple of what chance would give."""
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """What everybody's look told."""
+
+    psnr: float
+    """Likeness in dB of the drawn people to the seen ones, a mean over the pictures; nan when nobody was drawn."""
+    depth_orders: tuple[DepthOrder, ...] = ()
+
+
+@dataclass(frozen=True)
 class WeightFile:
     """A model file that a result depends on."""
 
@@ -179,6 +204,8 @@ class Reconstruction:
     """Motion in the camera frame by the name of the stage that made it, in order; the last is the result."""
     contacts: Mapping[str, tuple[PairContacts, ...]]
     """Contacts of those motions, by the same names."""
+    appearance: Appearance | None = None
+    """None when looks were not used."""
     weight_files: tuple[WeightFile, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     """The configuration as plain values, seed included."""

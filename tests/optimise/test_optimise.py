@@ -39,7 +39,7 @@ def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
     transl[:, 1] *= 1.25  # Farther along the viewing rays: the same picture, feet under the floor.
     wrong = scene.motion.with_pose(transl=transl)
     config = OptimiseConfig(iterations=60)
-    camera, motion = optimise(scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, Silent())
+    camera, motion, _ = optimise(scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, Silent())
     heights = _lowest(motion_in_world(motion, camera, scene.body), scene.body)
     assert camera.floor_found
     assert np.abs(np.median(heights, axis=0)).max() < 0.06  # 4 cm measured, of 23 cm before.

@@ -53,8 +53,9 @@ def learn_looks(
     if not shown or config.steps == 0:
         return cast
     vertices = posed_skin(cast, motion, [picture.frame for picture in shown])  # [N, P, V, 3]
-    optimiser, decay = _optimiser(cast, config)
-    for step, number in enumerate(_shuffled(len(shown), config.steps, seed)):
+    optimiser = look_optimiser(cast, config)
+    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / config.steps))
+    for step, number in enumerate(shuffled(len(shown), config.steps, seed)):
         present = motion.valid[shown[number].frame].tolist()
         optimiser.zero_grad(set_to_none=True)
         background = _BACKGROUNDS[step % len(_BACKGROUNDS)]
@@ -81,23 +82,23 @@ def picture_loss(
     return look_loss(drawn, seen, background, weights) + torch.stack(skins).mean()
 
 
-def _optimiser(cast: Cast, config: LearnConfig) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
-    """Adam on latents and networks, and the decay of its rates."""
+def look_optimiser(cast: Cast, config: LearnConfig) -> torch.optim.Adam:
+    """Adam on latents and networks."""
     latents = [avatar.latent for avatar in cast.avatars]
     networks = [parameter for avatar in cast.avatars for parameter in avatar.network.parameters()]
     groups = [
         {"params": latents, "lr": config.latent_rate, "eps": _LATENT_EPSILON},
         {"params": networks, "lr": config.network_rate},
     ]
-    optimiser = torch.optim.Adam(groups)
-
-    def rate(step: int) -> float:
-        return _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(step / config.steps, 1.0)))
-
-    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    return torch.optim.Adam(groups)
 
 
-def _shuffled(count: int, steps: int, seed: int) -> Iterator[int]:
+def _rate(progress: float) -> float:
+    """Of the first one; cosine."""
+    return _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def shuffled(count: int, steps: int, seed: int) -> Iterator[int]:
     """`steps` numbers below `count`: all of them in random order, and again."""
     generator = torch.Generator().manual_seed(seed)
     order: list[int] = []

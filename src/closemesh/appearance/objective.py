@@ -34,6 +34,7 @@ class Seen(NamedTuple):
     image: Tensor  # [S, S, 3] 0..1
     people: Tensor  # [S, S, P] 1 where a person is labelled
     known: Tensor  # [S, S] 0 outside of the frame
+    trust: Tensor  # [S, S] 0..1, of who is who
 
     @property
     def union(self) -> Tensor:
@@ -46,7 +47,8 @@ def as_seen(picture: Picture, num_people: int, device: torch.device) -> Seen:
     labels = torch.as_tensor(picture.labels, device=device)
     people = labels[..., None] == torch.arange(1, num_people + 1, device=device)
     image = torch.as_tensor(picture.image, device=device).float() / 255
-    return Seen(image, people.float(), (labels != UNKNOWN).float())
+    trust = torch.as_tensor(picture.trust, device=device)
+    return Seen(image, people.float(), (labels != UNKNOWN).float(), trust)
 
 
 def look_loss(drawn: Drawn, seen: Seen, background: float, weights: LookWeights) -> Tensor:
@@ -61,7 +63,7 @@ def look_loss(drawn: Drawn, seen: Seen, background: float, weights: LookWeights)
     count = union.sum().clamp(min=1)
     colour = absolute_difference(picture, target).sum() / (3 * count)
     structure = dissimilarity(picture, target).sum() / (3 * count)
-    identity = (absolute_difference(drawn.identity, seen.people) * known).sum() / count
+    identity = (absolute_difference(drawn.identity, seen.people) * known * seen.trust[..., None]).sum() / count
     return weights.colour * colour + weights.structure * structure + weights.identity * identity
 
 

@@ -73,6 +73,9 @@ BodyModelOption = Annotated[
 NoPhysicsOption = Annotated[
     bool, typer.Option("--no-physics", help="Without penetration, floor and foot terms.", rich_help_panel=_METHOD)
 ]
+NoAppearanceOption = Annotated[
+    bool, typer.Option("--no-appearance", help="Without everybody's look as evidence.", rich_help_panel=_METHOD)
+]
 NoPriorOption = Annotated[
     bool, typer.Option("--no-prior", help="Without what is known of how people touch.", rich_help_panel=_METHOD)
 ]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from closemesh.body.load import load_body
 from closemesh.config import Config
 from closemesh.device import choose_device
-from closemesh.evaluation.benchmark_sighting import Sighting, Source, in_picture, see_keypoints, see_pixels
+from closemesh.evaluation.benchmark_sighting import MASKS, Sighting, Source, in_picture, see_keypoints, see_pixels
 from closemesh.evaluation.benchmark_stages import STAGES, Task, run_stage, with_known_focal
 from closemesh.evaluation.benchmark_windows import Window
 from closemesh.evaluation.compare import score_motions
@@ -55,18 +57,26 @@ def run_window(window: Window, config: Config, source: Source, device: str | Non
     The pipeline is given the true focal length. It sees simulated detections (`keypoints`) or a rendered film
     (`pixels`). Raises InputError when the window's file cannot be read.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        return _run_window(window, config, source, device, Path(folder))
+
+
+def _run_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> WindowResult:
+    """The same with a `folder` for what is seen."""
     watch = _Watch()
     seed = _seed_of(window, config.seed)
     sequence, body = window.read(), load_body(config.body_model)
     with watch.time("observe"):
         scene = make_scene(sequence, body, seed, fitting_betas(sequence, body))
-        sighting = see_keypoints(scene, seed + 1) if source == "keypoints" else see_pixels(scene, config, seed + 1)
+        from_keypoints = source == "keypoints"
+        sighting = see_keypoints(scene, seed + 1) if from_keypoints else see_pixels(scene, config, seed + 1, folder)
     with watch.time("measure"):
         scorer = _Scorer(scene, measure_meshes(scene.motion, body))
     stages: dict[str, Groups] = {}
     if sighting is not None:
         known = with_known_focal(config, scene.camera.focal)
-        task = Task(sighting.clip, sighting.observations, body, known, choose_device(device))
+        masks = None if source == "keypoints" else folder / MASKS
+        task = Task(sighting.clip, sighting.observations, body, known, choose_device(device), masks)
         estimate = None
         for stage in STAGES:
             with watch.time(stage):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +23,7 @@ from closemesh.video import open_clip
 
 Source = Literal["keypoints", "pixels"]
 
+MASKS = "masks"
 _BODY = 17
 
 
@@ -51,16 +51,18 @@ def see_keypoints(scene: SimulatedScene, seed: int) -> Sighting:
     return Sighting(scene.clip, observations, everybody, frames, frames, _count(scene, observations.visible))
 
 
-def see_pixels(scene: SimulatedScene, config: Config, seed: int) -> Sighting | None:
-    """A rendered film through the detector and the tracker; None when they find nobody."""
-    with tempfile.TemporaryDirectory() as folder:
-        film = Path(folder) / "film.mp4"
-        render_film(scene, film, seed, Silent())
-        clip = open_clip(film, config.clip)
-        try:
-            observations = observe(clip, config.observe, None, Silent())
-        except InputError:  # Nobody found.
-            return None
+def see_pixels(scene: SimulatedScene, config: Config, seed: int, folder: Path) -> Sighting | None:
+    """A rendered film through the detector and the tracker; None when they find nobody.
+
+    Film and masks are written to `folder`, and read again by later stages.
+    """
+    film = folder / "film.mp4"
+    render_film(scene, film, seed, Silent())
+    clip = open_clip(film, config.clip)
+    try:
+        observations = observe(clip, config.observe, folder / MASKS, Silent())
+    except InputError:  # Nobody found.
+        return None
     frames, true_frames = pair_times(clip.times, scene.clip.times)
     people = match_tracks(
         observations.keypoints[frames],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from closemesh.body.model import BodyModel
 from closemesh.config import Config
 from closemesh.initialise.initialise import initialise
+from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
 from closemesh.progress import Progress
 from closemesh.proxemics.refine import refine
@@ -25,6 +27,8 @@ class Task:
     body: BodyModel
     config: Config
     device: torch.device
+    masks: Path | None = None
+    """Folder of label images, where a film was seen."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,9 @@ def _refined(task: Task, before: Estimate | None, progress: Progress) -> Estimat
 
 def _optimised(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
-    seen = task.clip, task.observations, before.camera, before.motion
-    camera, motion = optimise(*seen, task.body, task.config.optimise, task.device, progress)
+    config, seen = task.config.optimise, (task.clip, task.observations, before.camera, before.motion)
+    pictures = collect_looks(task.clip, task.masks, before.camera, before.motion, config.appearance)
+    camera, motion, _ = optimise(*seen, task.body, config, task.device, progress, pictures, task.config.seed)
     return replace(before, camera=camera, motion=motion)
 
 

@@ -109,7 +109,7 @@ def _run_until(stage: str, run: Run) -> float:
     refined = refine_stage(run, observations, camera, initial, spread)
     if stage == "refine":
         return run.store.reports[-1].seconds
-    camera, optimised = optimise_stage(run, observations, camera, refined)
+    camera, optimised, _ = optimise_stage(run, observations, camera, refined)
     if stage == "optimise":
         return run.store.reports[-1].seconds
     motions = {"initial": initial, "refined": refined, "optimised": optimised}

@@ -5,7 +5,7 @@ Every term is divided by its standard deviation, so that a weight of 1 says "tru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Weights:
     sliding: float = 0.0
     penetration: float = 0.0
     contact: float = 0.0
+    appearance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,9 @@ SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_ra
 """Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
 or stretched for a floor that he does not stand on."""
 
+_REFINED = Weights(anchor=40.0, smooth_joints=3.0, smooth_root=9.0, floor=1.0, sliding=0.3, appearance=3000.0)
 TOGETHER = (
-    Phase("ground", Weights(anchor=10.0, smooth_joints=1.0, smooth_root=3.0, floor=1.0, sliding=0.3), share=0.4),
-    Phase(
-        "touch",
-        Weights(anchor=10.0, smooth_joints=1.0, smooth_root=3.0, floor=1.0, sliding=0.3, penetration=1.0, contact=2.0),
-        share=0.6,
-        learning_rate=0.01,
-    ),
+    Phase("ground", _REFINED, share=0.4),
+    Phase("touch", replace(_REFINED, penetration=1.0, contact=0.6), share=0.6, learning_rate=0.01),
 )
 """Everybody together, near the refined motion."""

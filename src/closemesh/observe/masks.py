@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from closemesh.body.skeleton import LIMBS
+from closemesh.errors import InputError
 from closemesh.files import replacing
 from closemesh.observe.closer import Look
 from closemesh.observe.detector import Image, Refinement
@@ -67,6 +68,14 @@ def _nearness(keypoints: Floats, diagonal: float, shape: tuple[int, ...]) -> Flo
     distance = cv2.distanceTransform(free, cv2.DIST_L2, 3) / scale
     near = np.exp(-distance / (_REACH * diagonal)) + 1e-6
     return np.asarray(cv2.resize(near, shape[1::-1]), np.float32)
+
+
+def read_labels(path: Path) -> Image:
+    """The label image [H, W] that `write_labels` wrote. Raises InputError when it is missing or damaged."""
+    labels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    if labels is None:
+        raise InputError(f"mask {path} is missing or damaged; run closemesh reconstruct --fresh again")
+    return np.asarray(labels, np.uint8)
 
 
 def write_labels(path: Path, labels: Image) -> None:

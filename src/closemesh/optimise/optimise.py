@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
 
 import torch
 from torch import Tensor
 
+from closemesh.appearance.likeness import mean_psnr
+from closemesh.appearance.pictures import Picture
 from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
 from closemesh.body.variables import MotionVariables, pose_variables
@@ -25,12 +27,14 @@ from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
 from closemesh.fitting.schedule import SIGMAS, TOGETHER, Weights
 from closemesh.fitting.windows import blend_window, split_windows
+from closemesh.optimise.depth_order import count_parts, put_in_order
 from closemesh.optimise.floor import camera_above
 from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.optimise.interaction import Interaction
+from closemesh.optimise.looks import LookTerm, meet_everybody
 from closemesh.optimise.settle import settle
 from closemesh.progress import Advance, Progress
-from closemesh.scene import BodyMotion, Camera, Clip, Observations
+from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Observations
 
 PAIR_REACH = 0.3  # Metres between two people from which they are refined together.
 
@@ -44,30 +48,55 @@ def optimise(
     config: OptimiseConfig,
     device: torch.device,
     progress: Progress,
-) -> tuple[Camera, BodyMotion]:
-    """The camera above its floor, and the motion of everybody refined together; camera frame."""
+    pictures: Sequence[Picture] = (),
+    seed: int = 0,
+) -> tuple[Camera, BodyMotion, Appearance]:
+    """The camera above its floor, the motion of everybody refined together (camera frame), and what looks told.
+
+    pictures: of `collect_looks`, in which everybody's look is learned and compared; without any, looks are left out.
+    """
     evidence = make_evidence(observations, clip.times, camera, device)
     subject = Subject(fitting_points(body).to(device), load_pose_prior().to(device))
     variables = from_motion(subject.body, motion, device)
     windows = split_windows(len(clip), config.window, config.overlap)
-    with progress.task("optimise", config.iterations * (len(windows) + config.physics)) as advance:
-        pairs = _pairs(config, motion, body) if config.physics else ()
-        lone = [person not in chain(*pairs) for person in range(motion.num_people)]
+    pairs = _pairs(config, motion, body)
+    with progress.task("optimise", _steps(config, len(windows), pictures, pairs, evidence.times)) as advance:
+        lone = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
         steps = config.iterations if config.physics else 0
         settled = settle(subject, variables, evidence, torch.tensor(lone, device=device), steps, advance)
         variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
+        looks, orders = None, ()
+        if pictures:
+            settled_motion = to_motion(body, subject.body, variables, evidence)
+            learning = (evidence.present, body, config.appearance, seed, device, advance)
+            looks = meet_everybody(pictures, settled_motion, *learning)
+            variables, orders = put_in_order(looks, variables, pairs, evidence.times, advance)
         meshes = query_body(body, "coarse").to(device)
         evidence = replace(evidence, anchor=anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth))
         for window in windows:
             part = evidence.frames(window)
-            interaction = Interaction(meshes, pairs, part.present) if pairs else None
-            loss = _together(subject, part, ground.frames(window) if ground else None, interaction)
+            interaction = Interaction(meshes, pairs, part.present) if pairs and config.physics else None
+            term = LookTerm(looks, window, config.iterations) if looks else None
+            loss = _together(subject, part, ground.frames(window) if ground else None, interaction, term)
             piece = _refine(loss, variables.frames(window), config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
     camera = camera_above(camera, settled.ground.floor, variables.pelvis()[evidence.seen > 0], settled.floor_found)
-    return camera, to_motion(body, subject.body, variables, evidence)
+    found = to_motion(body, subject.body, variables, evidence)
+    likeness = mean_psnr(looks.cast, found, pictures) if looks else float("nan")
+    return camera, found, Appearance(likeness, orders)
+
+
+def _steps(
+    config: OptimiseConfig,
+    num_windows: int,
+    pictures: Sequence[Picture],
+    pairs: Sequence[tuple[int, int]],
+    times: Tensor,
+) -> int:
+    looking = config.appearance.steps + count_parts(pictures, len(pairs), times) if pictures else 0
+    return config.iterations * (num_windows + config.physics) + looking
 
 
 def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple[tuple[int, int], ...]:
@@ -83,8 +112,14 @@ def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple
 Loss = Callable[[MotionVariables, Weights, int], Tensor]
 
 
-def _together(subject: Subject, evidence: Evidence, ground: Ground | None, interaction: Interaction | None) -> Loss:
-    """The whole objective of one window: each person's own terms, the floor, and what bodies do to each other."""
+def _together(
+    subject: Subject,
+    evidence: Evidence,
+    ground: Ground | None,
+    interaction: Interaction | None,
+    looks: LookTerm | None,
+) -> Loss:
+    """The whole objective of one window: each person's own terms, the floor, what bodies do to each other, looks."""
 
     def loss(variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         posed = pose_variables(subject.body, variables)
@@ -93,6 +128,8 @@ def _together(subject: Subject, evidence: Evidence, ground: Ground | None, inter
             total = total + ground_loss(posed, ground, evidence, weights)
         if interaction is not None and (weights.penetration > 0 or weights.contact > 0):
             total = total + interaction.loss(variables, weights, step)
+        if looks is not None and weights.appearance > 0:
+            total = total + weights.appearance * looks.loss(variables, step)
         return total
 
     return loss

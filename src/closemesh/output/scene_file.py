@@ -13,7 +13,7 @@ from closemesh.body.model import BodyModel
 from closemesh.errors import InputError
 from closemesh.output.json_file import read_json, write_json
 from closemesh.output.quality import Figures, standing_heights
-from closemesh.scene import BodyMotion, Camera, Clip, Floats, Reconstruction
+from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Floats, Reconstruction
 
 SCHEMA = 1
 
@@ -56,6 +56,7 @@ def write_scene(
         "seed": reconstruction.config.get("seed"),
         "stages": [_stage(stage) for stage in stages],
         "quality": quality,
+        "appearance": _appearance(reconstruction.appearance),
         "notes": reconstruction.notes,
     }
     write_json(path, SCHEMA, values)
@@ -121,6 +122,13 @@ def _people(motion: BodyMotion, body: BodyModel) -> list[dict[str, Any]]:
         }
         for person in range(motion.num_people)
     ]
+
+
+def _appearance(appearance: Appearance | None) -> dict[str, Any] | None:
+    if appearance is None:
+        return None
+    orders = [vars(order) for order in appearance.depth_orders]
+    return {"psnr_db": round(appearance.psnr, 2), "depth_orders": orders}
 
 
 def _stage(stage: StageCost) -> dict[str, Any]:

@@ -24,10 +24,11 @@ class DressedPeople:
     """One for each frame."""
 
 
-def dress(known: KnownScene, seed: int = 4) -> DressedPeople:
-    """Paint the people of every frame, shaded by the same light, over a dark room."""
+def dress(known: KnownScene, seed: int = 4, same: bool = False) -> DressedPeople:
+    """Paint the people of every frame, shaded by the same light, over a dark room; in the `same` clothes or not."""
     rng = np.random.default_rng(seed)
     outfits = [random_outfit(known.body, rng).colours for _ in range(known.motion.num_people)]
+    outfits = outfits[:1] * len(outfits) if same else outfits
     images, labels = [], []
     for vertices in stream_vertices(known.motion, known.body):
         colours = [_lit(known, vertices[p], outfits[p]) for p in range(len(vertices))]
