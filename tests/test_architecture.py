@@ -21,6 +21,7 @@ FLOORS = (
     {"body"},
     {"contact"},
     {"energy"},
+    {"language"},
     {"appearance"},
     {"fitting"},
     {"observe", "initialise", "proxemics", "output", "motion_data"},
