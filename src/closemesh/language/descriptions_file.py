@@ -77,9 +77,9 @@ def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
 
 def write_descriptions(path: Path, descriptions: Iterable[Description]) -> None:
     """Write the file, statements in plain English. Raises OutputError when it cannot be written."""
-    values = {"schema": SCHEMA, "descriptions": [_to_json(entry) for entry in descriptions]}
+    entries = ",\n".join(_entry_text(entry) for entry in descriptions)
     with replacing(path) as part:
-        part.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(f'{{"schema": {SCHEMA},\n "descriptions": [\n{entries}\n ]}}\n', encoding="utf-8")
 
 
 def grouped(told: Iterable[Told], source: str) -> tuple[Description, ...]:
@@ -193,7 +193,8 @@ def _border(values: Mapping[str, Any], name: str, times: Floats, otherwise: floa
     return float(times[int(value)])
 
 
-def _to_json(entry: Description) -> dict[str, Any]:
+def _entry_text(entry: Description) -> str:
+    """JSON with one statement a line, for people to edit."""
     values: dict[str, Any] = {"people": [letter(person) for person in entry.people]}
     if entry.start != ALWAYS[0]:
         values["start"] = round(entry.start, 4)
@@ -201,4 +202,5 @@ def _to_json(entry: Description) -> dict[str, Any]:
         values["end"] = round(entry.end, 4)
     values |= {name: text for name in ("source", "question") if (text := getattr(entry, name))}
     said = [{"text": say(told.statement), "confidence": round(told.confidence, 3)} for told in entry.told]
-    return {**values, "statements": said}
+    lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in said)
+    return f'  {json.dumps(values, ensure_ascii=False)[:-1]}, "statements": [\n{lines}]}}'
