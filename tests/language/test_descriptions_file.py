@@ -106,7 +106,7 @@ def test_a_wrong_entry_is_told_in_one_line(tmp_path: Path, entry: Any, told: str
         (b"[]", "has schema None; this closemesh reads 1"),
         (b'{"schema": 2}', "has schema 2; this closemesh reads 1"),
         (b'{"schema": 1, "descriptions": {}}', "has no list 'descriptions'"),
-        (b"\xff\xfe\x00", "is no text in UTF-8"),
+        (b"\xff\xfe\x00", "is no JSON text in UTF-8"),
     ],
 )
 def test_a_file_that_is_none(tmp_path: Path, content: bytes, told: str):

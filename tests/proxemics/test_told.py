@@ -48,15 +48,21 @@ def figures(scene: KnownScene, motion: BodyMotion) -> Figures:
     return found
 
 
-def run(scene: KnownScene, motion: BodyMotion, told: Sequence[Told] = ()) -> BodyMotion:
+def run(
+    scene: KnownScene,
+    motion: BodyMotion,
+    told: Sequence[Told] = (),
+    config: RefineConfig | None = None,
+    progress: Silent | None = None,
+) -> BodyMotion:
     frames, people = motion.valid.shape
     spread = PoseSpread(
         rotations=np.full((frames, people, 22), 0.15, np.float32),
         pelvis=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
         betas=np.full((people, 10), 0.3, np.float32),
     )
-    arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body, RefineConfig())
-    return refine(*arguments, torch.device("cpu"), Silent(), told)
+    arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body, config or RefineConfig())
+    return refine(*arguments, torch.device("cpu"), progress or Silent(), told)
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +102,16 @@ def test_words_about_others_change_nothing(touching: KnownScene, apart: BodyMoti
     plain = run(touching, apart)
     told = run(touching, apart, [Told(Touch(0, "head", 2, "head")), Told(Posture(3, "face_up"))])
     assert np.array_equal(plain.rotations, told.rotations) and np.array_equal(plain.transl, told.transl)
+
+
+def test_words_that_change_nothing_are_noted(touching: KnownScene):
+    progress = Silent()
+    assert run(touching, touching.motion, WRONG, RefineConfig(prior=False), progress) is touching.motion
+    transl = touching.motion.transl.copy()
+    transl[:, 1, 0] += 5
+    far = touching.motion.with_pose(rotations=touching.motion.rotations, transl=transl)
+    run(touching, far, WRONG, progress=progress)
+    assert [note.partition("not heeded")[2] for note in progress.notes] == [
+        " without the prior",
+        ": no two of them come near each other",
+    ]

@@ -69,7 +69,21 @@ def describe(
     moments = doubtful_moments(observations, motion, clip.times, config.pictures)
     if not moments:
         progress.note("nobody overlaps or is badly seen, so the model was not asked to describe anybody")
-    endpoint, path = _endpoint(config), out / DESCRIPTIONS_FILE
+    entries = _ask_about(moments, clip, observations, config, out / DESCRIPTIONS_FILE, progress, sleep)
+    return tuple(told for told in all_told(entries) if max(told.statement.people) < motion.num_people)
+
+
+def _ask_about(
+    moments: Sequence[Moment],
+    clip: Clip,
+    observations: Observations,
+    config: LanguageConfig,
+    path: Path,
+    progress: Progress,
+    sleep: Sleep,
+) -> list[Description]:
+    """The model's entries of these moments, after what a hand wrote into the file at `path`."""
+    endpoint = _endpoint(config)
     kept = read_descriptions(path, clip.times) if path.is_file() else ()
     describer = _Describer(Chat(endpoint, sleep=sleep), endpoint, config.answers, kept, path)
     with progress.task(f"describe with {endpoint.model}", len(moments)) as advance:
@@ -77,8 +91,7 @@ def describe(
             describer.answer(asked)
             advance(1)
     describer.tell(progress)
-    told = all_told(describer.heeded)
-    return tuple(one for one in told if max(one.statement.people) < motion.num_people)
+    return describer.heeded
 
 
 @dataclass(frozen=True)

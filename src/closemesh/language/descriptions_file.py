@@ -56,20 +56,7 @@ def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
 
     Raises InputError that names the file, the entry and the statement, counted from 1.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} not found; closemesh describe OUT writes one") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except ValueError as error:
-        raise InputError(f"{path} is no text in UTF-8") from error
-    schema = values.get("schema") if isinstance(values, dict) else None
-    if schema != SCHEMA:
-        raise InputError(f"{path} has schema {schema}; this closemesh reads {SCHEMA}")
-    entries = values.get("descriptions")
+    entries = _read_values(path).get("descriptions")
     if not isinstance(entries, list):
         raise InputError(f"{path} has no list 'descriptions'")
     return tuple(_entry(entry, times, f"{path}, entry {number}") for number, entry in enumerate(entries, start=1))
@@ -104,6 +91,24 @@ def check_people(descriptions: Iterable[Description], num_people: int, name: str
         if strangers:
             found = ", ".join(letter(person) for person in range(num_people))
             raise InputError(f"{name}, entry {number}: {', '.join(strangers)} was not found; there are {found}")
+
+
+def _read_values(path: Path) -> dict[str, Any]:
+    """What the file holds. Raises InputError when it cannot be read or is of another schema."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} not found; closemesh describe OUT writes one") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON text in UTF-8") from error
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema {schema}; this closemesh reads {SCHEMA}")
+    return values
 
 
 def _entry(values: Any, times: Floats, where: str) -> Description:

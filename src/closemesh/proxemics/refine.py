@@ -83,11 +83,15 @@ def refine(
     or of one of its people is heeded, as far as the picture allows.
     """
     if not config.prior:
+        if told:
+            progress.note("what is told of the people is not heeded without the prior")
         return motion
     evidence = make_evidence(observations, clip.times, camera, device)
     people = People(motion, spread, body, device)
     pairs = near_pairs(motion, body, REACH, spread.pelvis[..., 2])
     prior = load_prior(body, config, device) if pairs else None
+    if told and not pairs:
+        progress.note("what is told of the people is not heeded: no two of them come near each other")
     with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
         for a, b, near in pairs:
             assert prior is not None
