@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -71,7 +72,7 @@ class ChatServer:
 
 
 @contextmanager
-def serving() -> Iterator[ChatServer]:
+def serving(context: ssl.SSLContext | None = None) -> Iterator[ChatServer]:
     """A server in a thread for as long as the block lasts."""
     chat = ChatServer("")
 
@@ -80,7 +81,9 @@ def serving() -> Iterator[ChatServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    chat.url = f"http://127.0.0.1:{server.server_port}/v1"
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    chat.url = f"{'https://localhost' if context else 'http://127.0.0.1'}:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

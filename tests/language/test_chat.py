@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from pathlib import Path
 
 import pytest
-from chat_server import CUT_OFF, FILTERED, MODEL, REFUSED, ChatServer, Reply
+from chat_server import CUT_OFF, FILTERED, MODEL, REFUSED, ChatServer, Reply, serving
 
 from closemesh.errors import DownloadError, InputError
 from closemesh.language.chat import KEY_VARIABLE, Chat, Endpoint, UnusableAnswerError
@@ -99,8 +100,8 @@ def test_an_answer_that_says_nothing(server: ChatServer, reply: Reply, told: str
 def test_what_the_server_says_is_passed_on_in_one_line(server: ChatServer):
     with pytest.raises(DownloadError, match=r"404 Not Found \(there is no such model\)"):
         ask(server, Reply(), model="other")
-    echo = Reply(status=422, body=f'{{"error": "bad\\nheader {KEY}"}}'.encode())
-    with pytest.raises(DownloadError, match=r"422 .*\(bad header \*\*\*\)"):
+    echo = Reply(status=422, body=f'{{"error": "bad\\n\\u001b[31mheader {KEY}"}}'.encode())
+    with pytest.raises(DownloadError, match=r"422 .*\(bad \[31mheader \*\*\*\)"):
         ask(server, echo, key=KEY)
 
 
@@ -131,3 +132,19 @@ def test_an_endpoint_can_be_shown():
     endpoint = Endpoint("https://host.example/openai/v1/?api-version=2", MODEL, KEY)
     assert KEY not in repr(endpoint)
     assert endpoint.address == "https://host.example/openai/v1/chat/completions?api-version=2"
+
+
+def test_certificates_are_verified_against_those_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    trustme = pytest.importorskip("trustme", reason="trustme makes the test's certificates: pip install trustme")
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("localhost").configure_cert(context)
+    with serving(context) as secure:
+        secure.key = KEY
+        with pytest.raises(DownloadError, match="certificate is not trusted"):
+            ask(secure, Reply("yes"), key=KEY)
+        assert secure.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+        assert ask(secure, Reply("yes"), key=KEY) == "yes"

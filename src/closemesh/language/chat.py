@@ -121,7 +121,7 @@ class Chat:
         status = response.status_code
         if status == 200:
             return
-        reason = f"the server answered {status} {response.reason}{self._own_words(body)}"
+        reason = _on_one_line(f"the server answered {status} {response.reason}{self._own_words(body)}")
         if status in PASSING:
             raise InterruptedTransferError(reason, retry_after(response))
         if response.is_redirect:
@@ -133,7 +133,7 @@ class Chat:
         raise DownloadError(reason)
 
     def _own_words(self, body: bytes) -> str:
-        """What the server says went wrong, on one line, without the key."""
+        """What the server says went wrong, without the key."""
         try:
             error = json.loads(body)["error"]
             words = str(error["message"] if isinstance(error, dict) else error)
@@ -141,7 +141,12 @@ class Chat:
             return ""
         if self._endpoint.key:
             words = words.replace(self._endpoint.key, "***")
-        return f" ({' '.join(words.split())[:_TOLD]})"
+        return f" ({words[:_TOLD]})"
+
+
+def _on_one_line(text: str) -> str:
+    """Without what would move the cursor or colour the terminal: a server wrote it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _whole(response: Response, deadline: float) -> bytes:

@@ -67,6 +67,8 @@ class Figures:
 
     def gaps(self, a: int, b: int) -> Tensor:
         """Metres [..., 17, 17] between COARSE_PARTS of a and of b; measured once."""
+        if a > b:
+            return self.gaps(b, a).transpose(-1, -2)
         if (a, b) not in self._gaps:
             self._gaps[a, b] = part_gaps(self.keypoints[..., a, :, :], self.keypoints[..., b, :, :], self.capsules)
         return self._gaps[a, b]
