@@ -21,6 +21,7 @@ FLOORS = (
     {"body"},
     {"contact"},
     {"energy"},
+    {"language"},
     {"appearance"},
     {"fitting"},
     {"observe", "initialise", "proxemics", "output", "motion_data"},
@@ -36,6 +37,7 @@ FLOORS = (
 ONLY_FROM = {
     "weights": {"errors", "progress", "files"},
     "motion_data": {"errors", "progress", "files", "scene", "records", "geometry", "body", "contact"},
+    "language": {"errors", "progress", "files", "scene", "config", "video", "weights", "body", "energy"},
     "appearance": {"errors", "device", "progress", "scene", "geometry", "body", "contact", "energy"},
     "output": {"errors", "progress", "files", "scene", "config", "records", "geometry", "body", "contact"},
 }

@@ -65,6 +65,26 @@ class InitialiseConfig:
 
 
 @dataclass(frozen=True)
+class LanguageConfig:
+    """What is said of the people, by a file or by a model that looks at pictures."""
+
+    __pydantic_config__ = _NO_OTHER_NAMES
+
+    descriptions: str | None = None
+    """Path of a descriptions.json."""
+    describe_with: str | None = None
+    """Address of an OpenAI-compatible chat endpoint that takes pictures."""
+    model: str | None = None
+    """Name of the model there."""
+    pictures: Annotated[int, Ge(1)] = 8
+    """Frames that it is asked about, at most."""
+    answers: Annotated[int, Ge(1)] = 5
+    """Answers to each question, voted upon."""
+    timeout: Annotated[float, Gt(0)] = 120.0
+    """Seconds to wait for an answer."""
+
+
+@dataclass(frozen=True)
 class RefineConfig:
     """Pairs together, by what is known of how people touch."""
 
@@ -142,6 +162,7 @@ class Config:
     clip: ClipConfig = field(default_factory=ClipConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
     optimise: OptimiseConfig = field(default_factory=OptimiseConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
@@ -162,7 +183,9 @@ def preset_config(preset: str) -> Config:
         return Config(
             preset="best",
             initialise=InitialiseConfig(iterations=240, plain_iterations=300),
-            optimise=OptimiseConfig(iterations=200, appearance=AppearanceConfig(pictures=64, side=512, gaussians=30_000, steps=300)),
+            optimise=OptimiseConfig(
+                iterations=200, appearance=AppearanceConfig(pictures=64, side=512, gaussians=30_000, steps=300)
+            ),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 
@@ -236,6 +259,11 @@ def _check_together(config: Config) -> Config:
     for stage in (config.initialise, config.optimise):
         if stage.overlap >= stage.window:
             raise InputError(f"windows of {stage.window} frames cannot overlap by {stage.overlap}")
+    language = config.language
+    if language.descriptions and language.describe_with:
+        raise InputError("descriptions come from a file or from a model, not from both; leave one out")
+    if bool(language.describe_with) != bool(language.model):
+        raise InputError("a model that describes needs both its address, --describe-with, and its name, --vlm-model")
     if any(a == b for a, b in config.optimise.pairs or ()):
         raise InputError("a pair needs two different people, such as 0-1")
     return config

@@ -24,6 +24,8 @@ from closemesh.errors import InputError
 from closemesh.files import replacing_folder
 from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
+from closemesh.language.describe import check_language, describe
+from closemesh.language.told import Told
 from closemesh.observe.observe import observe
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
@@ -73,7 +75,8 @@ def reconstruct(
     with open_run(Path(path), Path(out), config or Config(), device, progress or Silent(), resume) as run:
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
-        refined = refine_stage(run, observations, camera, initial, spread)
+        told = describe(run.clip, observations, initial, run.config.language, run.out, run.told)
+        refined = refine_stage(run, observations, camera, initial, spread, told)
         camera, optimised, appearance = optimise_stage(run, observations, camera, refined)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
@@ -106,6 +109,7 @@ def open_run(
     told = NoteKeeper(progress or Silent())
     place = choose_device(device)
     clip = _open_clip(path, config.clip, told)
+    check_language(config.language, clip.times)
     body = load_body(config.body_model)
     with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
         yield Run(clip, body, config, place, out, store, told)
@@ -144,20 +148,29 @@ def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, Body
 
 
 def refine_stage(
-    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, spread: PoseSpread
+    run: Run,
+    observations: Observations,
+    camera: Camera,
+    motion: BodyMotion,
+    spread: PoseSpread,
+    told: tuple[Told, ...] = (),
 ) -> BodyMotion:
-    """Pairs that come close, by what is known of how people touch."""
+    """Pairs that come close, by what is known of how people touch, and by what is told of them."""
     made_from = {
         **_origin("refine"),
         "initialise": run.store.key("initialise"),
         "config": to_dict(run.config.refine),
+        **({"told": [repr(one) for one in told]} if told else {}),
     }
     (refined,) = run.store.stage(
         "refine",
         made_from,
         (BodyMotion,),
         lambda _, tell: (
-            refine(run.clip, observations, camera, motion, spread, run.body, run.config.refine, run.device, tell),
+            refine(
+                *(run.clip, observations, camera, motion, spread, run.body),
+                *(run.config.refine, run.device, tell, told),
+            ),
         ),
     )
     return refined

@@ -25,6 +25,7 @@ def closemesh_in_python(code: str) -> str:
         [],
         ["reconstruct"],
         ["render"],
+        ["describe"],
         ["evaluate"],
         ["demo"],
         ["download-weights"],
@@ -85,6 +86,8 @@ def test_the_version() -> None:
         (["--focal", "-3"], "initialise.focal"),
         (["--start", "3", "--end", "2"], "later end"),
         (["--start", "soon"], "--start"),
+        (["--descriptions", "a.json", "--describe-with", "http://localhost/v1", "--vlm-model", "x"], "not from both"),
+        (["--describe-with", "http://localhost/v1"], "--vlm-model"),
         (["--colour", "red"], "--colour"),
     ],
 )

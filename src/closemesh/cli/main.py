@@ -10,6 +10,7 @@ from closemesh import __version__
 from closemesh.cli.benchmark import benchmark
 from closemesh.cli.console import results
 from closemesh.cli.demo import demo
+from closemesh.cli.describe import describe
 from closemesh.cli.download_weights import download_weights
 from closemesh.cli.evaluate import evaluate
 from closemesh.cli.info import info
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (reconstruct, render, evaluate, interactions, demo, download_weights, info):
+for _command in (reconstruct, render, describe, evaluate, interactions, demo, download_weights, info):
     app.command()(_command)
 app.add_typer(benchmark, name="benchmark")
 app.add_typer(train, name="train")

@@ -79,6 +79,22 @@ NoAppearanceOption = Annotated[
 NoPriorOption = Annotated[
     bool, typer.Option("--no-prior", help="Without what is known of how people touch.", rich_help_panel=_METHOD)
 ]
+DescriptionsOption = Annotated[
+    Path | None,
+    typer.Option(help="What the people do, in words: a descriptions.json to heed.", rich_help_panel=_METHOD),
+]
+DescribeWithOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Have doubtful frames described by a model there (OpenAI's chat protocol); pictures are sent to it. "
+        "Its key: $CLOSEMESH_VLM_KEY.",
+        rich_help_panel=_METHOD,
+    ),
+]
+VlmModelOption = Annotated[
+    str | None, typer.Option("--vlm-model", metavar="NAME", help="Which model.", rich_help_panel=_METHOD)
+]
 SeedOption = Annotated[int | None, typer.Option(help="Same seed, same machine, same bytes.", rich_help_panel=_METHOD)]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=_METHOD)]
 MeshFormatOption = Annotated[

@@ -39,6 +39,8 @@ class GuidanceConfig:
     contact: float = 0.3
     codebook: float = 0.2
     """Share of the book's version of the motion that is mixed in."""
+    told: float = 0.5
+    """How hard descriptions pull."""
     smooth: float = 0.1
     """Seconds over which neighbouring frames are moved alike: keypoints tremble, people do not."""
     late: int = 20

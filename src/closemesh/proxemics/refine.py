@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from closemesh.config import RefineConfig
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
 from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.language.told import Told, of_people
 from closemesh.progress import Progress
 from closemesh.proxemics.codebook import Codebook, load_codebook
 from closemesh.proxemics.denoiser import load_denoiser
@@ -32,6 +33,7 @@ from closemesh.proxemics.people import People
 from closemesh.proxemics.sampler import Guide, Sampler, sample
 from closemesh.proxemics.schedule import cosine_schedule
 from closemesh.proxemics.state import PairState, pack, unpack
+from closemesh.proxemics.told import PairTold
 from closemesh.proxemics.windows import NUM_POINTS, PairBody, PairWindows
 from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats, Observations, PoseSpread
 
@@ -73,23 +75,32 @@ def refine(
     config: RefineConfig,
     device: torch.device,
     progress: Progress,
+    told: Sequence[Told] = (),
 ) -> BodyMotion:
     """The motion, camera frame, with everybody who comes near somebody refined together with him.
 
-    A person in two pairs gets the mean of what both say; who is near nobody stays as he is.
+    A person in two pairs gets the mean of what both say; who is near nobody stays as he is. What is `told` of a pair
+    or of one of its people is heeded, as far as the picture allows.
     """
     if not config.prior:
+        if told:
+            progress.note("what is told of the people is not heeded without the prior")
         return motion
     evidence = make_evidence(observations, clip.times, camera, device)
     people = People(motion, spread, body, device)
     pairs = near_pairs(motion, body, REACH, spread.pelvis[..., 2])
     prior = load_prior(body, config, device) if pairs else None
+    if told and not pairs:
+        progress.note("what is told of the people is not heeded: no two of them come near each other")
     with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
         for a, b, near in pairs:
             assert prior is not None
+            said = of_people(told, (a, b))
             for frames, weight in stretches(near, motion.valid[:, a] & motion.valid[:, b]):
                 part = _pair_clip(people, evidence, a, b, frames)
-                people.add(a, b, frames, refine_stretch(prior, part), torch.as_tensor(weight, device=device))
+                words = PairTold(said, torch.as_tensor(camera.T_cam_world[frames, :3, 1].mean(0))) if said else None
+                refined = refine_stretch(prior, part, words)
+                people.add(a, b, frames, refined, torch.as_tensor(weight, device=device))
                 advance(int(near[frames].sum()))
     return people.motion()
 
@@ -117,7 +128,7 @@ def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
             yield slice(first, last), weight[first:last] * fade
 
 
-def refine_stretch(prior: Prior, part: PairClip) -> PairState:
+def refine_stretch(prior: Prior, part: PairClip, told: PairTold | None = None) -> PairState:
     """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step.
 
     What the sampling changes is smoothed over time: it follows keypoints that tremble, the first motion does not.
@@ -126,10 +137,12 @@ def refine_stretch(prior: Prior, part: PairClip) -> PairState:
     windows = windows_of(part, where)
     if not prior.partner:
         windows = replace(windows, alone=torch.ones_like(windows.alone))
+    if told is not None:
+        windows = told.condition(windows)
     guides: list[Guide] = []
     if prior.codebook is not None:
         guides.append(guide_by_codebook(prior.codebook, windows, prior.guidance))
-    guides.append(_by_energies(prior, windows))
+    guides.append(_by_energies(prior, windows, told))
     guides.append(lambda state, _: agree(state, windows.view, where, len(part)))
     refined = sample(prior.sampler, windows, guides)
     together = put_together(refined, windows.view, where, len(part))
@@ -137,9 +150,11 @@ def refine_stretch(prior: Prior, part: PairClip) -> PairState:
     return unpack(before + torch.einsum("bts,bspd->btpd", neighbours(part.times[None], SMOOTH), after - before))
 
 
-def _by_energies(prior: Prior, windows: PairWindows) -> Guide:
+def _by_energies(prior: Prior, windows: PairWindows, told: PairTold | None) -> Guide:
     guidance = prior.guidance
     energies: list[Energy] = [picture_energy(windows, prior.sampler.body, guidance.reprojection)]
+    if told is not None:
+        energies.append(told.energy(windows, prior.sampler.body, guidance.told))
     physics = None
     if guidance.penetration > 0 or guidance.contact > 0:
         physics = PhysicsEnergy(prior.meshes, guidance.penetration, guidance.contact)

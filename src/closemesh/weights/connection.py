@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT = (15.0, 60.0)  # Seconds to connect, and between two pieces.
 _PIECE = 1 << 16  # What is not yet a whole piece is lost when the connection breaks.
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+"""Answers of a server that may be another one later."""
 _KEEPS_THE_FORM = {307, 308}
 
 
@@ -48,10 +49,20 @@ def ask(session: Session, url: str, headers: Mapping[str, str], form: Mapping[st
 
     Raises InterruptedTransferError for what may pass, DownloadError for what will not.
     """
+    with faults():
+        response = _send(session, url, headers, form)
+    with response:
+        _check(response, url)
+        yield response
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """What requests raises while it asks, as InterruptedTransferError or DownloadError."""
     import requests
 
     try:
-        response = _send(session, url, headers, form)
+        yield
     except requests.exceptions.SSLError as error:
         raise DownloadError(
             "the server's certificate is not trusted; if your network has its own certificates, set SSL_CERT_FILE to "
@@ -61,17 +72,14 @@ def ask(session: Session, url: str, headers: Mapping[str, str], form: Mapping[st
         raise InterruptedTransferError(_reason(error)) from error
     except OSError as error:  # requests' own errors too: a wrong address, a missing file of certificates.
         raise DownloadError(f"it cannot be asked: {error}") from error
-    with response:
-        _check(response, url)
-        yield response
 
 
-def pieces(response: Response) -> Iterator[bytes]:
-    """The bytes of an answer as they come. Raises InterruptedTransferError when the connection breaks."""
+def pieces(response: Response, size: int = _PIECE) -> Iterator[bytes]:
+    """The bytes of an answer, so many at once. Raises InterruptedTransferError when the connection breaks."""
     import requests
 
     try:
-        yield from response.iter_content(_PIECE)
+        yield from response.iter_content(size)
     except requests.exceptions.RequestException as error:
         raise InterruptedTransferError("the connection broke") from error
 
@@ -95,16 +103,16 @@ def _check(response: Response, url: str) -> None:
     status = response.status_code
     if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
         raise DownloadError("it leads to an address without https, which was not followed")
-    if status in _PASSING:
-        raise InterruptedTransferError(f"the server answered {status} {response.reason}", _retry_after(response))
+    if status in PASSING:
+        raise InterruptedTransferError(f"the server answered {status} {response.reason}", retry_after(response))
     if status in (401, 403) and response.request.method == "POST":
         raise DownloadError(REFUSED)
     if status not in (200, 206, 416):
         raise DownloadError(f"the server answered {status} {response.reason}")
 
 
-def _retry_after(response: Response) -> float | None:
-    """Seconds; the header has a number or a date."""
+def retry_after(response: Response) -> float | None:
+    """Seconds that the server asks to wait; the header has a number or a date."""
     told = response.headers.get("Retry-After", "")
     if told.isdigit():
         return float(told)

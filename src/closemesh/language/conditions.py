@@ -1,0 +1,201 @@
+"""What each statement means in numbers: the same ranges write statements from motion and pull motion to statements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closemesh.energy.robust import geman_mcclure
+from closemesh.language.figures import Figures
+from closemesh.language.statements import (
+    ArmHeight,
+    DepthOrder,
+    Facing,
+    JointAngle,
+    Placement,
+    Posture,
+    Spacing,
+    Statement,
+    Support,
+    Touch,
+)
+
+OUTLIER = 3.0  # A statement that is further off than this many sigmas pulls less and less: it may be wrong.
+_INF = math.inf
+_ANGLE, _COSINE = math.radians(8), 0.15  # How soft the borders of words are.
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A statement holds where all its conditions do: a value in a range with soft borders."""
+
+    value: Tensor  # [...]
+    low: float
+    high: float
+    soft: float
+    """So far inside a border the value is surely inside, so far outside surely not."""
+    sigma: float
+    """Standard deviation of the value when the statement is true, beyond the border."""
+
+    def confidence(self) -> Tensor:
+        """0..1 [...]: half at a border."""
+        inside = torch.minimum(self.value - self.low, self.high - self.value)
+        return (0.5 + 0.5 * inside / self.soft).clamp(0, 1)
+
+    def excess(self) -> Tensor:
+        """How far outside the range [...], in sigmas; 0 inside."""
+        return (F.relu(self.low - self.value) + F.relu(self.value - self.high)) / self.sigma
+
+
+def confidence(statement: Statement, figures: Figures) -> Tensor:
+    """How surely the statement holds, 0..1 [...]."""
+    told = [condition.confidence() for condition in conditions(statement, figures)]
+    return torch.stack(told).amin(0)
+
+
+def violation(statement: Statement, figures: Figures) -> Tensor:
+    """Robust squared distance [...] from where the statement holds, in sigmas: 0 there, never above OUTLIER ** 2."""
+    squared = torch.stack([condition.excess().square() for condition in conditions(statement, figures)]).sum(0)
+    return geman_mcclure(squared, OUTLIER)
+
+
+def conditions(statement: Statement, figures: Figures) -> list[Condition]:
+    """The conditions of a statement; its people are places in `figures`."""
+    return _CONDITIONS[type(statement)](statement, figures)
+
+
+def _within(
+    value: Tensor, low: float = -_INF, high: float = _INF, soft: float = _COSINE, sigma: float = 0
+) -> Condition:
+    return Condition(value, low, high, soft, sigma or soft)
+
+
+def _between(value: Tensor, degrees: tuple[float, float]) -> Condition:
+    return _within(value, *(math.radians(border) for border in degrees), soft=_ANGLE)
+
+
+def _angle(a: Tensor, b: Tensor) -> Tensor:
+    """Radians [...] between vectors [..., 3]; its gradient is finite everywhere."""
+    across = torch.linalg.vector_norm(torch.linalg.cross(a, b), dim=-1)
+    return torch.atan2(across, (a * b).sum(-1))
+
+
+_BEND_DEGREES = {"straight": (-_INF, 25), "slightly_bent": (25, 65), "bent": (65, 115), "sharply_bent": (115, _INF)}
+_CHAINS = {
+    "elbow": ("shoulder", "elbow", "wrist"),
+    "knee": ("hip", "knee", "ankle"),
+    "hip": ("shoulder", "hip", "knee"),
+}
+
+
+def _joint_angle(said: JointAngle, figures: Figures) -> list[Condition]:
+    side, _, joint = said.joint.partition("_")
+    start, middle, end = (figures.named(said.person, f"{side}_{name}") for name in _CHAINS[joint])
+    return [_between(_angle(middle - start, end - middle), _BEND_DEGREES[said.bend])]
+
+
+_ARM_DEGREES = {"down": (-_INF, 25), "low": (25, 60), "shoulder_height": (60, 115), "overhead": (115, _INF)}
+
+
+def _arm_height(said: ArmHeight, figures: Figures) -> list[Condition]:
+    shoulder, elbow = (figures.named(said.person, f"{said.side}_{name}") for name in ("shoulder", "elbow"))
+    down = figures.middle(said.person, "hip") - figures.middle(said.person, "shoulder")
+    return [_between(_angle(elbow - shoulder, down), _ARM_DEGREES[said.height])]
+
+
+_AXES = {"left_of": 0, "in_front_of": 2}  # Of the trunk.
+
+
+def _placement(said: Placement, figures: Figures) -> list[Condition]:
+    away = figures.point(said.person, said.point) - figures.point(said.of_person, said.of_point)
+    if said.relation == "above":
+        value = figures.height(away)
+    else:
+        value = (away * figures.trunk(said.person)[..., _AXES[said.relation], :]).sum(-1)
+    return [_within(value, low=0.05, soft=0.05)]
+
+
+_SHARES = {"close": (-_INF, 0.65), "shoulder_width": (0.65, 1.5), "wide": (1.5, _INF)}
+"""Of the person's own shoulder width."""
+
+
+def _spacing(said: Spacing, figures: Figures) -> list[Condition]:
+    limb = {"hands": "hand", "elbows": "elbow", "knees": "knee", "feet": "foot"}[said.limbs]
+    ends = [figures.point(said.person, f"{side}_{limb}") for side in ("left", "right")]
+    shoulders = [figures.named(said.person, f"{side}_shoulder") for side in ("left", "right")]
+    apart, width = (torch.linalg.vector_norm(a - b, dim=-1) for a, b in (ends, shoulders))
+    low, high = _SHARES[said.apart]
+    return [_within(apart / width, low, high, soft=0.15)]
+
+
+_POSTURES: dict[str, tuple[tuple[float, float], str, float]] = {
+    "upright": ((-_INF, 35), "", 0),
+    "leaning_forward": ((35, 70), "front", -0.35),
+    "leaning_back": ((35, 70), "front", 0.35),
+    "face_up": ((70, 130), "front", 0.6),
+    "face_down": ((70, 130), "front", -0.6),
+    "on_left_side": ((70, 130), "left", -0.6),
+    "on_right_side": ((70, 130), "left", 0.6),
+    "upside_down": ((130, _INF), "", 0),
+}
+"""Degrees of the trunk from upright, and how far the chest, or the left side, looks up."""
+
+
+def _posture(said: Posture, figures: Figures) -> list[Condition]:
+    left, along, front = figures.trunk(said.person).unbind(-2)
+    degrees, which, border = _POSTURES[said.posture]
+    found = [_between(_angle(along, figures.up), degrees)]
+    if which:
+        upward = figures.height(front if which == "front" else left)
+        found.append(_within(upward * math.copysign(1, border), low=abs(border)))
+    return found
+
+
+def _facing(said: Facing, figures: Figures) -> list[Condition]:
+    a, b = said.person_a, said.person_b
+    to_b = F.normalize(figures.trunk_middle(b) - figures.trunk_middle(a), dim=-1, eps=1e-6)
+    fronts = [figures.trunk(person)[..., 2, :] for person in (a, b)]
+    of_a, of_b = (fronts[0] * to_b).sum(-1), -(fronts[1] * to_b).sum(-1)  # 1: looks at the other; -1: away.
+    if said.how == "facing_each_other":
+        return [_within(of_a, low=0.6), _within(of_b, low=0.6)]
+    if said.how == "back_to_back":
+        return [_within(of_a, high=-0.6), _within(of_b, high=-0.6)]
+    if said.how == "behind":
+        return [_within(of_a, low=0.6), _within(of_b, high=-0.6)]
+    same_way = (fronts[0] * fronts[1]).sum(-1)
+    return [_within(of_a, -0.5, 0.5), _within(of_b, -0.5, 0.5), _within(same_way, low=0.6)]
+
+
+def _touch(said: Touch, figures: Figures) -> list[Condition]:
+    gap = figures.gap(said.person_a, said.part_a, said.person_b, said.part_b)
+    return [_within(gap, high=0.02, soft=0.02, sigma=0.06)]
+
+
+def _depth_order(said: DepthOrder, figures: Figures) -> list[Condition]:
+    behind = figures.trunk_middle(said.farther)[..., 2] - figures.trunk_middle(said.nearer)[..., 2]
+    return [_within(behind, low=0.1, soft=0.1)]
+
+
+def _support(said: Support, figures: Figures) -> list[Condition]:
+    above = figures.lowest(said.carried) - figures.lowest(said.carrier)
+    gap = figures.gaps(said.carrier, said.carried).amin((-1, -2))
+    return [_within(above, low=0.25, soft=0.1), _within(gap, high=0.02, soft=0.02, sigma=0.06)]
+
+
+_CONDITIONS: Mapping[type, Callable[[Any, Figures], list[Condition]]] = {
+    JointAngle: _joint_angle,
+    ArmHeight: _arm_height,
+    Placement: _placement,
+    Spacing: _spacing,
+    Posture: _posture,
+    Facing: _facing,
+    Touch: _touch,
+    DepthOrder: _depth_order,
+    Support: _support,
+}

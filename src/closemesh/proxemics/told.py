@@ -1,0 +1,37 @@
+"""What was said of a pair, as the network's condition and as an energy of its guidance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from closemesh.language.energies import told_violation, touching_parts
+from closemesh.language.figures import Figures
+from closemesh.language.told import Told
+from closemesh.proxemics.guidance import Energy
+from closemesh.proxemics.state import PairState
+from closemesh.proxemics.windows import PairBody, PairWindows, by_window, pose_pair
+
+
+@dataclass(frozen=True)
+class PairTold:
+    """Statements about one pair, its people numbered 0 and 1."""
+
+    told: tuple[Told, ...]
+    up: Tensor  # [3] unit vector against gravity, cam
+
+    def condition(self, windows: PairWindows) -> PairWindows:
+        """The windows with the parts that are said to touch."""
+        return replace(windows, touching=touching_parts(self.told, windows.times))
+
+    def energy(self, windows: PairWindows, body: PairBody, weight: float) -> Energy:
+        """How far a state is from what is said of it."""
+        up = F.normalize(self.up, dim=-1).to(windows.times).expand(*windows.times.shape, 3)
+
+        def energy(state: PairState) -> Tensor:
+            keypoints = windows.view.points_to_cam(by_window(pose_pair(body, state).keypoints))
+            return weight * told_violation(self.told, Figures(keypoints, up, body.capsules), windows.times).sum()
+
+        return energy
