@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -79,7 +81,7 @@ def test_skin_cannot_vanish(dressed: DressedPeople) -> None:
 def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: Cast, dressed: DressedPeople) -> None:
     picture = dressed.pictures[0]
     motion = dressed.known.motion
-    unknown = type(picture)(picture.frame, picture.image, np.full_like(picture.labels, UNKNOWN), picture.view)
+    unknown = replace(picture, labels=np.full_like(picture.labels, UNKNOWN))
     vertices = posed_skin(fresh, motion, [0])[0].requires_grad_()
     weights = LookWeights(offset=0, stretch=0)
     (gradient,) = torch.autograd.grad(

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from closemesh.appearance.pictures import UNKNOWN, PictureConfig, collect_pictures, spread_frames
+from closemesh.appearance.draw import View
+from closemesh.appearance.pictures import (
+    UNKNOWN,
+    Picture,
+    PictureConfig,
+    clear_pictures,
+    collect_pictures,
+    label_trust,
+    spread_frames,
+)
 from closemesh.scene import Camera
 
 SIZE = (640, 480)
@@ -72,7 +81,7 @@ def test_only_chosen_frames_are_held_and_asked_for() -> None:
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(pictures) == 8 and asked == chosen
-    assert held < 8 * 64 * 64 * 4 * 1.5
+    assert held < 8 * 64 * 64 * 5 * 1.5
     assert peak < 6e6  # Three frames of 0.9 MB and their squares, not a hundred.
 
 
@@ -87,3 +96,21 @@ def test_frames_are_spread_over_those_that_can_be_used() -> None:
     assert spread_frames(usable, 3) == [10, 20, 30]
     assert spread_frames(usable, 99) == list(range(10, 31))
     assert spread_frames(np.zeros(5, bool), 3) == []
+
+
+def test_labels_are_trusted_where_only_one_person_is_near() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[20:80, 20:50], labels[20:80, 50:80] = 1, 2
+    trust = label_trust(labels)
+    assert trust[50, [49, 50]].max() < 30 and trust[50, [25, 75]].min() > 250
+    assert (label_trust(np.minimum(labels, 1)) == 255).all()
+
+
+def test_looks_are_learned_where_people_are_apart() -> None:
+    apart, together = np.zeros((2, 64, 64), np.uint8)
+    apart[10:50, 5:15], apart[10:50, 50:60] = 1, 2
+    together[10:50, 20:30], together[10:50, 30:40] = 1, 2
+    image, view = np.zeros((64, 64, 3), np.uint8), View(100.0, (32.0, 32.0), (64, 64))
+    pictures = [Picture(k, image, one, label_trust(one), view) for k, one in enumerate([together, apart, together])]
+    assert [picture.frame for picture in clear_pictures(pictures)] == [1]
+    assert [picture.frame for picture in clear_pictures(pictures[:1])] == [0], "somebody has to teach"

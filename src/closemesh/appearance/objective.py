@@ -47,7 +47,7 @@ def as_seen(picture: Picture, num_people: int, device: torch.device) -> Seen:
     labels = torch.as_tensor(picture.labels, device=device)
     people = labels[..., None] == torch.arange(1, num_people + 1, device=device)
     image = torch.as_tensor(picture.image, device=device).float() / 255
-    trust = torch.as_tensor(picture.trust, device=device)
+    trust = torch.as_tensor(picture.trust, device=device).float() / 255
     return Seen(image, people.float(), (labels != UNKNOWN).float(), trust)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closemesh.appearance.draw import View
-from closemesh.scene import Bools, Camera, Floats
+from closemesh.scene import Bools, Camera
 
 Image = NDArray[np.uint8]
 
@@ -26,7 +26,7 @@ class PictureConfig:
     side: int = 256
     """Pixels of the square pictures."""
     most: int = 64
-    """Frames that are held at once; four bytes for each pixel."""
+    """Frames that are held at once; five bytes for each pixel."""
     margin: float = 0.1
     """Of the people's extent, added on every side."""
 
@@ -41,8 +41,8 @@ class Picture:
     """[S, S, 3] RGB."""
     labels: Image
     """[S, S] 0 nobody, p + 1 person p, UNKNOWN outside of the frame."""
-    trust: Floats
-    """[S, S] 0..1, how far the labels tell people apart: little where two of them meet."""
+    trust: Image
+    """[S, S] 0..255, how far the labels tell people apart: little where two of them meet."""
     view: View
     """The camera of the square."""
 
@@ -87,19 +87,19 @@ def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: Pictur
     return Picture(frame, image, labels, label_trust(labels), square_view(camera, left, top, extent, config.side))
 
 
-def label_trust(labels: Image) -> Floats:
-    """[S, S] 0..1 by the distance from the nearest pixel of the second nearest person."""
+def label_trust(labels: Image) -> Image:
+    """[S, S] 0..255 by the distance from the nearest pixel of the second nearest person."""
     people = np.unique(labels[(labels > 0) & (labels < UNKNOWN)])
     if len(people) < 2:
-        return np.ones(labels.shape, np.float32)
+        return np.full(labels.shape, 255, np.uint8)
     away = [cv2.distanceTransform((labels != one).astype(np.uint8), cv2.DIST_L2, 3) for one in people]
     second = np.sort(np.stack(away), axis=0)[1]
-    return (1 - np.exp(-((second / (_DOUBT * len(labels))) ** 2))).astype(np.float32)
+    return (255 * (1 - np.exp(-((second / (_DOUBT * len(labels))) ** 2)))).round().astype(np.uint8)
 
 
 def clear_pictures(pictures: Sequence[Picture]) -> list[Picture]:
     """The pictures in which people hardly meet, and of the others the clearest up to a quarter of all."""
-    muddled = [float((1 - one.trust)[(one.labels > 0) & (one.labels < UNKNOWN)].mean()) for one in pictures]
+    muddled = [1 - one.trust[(one.labels > 0) & (one.labels < UNKNOWN)].mean() / 255 for one in pictures]
     order = sorted(range(len(pictures)), key=lambda k: muddled[k])
     least = -(-len(pictures) // 4)
     return [pictures[k] for rank, k in enumerate(order) if rank < least or muddled[k] < _CLEAR]
