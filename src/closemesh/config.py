@@ -15,6 +15,7 @@ Preset = Literal["fast", "balanced", "best"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 Detector = Literal["auto", "mediapipe"]
 MeshFormat = Literal["glb", "ply", "obj"]
+MotionBranch = Literal["parameters", "network"]
 
 _NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in a TOML file is an error, not ignored.
 
@@ -134,6 +135,8 @@ class OptimiseConfig:
     physics: bool = True
     """Penetration, floor and foot terms."""
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
+    motion: MotionBranch = "parameters"
+    """What is optimised: SMPL-X parameters, or the weights of the denoiser that tells them (of one pair)."""
     pairs: tuple[tuple[int, int], ...] | None = None
     """Pairs to refine together; None finds them."""
 

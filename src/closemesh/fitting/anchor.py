@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,11 @@ class Anchor:
     def frames(self, index: slice | Tensor) -> Anchor:
         """The same people in some of the frames."""
         return Anchor(*(tensor[index] for tensor in vars(self).values()))
+
+    def loosened(self, factor: Tensor) -> Anchor:
+        """With the spreads of each person [P] times a factor."""
+        spreads = self.rotation_spread * factor[:, None], self.log_depth_spread * factor
+        return replace(self, rotation_spread=spreads[0], log_depth_spread=spreads[1])
 
 
 def anchor_at(variables: MotionVariables, turn: float, depth: float) -> Anchor:

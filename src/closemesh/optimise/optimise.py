@@ -27,6 +27,7 @@ from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
 from closemesh.fitting.schedule import SIGMAS, TOGETHER, Weights
 from closemesh.fitting.windows import blend_window, split_windows
+from closemesh.optimise.by_network import NetworkMotion, refine_by_network
 from closemesh.optimise.depth_order import count_parts, put_in_order
 from closemesh.optimise.floor import camera_above
 from closemesh.optimise.ground import Ground, ground_loss
@@ -36,6 +37,7 @@ from closemesh.optimise.settle import settle
 from closemesh.progress import Advance, Progress
 from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Observations
 
+LOOSER = 3.0  # The spread of somebody near nobody, whom the prior has not refined, but who was settled on a floor.
 PAIR_REACH = 0.3  # Metres between two people from which they are refined together.
 
 
@@ -61,9 +63,10 @@ def optimise(
     windows = split_windows(len(clip), config.window, config.overlap)
     pairs = _pairs(config, motion, body)
     with progress.task("optimise", _steps(config, len(windows), pictures, pairs, evidence.times)) as advance:
-        lone = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
+        alone = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
+        lone = torch.tensor(alone, device=device)
         steps = config.iterations if config.physics else 0
-        settled = settle(subject, variables, evidence, torch.tensor(lone, device=device), steps, advance)
+        settled = settle(subject, variables, evidence, lone, steps, advance)
         variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
         looks, orders = None, ()
         if pictures:
@@ -72,13 +75,20 @@ def optimise(
             looks = meet_everybody(pictures, settled_motion, *learning)
             variables, orders = put_in_order(looks, variables, pairs, evidence.times, advance)
         meshes = query_body(body, "coarse").to(device)
-        evidence = replace(evidence, anchor=anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth))
+        anchor = anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth)
+        evidence = replace(evidence, anchor=anchor.loosened(torch.where(lone, LOOSER, 1.0)))
         for window in windows:
             part = evidence.frames(window)
             interaction = Interaction(meshes, pairs, part.present) if pairs and config.physics else None
             term = LookTerm(looks, window, config.iterations) if looks else None
             loss = _together(subject, part, ground.frames(window) if ground else None, interaction, term)
-            piece = _refine(loss, variables.frames(window), config.iterations, advance)
+            now = variables.frames(window)
+            if config.motion == "network" and len(pairs) == 1:
+                piece = refine_by_network(
+                    loss, NetworkMotion(body, pairs[0], now, part), TOGETHER, config.iterations, advance
+                )
+            else:
+                piece = _refine(loss, now, config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
