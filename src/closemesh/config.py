@@ -13,7 +13,8 @@ from closemesh.errors import InputError
 
 Preset = Literal["fast", "balanced", "best"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
-Detector = Literal["auto", "mediapipe"]
+Detector = Literal["auto", "mediapipe", "yolo", "rtmw"]
+MaskModel = Literal["auto", "mediapipe", "yolo", "sam"]
 MeshFormat = Literal["glb", "ply", "obj"]
 
 _NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in a TOML file is an error, not ignored.
@@ -40,9 +41,12 @@ class ObserveConfig:
     __pydantic_config__ = _NO_OTHER_NAMES
 
     detector: Detector = "auto"
+    """Who finds people; `auto` is the best that is there, `rtmw` adds hands and face."""
     people: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None = None
     """How many people, or which track numbers; None takes those with the longest and largest tracks."""
     masks: bool = True
+    mask_model: MaskModel = "auto"
+    """Who cuts people out; `auto` is the best that is there."""
 
 
 @dataclass(frozen=True)

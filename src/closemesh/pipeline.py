@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import warnings
@@ -23,6 +24,7 @@ from closemesh.errors import InputError
 from closemesh.files import replacing_folder
 from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
+from closemesh.observe.choice import choose
 from closemesh.observe.observe import observe
 from closemesh.optimise.optimise import optimise
 from closemesh.output.scene_file import read_scene
@@ -101,12 +103,18 @@ def open_run(
 
 def observe_stage(run: Run) -> Observations:
     """Who is where in the images."""
-    made_from = {**_origin("observe"), "clip": _clip_identity(run.clip), "config": to_dict(run.config.observe)}
+    chosen = {file.name: file.sha256 for file in _chosen_files(run.config)}
+    made_from = {
+        **_origin("observe"),
+        "chosen": [chosen, run.device.type] if chosen else [],  # What comes along runs on the CPU everywhere.
+        "clip": _clip_identity(run.clip),
+        "config": to_dict(run.config.observe),
+    }
     (observations,) = run.store.stage(
         "observe",
         made_from,
         (Observations,),
-        lambda folder, tell: (observe(run.clip, run.config.observe, folder / _MASKS, tell),),
+        lambda folder, tell: (observe(run.clip, run.config.observe, folder / _MASKS, tell, run.device),),
     )
     return observations
 
@@ -197,7 +205,7 @@ def write_stage(
         observations,
         motions,
         contacts,
-        weight_files=_weight_files(run.body),
+        weight_files=(*_weight_files(run.body), *_chosen_files(run.config)),
         config=to_dict(run.config),
         notes=tuple(run.told.notes),
     )
@@ -265,6 +273,20 @@ def _clip_identity(clip: Clip) -> dict[str, Any]:
 def _sidecar_identity(path: Path) -> str | None:
     sidecar = sidecar_path(path)
     return sha256_of(sidecar) if sidecar.is_file() else None
+
+
+def _chosen_files(config: Config) -> tuple[WeightFile, ...]:
+    """The downloaded files that the first stage uses. Raises ModelFileError when one that is named is missing."""
+    files = choose(config.observe).files()
+    return tuple(
+        WeightFile(name, _sha256_at(path, path.stat().st_mtime_ns), licence) for name, (path, licence) in files.items()
+    )
+
+
+@functools.lru_cache
+def _sha256_at(path: Path, changed: int) -> str:
+    """Of a file last changed then: a gigabyte is not read twice in a run."""
+    return sha256_of(path)
 
 
 def _weight_files(body: BodyModel) -> tuple[WeightFile, ...]:
