@@ -44,16 +44,20 @@ class SamMasks:
         """The looks with new masks; see MaskMaker."""
         if not looks:
             return looks
-        side = self._network.side
-        scale = side / max(image.shape[:2])
-        canvas = letterbox(image, scale, (side, side))
-        seen = self._network.look(((canvas - _MEAN) / _DEVIATION).transpose(2, 0, 1))
+        scale = self._network.side / max(image.shape[:2])
+        seen = self._network.look(as_pixels(image, self._network.side))
         points, labels = prompts([look.detection for look in looks.values()])
         logits = self._network.cut_out(seen, points * scale, labels)
         T = T_image_cells(_CELL, scale)
         return {
             person: with_mask(look, expit(mask), T) for (person, look), mask in zip(looks.items(), logits, strict=True)
         }
+
+
+def as_pixels(image: Image, side: int) -> Floats:
+    """[3, side, side] the image as large as it fits, normalised."""
+    canvas = letterbox(image, side / max(image.shape[:2]), (side, side))
+    return ((canvas - _MEAN) / _DEVIATION).transpose(2, 0, 1)
 
 
 def prompts(people: list[Detection]) -> tuple[Floats, Floats]:
