@@ -54,6 +54,8 @@ def test_auto_takes_the_best_of_each_kind(cache: Path) -> None:
     put(cache, "sam2/sam2.1_hiera_tiny.pt")
     files = choose(ObserveConfig()).files()
     assert files["sam2/sam2.1_hiera_tiny.pt"][1] == "Apache-2.0" and "ultralytics/yolo26m-seg.pt" not in files
+    put(cache, "ultralytics/sam2.1_l.pt")
+    assert choose(ObserveConfig()).files()["ultralytics/sam2.1_l.pt"][1] == "AGPL-3.0"
     assert files["ultralytics/yolo26s-pose.pt"] == (cache / "ultralytics/yolo26s-pose.pt", "AGPL-3.0")
     assert "sam2/sam2.1_hiera_tiny.pt" not in choose(ObserveConfig(masks=False)).files()
 

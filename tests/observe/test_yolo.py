@@ -71,9 +71,8 @@ def test_the_same_as_ultralytics_itself(
     rows, _ = YoloNetwork(path, CPU, task).run(yolo.as_pixels(picture, 1.0), 0.05)
     from ultralytics import YOLO
 
-    (result,) = YOLO(path)(
-        picture[..., ::-1], imgsz=picture.shape[:2], conf=0.05, classes=[0], max_det=30, verbose=False
-    )
+    options = {"imgsz": picture.shape[:2], "conf": 0.05, "iou": 0.8, "classes": [0], "max_det": 30}
+    (result,) = YOLO(path)(picture[..., ::-1], **options, verbose=False)
     assert len(rows) == len(result.boxes) > 0
     np.testing.assert_allclose(rows[:, :4], result.boxes.xyxy.numpy(), atol=0.05)
     np.testing.assert_allclose(rows[:, 4], result.boxes.conf.numpy(), atol=1e-3)

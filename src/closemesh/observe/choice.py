@@ -34,7 +34,7 @@ class Choice:
     def files(self) -> dict[str, tuple[Path, str]]:
         """Path and licence of each downloaded file by its name below a models folder."""
         used = zip((YOLO_POSE, RTMW, YOLO_MASKS, SAM), vars(self).values(), strict=True)
-        return {f"{path.parent.name}/{path.name}": (path, family.licence) for family, path in used if path}
+        return {f"{path.parent.name}/{path.name}": (path, family.licence_of(path)) for family, path in used if path}
 
     @property
     def name(self) -> str:

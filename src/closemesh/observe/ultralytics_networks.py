@@ -28,7 +28,9 @@ _QUIET = {
 }
 _PERSON = 0  # Class of people in COCO, and the only class of the pose networks.
 _MOST_PEOPLE = 30
-_SAME_BOX = 0.7  # Intersection over union from which two boxes are one person; ultralytics' own default.
+# Intersection over union from which two boxes are one person. Ultralytics takes 0.7, which people in an embrace reach;
+# who is found twice is told by the keypoints afterwards (similarity.py).
+_SAME_BOX = 0.8
 _SAM_BUILDERS = {
     **{"tiny": "build_sam2_t", "small": "build_sam2_s", "base_plus": "build_sam2_b", "large": "build_sam2_l"},
     **{"_t": "build_sam2_t", "_s": "build_sam2_s", "_b": "build_sam2_b", "_l": "build_sam2_l"},

@@ -51,6 +51,10 @@ class Family:
             raise ModelFileError(f"{self.option} needs the package {self.package}; {self.install}")
         return path
 
+    def licence_of(self, path: Path) -> str:
+        """The licence of one file: ultralytics gives away its copies of others' files under its own."""
+        return "AGPL-3.0" if path.parent.name == "ultralytics" else self.licence
+
     @property
     def name(self) -> str:
         """The file that is used, else the one that the download brings."""
