@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from closemesh.config import Detector, MaskModel, MeshFormat, Preset
+from closemesh.config import Detector, MaskModel, MeshFormat, Preset, TrackerKind
 
 if TYPE_CHECKING:
     from closemesh.config import Config
@@ -68,6 +68,9 @@ FocalOption = Annotated[
 DetectorOption = Annotated[
     Detector | None,
     typer.Option(help="Who finds the people.", rich_help_panel=_METHOD, show_default="the best that is there"),
+]
+TrackerOption = Annotated[
+    TrackerKind | None, typer.Option(help="Who follows them.", rich_help_panel=_METHOD, show_default="own")
 ]
 MaskModelOption = Annotated[
     MaskModel | None,

@@ -9,6 +9,7 @@ import torch
 
 from closemesh.config import ObserveConfig
 from closemesh.errors import InputError
+from closemesh.observe.box_tracking import BoxTracker
 from closemesh.observe.choice import choose, make_detector, make_mask_maker, notes_on
 from closemesh.observe.closer import Look, look_at_people
 from closemesh.observe.detector import Detection, Detector
@@ -63,7 +64,8 @@ def observe(
 
 def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
     """First pass: the tracks of the people to reconstruct."""
-    tracks = join_pieces(follow_everybody(clip, detector, progress), min(MIN_PIECE, len(clip)))
+    tracker = Tracker() if config.tracker == "own" else BoxTracker(config.tracker)
+    tracks = join_pieces(follow_everybody(clip, detector, progress, tracker), min(MIN_PIECE, len(clip)))
     if not tracks:
         raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")
     chosen = choose_people(tracks, config.people)
@@ -75,9 +77,9 @@ def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: P
     return people
 
 
-def follow_everybody(clip: Clip, detector: Detector, progress: Progress) -> list[Track]:
+def follow_everybody(clip: Clip, detector: Detector, progress: Progress, tracker: Tracker | None = None) -> list[Track]:
     """A track for everybody who is seen, with all its interruptions."""
-    tracker = Tracker()
+    tracker = tracker or Tracker()
     with progress.task("finding people", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             expected = _looked_for(tracker.live(frame), frame)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from closemesh.errors import InputError, ModelFileError
+from closemesh.observe.detector import Image
 from closemesh.scene import Floats
 from closemesh.weights.search import user_cache
 
@@ -135,6 +136,31 @@ class SamNetwork:
             high_res_features=fine,
         )
         return masks[:, 0].float().cpu().numpy()
+
+
+class BoxTracks:
+    """ByteTrack or BoT-SORT, with the settings that come with them. Raises InputError without ultralytics or lap."""
+
+    def __init__(self, kind: str) -> None:
+        _import()
+        if importlib.util.find_spec("lap") is None:  # ultralytics would install it by itself.
+            raise InputError(f"--tracker {kind} needs the package lap; pip install 'closemesh[yolo]'")
+        from ultralytics.trackers import BOTSORT, BYTETracker
+        from ultralytics.utils import ROOT, YAML, IterableSimpleNamespace
+
+        settings = IterableSimpleNamespace(**YAML.load(str(ROOT / "cfg" / "trackers" / f"{kind}.yaml")))
+        self._tracker = BOTSORT(settings) if kind == "botsort" else BYTETracker(settings)
+
+    def step(self, image: Image, boxes: Floats, scores: Floats) -> dict[int, int]:
+        """The track of each box of the next frame, by the box's index; some boxes have none yet.
+
+        image: RGB [H, W, 3]. boxes: [N, 4] x0, y0, x1, y1. scores: [N].
+        """
+        from ultralytics.engine.results import Boxes
+
+        rows = np.column_stack([boxes.reshape(-1, 4), scores, np.zeros(len(scores))]).astype(np.float32)
+        found = self._tracker.update(Boxes(rows, image.shape[:2]), np.ascontiguousarray(image[..., ::-1]))
+        return {int(row[-1]): int(row[4]) for row in found}
 
 
 def _import() -> None:
