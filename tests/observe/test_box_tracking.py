@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 from figures import figure, picture
 
 from closemesh.config import ObserveConfig
+from closemesh.errors import InputError
 from closemesh.observe.box_tracking import BoxTracker
 
 pytest.importorskip("ultralytics")
@@ -32,6 +35,13 @@ def test_frames_in_which_nobody_is_seen_are_no_trouble() -> None:
     for frame, people in enumerate([[], [figure(300)], [figure(302)], [], [figure(306)], []]):
         tracker.step(frame, picture([(person, (200, 30, 30)) for person in people]), people)
     assert len(tracker.tracks) == 1 and tracker.tracks[0].frames
+
+
+def test_a_missing_package_is_told_and_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "lap" else real(name, *a))
+    with pytest.raises(InputError, match=r"--tracker botsort needs the package lap; pip install 'closemesh\[yolo\]'"):
+        BoxTracker("botsort")
 
 
 def test_the_own_tracker_is_the_default() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from closemesh.cli.main import app
-from closemesh.config import ObserveConfig
+from closemesh.config import Config, ObserveConfig, override
 from closemesh.errors import ModelFileError
 from closemesh.observe.choice import choose, notes_on
+from closemesh.pipeline import _chosen_files
+from closemesh.scene import WeightFile
 from closemesh.weights.families import FAMILIES, SAM
 from closemesh.weights.known import DEMO_CLIP
 from closemesh.weights.manifest import choose as choose_downloads
@@ -104,6 +107,14 @@ def test_the_families_are_what_can_be_downloaded() -> None:
     read = {name for family in FAMILIES for name in family.names}
     unread = {name for name in downloads if name not in read and not name.startswith("smplx/")}
     assert unread == {"rtmw/rtmpose_x_halpe26_384x288.onnx", "rtmw/yolox_m_humanart.onnx"}
+
+
+def test_a_run_names_the_files_it_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In scene.json and in what the first stage was made from: another file under the same name is another result."""
+    put(cache, "rtmw/rtmw_dw_x_l_256x192.onnx")
+    (file,) = _chosen_files(Config())
+    assert file == WeightFile("rtmw/rtmw_dw_x_l_256x192.onnx", hashlib.sha256(b"a network").hexdigest(), "Apache-2.0")
+    assert _chosen_files(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
 
 
 def test_info_shows_what_is_there_and_what_is_not(cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import cv2
@@ -36,6 +37,19 @@ def test_everybody_gets_the_mask_that_belongs_to_the_prompts(people: RenderedPeo
     for person in range(2):
         np.testing.assert_allclose(turned[person].refinement.mask, new[person].refinement.mask, atol=1e-4)
     assert maker.remade(people.pictures[0], {}) == {}
+
+
+def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) -> None:
+    """However long the film is."""
+    maker = SamMasks(sam_file, CPU, SIDE)
+
+    def tensors_after(looks: int) -> int:
+        for _ in range(looks):
+            maker.remade(people.pictures[0], people.looks())
+        gc.collect()
+        return sum(1 for thing in gc.get_objects() if isinstance(thing, torch.Tensor))
+
+    assert tensors_after(1) == tensors_after(2)
 
 
 def test_the_same_as_ultralytics_own_predictor(people: RenderedPeople, sam_file: Path, network: SamNetwork) -> None:

@@ -43,7 +43,8 @@ class Rtmw:
         crop = cv2.warpAffine(image, T_crop_image, self._size, flags=cv2.INTER_LINEAR)
         pixels = ((crop - _MEAN) / _DEVIATION).transpose(2, 0, 1)[None].astype(np.float32)
         along_x, along_y = self._session.run(self._outputs, {self._input: pixels})
-        if along_x.shape[1] != NUM_KEYPOINTS or along_y.shape[1] != NUM_KEYPOINTS:
+        bins = [NUM_KEYPOINTS, *(round(_BINS_A_PIXEL * side) for side in self._size)]
+        if [along_x.shape[1], along_x.shape[2], along_y.shape[2]] != bins:
             raise ModelFileError(f"{self._path}: gives {along_x.shape[1]} keypoints, not 133; fetch the file again")
         points = decode_simcc(along_x[0], along_y[0])
         T_image_crop = np.asarray(cv2.invertAffineTransform(T_crop_image), float)

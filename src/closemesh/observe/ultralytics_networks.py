@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -186,9 +187,12 @@ def _import() -> None:
 
 
 def _settings_folder() -> Path:
-    """Where it may keep its settings; it would ask for a folder in the user's home otherwise."""
+    """Where it may keep its settings, so that the user's own for it are neither read nor changed."""
     folder = user_cache().parent / "ultralytics"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # A home that cannot be written: settings last as long as the process.
+        return Path(tempfile.mkdtemp(prefix="closemesh-"))
     return folder
 
 
