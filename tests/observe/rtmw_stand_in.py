@@ -1,4 +1,7 @@
-"""ONNX files with RTMW's signature: one normalised crop in, two rows of bins for each of 133 keypoints out."""
+"""ONNX files with the signatures of RTMW and YOLOX.
+
+RTMW: one normalised crop in, two rows of bins for each of 133 keypoints out. YOLOX: one picture in, boxes and labels
+out."""
 
 from __future__ import annotations
 
@@ -41,6 +44,28 @@ def save_always(path: Path, points: np.ndarray, height: float = 10.0) -> Path:
         constants[f"bells_{name}"] = bells[None].astype(np.float32)
         nodes.append(helper.make_node("Add", [f"bells_{name}", "nothing"], [name]))
     return _save(path, nodes, constants, len(points))
+
+
+def save_boxes(path: Path, boxes: np.ndarray, scores: list[float], labels: list[int], side: int = 640) -> Path:
+    """YOLOX's signature: every picture has these boxes [N, 4], in pixels of the network's picture."""
+    rows = np.column_stack([boxes, scores])[None].astype(np.float32)
+    constants = {"rows": rows, "kinds": np.array([labels]), "axes": np.array([1, 2, 3]), "zero": np.float32(0)}
+    nodes = [
+        helper.make_node("ReduceMax", ["input", "axes"], ["largest"], keepdims=0),
+        helper.make_node("Mul", ["largest", "zero"], ["nothing"]),
+        helper.make_node("Add", ["rows", "nothing"], ["dets"]),
+        helper.make_node("Identity", ["kinds"], ["labels"]),
+    ]
+    source = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, side, side])
+    outputs = [
+        helper.make_tensor_value_info("dets", TensorProto.FLOAT, ["batch", len(scores), 5]),
+        helper.make_tensor_value_info("labels", TensorProto.INT64, ["batch", len(scores)]),
+    ]
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "stand_in", [source], outputs, tensors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
 
 
 def _save(path: Path, nodes: list, constants: dict[str, np.ndarray], keypoints: int) -> Path:

@@ -67,7 +67,13 @@ def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
     put(cache, "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt", "rtmw/rtmw_dw_x_l_256x192.onnx")
     assert choose(ObserveConfig(detector="mediapipe", mask_model="mediapipe")).files() == {}
     assert choose(ObserveConfig(detector="yolo")).whole_body is None
-    assert choose(ObserveConfig(detector="rtmw")).pose is not None, "the best finder goes with it"
+    put(cache, "rtmw/yolox_m_humanart.onnx")
+    joined = choose(ObserveConfig(detector="rtmw"))
+    assert joined.pose is not None and joined.yolox is None, "the best finder goes with it"
+    (cache / "ultralytics/yolo26s-pose.pt").unlink()
+    assert choose(ObserveConfig()).name == "yolox_m_humanart+blazepose+rtmw_dw_x_l_256x192"
+    (cache / "rtmw/rtmw_dw_x_l_256x192.onnx").unlink()
+    assert choose(ObserveConfig()).name == "mediapipe", "boxes alone are of no use"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +112,7 @@ def test_the_families_are_what_can_be_downloaded() -> None:
         assert needs == ("--accept-licence" in family.fetch)
     read = {name for family in FAMILIES for name in family.names}
     unread = {name for name in downloads if name not in read and not name.startswith("smplx/")}
-    assert unread == {"rtmw/rtmpose_x_halpe26_384x288.onnx", "rtmw/yolox_m_humanart.onnx"}
+    assert unread == {"rtmw/rtmpose_x_halpe26_384x288.onnx"}
 
 
 def test_a_run_names_the_files_it_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

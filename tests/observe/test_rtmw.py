@@ -17,10 +17,11 @@ from closemesh.observe.closer import Look
 from closemesh.observe.fusion import fuse
 from closemesh.observe.record import Record
 from closemesh.observe.rtmw import Rtmw, crop_transform, decode_simcc
+from closemesh.observe.yolox import YoloxFinder
 from closemesh.scene import Clip
 
 pytest.importorskip("onnx")
-from rtmw_stand_in import HEIGHT, WIDTH, save_always, save_brightest_red
+from rtmw_stand_in import HEIGHT, WIDTH, save_always, save_boxes, save_brightest_red
 
 CPU = torch.device("cpu")
 FEET, FACE, HANDS = slice(17, 23), slice(23, 91), slice(91, 133)
@@ -99,6 +100,22 @@ def test_hands_and_face_of_somebody_else_are_not_taken(people: RenderedPeople, r
     assert (fused.keypoints[FEET, 2] > 0).all()
 
 
+def test_yolox_finds_the_boxes_that_rtmw_looks_into(people: RenderedPeople, rtmw_folder: Path) -> None:
+    """Its picture is as wide as the film here; who is unsure or no person is left out."""
+    folder = rtmw_folder / "closemesh" / "models" / "rtmw"
+    boxes = np.array([people.boxes[0, 0], people.boxes[0, 1], [0, 0, 9, 9]])
+    save_boxes(folder / "yolox_m_humanart.onnx", boxes, [0.9, 0.2, 0.8], [0, 0, 7])
+    choice = choose(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
+    assert choice.yolox == folder / "yolox_m_humanart.onnx"
+    (found,) = make_detector(choice, CPU).detect(people.pictures[0], 384)
+    np.testing.assert_allclose(found.box, people.boxes[0, 0], atol=1e-3)
+    assert np.abs(found.keypoints[:, :2] - people.keypoints[0, 0, :17]).max() < 0.5
+    assert found.score == pytest.approx(0.9)
+    half = cv2.resize(people.pictures[0], (320, 240))
+    (smaller,) = make_detector(choice, CPU).detect(half, 384)
+    np.testing.assert_allclose(smaller.box, people.boxes[0, 0] / 2, atol=1e-3)
+
+
 def test_bad_files_are_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "half.onnx").write_bytes(b"half a file")
     with pytest.raises(ModelFileError, match=r"half\.onnx.*closemesh download-weights"):
@@ -108,5 +125,7 @@ def test_bad_files_are_told_in_one_line(tmp_path: Path) -> None:
         few.keypoints(np.zeros((40, 40, 3), np.uint8), np.array([5.0, 5, 30, 30]))
     from closemesh.weights.search import find_model
 
+    with pytest.raises(ModelFileError, match="no YOLOX network"):
+        YoloxFinder(find_model("blazepose/blazepose_full_fp16.onnx"), few, CPU)
     with pytest.raises(ModelFileError, match="no RTMW network"):
         Rtmw(find_model("blazepose/blazepose_full_fp16.onnx"), CPU)

@@ -17,7 +17,8 @@ from closemesh.observe.rtmw import Rtmw
 from closemesh.observe.sam_masks import SamMasks
 from closemesh.observe.yolo import YoloPose
 from closemesh.observe.yolo_masks import YoloMasks
-from closemesh.weights.families import FAMILIES, RTMW, SAM, YOLO_MASKS, YOLO_POSE, Family
+from closemesh.observe.yolox import YoloxFinder
+from closemesh.weights.families import FAMILIES, RTMW, SAM, YOLO_MASKS, YOLO_POSE, YOLOX, Family
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Choice:
     """YOLO pose."""
     whole_body: Path | None = None
     """RTMW."""
+    yolox: Path | None = None
+    """Finds the boxes for RTMW where there is no YOLO pose."""
     yolo_masks: Path | None = None
     sam: Path | None = None
 
     def files(self) -> dict[str, tuple[Path, str]]:
         """Path and licence of each downloaded file by its name below a models folder."""
-        used = zip((YOLO_POSE, RTMW, YOLO_MASKS, SAM), vars(self).values(), strict=True)
+        used = zip((YOLO_POSE, RTMW, YOLOX, YOLO_MASKS, SAM), vars(self).values(), strict=True)
         return {f"{path.parent.name}/{path.name}": (path, family.licence_of(path)) for family, path in used if path}
 
     @property
@@ -41,7 +44,8 @@ class Choice:
         """Of the detector, as it stands in the results."""
         if self.pose is None and self.whole_body is None:
             return MediaPipeDetector.name
-        parts = [self.pose.stem if self.pose else "movenet", "blazepose"]
+        finder = self.pose or self.yolox
+        parts = [finder.stem if finder else "movenet", "blazepose"]
         return "+".join([*parts, self.whole_body.stem] if self.whole_body else parts)
 
     @property
@@ -55,9 +59,12 @@ def choose(config: ObserveConfig) -> Choice:
     """What `config` asks for. Raises ModelFileError when something that is named is not there."""
     named, masks = config.detector, config.mask_model if config.masks else "mediapipe"
     sam = _asked(SAM, masks, "sam")
+    pose = YOLO_POSE.usable() if named == "rtmw" else _asked(YOLO_POSE, named, "yolo")
+    whole_body = _asked(RTMW, named, "rtmw")
     return Choice(
-        pose=YOLO_POSE.usable() if named == "rtmw" else _asked(YOLO_POSE, named, "yolo"),
-        whole_body=_asked(RTMW, named, "rtmw"),
+        pose=pose,
+        whole_body=whole_body,
+        yolox=YOLOX.usable() if whole_body and not pose else None,
         yolo_masks=None if sam else _asked(YOLO_MASKS, masks, "yolo"),
         sam=sam,
     )
@@ -85,8 +92,13 @@ def make_detector(choice: Choice, device: torch.device) -> Detector:
     """The networks of a choice, ready to run. Raises ModelFileError when a file is damaged."""
     if choice.pose is None and choice.whole_body is None:
         return MediaPipeDetector()
-    finder: Finder = YoloPose(choice.pose, device) if choice.pose else MoveNet()
-    return JoinedDetector(choice.name, finder, Rtmw(choice.whole_body, device) if choice.whole_body else None)
+    whole_body = Rtmw(choice.whole_body, device) if choice.whole_body else None
+    finder: Finder = MoveNet()
+    if choice.pose:
+        finder = YoloPose(choice.pose, device)
+    elif choice.yolox and whole_body:
+        finder = YoloxFinder(choice.yolox, whole_body, device)
+    return JoinedDetector(choice.name, finder, whole_body)
 
 
 def make_mask_maker(choice: Choice, device: torch.device) -> MaskMaker | None:

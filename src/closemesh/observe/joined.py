@@ -1,10 +1,10 @@
 """One detector out of several networks: who finds people, and whose closer look is believed for what.
 
-The rule: boxes and first 17 keypoints are the finder's (MoveNet, or YOLO pose). BlazePose looks closer and alone gives
-the 3D cue, a mask and the presence. Where RTMW is there, its 133 keypoints stand in place of BlazePose's in that look,
-and the cue is kept only where BlazePose's own keypoints agree with the finder's. Look and finder are then joined as
-always (fusion.py): the mean where they agree, the finder where they do not; feet, hands and face only where the ankle,
-the wrist or the nose that they hang on agrees.
+The rule: boxes and first 17 keypoints are the finder's (YOLO pose, YOLOX with RTMW, MoveNet). BlazePose looks closer and
+alone gives the 3D cue, a mask and the presence. Where RTMW is there, its 133 keypoints stand in place of BlazePose's in
+that look, and the cue is kept only where BlazePose's own keypoints agree with the finder's. Look and finder are then
+joined as always (fusion.py): the mean where they agree, the finder where they do not; feet, hands and face only where
+the ankle, the wrist or the nose that they hang on agrees.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from closemesh.observe.rtmw import Rtmw
 
 
 class Finder(Protocol):
-    """Finds people in an image: MoveNet, YoloPose."""
+    """Finds people in an image: MoveNet, YoloPose, YoloxFinder."""
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         """Everybody in the image, looked at with its longer side scaled to about `long_side` pixels."""

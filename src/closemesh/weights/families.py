@@ -83,7 +83,7 @@ class Family:
         return next(name for name in self.names if PurePosixPath(name).stem in _FETCHED)
 
 
-_FETCHED = {"yolo26m-pose", "yolo26m-seg", "sam2.1_hiera_small", "rtmw_dw_x_l_256x192"}
+_FETCHED = {"yolo26m-pose", "yolo26m-seg", "sam2.1_hiera_small", "rtmw_dw_x_l_256x192", "yolox_m_humanart"}
 _SIZES = "xlmsn"
 
 YOLO_POSE = Family(
@@ -101,6 +101,14 @@ RTMW = Family(
     "hands and face, 133 keypoints",
     "RTMW (OpenMMLab)",
     ("rtmw/rtmw_dw_x_l_384x288.onnx", "rtmw/rtmw_dw_x_l_256x192.onnx", "rtmw/rtmw_dw_l_m_256x192.onnx"),
+    "Apache-2.0",
+    "wholebody",
+)
+YOLOX = Family(
+    "--detector rtmw",
+    "boxes of people for RTMW",
+    "YOLOX (OpenMMLab)",
+    ("rtmw/yolox_m_humanart.onnx",),
     "Apache-2.0",
     "wholebody",
 )
@@ -128,4 +136,4 @@ SAM = Family(
     "ultralytics",
     "yolo",
 )
-FAMILIES = (YOLO_POSE, RTMW, YOLO_MASKS, SAM)
+FAMILIES = (YOLO_POSE, RTMW, YOLOX, YOLO_MASKS, SAM)
