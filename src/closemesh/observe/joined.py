@@ -1,6 +1,6 @@
 """One detector out of several networks: who finds people, and whose closer look is believed for what.
 
-The rule: boxes and first 17 keypoints are the finder's (YOLO pose, YOLOX with RTMW, MoveNet). BlazePose looks closer and
+The rule: boxes and 17 keypoints are the finder's (YOLO pose, YOLOX with RTMW, MoveNet). BlazePose looks closer and
 alone gives the 3D cue, a mask and the presence. Where RTMW is there, its 133 keypoints stand in place of BlazePose's in
 that look, and the cue is kept only where BlazePose's own keypoints agree with the finder's. Look and finder are then
 joined as always (fusion.py): the mean where they agree, the finder where they do not; feet, hands and face only where
