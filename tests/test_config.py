@@ -68,7 +68,7 @@ def test_one_person_or_a_list_of_tracks() -> None:
         ({"optimise": {"iteration": 3}}, "unknown option 'optimise.iteration'"),
         ({"speed": 1}, "unknown option 'speed'"),
         ({"observe": {"people": 0}}, "observe.people"),
-        ({"observe": {"detector": "eyes"}}, "'auto' or 'mediapipe'"),
+        ({"observe": {"detector": "eyes"}}, "'auto', 'mediapipe', 'yolo' or 'rtmw'"),
         ({"clip": {"fps": 0}}, "clip.fps"),
         ({"clip": {"fps": float("nan")}}, "clip.fps"),
         ({"clip": {"start": 3, "end": 2}}, "later end"),

@@ -13,7 +13,9 @@ from closemesh.errors import InputError
 
 Preset = Literal["fast", "balanced", "best"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
-Detector = Literal["auto", "mediapipe"]
+Detector = Literal["auto", "mediapipe", "yolo", "rtmw"]
+TrackerKind = Literal["own", "bytetrack", "botsort"]
+MaskModel = Literal["auto", "mediapipe", "yolo", "sam"]
 MeshFormat = Literal["glb", "ply", "obj"]
 MotionBranch = Literal["parameters", "network"]
 
@@ -41,9 +43,14 @@ class ObserveConfig:
     __pydantic_config__ = _NO_OTHER_NAMES
 
     detector: Detector = "auto"
+    """Who finds people; `auto` is the best that is there, `rtmw` adds hands and face."""
     people: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None = None
     """How many people, or which track numbers; None takes those with the longest and largest tracks."""
+    tracker: TrackerKind = "own"
+    """Who follows people; `own` goes by keypoints and clothes, the others by boxes."""
     masks: bool = True
+    mask_model: MaskModel = "auto"
+    """Who cuts people out; `auto` is the best that is there."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import shutil
@@ -26,6 +27,7 @@ from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
 from closemesh.language.describe import check_language, describe
 from closemesh.language.told import Told
+from closemesh.observe.choice import choose
 from closemesh.observe.observe import observe
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
@@ -117,12 +119,18 @@ def open_run(
 
 def observe_stage(run: Run) -> Observations:
     """Who is where in the images."""
-    made_from = {**_origin("observe"), "clip": _clip_identity(run.clip), "config": to_dict(run.config.observe)}
+    chosen = {file.name: file.sha256 for file in _chosen_files(run.config)}
+    made_from = {
+        **_origin("observe"),
+        "chosen": [chosen, run.device.type] if chosen else [],  # What comes along runs on the CPU everywhere.
+        "clip": _clip_identity(run.clip),
+        "config": to_dict(run.config.observe),
+    }
     (observations,) = run.store.stage(
         "observe",
         made_from,
         (Observations,),
-        lambda folder, tell: (observe(run.clip, run.config.observe, folder / _MASKS, tell),),
+        lambda folder, tell: (observe(run.clip, run.config.observe, folder / _MASKS, tell, run.device),),
     )
     return observations
 
@@ -224,7 +232,7 @@ def write_stage(
         motions,
         contacts,
         appearance=None if appearance is None or math.isnan(appearance.psnr) else appearance,
-        weight_files=_weight_files(run.body),
+        weight_files=(*_weight_files(run.body), *_chosen_files(run.config)),
         config=to_dict(run.config),
         notes=tuple(run.told.notes),
     )
@@ -297,6 +305,20 @@ def _clip_identity(clip: Clip) -> dict[str, Any]:
 def _sidecar_identity(path: Path) -> str | None:
     sidecar = sidecar_path(path)
     return sha256_of(sidecar) if sidecar.is_file() else None
+
+
+def _chosen_files(config: Config) -> tuple[WeightFile, ...]:
+    """The downloaded files that the first stage uses. Raises ModelFileError when one that is named is missing."""
+    files = choose(config.observe).files()
+    return tuple(
+        WeightFile(name, _sha256_at(path, path.stat().st_mtime_ns), licence) for name, (path, licence) in files.items()
+    )
+
+
+@functools.lru_cache
+def _sha256_at(path: Path, changed: int) -> str:
+    """Of a file last changed then: a gigabyte is not read twice in a run."""
+    return sha256_of(path)
 
 
 def _weight_files(body: BodyModel) -> tuple[WeightFile, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -124,7 +125,13 @@ def test_info_knows_every_bundled_file() -> None:
 
 def test_info_sees_the_licensed_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLOSEMESH_BODY_MODEL", raising=False)
+    assert _told_of("SMPLX_NEUTRAL.npz")["path"] is None
     assert "missing" in CliRunner().invoke(app, ["info"]).output
     (tmp_path / "SMPLX_NEUTRAL.npz").write_bytes(b"body")
     monkeypatch.setenv("CLOSEMESH_BODY_MODEL", str(tmp_path / "SMPLX_NEUTRAL.npz"))
-    assert "missing" not in CliRunner().invoke(app, ["info"]).output
+    assert _told_of("SMPLX_NEUTRAL.npz")["path"] == str(tmp_path / "SMPLX_NEUTRAL.npz")
+
+
+def _told_of(name: str) -> dict[str, Any]:
+    told = json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
+    return next(file for file in told["files"] if file["name"] == name)

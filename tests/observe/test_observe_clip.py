@@ -57,7 +57,8 @@ def test_both_people_in_every_frame_and_not_the_bystander(
     assert (hips[..., 0] > 250).all(), "the bystander stands at the left border"
     man, woman = np.argsort(hips[0, :, 0])
     assert (hips[:, man, 0] < hips[:, woman, 0]).all(), "the man is on the left of the woman throughout"
-    assert "taking" in progress.notes[0]
+    assert progress.notes[0] == "people found by mediapipe, masks by blazepose"
+    assert "taking" in progress.notes[1]
 
 
 def test_what_is_not_given_has_no_confidence(observed: tuple[Observations, Path, Silent]) -> None:

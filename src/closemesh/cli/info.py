@@ -10,7 +10,18 @@ from rich.table import Table
 
 from closemesh.cli.console import exit_codes, results
 
-_PACKAGES = ("torch", "numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "numba", "trimesh", "smplx")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "av",
+    "opencv-python-headless",
+    "onnxruntime",
+    "numba",
+    "trimesh",
+    "smplx",
+    "ultralytics",
+)
 
 
 def info(
@@ -35,6 +46,7 @@ def gather() -> dict[str, Any]:
 
     from closemesh import __version__
     from closemesh.device import choose_device
+    from closemesh.weights.families import FAMILIES
     from closemesh.weights.known import KNOWN_FILES
     from closemesh.weights.search import model_folders
 
@@ -46,7 +58,7 @@ def gather() -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "packages": {name: _version_of(name) for name in _PACKAGES},
         "model_folders": [str(folder) for folder in model_folders()],
-        "files": [_file_facts(known) for known in KNOWN_FILES],
+        "files": [_file_facts(known) for known in (*KNOWN_FILES, *FAMILIES)],
     }
 
 

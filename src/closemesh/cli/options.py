@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from closemesh.config import Detector, MeshFormat, Preset
+from closemesh.config import Detector, MaskModel, MeshFormat, Preset, TrackerKind
 
 if TYPE_CHECKING:
     from closemesh.config import Config
@@ -65,7 +65,17 @@ FpsOption = Annotated[
 FocalOption = Annotated[
     float | None, typer.Option(help="Focal length in pixels; read or estimated when not given.", rich_help_panel=_INPUT)
 ]
-DetectorOption = Annotated[Detector | None, typer.Option(help="Who finds the people.", rich_help_panel=_METHOD)]
+DetectorOption = Annotated[
+    Detector | None,
+    typer.Option(help="Who finds the people.", rich_help_panel=_METHOD, show_default="the best that is there"),
+]
+TrackerOption = Annotated[
+    TrackerKind | None, typer.Option(help="Who follows them.", rich_help_panel=_METHOD, show_default="own")
+]
+MaskModelOption = Annotated[
+    MaskModel | None,
+    typer.Option(help="Who cuts the people out.", rich_help_panel=_METHOD, show_default="the best that is there"),
+]
 BodyModelOption = Annotated[
     Path | None,
     typer.Option(help="A licensed SMPL-X .npz instead of the bundled open body.", rich_help_panel=_METHOD),

@@ -130,7 +130,7 @@ def _run_item(
     """How many people were found over the frames, and the values of each stage."""
     clip = open_clip(item.clip, item.clip_config)
     try:
-        observations = observe(clip, config.observe, None, Silent())
+        observations = observe(clip, config.observe, None, Silent(), choose_device(device))
     except InputError:  # Nobody in the picture that the detector knows.
         return 0, {}
     frames, scored = _frames_of(item.clip_frames, clip.frame_indices)

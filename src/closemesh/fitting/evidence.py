@@ -13,6 +13,8 @@ from closemesh.energy.limbs import limb_confidence, limb_directions
 from closemesh.fitting.anchor import Anchor
 from closemesh.scene import Bools, Camera, Floats, Observations
 
+_TOGETHER = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left hand, right hand.
+_INDEPENDENT = 4  # So many points they count as; else 110 of them would outvote the 23 of body and feet.
 LONGEST_GAP = 0.7  # Seconds between two sightings that are filled in; longer, the person is taken to be away,
 LONGEST_HIDDEN = 4.0  # unless somebody stands before him when he goes and when he comes back.
 _OVERLAP = 0.3  # Of the box of the person that somebody else's covers.
@@ -46,10 +48,11 @@ def make_evidence(observations: Observations, times: Floats, camera: Camera, dev
     sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
     cue = torch.as_tensor(observations.cue_points, dtype=torch.float32, device=device)
     confidence = keypoints[..., 2].clamp(0, 1)
+    certainty = torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0)
     present = present_frames(observations.visible, observations.boxes, times)
     return Evidence(
         points=keypoints[..., :2],
-        inverse_sigmas=torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0),
+        inverse_sigmas=certainty * _common_errors(confidence > 0),
         limb_directions=limb_directions(cue[..., :3]),
         limb_weights=limb_confidence(cue[..., 3]),
         seen=torch.as_tensor(observations.visible, dtype=torch.float32, device=device),
@@ -58,6 +61,15 @@ def make_evidence(observations: Observations, times: Floats, camera: Camera, dev
         focal=camera.focal,
         centre=camera.centre,
     )
+
+
+def _common_errors(known: Tensor) -> Tensor:
+    """[..., 133] factor of the certainties: however many points of a face or a hand are known, they err together."""
+    factor = torch.ones_like(known, dtype=torch.float32)
+    for points in _TOGETHER:
+        count = known[..., points].sum(-1, keepdim=True)
+        factor[..., points] = (_INDEPENDENT / count.clamp(min=_INDEPENDENT)).sqrt()
+    return factor
 
 
 def present_frames(visible: Bools, boxes: Floats, times: Floats) -> Bools:

@@ -49,6 +49,10 @@ class Sigmas:
     """Metres inside the partner."""
     contact: float = 0.02
     """Metres between surfaces that touch."""
+    finger: float = 0.4
+    """Radians of each finger joint from where the relaxed hand has it."""
+    finger_rate: float = 8.0
+    """rad/s of each finger joint."""
     refined_turn: float = 0.1
     """Radians of each joint from where the refined motion has it."""
     refined_depth: float = 0.03
@@ -91,6 +95,9 @@ LIFTED = (
     ),
 )
 """Each person over the clip, near what the lifter told; the lifter has looked at the 3D cue already."""
+
+HANDS = (Phase("fingers", Weights(), share=1.0, learning_rate=0.05),)
+"""The fingers alone, where a detector sees them."""
 
 SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_rate=0.03),)
 """Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk

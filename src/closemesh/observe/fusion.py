@@ -14,11 +14,13 @@ AGREEMENT = 0.12  # Of the box diagonal; farther apart the two looks mean differ
 _MIN_CONFIDENCE = 0.1
 _LEFT_ANKLE, _RIGHT_ANKLE = KEYPOINT_INDEX["left_ankle"], KEYPOINT_INDEX["right_ankle"]
 _LEFT_WRIST, _RIGHT_WRIST = KEYPOINT_INDEX["left_wrist"], KEYPOINT_INDEX["right_wrist"]
+_FACE = slice(23, 91)
 _FOLLOWS = {
+    KEYPOINT_INDEX["nose"]: _FACE,
     **{_LEFT_ANKLE: slice(17, 20), _RIGHT_ANKLE: slice(20, 23)},
     **{_LEFT_WRIST: slice(91, 112), _RIGHT_WRIST: slice(112, 133)},
 }
-"""Feet and hands are believed only where the ankle or wrist that they hang on is."""
+"""Feet, hands and face are believed only where the ankle, wrist or nose that they hang on is."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Fused:
 
 
 def fuse(person: Detection, look: Refinement | None) -> Fused:
-    """Mean of both where they agree, the detection where they do not, feet and hands where ankle and wrist agree."""
+    """Mean of both where they agree, the detection where they do not, feet, hands and face where their joint agrees."""
     keypoints = np.zeros((NUM_KEYPOINTS, 3))
     keypoints[:NUM_BODY] = person.keypoints
     spread = np.zeros(NUM_KEYPOINTS)
@@ -65,9 +67,10 @@ def _mean(a: Floats, b: Floats, agree: Bools) -> Floats:
 
 
 def with_matching_sides(person: Detection, look: Refinement) -> Refinement:
-    """The look with its sides exchanged when it took the back for the front; its depth is then wrong and dropped."""
+    """The look with its sides exchanged when it took the back for the front; depth and face are wrong and dropped."""
     order = [*KEYPOINT_MIRROR, *range(23, 91), *range(112, 133), *range(91, 112)]
     exchanged = look.keypoints[order]
+    exchanged[_FACE, 2] = 0
     if _distance(person, exchanged) >= 0.5 * _distance(person, look.keypoints):
         return look
     cue = look.cue_points.copy()

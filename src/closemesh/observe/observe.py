@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from closemesh.config import ObserveConfig
 from closemesh.errors import InputError
+from closemesh.observe.box_tracking import BoxTracker
+from closemesh.observe.choice import choose, make_detector, make_mask_maker, notes_on
 from closemesh.observe.closer import Look, look_at_people
 from closemesh.observe.detector import Detection, Detector
 from closemesh.observe.doubles import drop_doubles
 from closemesh.observe.flips import with_steady_sides
 from closemesh.observe.gaps import interpolated
+from closemesh.observe.mask_maker import MaskMaker
 from closemesh.observe.masks import label_image, write_labels
-from closemesh.observe.mediapipe import MediaPipeDetector
 from closemesh.observe.people import MIN_PIECE, choose_people, describe, join_pieces
 from closemesh.observe.proximity import close_pairs
 from closemesh.observe.record import Record
@@ -25,25 +28,34 @@ from closemesh.progress import Progress
 from closemesh.scene import Clip, Floats, Observations
 from closemesh.video import read_frames
 
-DETECTORS = {"auto": MediaPipeDetector, "mediapipe": MediaPipeDetector}
-"""What `config.detector` may name; auto is the best that is there."""
-
+_CPU = torch.device("cpu")
 _FOLLOWED_AFTER = 3  # Frames; a track this long is looked for when it is missing.
 _FOLLOWED_SIZE = 0.25  # Of the largest box area: half as tall; bystanders are not looked for again.
 _CERTAIN = 0.7  # Presence and agreement from which an interpolated person is taken to be there.
 
 
-def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progress: Progress) -> Observations:
+def observe(
+    clip: Clip,
+    config: ObserveConfig,
+    mask_folder: Path | None,
+    progress: Progress,
+    device: torch.device = _CPU,
+) -> Observations:
     """Who is where in every frame: boxes, keypoints and their spread, a 3D cue, masks.
 
     The first pass follows everybody, the second looks closer at the people who are chosen by `config.people`.
-    Masks are written to `mask_folder` as 000000.png, ...: 0 nobody, p + 1 person p.
-    Raises InputError when nobody is found, ModelFileError when a network's file is missing or damaged.
+    Masks are written to `mask_folder` as 000000.png, ...: 0 nobody, p + 1 person p. `device` is where downloaded
+    networks run. Raises InputError when nobody is found, ModelFileError when a network's file is missing or damaged.
     """
-    detector = DETECTORS[config.detector]()
+    choice = choose(config)
+    for line in notes_on(choice, config):
+        progress.note(line)
+    detector = make_detector(choice, device)
+    wants_masks = config.masks and mask_folder is not None
+    masks = make_mask_maker(choice, device) if wants_masks else None
     people = find_whom(clip, detector, config, progress)
     record = Record(clip, len(people))
-    look_closer(clip, detector, people, record, mask_folder if config.masks else None, progress)
+    look_closer(clip, detector, people, record, mask_folder if wants_masks else None, progress, masks)
     observations = record.finish(track_scores(people, len(clip)), detector.name)
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
@@ -53,7 +65,8 @@ def observe(clip: Clip, config: ObserveConfig, mask_folder: Path | None, progres
 
 def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
     """First pass: the tracks of the people to reconstruct."""
-    tracks = join_pieces(follow_everybody(clip, detector, progress), min(MIN_PIECE, len(clip)))
+    tracker = Tracker() if config.tracker == "own" else BoxTracker(config.tracker)
+    tracks = join_pieces(follow_everybody(clip, detector, progress, tracker), min(MIN_PIECE, len(clip)))
     if not tracks:
         raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")
     chosen = choose_people(tracks, config.people)
@@ -68,9 +81,9 @@ def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: P
     return people
 
 
-def follow_everybody(clip: Clip, detector: Detector, progress: Progress) -> list[Track]:
+def follow_everybody(clip: Clip, detector: Detector, progress: Progress, tracker: Tracker | None = None) -> list[Track]:
     """A track for everybody who is seen, with all its interruptions."""
-    tracker = Tracker()
+    tracker = tracker or Tracker()
     with progress.task("finding people", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             expected = _looked_for(tracker.live(frame), frame)
@@ -97,8 +110,9 @@ def look_closer(
     record: Record,
     mask_folder: Path | None,
     progress: Progress,
+    masks: MaskMaker | None = None,
 ) -> None:
-    """Second pass: keypoints, 3D cues and masks of these people."""
+    """Second pass: keypoints, 3D cues and masks of these people; `masks` makes better ones than the closer look."""
     if mask_folder is not None:
         mask_folder.mkdir(parents=True, exist_ok=True)
     sightings = [with_steady_sides(dict(zip(track.frames, track.detections, strict=True))) for track in people]
@@ -109,6 +123,7 @@ def look_closer(
             looks = look_at_people(detector, image, seen)
             _record_frame(record, frame, seen, looks)
             if mask_folder is not None:
+                looks = masks.remade(image, looks) if masks else looks
                 write_labels(mask_folder / f"{frame:06d}.png", label_image(looks, clip.size))
             advance(1)
 

@@ -84,16 +84,11 @@ class Tracker:
         colours = [torso_colour(image, detection) for detection in detections]
         clothes = [worn_colours(image, detection) for detection in detections]
         live = self.live(frame)
-        affinity = np.zeros((len(live), len(detections)))
-        for i, track in enumerate(live):
-            predicted = track.predict(frame)
-            for j, detection in enumerate(detections):
-                affinity[i, j] = _KEYPOINT_SHARE * keypoint_similarity(predicted, detection)
-                affinity[i, j] += _COLOUR_SHARE * colour_similarity(track.colour, colours[j])  # type: ignore[arg-type]
+        affinity = affinities(live, frame, detections, colours)
         free = set(range(len(detections)))
         for i, j in zip(*linear_sum_assignment(-affinity), strict=True):
             if affinity[i, j] > _MIN_AFFINITY:
-                live[i].add(frame, detections[j], colours[j], clothes[j], _margin(affinity, i, j))
+                live[i].add(frame, detections[j], colours[j], clothes[j], margin(affinity, i, j))
                 free.remove(j)
         for j in sorted(free):
             if detections[j].score >= _MIN_BIRTH_SCORE:
@@ -101,7 +96,18 @@ class Tracker:
                 self.tracks[-1].add(frame, detections[j], colours[j], clothes[j], 1.0)
 
 
-def _margin(affinity: Floats, i: int, j: int) -> float:
+def affinities(live: list[Track], frame: int, detections: list[Detection], colours: list[Floats]) -> Floats:
+    """[tracks, detections] 0..1 how well each detection, of this colour, fits each track's prediction for `frame`."""
+    affinity = np.zeros((len(live), len(detections)))
+    for i, track in enumerate(live):
+        predicted = track.predict(frame)
+        for j, detection in enumerate(detections):
+            affinity[i, j] = _KEYPOINT_SHARE * keypoint_similarity(predicted, detection)
+            affinity[i, j] += _COLOUR_SHARE * colour_similarity(track.colour, colours[j])  # type: ignore[arg-type]
+    return affinity
+
+
+def margin(affinity: Floats, i: int, j: int) -> float:
     """How much better [i, j] is than any other choice for i or for j, 0..1."""
     others = np.concatenate([np.delete(affinity[i], j), np.delete(affinity[:, j], i), [0.0]])
     return float(np.clip((affinity[i, j] - others.max()) / _SURE_MARGIN, 0, 1))

@@ -1,0 +1,85 @@
+"""Fingers follow their keypoints where a detector gives them, and stay relaxed where none does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_scenes import FOCAL, SIZE, KnownScene, observe_exactly
+
+from closemesh.body.load import fitting_points
+from closemesh.body.variables import MotionVariables, pose_variables
+from closemesh.energy.pose_prior import load_pose_prior
+from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.fitting.hands import fit_hands, hands_seen
+from closemesh.fitting.objective import Subject
+from closemesh.fitting.result import from_motion
+from closemesh.geometry.camera import project
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.progress import Silent
+from closemesh.scene import Observations
+
+LEFT, RIGHT = slice(91, 112), slice(112, 133)
+CLENCHED = 0.9  # Radians that each finger joint of the first person's left hand is bent.
+
+
+@pytest.fixture(scope="module")
+def subject(known_scene: KnownScene) -> Subject:
+    return Subject(fitting_points(known_scene.body), load_pose_prior())
+
+
+@pytest.fixture(scope="module")
+def clenched(known_scene: KnownScene) -> Observations:
+    """What is seen when the first person clenches the left hand; all points of both his hands are known."""
+    pose = known_scene.body.hand_mean.flatten(0, 1).numpy().copy()
+    pose[:15, 2] -= CLENCHED
+    rotations = known_scene.motion.rotations.copy()
+    rotations[:, 0, 25:] = axis_angle_to_matrix(torch.as_tensor(pose)).numpy()
+    seen = observe_exactly(known_scene.motion.with_pose(rotations=rotations), known_scene.camera, known_scene.body)
+    keypoints = seen.keypoints.copy()
+    keypoints[:, 0, 91:, 2] = 1
+    return replace(seen, keypoints=keypoints)
+
+
+def evidence_of(scene: KnownScene, seen: Observations) -> Evidence:
+    return make_evidence(seen, scene.clip.times, scene.camera, "cpu")
+
+
+def miss(subject: Subject, variables: MotionVariables, seen: Observations) -> np.ndarray:
+    """[T, 42] pixels that the first person's hand points lie off."""
+    points = pose_variables(subject.body, variables).keypoints[:, 0, 91:]
+    projected = project(points, FOCAL, (SIZE[0] / 2, SIZE[1] / 2)).numpy()
+    return np.linalg.norm(projected - seen.keypoints[:, 0, 91:, :2], axis=-1)
+
+
+def test_a_clenched_hand_is_clenched_and_the_rest_stays(known_scene, subject, clenched) -> None:
+    start = from_motion(subject.body, known_scene.motion, "cpu")
+    found = fit_hands(subject, start, evidence_of(known_scene, clenched), 60, 8, 2, Silent())
+    before, after = miss(subject, start, clenched), miss(subject, found, clenched)
+    assert after[:, :21].mean() < 0.4 * before[:, :21].mean()
+    assert after[:, 21:].max() < 0.5, "the right hand is relaxed and stays so"
+    for name, tensor in start.tensors().items():
+        assert name == "hand_pose" or torch.equal(getattr(found, name), tensor)
+    assert torch.allclose(found.hand_pose[:, 1], start.hand_pose[:, 1], atol=5e-3), "nobody saw the other's hands"
+
+
+def test_three_points_of_a_hand_leave_everything_as_it_is(known_scene, subject, clenched) -> None:
+    """So much is known without a detector for hands; the result must not depend on there being such a detector."""
+    few = clenched.keypoints.copy()
+    few[:, 0, 91:, 2] = 0
+    few[:, 0, [93, 96, 108], 2] = 0.9
+    evidence = evidence_of(known_scene, replace(clenched, keypoints=few))
+    start = from_motion(subject.body, known_scene.motion, "cpu")
+    assert not hands_seen(evidence).any()
+    assert fit_hands(subject, start, evidence, 60, 8, 2, Silent()) is start
+    alone = evidence.inverse_sigmas[0, 0, [93, 96, 108]]
+    assert torch.allclose(alone, torch.full((3,), 0.9**0.5 / 4)), "three points count in full"
+
+
+def test_many_points_of_a_hand_count_as_few(known_scene, clenched) -> None:
+    certainty = evidence_of(known_scene, clenched).inverse_sigmas[0, 0]
+    for hand in (LEFT, RIGHT):
+        assert float(certainty[hand].square().sum()) == pytest.approx(4 / 4**2)
+    assert torch.equal(certainty[:17], torch.full((17,), 0.25))

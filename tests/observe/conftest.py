@@ -1,0 +1,37 @@
+"""Real files of networks that are trained here in seconds; see trained_yolo.py and trained_sam.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from known_scenes import KnownScene
+from rendered_people import RenderedPeople, rendered_people
+
+
+@pytest.fixture(scope="session")
+def people(known_scene: KnownScene) -> RenderedPeople:
+    return rendered_people(known_scene)
+
+
+@pytest.fixture(scope="session")
+def yolo_folder(people: RenderedPeople, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with a YOLO pose and a YOLO segmentation network that know the rendered people."""
+    pytest.importorskip("ultralytics")
+    from trained_yolo import train_yolo
+
+    folder = tmp_path_factory.mktemp("models")
+    train_yolo("yolo26n-pose", people, folder / "ultralytics" / "yolo26n-pose.pt", steps=60)
+    train_yolo("yolo26n-seg", people, folder / "ultralytics" / "yolo26n-seg.pt", steps=30)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sam_file(people: RenderedPeople, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SAM 2.1 that knows the rendered people."""
+    pytest.importorskip("ultralytics")
+    from trained_sam import train_sam
+
+    path = tmp_path_factory.mktemp("models") / "ultralytics" / "sam2.1_t.pt"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return train_sam(people, path, monkeypatch)
