@@ -1,4 +1,4 @@
-"""`closemesh benchmark ablation`: what the learned first pose and each part of the interaction prior are worth."""
+"""`closemesh benchmark ablation`: what each part of the method is worth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -24,6 +24,9 @@ def ablation(
     quick: Annotated[bool, typer.Option("--quick", help="A few windows, always the same.")] = False,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many windows.")] = None,
+    source: Annotated[
+        Literal["keypoints", "pixels"], typer.Option("--from", help="What the pipeline gets to see.")
+    ] = "keypoints",
     preset: o.PresetOption = None,
     seed: o.SeedOption = None,
     device: o.DeviceOption = None,
@@ -32,10 +35,13 @@ def ablation(
         Path | None, typer.Option("--json", help="Write the differences here; finished windows are kept beside it.")
     ] = None,
 ) -> None:
-    """Run the synthetic benchmark as it is, and without the learned first pose or a part of the interaction prior.
+    """Run the synthetic benchmark as it is, and without one part of the method.
 
+    From keypoints the learned first pose and the parts of the interaction prior; from pixels everybody's look, the
+    prior and physics, as in CloseApp's Table 3, whose figures are printed beside.
     A stopped run goes on from the windows that are kept beside the --json file.
     [dim]closemesh benchmark ablation --quick --json ablation.json[/dim]
+    [dim]closemesh benchmark ablation --quick --from pixels[/dim]
     """
     with exit_codes(when_stopped="the same command goes on where it stopped" if file else ""):
         from closemesh.cli.progress import show_progress
@@ -47,14 +53,15 @@ def ablation(
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
         with show_progress() as progress:
-            whole, worth = measure_ablation(windows, config, progress, device, jobs or os.cpu_count() or 1, cache)
+            running = progress, device, jobs or os.cpu_count() or 1, cache
+            whole, worth = measure_ablation(windows, config, source, *running)
         if file:
             plain = _plain(worth)
             with replacing(file) as part:
                 part.write_text(json.dumps({"commit": whole.commit, "seed": whole.seed, "with_minus_without": plain}))
         for stage in whole.stages:
             for group in ("all", "contact"):
-                results.print(_table(worth, stage, group))
+                results.print(_table(worth, stage, group, source))
 
 
 def _plain(worth: Ablation) -> dict[str, object]:
@@ -69,9 +76,9 @@ def _plain(worth: Ablation) -> dict[str, object]:
     }
 
 
-def _table(worth: Ablation, stage: str, group: str) -> Table:
+def _table(worth: Ablation, stage: str, group: str, source: str) -> Table:
     """One row for each part: by how much the figure changes when the part is there."""
-    from closemesh.evaluation.ablation import FIRST_POSE
+    from closemesh.evaluation.ablation import FIRST_POSE, PAPER
     from closemesh.evaluation.names import METRIC
 
     table = Table(title=f"{stage}, {group}: with minus without", title_style="title")
@@ -92,4 +99,7 @@ def _table(worth: Ablation, stage: str, group: str) -> Table:
             style = ("good" if better else "bad") if change.significant else "quiet"
             cells.append(f"[{style}]{moved:+.2f}[/{style}]")
         table.add_row(part, *cells)
+        if group == "all" and stage == "optimised" and part in PAPER and source == "pixels":
+            paper = [f"{PAPER[part][name]:+.2f}" if name in PAPER[part] else "" for name in _METRICS]
+            table.add_row("  in the paper, on Hi4D", *paper, style="quiet")
     return table
