@@ -150,7 +150,7 @@ def test_pickle_is_never_opened(tmp_path):
 
     path = tmp_path / "SMPLX_NEUTRAL.pkl"
     path.write_bytes(pickle.dumps(Bomb()))
-    assert "not an .npz file" in fault(path)
+    assert "asks for" in fault(path)
     inside = tmp_path / "a.npz"
     with zipfile.ZipFile(inside, "w") as file:
         file.writestr("v_template.npy", pickle.dumps(Bomb()))

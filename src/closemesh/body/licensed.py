@@ -12,6 +12,7 @@ import numpy as np
 from closemesh.body.build import build_body
 from closemesh.body.model import BodyModel
 from closemesh.body.npz_file import read_body_arrays
+from closemesh.body.pkl_file import read_body_pkl
 from closemesh.errors import ModelFileError
 from closemesh.weights.search import sha256_of
 
@@ -19,11 +20,14 @@ from closemesh.weights.search import sha256_of
 def load_licensed_body(path: Path) -> BodyModel:
     """A user's SMPL-X .npz, its tensors taken from `smplx` once and skinned by closemesh.
 
-    Raises ModelFileError when the file is missing, no SMPL-X body, or `smplx` is not installed. A file of the open
-    body is taken for what it is, without `smplx`.
+    A .pkl, as SMPL-X was distributed at first, is read without `smplx`, and nothing that it may say is run. A file of
+    the open body is taken for what it is, without `smplx`, too. Raises ModelFileError when the file is missing, no
+    SMPL-X body, or `smplx` is not installed.
     """
     if not path.is_file():
         raise ModelFileError(f"body model {path} not found; give the path of SMPLX_NEUTRAL.npz")
+    if path.suffix.lower() == ".pkl":
+        return build_body(read_body_pkl(path), f"smplx/{path.stem}", sha256_of(path))
     if path.suffix != ".npz":
         raise ModelFileError(f"body model {path} is not an .npz file; download the .npz version of SMPL-X")
     data = read_body_arrays(path)
