@@ -26,7 +26,7 @@ FLOORS = (
     {"observe", "initialise", "proxemics", "output", "motion_data"},
     {"interactions", "simulation"},
     {"optimise"},
-    {"store"},
+    {"store", "export"},
     {"pipeline"},
     {"evaluation"},
     {"training"},

@@ -25,6 +25,7 @@ def closemesh_in_python(code: str) -> str:
         [],
         ["reconstruct"],
         ["render"],
+        ["export"],
         ["evaluate"],
         ["demo"],
         ["download-weights"],
