@@ -24,7 +24,7 @@ FLOORS = (
     {"appearance"},
     {"fitting"},
     {"observe", "initialise", "proxemics", "output", "motion_data"},
-    {"interactions", "simulation"},
+    {"interactions", "simulation", "other_tools"},
     {"optimise"},
     {"store", "export"},
     {"pipeline"},

@@ -70,6 +70,14 @@ BodyModelOption = Annotated[
     Path | None,
     typer.Option(help="A licensed SMPL-X .npz instead of the bundled open body.", rich_help_panel=_METHOD),
 ]
+InitOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--init",
+        help="Start from another tool's result: 4D-Humans, WHAM, GVHMR, CoMotion, PromptHMR or AMASS files.",
+        rich_help_panel=_METHOD,
+    ),
+]
 NoPhysicsOption = Annotated[
     bool, typer.Option("--no-physics", help="Without penetration, floor and foot terms.", rich_help_panel=_METHOD)
 ]
