@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,19 @@ def _smplx_layer(path: Path) -> Any:
     except ImportError as error:
         raise ModelFileError("the licensed body needs the package smplx: pip install 'closemesh[smplx]'") from error
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # It warns on the terminal about its own options.
-            return smplx.SMPLX(str(path), use_pca=False, flat_hand_mean=True, ext="npz", num_betas=10)
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # It prints warnings.
+            plain = _without_pickles(path, Path(folder))
+            return smplx.SMPLX(str(plain), use_pca=False, flat_hand_mean=True, ext="npz", num_betas=10)
     except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, ValueError) as error:
         raise ModelFileError(f"smplx cannot read {path} ({error}); give SMPLX_NEUTRAL.npz") from error
+
+
+def _without_pickles(path: Path, folder: Path) -> Path:
+    """A copy of the arrays of numbers alone: the package would unpickle the rest, and a pickle may run anything."""
+    arrays: dict[str, Any] = {}
+    with np.load(path, allow_pickle=False) as file:
+        for name in set(file.files) - {"allow_pickle", "file"}:  # Names that savez keeps for itself.
+            with contextlib.suppress(ValueError):  # An array of objects.
+                arrays[name] = file[name]
+    np.savez(folder / path.name, **arrays)
+    return folder / path.name

@@ -68,7 +68,7 @@ FocalOption = Annotated[
 DetectorOption = Annotated[Detector | None, typer.Option(help="Who finds the people.", rich_help_panel=_METHOD)]
 BodyModelOption = Annotated[
     Path | None,
-    typer.Option(help="A licensed SMPL-X .npz, or its legacy .pkl, instead of the bundled open body.", rich_help_panel=_METHOD),
+    typer.Option(help="A licensed SMPL-X .npz or .pkl instead of the bundled open body.", rich_help_panel=_METHOD),
 ]
 InitOption = Annotated[
     Path | None,
