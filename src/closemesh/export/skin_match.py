@@ -16,7 +16,7 @@ from closemesh.energy.robust import pseudo_huber
 from closemesh.scene import BodyMotion
 
 SAMPLES = 400  # Vertices of the new body, spread evenly over its skin.
-_SEARCH_EVERY = 10  # Steps between two searches for nearest points.
+_SEARCH_EVERY = 20  # Steps between two searches for nearest points.
 _SIGMA = 0.01  # Metres.
 _FAR = 3.0
 _WEIGHT = 40.0  # Of the mean over the samples; about as much as the keypoints of one person.
