@@ -17,7 +17,7 @@ from closemesh.scene import NUM_BODY_JOINTS, BodyMotion
 _KEYPOINTS = [*range(23), *range(91, 133)]  # Body, feet and hands; a face says nothing that the head does not.
 _KEYPOINT_SIGMA = 0.015  # Metres by which bodies differ in where a keypoint lies.
 _JOINT_SIGMA = 0.03  # Metres; joints lie inside, where every body has them elsewhere.
-_SHAKE_SIGMA = 3.0  # m/s^2 by which joints may shake against those they follow.
+_SHAKE_SIGMA = 1.0  # m/s^2 by which joints may shake against those they follow.
 _FAR = 3.0  # Sigmas beyond which the pull grows only linearly.
 
 
