@@ -111,7 +111,9 @@ def _first_motion(
     told = [told_betas(person, body) for person in found.people]
     if own is not None:
         told = [own.betas[k] if found.people[k] is None else betas for k, betas in enumerate(told)]
-    betas = choose_betas(told, seen_betas(points, variables, evidence, advance))
+    unknown = any(betas is None for betas in told)
+    seen = seen_betas(points, variables, evidence, advance) if unknown else motion.betas
+    betas = choose_betas(told, seen)
     variables = variables.with_tensors(betas=torch.as_tensor(betas, dtype=torch.float32, device=device))
     made = to_motion(body, points, variables, evidence)
     return made.with_pose(confidence=(made.confidence * found.confidence).astype(np.float32))

@@ -45,12 +45,6 @@ class ToolPerson:
     """[N, 22, 3] of the tool's own body, any origin; nan for joints that the file lacks."""
     known_hands: bool = False
 
-    def at(self, index: NDArray[np.int64]) -> ToolPerson:
-        """The same person in some of the N frames."""
-        joints = None if self.joints is None else self.joints[index]
-        arrays = (self.frames[index], self.rotations[index], self.pelvis[index], self.confidence[index])
-        return ToolPerson(*arrays, self.model, self.betas, joints, self.known_hands)
-
 
 @dataclass(frozen=True)
 class ToolResult:
