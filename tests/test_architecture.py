@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "closemesh"
 # Floor by floor, the lowest first. A package may import from lower floors and from itself, never from its own floor.
 FLOORS = (
     {"errors", "memory", "progress"},
-    {"device", "files", "scene", "config"},
+    {"device", "files", "scene", "config", "pickles"},
     {"records"},
     {"geometry", "video"},
     {"weights"},
@@ -25,9 +25,9 @@ FLOORS = (
     {"appearance"},
     {"fitting"},
     {"observe", "initialise", "proxemics", "output", "motion_data"},
-    {"interactions", "simulation"},
+    {"interactions", "simulation", "other_tools"},
     {"optimise"},
-    {"store"},
+    {"store", "export"},
     {"pipeline"},
     {"evaluation"},
     {"training"},
@@ -36,7 +36,7 @@ FLOORS = (
 # Narrower than their floor: what each of these may import from closemesh.
 ONLY_FROM = {
     "weights": {"errors", "progress", "files"},
-    "motion_data": {"errors", "progress", "files", "scene", "records", "geometry", "body", "contact"},
+    "motion_data": {"errors", "progress", "files", "scene", "pickles", "records", "geometry", "body", "contact"},
     "language": {"errors", "progress", "files", "scene", "config", "video", "weights", "body", "energy"},
     "appearance": {"errors", "device", "progress", "scene", "geometry", "body", "contact", "energy"},
     "output": {"errors", "progress", "files", "scene", "config", "records", "geometry", "body", "contact"},

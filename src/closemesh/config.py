@@ -63,6 +63,8 @@ class InitialiseConfig:
     """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
     lifter: bool = True
     """Start from the learned first pose; else every frame is fitted from several starts."""
+    init: str | None = None
+    """Path of another tool's result to start from, a file or a folder of files; None is our own first pose."""
     iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window, near the learned first pose."""
     plain_iterations: Annotated[int, Ge(1)] = 120

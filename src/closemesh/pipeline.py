@@ -31,6 +31,8 @@ from closemesh.observe.choice import choose
 from closemesh.observe.observe import observe
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
+from closemesh.other_tools.read import read_tool_result, tool_identity
+from closemesh.other_tools.start import start_from_tool
 from closemesh.output.scene_file import read_scene
 from closemesh.output.write import write_results
 from closemesh.progress import NoteKeeper, Progress, Silent
@@ -113,6 +115,8 @@ def open_run(
     clip = _open_clip(path, config.clip, told)
     check_language(config.language, clip.times)
     body = load_body(config.body_model)
+    if config.initialise.init:
+        read_tool_result(Path(config.initialise.init), clip)  # What is wrong with it is told before the long work.
     with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
         yield Run(clip, body, config, place, out, store, told)
 
@@ -146,13 +150,22 @@ def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, Body
         "seed": run.config.seed,
         "device": run.device.type,
     }
+    if run.config.initialise.init:
+        made_from["init"] = tool_identity(Path(run.config.initialise.init))
     camera, motion, spread = run.store.stage(
         "initialise",
         made_from,
         (Camera, BodyMotion, PoseSpread),
-        lambda _, tell: initialise(run.clip, observations, run.body, run.config.initialise, run.device, tell),
+        lambda _, tell: _first_motion(run, observations, tell),
     )
     return camera, motion, spread
+
+
+def _first_motion(run: Run, observations: Observations, tell: Progress) -> tuple[Camera, BodyMotion, PoseSpread]:
+    """Our own, or that of another tool."""
+    config = run.config.initialise
+    made_of = (run.clip, observations, run.body, config, run.device, tell)
+    return start_from_tool(Path(config.init), *made_of) if config.init else initialise(*made_of)
 
 
 def refine_stage(

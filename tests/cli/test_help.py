@@ -26,6 +26,7 @@ def closemesh_in_python(code: str) -> str:
         ["reconstruct"],
         ["render"],
         ["describe"],
+        ["export"],
         ["evaluate"],
         ["demo"],
         ["download-weights"],

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from stand_in_body import write_open_stand_in
 
-from closemesh.body.load import load_open_body
+from closemesh.body.load import load_body, load_open_body
 from closemesh.body.skinning import keypoints133, rest_joints, skin
 from closemesh.contact.holes import boundary_loops
 from closemesh.contact.query_body import query_body
@@ -123,3 +124,11 @@ def test_lost_keypoints_are_nan_not_wrong(open_body):
     assert lost[0] and lost.sum() < 5
     torch.testing.assert_close(less[~lost], whole[~lost])
     assert np.isfinite(whole.numpy()).all()
+
+
+def test_a_body_of_the_open_layout_but_other_proportions_is_its_own(tmp_path):
+    body = load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
+    assert body.is_open
+    for detail in ("fine", "coarse"):
+        torch.testing.assert_close(query_body(body, detail).v_template, body.v_template)
+    assert len(query_body(load_open_body("closed"), "fine").v_template) == 6500

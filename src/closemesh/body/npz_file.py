@@ -12,9 +12,9 @@ from closemesh.errors import ModelFileError
 
 BodyArrays = dict[str, np.ndarray]
 
-_REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
+REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
 # Other keys of SMPL-X files hold pickled objects, which are never touched.
-_OPTIONAL = (
+OPTIONAL = (
     *("posedirs", "vt", "ft", "hands_meanl", "hands_meanr"),
     *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
     *("open_body_id", "open_coco23_regressor", "open_coco23_names", "open_vertex_ids", "open_vertex_ids_names"),
@@ -30,9 +30,14 @@ def read_body_arrays(path: Path) -> BodyArrays:
         raise ModelFileError(f"body model {path} is not an .npz file, or is cut short; {_ADVICE}")
     try:
         with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in (*_REQUIRED, *_OPTIONAL) if key in file.files}
+            data = {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelFileError(f"body model {path} is damaged ({error}); get the file again") from error
+    return checked_body(path, data)
+
+
+def checked_body(path: Path, data: BodyArrays) -> BodyArrays:
+    """The arrays as they are. Raises ModelFileError when they do not make up a body of the SMPL-X layout."""
     fault = _fault(data)
     if fault:
         raise ModelFileError(f"{path} is not an SMPL-X body: it {fault}; {_ADVICE}")
@@ -41,7 +46,7 @@ def read_body_arrays(path: Path) -> BodyArrays:
 
 def _fault(data: BodyArrays) -> str | None:
     """What keeps these arrays from being an SMPL-X body, if anything does."""
-    missing = [key for key in _REQUIRED if key not in data]
+    missing = [key for key in REQUIRED if key not in data]
     if missing:
         return f"has no {', '.join(missing)}"
     count, joints = len(data["v_template"]), data["weights"].shape[-1]

@@ -13,6 +13,7 @@ from closemesh.cli.demo import demo
 from closemesh.cli.describe import describe
 from closemesh.cli.download_weights import download_weights
 from closemesh.cli.evaluate import evaluate
+from closemesh.cli.export import export
 from closemesh.cli.info import info
 from closemesh.cli.interactions import interactions
 from closemesh.cli.reconstruct import reconstruct
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (reconstruct, render, describe, evaluate, interactions, demo, download_weights, info):
+for _command in (reconstruct, render, describe, export, evaluate, interactions, demo, download_weights, info):
     app.command()(_command)
 app.add_typer(benchmark, name="benchmark")
 app.add_typer(train, name="train")

@@ -78,7 +78,15 @@ MaskModelOption = Annotated[
 ]
 BodyModelOption = Annotated[
     Path | None,
-    typer.Option(help="A licensed SMPL-X .npz instead of the bundled open body.", rich_help_panel=_METHOD),
+    typer.Option(help="A licensed SMPL-X .npz or .pkl instead of the bundled open body.", rich_help_panel=_METHOD),
+]
+InitOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--init",
+        help="Start from another tool's result: 4D-Humans, WHAM, GVHMR, CoMotion, PromptHMR or AMASS files.",
+        rich_help_panel=_METHOD,
+    ),
 ]
 NoPhysicsOption = Annotated[
     bool, typer.Option("--no-physics", help="Without penetration, floor and foot terms.", rich_help_panel=_METHOD)

@@ -108,6 +108,8 @@ def _body_of(person: PersonMotion, body_path: Path | None) -> BodyModel:
         return load_body(body_path)
     variant = person.body_model.rpartition("/")[2]
     if variant not in ("std", "mid", "light", "closed"):
+        if body_path is not None:  # A body of the user's in the open layout.
+            return load_body(body_path)
         raise InputError(f"the betas belong to {person.body_model}, which this version of closemesh does not have")
     return load_open_body(variant)
 

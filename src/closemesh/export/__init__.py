@@ -1,0 +1,1 @@
+"""A finished result on another body: rotations copied, then shape, pose and contact fitted again."""

@@ -1,0 +1,73 @@
+"""Which tool a file is from, told by what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+from closemesh.errors import InputError
+from closemesh.other_tools.amass_files import read_amass_person
+from closemesh.other_tools.comotion import is_comotion, read_comotion
+from closemesh.other_tools.gvhmr import is_gvhmr, read_gvhmr
+from closemesh.other_tools.joblib_file import read_joblib
+from closemesh.other_tools.phalp import is_phalp, read_phalp
+from closemesh.other_tools.prompthmr import is_prompthmr, read_prompthmr
+from closemesh.other_tools.torch_file import read_torch
+from closemesh.other_tools.tracks import ToolResult
+from closemesh.other_tools.wham import is_wham, read_wham
+from closemesh.scene import Clip
+from closemesh.weights.search import sha256_of
+
+_SUFFIXES = (".npz", ".pkl", ".pt", ".pth")
+_KNOWN = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), AMASS-style (.npz)"
+
+
+def read_tool_result(path: Path, clip: Clip) -> ToolResult:
+    """Everybody in a file, or in the files of a folder, which must be of one tool.
+
+    Raises InputError when there is none, or nobody in it, or a file is damaged or of a format that is not known.
+    """
+    results = [_read(file, clip) for file in tool_files(path)]
+    people = tuple(person for result in results for person in result.people if len(person.frames))
+    if len({(result.tool, result.camera) for result in results}) > 1:
+        raise InputError(f"{path} holds files of several tools or clips; give those of one")
+    if not people:
+        raise InputError(f"{path} tells of nobody in this part of the clip; give the tool's result of this clip")
+    return replace(results[0], people=people)
+
+
+def tool_files(path: Path) -> list[Path]:
+    """The file itself, or those of a folder, by name. Raises InputError when there is none."""
+    if path.is_file():
+        return [path]
+    files = sorted(file for file in path.glob("*") if file.suffix.lower() in _SUFFIXES) if path.is_dir() else []
+    if not files:
+        raise InputError(f"{path}: no such file, or no file of a tool in it; known are {_KNOWN}")
+    return files
+
+
+def tool_identity(path: Path) -> str:
+    """A hash of everything that is read from `path`. Raises InputError when there is nothing."""
+    return hashlib.sha256("".join(sha256_of(file) for file in tool_files(path)).encode()).hexdigest()
+
+
+def _read(path: Path, clip: Clip) -> ToolResult:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_amass_person(path, clip)
+    if suffix in (".pt", ".pth"):
+        told = read_torch(path)
+        if is_gvhmr(told):
+            return read_gvhmr(path, told)
+        if is_comotion(told):
+            return read_comotion(path, told, clip)
+    if suffix == ".pkl":
+        told = read_joblib(path)
+        if is_prompthmr(told):
+            return read_prompthmr(path, told, clip)
+        if is_phalp(told):
+            return read_phalp(path, told, clip)
+        if is_wham(told):
+            return read_wham(path, told, clip)
+    raise InputError(f"{path}: no result of a tool that is known ({_KNOWN})")

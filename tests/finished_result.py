@@ -1,0 +1,32 @@
+"""A folder as `reconstruct` leaves it, made of a known motion without running a stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from known_scenes import FOCAL, FPS, SIZE, observe_exactly
+
+from closemesh.body.model import BodyModel
+from closemesh.config import Config, to_dict
+from closemesh.contact.measure import measure_contacts
+from closemesh.output.write import write_results
+from closemesh.progress import Silent
+from closemesh.records import save_record
+from closemesh.scene import BodyMotion, Camera, Clip, Reconstruction
+
+
+def write_finished_result(out: Path, motion: BodyMotion, body: BodyModel) -> None:
+    """The files of a result whose motion, camera frame, is this one; no overlay."""
+    frames = len(motion.transl)
+    clip = Clip(Path("embrace.mp4"), "ab" * 32, np.arange(frames), np.arange(frames) / FPS, SIZE, FPS)
+    T_cam_world = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (frames, 1, 1))
+    camera = Camera(FOCAL, (SIZE[0] / 2, SIZE[1] / 2), SIZE, "option", T_cam_world)
+    observations = observe_exactly(motion, camera, body)
+    config = to_dict(Config()) | {"output": {"overlay": False}}
+    contacts = {"optimised": measure_contacts(motion, body, Silent())}
+    result = Reconstruction(clip, camera, observations, {"optimised": motion}, contacts, config=config)
+    save_record(out / "stages" / "clip.npz", clip)
+    save_record(out / "stages" / "optimise" / "0.Camera.npz", camera)
+    save_record(out / "stages" / "optimise" / "1.BodyMotion.npz", motion)
+    write_results(out, result, body, (), (), Silent())
