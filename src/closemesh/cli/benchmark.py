@@ -12,6 +12,7 @@ from rich.table import Table
 from closemesh.cli import options as o
 from closemesh.cli.ablation import ablation
 from closemesh.cli.benchmark_datasets import DATASETS, dataset_command
+from closemesh.cli.benchmark_identities import identities
 from closemesh.cli.benchmark_synthetic import synthetic
 from closemesh.cli.console import exit_codes, results
 from closemesh.cli.detections import detections
@@ -60,6 +61,7 @@ def speed(
 
 benchmark.command()(synthetic)
 benchmark.command()(ablation)
+benchmark.command()(identities)
 benchmark.command()(detections)
 for _name in DATASETS:
     benchmark.command(_name)(dataset_command(_name))

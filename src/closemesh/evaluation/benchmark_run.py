@@ -64,7 +64,7 @@ def run_window(window: Window, config: Config, source: Source, device: str | Non
 def _run_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> WindowResult:
     """The same with a `folder` for what is seen."""
     watch = _Watch()
-    seed = _seed_of(window, config.seed)
+    seed = seed_of(window, config.seed)
     sequence, body = window.read(), load_body(config.body_model)
     with watch.time("observe"):
         scene = make_scene(sequence, body, seed, fitting_betas(sequence, body))
@@ -149,6 +149,6 @@ def _frames(motion: BodyMotion, frames: np.ndarray) -> BodyMotion:
     return replace(motion, **{name: getattr(motion, name)[frames] for name in names})
 
 
-def _seed_of(window: Window, seed: int) -> int:
+def seed_of(window: Window, seed: int) -> int:
     """A seed of the window's own, so that its scene does not depend on which others are run."""
     return int.from_bytes(hashlib.sha256(f"{seed} {window.name}".encode()).digest()[:4], "big")

@@ -29,11 +29,6 @@ def nearness(a: Track, b: Track, frames: list[int]) -> Floats:
     return np.array([_similarity(in_a[f], in_b[f]) if f in in_a and f in in_b else np.nan for f in frames])
 
 
-def seen_apart(a: Track, b: Track, frames: list[int]) -> Bools:
-    """[N] in which of the frames both are seen and are surely two."""
-    return nearness(a, b, frames) < APART
-
-
 def _similarity(a: Detection, b: Detection) -> float:
     return max(keypoint_similarity(a, b), keypoint_similarity(a, b.side_swapped()))
 

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from closemesh.observe.clothes import Wardrobe, exchange_evidence, wardrobe
-from closemesh.observe.identity import INDEPENDENT, most_likely, seen_apart, worn_by
+from closemesh.observe.identity import APART, INDEPENDENT, most_likely, nearness, worn_by
 from closemesh.observe.search import boxes_overlap
 from closemesh.observe.tracking import Track, assembled
 from closemesh.scene import Bools, Floats
@@ -24,7 +24,7 @@ def undo_swaps(tracks: list[Track]) -> tuple[list[Track], int]:
         frames = sorted({*tracks[i].frames, *tracks[j].frames})
         exchanged = exchanged_frames(tracks[i], tracks[j], frames)
         count += int((np.diff(exchanged.astype(int), prepend=0) == 1).sum())
-        tracks[i], tracks[j] = _put_back(tracks[i], tracks[j], {f for f, e in zip(frames, exchanged, strict=True) if e})
+        tracks[i], tracks[j] = exchange(tracks[i], tracks[j], {f for f, e in zip(frames, exchanged, strict=True) if e})
     return tracks, count
 
 
@@ -35,12 +35,14 @@ def exchanged_frames(a: Track, b: Track, frames: list[int]) -> Bools:
     the same gives no evidence, and nothing is exchanged.
     """
     worn_a, worn_b, switch = worn_by(a, frames), worn_by(b, frames), _switch_costs(a, b, frames)
-    apart = seen_apart(a, b, frames)
+    near = nearness(a, b, frames)
+    # Who are never apart are known by what each number wears most of the time.
+    known = near < APART if (near < APART).any() else ~np.isnan(near)
     exchanged = np.zeros(len(frames), bool)
-    if not apart.any():
+    if not known.any():
         return exchanged
     for _ in range(_ROUNDS):
-        of_a, of_b = _wardrobes(worn_a, worn_b, exchanged, apart)
+        of_a, of_b = _wardrobes(worn_a, worn_b, exchanged, known)
         evidence = exchange_evidence(worn_a, worn_b, of_a, of_b) / INDEPENDENT
         before, exchanged = exchanged, most_likely(evidence, switch)
         if (exchanged == before).all():
@@ -62,8 +64,8 @@ def _switch_costs(a: Track, b: Track, frames: list[int]) -> Floats:
     return np.where(unsure, _SWITCH, _SWITCH_APART)
 
 
-def _put_back(a: Track, b: Track, exchanged: set[int]) -> tuple[Track, Track]:
-    """Both tracks with the rows of the exchanged frames in the other one."""
+def exchange(a: Track, b: Track, exchanged: set[int]) -> tuple[Track, Track]:
+    """Both tracks with the rows of these frames in the other one."""
 
     def rows(own: Track, other: Track) -> list[tuple[Track, int]]:
         kept = [(frame, own, k) for k, frame in enumerate(own.frames) if frame not in exchanged]
