@@ -25,10 +25,10 @@ class DressedPeople:
 
 
 def dress(known: KnownScene, seed: int = 4, same: bool = False) -> DressedPeople:
-    """Paint the people of every frame, shaded by the same light, over a dark room; in the `same` clothes or not."""
+    """Paint the people of every frame, shaded by the same light, over a dark room; `same`: in one colour all over."""
     rng = np.random.default_rng(seed)
     outfits = [random_outfit(known.body, rng).colours for _ in range(known.motion.num_people)]
-    outfits = outfits[:1] * len(outfits) if same else outfits
+    outfits = [np.full_like(outfit, 0.6) for outfit in outfits] if same else outfits
     images, labels = [], []
     for vertices in stream_vertices(known.motion, known.body):
         colours = [_lit(known, vertices[p], outfits[p]) for p in range(len(vertices))]

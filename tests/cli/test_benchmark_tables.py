@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from closemesh.cli.benchmark_tables import change_tables, report_tables
 from closemesh.cli.main import app
+from closemesh.config import Config, to_dict
 from closemesh.evaluation import dataset_benchmark
 from closemesh.evaluation.benchmark_report import BenchmarkReport, differences
 from closemesh.evaluation.benchmark_run import WindowResult
@@ -60,24 +62,47 @@ def test_changes_are_called_better_or_worse_only_beyond_chance() -> None:
     assert "worse" not in text
 
 
-def test_an_ablation_leaves_each_part_out_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    left_out = []
+PARTS = {
+    "keypoints": (
+        *({"initialise.lifter": False}, {"refine.prior": False}, {"refine.partner": False}),
+        *({"refine.projection": False}, {"refine.physics": False}),
+        *({"refine.codebook": True}, {"optimise.motion": "network"}),
+    ),
+    "pixels": (
+        {"optimise.appearance.use": False},
+        {"refine.prior": False},
+        {"refine.physics": False, "optimise.physics": False},
+    ),
+}
 
-    def measured(windows, config, source, progress, device, jobs, cache, resume) -> BenchmarkReport:
-        settings = [*vars(config.refine).items(), ("lifter", config.initialise.lifter)]
-        changed = {name for name, value in settings if value is (name == "codebook")}
-        left_out.append(changed)
+
+@pytest.mark.parametrize("source", PARTS)
+def test_an_ablation_leaves_each_part_out_once(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out, usual = [], _flat(to_dict(Config()))
+
+    def measured(windows, config, seen, progress, device, jobs, cache, resume) -> BenchmarkReport:
+        assert seen == source
+        left_out.append({name: value for name, value in _flat(to_dict(config)).items() if usual[name] != value})
         worse = 5.0 if left_out[-1] else 0.0
         return replace(REPORT, windows=tuple(window(w.name, w.kind, 40 + worse) for w in REPORT.windows))
 
     monkeypatch.setattr("closemesh.evaluation.ablation.benchmark_synthetic", measured)
     file = tmp_path / "ablation.json"
-    done = CliRunner().invoke(app, ["benchmark", "ablation", "--quick", "--json", str(file)])
+    arguments = ["benchmark", "ablation", "--quick", "--from", source, "--json", str(file)]
+    done = CliRunner(env={"COLUMNS": "250"}).invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    parts = ("lifter", "prior", "partner", "projection", "physics", "codebook")
-    assert left_out == [set(), *({part} for part in parts)]
+    assert left_out == [{}, *PARTS[source]]
+    assert ("in the paper" in done.output) == (source == "pixels")
     change = json.loads(file.read_text())["with_minus_without"]["the prior"]["optimised"]["all"]["MPJPE"]
     assert (change["old"], change["new"]) == (45, 40)
+
+
+def _flat(values: dict[str, Any], before: str = "") -> dict[str, object]:
+    """Nested values by their dotted names."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return flat
 
 
 def test_a_data_set_stands_beside_the_papers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import numpy as np
@@ -69,11 +68,12 @@ def test_a_right_order_stays(looks: Looks, dressed: DressedPeople) -> None:
     assert orders == () and not moved.any()
 
 
-def test_the_same_clothes_tell_nothing(dressed: DressedPeople, looks: Looks) -> None:
-    twins = replace(looks.cast, avatars=(looks.cast.avatars[0], copy.deepcopy(looks.cast.avatars[0])))
+def test_people_of_one_colour_tell_nothing(dressed: DressedPeople) -> None:
     alike = dress(dressed.known, same=True)
-    told = Looks(twins, alike.pictures, looks.present, 0)
-    _, orders = _orders(told, dressed.known, _passing(dressed.known, -0.1))
+    present = torch.ones(12, 2)
+    given = dressed.known.motion, present, dressed.known.body, CONFIG, 0, CPU, lambda _: None
+    met = meet_everybody([one for one in alike.pictures if one.frame < MET.start], *given)
+    _, orders = _orders(Looks(met.cast, alike.pictures, present, 0), dressed.known, _passing(dressed.known, -0.1))
     assert orders == ()
 
 

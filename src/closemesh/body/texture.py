@@ -24,6 +24,11 @@ class TextureLayout(NamedTuple):
         return self.vt[self.ft]
 
 
+def has_texture(body: BodyModel) -> bool:
+    """Whether the body's file says where its skin lies on a texture map."""
+    return body.vt is not None and body.ft is not None
+
+
 def texture_layout(body: BodyModel) -> TextureLayout:
     """The layout of the body's texture map. Raises ModelFileError when its file has none."""
     if body.vt is None or body.ft is None:

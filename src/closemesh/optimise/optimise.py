@@ -13,6 +13,7 @@ from closemesh.appearance.likeness import mean_psnr
 from closemesh.appearance.pictures import Picture
 from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
+from closemesh.body.texture import has_texture
 from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.config import OptimiseConfig
 from closemesh.contact.pairs import near_pairs
@@ -57,6 +58,9 @@ def optimise(
 
     pictures: of `collect_looks`, in which everybody's look is learned and compared; without any, looks are left out.
     """
+    if pictures and not has_texture(body):
+        progress.note(f"body {body.name} has no texture coordinates: everybody's look is left out")
+        pictures = ()
     evidence = make_evidence(observations, clip.times, camera, device)
     subject = Subject(fitting_points(body).to(device), load_pose_prior().to(device))
     variables = from_motion(subject.body, motion, device)
