@@ -14,7 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "closemesh"
 FLOORS = (
     {"errors", "memory", "progress"},
     {"device", "files", "scene", "config", "pickles"},
-    {"records"},
+    {"records", "config_file"},
     {"geometry", "video"},
     {"weights"},
     {"networks"},
@@ -27,7 +27,7 @@ FLOORS = (
     {"observe", "initialise", "proxemics", "output", "motion_data"},
     {"interactions", "simulation", "other_tools"},
     {"optimise"},
-    {"store", "export"},
+    {"store", "export", "kept", "provenance"},
     {"pipeline"},
     {"evaluation"},
     {"training"},

@@ -6,17 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from closemesh.config import (
-    PRESETS,
-    ClipConfig,
-    Config,
-    ObserveConfig,
-    OptimiseConfig,
-    dump_config,
-    load_config,
-    override,
-    preset_config,
-)
+from closemesh.config import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config
+from closemesh.config_file import dump_config, load_config, override
 from closemesh.errors import InputError
 
 

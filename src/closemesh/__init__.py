@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from closemesh.config import Config, load_config, preset_config
+    from closemesh.config import Config, preset_config
+    from closemesh.config_file import load_config
     from closemesh.errors import ClosemeshError
     from closemesh.pipeline import reconstruct
     from closemesh.scene import Reconstruction
@@ -24,7 +25,7 @@ _HOME = {
     "ClosemeshError": "closemesh.errors",
     "Config": "closemesh.config",
     "Reconstruction": "closemesh.scene",
-    "load_config": "closemesh.config",
+    "load_config": "closemesh.config_file",
     "preset_config": "closemesh.config",
     "reconstruct": "closemesh.pipeline",
 }

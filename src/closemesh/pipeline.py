@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import math
 import shutil
 import warnings
@@ -11,33 +9,29 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from closemesh import __version__
 from closemesh.body.load import load_body
 from closemesh.body.model import BodyModel
 from closemesh.config import ClipConfig, Config, to_dict
 from closemesh.contact.measure import measure_contacts
 from closemesh.device import choose_device
-from closemesh.errors import InputError
 from closemesh.files import replacing_folder
-from closemesh.initialise.focal import sidecar_path
 from closemesh.initialise.initialise import initialise
+from closemesh.kept import CLIP_FILE, STAGE_OF
 from closemesh.language.describe import check_language, describe
 from closemesh.language.told import Told
-from closemesh.observe.choice import choose
 from closemesh.observe.observe import observe
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
 from closemesh.other_tools.read import read_tool_result, tool_identity
 from closemesh.other_tools.start import start_from_tool
-from closemesh.output.scene_file import read_scene
 from closemesh.output.write import write_results
 from closemesh.progress import NoteKeeper, Progress, Silent
+from closemesh.provenance import chosen_files, clip_identity, sidecar_identity, stage_origin, weight_files
 from closemesh.proxemics.refine import refine
-from closemesh.records import load_record, save_record
+from closemesh.records import save_record
 from closemesh.scene import (
     Appearance,
     BodyMotion,
@@ -47,18 +41,10 @@ from closemesh.scene import (
     PairContacts,
     PoseSpread,
     Reconstruction,
-    WeightFile,
 )
 from closemesh.store import StageStore, open_store
 from closemesh.video import open_clip, read_frames
-from closemesh.weights.known import BUNDLED_FILES, LICENSED_BODY
-from closemesh.weights.search import find_model, sha256_of
 
-# Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
-STAGE_VERSIONS = {"observe": 3, "initialise": 4, "refine": 6, "optimise": 9, "contact": 2}
-_STAGE_OF = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
-_PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion among a stage's records.
-_CLIP_FILE = "clip.npz"
 _MASKS = "masks"
 
 
@@ -123,11 +109,11 @@ def open_run(
 
 def observe_stage(run: Run) -> Observations:
     """Who is where in the images."""
-    chosen = {file.name: file.sha256 for file in _chosen_files(run.config)}
+    chosen = {file.name: file.sha256 for file in chosen_files(run.config)}
     made_from = {
-        **_origin("observe"),
+        **stage_origin("observe"),
         "chosen": [chosen, run.device.type] if chosen else [],  # What comes along runs on the CPU everywhere.
-        "clip": _clip_identity(run.clip),
+        "clip": clip_identity(run.clip),
         "config": to_dict(run.config.observe),
     }
     (observations,) = run.store.stage(
@@ -142,10 +128,10 @@ def observe_stage(run: Run) -> Observations:
 def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, BodyMotion, PoseSpread]:
     """The camera, a first motion of each person alone, and how sure it is."""
     made_from = {
-        **_origin("initialise"),
+        **stage_origin("initialise"),
         "observe": run.store.key("observe"),
         "body": run.body.sha256,
-        "sidecar": _sidecar_identity(run.clip.path),
+        "sidecar": sidecar_identity(run.clip.path),
         "config": to_dict(run.config.initialise),
         "seed": run.config.seed,
         "device": run.device.type,
@@ -178,7 +164,7 @@ def refine_stage(
 ) -> BodyMotion:
     """Pairs that come close, by what is known of how people touch, and by what is told of them."""
     made_from = {
-        **_origin("refine"),
+        **stage_origin("refine"),
         "initialise": run.store.key("initialise"),
         "config": to_dict(run.config.refine),
         **({"told": [repr(one) for one in told]} if told else {}),
@@ -202,7 +188,7 @@ def optimise_stage(
 ) -> tuple[Camera, BodyMotion, Appearance]:
     """All people together, by everything that is known of them."""
     made_from = {
-        **_origin("optimise"),
+        **stage_origin("optimise"),
         "refine": run.store.key("refine"),
         "config": to_dict(run.config.optimise),
         "seed": run.config.seed,
@@ -223,7 +209,7 @@ def contact_stages(run: Run, motions: Mapping[str, BodyMotion]) -> dict[str, tup
 
 
 def _measure(run: Run, name: str, motion: BodyMotion) -> tuple[PairContacts, ...]:
-    made_from = {**_origin("contact"), "motion": run.store.key(_STAGE_OF[name])}
+    made_from = {**stage_origin("contact"), "motion": run.store.key(STAGE_OF[name])}
     return run.store.stage(
         f"contact_{name}", made_from, (PairContacts,), lambda _, tell: measure_contacts(motion, run.body, tell)
     )
@@ -245,11 +231,11 @@ def write_stage(
         motions,
         contacts,
         appearance=None if appearance is None or math.isnan(appearance.psnr) else appearance,
-        weight_files=(*_weight_files(run.body), *_chosen_files(run.config)),
+        weight_files=(*weight_files(run.body), *chosen_files(run.config)),
         config=to_dict(run.config),
         notes=tuple(run.told.notes),
     )
-    save_record(run.store.folder / _CLIP_FILE, run.clip)
+    save_record(run.store.folder / CLIP_FILE, run.clip)
     if masks := _mask_folder(run):
         with replacing_folder(run.out / _MASKS) as part:
             shutil.copytree(masks, part, dirs_exist_ok=True)
@@ -263,37 +249,6 @@ def _mask_folder(run: Run) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-@dataclass(frozen=True)
-class KeptMotion:
-    """What an output folder keeps of one stage."""
-
-    clip: Clip
-    camera: Camera
-    motion: BodyMotion
-    body_path: str | None
-    """Of the licensed body; None for the open one."""
-
-
-def read_kept(out: Path, stage: str) -> KeptMotion:
-    """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`. Raises InputError."""
-    if not (out / "scene.json").is_file():
-        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
-    config = read_scene(out / "scene.json")["config"]
-    folder = out / "stages" / _STAGE_OF[stage]
-    return KeptMotion(
-        clip=load_record(out / "stages" / _CLIP_FILE, Clip),
-        camera=load_record(_camera_file(out, stage), Camera),
-        motion=load_record(folder / f"{_PLACE_OF[stage]}.BodyMotion.npz", BodyMotion),
-        body_path=config.get("body_model"),
-    )
-
-
-def _camera_file(out: Path, stage: str) -> Path:
-    """The optimiser finds the floor; before it the camera stands where the first motion was found."""
-    made_by = "optimise" if stage == "optimised" else "initialise"
-    return out / "stages" / made_by / "0.Camera.npz"
-
-
 def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:
     """The clip; what the reader warns of becomes a note."""
     with warnings.catch_warnings(record=True) as caught:
@@ -302,38 +257,3 @@ def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:
     for warning in caught:
         progress.note(str(warning.message))
     return clip
-
-
-def _origin(stage: str) -> dict[str, Any]:
-    """The code and the weights that a stage's result depends on."""
-    files = {known.name: sha256_of(find_model(known.name)) for known in BUNDLED_FILES if known.stage == stage}
-    return {"closemesh": __version__, "stage_version": STAGE_VERSIONS[stage], "weights": files}
-
-
-def _clip_identity(clip: Clip) -> dict[str, Any]:
-    frames = hashlib.sha256(clip.frame_indices.tobytes() + clip.times.tobytes()).hexdigest()
-    return {"sha256": clip.sha256, "frames": frames, "size": clip.size, "focal": clip.focal_px}
-
-
-def _sidecar_identity(path: Path) -> str | None:
-    sidecar = sidecar_path(path)
-    return sha256_of(sidecar) if sidecar.is_file() else None
-
-
-def _chosen_files(config: Config) -> tuple[WeightFile, ...]:
-    """The downloaded files that the first stage uses. Raises ModelFileError when one that is named is missing."""
-    files = choose(config.observe).files()
-    return tuple(
-        WeightFile(name, _sha256_at(path, path.stat().st_mtime_ns), licence) for name, (path, licence) in files.items()
-    )
-
-
-@functools.lru_cache
-def _sha256_at(path: Path, changed: int) -> str:
-    """Of a file last changed then: a gigabyte is not read twice in a run."""
-    return sha256_of(path)
-
-
-def _weight_files(body: BodyModel) -> tuple[WeightFile, ...]:
-    bundled = tuple(WeightFile(k.name, sha256_of(find_model(k.name)), k.licence) for k in BUNDLED_FILES)
-    return bundled if body.is_open else (*bundled, WeightFile(body.name, body.sha256, LICENSED_BODY.licence))

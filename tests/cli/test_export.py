@@ -19,8 +19,8 @@ from closemesh.body.load import load_body, load_open_body
 from closemesh.cli.main import app
 from closemesh.export import convert
 from closemesh.export.convert import ConversionSteps
+from closemesh.kept import read_kept
 from closemesh.output.people import read_people
-from closemesh.pipeline import read_kept
 from closemesh.weights.search import find_model
 
 

@@ -10,10 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from closemesh.cli.main import app
-from closemesh.config import Config, ObserveConfig, override
+from closemesh.config import Config, ObserveConfig
+from closemesh.config_file import override
 from closemesh.errors import ModelFileError
 from closemesh.observe.choice import choose, notes_on
-from closemesh.pipeline import _chosen_files
+from closemesh.provenance import chosen_files
 from closemesh.scene import WeightFile
 from closemesh.weights.families import FAMILIES, SAM
 from closemesh.weights.known import DEMO_CLIP
@@ -118,9 +119,9 @@ def test_the_families_are_what_can_be_downloaded() -> None:
 def test_a_run_names_the_files_it_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In scene.json and in what the first stage was made from: another file under the same name is another result."""
     put(cache, "rtmw/rtmw_dw_x_l_256x192.onnx")
-    (file,) = _chosen_files(Config())
+    (file,) = chosen_files(Config())
     assert file == WeightFile("rtmw/rtmw_dw_x_l_256x192.onnx", hashlib.sha256(b"a network").hexdigest(), "Apache-2.0")
-    assert _chosen_files(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
+    assert chosen_files(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
 
 
 def test_info_shows_what_is_there_and_what_is_not(cache: Path) -> None:

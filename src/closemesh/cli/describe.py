@@ -25,10 +25,10 @@ def describe(
     with exit_codes():
         from closemesh.body.load import load_body
         from closemesh.errors import InputError
+        from closemesh.kept import read_kept
         from closemesh.language.descriptions_file import DESCRIPTIONS_FILE, grouped, write_descriptions
         from closemesh.language.rules import describe_motion
         from closemesh.language.say import say_told
-        from closemesh.pipeline import read_kept
 
         target = file or result / DESCRIPTIONS_FILE
         if target.exists():

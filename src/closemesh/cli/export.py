@@ -44,7 +44,7 @@ def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> 
     from closemesh.export.convert import convert
     from closemesh.export.figures import contact_figures, conversion_figures, pair_contacts
     from closemesh.export.write import Converted, check_body, check_place, write_converted
-    from closemesh.pipeline import read_kept
+    from closemesh.kept import read_kept
 
     kept = read_kept(result, "optimised")
     check_place(result, folder)

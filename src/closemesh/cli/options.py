@@ -135,7 +135,8 @@ def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -
     `given` has dotted names (`clip.start`) and None where an option was not given. A fault in the file is an
     InputError, a fault in an option is wrong usage.
     """
-    from closemesh.config import override, preset_config, read_toml
+    from closemesh.config import preset_config
+    from closemesh.config_file import override, read_toml
     from closemesh.errors import InputError
 
     values = read_toml(file) if file else {}

@@ -50,9 +50,9 @@ def render(
 def _render(result: Path, view: View, picture: Picture, stage: Stage, target: Path, clip_file: Path | None) -> None:
     from closemesh.body.load import load_body
     from closemesh.cli.progress import show_progress
+    from closemesh.kept import read_kept
     from closemesh.output.movie import write_movie, write_pictures
     from closemesh.output.render import render_view
-    from closemesh.pipeline import read_kept
     from closemesh.video import read_frames
 
     kept = read_kept(result, stage)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from closemesh.config import Config, override
+from closemesh.config import Config
+from closemesh.config_file import override
 from closemesh.evaluation.benchmark_report import BenchmarkReport, differences
 from closemesh.evaluation.benchmark_sighting import Source
 from closemesh.evaluation.benchmark_windows import Window
