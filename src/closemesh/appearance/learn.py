@@ -18,7 +18,7 @@ from closemesh.body.model import BodyModel
 from closemesh.progress import Advance
 from closemesh.scene import BodyMotion
 
-_BACKGROUNDS = (0.0, 1.0)  # Black and white by turns: neither a dark nor a light dress can hide as transparency.
+BACKGROUNDS = (0.0, 1.0)  # Black and white by turns: neither a dark nor a light dress can hide as transparency.
 _LATENT_EPSILON = 1e-5  # Of the order of gradients where skin is seen: Adam would blow up the traces elsewhere.
 _FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
 
@@ -58,7 +58,7 @@ def learn_looks(
     for step, number in enumerate(shuffled(len(shown), config.steps, seed)):
         present = motion.valid[shown[number].frame].tolist()
         optimiser.zero_grad(set_to_none=True)
-        background = _BACKGROUNDS[step % len(_BACKGROUNDS)]
+        background = BACKGROUNDS[step % len(BACKGROUNDS)]
         picture_loss(cast, vertices[number], present, shown[number], background, config.weights).backward()
         optimiser.step()
         decay.step()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from closemesh.appearance.avatar import AvatarConfig
 from closemesh.appearance.cast import Cast
-from closemesh.appearance.learn import LearnConfig, learn_looks, look_optimiser, picture_loss, shuffled
+from closemesh.appearance.learn import BACKGROUNDS, LearnConfig, learn_looks, look_optimiser, picture_loss, shuffled
 from closemesh.appearance.objective import LookWeights
 from closemesh.appearance.pictures import Picture, PictureConfig, clear_pictures, collect_pictures, spread_frames
 from closemesh.body.model import BodyModel
@@ -24,7 +24,6 @@ from closemesh.progress import Advance
 from closemesh.scene import BodyMotion, Camera, Clip
 from closemesh.video import read_frames
 
-_BACKGROUNDS = (0.0, 1.0)
 REACH = {"root": 0.05, "body_pose": 0.1, "ray": 0.005, "log_depth": 0.02}  # That a picture moves a person at most.
 _LATER_RATE = 0.2  # Of learning, once the look is known and the motion moves with it.
 
@@ -117,7 +116,7 @@ class LookTerm:
         """A number whose gradient is about that of all the window's pictures."""
         if not self._pictures:
             return variables.log_depth.new_zeros(())
-        self._draw(variables, self._pictures[next(self._order)], _BACKGROUNDS[step % 2])
+        self._draw(variables, self._pictures[next(self._order)], BACKGROUNDS[step % len(BACKGROUNDS)])
         return torch.stack([self._pulls[name].energy(getattr(variables, name)) for name in REACH]).sum()
 
     def _draw(self, variables: MotionVariables, picture: Picture, background: float) -> None:
