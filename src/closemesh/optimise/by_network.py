@@ -16,7 +16,7 @@ from closemesh.fitting.schedule import SIGMAS, Phase, Weights
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
 from closemesh.progress import Advance
 from closemesh.proxemics.denoiser import Denoiser, load_denoiser
-from closemesh.proxemics.pair_clip import Cut, PairClip, cut, put_together, windows_of
+from closemesh.proxemics.pair_clip import Cut, PairClip, clip_of, cut, put_together, windows_of
 from closemesh.proxemics.state import NUM_BETAS, NUM_ROTATIONS, PairSpread, PairState, pack, pack_spread, unpack
 from closemesh.proxemics.windows import NUM_POINTS, PairBody, PairWindows, constant_conditions, estimate_conditions
 
@@ -87,19 +87,7 @@ def _pair_clip(variables: MotionVariables, evidence: Evidence, pair: list[int]) 
         betas=torch.full_like(betas, BETAS_SPREAD),
         pelvis=torch.cat([depth / 3, depth / 3, depth], dim=-1),
     )
-    seen = evidence.seen[:, pair] > 0
-    limbs = torch.cat([evidence.limb_directions, evidence.limb_weights[..., None]], dim=-1)[:, pair]
-    return PairClip(
-        state=PairState(rotations, betas, pelvis),
-        spread=spread,
-        points=evidence.points[:, pair, :NUM_POINTS],
-        inverse_sigmas=evidence.inverse_sigmas[:, pair, :NUM_POINTS] * seen[..., None],
-        limbs=limbs * seen[..., None, None],
-        times=evidence.times,
-        hidden=torch.zeros_like(seen),
-        focal=evidence.focal,
-        centre=evidence.centre,
-    )
+    return clip_of(evidence, pair, PairState(rotations, betas, pelvis), spread)
 
 
 def _with_pair(variables: MotionVariables, pair: list[int], state: PairState) -> MotionVariables:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
+from closemesh.fitting.evidence import Evidence
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.proxemics.state import PairSpread, PairState, PairView, pair_view, turn, turn_back
-from closemesh.proxemics.windows import WINDOW, PairWindows
+from closemesh.proxemics.windows import NUM_POINTS, WINDOW, PairWindows
 
 STEP = WINDOW // 2
 
@@ -37,6 +39,24 @@ class PairClip:
         state = self.state.map(lambda tensor: tensor[:, index])
         spread = PairSpread(**{f.name: getattr(self.spread, f.name)[:, index] for f in fields(PairSpread)})
         return replace(self, state=state, spread=spread, **kept)
+
+
+def clip_of(evidence: Evidence, pair: Sequence[int], state: PairState, spread: PairSpread) -> PairClip:
+    """Two of the people of the evidence, with their motion over its frames."""
+    people = list(pair)
+    seen = evidence.seen[:, people] > 0
+    limbs = torch.cat([evidence.limb_directions, evidence.limb_weights[..., None]], dim=-1)[:, people]
+    return PairClip(
+        state=state,
+        spread=spread,
+        points=evidence.points[:, people, :NUM_POINTS],
+        inverse_sigmas=evidence.inverse_sigmas[:, people, :NUM_POINTS] * seen[..., None],
+        limbs=limbs * seen[..., None, None],
+        times=evidence.times,
+        hidden=torch.zeros_like(seen),
+        focal=evidence.focal,
+        centre=evidence.centre,
+    )
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from closemesh.proxemics.guidance import (
     neighbours,
     picture_energy,
 )
-from closemesh.proxemics.pair_clip import PairClip, agree, cut, put_together, windows_of
+from closemesh.proxemics.pair_clip import PairClip, agree, clip_of, cut, put_together, windows_of
 from closemesh.proxemics.people import People
 from closemesh.proxemics.sampler import Guide, Sampler, sample
 from closemesh.proxemics.schedule import cosine_schedule
@@ -163,17 +163,4 @@ def _by_energies(prior: Prior, windows: PairWindows, told: PairTold | None) -> G
 
 def _pair_clip(people: People, evidence: Evidence, a: int, b: int, frames: slice) -> PairClip:
     state, spread = people.pair(a, b, frames)
-    part = evidence.frames(frames)
-    seen = part.seen[:, [a, b]] > 0
-    limbs = torch.cat([part.limb_directions, part.limb_weights[..., None]], dim=-1)
-    return PairClip(
-        state=state,
-        spread=spread,
-        points=part.points[:, [a, b], :NUM_POINTS],
-        inverse_sigmas=part.inverse_sigmas[:, [a, b], :NUM_POINTS] * seen[..., None],
-        limbs=limbs[:, [a, b]] * seen[..., None, None],
-        times=part.times,
-        hidden=torch.zeros_like(seen),
-        focal=part.focal,
-        centre=part.centre,
-    )
+    return clip_of(evidence.frames(frames), (a, b), state, spread)
