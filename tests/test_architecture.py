@@ -37,7 +37,19 @@ FLOORS = (
 ONLY_FROM = {
     "weights": {"errors", "progress", "files"},
     "motion_data": {"errors", "progress", "files", "scene", "pickles", "records", "geometry", "body", "contact"},
-    "language": {"errors", "progress", "files", "scene", "config", "video", "weights", "body", "energy"},
+    "language": {
+        "errors",
+        "progress",
+        "files",
+        "scene",
+        "config",
+        "video",
+        "weights",
+        "networks",
+        "geometry",
+        "body",
+        "energy",
+    },
     "appearance": {"errors", "device", "progress", "scene", "geometry", "body", "contact", "energy"},
     "output": {"errors", "progress", "files", "scene", "config", "records", "geometry", "body", "contact"},
 }

@@ -46,6 +46,8 @@ class ObserveConfig:
     """How many people, or which track numbers; None takes those with the longest and largest tracks."""
     tracker: TrackerKind = "own"
     """Who follows people; `own` goes by keypoints and clothes, the others by boxes."""
+    hands: bool = True
+    """Look at each hand too, for its fingers."""
     masks: bool = True
     mask_model: MaskModel = "auto"
     """Who cuts people out; `auto` is the best that is there."""

@@ -139,4 +139,5 @@ def test_agreement_counts_confident_limbs() -> None:
     assert agreement(person, look) == pytest.approx(9 / 12)
     person.keypoints[[9, 10, 15], 2] = 0.1
     assert agreement(person, look) == 1
+    assert agreement(person.side_swapped(), look) == 1, "who is taken to face the other way is the same person"
     assert agreement(figure(300, confidence=0.0), look) == 0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from figures import figure
 from scipy.spatial.transform import Rotation
 
 from closemesh.body.skeleton import KEYPOINT_INDEX
+from closemesh.observe.closer import Look
 from closemesh.observe.detector import BODY_MIRROR, Detection, Refinement
 from closemesh.observe.flips import swapped_sides, with_steady_sides
 from closemesh.observe.fusion import fuse
 from closemesh.observe.gaps import MAX_FILLED, interpolated
+from closemesh.observe.record import Record
 from closemesh.observe.search import unmirrored
 from closemesh.observe.viewing_ray import R_cam_ray
+from closemesh.scene import Clip
 
 
 def refinement(person: Detection) -> Refinement:
@@ -44,6 +49,32 @@ def test_a_turn_is_no_swap() -> None:
         person.keypoints[:, 0] = 300 + np.cos(np.pi * frame / 29) * (person.keypoints[:, 0] - 300)
         turning.append(person)
     assert not swapped_sides(list(range(30)), turning).any()
+
+
+def recorded(detections: list[Detection], looks: list[Detection]) -> Record:
+    """Each of the detections with a closer look that sees what stands in `looks`."""
+    clip = Clip(Path("film"), "", np.arange(len(detections)), np.arange(len(detections)) / 30, (640, 480), 30.0)
+    record = Record(clip, 1)
+    for frame, (detection, seen) in enumerate(zip(detections, looks, strict=True)):
+        record.add(frame, 0, detection, Look(0, detection, refinement(seen), 1.0))
+    record.finish(np.ones((len(detections), 1)), "a detector")
+    return record
+
+
+def test_a_detector_that_is_always_wrong_is_put_right_by_the_closer_looks() -> None:
+    true = [figure(100 + 3 * frame) for frame in range(30)]
+    record = recorded([person.side_swapped() for person in true], true)
+    for frame in range(30):
+        np.testing.assert_allclose(record.keypoints[frame, 0, :17], true[frame].keypoints)
+    assert (record.cue_points[:, 0, :17, 3] > 0).all(), "and the looks keep their depth"
+
+
+def test_a_few_wrong_looks_exchange_nothing() -> None:
+    true = [figure(100 + 3 * frame) for frame in range(30)]
+    record = recorded(true, [person.side_swapped() if 10 < f < 18 else person for f, person in enumerate(true)])
+    for frame in range(30):
+        np.testing.assert_allclose(record.keypoints[frame, 0, :17], true[frame].keypoints)
+    assert (record.cue_points[11:18, 0, :, 3] == 0).all(), "their depth is of another pose"
 
 
 def test_mirroring_twice_is_identity() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from closemesh.body.capsules import COARSE_PARTS, capsule_body
 from closemesh.body.load import fitting_points, load_open_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.proxemics.codebook import CodebookConfig, Quantiser, canonical_frame, from_canonical, to_canonical
+from closemesh.proxemics.codebook import canonical_frame, from_canonical, to_canonical
 from closemesh.proxemics.denoiser import Denoiser, DenoiserConfig
 from closemesh.proxemics.guidance import GuidanceConfig, guide_by_energies
 from closemesh.proxemics.pair_clip import agree, cut, put_together, seen_by_camera, seen_from
@@ -138,16 +138,6 @@ def test_one_without_a_partner_does_not_depend_on_him(sampler: Sampler) -> None:
     moved = replace(windows, mean=replace(windows.mean, pelvis=pelvis))
     a, b = (sample(sampler, w, []) for w in (windows, moved))
     torch.testing.assert_close(pack(a)[:, :, 0], pack(b)[:, :, 0], atol=1e-5, rtol=0)
-
-
-def test_the_gradient_goes_straight_through_the_codes() -> None:
-    quantiser = Quantiser(CodebookConfig(codes=8, code_width=4)).eval()
-    x = torch.randn(5, 4, requires_grad=True)
-    vectors, numbers, _ = quantiser(x)
-    torch.testing.assert_close(vectors, quantiser.book[numbers])
-    weights = torch.randn(5, 4)
-    (vectors * weights).sum().backward()
-    torch.testing.assert_close(x.grad, weights)
 
 
 @pytest.mark.parametrize("length", [5, WINDOW, 37, 60])

@@ -9,6 +9,7 @@ import torch
 
 from closemesh.config import ObserveConfig
 from closemesh.observe.detector import Detector
+from closemesh.observe.hand_landmarks import HandLandmarks
 from closemesh.observe.joined import Finder, JoinedDetector
 from closemesh.observe.mask_maker import MaskMaker
 from closemesh.observe.mediapipe import MediaPipeDetector
@@ -106,3 +107,8 @@ def make_mask_maker(choice: Choice, device: torch.device) -> MaskMaker | None:
     if choice.sam:
         return SamMasks(choice.sam, device)
     return YoloMasks(choice.yolo_masks, device) if choice.yolo_masks else None
+
+
+def make_hand_reader(choice: Choice, config: ObserveConfig) -> HandLandmarks | None:
+    """Who looks at the hands; None where RTMW gives them, or nobody shall. Raises ModelFileError."""
+    return HandLandmarks() if config.hands and choice.whole_body is None else None

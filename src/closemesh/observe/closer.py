@@ -66,7 +66,14 @@ def _look(detector: Detector, image: Image, person: int, detection: Detection) -
 
 
 def agreement(detection: Detection, refinement: Refinement) -> float:
-    """Share of the confident keypoints from shoulders to ankles that both put in the same place."""
+    """Share of the confident keypoints from shoulders to ankles that both put in the same place.
+
+    Whichever way round they face: who is seen from behind is the same person still.
+    """
+    return max(_share_in_place(detection, refinement), _share_in_place(detection.side_swapped(), refinement))
+
+
+def _share_in_place(detection: Detection, refinement: Refinement) -> float:
     confident = detection.keypoints[5:, 2] > _MIN_CONFIDENCE
     apart = np.linalg.norm(detection.keypoints[5:, :2] - refinement.keypoints[5:NUM_BODY, :2], axis=1)
     return float((apart[confident] < AGREEMENT / 2 * detection.diagonal).mean()) if confident.any() else 0.0

@@ -10,12 +10,13 @@ import torch
 from closemesh.config import ObserveConfig
 from closemesh.errors import InputError
 from closemesh.observe.box_tracking import BoxTracker
-from closemesh.observe.choice import choose, make_detector, make_mask_maker, notes_on
+from closemesh.observe.choice import choose, make_detector, make_hand_reader, make_mask_maker, notes_on
 from closemesh.observe.closer import Look, look_at_people
 from closemesh.observe.detector import Detection, Detector
 from closemesh.observe.doubles import drop_doubles
 from closemesh.observe.flips import with_steady_sides
 from closemesh.observe.gaps import interpolated
+from closemesh.observe.hand_landmarks import HandLandmarks
 from closemesh.observe.mask_maker import MaskMaker
 from closemesh.observe.masks import label_image, write_labels
 from closemesh.observe.people import MIN_PIECE, choose_people, describe, join_pieces
@@ -55,7 +56,8 @@ def observe(
     masks = make_mask_maker(choice, device) if wants_masks else None
     people = find_whom(clip, detector, config, progress)
     record = Record(clip, len(people))
-    look_closer(clip, detector, people, record, mask_folder if wants_masks else None, progress, masks)
+    folder, hands = mask_folder if wants_masks else None, make_hand_reader(choice, config)
+    look_closer(clip, detector, people, record, folder, progress, masks, hands)
     observations = record.finish(track_scores(people, len(clip)), detector.name)
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
@@ -111,8 +113,12 @@ def look_closer(
     mask_folder: Path | None,
     progress: Progress,
     masks: MaskMaker | None = None,
+    hands: HandLandmarks | None = None,
 ) -> None:
-    """Second pass: keypoints, 3D cues and masks of these people; `masks` makes better ones than the closer look."""
+    """Second pass: keypoints, 3D cues and masks of these people.
+
+    `masks` makes better ones than the closer look, `hands` adds 21 points of each hand to it.
+    """
     if mask_folder is not None:
         mask_folder.mkdir(parents=True, exist_ok=True)
     sightings = [with_steady_sides(dict(zip(track.frames, track.detections, strict=True))) for track in people]
@@ -121,6 +127,7 @@ def look_closer(
         for frame, image in enumerate(read_frames(clip)):
             seen = {p: where[frame] for p, where in enumerate(whereabouts) if frame in where}
             looks = look_at_people(detector, image, seen)
+            looks = hands.remade(image, looks) if hands else looks
             _record_frame(record, frame, seen, looks)
             if mask_folder is not None:
                 looks = masks.remade(image, looks) if masks else looks

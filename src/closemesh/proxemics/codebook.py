@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closemesh.networks.attention import PairBlock, in_pairs, one_by_one, partners, time_features
 from closemesh.networks.checkpoint import load_network
+from closemesh.networks.quantiser import Quantiser
 from closemesh.proxemics.state import NUM_BETAS, NUM_ROTATIONS, STATE_WIDTH, PairState, pack
 from closemesh.weights.search import find_model
 
@@ -42,44 +42,6 @@ class Coded:
     commitment: Tensor  # [] how far the encoder is from its codes
 
 
-class Quantiser(nn.Module):
-    """Nearest code, with the gradient passed straight through; codes follow moving averages, dead ones begin anew."""
-
-    book: Tensor  # [codes, code_width]
-    sums: Tensor  # [codes, code_width] moving sums of the vectors that chose each code
-    uses: Tensor  # [codes] moving counts of them
-
-    def __init__(self, config: CodebookConfig) -> None:
-        super().__init__()
-        self.decay = config.decay
-        self.register_buffer("book", torch.randn(config.codes, config.code_width))
-        self.register_buffer("sums", self.book.clone())
-        self.register_buffer("uses", torch.ones(config.codes))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes' vectors [..., C], their numbers [...], and the commitment loss, of vectors [..., C]."""
-        flat = x.detach().float().flatten(0, -2)
-        numbers = torch.cdist(flat, self.book).argmin(-1)
-        if self.training:
-            self._follow(flat, numbers)
-        x = x.float()
-        quantised = self.book[numbers].view_as(x)
-        commitment = F.mse_loss(x, quantised)
-        return x + (quantised - x).detach(), numbers.view(x.shape[:-1]), commitment
-
-    @torch.no_grad()
-    def _follow(self, flat: Tensor, numbers: Tensor) -> None:
-        one_hot = F.one_hot(numbers, len(self.book)).float()
-        self.uses.mul_(self.decay).add_(one_hot.sum(0), alpha=1 - self.decay)
-        self.sums.mul_(self.decay).add_(one_hot.T @ flat, alpha=1 - self.decay)
-        self.book.copy_(self.sums / self.uses[:, None].clamp(min=1e-5))
-        dead = self.uses < 1e-2 * len(flat) / len(self.book)
-        fresh = flat[torch.randint(len(flat), (len(self.book),), device=flat.device)]
-        self.book.copy_(torch.where(dead[:, None], fresh, self.book))
-        self.sums.copy_(torch.where(dead[:, None], fresh, self.sums))
-        self.uses.copy_(torch.where(dead, torch.ones_like(self.uses), self.uses))
-
-
 class Codebook(nn.Module):
     """Dual-branch encoder, quantiser and dual-branch decoder over windows in the frame of person a."""
 
@@ -91,7 +53,7 @@ class Codebook(nn.Module):
         self.masked = nn.Parameter(torch.zeros(config.width))
         self.encoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.to_codes = nn.Linear(config.width, inner)
-        self.quantiser = Quantiser(config)
+        self.quantiser = Quantiser(config.codes, config.code_width, config.decay)
         self.from_codes = nn.Linear(inner, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.told = nn.LayerNorm(config.width)

@@ -150,11 +150,10 @@ def observe_film(scene: SimulatedScene, path: Path) -> Measured:
         return Measured(truth, _nothing(truth), np.zeros(truth.valid.shape[1], bool), clip.fps)
     record = Record(clip, len(people))
     look_closer(clip, detector, people, record, None, silent)
-    raw = record.keypoints[:, :, :NUM_CUE_POINTS].copy()
     observations = record.finish(track_scores(people, len(clip)), detector.name)
     diagonal = np.linalg.norm(record.boxes[..., 2:] - record.boxes[..., :2], axis=-1)
     tracks = Detected(
-        raw=raw,
+        raw=record.keypoints[:, :, :NUM_CUE_POINTS],
         keypoints=observations.keypoints[:, :, :NUM_CUE_POINTS],
         spread=record.spread[:, :, :NUM_CUE_POINTS] / np.maximum(diagonal, 1)[..., None],
         boxes=observations.boxes,

@@ -57,6 +57,14 @@ BUNDLED_FILES = (
         "observe",
     ),
     KnownFile(
+        "21 points of each hand",
+        "MediaPipe Hands (Google)",
+        "hand_landmarks/hand_landmark_full_fp16.onnx",
+        "Apache-2.0",
+        _COMES_ALONG,
+        "observe",
+    ),
+    KnownFile(
         "likely poses",
         "closemesh, learned from CMU motion capture",
         "pose_prior/pose_prior.npz",
