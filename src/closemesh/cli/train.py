@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from closemesh.cli.console import exit_codes, results
+from closemesh.cli.train_language import language
 from closemesh.cli.train_networks import lifter, prior
 
 train = typer.Typer(no_args_is_help=True, help="Make the bundled models again, from your own data.")
-for _command in (lifter, prior):
+for _command in (lifter, prior, language):
     train.command()(_command)
 
 

@@ -25,7 +25,7 @@ FirstOption = Annotated[
     ),
 ]
 FreshOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on where a stopped run stopped, or anew.")]
-_STOPPED = "give the same command again to go on"
+STOPPED = "give the same command again to go on"
 
 
 def lifter(
@@ -44,7 +44,7 @@ def lifter(
     resume: FreshOption = True,
 ) -> None:
     """Learn the first pose: keypoints to a distribution over pose, shape and place."""
-    with exit_codes(when_stopped=_STOPPED):
+    with exit_codes(when_stopped=STOPPED):
         from closemesh.cli.progress import show_progress
         from closemesh.device import choose_device
         from closemesh.initialise.lifter import LifterConfig, load_lifter
@@ -84,7 +84,7 @@ def prior(
     resume: FreshOption = True,
 ) -> None:
     """Learn what two close people do: the denoiser of the diffusion, and the book of interactions."""
-    with exit_codes(when_stopped=_STOPPED):
+    with exit_codes(when_stopped=STOPPED):
         from closemesh.cli.progress import show_progress
         from closemesh.device import choose_device
         from closemesh.networks.checkpoint import save_network

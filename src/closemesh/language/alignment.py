@@ -154,7 +154,7 @@ def load_alignment(device: torch.device | str, folder: Path | None = None) -> Al
 
 def save_alignment(folder: Path, alignment: Alignment, about: dict[str, Any]) -> tuple[Path, Path]:
     """Two files, half precision, each with its configuration."""
-    about = about | {"temperature": float(alignment.temperature)}
+    about = about | {"temperature": float(alignment.temperature.detach())}
     files = folder / Path(POSES_FILE).name, folder / Path(TEXT_FILE).name
     for file, network in zip(files, (alignment.poses, alignment.text), strict=True):
         save_network(file, network, network.config, about)

@@ -70,6 +70,9 @@ class PoseTokens(nn.Module):
         self.encoders = nn.ModuleDict({n: _layers(widths[n], config.hidden, inner[n]) for n in widths})
         self.books = nn.ModuleDict({n: Quantiser(config.codes, config.code_width, config.decay) for n in widths})
         self.decoders = nn.ModuleDict({n: _layers(inner[n], config.hidden, widths[n]) for n in widths})
+        *_, bias = self.decoders["pose"].parameters()
+        with torch.no_grad():  # A fresh network decodes poses near rest: far from any rotation the way is steep.
+            bias.copy_(pose_features(torch.eye(3).expand(NUM_JOINTS, 3, 3), torch.tensor([0.0, 1.0, 0.0])))
 
     def forward(self, pose: Tensor, place: Tensor | None = None) -> Tokens:
         """pose [B, P, POSE_WIDTH], place [B, 2, PLACE_WIDTH] when P is 2: nearest codes, gradients straight through."""
@@ -98,6 +101,5 @@ class PoseTokens(nn.Module):
 
 
 def _layers(width: int, hidden: int, out: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, out)
-    )
+    last = nn.Linear(hidden, out)
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), last)

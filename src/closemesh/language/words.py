@@ -16,13 +16,11 @@ PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 PERSON_A, PERSON_B = "[A]", "[B]"
 MOST_PIECES = 256  # Of one text; what is longer is cut off.
 _LONGEST_WORD = 40
-# A single capital is a person, unless it is the article before a noun: "A tall man", "A arm" is not said.
-_FOLLOWS = (
-    r"(?='|[.,;:)]|\s+(?:is|has|and|with|keeps|holds|touches|faces|leans|lies|stands|carries|bears|to|on|from)\b|$)"
-)
+# A capital of its own is a person; but at the beginning of a sentence A may be the article of a noun.
+_VERBS = "is|are|has|and|with|keeps|holds|touches|faces|leans|lies|stands|sits|carries|bears|bends|looks|lifts"
 _NAMED = (
-    (re.compile(rf"\b(?:[Pp]erson )?A{_FOLLOWS}|\b[Pp]erson (?:A|a|1|one)\b"), f" {PERSON_A} "),
-    (re.compile(r"\b(?:[Pp]erson )?B\b|\b[Pp]erson (?:b|2|two)\b"), f" {PERSON_B} "),
+    (re.compile(rf"\b[Pp]erson (?:A|a|1|one)\b|(?:(?<![.!?\n] )(?<!^)\bA\b|\bA(?=['.,;:]| (?:{_VERBS})\b))"), PERSON_A),
+    (re.compile(r"\b[Pp]erson (?:B|b|2|two)\b|\bB\b"), PERSON_B),
 )
 _TOKENS = re.compile(r"\[[A-Z]+\]|[a-z]+|\d|[^\sa-z\d]")
 
@@ -71,7 +69,7 @@ def words_of(text: str) -> list[str]:
     """Lower-case words and marks; people who are called by a letter become `[A]` and `[B]`."""
     plain = unicodedata.normalize("NFKD", text).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     for pattern, name in _NAMED:
-        plain = pattern.sub(name, plain)
+        plain = pattern.sub(f" {name} ", plain)
     lowered = re.sub(r"\[(?![AB]\])|(?<!\[A)(?<!\[B)\]", " ", plain)
     lowered = "".join(
         part if part in (PERSON_A, PERSON_B) else part.lower() for part in re.split(r"(\[[AB]\])", lowered)

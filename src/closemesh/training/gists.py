@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import permutations, product
 
 from closemesh.language.statements import ArmHeight, JointAngle, Placement, Posture, Spacing, Statement
 
@@ -25,6 +26,7 @@ def gists() -> Iterator[Gist]:
     """All of them."""
     yield from _both_joints()
     yield from _both_arms()
+    yield from _contrasts()
     yield from _both_placed()
     yield from _whole()
 
@@ -46,7 +48,10 @@ def _both_joints() -> Iterator[Gist]:
     for joint, nouns in _LIMBS.items():
         for bend, words in _BENDS.items():
             texts = [
-                text for noun in nouns for word in words for text in (f"both {noun} are {word}", f"{{both:{noun}}} are {word}")
+                text
+                for noun in nouns
+                for word in words
+                for text in (f"both {noun} are {word}", f"{{both:{noun}}} are {word}")
             ]
             yield Gist(_both(lambda side, j=joint, b=bend: JointAngle(0, f"{side}_{j}", b)), tuple(texts))
         yield Gist(
@@ -58,8 +63,21 @@ def _both_joints() -> Iterator[Gist]:
 _ARMS = {
     "down": ("hang down", "hang at the sides", "are down", "rest by the sides", "are lowered"),
     "low": ("are slightly raised", "are held a little away from the body", "are low"),
-    "shoulder_height": ("are raised to shoulder height", "are held out", "are level with the shoulders", "are horizontal"),
+    "shoulder_height": (
+        "are raised to shoulder height",
+        "are held out",
+        "are level with the shoulders",
+        "are horizontal",
+    ),
     "overhead": ("are raised overhead", "are up in the air", "are thrown up", "reach for the sky", "are raised high"),
+}
+
+
+_ONE_ARM = {
+    "down": ("hangs down", "is down", "rests by the side"),
+    "low": ("is slightly raised", "is a little away from the body"),
+    "shoulder_height": ("is raised to shoulder height", "is held out", "is horizontal"),
+    "overhead": ("is raised overhead", "goes up", "is up in the air"),
 }
 
 
@@ -69,6 +87,27 @@ def _both_arms() -> Iterator[Gist]:
         yield Gist(_both(lambda side, h=height: ArmHeight(0, side, h)), tuple(texts))
 
 
+def _contrasts() -> Iterator[Gist]:
+    """One limb so and the other one so."""
+    for joint, nouns in (("elbow", ("elbow", "arm")), ("knee", ("knee", "leg"))):
+        for left, right in permutations(_BENDS, 2):
+            held = (JointAngle(0, f"left_{joint}", left),), (JointAngle(0, f"right_{joint}", right),)
+            yield Gist(
+                held, tuple(_contrast(nouns, ("is " + w for w in _BENDS[left]), ("is " + w for w in _BENDS[right])))
+            )
+    for left, right in permutations(_ARMS, 2):
+        held = (ArmHeight(0, "left", left),), (ArmHeight(0, "right", right),)
+        yield Gist(held, tuple(_contrast(("arm",), _ONE_ARM[left], _ONE_ARM[right])))
+
+
+def _contrast(nouns: Iterable[str], of_left: Iterable[str], of_right: Iterable[str]) -> Iterator[str]:
+    for noun, left, right in product(nouns, of_left, of_right):
+        yield f"the left {noun} {left}, the right one {right}"
+        yield f"{{part:right {noun}}} {right} while the left {left}"
+        yield f"the left {noun} {left} but the other {right}"
+        yield f"the right {noun} {right}, the other {noun} {left}"
+
+
 def _both_placed() -> Iterator[Gist]:
     def placed(point: str, relation: str, of_point: str) -> tuple[AnyOf, ...]:
         return _both(lambda side: Placement(0, point.format(side), relation, 0, of_point.format(side)))
@@ -76,7 +115,11 @@ def _both_placed() -> Iterator[Gist]:
     yield Gist(placed("{}_hand", "above", "head"), ("both hands are above the head", "{both:hands} are over the head"))
     yield Gist(
         placed("{}_hand", "above", "{}_shoulder"),
-        ("both hands are above the shoulders", "{both:hands} are raised higher than the shoulders", "{both:hands} are up"),
+        (
+            "both hands are above the shoulders",
+            "{both:hands} are raised higher than the shoulders",
+            "{both:hands} are up",
+        ),
     )
     yield Gist(
         placed("{}_hand", "above", "{}_elbow"),
@@ -90,7 +133,9 @@ def _both_placed() -> Iterator[Gist]:
         placed("{}_hip", "in_front_of", "{}_hand"),
         ("both hands are behind the back", "{both:arms} go back behind the body", "{both:hands} are behind the hips"),
     )
-    yield Gist(placed("{}_elbow", "in_front_of", "{}_shoulder"), ("both elbows point forward", "{both:elbows} are in front"))
+    yield Gist(
+        placed("{}_elbow", "in_front_of", "{}_shoulder"), ("both elbows point forward", "{both:elbows} are in front")
+    )
     yield Gist(
         placed("{}_shoulder", "in_front_of", "{}_elbow"),
         ("both elbows are drawn back", "{both:elbows} are behind the back", "both arms are pulled back"),
@@ -116,7 +161,11 @@ def _whole() -> Iterator[Gist]:
     )
     yield Gist(
         (*out, *joints("elbow", "straight"), (Spacing(0, "hands", "wide"),)),
-        ("{who} makes a T with the arms", "{both:arms} are spread like wings", "{both:arms} are stretched out to the sides"),
+        (
+            "{who} makes a T with the arms",
+            "{both:arms} are spread like wings",
+            "{both:arms} are stretched out to the sides",
+        ),
     )
     yield Gist((*tilted, *joints("knee", *deep)), ("{who} squats", "{who} crouches low", "{who} is in a deep crouch"))
     yield Gist(

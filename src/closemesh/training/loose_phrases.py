@@ -205,7 +205,11 @@ POSTURES: Mapping[str, Said] = {
 }
 FACINGS: Mapping[str, Said] = {
     "facing_each_other": (
-        *("{a} and {b} look at one another", "{a} stands opposite {b}", "{a} is turned towards {b} and {b} towards {a}"),
+        *(
+            "{a} and {b} look at one another",
+            "{a} stands opposite {b}",
+            "{a} is turned towards {b} and {b} towards {a}",
+        ),
         "{a} and {b} are front to front",
     ),
     "back_to_back": ("{a} and {b} look away from each other", "{a} and {b} turn their backs on each other"),
@@ -226,9 +230,15 @@ PARTS: Mapping[str, Said] = {
     "foot": ("{side} foot", "{side} heel"),
 }
 SUPPORTS = (
-    *("{a} lifts {b}", "{a} has lifted {b} up", "{b} is held up by {a}", "{b} hangs on {a}", "{b} is in the arms of {a}"),
+    *(
+        "{a} lifts {b}",
+        "{a} has lifted {b} up",
+        "{b} is held up by {a}",
+        "{b} hangs on {a}",
+        "{b} is in the arms of {a}",
+    ),
     "{b} does not stand on the ground but is borne by {a}",
 )
 POSSESSED = ("{who}'s {part}", "the {part} of {who}", "{who}'s {part}")
-OWN = ("the {part}", "his {part}", "her {part}", "their {part}", "{part}", "one's {part}")
+OWN = ("the {part}", "his {part}", "her {part}", "their {part}", "{part}")
 ANYBODY = ("he", "she", "they", "the person", "someone", "the man", "the woman", "the figure", "somebody", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 from closemesh.language.say import letter, say
@@ -22,6 +23,8 @@ from closemesh.training.gists import Gist
 
 _OWN_SHARE = 0.4  # Of the sentences that are the writer's own wordings.
 _NAMELESS = 0.6  # Of the sentences about somebody alone that do not call him by a letter.
+_TERSE = 0.15  # Of the sentences that leave out small words.
+_SMALL = frozenset(("is", "are", "the", "a", "an", "his", "her", "their"))
 _SLOT = re.compile(r"\{(who|a|b|part:[^}]+|both:[^}]+)\}")
 _WRITER_NAMED = re.compile(r"\b(?:[Pp]erson )?A's\b")
 _WRITER_OF = re.compile(r" of (?:[Pp]erson )?A\b")
@@ -30,12 +33,22 @@ _WRITER_WHO = re.compile(r"\b(?:[Pp]erson )?A\b")
 
 def sentence(statement: Statement | Gist, random: Random, named: bool) -> str:
     """One way to say it, without a full stop. named: people are called by their letters, as they must where two are."""
+    said = _said(statement, random, named)
+    return _terse(said) if random.random() < _TERSE else said
+
+
+def _terse(said: str) -> str:
+    """Without small words, as in a note."""
+    return " ".join(word for word in said.split() if word not in _SMALL) or said
+
+
+def _said(statement: Statement | Gist, random: Random, named: bool) -> str:
     if isinstance(statement, Gist):
-        return _fill(random.choice(statement.texts), random, named)
+        return _fill(_choice(statement.texts, random, named), random, named)
     if random.random() < _OWN_SHARE:
         said = say(statement, random)
         return said if named or random.random() > _NAMELESS else _nameless(said, random)
-    return _fill(_loose(statement, random), random, named, statement)
+    return _fill(_loose(statement, random, named), random, named, statement)
 
 
 def _nameless(said: str, random: Random) -> str:
@@ -56,7 +69,7 @@ def _fill(text: str, random: Random, named: bool, statement: Statement | None = 
         kind, _, words = match[1].partition(":")
         if kind in names:
             return random.choice(loose.ANYBODY) if nameless else _name(names[kind], random)
-        possessed = random.choice(loose.OWN if nameless or not named and random.random() < 0.5 else loose.POSSESSED)
+        possessed = random.choice(loose.OWN if nameless or (not named and random.random() < 0.5) else loose.POSSESSED)
         return possessed.format(who=_name(people[0], random), part=words)
 
     return " ".join(_SLOT.sub(slot, text).split())
@@ -66,12 +79,19 @@ def _name(person: int, random: Random) -> str:
     return random.choice((letter(person), letter(person), f"person {letter(person)}"))
 
 
-def _loose(said: Statement, random: Random) -> str:
+def _choice(texts: Sequence[str], random: Random, named: bool) -> str:
+    """One of them; where people are named, one that names somebody."""
+    if named:
+        texts = [text for text in texts if _SLOT.search(text)] or [f"{{who}}: {text}" for text in texts]
+    return random.choice(texts)
+
+
+def _loose(said: Statement, random: Random, named: bool) -> str:
     """A text with slots, sides put in."""
     if isinstance(said, JointAngle):
         side, _, joint = said.joint.partition("_")
         if random.random() < 0.5:
-            return _sided(random.choice(loose.LIMB_WORDS[joint][said.bend]), side)
+            return _sided(_choice(loose.LIMB_WORDS[joint][said.bend], random, named), side)
         limb = random.choice(loose.LIMB_OF[joint]).format(side=side)
         return f"{{part:{limb}}} {random.choice(loose.BENDS[joint][said.bend])}"
     if isinstance(said, ArmHeight):
@@ -80,7 +100,7 @@ def _loose(said: Statement, random: Random) -> str:
     if isinstance(said, Placement):
         return _placement(said, random)
     if isinstance(said, Spacing):
-        return random.choice(loose.SPACINGS[said.limbs, said.apart])
+        return _choice(loose.SPACINGS[said.limbs, said.apart], random, named)
     if isinstance(said, Posture):
         return random.choice(loose.POSTURES[said.posture])
     if isinstance(said, Facing):

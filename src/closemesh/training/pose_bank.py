@@ -1,0 +1,85 @@
+"""Poses of one and of two people, each with how surely every statement holds of it: what the alignment learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from closemesh.body.capsules import CapsuleBody
+from closemesh.body.points import PointBody, pose_points
+from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
+from closemesh.language.conditions import confidence
+from closemesh.language.figures import Figures
+from closemesh.language.statements import Statement
+from closemesh.training.bank import MotionBank, draw_windows
+
+_TOGETHER = {"cpu": 1024, "cuda": 8192}
+_SURE = 255  # Confidences are kept in steps of 1 / 255.
+
+
+@dataclass(frozen=True)
+class PoseBank:
+    """N states of P people, world frame."""
+
+    rotations: Tensor  # [N, P, 22, 6] half precision
+    pelvis: Tensor  # [N, P, 3] metres
+    known: Tensor  # [N, P, 22] bool joints whose rotation was measured
+    holds: Tensor  # [N, S] 0..255 how surely each statement holds
+
+    def __len__(self) -> int:
+        return len(self.holds)
+
+    def to(self, device: torch.device | str) -> PoseBank:
+        return PoseBank(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def part(self, index: Tensor) -> PoseBank:
+        """Some of them."""
+        return PoseBank(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    def matrices(self) -> Tensor:
+        """[N, P, 22, 3, 3]."""
+        return rotation_6d_to_matrix(self.rotations.float())
+
+
+def draw_poses(
+    banks: Sequence[tuple[MotionBank, int]],
+    statements: Sequence[Statement],
+    points: PointBody,
+    capsules: CapsuleBody,
+    generator: torch.Generator,
+) -> PoseBank:
+    """So many random frames of each bank; pairs become single people where the statements are about one alone.
+
+    points: the coarse body. Sides are exchanged in half of them, and who has no shape gets a random one.
+    """
+    people = 1 + max(max(s.people) for s in statements)
+    parts = []
+    together = _TOGETHER[points.moments.device.type]
+    for bank, wanted in banks:
+        for first in range(0, wanted if len(bank.length) else 0, together):
+            batch = draw_windows(bank, min(together, wanted - first), 1, 30.0, generator)
+            rotations, pelvis, known = batch.rotations[:, 0], batch.pelvis[:, 0], batch.known
+            betas = batch.betas
+            if people == 1:
+                rotations, pelvis, known, betas = (t.flatten(0, 1)[:, None] for t in (rotations, pelvis, known, betas))
+            holds = _holding(statements, _figures(rotations, pelvis, betas, points, capsules))
+            parts.append(PoseBank(matrix_to_6d(rotations).half(), pelvis, known, holds))
+    return PoseBank(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(PoseBank)})
+
+
+def _figures(rotations: Tensor, pelvis: Tensor, betas: Tensor, points: PointBody, capsules: CapsuleBody) -> Figures:
+    """Of states [N, P, ...]; betas [N, P, B]."""
+    count, people = pelvis.shape[:2]
+    transl = pelvis - points.rest_joints(betas)[..., 0, :]
+    posed = pose_points(points, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
+    up = pelvis.new_tensor([0.0, 1.0, 0.0]).expand(count, 3)
+    return Figures(posed.keypoints[0].unflatten(0, (count, people)), up, capsules)
+
+
+def _holding(statements: Sequence[Statement], figures: Figures) -> Tensor:
+    """[N, S]."""
+    sure = torch.stack([confidence(statement, figures) for statement in statements], dim=-1)
+    return (sure * _SURE).round().to(torch.uint8)
