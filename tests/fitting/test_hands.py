@@ -22,6 +22,7 @@ from closemesh.progress import Silent
 from closemesh.scene import Observations
 
 LEFT, RIGHT = slice(91, 112), slice(112, 133)
+WRISTS = [19, 20]  # Of the body pose.
 CLENCHED = 0.9  # Radians that each finger joint of the first person's left hand is bent.
 
 
@@ -60,9 +61,22 @@ def test_a_clenched_hand_is_clenched_and_the_rest_stays(known_scene, subject, cl
     before, after = miss(subject, start, clenched), miss(subject, found, clenched)
     assert after[:, :21].mean() < 0.4 * before[:, :21].mean()
     assert after[:, 21:].max() < 0.5, "the right hand is relaxed and stays so"
+    assert torch.allclose(found.body_pose[:, 0, WRISTS], start.body_pose[:, 0, WRISTS], atol=0.1), "they were right"
+    others = [k for k in range(21) if k not in WRISTS]
+    assert torch.equal(found.body_pose[..., others, :], start.body_pose[..., others, :])
     for name, tensor in start.tensors().items():
-        assert name == "hand_pose" or torch.equal(getattr(found, name), tensor)
+        assert name in ("body_pose", "hand_pose") or torch.equal(getattr(found, name), tensor)
     assert torch.allclose(found.hand_pose[:, 1], start.hand_pose[:, 1], atol=5e-3), "nobody saw the other's hands"
+
+
+def test_a_wrist_that_the_body_has_wrong_is_turned_back(known_scene, subject, clenched) -> None:
+    right = from_motion(subject.body, known_scene.motion, "cpu")
+    wrong = right.body_pose.clone()
+    wrong[:, 0, WRISTS[0], 0] += 0.6
+    start = right.with_tensors(body_pose=wrong)
+    found = fit_hands(subject, start, evidence_of(known_scene, clenched), 60, 8, 2, Silent())
+    before, after = ((v.body_pose - right.body_pose)[:, 0, WRISTS[0]].norm(dim=-1).mean() for v in (start, found))
+    assert after < 0.5 * before
 
 
 def test_three_points_of_a_hand_leave_everything_as_it_is(known_scene, subject, clenched) -> None:

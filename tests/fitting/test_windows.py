@@ -20,7 +20,7 @@ def _ramp(frames: int, people: int = 1, slope: float = 1.0) -> MotionVariables:
     def fill(*shape: int) -> torch.Tensor:
         return t.reshape(-1, 1, *([1] * len(shape))).expand(frames, people, *shape).clone()
 
-    return MotionVariables(fill(6), fill(21, 3), fill(30, 3), fill(2), fill(), torch.zeros(people, 10))
+    return MotionVariables(fill(6), fill(21, 3), fill(3), fill(30, 3), fill(2), fill(), torch.zeros(people, 10))
 
 
 @pytest.mark.parametrize("length", [1, 5, 64, 65, 100, 112, 113, 500])

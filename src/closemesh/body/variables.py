@@ -22,6 +22,7 @@ class MotionVariables:
 
     root: Tensor  # [T, P, 6] R_cam_root, 6D
     body_pose: Tensor  # [T, P, 21, 3] axis-angle, radians
+    jaw: Tensor  # [T, P, 3] axis-angle, radians
     hand_pose: Tensor  # [T, P, 30, 3] axis-angle, radians
     ray: Tensor  # [T, P, 2] pelvis x / z and y / z
     log_depth: Tensor  # [T, P] logarithm of the pelvis depth in metres
@@ -31,8 +32,9 @@ class MotionVariables:
         """Joint rotations [T, P, 55, 3, 3]."""
         root = rotation_6d_to_matrix(self.root)[..., None, :, :]
         body = axis_angle_to_matrix(self.body_pose)
-        face = torch.eye(3, dtype=root.dtype, device=root.device).expand(*root.shape[:-3], 3, 3, 3)
-        return torch.cat([root, body, face, axis_angle_to_matrix(self.hand_pose)], dim=-3)
+        jaw = axis_angle_to_matrix(self.jaw)[..., None, :, :]
+        eyes = torch.eye(3, dtype=root.dtype, device=root.device).expand(*root.shape[:-3], 2, 3, 3)
+        return torch.cat([root, body, jaw, eyes, axis_angle_to_matrix(self.hand_pose)], dim=-3)
 
     def pelvis(self) -> Tensor:
         """Pelvis position [T, P, 3] in the camera frame, metres."""

@@ -1,4 +1,4 @@
-"""Fingers bent as their keypoints show, near the relaxed hand and evenly over time; the body stays where it is."""
+"""Fingers bent and wrists turned as the hands' keypoints show, near the relaxed hand; the body stays where it is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from closemesh.body.points import PosedPoints
-from closemesh.body.skeleton import KEYPOINT_INDEX
+from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.body.variables import MotionVariables, pose_variables
+from closemesh.energy.fingers import finger_axes, finger_surprise
 from closemesh.energy.reprojection import reprojection
 from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.minimise import minimise
@@ -20,7 +21,9 @@ from closemesh.progress import Progress
 _ENOUGH = 8  # Points of a hand; the three that BlazePose gives do not tell how fingers are bent.
 _POINTS = 21
 _FIRST = (KEYPOINT_INDEX["left_hand_wrist"], KEYPOINT_INDEX["right_hand_wrist"])
-_TOGETHER = 0.4  # A hand's points err together: against its wrist by this share of what each is off in the picture.
+_PALM = (0, 5, 9, 13, 17)  # Wrist and knuckles.
+_TOGETHER = 0.2  # A hand's points err together: against its palm by this share of what each is off in the picture.
+_WRISTS = [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]  # Of the body pose.
 
 
 def hands_seen(evidence: Evidence) -> Tensor:
@@ -38,46 +41,72 @@ def fit_hands(
     overlap: int,
     progress: Progress,
 ) -> MotionVariables:
-    """The variables with bent fingers wherever hands are seen, in overlapping windows; unchanged where none are."""
+    """The variables with bent fingers and turned wrists wherever hands are seen, in overlapping windows.
+
+    Unchanged where none are.
+    """
     windows = [w for w in split_windows(len(evidence.times), window, overlap) if hands_seen(evidence.frames(w)).any()]
     if not windows:
         return variables
     (phase,) = HANDS
     with progress.task("fingers", iterations * len(windows)) as advance:
         for frames in windows:
-            part = evidence.frames(frames)
+            part, start = evidence.frames(frames), variables.frames(frames)
             piece = minimise(
-                variables.frames(frames),
-                lambda v, _, part=part: hand_loss(subject, v, part, phase),
+                start,
+                lambda v, _, part=part, start=start: hand_loss(subject, v, start, part, phase),
                 iterations=iterations,
                 learning_rate=phase.learning_rate,
-                free=("hand_pose",),
+                free=("body_pose", "hand_pose"),
                 advance=advance,
             )
-            variables = variables.with_tensors(hand_pose=blend_window(variables, piece, frames, overlap).hand_pose)
+            variables = with_wrists(variables, blend_window(variables, piece, frames, overlap))
     return variables
 
 
-def hand_loss(subject: Subject, variables: MotionVariables, evidence: Evidence, phase: Phase) -> Tensor:
-    """Keypoints against the seen ones, bends against the relaxed hand, and turns from frame to frame."""
-    posed = pose_variables(subject.body, variables)
-    pixels = phase.weights.reprojection * _misses(posed, evidence).sum()
-    bent = (variables.hand_pose - subject.body.hand_mean.flatten(0, 1)) / SIGMAS.finger
-    loss = pixels + bent.square().sum()
+def with_wrists(variables: MotionVariables, other: MotionVariables) -> MotionVariables:
+    """The body of `variables` with wrists and fingers of `other`."""
+    pose = variables.body_pose.clone()
+    pose[..., _WRISTS, :] = other.body_pose[..., _WRISTS, :]
+    return variables.with_tensors(body_pose=pose, hand_pose=other.hand_pose)
+
+
+def hand_loss(
+    subject: Subject, variables: MotionVariables, start: MotionVariables, evidence: Evidence, phase: Phase
+) -> Tensor:
+    """Keypoints against the seen ones, bends against the relaxed hand, wrists against the body's, and their turning."""
+    posed = pose_variables(subject.body, with_wrists(start, variables))
+    axes = finger_axes(subject.body.rest_joints(variables.betas))
+    relaxed = subject.body.hand_mean.flatten(0, 1)
+    turned = variables.body_pose[..., _WRISTS, :] - start.body_pose[..., _WRISTS, :]
+    loss = phase.weights.reprojection * _misses(posed, evidence).sum()
+    loss = loss + finger_surprise(variables.hand_pose, relaxed, axes).sum() + (turned / SIGMAS.wrist).square().sum()
     if len(evidence.times) > 1:
-        rate = variables.hand_pose.diff(dim=0) / evidence.times.diff()[:, None, None, None]
-        loss = loss + (rate / SIGMAS.finger_rate).square().sum()
+        for moving, usual in ((variables.hand_pose, SIGMAS.finger_rate), (turned, SIGMAS.wrist_rate)):
+            rate = moving.diff(dim=0) / evidence.times.diff()[:, None, None, None]
+            loss = loss + (rate / usual).square().sum()
     return loss
 
 
 def _misses(posed: PosedPoints, evidence: Evidence) -> Tensor:
-    """[T, P, 2, 21] squared sigmas that each point of a hand lies off, seen from the wrist."""
+    """[T, P, 2, 21] squared sigmas that each point of a hand lies off, seen from the middle of the palm.
+
+    Detectors and bodies have the wrist a little elsewhere; the mean with the knuckles is the same to both.
+    """
     projected = project(posed.keypoints, evidence.focal, evidence.centre)
     seen = hands_seen(evidence)
     misses = []
+    known = (evidence.inverse_sigmas > 0).to(projected)[..., None]
     for hand, first in enumerate(_FIRST):
         points = slice(first, first + _POINTS)
-        here, there = (x[..., points, :] - x[..., first : first + 1, :] for x in (projected, evidence.points))
+        palm = [first + k for k in _PALM]
+        here, there = (x[..., points, :] - _middle(x, palm, known) for x in (projected, evidence.points))
         certainty = evidence.inverse_sigmas[..., points] / _TOGETHER * seen[..., hand, None]
         misses.append(reprojection(here, there, certainty))
     return torch.stack(misses, dim=-2)
+
+
+def _middle(points: Tensor, chosen: list[int], known: Tensor) -> Tensor:
+    """[T, P, 1, 2] mean of those of the chosen points [T, P, 133, 2] that are known [T, P, 133, 1]."""
+    weights = known[..., chosen, :]
+    return (weights * points[..., chosen, :]).sum(-2, keepdim=True) / weights.sum(-2, keepdim=True).clamp(min=1)

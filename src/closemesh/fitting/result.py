@@ -41,6 +41,7 @@ def from_motion(body: PointBody, motion: BodyMotion, device: torch.device | str)
     at_origin = MotionVariables(
         root=matrix_to_6d(rotations[..., 0, :, :]),
         body_pose=axis_angle[..., :21, :],
+        jaw=axis_angle[..., 21, :],
         hand_pose=axis_angle[..., 24:, :],
         ray=torch.zeros_like(rotations[..., 0, 0, :2]),
         log_depth=torch.zeros_like(rotations[..., 0, 0, 0]),

@@ -49,10 +49,16 @@ class Sigmas:
     """Metres inside the partner."""
     contact: float = 0.02
     """Metres between surfaces that touch."""
-    finger: float = 0.4
-    """Radians of each finger joint from where the relaxed hand has it."""
     finger_rate: float = 8.0
     """rad/s of each finger joint."""
+    wrist: float = 0.5
+    """Radians by which a hand shows its wrist otherwise than the body alone did."""
+    wrist_rate: float = 4.0
+    """rad/s of that."""
+    jaw: float = 0.3
+    """Radians that a jaw is open."""
+    jaw_rate: float = 8.0
+    """rad/s of a jaw."""
     refined_turn: float = 0.1
     """Radians of each joint from where the refined motion has it."""
     refined_depth: float = 0.03

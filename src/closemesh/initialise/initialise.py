@@ -15,6 +15,7 @@ from closemesh.config import InitialiseConfig
 from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.fitting.evidence import Evidence, make_evidence
 from closemesh.fitting.hands import fit_hands
+from closemesh.fitting.mouth import fit_jaw
 from closemesh.fitting.objective import Subject
 from closemesh.fitting.result import to_motion
 from closemesh.fitting.run import run_phases
@@ -53,7 +54,8 @@ def initialise(
     else:
         variables = plain_fit(subject, evidence, config.plain_iterations, config.window, config.overlap, progress)
         spread = _plain_spread(variables)
-    variables = fit_hands(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
+    for fit in (fit_hands, fit_jaw):
+        variables = fit(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
     return camera, to_motion(body, subject.body, variables, evidence), spread
 
 

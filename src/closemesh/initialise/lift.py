@@ -70,6 +70,7 @@ def lifted_variables(body: PointBody, lifted: PoseDistribution) -> MotionVariabl
     return MotionVariables(
         root=matrix_to_6d(each(lifted.root)),
         body_pose=matrix_to_axis_angle(each(lifted.body_pose)),
+        jaw=torch.zeros(frames, people, 3, device=lifted.log_depth.device),
         hand_pose=body.hand_mean.flatten(0, 1).expand(frames, people, 30, 3),
         ray=each(lifted.ray),
         log_depth=each(lifted.log_depth),

@@ -55,6 +55,7 @@ def _from_directions(
     variables = MotionVariables(
         root=matrix_to_6d(R_cam_root),
         body_pose=body_pose,
+        jaw=torch.zeros_like(body_pose[..., 0, :]),
         hand_pose=body.hand_mean.flatten(0, 1).expand(frames, people, 30, 3),
         ray=torch.zeros_like(directions[..., 0, :2]),
         log_depth=torch.zeros_like(directions[..., 0, 0]),

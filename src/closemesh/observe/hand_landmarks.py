@@ -18,6 +18,7 @@ MODEL_NAME = "hand_landmarks/hand_landmark_full_fp16.onnx"
 CROP = 224  # Pixels a side, fixed by the network.
 NUM_POINTS = 21
 _MIN_PRESENCE = 0.6
+_MIN_SIZE = 30.0  # Pixels; of smaller hands the fingers are guesses.
 _MIN_CONFIDENCE = 0.1
 _FROM_POSE = 2.7 * 2.0  # Side of the first crop over the distance from the wrist to the knuckles; MediaPipe Holistic's.
 _FROM_HAND, _SHIFT = 2.0, 0.1  # Side of the second over the palm's, moved to the fingers; MediaPipe Hands'.
@@ -94,7 +95,7 @@ class HandLandmarks:
             return None
         again = square_from_hand(self.read(image, first).points)
         hand = self.read(image, again) if again else None
-        if hand is None or hand.presence < _MIN_PRESENCE:
+        if hand is None or hand.presence < _MIN_PRESENCE or hand.size < _MIN_SIZE:
             return None
         apart = np.linalg.norm(hand.points[0] - keypoints[KEYPOINT_INDEX[f"{side}_wrist"], :2])
         return hand if apart < _FAR * first.side / 2 else None
