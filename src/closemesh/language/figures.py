@@ -78,6 +78,19 @@ class Figures:
         return self.gaps(a, b)[..., COARSE_PARTS.index(part_a), COARSE_PARTS.index(part_b)]
 
 
+def figures_at(
+    rotations: Tensor, pelvis: Tensor, betas: Tensor, up: Tensor, points: PointBody, capsules: CapsuleBody
+) -> Figures:
+    """People of N moments that have nothing to do with each other.
+
+    rotations [N, P, 22, 3, 3], pelvis [N, P, 3] metres, betas [N, P, B], up [N, 3]; points: coarse.
+    """
+    count, people = pelvis.shape[:2]
+    transl = pelvis - points.rest_joints(betas)[..., 0, :]
+    posed = pose_points(points, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
+    return Figures(posed.keypoints[0, :, :NUM_POINTS].unflatten(0, (count, people)), up, capsules)
+
+
 def figures_of(motion: BodyMotion, points: PointBody, capsules: CapsuleBody, up_cam: Floats) -> Iterator[Figures]:
     """Everybody [t, P, 23, 3], some frames at a time. motion: camera frame; points: coarse; up_cam [T, 3]."""
 

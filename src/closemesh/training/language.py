@@ -21,13 +21,12 @@ from closemesh.progress import Progress
 from closemesh.training.bank import MotionBank
 from closemesh.training.lifter_loss import Banks
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
-from closemesh.training.pose_bank import PoseBank, draw_poses
+from closemesh.training.pose_bank import UP, PoseBank, draw_poses
 from closemesh.training.sentence_weights import begin_with_sentences
 from closemesh.training.texts import TextTable, draw_texts, make_table, statements_of, write_texts
 
 CHECKED = 0.05  # Poses to check on, for each to learn from.
 GALLERY = 1000  # Poses among which the right one is looked for.
-_UP = (0.0, 1.0, 0.0)
 _FULL = 255.0  # Of PoseBank.holds.
 
 
@@ -160,7 +159,7 @@ def contrast(text: Tensor, pose: Tensor, temperature: Tensor) -> Tensor:
 def features(bank: PoseBank) -> tuple[Tensor, Tensor | None]:
     """What the pose reader sees of states: poses, and of two people where each is."""
     rotations = bank.matrices()
-    pose = pose_features(rotations, rotations.new_tensor(_UP).expand(*rotations.shape[:2], 3))
+    pose = pose_features(rotations, rotations.new_tensor(UP).expand(*rotations.shape[:2], 3))
     return pose, place_features(rotations[:, :, 0], bank.pelvis) if rotations.shape[1] == 2 else None
 
 

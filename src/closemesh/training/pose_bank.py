@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody
-from closemesh.body.points import PointBody, pose_points
+from closemesh.body.points import PointBody
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.language.conditions import confidence
-from closemesh.language.figures import Figures
+from closemesh.language.figures import Figures, figures_at
 from closemesh.language.statements import Statement
 from closemesh.training.bank import MotionBank, draw_windows
 
 _TOGETHER = {"cpu": 1024, "cuda": 8192}
+UP = (0.0, 1.0, 0.0)  # The world's.
 _SURE = 255  # Confidences are kept in steps of 1 / 255.
 
 
@@ -65,18 +66,10 @@ def draw_poses(
             betas = batch.betas
             if people == 1:
                 rotations, pelvis, known, betas = (t.flatten(0, 1)[:, None] for t in (rotations, pelvis, known, betas))
-            holds = _holding(statements, _figures(rotations, pelvis, betas, points, capsules))
+            up = pelvis.new_tensor(UP).expand(len(pelvis), 3)
+            holds = _holding(statements, figures_at(rotations, pelvis, betas, up, points, capsules))
             parts.append(PoseBank(matrix_to_6d(rotations).half(), pelvis, known, holds))
     return PoseBank(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(PoseBank)})
-
-
-def _figures(rotations: Tensor, pelvis: Tensor, betas: Tensor, points: PointBody, capsules: CapsuleBody) -> Figures:
-    """Of states [N, P, ...]; betas [N, P, B]."""
-    count, people = pelvis.shape[:2]
-    transl = pelvis - points.rest_joints(betas)[..., 0, :]
-    posed = pose_points(points, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
-    up = pelvis.new_tensor([0.0, 1.0, 0.0]).expand(count, 3)
-    return Figures(posed.keypoints[0].unflatten(0, (count, people)), up, capsules)
 
 
 def _holding(statements: Sequence[Statement], figures: Figures) -> Tensor:
