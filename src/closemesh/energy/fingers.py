@@ -14,10 +14,8 @@ _THUMB = ((0.35, 0.35, 0.2), (0.35, 0.2, 0.1), (0.5, 0.1, 0.1))
 _TABLE = (*_FINGER * 4, *_THUMB)
 _STRAIGHT, _BENT = -0.35, 1.75  # Radians of flexion from the rest pose that fingers do not leave.
 _BEYOND = 0.1  # Radians.
-_TOGETHER, _APART = (
-    0.7,
-    0.25,
-)  # From the relaxed hand the outer joint bends by this share of the middle one, +- radians.
+_FOLLOWS = 0.7  # The outer joint bends by this share of the middle one,
+_APART = 0.25  # give or take so many radians.
 _FLEXION, _FINGERS = 0, 12  # The first of the axes; joints of the four fingers, before the thumb's.
 
 
@@ -56,5 +54,5 @@ def finger_surprise(hand_pose: Tensor, relaxed: Tensor, axes: Tensor) -> Tensor:
     flexion = angles[..., :_FINGERS, _FLEXION]
     beyond = F.relu(flexion - _BENT) + F.relu(_STRAIGHT - flexion)
     bent = turned[..., :_FINGERS, _FLEXION].unflatten(-1, (4, 3))
-    apart = bent[..., 2] - _TOGETHER * bent[..., 1]
+    apart = bent[..., 2] - _FOLLOWS * bent[..., 1]
     return likely + (beyond / _BEYOND).square().sum(-1) + (apart / _APART).square().sum(-1)

@@ -22,6 +22,7 @@ from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.errors import InputError
 from closemesh.fitting.anchor import anchor_at
 from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
 from closemesh.fitting.result import from_motion, to_motion
@@ -64,6 +65,8 @@ def optimise(
     evidence = make_evidence(observations, clip.times, camera, device)
     subject = Subject(fitting_points(body).to(device), load_pose_prior().to(device))
     variables = from_motion(subject.body, motion, device)
+    # The prior knows nothing of hands, and turns wrists as it likes.
+    variables = fit_hands(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
     windows = split_windows(len(clip), config.window, config.overlap)
     pairs = _pairs(config, motion, body)
     with progress.task("optimise", _steps(config, len(windows), pictures, pairs, evidence.times)) as advance:
