@@ -43,7 +43,8 @@ def fit_hands(
 ) -> MotionVariables:
     """The variables with bent fingers and turned wrists wherever hands are seen, in overlapping windows.
 
-    Unchanged where none are.
+    Fingers stay near what they were: relaxed at first, later as they were found or told. A hand that is not seen in a
+    window is as it was.
     """
     windows = [w for w in split_windows(len(evidence.times), window, overlap) if hands_seen(evidence.frames(w)).any()]
     if not windows:
@@ -60,27 +61,30 @@ def fit_hands(
                 free=("body_pose", "hand_pose"),
                 advance=advance,
             )
-            variables = with_wrists(variables, blend_window(variables, piece, frames, overlap))
+            blended = blend_window(variables, piece, frames, overlap)
+            variables = with_wrists(variables, blended, hands_seen(part).any(0))
     return variables
 
 
-def with_wrists(variables: MotionVariables, other: MotionVariables) -> MotionVariables:
-    """The body of `variables` with wrists and fingers of `other`."""
+def with_wrists(variables: MotionVariables, other: MotionVariables, hands: Tensor) -> MotionVariables:
+    """The body of `variables` with wrists and fingers of `other`; hands [P, 2] bool, which of them."""
+    chosen = hands[..., None]  # [P, 2, 1]
     pose = variables.body_pose.clone()
-    pose[..., _WRISTS, :] = other.body_pose[..., _WRISTS, :]
-    return variables.with_tensors(body_pose=pose, hand_pose=other.hand_pose)
+    pose[..., _WRISTS, :] = torch.where(chosen, other.body_pose[..., _WRISTS, :], pose[..., _WRISTS, :])
+    fingers = torch.where(chosen.repeat_interleave(15, dim=1), other.hand_pose, variables.hand_pose)
+    return variables.with_tensors(body_pose=pose, hand_pose=fingers)
 
 
 def hand_loss(
     subject: Subject, variables: MotionVariables, start: MotionVariables, evidence: Evidence, phase: Phase
 ) -> Tensor:
-    """Keypoints against the seen ones, bends against the relaxed hand, wrists against the body's, and their turning."""
-    posed = pose_variables(subject.body, with_wrists(start, variables))
+    """Keypoints against the seen ones, bends and wrists against those of `start`, and their turning."""
+    posed = pose_variables(subject.body, with_wrists(start, variables, hands_seen(evidence).any(0)))
     axes = finger_axes(subject.body.rest_joints(variables.betas))
-    relaxed = subject.body.hand_mean.flatten(0, 1)
     turned = variables.body_pose[..., _WRISTS, :] - start.body_pose[..., _WRISTS, :]
     loss = phase.weights.reprojection * _misses(posed, evidence).sum()
-    loss = loss + finger_surprise(variables.hand_pose, relaxed, axes).sum() + (turned / SIGMAS.wrist).square().sum()
+    loss = loss + finger_surprise(variables.hand_pose, start.hand_pose, axes).sum()
+    loss = loss + (turned / SIGMAS.wrist).square().sum()
     if len(evidence.times) > 1:
         for moving, usual in ((variables.hand_pose, SIGMAS.finger_rate), (turned, SIGMAS.wrist_rate)):
             rate = moving.diff(dim=0) / evidence.times.diff()[:, None, None, None]

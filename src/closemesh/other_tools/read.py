@@ -13,6 +13,7 @@ from closemesh.other_tools.gvhmr import is_gvhmr, read_gvhmr
 from closemesh.other_tools.joblib_file import read_joblib
 from closemesh.other_tools.phalp import is_phalp, read_phalp
 from closemesh.other_tools.prompthmr import is_prompthmr, read_prompthmr
+from closemesh.other_tools.sam3d_body import is_sam3d_frames, is_sam3d_npz, read_sam3d_files, read_sam3d_frames
 from closemesh.other_tools.torch_file import read_torch
 from closemesh.other_tools.tracks import ToolResult
 from closemesh.other_tools.wham import is_wham, read_wham
@@ -20,7 +21,7 @@ from closemesh.scene import Clip
 from closemesh.weights.search import sha256_of
 
 _SUFFIXES = (".npz", ".pkl", ".pt", ".pth")
-_KNOWN = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), AMASS-style (.npz)"
+_KNOWN = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), SAM 3D Body (.npz, .pkl), AMASS-style (.npz)"
 
 
 def read_tool_result(path: Path, clip: Clip) -> ToolResult:
@@ -28,7 +29,8 @@ def read_tool_result(path: Path, clip: Clip) -> ToolResult:
 
     Raises InputError when there is none, or nobody in it, or a file is damaged or of a format that is not known.
     """
-    results = [_read(file, clip) for file in tool_files(path)]
+    files = tool_files(path)
+    results = [read_sam3d_files(files, clip)] if is_sam3d_npz(files[0]) else [_read(file, clip) for file in files]
     people = tuple(person for result in results for person in result.people if len(person.frames))
     if len({(result.tool, result.camera) for result in results}) > 1:
         raise InputError(f"{path} holds files of several tools or clips; give those of one")
@@ -68,6 +70,8 @@ def _read(path: Path, clip: Clip) -> ToolResult:
             return read_prompthmr(path, told, clip)
         if is_phalp(told):
             return read_phalp(path, told, clip)
+        if is_sam3d_frames(told):
+            return read_sam3d_frames(path, told, clip)
         if is_wham(told):
             return read_wham(path, told, clip)
     raise InputError(f"{path}: no result of a tool that is known ({_KNOWN})")

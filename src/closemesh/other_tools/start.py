@@ -11,9 +11,14 @@ import torch
 from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints
+from closemesh.body.variables import MotionVariables
 from closemesh.config import InitialiseConfig
+from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.errors import InputError
 from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.fitting.hands import fit_hands
+from closemesh.fitting.mouth import fit_jaw
+from closemesh.fitting.objective import Subject
 from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.windows import fill_unseen
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -22,6 +27,7 @@ from closemesh.initialise.initialise import initialise
 from closemesh.other_tools.on_clip import on_clip
 from closemesh.other_tools.on_tracks import TrackPoses, put_on_tracks
 from closemesh.other_tools.placing import place
+from closemesh.other_tools.point_fit import fit_points
 from closemesh.other_tools.read import read_tool_result
 from closemesh.other_tools.tool_shape import choose_betas, seen_betas, told_betas
 from closemesh.other_tools.tracks import ToolResult
@@ -61,7 +67,13 @@ def start_from_tool(
         own = initialise(clip, observations, body, own_config, device, progress)[1:]
     evidence = make_evidence(observations, clip.times, camera, device)
     with progress.task(f"start from {told.tool}", None) as advance:
-        motion = _first_motion(found, own and own[0], evidence, body, advance)
+        variables = _first_variables(found, own and own[0], evidence, body, advance)
+    points = fitting_points(body).to(device)
+    subject = Subject(points, load_pose_prior().to(device))
+    for fit in (fit_hands, fit_jaw):
+        variables = fit(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
+    made = to_motion(body, points, variables, evidence)
+    motion = made.with_pose(confidence=(made.confidence * found.confidence).astype(np.float32))
     return camera, motion, _spread(found, own and own[1], motion)
 
 
@@ -77,6 +89,7 @@ def tool_view(told: ToolResult, clip: Clip, focal: float | None, progress: Progr
 def tool_poses(told: ToolResult, clip: Clip, observations: Observations, camera: Camera, body: BodyModel) -> TrackPoses:
     """The tool's people before `camera`, each on the track that it shows. Raises InputError when none shows any."""
     points = fitting_points(body).to("cpu")
+    told = replace(told, people=tuple(fit_points(person, points) for person in told.people))
     if told.camera is None:
         people = [on_clip(person, clip) for person in told.people]
         T_cam_world = find_camera(people, observations, camera, points)
@@ -99,9 +112,9 @@ def _tell(told: ToolResult, found: TrackPoses, missing: int, body: BodyModel, pr
         progress.note(f"the shapes of {told.tool} belong to another body: fitted to the keypoints at its distances")
 
 
-def _first_motion(
+def _first_variables(
     found: TrackPoses, own: BodyMotion | None, evidence: Evidence, body: BodyModel, advance: Advance
-) -> BodyMotion:
+) -> MotionVariables:
     device = evidence.seen.device
     points = fitting_points(body).to(device)
     motion = _mean_shaped(found, own, body)
@@ -114,9 +127,7 @@ def _first_motion(
     unknown = any(betas is None for betas in told)
     seen = seen_betas(points, variables, evidence, advance) if unknown else motion.betas
     betas = choose_betas(told, seen)
-    variables = variables.with_tensors(betas=torch.as_tensor(betas, dtype=torch.float32, device=device))
-    made = to_motion(body, points, variables, evidence)
-    return made.with_pose(confidence=(made.confidence * found.confidence).astype(np.float32))
+    return variables.with_tensors(betas=torch.as_tensor(betas, dtype=torch.float32, device=device))
 
 
 def _mean_shaped(found: TrackPoses, own: BodyMotion | None, body: BodyModel) -> BodyMotion:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.motion_data.rest_pelvis import rest_pelvis
 from closemesh.motion_data.sequence import NUM_JOINTS
@@ -44,6 +45,9 @@ class ToolPerson:
     joints: Floats | None = None
     """[N, 22, 3] of the tool's own body, any origin; nan for joints that the file lacks."""
     known_hands: bool = False
+    points: Floats | None = None
+    """[N, 133, 3] keypoints of a body that is none of SMPL's, nan where unknown: rotations, pelvis and joints are then
+    still to be found by a fit (point_fit.py)."""
 
 
 @dataclass(frozen=True)
@@ -82,4 +86,17 @@ def smpl_person(
         model=model,
         betas=betas,
         joints=joints,
+    )
+
+
+def person_of_points(frames: NDArray[np.int64], points: Floats) -> ToolPerson:
+    """A person of whom keypoints [N, 133, 3] are told, metres, and no pose."""
+    hips = points[:, [KEYPOINT_INDEX["left_hip"], KEYPOINT_INDEX["right_hip"]]].mean(1)
+    return ToolPerson(
+        frames=np.asarray(frames, np.int64),
+        rotations=np.tile(np.eye(3), (len(frames), NUM_JOINTS, 1, 1)),
+        pelvis=hips,
+        confidence=np.ones(len(frames)),
+        model="smplx",
+        points=points,
     )
