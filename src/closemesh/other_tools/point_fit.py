@@ -20,7 +20,7 @@ from closemesh.fitting.schedule import SIGMAS
 from closemesh.initialise.start import start_variables
 from closemesh.other_tools.tracks import ToolPerson
 from closemesh.progress import Advance
-from closemesh.scene import NUM_BODY_JOINTS, NUM_CUE_POINTS, Camera, Floats, Observations
+from closemesh.scene import NUM_BODY_JOINTS, NUM_CUE_POINTS, Bools, Camera, Floats, Observations
 
 STEPS = (60, 120)
 """Of the body, then of body and hands."""
@@ -61,7 +61,7 @@ def fit_points(person: ToolPerson, body: PointBody, advance: Advance = lambda st
 
 
 def _fit(points: Floats, body: PointBody, betas: Tensor | None, advance: Advance) -> MotionVariables:
-    known = np.isfinite(points).all(-1)
+    known = np.asarray(np.isfinite(points).all(-1))
     filled = torch.as_tensor(np.where(known[..., None], points, 0), dtype=torch.float32)[:, None]
     task = _Task(body, load_pose_prior(), filled, torch.as_tensor(known, dtype=torch.float32)[:, None])
     variables = _start(points, known, body, betas)
@@ -79,7 +79,7 @@ def _fit(points: Floats, body: PointBody, betas: Tensor | None, advance: Advance
     return variables
 
 
-def _start(points: Floats, known: Floats, body: PointBody, betas: Tensor | None) -> MotionVariables:
+def _start(points: Floats, known: Bools, body: PointBody, betas: Tensor | None) -> MotionVariables:
     """Trunk and limbs as the points have them, as if they were the image-based cue of a clip."""
     frames = len(points)
     depth = np.where(known, points[..., 2], 1.0)[..., None]
