@@ -8,6 +8,7 @@ import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Served:
     tells_length: bool = True
     stall: threading.Event | None = None
     """When cut: first wait for this."""
+    pause: float = 0.0
+    """Seconds between any two tenths of the file."""
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """For each of the next requests: a status and headers instead of the file."""
     account: dict[str, str] | None = None
@@ -144,13 +147,19 @@ class _Handler(BaseHTTPRequestHandler):
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(file.body) - 1}/{len(file.body)}"
         cut = file.cuts.pop(0) if file.cuts else None
-        self._send(206 if begin else 200, headers, file.body[begin:], cut, file.tells_length)
-        if cut and file.stall:
+        self._send(206 if begin else 200, headers, file.body[begin:], cut, file.tells_length, file.pause)
+        if cut is not None and file.stall:
             self.wfile.flush()
             file.stall.wait(30)
 
     def _send(
-        self, status: int, headers: dict[str, str], body: bytes, cut: int | None = None, tells_length: bool = True
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        cut: int | None = None,
+        tells_length: bool = True,
+        pause: float = 0.0,
     ) -> None:
         self.send_response(status)
         for name, value in headers.items():
@@ -158,7 +167,11 @@ class _Handler(BaseHTTPRequestHandler):
         if tells_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[:cut])
+        body, tenth = body[:cut], len(body) // 10 + 1
+        with suppress(OSError):  # Whoever asked has gone.
+            for begin in range(0, len(body), tenth):
+                self.wfile.write(body[begin : begin + tenth])
+                time.sleep(pause)
 
 
 def entry(name: str, *sources: str, body: bytes | None = None, **other: Any) -> dict[str, Any]:

@@ -166,6 +166,30 @@ def test_a_second_run_is_told_to_wait(run: Run, tmp_path: Path) -> None:
         assert "another closemesh run is downloading into" in one_error(run("free"))
 
 
+def test_two_processes_at_once(run: Run, server: FileServer, tmp_path: Path) -> None:
+    """The second is told so in one line; the first ends as if nothing had been."""
+    stall = threading.Event()
+    served = server.serve("free.bin", BODY, cuts=[5 << 16], stall=stall)
+    command = [sys.executable, "-m", "closemesh", "download-weights", "free"]
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for_part(tmp_path)
+    assert "another closemesh run is downloading into" in one_error(run("free"))
+    assert len(served.asked) == 1
+    stall.set()
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    folder = user_folder(tmp_path) / "some"
+    assert (folder / "free.bin").read_bytes() == BODY
+    assert [path.name for path in folder.iterdir()] == ["free.bin"]
+
+
+def wait_for_part(tmp_path: Path) -> None:
+    part = user_folder(tmp_path) / "some" / "free.bin.part"
+    until = time.monotonic() + 60
+    while not (part.is_file() and part.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process")
 def test_a_stopped_run_ends_with_130_and_goes_on(run: Run, server: FileServer, tmp_path: Path) -> None:
     stall = threading.Event()
@@ -177,10 +201,7 @@ def test_a_stopped_run_ends_with_130_and_goes_on(run: Run, server: FileServer, t
     )
     command = [sys.executable, "-c", code, "download-weights", "free"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    part = user_folder(tmp_path) / "some" / "free.bin.part"
-    until = time.monotonic() + 60
-    while not (part.is_file() and part.stat().st_size) and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for_part(tmp_path)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     stall.set()

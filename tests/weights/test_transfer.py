@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
@@ -11,6 +12,7 @@ from downloading import Downloads, stop
 from file_server import LOGIN_PAGE, FileServer, entry
 
 from closemesh.errors import DownloadError
+from closemesh.weights import connection
 
 BODY = random.Random(0).randbytes(700_000)
 PIECE = 1 << 16  # What is read at a time.
@@ -179,3 +181,45 @@ def test_half_of_one_source_is_not_joined_to_another_of_unknown_hash(server: Fil
     served = server.serve("b.bin", OTHER)
     assert get(entry("a", server.url + "b.bin"))[0].read_bytes() == OTHER
     assert "Range" not in served.asked[0][1]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["hash known", "hash unknown"])
+@pytest.mark.parametrize("share", range(10))
+def test_a_connection_that_is_cut_at_any_tenth(server: FileServer, get: Downloads, share: int, known: bool) -> None:
+    served = server.serve("a.bin", BODY, cuts=[share * len(BODY) // 10])
+    [path] = get(entry("a", server.url + "a.bin", body=BODY if known else None))
+    assert path.read_bytes() == BODY
+    assert get.present == {"a.bin"}
+    ranges = [headers.get("Range") for _, headers in served.asked]
+    kept = share * len(BODY) // 10 // PIECE * PIECE
+    assert ranges == [None, f"bytes={kept}-" if kept else None]
+
+
+def test_a_connection_that_is_cut_at_every_tenth(server: FileServer, get: Downloads) -> None:
+    """One cut after the other, each a tenth farther on."""
+    server.serve("a.bin", BODY, cuts=[len(BODY) // 10] * 9)
+    assert get(entry("a", server.url + "a.bin", body=BODY))[0].read_bytes() == BODY
+    assert get.present == {"a.bin"}
+
+
+def test_a_slow_server_is_waited_for(server: FileServer, get: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit is between two pieces, not for the whole."""
+    monkeypatch.setattr(connection, "_TIMEOUT", (5.0, 0.5))
+    server.serve("a.bin", BODY, pause=0.1)
+    assert get(entry("a", server.url + "a.bin", body=BODY))[0].read_bytes() == BODY
+    assert get.waits == []
+
+
+def test_a_server_that_falls_silent_is_asked_again(
+    server: FileServer, get: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_TIMEOUT", (5.0, 0.2))
+    stall = threading.Event()
+    served = server.serve("a.bin", BODY, cuts=[5 * PIECE], stall=stall)
+    assert get(entry("a", server.url + "a.bin", body=BODY))[0].read_bytes() == BODY
+    assert served.asked[-1][1]["Range"] == f"bytes={5 * PIECE}-"
+    server.serve("b.bin", BODY, cuts=[0] * 9, stall=stall)
+    with pytest.raises(DownloadError, match=r"b \(b.bin\): localhost: the connection broke, 5 times"):
+        get(entry("b", server.url + "b.bin", body=BODY))
+    assert not (get.folder / "some" / "b.bin").exists()
+    stall.set()
