@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from known_scenes import observe_exactly
 
+from closemesh.body.load import load_open_body
+from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import posed_joints
 from closemesh.config import InitialiseConfig
 from closemesh.errors import InputError
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.initialise.focal import first_camera, read_sidecar
 from closemesh.initialise.initialise import initialise
 from closemesh.progress import Silent
@@ -42,6 +46,23 @@ def test_longer_clips_go_through_in_windows_without_a_seam(known_scene):
     joints = _joints(scene.body, motion)
     steps = np.linalg.norm(np.diff(joints - joints[:, :, :1], axis=0), axis=-1).mean(-1)  # [T - 1, P]
     assert steps.max() < 3 * np.median(steps) + 0.01
+
+
+def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
+    """From keypoints of a whole-body model to the rotations that are written: 0.3 rad found, where resting finds 0."""
+    body, jaw = load_open_body("std"), JOINT_INDEX["jaw"]
+    rotations = known_scene.motion.rotations.copy()
+    rotations[:, 0, jaw] = axis_angle_to_matrix(torch.tensor([0.3, 0.0, 0.0])).numpy()
+    camera = replace(known_scene.camera, focal=4 * known_scene.camera.focal)
+    seen = observe_exactly(known_scene.motion.with_pose(rotations=rotations), camera, body)
+    keypoints = seen.keypoints.copy()
+    keypoints[:, 0, 23:91, 2] = 1
+    config = InitialiseConfig(focal=camera.focal, iterations=60)
+    given = known_scene.clip, replace(seen, keypoints=keypoints), body, config, torch.device("cpu"), Silent()
+    opened = initialise(*given)[1].rotations[:, :, jaw]
+    angles = matrix_to_axis_angle(torch.as_tensor(opened)).numpy()
+    np.testing.assert_allclose(angles[:, 0, 0], 0.3, atol=0.08)
+    np.testing.assert_allclose(angles[:, 1], 0, atol=1e-6)
 
 
 def test_focal_sources_in_order(known_scene, tmp_path):
