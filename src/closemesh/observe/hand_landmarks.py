@@ -18,7 +18,9 @@ MODEL_NAME = "hand_landmarks/hand_landmark_full_fp16.onnx"
 CROP = 224  # Pixels a side, fixed by the network.
 NUM_POINTS = 21
 _MIN_PRESENCE = 0.6
+_HOPELESS = 0.015  # Presence at first glance from which a second one finds nothing either.
 _MIN_SIZE = 30.0  # Pixels; of smaller hands the fingers are guesses.
+_MIN_SIDE = 2 * _MIN_SIZE  # Of the first crop; a stretched hand fills less than half of it.
 _MIN_CONFIDENCE = 0.1
 _FROM_POSE = 2.7 * 2.0  # Side of the first crop over the distance from the wrist to the knuckles; MediaPipe Holistic's.
 _FROM_HAND, _SHIFT = 2.0, 0.1  # Side of the second over the palm's, moved to the fingers; MediaPipe Hands'.
@@ -91,9 +93,10 @@ class HandLandmarks:
     def _look(self, image: Image, keypoints: Floats, side: str) -> Hand | None:
         """The hand that hangs on the wrist of keypoints [133, 3]; None when none is clearly seen there."""
         first = square_from_pose(keypoints, side)
-        if first is None:
+        if first is None or first.side < _MIN_SIDE:
             return None
-        again = square_from_hand(self.read(image, first).points)
+        glance = self.read(image, first)
+        again = square_from_hand(glance.points) if glance.presence > _HOPELESS else None
         hand = self.read(image, again) if again else None
         if hand is None or hand.presence < _MIN_PRESENCE or hand.size < _MIN_SIZE:
             return None
