@@ -20,14 +20,17 @@ def language(
     minutes: MinutesOption = None,
     batch: Annotated[int, typer.Option(min=4, help="Poses in each step, and half as many pairs.")] = 512,
     poses: Annotated[int, typer.Option(min=1000, help="Poses to learn from; a third as many pairs.")] = 120_000,
-    layers: Annotated[int, typer.Option(min=1, help="Of the text reader.")] = 3,
-    learning_rate: RateOption = 3e-4,
+    layers: Annotated[int, typer.Option(min=1, help="Of the text reader.")] = 4,
+    learning_rate: RateOption = 1e-3,
     sentences: Annotated[
         Path | None,
         typer.Option(
             help="Folder of a sentence encoder (all-MiniLM-L6-v2: model.safetensors, tokenizer.json) whose weights the "
             "text reader begins with; random ones when not given."
         ),
+    ] = None,
+    begin_with: Annotated[
+        Path | None, typer.Option(help="Folder of earlier readers to go on from, with their sizes.")
     ] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Leave those weights as they are.")] = False,
     seed: o.SeedOption = 0,
@@ -61,6 +64,7 @@ def language(
             learn, check = load_banks(data, interactions, progress)
             library = make_library(learn, pieces, config, 1.0, where)
             checked = make_library(check, pieces, config, CHECKED, where)
-            made, figures = train_alignment(library, checked, pieces, out, config, where, progress, resume, sentences)
+            begun = sentences, begin_with
+            made, figures = train_alignment(library, checked, pieces, out, config, where, progress, resume, *begun)
         for file in save_alignment(out, made, figures):
             results.print(f"{file}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))

@@ -12,16 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.language.pose_tokens import PoseTokens, PoseTokensConfig, Tokens
+from closemesh.body.load import fitting_points, load_open_body
+from closemesh.language.pose_tokens import NUM_JOINTS, PoseTokens, PoseTokensConfig, Tokens
 from closemesh.language.text_encoder import TextEncoder, TextEncoderConfig
-from closemesh.language.words import Pieces, load_pieces
-from closemesh.networks.attention import FrameBlock
+from closemesh.language.words import Pieces, load_pieces, sentences_of
 from closemesh.networks.checkpoint import load_network, save_network
 from closemesh.weights.search import find_model
 
 POSES_FILE, TEXT_FILE = "language/poses.safetensors", "language/text.safetensors"
-_FIRST_TEMPERATURE = 0.07
-_TOGETHER = 64  # Texts that are read at once.
+_FIRST_SCALE = 10.0
+_TOGETHER = 256  # Sentences that are read at once.
 
 
 @dataclass(frozen=True)
@@ -29,45 +29,41 @@ class PoseReaderConfig:
     """The pose VQ-VAE, and what turns its tokens into one vector."""
 
     tokens: PoseTokensConfig = field(default_factory=PoseTokensConfig)
-    width: int = 192
-    layers: int = 2
-    heads: int = 6
+    hidden: int = 640
     space: int = 256
     """Numbers of a vector of the common space."""
 
 
 class PoseReader(nn.Module):
-    """Tokens of one or two people, attention over them, their mean, in the common space."""
+    """Tokens of one or two people, in the common space."""
 
     def __init__(self, config: PoseReaderConfig) -> None:
         super().__init__()
         self.config = config
         tokens = config.tokens
         self.tokens = PoseTokens(tokens)
-        self.embed = nn.Linear(tokens.code_width, config.width)
-        self.slot = nn.Parameter(0.02 * torch.randn(tokens.pose_tokens + tokens.place_tokens, config.width))
-        self.who = nn.Parameter(0.02 * torch.randn(2, 1, config.width))
-        self.blocks = nn.ModuleList(
-            FrameBlock(config.width, config.heads, 2 * config.width) for _ in range(config.layers)
+        self.width = (tokens.pose_tokens + tokens.place_tokens) * tokens.code_width
+        self.layers = nn.Sequential(
+            nn.Linear(2 * self.width, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, config.space),
         )
-        self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.space))
 
     def forward(self, pose: Tensor, place: Tensor | None = None) -> tuple[Tensor, Tokens]:
         """Unit vectors [B, space] and the tokens of pose [B, P, POSE_WIDTH] and, of two, place [B, 2, PLACE_WIDTH]."""
         tokens = self.tokens(pose, place)
         return self._pool(tokens.vectors), tokens
 
-    def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
-        """The unit vectors through smooth mixtures of codes: its gradient tells how to come nearer to a text."""
-        return self._pool(self.tokens.soft(pose, place))
+    def smooth(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
+        """The unit vectors without codes: their gradients tell how to come nearer to a text."""
+        return self._pool(self.tokens.smooth(pose, place))
 
     def _pool(self, vectors: Tensor) -> Tensor:
-        people, count = vectors.shape[1:3]
-        x = self.embed(vectors) + self.slot[:count] + self.who[:people]
-        x = x.flatten(1, 2)
-        for block in self.blocks:
-            x = block(x)
-        return F.normalize(self.head(x.mean(1)).float(), dim=-1)
+        own = vectors.flatten(2)  # [B, P, tokens * code_width]
+        both = F.pad(own, (0, self.width - own.shape[-1], 0, 2 - own.shape[1]))  # Who is not there is nought.
+        return F.normalize(self.layers(both.flatten(1)).float(), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -81,59 +77,81 @@ class TextReaderConfig:
 
 
 class TextReader(nn.Module):
-    """A text in the common space."""
+    """A sentence in the common space: the longer its vector, the more it tells."""
 
     def __init__(self, config: TextReaderConfig) -> None:
         super().__init__()
         self.config = config
         width = config.encoder.width
         self.encoder = TextEncoder(config.encoder)
-        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, config.space))
+        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, config.space + 1))
 
-    def forward(self, numbers: Tensor, known: Tensor) -> Tensor:
-        """Unit vectors [B, space] of pieces [B, N] whose `known` [B, N] bool are not padding."""
+    def forward(self, numbers: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [S, space] and log-odds [S] that it holds of an average pose, of sentences.
+
+        Pieces [S, N] whose `known` [S, N] bool are not padding.
+        """
         if self.config.frozen:
             with torch.no_grad():
                 read = self.encoder(numbers, known)
         else:
             read = self.encoder(numbers, known)
-        return F.normalize(self.head(read).float(), dim=-1)
+        found = self.head(read).float()
+        return found[:, :-1], found[:, -1]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What both readers make of one batch."""
+
+    sentences: Tensor  # [S, space]
+    log_odds: Tensor  # [S]
+    poses: Tensor  # [B, space] unit vectors
+    tokens: Tokens
 
 
 class Alignment(nn.Module):
-    """Both readers and the temperature that they learned with."""
+    """Both readers, and how surely they tell by the nearness of their vectors.
+
+    The vectors of the sentences of a text add up, as the logarithms of independent chances do: a text is read piece by
+    piece, and words that were never learned together are still understood together.
+    """
 
     def __init__(self, poses: PoseReader, text: TextReader, pieces: Pieces) -> None:
         super().__init__()
         self.poses, self.text, self.pieces = poses, text, pieces
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(_FIRST_TEMPERATURE)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(_FIRST_SCALE)))
 
-    def forward(
-        self, batches: Sequence[tuple[Tensor, Tensor, Tensor, Tensor | None]]
-    ) -> list[tuple[Tensor, Tensor, Tokens]]:
-        """For each batch of (pieces, known, pose, place) the vectors of text and of poses, and the tokens."""
-        return [(self.text(numbers, known), *self.poses(pose, place)) for numbers, known, pose, place in batches]
+    def forward(self, batches: Sequence[tuple[Tensor, Tensor, Tensor, Tensor | None]]) -> list[Reading]:
+        """For each batch of (pieces, known, pose, place) what is read."""
+        return [Reading(*self.text(numbers, known), *self.poses(*state)) for numbers, known, *state in batches]
 
     @property
-    def temperature(self) -> Tensor:
-        """That similarities are divided by."""
-        return self.log_temperature.exp().clamp(min=0.01)
+    def scale(self) -> Tensor:
+        """That products of vectors are multiplied by to give log-odds."""
+        return self.log_scale.exp()
 
     @torch.no_grad()
     def read(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [len(texts), space] of texts."""
-        device = self.log_temperature.device
-        found = []
-        for first in range(0, len(texts), _TOGETHER):
-            rows = [torch.tensor(self.pieces.numbers(text)) for text in texts[first : first + _TOGETHER]]
-            numbers = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self.pieces.pad).to(device)
-            found.append(self.text(numbers, numbers != self.pieces.pad))
-        return torch.cat(found)
+        cut = self.pieces.numbers
+        parts = [(number, cut(part)) for number, text in enumerate(texts) for part in sentences_of(text)]
+        total = torch.zeros(len(texts), self.poses.config.space, device=self.log_scale.device)
+        for first in range(0, len(parts), _TOGETHER):
+            owners, rows = zip(*parts[first : first + _TOGETHER], strict=True)
+            padded = [torch.tensor(row) for row in rows]
+            numbers = nn.utils.rnn.pad_sequence(padded, batch_first=True, padding_value=self.pieces.pad)
+            vectors, _ = self.text(numbers.to(total.device), (numbers != self.pieces.pad).to(total.device))
+            total.index_add_(0, torch.tensor(owners, device=total.device), vectors)
+        return F.normalize(total, dim=-1)
 
 
 def new_alignment(poses: PoseReaderConfig, text: TextReaderConfig, pieces: Pieces) -> Alignment:
-    """With random weights."""
-    return Alignment(PoseReader(poses), TextReader(text), pieces)
+    """With random weights, and the joints of the mean open body."""
+    made = Alignment(PoseReader(poses), TextReader(text), pieces)
+    body = fitting_points(load_open_body("light"))
+    made.poses.tokens.rest.copy_(body.rest_joints(torch.zeros(1, body.num_betas))[0, :NUM_JOINTS])
+    return made
 
 
 def load_alignment(device: torch.device | str, folder: Path | None = None) -> Alignment:
@@ -154,7 +172,7 @@ def load_alignment(device: torch.device | str, folder: Path | None = None) -> Al
 
 def save_alignment(folder: Path, alignment: Alignment, about: dict[str, Any]) -> tuple[Path, Path]:
     """Two files, half precision, each with its configuration."""
-    about = about | {"temperature": float(alignment.temperature.detach())}
+    about = about | {"scale": float(alignment.scale.detach())}
     files = folder / Path(POSES_FILE).name, folder / Path(TEXT_FILE).name
     for file, network in zip(files, (alignment.poses, alignment.text), strict=True):
         save_network(file, network, network.config, about)

@@ -1,4 +1,4 @@
-"""Poses of one or of two people as tokens of a learned book, and back (pose VQ-VAE)."""
+"""Poses of one or of two people as tokens of learned books, and back (residual pose VQ-VAE)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from closemesh.geometry.rotations import matrix_to_6d
+from closemesh.body.skeleton import PARENTS
+from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.networks.quantiser import Quantiser
 
 NUM_JOINTS = 22
 POSE_WIDTH = (NUM_JOINTS - 1) * 6 + 3
 PLACE_WIDTH = 9
+_SEEN_WIDTH = POSE_WIDTH + (NUM_JOINTS - 1) * 4
+_METRES = 3.0  # Joints are about so much below 1 m from the pelvis.
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class PoseTokensConfig:
     place_tokens: int = 8
     """That stand for where the other one is, as seen by each of two people."""
     codes: int = 512
+    levels: int = 4
+    """Codes of a token, each of what those before it leave over."""
     code_width: int = 32
     decay: float = 0.99
     """Of the moving averages that the codes follow."""
@@ -62,13 +67,19 @@ def place_features(root: Tensor, pelvis: Tensor) -> Tensor:
 class PoseTokens(nn.Module):
     """Encoders, books and decoders of poses and of places; one set of weights for everybody."""
 
+    rest: Tensor  # [22, 3] metres, joints of the mean body at rest
+
     def __init__(self, config: PoseTokensConfig) -> None:
         super().__init__()
         self.config = config
+        self.register_buffer("rest", torch.zeros(NUM_JOINTS, 3))
         inner = {"pose": config.pose_tokens * config.code_width, "place": config.place_tokens * config.code_width}
         widths = {"pose": POSE_WIDTH, "place": PLACE_WIDTH}
-        self.encoders = nn.ModuleDict({n: _layers(widths[n], config.hidden, inner[n]) for n in widths})
-        self.books = nn.ModuleDict({n: Quantiser(config.codes, config.code_width, config.decay) for n in widths})
+        seen = {"pose": _SEEN_WIDTH, "place": PLACE_WIDTH}
+        self.encoders = nn.ModuleDict({n: _layers(seen[n], config.hidden, inner[n]) for n in widths})
+        self.books = nn.ModuleDict(
+            {n: nn.ModuleList(_book(config) for _ in range(config.levels)) for n in widths},
+        )
         self.decoders = nn.ModuleDict({n: _layers(inner[n], config.hidden, widths[n]) for n in widths})
         *_, bias = self.decoders["pose"].parameters()
         with torch.no_grad():  # A fresh network decodes poses near rest: far from any rotation the way is steep.
@@ -82,22 +93,45 @@ class PoseTokens(nn.Module):
         placed, decoded_place, place_far = self._code("place", place)
         return Tokens(torch.cat([vectors, placed], dim=-2), decoded, decoded_place, far + place_far)
 
-    def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
-        """The vectors as smooth mixtures of codes, for guidance."""
+    def smooth(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
+        """The vectors before they are set to codes, for guidance: codes have no gradient, and are close to them."""
         told = {"pose": pose} if place is None else {"pose": pose, "place": place}
-        return torch.cat([self._book(name).soft(self._encode(name, x)) for name, x in told.items()], dim=-2)
+        return torch.cat([self._encode(name, x) for name, x in told.items()], dim=-2)
 
     def _encode(self, name: str, features: Tensor) -> Tensor:
+        if name == "pose":
+            with torch.autocast(features.device.type, enabled=False):  # Half precision would be centimetres.
+                features = with_joints(features, self.rest)
         return self.encoders[name](features).float().unflatten(-1, (-1, self.config.code_width))
 
     def _code(self, name: str, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        vectors, _, commitment = self._book(name)(self._encode(name, features))
-        return vectors, self.decoders[name](vectors.flatten(-2)).float(), commitment
+        rest = vectors = self._encode(name, features)
+        far = vectors.new_zeros(())
+        for book in self.books[name]:  # type: ignore[union-attr]
+            found, _, commitment = book(rest)
+            rest, far = rest - found.detach(), far + commitment
+        vectors = vectors - rest.detach()  # Its gradient goes straight through.
+        return vectors, self.decoders[name](vectors.flatten(-2)).float(), far
 
-    def _book(self, name: str) -> Quantiser:
-        book = self.books[name]
-        assert isinstance(book, Quantiser)
-        return book
+
+def _book(config: PoseTokensConfig) -> Quantiser:
+    return Quantiser(config.codes, config.code_width, config.decay)
+
+
+def with_joints(pose: Tensor, rest: Tensor) -> Tensor:
+    """[..., _SEEN_WIDTH] poses [..., POSE_WIDTH] with where the joints are, and how high, as the pelvis has it.
+
+    rest [22, 3] metres, the joints at rest. Words speak of places, which are hard to read off rotations.
+    """
+    turns = rotation_6d_to_matrix(pose[..., :-3].unflatten(-1, (-1, 6)))
+    places, turned = [torch.zeros_like(pose[..., -3:])], [torch.eye(3).to(pose).expand(*pose.shape[:-1], 3, 3)]
+    for joint in range(1, NUM_JOINTS):
+        parent = PARENTS[joint]
+        places.append(places[parent] + torch.einsum("...ij,j->...i", turned[parent], rest[joint] - rest[parent]))
+        turned.append(turned[parent] @ turns[..., joint - 1, :, :])
+    joints = _METRES * torch.stack(places[1:], dim=-2)
+    heights = torch.einsum("...ji,...i->...j", joints, pose[..., -3:])
+    return torch.cat([pose, joints.flatten(-2), heights], dim=-1)
 
 
 def _layers(width: int, hidden: int, out: int) -> nn.Sequential:

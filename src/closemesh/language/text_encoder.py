@@ -15,9 +15,9 @@ from closemesh.language.words import MOST_PIECES
 class TextEncoderConfig:
     """Sizes of MiniLM, with fewer layers and pieces of words."""
 
-    pieces: int = 5000
+    pieces: int = 8000
     width: int = 384
-    layers: int = 3
+    layers: int = 4
     heads: int = 12
     hidden: int = 1536
 

@@ -22,6 +22,7 @@ _NAMED = (
     (re.compile(rf"\b[Pp]erson (?:A|a|1|one)\b|(?:(?<![.!?\n] )(?<!^)\bA\b|\bA(?=['.,;:]| (?:{_VERBS})\b))"), PERSON_A),
     (re.compile(r"\b[Pp]erson (?:B|b|2|two)\b|\bB\b"), PERSON_B),
 )
+_SENTENCE_ENDS = re.compile(r"[.!?](?=\s|$)|[;\n]")
 _TOKENS = re.compile(r"\[[A-Z]+\]|[a-z]+|\d|[^\sa-z\d]")
 
 
@@ -63,6 +64,11 @@ class Pieces:
             else:
                 return (self.unknown,)
         return tuple(found) if len(word) <= _LONGEST_WORD else (self.unknown,)
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, and what stands between semicolons; the whole of one that has neither."""
+    return [part.strip() for part in _SENTENCE_ENDS.split(text) if part.strip()] or [text]
 
 
 def words_of(text: str) -> list[str]:

@@ -44,12 +44,3 @@ class Quantiser(nn.Module):
         self.book.copy_(torch.where(dead[:, None], fresh, self.book))
         self.sums.copy_(torch.where(dead[:, None], fresh, self.sums))
         self.uses.copy_(torch.where(dead, torch.ones_like(self.uses), self.uses))
-
-    def soft(self, x: Tensor, warmth: float = 1.0) -> Tensor:
-        """Mixtures [..., C] of the codes near each vector [..., C]: smooth where `forward` jumps, for guidance.
-
-        warmth: of the softmax over squared distances, as a multiple of the smallest one.
-        """
-        apart = torch.cdist(x.flatten(0, -2), self.book).square()
-        scale = warmth * apart.detach().amin(-1, keepdim=True).clamp(min=1e-6)
-        return ((-apart / scale).softmax(-1) @ self.book).view_as(x)

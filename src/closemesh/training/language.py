@@ -14,7 +14,14 @@ from closemesh.body.capsules import NUM_POINTS, CapsuleBody, capsule_body
 from closemesh.body.load import fitting_points, load_open_body
 from closemesh.body.points import PointBody, pose_points
 from closemesh.geometry.rotations import rotation_6d_to_matrix
-from closemesh.language.alignment import Alignment, PoseReaderConfig, TextReaderConfig, new_alignment
+from closemesh.language.alignment import (
+    Alignment,
+    PoseReaderConfig,
+    Reading,
+    TextReaderConfig,
+    load_alignment,
+    new_alignment,
+)
 from closemesh.language.pose_tokens import Tokens, place_features, pose_features
 from closemesh.language.words import Pieces
 from closemesh.progress import Progress
@@ -23,9 +30,10 @@ from closemesh.training.lifter_loss import Banks
 from closemesh.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.training.pose_bank import UP, PoseBank, draw_poses
 from closemesh.training.sentence_weights import begin_with_sentences
-from closemesh.training.texts import TextTable, draw_texts, make_table, statements_of, write_texts
+from closemesh.training.texts import Texts, TextTable, draw_texts, make_table, statements_of
 
 CHECKED = 0.05  # Poses to check on, for each to learn from.
+_CHECK_TOLD = (24, 24)  # Things in a text, some of which are not said; few states have more.
 GALLERY = 1000  # Poses among which the right one is looked for.
 _FULL = 255.0  # Of PoseBank.holds.
 
@@ -42,10 +50,16 @@ class AlignmentTraining:
     singles: int = 120_000
     """Poses of one person that are drawn once and learned from."""
     pairs: int = 40_000
-    sentences: tuple[int, int] = (2, 20)
-    """Fewest and most in a text."""
+    told: tuple[int, int] = (2, 24)
+    """Fewest and most things in a text."""
     noise: float = 0.06
-    """Share of a text's pieces that are made unknown, in every second text."""
+    """Share of a sentence's pieces that are made unknown, in every second sentence."""
+    begun_share: float = 0.08
+    """Of the learning rate, for a transformer that begins with published weights: more, and it forgets its words."""
+    holding: float = 4.0
+    """Weight of telling of which states each sentence holds."""
+    nearness: float = 0.3
+    """Weight of knowing the state that a text is about among all."""
     rotation: float = 1.0
     joints: float = 5.0
     place: float = 1.0
@@ -65,6 +79,15 @@ class Library:
     def to(self, device: torch.device | str) -> Library:
         parts = (self.singles, self.pairs, self.about_one, self.about_two)
         return Library(*(part.to(device) for part in parts))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """B states, what is true of each, and texts about them."""
+
+    states: PoseBank
+    true: Tensor  # [B, S] rows of the table
+    texts: Texts
 
 
 @dataclass(frozen=True)
@@ -108,36 +131,43 @@ def train_alignment(
     progress: Progress,
     resume: bool = True,
     sentences: Path | None = None,
+    begin_with: Path | None = None,
 ) -> tuple[Alignment, dict[str, float]]:
     """The alignment, and its figures on `check`, which it has not learned from.
 
-    sentences: folder of a published sentence encoder whose weights the text reader begins with, else random ones.
+    sentences: folder of a published sentence encoder whose weights the text reader begins with; begin_with: folder of
+    earlier readers to go on from. Without either the weights are random.
     """
     torch.manual_seed(config.seed)
-    network = new_alignment(config.poses, config.text, pieces)
+    if begin_with is None:
+        network = new_alignment(config.poses, config.text, pieces)
+    else:
+        network = load_alignment(device, begin_with)
     if sentences is not None:
         begin_with_sentences(network.text.encoder, pieces, sentences)
-    trainer = Trainer(network, config.loop, folder, device)
+    shares = {"text.encoder.": config.begun_share} if sentences or begin_with else {}
+    trainer = Trainer(network, config.loop, folder, device, shares)
     generator = torch.Generator(device).manual_seed(config.seed + 1)
     body = _measure(device)
 
-    def lesson(
-        bank: PoseBank, table: TextTable, count: int
-    ) -> tuple[PoseBank, tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    def lesson(bank: PoseBank, table: TextTable, count: int) -> Lesson:
         chosen = bank.part(torch.randint(len(bank), (count,), generator=generator, device=device))
-        numbers = draw_texts(table, chosen.holds / _FULL, config.sentences, pieces, generator, config.noise)
-        return chosen, (numbers, numbers != pieces.pad, *features(chosen))
+        true = table.hold(chosen.holds / _FULL)
+        return Lesson(chosen, true, draw_texts(table, true, config.told, pieces, generator, config.noise))
 
     def loss(forward: Forward, step: int) -> Losses:
         with torch.no_grad():
-            one, about_one = lesson(learn.singles, learn.about_one, config.batch)
-            two, about_two = lesson(learn.pairs, learn.about_two, config.batch // 2)
-        found = forward([about_one, about_two])
-        temperature = network.temperature
+            one = lesson(learn.singles, learn.about_one, config.batch)
+            two = lesson(learn.pairs, learn.about_two, config.batch // 2)
+            read = [(one.texts.pieces, one.texts.pieces != pieces.pad, *features(one.states))]
+            read += [(two.texts.pieces, two.texts.pieces != pieces.pad, *features(two.states))]
         terms: Losses = {}
-        for name, chosen, (text, pose, tokens) in zip(("one", "two"), (one, two), found, strict=True):
-            terms[f"nearness_{name}"] = contrast(text, pose, temperature)
-            terms |= {f"{what}_{name}": term for what, term in _decoding(tokens, chosen, body, config).items()}
+        for name, seen, found in zip(("one", "two"), (one, two), forward(read), strict=True):
+            holding, nearness = contrast(found, seen, network.scale)
+            terms[f"holding_{name}"] = config.holding * holding
+            terms[f"nearness_{name}"] = config.nearness * nearness
+            decoding = _decoding(found.tokens, seen.states, body, config)
+            terms |= {f"{what}_{name}": term for what, term in decoding.items()}
         return terms
 
     def evaluate(trained: nn.Module) -> dict[str, float]:
@@ -149,11 +179,18 @@ def train_alignment(
     return made, evaluate(made)
 
 
-def contrast(text: Tensor, pose: Tensor, temperature: Tensor) -> Tensor:
-    """Symmetric InfoNCE of unit vectors [B, space]: each text knows its pose among all, and each pose its text."""
-    alike = text @ pose.T / temperature
-    own = torch.arange(len(alike), device=alike.device)
-    return (F.cross_entropy(alike, own) + F.cross_entropy(alike.T, own)) / 2
+def contrast(found: Reading, seen: Lesson, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """How badly it is told of which states each sentence holds, and which state of all each text is about.
+
+    The first is a sigmoid over all pairs (SigLIP, Zhai et al. 2023) against what the rules say of each pair, so that a
+    sentence that holds of many states is near all of them; the second is InfoNCE.
+    """
+    odds = scale * found.sentences @ found.poses.T
+    holding = F.binary_cross_entropy_with_logits(odds + found.log_odds[:, None], seen.texts.hold(seen.true))
+    texts = odds.new_zeros(len(seen.states), odds.shape[1]).index_add(0, seen.texts.owner, odds)
+    told = texts.new_zeros(len(texts)).index_fill(0, seen.texts.owner, 1.0)
+    nearness = F.cross_entropy(texts, torch.arange(len(texts), device=odds.device), reduction="none")
+    return holding, (nearness * told).sum() / told.sum().clamp(min=1)
 
 
 def features(bank: PoseBank) -> tuple[Tensor, Tensor | None]:
@@ -196,26 +233,28 @@ def _joints(pose: Tensor, body: _Measure) -> Tensor:
 
 @torch.no_grad()
 def figures(alignment: Alignment, check: Library, body: _Measure) -> dict[str, float]:
-    """Retrieval among GALLERY states by all that is true of each, in wordings drawn by a seed; decoded joints."""
+    """Retrieval among GALLERY states by some true things of each, in wordings drawn by a seed; decoded joints."""
     found: dict[str, float] = {}
+    pad = alignment.pieces.pad
     for name, bank, table in (("one", check.singles, check.about_one), ("two", check.pairs, check.about_two)):
         generator = torch.Generator(bank.holds.device).manual_seed(0)
         gallery = bank.part(torch.randperm(len(bank), generator=generator, device=bank.holds.device)[:GALLERY])
-        numbers = write_texts(table, gallery.holds / _FULL, alignment.pieces, generator)
+        told = draw_texts(table, table.hold(gallery.holds / _FULL), _CHECK_TOLD, alignment.pieces, generator)
         pose, place = features(gallery)
         poses, tokens = alignment.poses(pose, place)
-        texts = torch.cat([alignment.text(n, n != alignment.pieces.pad) for n in numbers.split(64)])
+        sentences = torch.cat([alignment.text(n, n != pad)[0] for n in told.pieces.split(1024)])
+        texts = torch.zeros_like(poses).index_add(0, told.owner, sentences)
         ranks = ranks_of(texts, poses)
         found |= {f"{name}_R@{k}": float((ranks < k).float().mean()) for k in (1, 10)}
         found[f"{name}_joints_mm"] = 1000 * float(_joint_errors(tokens.pose, pose, body).norm(dim=-1).mean())
         if place is not None and tokens.place is not None:
             found[f"{name}_place_mm"] = 1000 * float((tokens.place - place)[..., :3].norm(dim=-1).mean())
-    found["temperature"] = float(alignment.temperature.detach())
+    found["scale"] = float(alignment.scale.detach())
     return found
 
 
 def ranks_of(texts: Tensor, poses: Tensor) -> Tensor:
-    """[N] how many other poses each text is nearer to than to its own; vectors [N, space]."""
+    """[N] how many other poses each text is nearer to than to its own; vectors [N, space], those of poses units."""
     alike = texts @ poses.T
     return (alike > alike.diagonal()[:, None]).sum(1)
 

@@ -6,7 +6,7 @@ import copy
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -52,12 +52,23 @@ class LoopConfig:
 class Trainer:
     """One network, its optimiser and its averaged weights."""
 
-    def __init__(self, network: nn.Module, config: LoopConfig, folder: Path, device: torch.device) -> None:
-        """network: random, or trained before and to be trained on."""
+    def __init__(
+        self,
+        network: nn.Module,
+        config: LoopConfig,
+        folder: Path,
+        device: torch.device,
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        """network: random, or trained before and to be trained on.
+
+        shares: of the learning rate, for parameters whose names begin so.
+        """
         self.network, self.config, self.folder, self.device = network.to(device), config, folder, device
         network.requires_grad_(True)
+        groups = _by_share(network, shares or {})
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay, fused=True
+            groups, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
         self.averaged = copy.deepcopy(self.network)
         self.step, self.spent = 0, 0.0
@@ -97,7 +108,7 @@ class Trainer:
 
     def _step(self, loss: Callable[[Forward, int], Losses], sums: Losses) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * self._rate()
+            group["lr"] = self.config.learning_rate * group["share"] * self._rate()
         self.network.train()
         terms = loss(self._forward, self.step)
         total = sum(terms.values(), torch.zeros((), device=self.device))
@@ -166,6 +177,15 @@ class Trainer:
         except (RuntimeError, KeyError, ValueError) as error:
             raise InputError(f"{path} is not the state of this training; give another folder or --fresh") from error
         self.step, self.spent = int(state["step"]), float(state["spent"])
+
+
+def _by_share(network: nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The parameters of each share of the learning rate."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        share = next((share for start, share in shares.items() if name.startswith(start)), 1.0)
+        groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
 
 
 def _bfloat16_is_fast(device: torch.device) -> bool:

@@ -15,7 +15,8 @@ from closemesh.language.words import MOST_PIECES, PERSON_A, PERSON_B, Pieces
 from closemesh.training.gists import gists
 from closemesh.training.wordings import sentence
 
-WORDINGS = 64  # Of each statement, drawn once; more are the same again.
+WORDINGS = 128  # Of each statement, drawn once; more are the same again.
+_JOINED = 3  # Most things in one sentence.
 SURE = 0.75  # From this confidence on a statement is said.
 _JOINERS = (".", ".", ".", ",", ", and", ";", ", while", " and")
 _TOUCH_WEIGHT = 0.3  # Two in an embrace touch in twenty places; nobody tells them all.
@@ -38,6 +39,20 @@ class TextTable:
         of_group = known[:, self.members].amax(-1)  # [B, S, G]
         # A group without members asks for nothing.
         return torch.where((self.members >= 0).any(-1), of_group, torch.ones_like(of_group)).amin(-1)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """N sentences about states."""
+
+    pieces: Tensor  # [N, L] padded with 0
+    owner: Tensor  # [N] which state each is about
+    rows: Tensor  # [N, _JOINED] what each says, rows of the table; -1 where nothing more
+
+    def hold(self, true: Tensor) -> Tensor:
+        """[N, B] how surely each sentence holds of each state; true [B, S] of `TextTable.hold`."""
+        padded = torch.nn.functional.pad(true, (0, 1), value=1.0)  # Row -1.
+        return padded.T[self.rows].prod(1)
 
 
 def statements_of(people: int) -> list[Statement]:
@@ -68,44 +83,39 @@ def make_table(people: int, pieces: Pieces, seed: int) -> TextTable:
 
 def draw_texts(
     table: TextTable,
-    holds: Tensor,
+    true: Tensor,
     number: tuple[int, int],
     pieces: Pieces,
     generator: torch.Generator,
     noise: float = 0.0,
-) -> Tensor:
-    """Pieces [B, N], padded, of some true sentences about each state, a random `number` from so many to so many.
+) -> Texts:
+    """Some true things about each state, a random `number` from so many to so many, one to _JOINED in each sentence.
 
-    holds [B, C] 0..1 of the statements.
-
-    noise: share of the pieces in every second text that are made unknown.
+    true [B, S] 0..1 of `table.hold`. noise: share of the pieces in every second sentence that are made unknown.
     """
-    device, count = holds.device, len(holds)
+    device, count = true.device, len(true)
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
-    true = table.hold(holds) >= SURE  # [B, S]
     gumbel = -(-rand(*true.shape).clamp(min=1e-9).log()).log() + table.log_weight
     fewest, most = number
-    best = torch.where(true, gumbel, -torch.inf).topk(min(most, true.shape[1]), dim=1)
+    best = torch.where(true >= SURE, gumbel, -torch.inf).topk(min(most, true.shape[1]) // _JOINED * _JOINED, dim=1)
     wanted = fewest + (rand(count, 1) * (most - fewest + 1)).long()
     said = best.values.isfinite() & (torch.arange(best.indices.shape[1], device=device) < wanted)
     # In any order: the weights decide what is said, not what is said first.
     order = rand(*said.shape).argsort(1)
-    chosen, said = best.indices.gather(1, order), said.gather(1, order)
-    wording = (rand(*chosen.shape) * table.pieces.shape[1]).long()
-    numbers = (table.pieces[chosen, wording] * said[..., None]).flatten(1).long()
+    chosen = torch.where(said, best.indices, -1).gather(1, order).unflatten(1, (-1, _JOINED))  # [B, K, _JOINED]
+    many = (rand(*chosen.shape[:2], 1) ** 2 * _JOINED).long()  # Mostly one alone.
+    chosen = torch.where(torch.arange(_JOINED, device=device) <= many, chosen, -1)
+    owner, place = (chosen >= 0).any(-1).nonzero(as_tuple=True)
+    rows = chosen[owner, place]  # [N, _JOINED]
+    wording = (rand(*rows.shape) * table.pieces.shape[1]).long()
+    numbers = (table.pieces[rows.clamp(min=0), wording] * (rows >= 0)[..., None]).flatten(1).long()
     if noise > 0:
-        lost = (rand(*numbers.shape) < noise) & (rand(count, 1) < 0.5) & (numbers != 0)
+        lost = (rand(*numbers.shape) < noise) & (rand(len(numbers), 1) < 0.5) & (numbers != 0)
         numbers = torch.where(lost, pieces.unknown, numbers)
-    return _framed(numbers, pieces)
-
-
-def write_texts(table: TextTable, holds: Tensor, pieces: Pieces, generator: torch.Generator) -> Tensor:
-    """The same with everything that is true, each in one random wording."""
-    full = replace(table, log_weight=torch.zeros_like(table.log_weight))
-    return draw_texts(full, holds, (len(table.pieces), len(table.pieces)), pieces, generator)
+    return Texts(_framed(numbers, pieces), owner, rows)
 
 
 def _framed(numbers: Tensor, pieces: Pieces) -> Tensor:

@@ -24,6 +24,10 @@ from closemesh.training.gists import Gist
 _OWN_SHARE = 0.4  # Of the sentences that are the writer's own wordings.
 _NAMELESS = 0.6  # Of the sentences about somebody alone that do not call him by a letter.
 _TERSE = 0.15  # Of the sentences that leave out small words.
+_EXCHANGED = 0.3  # Of the words that have synonyms.
+_EXCHANGEABLE = re.compile(
+    rf"\b(?:{'|'.join(sorted(map(re.escape, loose.SYNONYMS), key=len, reverse=True))})\b", re.IGNORECASE
+)
 _SMALL = frozenset(("is", "are", "the", "a", "an", "his", "her", "their"))
 _SLOT = re.compile(r"\{(who|a|b|part:[^}]+|both:[^}]+)\}")
 _WRITER_NAMED = re.compile(r"\b(?:[Pp]erson )?A's\b")
@@ -33,8 +37,17 @@ _WRITER_WHO = re.compile(r"\b(?:[Pp]erson )?A\b")
 
 def sentence(statement: Statement | Gist, random: Random, named: bool) -> str:
     """One way to say it, without a full stop. named: people are called by their letters, as they must where two are."""
-    said = _said(statement, random, named)
+    said = _other_words(_said(statement, random, named), random)
     return _terse(said) if random.random() < _TERSE else said
+
+
+def _other_words(said: str, random: Random) -> str:
+    """Some words of it exchanged for others that mean the same."""
+
+    def other(match: re.Match[str]) -> str:
+        return random.choice(loose.SYNONYMS[match[0].lower()]) if random.random() < _EXCHANGED else match[0]
+
+    return _EXCHANGEABLE.sub(other, said)
 
 
 def _terse(said: str) -> str:
