@@ -131,19 +131,26 @@ class Alignment(nn.Module):
         """That products of vectors are multiplied by to give log-odds."""
         return self.log_scale.exp()
 
-    @torch.no_grad()
     def read(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [len(texts), space] of texts."""
-        cut = self.pieces.numbers
-        parts = [(number, cut(part)) for number, text in enumerate(texts) for part in sentences_of(text)]
-        total = torch.zeros(len(texts), self.poses.config.space, device=self.log_scale.device)
-        for first in range(0, len(parts), _TOGETHER):
-            owners, rows = zip(*parts[first : first + _TOGETHER], strict=True)
-            padded = [torch.tensor(row) for row in rows]
-            numbers = nn.utils.rnn.pad_sequence(padded, batch_first=True, padding_value=self.pieces.pad)
-            vectors, _ = self.text(numbers.to(total.device), (numbers != self.pieces.pad).to(total.device))
-            total.index_add_(0, torch.tensor(owners, device=total.device), vectors)
+        parts = [(number, part) for number, text in enumerate(texts) for part in sentences_of(text)]
+        vectors = self.read_sentences([part for _, part in parts])
+        owners = torch.tensor([number for number, _ in parts], device=vectors.device)
+        total = vectors.new_zeros(len(texts), vectors.shape[1]).index_add(0, owners, vectors)
         return F.normalize(total, dim=-1)
+
+    @torch.no_grad()
+    def read_sentences(self, sentences: Sequence[str]) -> Tensor:
+        """Vectors [len(sentences), space]: the longer, the more is told."""
+        device, pad = self.log_scale.device, self.pieces.pad
+        rows = [torch.tensor(self.pieces.numbers(sentence)) for sentence in sentences]
+        found = torch.zeros(len(rows), self.poses.config.space, device=device)
+        order = sorted(range(len(rows)), key=lambda number: len(rows[number]))  # Of one length there is less padding.
+        for first in range(0, len(rows), _TOGETHER):
+            chosen = order[first : first + _TOGETHER]
+            numbers = nn.utils.rnn.pad_sequence([rows[k] for k in chosen], batch_first=True, padding_value=pad)
+            found[chosen] = self.text(numbers.to(device), (numbers != pad).to(device))[0]
+        return found
 
 
 def new_alignment(poses: PoseReaderConfig, text: TextReaderConfig, pieces: Pieces) -> Alignment:
