@@ -121,7 +121,7 @@ class AppearanceConfig:
     __pydantic_config__ = _NO_OTHER_NAMES
 
     use: bool = True
-    pictures: Annotated[int, Ge(1)] = 48
+    pictures: Annotated[int, Ge(1)] = 24
     """Frames that are looked at, spread over the clip."""
     side: Annotated[int, Ge(32)] = 256
     """Pixels of the square pictures."""
@@ -129,6 +129,8 @@ class AppearanceConfig:
     """For each person."""
     steps: Annotated[int, Ge(1)] = 160
     """Of learning the looks before they are used."""
+    following: Annotated[int, Ge(0)] = 40
+    """Of bringing the motion to the pictures."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,8 @@ def preset_config(preset: str) -> Config:
             preset="best",
             initialise=InitialiseConfig(iterations=240, plain_iterations=300),
             optimise=OptimiseConfig(
-                iterations=200, appearance=AppearanceConfig(pictures=64, side=512, gaussians=30_000, steps=300)
+                iterations=200,
+                appearance=AppearanceConfig(pictures=64, side=512, gaussians=30_000, steps=300, following=60),
             ),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")

@@ -46,7 +46,7 @@ def looks(dressed: DressedPeople) -> Looks:
     known, present = dressed.known, torch.ones(12, 2)
     apart = [one for one in dressed.pictures if one.frame < MET.start]
     met = meet_everybody(apart, known.motion, present, known.body, CONFIG, 0, CPU, lambda _: None)
-    return Looks(met.cast, dressed.pictures, present, 0)
+    return Looks(met.cast, dressed.pictures, present)
 
 
 def _orders(looks: Looks, known: KnownScene, motion: BodyMotion):
@@ -73,7 +73,7 @@ def test_people_of_one_colour_tell_nothing(dressed: DressedPeople) -> None:
     present = torch.ones(12, 2)
     given = dressed.known.motion, present, dressed.known.body, CONFIG, 0, CPU, lambda _: None
     met = meet_everybody([one for one in alike.pictures if one.frame < MET.start], *given)
-    _, orders = _orders(Looks(met.cast, alike.pictures, present, 0), dressed.known, _passing(dressed.known, -0.1))
+    _, orders = _orders(Looks(met.cast, alike.pictures, present), dressed.known, _passing(dressed.known, -0.1))
     assert orders == ()
 
 

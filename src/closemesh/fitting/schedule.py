@@ -109,7 +109,15 @@ SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_ra
 """Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
 or stretched for a floor that he does not stand on."""
 
-_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, sliding=0.3, appearance=1000.0)
+BY_LOOKS = Phase(
+    "looks",
+    Weights(reprojection=0.0, limbs=0.0, pose_prior=0.0, anchor=0.5, appearance=3000.0),
+    share=1.0,
+    learning_rate=0.01,
+)
+"""Everybody in each picture, near the refined motion."""
+
+_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, sliding=0.3)
 TOGETHER = (
     Phase("ground", _REFINED, share=0.4),
     Phase("touch", replace(_REFINED, penetration=1.0, contact=0.6), share=0.6, learning_rate=0.01),

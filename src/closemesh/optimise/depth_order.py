@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from closemesh.appearance.draw import draw_looks
-from closemesh.appearance.objective import LookWeights, as_seen, look_loss
+from closemesh.appearance.objective import as_seen, look_loss
 from closemesh.appearance.pictures import Picture
 from closemesh.body.variables import MotionVariables
-from closemesh.optimise.looks import Looks
+from closemesh.optimise.looks import COLOUR_ALONE, Looks
 from closemesh.progress import Advance
 from closemesh.scene import DepthOrder
 
@@ -21,7 +21,6 @@ SECONDS = 1.0  # Frames that are judged together.
 LEAST_GAIN = 0.003  # Of the loss; half a percent of the people's pixels in quite another colour.
 SURE = 3.0  # Standard errors, over the pictures, that the gain must have.
 _ENOUGH = 0.8  # Of the largest gain: the smallest shift that gives as much is taken.
-_COLOUR_ALONE = LookWeights(identity=0.0)  # Masks come from the same detector that put people in the wrong order.
 
 
 def put_in_order(
@@ -85,7 +84,7 @@ def _losses(looks: Looks, variables: MotionVariables, picture: Picture, a: int, 
         moved = vertices.clone()
         moved[a] *= 1 + shift / 2 / depth[a]
         moved[b] *= 1 - shift / 2 / depth[b]
-        losses.append(look_loss(draw_looks(looks.cast, people, moved, picture.view), seen, 0.0, _COLOUR_ALONE))
+        losses.append(look_loss(draw_looks(looks.cast, people, moved, picture.view), seen, 0.0, COLOUR_ALONE))
     return torch.stack(losses)
 
 

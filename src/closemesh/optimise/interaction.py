@@ -34,13 +34,17 @@ class Interaction:
         self._found: dict[tuple[int, int], Meeting] = {}
         self._touched: dict[tuple[int, int], Tensor] = {}  # [T] bool, as the window began
 
+    @torch.no_grad()
+    def remember(self, variables: MotionVariables) -> None:
+        """Who touches here is held together, wherever the motion has gone since."""
+        self._search(self._vertices(variables))
+
     def loss(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
-        transl = variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
-        rotations = variables.rotations()
+        transl, rotations = self._transl(variables), variables.rotations()
         if step % QUERY_EVERY == 0:
             with torch.no_grad():
-                self._search(skin(self._body, variables.betas, rotations, transl)[0])
+                self._search(self._vertices(variables))
         total = transl.new_zeros(())
         for pair, met in self._found.items():
             two = list(pair)
@@ -50,6 +54,12 @@ class Interaction:
             gap = contact_gap(*meshes, met.touching) / SIGMAS.contact
             total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
         return total
+
+    def _transl(self, variables: MotionVariables) -> Tensor:
+        return variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
+
+    def _vertices(self, variables: MotionVariables) -> Tensor:
+        return skin(self._body, variables.betas, variables.rotations(), self._transl(variables))[0]
 
     def _search(self, vertices: Tensor) -> None:
         for a, b in self._pairs:

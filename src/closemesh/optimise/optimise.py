@@ -29,12 +29,13 @@ from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
 from closemesh.fitting.schedule import SIGMAS, TOGETHER, Weights
 from closemesh.fitting.windows import blend_window, split_windows
+from closemesh.optimise.by_looks import follow_pictures
 from closemesh.optimise.by_network import NetworkMotion, refine_by_network
 from closemesh.optimise.depth_order import count_parts, put_in_order
 from closemesh.optimise.floor import camera_above
 from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.optimise.interaction import Interaction
-from closemesh.optimise.looks import LookTerm, meet_everybody
+from closemesh.optimise.looks import meet_everybody
 from closemesh.optimise.settle import settle
 from closemesh.progress import Advance, Progress
 from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Observations
@@ -75,20 +76,23 @@ def optimise(
         steps = config.iterations if config.physics else 0
         settled = settle(subject, variables, evidence, lone, steps, advance)
         variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
-        looks, orders = None, ()
+        looks, orders, touched = None, (), variables
         if pictures:
             settled_motion = to_motion(body, subject.body, variables, evidence)
             learning = (evidence.present, body, config.appearance, seed, device, advance)
             looks = meet_everybody(pictures, settled_motion, *learning)
-            variables, orders = put_in_order(looks, variables, pairs, evidence.times, advance)
+            touched, orders = put_in_order(looks, variables, pairs, evidence.times, advance)
+            following = (evidence, pairs, config.appearance.following, advance)
+            variables = follow_pictures(looks, subject, touched, *following)
         meshes = query_body(body, "coarse").to(device)
         anchor = anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth)
         evidence = replace(evidence, anchor=anchor.loosened(torch.where(lone, LOOSER, 1.0)))
         for window in windows:
             part = evidence.frames(window)
             interaction = Interaction(meshes, pairs, part.present) if pairs and config.physics else None
-            term = LookTerm(looks, window, config.iterations) if looks else None
-            loss = _together(subject, part, ground.frames(window) if ground else None, interaction, term)
+            if interaction:
+                interaction.remember(touched.frames(window))
+            loss = _together(subject, part, ground.frames(window) if ground else None, interaction)
             now = variables.frames(window)
             if config.motion == "network" and len(pairs) == 1:
                 piece = refine_by_network(
@@ -112,7 +116,9 @@ def _steps(
     pairs: Sequence[tuple[int, int]],
     times: Tensor,
 ) -> int:
-    looking = config.appearance.steps + count_parts(pictures, len(pairs), times) if pictures else 0
+    looking = 0
+    if pictures:
+        looking = config.appearance.steps + count_parts(pictures, len(pairs), times) + config.appearance.following
     return config.iterations * (num_windows + config.physics) + looking
 
 
@@ -134,9 +140,8 @@ def _together(
     evidence: Evidence,
     ground: Ground | None,
     interaction: Interaction | None,
-    looks: LookTerm | None,
 ) -> Loss:
-    """The whole objective of one window: each person's own terms, the floor, what bodies do to each other, looks."""
+    """The whole objective of one window: each person's own terms, the floor, what bodies do to each other."""
 
     def loss(variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         posed = pose_variables(subject.body, variables)
@@ -145,8 +150,6 @@ def _together(
             total = total + ground_loss(posed, ground, evidence, weights)
         if interaction is not None and (weights.penetration > 0 or weights.contact > 0):
             total = total + interaction.loss(variables, weights, step)
-        if looks is not None and weights.appearance > 0:
-            total = total + weights.appearance * looks.loss(variables, step)
         return total
 
     return loss
