@@ -13,6 +13,7 @@ from closemesh.cli import options as o
 from closemesh.cli.ablation import ablation
 from closemesh.cli.benchmark_datasets import DATASETS, dataset_command
 from closemesh.cli.benchmark_identities import identities
+from closemesh.cli.benchmark_language import language
 from closemesh.cli.benchmark_synthetic import synthetic
 from closemesh.cli.console import exit_codes, results
 from closemesh.cli.detections import detections
@@ -62,6 +63,7 @@ def speed(
 benchmark.command()(synthetic)
 benchmark.command()(ablation)
 benchmark.command()(identities)
+benchmark.command()(language)
 benchmark.command()(detections)
 for _name in DATASETS:
     benchmark.command(_name)(dataset_command(_name))

@@ -133,8 +133,11 @@ class Alignment(nn.Module):
 
     def read(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [len(texts), space] of texts."""
-        parts = [(number, part) for number, text in enumerate(texts) for part in sentences_of(text)]
-        vectors = self.read_sentences([part for _, part in parts])
+        # Ended as every sentence was that the reader learned from.
+        parts = [(number, f"{part}.") for number, text in enumerate(texts) for part in sentences_of(text)]
+        place = {part: number for number, part in enumerate(dict.fromkeys(part for _, part in parts))}
+        vectors = self.read_sentences(list(place))
+        vectors = vectors[[place[part] for _, part in parts]]
         owners = torch.tensor([number for number, _ in parts], device=vectors.device)
         total = vectors.new_zeros(len(texts), vectors.shape[1]).index_add(0, owners, vectors)
         return F.normalize(total, dim=-1)

@@ -143,4 +143,20 @@ DETECTOR_ERRORS = KnownFile(
     "",  # No reconstruction depends on it.
 )
 
-KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, LICENSED_BODY)
+LANGUAGE_FILES = tuple(
+    KnownFile(
+        feature,
+        "closemesh, learned from CMU motion capture and generated interactions" + begun,
+        f"language/{name}",
+        "Apache-2.0",
+        _COMES_ALONG,
+        "",
+    )
+    for feature, name, begun in (
+        ("poses in the space of texts", "poses.safetensors", ""),
+        ("texts in the space of poses", "text.safetensors", "; begun from all-MiniLM-L6-v2"),
+        ("pieces of words", "pieces.txt", "; those of all-MiniLM-L6-v2"),
+    )
+)
+
+KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, *LANGUAGE_FILES, LICENSED_BODY)
