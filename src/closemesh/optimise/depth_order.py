@@ -65,7 +65,8 @@ def _compare(looks: Looks, variables: MotionVariables, part: Sequence[Picture], 
     losses = torch.stack([_losses(looks, variables, picture, a, b) for picture in part])  # [N, shifts]
     gains = losses[:, SHIFTS.index(0.0), None] - losses
     mean = gains.mean(0)
-    error = gains.std(0).nan_to_num() / len(part) ** 0.5 + LEAST_GAIN / SURE
+    spread = gains.std(0, correction=min(1, len(part) - 1))
+    error = spread / len(part) ** 0.5 + LEAST_GAIN / SURE
     good = mean > _ENOUGH * mean.max()
     chosen = min((k for k in range(len(SHIFTS)) if good[k]), key=lambda k: abs(SHIFTS[k]), default=0)
     margin = float(mean[chosen] / error[chosen])
