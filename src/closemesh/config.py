@@ -110,6 +110,8 @@ class RefineConfig:
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True
     """Guide by penetration and contact."""
+    alignment: bool = True
+    """Heed what is told of each person also as a whole, by the space that texts and poses have in common."""
     guidance: Annotated[int, Ge(1)] = 6
     """Steps of gradient descent after each of the network's predictions."""
 

@@ -40,7 +40,9 @@ class GuidanceConfig:
     codebook: float = 0.2
     """Share of the book's version of the motion that is mixed in."""
     told: float = 0.5
-    """How hard descriptions pull."""
+    """How hard descriptions pull, statement by statement."""
+    alignment: float = 3.0
+    """How hard they pull as a whole, by the space that texts and poses have in common."""
     smooth: float = 0.1
     """Seconds over which neighbouring frames are moved alike: keypoints tremble, people do not."""
     late: int = 20

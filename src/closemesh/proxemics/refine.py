@@ -15,6 +15,7 @@ from closemesh.config import RefineConfig
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
 from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.language.alignment import Alignment, load_alignment
 from closemesh.language.told import Told, of_people
 from closemesh.progress import Progress
 from closemesh.proxemics.codebook import Codebook, load_codebook
@@ -52,6 +53,8 @@ class Prior:
     meshes: BodyModel
     guidance: GuidanceConfig
     partner: bool
+    alignment: Alignment | None = None
+    """Heeds what is told, as a whole."""
 
 
 def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
@@ -84,14 +87,18 @@ def refine(
     """
     if not config.prior:
         if told:
-            progress.note("what is told of the people is not heeded without the prior")
+            progress.note("what is told of the people is heeded by the last stage alone without the prior")
         return motion
     evidence = make_evidence(observations, clip.times, camera, device)
     people = People(motion, spread, body, device)
     pairs = near_pairs(motion, body, REACH, spread.pelvis[..., 2])
     prior = load_prior(body, config, device) if pairs else None
+    if prior and told and config.alignment:
+        prior = replace(prior, alignment=load_alignment(device))
     if told and not pairs:
-        progress.note("what is told of the people is not heeded: no two of them come near each other")
+        progress.note(
+            "what is told of the people is heeded by the last stage alone: no two of them come near each other"
+        )
     with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
         for a, b, near in pairs:
             assert prior is not None
@@ -155,6 +162,8 @@ def _by_energies(prior: Prior, windows: PairWindows, told: PairTold | None) -> G
     energies: list[Energy] = [picture_energy(windows, prior.sampler.body, guidance.reprojection)]
     if told is not None:
         energies.append(told.energy(windows, prior.sampler.body, guidance.told))
+        if prior.alignment is not None:
+            energies.append(told.nearness(windows, prior.alignment, guidance.alignment))
     physics = None
     if guidance.penetration > 0 or guidance.contact > 0:
         physics = PhysicsEnergy(prior.meshes, guidance.penetration, guidance.contact)

@@ -42,6 +42,22 @@ _FETCHED_BODY = "smplx/SMPLX_NEUTRAL.npz"  # Where the download puts it.
 _OPEN_BODY = "Anny (NAVER) and MakeHuman"
 DEMO_CLIP = "demo/two_people_01.mp4"
 
+_LANGUAGE_FILES = tuple(
+    KnownFile(
+        feature,
+        "closemesh, learned from CMU motion capture and generated interactions" + begun,
+        f"language/{name}",
+        "Apache-2.0",
+        _COMES_ALONG,
+        "refine",
+    )
+    for feature, name, begun in (
+        ("poses in the space of texts", "poses.safetensors", ""),
+        ("texts in the space of poses", "text.safetensors", "; begun from all-MiniLM-L6-v2"),
+        ("pieces of words", "pieces.txt", "; those of all-MiniLM-L6-v2"),
+    )
+)
+
 BUNDLED_FILES = (
     KnownFile(
         "people and 17 keypoints",
@@ -123,6 +139,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "contact",
     ),
+    *_LANGUAGE_FILES,
 )
 
 LICENSED_BODY = KnownFile(
@@ -143,20 +160,4 @@ DETECTOR_ERRORS = KnownFile(
     "",  # No reconstruction depends on it.
 )
 
-LANGUAGE_FILES = tuple(
-    KnownFile(
-        feature,
-        "closemesh, learned from CMU motion capture and generated interactions" + begun,
-        f"language/{name}",
-        "Apache-2.0",
-        _COMES_ALONG,
-        "",
-    )
-    for feature, name, begun in (
-        ("poses in the space of texts", "poses.safetensors", ""),
-        ("texts in the space of poses", "text.safetensors", "; begun from all-MiniLM-L6-v2"),
-        ("pieces of words", "pieces.txt", "; those of all-MiniLM-L6-v2"),
-    )
-)
-
-KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, *LANGUAGE_FILES, LICENSED_BODY)
+KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, LICENSED_BODY)
