@@ -67,7 +67,7 @@ def reconstruct(
         camera, initial, spread = initialise_stage(run, observations)
         told = describe(run.clip, observations, initial, run.config.language, run.out, run.told)
         refined = refine_stage(run, observations, camera, initial, spread, told)
-        camera, optimised, appearance = optimise_stage(run, observations, camera, refined)
+        camera, optimised, appearance = optimise_stage(run, observations, camera, refined, told)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
         return write_stage(run, observations, camera, motions, contacts, appearance)
@@ -167,7 +167,7 @@ def refine_stage(
         **stage_origin("refine"),
         "initialise": run.store.key("initialise"),
         "config": to_dict(run.config.refine),
-        **({"told": [repr(one) for one in told]} if told else {}),
+        **_said(told),
     }
     (refined,) = run.store.stage(
         "refine",
@@ -184,7 +184,7 @@ def refine_stage(
 
 
 def optimise_stage(
-    run: Run, observations: Observations, camera: Camera, motion: BodyMotion
+    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, told: tuple[Told, ...] = ()
 ) -> tuple[Camera, BodyMotion, Appearance]:
     """All people together, by everything that is known of them."""
     made_from = {
@@ -192,15 +192,20 @@ def optimise_stage(
         "refine": run.store.key("refine"),
         "config": to_dict(run.config.optimise),
         "seed": run.config.seed,
+        **_said(told),
     }
 
     def work(_: Path, tell: Progress) -> tuple[Camera, BodyMotion, Appearance]:
         seen = collect_looks(run.clip, _mask_folder(run), camera, motion, run.config.optimise.appearance)
         given = run.clip, observations, camera, motion, run.body
-        return optimise(*given, run.config.optimise, run.device, tell, seen, run.config.seed)
+        return optimise(*given, run.config.optimise, run.device, tell, seen, run.config.seed, told)
 
     camera, motion, appearance = run.store.stage("optimise", made_from, (Camera, BodyMotion, Appearance), work)
     return camera, motion, appearance
+
+
+def _said(told: tuple[Told, ...]) -> dict[str, list[str]]:
+    return {"told": [repr(one) for one in told]} if told else {}
 
 
 def contact_stages(run: Run, motions: Mapping[str, BodyMotion]) -> dict[str, tuple[PairContacts, ...]]:

@@ -27,8 +27,9 @@ from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, single_person_loss
 from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
-from closemesh.fitting.schedule import SIGMAS, TOGETHER, Weights
+from closemesh.fitting.schedule import BY_WORDS, SIGMAS, TOGETHER, Phase, Weights
 from closemesh.fitting.windows import blend_window, split_windows
+from closemesh.language.told import Told
 from closemesh.optimise.by_looks import follow_pictures
 from closemesh.optimise.by_network import NetworkMotion, refine_by_network
 from closemesh.optimise.depth_order import count_parts, put_in_order
@@ -37,6 +38,7 @@ from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.optimise.interaction import Interaction
 from closemesh.optimise.looks import meet_everybody
 from closemesh.optimise.settle import settle
+from closemesh.optimise.words import Words, words_of
 from closemesh.progress import Advance, Progress
 from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Observations
 
@@ -55,10 +57,12 @@ def optimise(
     progress: Progress,
     pictures: Sequence[Picture] = (),
     seed: int = 0,
+    told: Sequence[Told] = (),
 ) -> tuple[Camera, BodyMotion, Appearance]:
     """The camera above its floor, the motion of everybody refined together (camera frame), and what looks told.
 
     pictures: of `collect_looks`, in which everybody's look is learned and compared; without any, looks are left out.
+    told: of anybody; it decides what no keypoint shows.
     """
     if pictures and not has_texture(body):
         progress.note(f"body {body.name} has no texture coordinates: everybody's look is left out")
@@ -70,7 +74,9 @@ def optimise(
     variables = fit_hands(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
     windows = split_windows(len(clip), config.window, config.overlap)
     pairs = _pairs(config, motion, body)
-    with progress.task("optimise", _steps(config, len(windows), pictures, pairs, evidence.times)) as advance:
+    words = words_of(told, motion.num_people, camera.T_cam_world[:, :3, 1], body, device)
+    phases = (BY_WORDS, *TOGETHER) if words else TOGETHER
+    with progress.task("optimise", _steps(config, phases, len(windows), pictures, pairs, evidence.times)) as advance:
         alone = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
         lone = torch.tensor(alone, device=device)
         steps = config.iterations if config.physics else 0
@@ -86,20 +92,22 @@ def optimise(
             variables = follow_pictures(looks, subject, touched, *following)
         meshes = query_body(body, "coarse").to(device)
         anchor = anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth)
-        evidence = replace(evidence, anchor=anchor.loosened(torch.where(lone, LOOSER, 1.0)))
+        anchor = anchor.loosened(torch.where(lone, LOOSER, 1.0))
+        evidence = replace(evidence, anchor=words.loosened(anchor, evidence) if words else anchor)
         for window in windows:
             part = evidence.frames(window)
             interaction = Interaction(meshes, pairs, part.present) if pairs and config.physics else None
             if interaction:
                 interaction.remember(touched.frames(window))
-            loss = _together(subject, part, ground.frames(window) if ground else None, interaction)
+            floor, said = ground and ground.frames(window), words and words.frames(window)
+            loss = _together(subject, part, floor, interaction, said)
             now = variables.frames(window)
             if config.motion == "network" and len(pairs) == 1:
                 piece = refine_by_network(
-                    loss, NetworkMotion(body, pairs[0], now, part), TOGETHER, config.iterations, advance
+                    loss, NetworkMotion(body, pairs[0], now, part), phases, config.iterations, advance
                 )
             else:
-                piece = _refine(loss, now, config.iterations, advance)
+                piece = _refine(loss, now, phases, config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
@@ -111,6 +119,7 @@ def optimise(
 
 def _steps(
     config: OptimiseConfig,
+    phases: Sequence[Phase],
     num_windows: int,
     pictures: Sequence[Picture],
     pairs: Sequence[tuple[int, int]],
@@ -119,7 +128,8 @@ def _steps(
     looking = 0
     if pictures:
         looking = config.appearance.steps + count_parts(pictures, len(pairs), times) + config.appearance.following
-    return config.iterations * (num_windows + config.physics) + looking
+    each = sum(round(config.iterations * phase.share) for phase in phases)
+    return each * num_windows + config.iterations * config.physics + looking
 
 
 def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple[tuple[int, int], ...]:
@@ -140,14 +150,17 @@ def _together(
     evidence: Evidence,
     ground: Ground | None,
     interaction: Interaction | None,
+    words: Words | None,
 ) -> Loss:
-    """The whole objective of one window: each person's own terms, the floor, what bodies do to each other."""
+    """The whole objective of one window: each person's own terms, the floor, what bodies do to each other, words."""
 
     def loss(variables: MotionVariables, weights: Weights, step: int) -> Tensor:
         posed = pose_variables(subject.body, variables)
         total = single_person_loss(subject, variables, posed, evidence, weights)
         if ground is not None:
             total = total + ground_loss(posed, ground, evidence, weights)
+        if words is not None:
+            total = total + words.loss(posed, evidence, weights)
         if interaction is not None and (weights.penetration > 0 or weights.contact > 0):
             total = total + interaction.loss(variables, weights, step)
         return total
@@ -155,9 +168,11 @@ def _together(
     return loss
 
 
-def _refine(loss: Loss, variables: MotionVariables, iterations: int, advance: Advance) -> MotionVariables:
-    """One window through the phases of TOGETHER."""
-    for phase in TOGETHER:
+def _refine(
+    loss: Loss, variables: MotionVariables, phases: Sequence[Phase], iterations: int, advance: Advance
+) -> MotionVariables:
+    """One window through the phases."""
+    for phase in phases:
         variables = minimise(
             variables,
             lambda v, step, weights=phase.weights: loss(v, weights, step),

@@ -1,0 +1,86 @@
+"""What is told of everybody, as an energy of the last stage: it decides what no keypoint shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from closemesh.body.capsules import NUM_POINTS, CapsuleBody, capsule_body
+from closemesh.body.model import BodyModel
+from closemesh.body.points import PosedPoints
+from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
+from closemesh.fitting.anchor import Anchor
+from closemesh.fitting.evidence import Evidence
+from closemesh.fitting.schedule import Weights
+from closemesh.language.energies import spoken_of, told_violation
+from closemesh.language.figures import Figures
+from closemesh.language.told import Told, of_people
+from closemesh.scene import Floats
+
+UNSEEN = 10.0  # How much looser limbs are that no keypoint shows, of people of whom something is told.
+_MOVES = {
+    "shoulder": ("elbow", "wrist"),
+    "elbow": ("wrist",),
+    "wrist": ("wrist",),
+    "hip": ("knee", "ankle"),
+    "knee": ("ankle",),
+    "ankle": ("ankle",),
+}
+"""Joints of the limbs, and the keypoints that show how each is turned."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Statements, parted by whom they are about, over T frames."""
+
+    told: tuple[tuple[Told, ...], ...]
+    up: Tensor  # [T, 3] unit vectors against gravity, cam
+    capsules: CapsuleBody
+
+    def frames(self, index: slice | Tensor) -> Words:
+        """The same in some of the frames."""
+        return replace(self, up=self.up[index])
+
+    def loss(self, posed: PosedPoints, evidence: Evidence, weights: Weights) -> Tensor:
+        """Weighted energy of all that is told, where those whom it is about are there, as one number."""
+        figures = Figures(posed.keypoints[..., :NUM_POINTS, :], self.up, self.capsules)
+        total = self.up.new_zeros(())
+        for told in self.told:
+            there = evidence.present[:, list(told[0].statement.people)].amin(-1)
+            total = total + (told_violation(told, figures, evidence.times) * there).sum()
+        return weights.told * total
+
+    def loosened(self, anchor: Anchor, evidence: Evidence) -> Anchor:
+        """The anchor of limbs that no keypoint shows made looser, of those who are spoken of: it is a guess there."""
+        spread = anchor.rotation_spread.clone()
+        for told in self.told:
+            spoken = spoken_of(told, evidence.times).amax(0) > 0  # [T]
+            for person in told[0].statement.people:
+                hidden = unseen_joints(evidence)[:, person] & spoken[:, None]
+                spread[:, person] = torch.where(hidden, UNSEEN * anchor.rotation_spread[:, person], spread[:, person])
+        return replace(anchor, rotation_spread=spread)
+
+
+def words_of(told: Sequence[Told], people: int, up_cam: Floats, body: BodyModel, device: torch.device) -> Words | None:
+    """What is told of the first so many people; None when nothing is. up_cam [T, 3]."""
+    about = of_people(told, tuple(range(people)))
+    groups = sorted({one.statement.people for one in about})
+    if not groups:
+        return None
+    parted = tuple(tuple(one for one in about if one.statement.people == group) for group in groups)
+    up = torch.nn.functional.normalize(torch.as_tensor(up_cam, dtype=torch.float32, device=device), dim=-1)
+    return Words(parted, up, capsule_body(body).to(device))
+
+
+def unseen_joints(evidence: Evidence) -> Tensor:
+    """[T, P, 22] bool: joints of the limbs that no keypoint shows the turn of."""
+    shown = evidence.inverse_sigmas > 0
+    unseen = torch.zeros(*evidence.present.shape, 22, dtype=torch.bool, device=shown.device)
+    for side in ("left", "right"):
+        for joint, points in _MOVES.items():
+            index = [KEYPOINT_INDEX[f"{side}_{point}"] for point in points]
+            unseen[..., JOINT_INDEX[f"{side}_{joint}"]] = ~shown[..., index].any(-1)
+    return unseen
