@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -38,7 +38,7 @@ from closemesh.optimise.ground import Ground, ground_loss
 from closemesh.optimise.interaction import Interaction
 from closemesh.optimise.looks import meet_everybody
 from closemesh.optimise.settle import settle
-from closemesh.optimise.words import Words, words_of
+from closemesh.optimise.words import Loss, Words, follow_words, words_of
 from closemesh.progress import Advance, Progress
 from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Observations
 
@@ -102,12 +102,14 @@ def optimise(
             floor, said = ground and ground.frames(window), words and words.frames(window)
             loss = _together(subject, part, floor, interaction, said)
             now = variables.frames(window)
+            if words:
+                now = follow_words(loss, now, part.times, config.iterations, advance)
             if config.motion == "network" and len(pairs) == 1:
                 piece = refine_by_network(
-                    loss, NetworkMotion(body, pairs[0], now, part), phases, config.iterations, advance
+                    loss, NetworkMotion(body, pairs[0], now, part), TOGETHER, config.iterations, advance
                 )
             else:
-                piece = _refine(loss, now, phases, config.iterations, advance)
+                piece = _refine(loss, now, config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
@@ -142,9 +144,6 @@ def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple
     return config.pairs
 
 
-Loss = Callable[[MotionVariables, Weights, int], Tensor]
-
-
 def _together(
     subject: Subject,
     evidence: Evidence,
@@ -168,11 +167,9 @@ def _together(
     return loss
 
 
-def _refine(
-    loss: Loss, variables: MotionVariables, phases: Sequence[Phase], iterations: int, advance: Advance
-) -> MotionVariables:
-    """One window through the phases."""
-    for phase in phases:
+def _refine(loss: Loss, variables: MotionVariables, iterations: int, advance: Advance) -> MotionVariables:
+    """One window through the phases of TOGETHER."""
+    for phase in TOGETHER:
         variables = minimise(
             variables,
             lambda v, step, weights=phase.weights: loss(v, weights, step),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,15 +12,20 @@ from closemesh.body.capsules import NUM_POINTS, CapsuleBody, capsule_body
 from closemesh.body.model import BodyModel
 from closemesh.body.points import PosedPoints
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
+from closemesh.body.variables import MotionVariables
 from closemesh.fitting.anchor import Anchor
 from closemesh.fitting.evidence import Evidence
-from closemesh.fitting.schedule import Weights
+from closemesh.fitting.minimise import minimise
+from closemesh.fitting.schedule import BY_WORDS, Weights
 from closemesh.language.energies import spoken_of, told_violation
 from closemesh.language.figures import Figures
 from closemesh.language.told import Told, of_people
+from closemesh.progress import Advance
+from closemesh.proxemics.guidance import neighbours
 from closemesh.scene import Floats
 
 UNSEEN = 10.0  # How much looser limbs are that no keypoint shows, of people of whom something is told.
+SMOOTH = 0.1  # Seconds, the standard deviation of the bell over which what words change is smoothed.
 _MOVES = {
     "shoulder": ("elbow", "wrist"),
     "elbow": ("wrist",),
@@ -30,6 +35,8 @@ _MOVES = {
     "ankle": ("ankle",),
 }
 """Joints of the limbs, and the keypoints that show how each is turned."""
+
+Loss = Callable[[MotionVariables, Weights, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,23 @@ def words_of(told: Sequence[Told], people: int, up_cam: Floats, body: BodyModel,
     parted = tuple(tuple(one for one in about if one.statement.people == group) for group in groups)
     up = torch.nn.functional.normalize(torch.as_tensor(up_cam, dtype=torch.float32, device=device), dim=-1)
     return Words(parted, up, capsule_body(body).to(device))
+
+
+def follow_words(
+    loss: Loss, variables: MotionVariables, times: Tensor, iterations: int, advance: Advance
+) -> MotionVariables:
+    """The variables with limbs and trunk moved to where the words have them, frame by frame; times [T] seconds.
+
+    Where people are and which way they face is left to the stages before: too much hangs on it.
+    """
+    steps, rate = round(iterations * BY_WORDS.share), BY_WORDS.learning_rate
+
+    def by_words(v: MotionVariables, step: int) -> Tensor:
+        return loss(v, BY_WORDS.weights, step)
+
+    after = minimise(variables, by_words, iterations=steps, learning_rate=rate, free=("body_pose",), advance=advance)
+    change = torch.einsum("ts,spjd->tpjd", neighbours(times[None], SMOOTH)[0], after.body_pose - variables.body_pose)
+    return variables.with_tensors(body_pose=variables.body_pose + change)
 
 
 def unseen_joints(evidence: Evidence) -> Tensor:
