@@ -104,12 +104,9 @@ def optimise(
             now = variables.frames(window)
             if words:
                 now = follow_words(loss, now, part.times, config.iterations, advance)
-            if config.motion == "network" and len(pairs) == 1:
-                piece = refine_by_network(
-                    loss, NetworkMotion(body, pairs[0], now, part), TOGETHER, config.iterations, advance
-                )
-            else:
-                piece = _refine(loss, now, config.iterations, advance)
+            network = config.motion == "network" and len(pairs) == 1
+            told_by = NetworkMotion(body, pairs[0], now, part) if network else now
+            piece = _refine(loss, told_by, config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
@@ -167,8 +164,12 @@ def _together(
     return loss
 
 
-def _refine(loss: Loss, variables: MotionVariables, iterations: int, advance: Advance) -> MotionVariables:
-    """One window through the phases of TOGETHER."""
+def _refine(
+    loss: Loss, variables: MotionVariables | NetworkMotion, iterations: int, advance: Advance
+) -> MotionVariables:
+    """One window through the phases of TOGETHER, by its variables or by the network that tells them."""
+    if isinstance(variables, NetworkMotion):
+        return refine_by_network(loss, variables, TOGETHER, iterations, advance)
     for phase in TOGETHER:
         variables = minimise(
             variables,
