@@ -1,22 +1,18 @@
-"""Begins a text reader with a published sentence encoder of BERT's layout (MiniLM), and chooses its pieces of words."""
+"""Begins a text reader with a published sentence encoder of BERT's layout (MiniLM)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.errors import InputError
 from closemesh.language.text_encoder import TextEncoder
-from closemesh.language.words import BEGIN, END, PAD, PERSON_A, PERSON_B, UNKNOWN, Pieces
+from closemesh.language.words import PERSON_A, PERSON_B, Pieces
 
 _STAND_INS = {PERSON_A: "alice", PERSON_B: "bob"}
-_COMMONEST = 250  # Words that tell nothing of poses.
-_SPECIAL = (PAD, UNKNOWN, BEGIN, END, PERSON_A, PERSON_B)
 _LAYER = {
     "out": "attention.output.dense",
     "attention_norm": "attention.output.LayerNorm",
@@ -51,26 +47,6 @@ def begin_with_sentences(encoder: TextEncoder, pieces: Pieces, folder: Path) -> 
         raise InputError(
             f"{folder} holds an encoder of another shape: {str(error).splitlines()[-1].strip()}"
         ) from error
-
-
-def choose_pieces(folder: Path, texts: Iterable[str], count: int, frequent: int) -> list[str]:
-    """The pieces to keep of a vocabulary that is sorted by how frequent they are, specials first.
-
-    All single characters, the `frequent` first words, and those whose embeddings are nearest to words of `texts`.
-    """
-    weights, vocabulary = _read(folder)
-    plain = [piece for piece in vocabulary if piece.removeprefix("##").isascii() and piece.removeprefix("##").isalpha()]
-    marks = [piece for piece in vocabulary if len(piece.removeprefix("##")) == 1 and piece.isascii()]
-    kept = dict.fromkeys([*_SPECIAL, *marks, *[p for p in plain if len(p) > 1][:frequent]])
-    telling = set(plain) - set(plain[:_COMMONEST])
-    used = [vocabulary[word] for text in texts for word in text.split() if word in telling]
-    table = F.normalize(weights["embeddings.word_embeddings.weight"], dim=-1)
-    near = (table @ table[sorted(set(used))].T).amax(1)
-    for piece in sorted(plain, key=lambda piece: -float(near[vocabulary[piece]])):
-        if len(kept) >= count:
-            break
-        kept[piece] = None
-    return list(kept)
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
