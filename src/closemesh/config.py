@@ -110,6 +110,8 @@ class RefineConfig:
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True
     """Guide by penetration and contact."""
+    statements: bool = True
+    """Heed what is told, statement by statement."""
     alignment: bool = True
     """Heed what is told of each person also as a whole, by the space that texts and poses have in common."""
     guidance: Annotated[int, Ge(1)] = 6
@@ -131,6 +133,8 @@ class AppearanceConfig:
     """For each person."""
     steps: Annotated[int, Ge(1)] = 160
     """Of learning the looks before they are used."""
+    perceptual: bool = False
+    """Learn them also by what a network sees (LPIPS): sharper, and slower."""
     following: Annotated[int, Ge(0)] = 40
     """Of bringing the motion to the pictures."""
 
@@ -201,7 +205,9 @@ def preset_config(preset: str) -> Config:
             initialise=InitialiseConfig(iterations=240, plain_iterations=300),
             optimise=OptimiseConfig(
                 iterations=200,
-                appearance=AppearanceConfig(pictures=64, side=512, gaussians=30_000, steps=300, following=60),
+                appearance=AppearanceConfig(
+                    pictures=64, side=512, gaussians=30_000, steps=300, following=60, perceptual=True
+                ),
             ),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")

@@ -15,6 +15,7 @@ from closemesh.appearance.draw import draw_looks
 from closemesh.appearance.objective import LookWeights, as_seen, look_loss, skin_loss
 from closemesh.appearance.pictures import Picture
 from closemesh.body.model import BodyModel
+from closemesh.energy.perceptual import Perceptual
 from closemesh.progress import Advance
 from closemesh.scene import BodyMotion
 
@@ -43,6 +44,7 @@ def learn_looks(
     seed: int,
     device: torch.device,
     advance: Advance,
+    eye: Perceptual | None = None,
 ) -> Cast:
     """Avatars of everybody, learned with the motion (camera frame) as it is; the same seed gives the same avatars.
 
@@ -59,7 +61,7 @@ def learn_looks(
         present = motion.valid[shown[number].frame].tolist()
         optimiser.zero_grad(set_to_none=True)
         background = BACKGROUNDS[step % len(BACKGROUNDS)]
-        picture_loss(cast, vertices[number], present, shown[number], background, config.weights).backward()
+        picture_loss(cast, vertices[number], present, shown[number], background, config.weights, eye).backward()
         optimiser.step()
         decay.step()
         advance(1)
@@ -73,13 +75,14 @@ def picture_loss(
     picture: Picture,
     background: float,
     weights: LookWeights,
+    eye: Perceptual | None = None,
 ) -> Tensor:
     """The whole appearance loss of one picture, differentiable in the cast and in vertices [P, V, 3] (camera frame)."""
     looks = cast.looks(present)
     drawn = draw_looks(cast, looks, vertices, picture.view)
     seen = as_seen(picture, len(cast.avatars), vertices.device)
     skins = [skin_loss(cast.avatars[person], one, weights) for person, one in looks.items()]
-    return look_loss(drawn, seen, background, weights) + torch.stack(skins).mean()
+    return look_loss(drawn, seen, background, weights, eye) + torch.stack(skins).mean()
 
 
 def look_optimiser(cast: Cast, config: LearnConfig) -> torch.optim.Adam:

@@ -12,6 +12,7 @@ from closemesh.appearance.avatar import Avatar, SkinGaussians
 from closemesh.appearance.draw import Drawn
 from closemesh.appearance.pictures import UNKNOWN, Picture
 from closemesh.energy.gaussians import offset_from_skin, stretch
+from closemesh.energy.perceptual import Perceptual
 from closemesh.energy.pictures import absolute_difference, dissimilarity
 
 
@@ -21,6 +22,7 @@ class LookWeights:
 
     colour: float = 0.8
     structure: float = 0.2
+    perceptual: float = 0.2
     identity: float = 0.3
     offset: float = 300.0
     """For each square metre: 2 cm off the skin cost as much as a colour wrong by 0.15. Gaussians that hover at other
@@ -51,11 +53,14 @@ def as_seen(picture: Picture, num_people: int, device: torch.device) -> Seen:
     return Seen(image, people.float(), (labels != UNKNOWN).float(), trust)
 
 
-def look_loss(drawn: Drawn, seen: Seen, background: float, weights: LookWeights) -> Tensor:
+def look_loss(
+    drawn: Drawn, seen: Seen, background: float, weights: LookWeights, eye: Perceptual | None = None
+) -> Tensor:
     """Colour, structure and identity of a drawn picture against the seen one, a mean over the people's pixels.
 
     Only what lies within the union of all people's masks is compared; around it both show `background`. The identity
-    term tells silhouettes and who is in front apart from colour, which the paper's union mask cannot.
+    term tells silhouettes and who is in front apart from colour, which the paper's union mask cannot. Without an eye
+    the perceptual term is left out.
     """
     union, known = seen.union[..., None], seen.known[..., None]
     picture = drawn.over(background) * known
@@ -64,7 +69,10 @@ def look_loss(drawn: Drawn, seen: Seen, background: float, weights: LookWeights)
     colour = absolute_difference(picture, target).sum() / (3 * count)
     structure = dissimilarity(picture, target).sum() / (3 * count)
     identity = (absolute_difference(drawn.identity, seen.people) * known * seen.trust[..., None]).sum() / count
-    return weights.colour * colour + weights.structure * structure + weights.identity * identity
+    loss = weights.colour * colour + weights.structure * structure + weights.identity * identity
+    if eye is None:
+        return loss
+    return loss + weights.perceptual * eye(picture, target) * seen.known.numel() / count
 
 
 def skin_loss(avatar: Avatar, looks: SkinGaussians, weights: LookWeights) -> Tensor:

@@ -19,6 +19,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.body.variables import MotionVariables
 from closemesh.config import AppearanceConfig
+from closemesh.energy.perceptual import load_perceptual
 from closemesh.observe.masks import read_labels
 from closemesh.progress import Advance
 from closemesh.scene import BodyMotion, Camera, Clip
@@ -69,5 +70,6 @@ def meet_everybody(
 ) -> Looks:
     """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
     learning = LearnConfig(steps=config.steps, avatar=AvatarConfig(gaussians=config.gaussians))
-    cast = learn_looks(clear_pictures(pictures), motion, body, learning, seed, device, advance)
+    eye = load_perceptual(device) if config.perceptual else None
+    cast = learn_looks(clear_pictures(pictures), motion, body, learning, seed, device, advance, eye)
     return Looks(cast, pictures, present)

@@ -116,6 +116,14 @@ BUNDLED_FILES = (
         "refine",
     ),
     KnownFile(
+        "likeness as people see it",
+        "AlexNet (torchvision), LPIPS (Zhang et al.)",
+        "perceptual/alexnet.safetensors",
+        "BSD-3-Clause, BSD-2-Clause",
+        _COMES_ALONG,
+        "optimise",
+    ),
+    KnownFile(
         "open body, full mesh",
         _OPEN_BODY,
         "open_body/open_body_std.npz",
