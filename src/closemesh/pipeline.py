@@ -22,6 +22,7 @@ from closemesh.initialise.initialise import initialise
 from closemesh.kept import CLIP_FILE, STAGE_OF
 from closemesh.language.describe import check_language, describe
 from closemesh.language.told import Told
+from closemesh.language.trust import weigh
 from closemesh.observe.observe import observe
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
@@ -66,6 +67,7 @@ def reconstruct(
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
         told = describe(run.clip, observations, initial, run.config.language, run.out, run.told)
+        told = weigh(told, initial, spread, run.body, run.clip.times, camera.T_cam_world[:, :3, 1])
         refined = refine_stage(run, observations, camera, initial, spread, told)
         camera, optimised, appearance = optimise_stage(run, observations, camera, refined, told)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}

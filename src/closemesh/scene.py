@@ -8,7 +8,7 @@ Records hold numpy arrays, so that they are saved and compared as they are; a st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -114,6 +114,11 @@ class BodyMotion:
     def with_pose(self, **changes: Floats) -> BodyMotion:
         """The same people with other arrays."""
         return replace(self, **changes)  # type: ignore[arg-type]
+
+    def frames(self, index: slice | Sequence[int] | np.ndarray) -> BodyMotion:
+        """The same people in some of the frames."""
+        names = ("rotations", "transl", "expression", "valid", "confidence")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
 
 @dataclass(frozen=True)

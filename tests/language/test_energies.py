@@ -89,7 +89,7 @@ def test_what_holds_costs_nothing_and_what_does_not_is_capped(figures: Figures):
     with torch.no_grad():
         for statement in candidates(2):
             sure, cost = confidence(statement, figures), violation(statement, figures)
-            assert (cost[sure > 0.5] == 0).all() and (cost[sure < 0.5] > 0).all(), statement
+            assert (cost[sure == 1] == 0).all() and (cost[sure < 0.5] > 0).all(), statement
             assert (cost < OUTLIER**2).all()
 
 
@@ -102,13 +102,14 @@ def test_gradients_are_finite_where_limbs_are_straight_and_people_coincide(capsu
         assert gradient is None or torch.isfinite(gradient).all(), statement
 
 
-def test_confidence_number_and_time_weigh(figures: Figures):
+def test_confidence_and_time_weigh_and_repeating_does_not(figures: Figures):
     times = torch.tensor([1.0, 2.0], dtype=DOUBLE)
     wrong = Posture(1, "upside_down")
     alone = told_violation([Told(wrong)], figures, times)
     assert torch.allclose(alone, violation(wrong, figures))
-    assert torch.allclose(told_violation([Told(wrong, confidence=0.25)], figures, times), 0.25 * alone)
-    assert torch.allclose(told_violation([Told(wrong)] * 4, figures, times), 2 * alone)
+    assert torch.allclose(told_violation([Told(wrong, confidence=0.75)], figures, times), 0.5 * alone)
+    assert not told_violation([Told(wrong, confidence=0.5)], figures, times).any(), "as likely wrong as right"
+    assert torch.equal(told_violation([Told(wrong, confidence=0.6), *[Told(wrong)] * 3], figures, times), alone)
     early = told_violation([Told(wrong, end=1.2)], figures, times)
     assert early[0] == alone[0] and early[1] == 0
 

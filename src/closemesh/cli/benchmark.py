@@ -12,6 +12,7 @@ from rich.table import Table
 from closemesh.cli import options as o
 from closemesh.cli.ablation import ablation
 from closemesh.cli.benchmark_datasets import DATASETS, dataset_command
+from closemesh.cli.benchmark_descriptions import descriptions
 from closemesh.cli.benchmark_identities import identities
 from closemesh.cli.benchmark_language import language
 from closemesh.cli.benchmark_synthetic import synthetic
@@ -64,6 +65,7 @@ benchmark.command()(synthetic)
 benchmark.command()(ablation)
 benchmark.command()(identities)
 benchmark.command()(language)
+benchmark.command()(descriptions)
 benchmark.command()(detections)
 for _name in DATASETS:
     benchmark.command(_name)(dataset_command(_name))

@@ -7,10 +7,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from closemesh.body.load import load_body
 from closemesh.config import Config
@@ -63,40 +61,77 @@ def run_window(window: Window, config: Config, source: Source, device: str | Non
 
 def _run_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> WindowResult:
     """The same with a `folder` for what is seen."""
-    watch = _Watch()
-    seed = seed_of(window, config.seed)
+    filmed = film_window(window, config, source, device, folder)
+    estimate = None
+    if filmed.task is not None:
+        for stage in STAGES:
+            with filmed.watch.time(stage):
+                estimate = run_stage(stage, filmed.task, estimate, Silent())
+            filmed.score(stage, estimate.motion)
+    return filmed.result()
+
+
+class Filmed:
+    """A window that was filmed and seen, and the scores of the stages that were run on it."""
+
+    def __init__(
+        self,
+        window: Window,
+        scene: SimulatedScene,
+        sighting: Sighting | None,
+        task: Task | None,
+        watch: Watch,
+        scorer: Scorer | None = None,
+    ) -> None:
+        """task: None where nobody was found."""
+        self.scene, self.task, self.watch = scene, task, watch
+        self._window, self._sighting = window, sighting
+        with watch.time("measure"):
+            self._scorer = scorer or Scorer(scene, measure_meshes(scene.motion, scene.body))
+        self._stages: dict[str, Groups] = {}
+
+    def again(self) -> Filmed:
+        """The same without scores."""
+        return Filmed(self._window, self.scene, self._sighting, self.task, Watch(), self._scorer)
+
+    def score(self, stage: str, motion: BodyMotion) -> None:
+        """Keep the scores of the motion that a stage made."""
+        assert self._sighting is not None
+        with self.watch.time("measure"):
+            self._stages[stage] = self._scorer.of_stage(motion, self._sighting)
+
+    def result(self) -> WindowResult:
+        """All that was scored."""
+        return WindowResult(
+            name=self._window.name,
+            kind=self._window.kind,
+            frames=len(self.scene.clip),
+            people=self.scene.motion.num_people,
+            expected=int(in_picture(self.scene).sum()),
+            found=self._sighting.found if self._sighting else 0,
+            stages=self._stages,
+            truth=self._scorer.of_truth(),
+            seconds=self.watch.seconds,
+        )
+
+
+def film_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> Filmed:
+    """The scene of a window, and what the pipeline gets to see of it; files go to `folder`. Raises InputError."""
+    watch, seed = Watch(), seed_of(window, config.seed)
     sequence, body = window.read(), load_body(config.body_model)
     with watch.time("observe"):
         scene = make_scene(sequence, body, seed, fitting_betas(sequence, body))
         from_keypoints = source == "keypoints"
         sighting = see_keypoints(scene, seed + 1) if from_keypoints else see_pixels(scene, config, seed + 1, folder)
-    with watch.time("measure"):
-        scorer = _Scorer(scene, measure_meshes(scene.motion, body))
-    stages: dict[str, Groups] = {}
+    task = None
     if sighting is not None:
         known = with_known_focal(config, scene.camera.focal)
-        masks = None if source == "keypoints" else folder / MASKS
+        masks = None if from_keypoints else folder / MASKS
         task = Task(sighting.clip, sighting.observations, body, known, choose_device(device), masks)
-        estimate = None
-        for stage in STAGES:
-            with watch.time(stage):
-                estimate = run_stage(stage, task, estimate, Silent())
-            with watch.time("measure"):
-                stages[stage] = scorer.of_stage(estimate.motion, sighting)
-    return WindowResult(
-        name=window.name,
-        kind=window.kind,
-        frames=len(scene.clip),
-        people=sequence.num_people,
-        expected=int(in_picture(scene).sum()),
-        found=sighting.found if sighting else 0,
-        stages=stages,
-        truth=scorer.of_truth(),
-        seconds=watch.seconds,
-    )
+    return Filmed(window, scene, sighting, task, watch)
 
 
-class _Scorer:
+class Scorer:
     """Scores motions of one scene, whose truth is measured once."""
 
     def __init__(self, scene: SimulatedScene, measured: MeshMeasures) -> None:
@@ -107,12 +142,12 @@ class _Scorer:
 
     def of_stage(self, motion: BodyMotion, sighting: Sighting) -> Groups:
         """The motion of all tracks, of the clip that was seen, against the truth."""
-        predicted = people_of(_frames(motion, sighting.frames), sighting.people)
+        predicted = people_of(motion.frames(sighting.frames), sighting.people)
         true = sighting.true_frames
         measured = MeshMeasures(**{name: array[true] for name, array in vars(self._measured).items()})
         scores = score_motions(
             predicted,
-            _frames(self._scene.motion, true),
+            self._scene.motion.frames(true),
             self._scene.body,
             self._scene.body,
             self._scene.clip.times[true],
@@ -131,7 +166,7 @@ class _Scorer:
         return group_scores(own, self._hidden, self._touching)
 
 
-class _Watch:
+class Watch:
     """Adds up the seconds of named pieces of work."""
 
     def __init__(self) -> None:
@@ -142,11 +177,6 @@ class _Watch:
         started = time.perf_counter()
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-
-def _frames(motion: BodyMotion, frames: np.ndarray) -> BodyMotion:
-    names = ("rotations", "transl", "expression", "valid", "confidence")
-    return replace(motion, **{name: getattr(motion, name)[frames] for name in names})
 
 
 def seed_of(window: Window, seed: int) -> int:

@@ -11,6 +11,7 @@ import torch
 from closemesh.body.model import BodyModel
 from closemesh.config import Config
 from closemesh.initialise.initialise import initialise
+from closemesh.language.told import Told
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
 from closemesh.progress import Progress
@@ -29,6 +30,8 @@ class Task:
     device: torch.device
     masks: Path | None = None
     """Folder of label images, where a film was seen."""
+    told: tuple[Told, ...] = ()
+    """What is said of the people, as far as it is believed."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,15 @@ def _initial(task: Task, before: Estimate | None, progress: Progress) -> Estimat
 def _refined(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
     seen = task.clip, task.observations, before.camera, before.motion, before.spread
-    return replace(before, motion=refine(*seen, task.body, task.config.refine, task.device, progress))
+    return replace(before, motion=refine(*seen, task.body, task.config.refine, task.device, progress, task.told))
 
 
 def _optimised(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
     config, seen = task.config.optimise, (task.clip, task.observations, before.camera, before.motion)
     pictures = collect_looks(task.clip, task.masks, before.camera, before.motion, config.appearance)
-    camera, motion, _ = optimise(*seen, task.body, config, task.device, progress, pictures, task.config.seed)
+    told = task.told if task.config.refine.statements else ()  # Here words act as statements alone.
+    camera, motion, _ = optimise(*seen, task.body, config, task.device, progress, pictures, task.config.seed, told)
     return replace(before, camera=camera, motion=motion)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,6 +24,9 @@ from closemesh.files import replacing
 from closemesh.progress import Progress
 from closemesh.weights.known import KNOWN_FILES
 from closemesh.weights.search import sha256_of
+
+Work = Callable[[Window], tuple[WindowResult, ...]]
+"""What is done with a window; processes must be able to load it."""
 
 
 def benchmark_synthetic(
@@ -42,29 +45,51 @@ def benchmark_synthetic(
     same things are taken from there. Raises ClosemeshError.
     """
     commit = current_commit()
-    kept = _Kept(cache, resume, {"program": _program(), "config": to_dict(config), "source": source, "device": device})
+    work = functools.partial(_whole, config=config, source=source, device=device)
+    made_from = {"config": to_dict(config), "source": source, "device": device}
+    found = run_windows(windows, work, made_from, f"benchmark from {source}", progress, jobs, cache, resume)
+    return BenchmarkReport(commit, config.seed, config.preset, source, tuple(result for [result] in found))
+
+
+def _whole(window: Window, config: Config, source: Source, device: str | None) -> tuple[WindowResult, ...]:
+    return (run_window(window, config, source, device),)
+
+
+def run_windows(
+    windows: Sequence[Window],
+    work: Work,
+    made_from: dict[str, object],
+    title: str,
+    progress: Progress,
+    jobs: int,
+    cache: Path | None,
+    resume: bool,
+) -> list[tuple[WindowResult, ...]]:
+    """What `work` makes of each window, in their order, `jobs` windows at a time.
+
+    What is done is kept in the folder `cache`; with `resume` that is taken from there which the same code made with the
+    same work, told apart by `made_from`. Raises ClosemeshError.
+    """
+    kept = _Kept(cache, resume, {"program": _program(), **made_from})
     results = {window.name: result for window in windows if (result := kept.get(window))}
     missing = [window for window in windows if window.name not in results]
-    with progress.task(f"benchmark from {source}", len(windows), len(results)) as advance:
-        for window, result in _run_all(missing, config, source, device, jobs):
+    with progress.task(title, len(windows), len(results)) as advance:
+        for window, result in _run_all(missing, work, jobs):
             kept.put(window, result)
             results[window.name] = result
             advance(1)
-    ordered = tuple(results[window.name] for window in windows)
-    return BenchmarkReport(commit, config.seed, config.preset, source, ordered)
+    return [results[window.name] for window in windows]
 
 
-def _run_all(
-    windows: Sequence[Window], config: Config, source: Source, device: str | None, jobs: int
-) -> Iterator[tuple[Window, WindowResult]]:
+def _run_all(windows: Sequence[Window], work: Work, jobs: int) -> Iterator[tuple[Window, tuple[WindowResult, ...]]]:
     """Results as they come."""
     if jobs == 1 or len(windows) < 2:
         with _one_thread():
             for window in windows:
-                yield window, run_window(window, config, source, device)
+                yield window, work(window)
         return
     with _processes(min(jobs, len(windows))) as pool:
-        waiting = {pool.submit(run_window, window, config, source, device): window for window in windows}
+        waiting = {pool.submit(work, window): window for window in windows}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
 
@@ -109,21 +134,24 @@ class _Kept:
         if folder is not None and not resume:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def get(self, window: Window) -> WindowResult | None:
-        """The result of an earlier run, if it is the one that this run would make."""
+    def get(self, window: Window) -> tuple[WindowResult, ...] | None:
+        """The results of an earlier run, if they are those that this run would make."""
         if self._folder is None:
             return None
         try:
             values = json.loads(self._file(window).read_text())
-            return WindowResult(**values["result"]) if values["key"] == self._key(window) else None
-        except (OSError, ValueError, KeyError, TypeError):  # Whatever is wrong with it, it is made again.
+            made = values["key"] == self._key(window)
+            return tuple(WindowResult(**result) for result in values["results"]) if made else None
+        except (OSError, ValueError, KeyError, TypeError):  # Whatever is wrong with them, they are made again.
             return None
 
-    def put(self, window: Window, result: WindowResult) -> None:
+    def put(self, window: Window, results: tuple[WindowResult, ...]) -> None:
         """Raises OutputError when it cannot be written."""
         if self._folder is not None:
             with replacing(self._file(window)) as part:
-                part.write_text(json.dumps({"key": self._key(window), "result": asdict(result)}))
+                part.write_text(
+                    json.dumps({"key": self._key(window), "results": [asdict(result) for result in results]})
+                )
 
     def _file(self, window: Window) -> Path:
         assert self._folder is not None

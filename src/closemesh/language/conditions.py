@@ -26,9 +26,10 @@ from closemesh.language.statements import (
     Touch,
 )
 
-OUTLIER = 3.0  # A statement that is further off than this many sigmas pulls less and less: it may be wrong.
+OUTLIER = 4.0  # A statement that is further off than this many sigmas pulls less and less: it may be wrong.
 _INF = math.inf
 _ANGLE, _COSINE = math.radians(8), 0.15  # How soft the borders of words are.
+_TOUCHING, _TOUCH_SIGMA = 0.02, 0.04  # Metres between capsules.
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Condition:
     """So far inside a border the value is surely inside, so far outside surely not."""
     sigma: float
     """Standard deviation of the value when the statement is true, beyond the border."""
+    inward: float = 0.0
+    """So far inside a border the value is likely at least: whoever says something is seldom just about right."""
 
     def confidence(self) -> Tensor:
         """0..1 [...]: half at a border."""
@@ -49,8 +52,9 @@ class Condition:
         return (0.5 + 0.5 * inside / self.soft).clamp(0, 1)
 
     def excess(self) -> Tensor:
-        """How far outside the range [...], in sigmas; 0 inside."""
-        return (F.relu(self.low - self.value) + F.relu(self.value - self.high)) / self.sigma
+        """How far outside the likely part of the range [...], in sigmas; 0 inside."""
+        inward = min(self.inward, (self.high - self.low) / 2)
+        return (F.relu(self.low + inward - self.value) + F.relu(self.value - self.high + inward)) / self.sigma
 
 
 def confidence(statement: Statement, figures: Figures) -> Tensor:
@@ -70,10 +74,13 @@ def conditions(statement: Statement, figures: Figures) -> list[Condition]:
     return _CONDITIONS[type(statement)](statement, figures)
 
 
-def _within(
-    value: Tensor, low: float = -_INF, high: float = _INF, soft: float = _COSINE, sigma: float = 0
-) -> Condition:
-    return Condition(value, low, high, soft, sigma or soft)
+def _within(value: Tensor, low: float = -_INF, high: float = _INF, soft: float = _COSINE) -> Condition:
+    return Condition(value, low, high, soft, sigma=soft, inward=soft)
+
+
+def _near(gap: Tensor) -> Condition:
+    """Surfaces that touch are at each other, not inside one another."""
+    return Condition(gap, -_INF, _TOUCHING, soft=_TOUCHING, sigma=_TOUCH_SIGMA)
 
 
 def _between(value: Tensor, degrees: tuple[float, float]) -> Condition:
@@ -174,7 +181,7 @@ def _facing(said: Facing, figures: Figures) -> list[Condition]:
 
 def _touch(said: Touch, figures: Figures) -> list[Condition]:
     gap = figures.gap(said.person_a, said.part_a, said.person_b, said.part_b)
-    return [_within(gap, high=0.02, soft=0.02, sigma=0.06)]
+    return [_near(gap)]
 
 
 def _depth_order(said: DepthOrder, figures: Figures) -> list[Condition]:
@@ -185,7 +192,7 @@ def _depth_order(said: DepthOrder, figures: Figures) -> list[Condition]:
 def _support(said: Support, figures: Figures) -> list[Condition]:
     above = figures.lowest(said.carried) - figures.lowest(said.carrier)
     gap = figures.gaps(said.carrier, said.carried).amin((-1, -2))
-    return [_within(above, low=0.25, soft=0.1), _within(gap, high=0.02, soft=0.02, sigma=0.06)]
+    return [_within(above, low=0.25, soft=0.1), _near(gap)]
 
 
 _CONDITIONS: Mapping[type, Callable[[Any, Figures], list[Condition]]] = {

@@ -10,7 +10,7 @@ from torch import Tensor
 from closemesh.body.capsules import COARSE_PARTS
 from closemesh.language.conditions import violation
 from closemesh.language.figures import Figures
-from closemesh.language.statements import Touch
+from closemesh.language.statements import Statement, Touch
 from closemesh.language.told import Told
 
 LIKELY = 0.5  # From this confidence on a touch is told to the network, which knows no half ones.
@@ -19,14 +19,24 @@ LIKELY = 0.5  # From this confidence on a touch is told to the network, which kn
 def told_violation(told: Sequence[Told], figures: Figures, times: Tensor) -> Tensor:
     """How far the people are from what is said of them [...], unweighted: 0 where all of it holds.
 
-    figures of frames [...] at times [...] seconds. Robust squares in sigmas, by confidence, over the square root of how
-    many statements speak of the frame: twice as many words do not pull twice as hard against the picture.
+    figures of frames [...] at times [...] seconds. Robust squares in sigmas, each by how hard its statement pulls; what
+    is said twice of a frame counts once.
     """
-    spoken = spoken_of(told, times)  # [S, ...]
-    sure = torch.tensor([one.confidence for one in told]).to(times).reshape(-1, *([1] * times.ndim))
-    violated = torch.stack([violation(one.statement, figures) for one in told])
-    total = (violated * sure * spoken).sum(0)
-    return total / spoken.sum(0).clamp(min=1).sqrt()
+    pulls = torch.tensor([one.pull for one in told]).to(times).reshape(-1, *([1] * times.ndim))
+    pulls = pulls * spoken_of(told, times)  # [S, ...]
+    total = times.new_zeros(times.shape)
+    for statement, numbers in _by_statement(told).items():
+        total = total + violation(statement, figures) * pulls[numbers].amax(0)
+    return total
+
+
+def _by_statement(told: Sequence[Told]) -> dict[Statement, list[int]]:
+    """Where each different statement that pulls stands among those told."""
+    found: dict[Statement, list[int]] = {}
+    for number, one in enumerate(told):
+        if one.pull > 0:
+            found.setdefault(one.statement, []).append(number)
+    return found
 
 
 def spoken_of(told: Sequence[Told], times: Tensor) -> Tensor:

@@ -41,10 +41,10 @@ def _saying(alignment: Alignment, people: tuple[int, ...], told: Sequence[Told])
 def farness(
     sayings: Sequence[Saying], poses: PoseReader, rotations: Tensor, pelvis: Tensor, up: Tensor, times: Tensor
 ) -> Tensor:
-    """One minus the cosine between what is said and how people are, by confidence, summed over the sayings [...].
+    """One minus the cosine between what is said and how people are, by how hard it pulls, summed over sayings [...].
 
     rotations [..., P, 22, 3, 3], pelvis [..., P, 3] metres and up [..., 3], unit vectors against gravity, in one frame;
-    times [..., T] seconds. 0 in frames of which nothing is said. Vectors of statements add up, each by its confidence.
+    times [..., T] seconds. 0 in frames of which nothing is said. Vectors of statements add up, each by its pull.
     """
     total = times.new_zeros(times.shape)
     seen = pose_features(rotations, up[..., None, :].expand(*rotations.shape[:-3], 3))
@@ -54,7 +54,7 @@ def farness(
         pose = seen[..., people, :].flatten(0, -3)
         found = poses.smooth(pose, None if place is None else place.flatten(0, -3)).unflatten(0, times.shape)
         spoken = spoken_of(one.told, times)  # [S, ...]
-        sure = times.new_tensor([t.confidence for t in one.told]).reshape(-1, *([1] * times.ndim)) * spoken
+        sure = times.new_tensor([t.pull for t in one.told]).reshape(-1, *([1] * times.ndim)) * spoken
         text = F.normalize(sure.flatten(1).T @ one.vectors.to(times), dim=-1).unflatten(0, times.shape)
         mean_sure = sure.sum(0) / spoken.sum(0).clamp(min=1)
         total = total + mean_sure * (1 - (text * found).sum(-1))

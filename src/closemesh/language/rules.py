@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -61,7 +61,7 @@ def describe_motion(
     """
     config = config or RuleConfig()
     said = list(candidates(motion.num_people))
-    held = _confidences(said, motion, body, up_cam)  # [S, T]
+    held = confidences(said, motion, body, up_cam)  # [S, T]
     valid = np.stack([motion.valid[:, list(s.people)].all(1) for s in said])
     trust = np.stack([motion.confidence[:, list(s.people)].min(1) for s in said])
     told = [
@@ -139,8 +139,8 @@ def _of_two(a: int, b: int) -> Iterator[Statement]:
         yield from (Touch(a, part_a, b, part_b) for part_b in COARSE_PARTS)
 
 
-def _confidences(said: list[Statement], motion: BodyMotion, body: BodyModel, up_cam: Floats) -> Floats:
-    """[S, T] of every statement in every frame."""
+def confidences(said: Sequence[Statement], motion: BodyMotion, body: BodyModel, up_cam: Floats) -> Floats:
+    """How surely each statement holds in each frame [S, T]; motion: camera frame; up_cam [T, 3]."""
     points, capsules = fitting_points(body).coarse(NUM_POINTS), capsule_body(body)
     parts = []
     with torch.inference_mode():

@@ -23,6 +23,11 @@ class Told:
     confidence: float = 1.0
     """0..1."""
 
+    @property
+    def pull(self) -> float:
+        """0..1, how hard it is heeded: not at all when it is as likely wrong as right."""
+        return max(0.0, 2 * self.confidence - 1)
+
 
 def of_people(told: Iterable[Told], people: tuple[int, ...]) -> tuple[Told, ...]:
     """What is said of these people alone, with them renumbered 0, 1, ... in the order given."""

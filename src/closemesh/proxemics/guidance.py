@@ -39,8 +39,10 @@ class GuidanceConfig:
     contact: float = 0.3
     codebook: float = 0.2
     """Share of the book's version of the motion that is mixed in."""
-    told: float = 0.5
+    told: float = 1.0
     """How hard descriptions pull, statement by statement."""
+    told_steps: int = 2
+    """Times as many steps are taken where something is told: words may lead far from the prediction."""
     alignment: float = 3.0
     """How hard they pull as a whole, by the space that texts and poses have in common."""
     smooth: float = 0.1

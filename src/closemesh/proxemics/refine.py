@@ -63,6 +63,8 @@ def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> P
     sampler = Sampler(load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection)
     codebook = load_codebook(device) if config.codebook else None
     guidance = GuidanceConfig(steps=config.guidance)
+    if not config.statements:
+        guidance = replace(guidance, told=0.0)
     if not config.physics:
         guidance = replace(guidance, penetration=0.0, contact=0.0)
     return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.partner)
@@ -144,7 +146,7 @@ def refine_stretch(prior: Prior, part: PairClip, told: PairTold | None = None) -
     windows = windows_of(part, where)
     if not prior.partner:
         windows = replace(windows, alone=torch.ones_like(windows.alone))
-    if told is not None:
+    if told is not None and prior.guidance.told > 0:
         windows = told.condition(windows)
     guides: list[Guide] = []
     if prior.codebook is not None:
@@ -161,7 +163,9 @@ def _by_energies(prior: Prior, windows: PairWindows, told: PairTold | None) -> G
     guidance = prior.guidance
     energies: list[Energy] = [picture_energy(windows, prior.sampler.body, guidance.reprojection)]
     if told is not None:
-        energies.append(told.energy(windows, prior.sampler.body, guidance.told))
+        guidance = replace(guidance, steps=guidance.told_steps * guidance.steps)
+        if guidance.told > 0:
+            energies.append(told.energy(windows, prior.sampler.body, guidance.told))
         if prior.alignment is not None:
             energies.append(told.nearness(windows, prior.alignment, guidance.alignment))
     physics = None
