@@ -136,7 +136,7 @@ class AppearanceConfig:
     perceptual: bool = False
     """Learn them also by what a network sees (LPIPS): sharper, and slower."""
     following: Annotated[int, Ge(0)] = 40
-    """Of bringing the motion to the pictures."""
+    """Steps of bringing the motion to the pictures: by silhouettes, and once more by colours."""
 
 
 @dataclass(frozen=True)

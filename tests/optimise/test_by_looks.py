@@ -46,7 +46,7 @@ def true_variables(known: KnownScene) -> MotionVariables:
 def follow(looks: Looks, known: KnownScene, variables: MotionVariables) -> MotionVariables:
     subject = Subject(fitting_points(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
-    return follow_pictures(looks, subject, variables, evidence, ((0, 1),), 30, lambda _: None)
+    return follow_pictures(looks, variables, subject, evidence, ((0, 1),), 30, lambda _: None, COLOUR_ALONE)
 
 
 def wrists(known: KnownScene, variables: MotionVariables) -> Tensor:
@@ -85,7 +85,7 @@ def test_the_pull_is_the_gradient_of_all_pictures(looks: Looks, dressed: Dressed
     vertices = looks.vertices(true_variables(dressed.known).frames(frames)).detach().requires_grad_()
     with torch.no_grad():
         gaussians = looks.cast.looks([True, True])
-    (told,) = torch.autograd.grad(_pull(looks, gaussians, vertices, 0.0), vertices)
+    (told,) = torch.autograd.grad(_pull(looks, gaussians, vertices, 0.0, COLOUR_ALONE), vertices)
     losses = [
         look_loss(draw_looks(looks.cast, gaussians, skin, one.view), as_seen(one, 2, CPU), 0.0, COLOUR_ALONE)
         for skin, one in zip(vertices, looks.pictures, strict=True)

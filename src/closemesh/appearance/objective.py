@@ -66,13 +66,17 @@ def look_loss(
     picture = drawn.over(background) * known
     target = (seen.image * union + (1 - union) * background) * known
     count = union.sum().clamp(min=1)
-    colour = absolute_difference(picture, target).sum() / (3 * count)
-    structure = dissimilarity(picture, target).sum() / (3 * count)
-    identity = (absolute_difference(drawn.identity, seen.people) * known * seen.trust[..., None]).sum() / count
-    loss = weights.colour * colour + weights.structure * structure + weights.identity * identity
-    if eye is None:
-        return loss
-    return loss + weights.perceptual * eye(picture, target) * seen.known.numel() / count
+    loss = picture.new_zeros(())
+    if weights.colour > 0:
+        loss = loss + weights.colour * absolute_difference(picture, target).sum() / (3 * count)
+    if weights.structure > 0:
+        loss = loss + weights.structure * dissimilarity(picture, target).sum() / (3 * count)
+    if weights.identity > 0:
+        differs = absolute_difference(drawn.identity, seen.people) * known * seen.trust[..., None]
+        loss = loss + weights.identity * differs.sum() / count
+    if eye is not None and weights.perceptual > 0:
+        loss = loss + weights.perceptual * eye(picture, target) * seen.known.numel() / count
+    return loss
 
 
 def skin_loss(avatar: Avatar, looks: SkinGaussians, weights: LookWeights) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from closemesh.appearance.avatar import SkinGaussians
 from closemesh.appearance.draw import draw_looks
 from closemesh.appearance.learn import BACKGROUNDS
-from closemesh.appearance.objective import as_seen, look_loss
+from closemesh.appearance.objective import LookWeights, as_seen, look_loss
 from closemesh.appearance.pictures import Picture
 from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.fitting.anchor import anchor_at
@@ -21,7 +21,7 @@ from closemesh.fitting.evidence import Evidence
 from closemesh.fitting.minimise import minimise
 from closemesh.fitting.objective import Subject, frame_energy
 from closemesh.fitting.schedule import BY_LOOKS, SIGMAS
-from closemesh.optimise.looks import COLOUR_ALONE, Looks
+from closemesh.optimise.looks import Looks
 from closemesh.progress import Advance
 
 MOVED = ("root", "body_pose", "ray", "log_depth")
@@ -31,18 +31,20 @@ _FADE = 0.1  # What the motion itself counts beside a picture of the same frame.
 
 def follow_pictures(
     looks: Looks,
-    subject: Subject,
     variables: MotionVariables,
+    subject: Subject,
     evidence: Evidence,
     pairs: Sequence[tuple[int, int]],
     iterations: int,
     advance: Advance,
+    terms: LookWeights,
 ) -> MotionVariables:
-    """The variables moved to where drawn people fit the pictures best, near the motion and the keypoints.
+    """The variables moved to where drawn people fit the pictures best by some terms of theirs, near the motion.
 
     Each picture is fitted by itself; what it changes is carried to the frames around it. Distances from the camera are
     free while a picture is fitted, so that a person of the wrong size need not be bent, but are only kept as far as
-    all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell.
+    all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell. By
+    silhouettes alone they are not kept at all: drawn ones are a part of a pixel too fat.
     """
     frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.ray.device)
     before = variables.frames(frames)
@@ -54,13 +56,16 @@ def follow_pictures(
     def loss(v: MotionVariables, step: int) -> Tensor:
         own = frame_energy(subject, v, pose_variables(subject.body, v), part, BY_LOOKS.weights).sum()
         background = BACKGROUNDS[step % len(BACKGROUNDS)]
-        return own + BY_LOOKS.weights.appearance * _pull(looks, gaussians, looks.vertices(v), background)
+        return own + BY_LOOKS.weights.appearance * _pull(looks, gaussians, looks.vertices(v), background, terms)
 
     rate = BY_LOOKS.learning_rate
     after = minimise(before, loss, iterations=iterations, learning_rate=rate, free=MOVED, advance=advance)
     present = looks.present[frames]  # [N, P]
     changes = {name: getattr(after, name) - getattr(before, name) for name in MOVED}
-    changes["log_depth"] = shared(changes["log_depth"], present, pairs)
+    if terms.colour > 0:
+        changes["log_depth"] = shared(changes["log_depth"], present, pairs)
+    else:
+        changes["log_depth"] = torch.zeros_like(changes["log_depth"])
     share = carried(evidence.times, evidence.times[frames], present)
     return variables.with_tensors(
         **{
@@ -70,16 +75,23 @@ def follow_pictures(
     )
 
 
-def _pull(looks: Looks, gaussians: Mapping[int, SkinGaussians], vertices: Tensor, background: float) -> Tensor:
+def _pull(
+    looks: Looks, gaussians: Mapping[int, SkinGaussians], vertices: Tensor, background: float, terms: LookWeights
+) -> Tensor:
     """A number whose gradient in vertices [N, P, V, 3] is that of all pictures' losses; one is drawn at a time."""
     gradient = torch.zeros_like(vertices)
     for n, picture in enumerate(looks.pictures):
-        gradient[n] = _gradient(looks, gaussians, vertices[n].detach(), picture, background)
+        gradient[n] = _gradient(looks, gaussians, vertices[n].detach(), picture, background, terms)
     return (gradient * vertices).sum()
 
 
 def _gradient(
-    looks: Looks, gaussians: Mapping[int, SkinGaussians], vertices: Tensor, picture: Picture, background: float
+    looks: Looks,
+    gaussians: Mapping[int, SkinGaussians],
+    vertices: Tensor,
+    picture: Picture,
+    background: float,
+    terms: LookWeights,
 ) -> Tensor:
     """Of one picture's loss in vertices [P, V, 3]."""
     people = {person: gaussians[person] for person, here in enumerate(looks.present_in(picture)) if here}
@@ -88,7 +100,7 @@ def _gradient(
     leaf = vertices.requires_grad_()
     drawn = draw_looks(looks.cast, people, leaf, picture.view)
     seen = as_seen(picture, len(looks.cast.avatars), leaf.device)
-    return torch.autograd.grad(look_loss(drawn, seen, background, COLOUR_ALONE), leaf)[0]
+    return torch.autograd.grad(look_loss(drawn, seen, background, terms), leaf)[0]
 
 
 def shared(change: Tensor, present: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:

@@ -7,38 +7,34 @@ from dataclasses import replace
 from itertools import chain
 
 import torch
-from torch import Tensor
 
 from closemesh.appearance.likeness import mean_psnr
 from closemesh.appearance.pictures import Picture
 from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
 from closemesh.body.texture import has_texture
-from closemesh.body.variables import MotionVariables, pose_variables
+from closemesh.body.variables import MotionVariables
 from closemesh.config import OptimiseConfig
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
 from closemesh.energy.pose_prior import load_pose_prior
 from closemesh.errors import InputError
 from closemesh.fitting.anchor import anchor_at
-from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.fitting.evidence import make_evidence
 from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.minimise import minimise
-from closemesh.fitting.objective import Subject, single_person_loss
+from closemesh.fitting.objective import Subject
 from closemesh.fitting.result import from_motion, to_motion
 from closemesh.fitting.run import POSE_VARIABLES
-from closemesh.fitting.schedule import BY_WORDS, SIGMAS, TOGETHER, Phase, Weights
+from closemesh.fitting.schedule import BY_WORDS, SIGMAS, TOGETHER, Phase
 from closemesh.fitting.windows import blend_window, split_windows
 from closemesh.language.told import Told
-from closemesh.optimise.by_looks import follow_pictures
+from closemesh.optimise.appearance_branch import count_steps, heed_pictures
 from closemesh.optimise.by_network import NetworkMotion, refine_by_network
-from closemesh.optimise.depth_order import count_parts, put_in_order
 from closemesh.optimise.floor import camera_above
-from closemesh.optimise.ground import Ground, ground_loss
-from closemesh.optimise.interaction import Interaction
-from closemesh.optimise.looks import meet_everybody
 from closemesh.optimise.settle import settle
-from closemesh.optimise.words import Loss, Words, follow_words, words_of
+from closemesh.optimise.together import Together
+from closemesh.optimise.words import follow_words, words_of
 from closemesh.progress import Advance, Progress
 from closemesh.scene import Appearance, BodyMotion, Camera, Clip, Observations
 
@@ -76,59 +72,40 @@ def optimise(
     pairs = _pairs(config, motion, body)
     words = words_of(told, motion.num_people, camera.T_cam_world[:, :3, 1], body, device)
     phases = (BY_WORDS, *TOGETHER) if words else TOGETHER
-    with progress.task("optimise", _steps(config, phases, len(windows), pictures, pairs, evidence.times)) as advance:
+    looking = count_steps(pictures, pairs, evidence.times, config.appearance)
+    with progress.task("optimise", _steps(config, phases, len(windows)) + looking) as advance:
         alone = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
         lone = torch.tensor(alone, device=device)
         steps = config.iterations if config.physics else 0
         settled = settle(subject, variables, evidence, lone, steps, advance)
         variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
-        looks, orders, touched = None, (), variables
-        if pictures:
-            settled_motion = to_motion(body, subject.body, variables, evidence)
-            learning = (evidence.present, body, config.appearance, seed, device, advance)
-            looks = meet_everybody(pictures, settled_motion, *learning)
-            touched, orders = put_in_order(looks, variables, pairs, evidence.times, advance)
-            following = (evidence, pairs, config.appearance.following, advance)
-            variables = follow_pictures(looks, subject, touched, *following)
-        meshes = query_body(body, "coarse").to(device)
+        given = (evidence, pairs, config.appearance, seed, device, advance)
+        shown = heed_pictures(pictures, subject, body, variables, *given)
+        variables = shown.variables
         anchor = anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth)
         anchor = anchor.loosened(torch.where(lone, LOOSER, 1.0))
         evidence = replace(evidence, anchor=words.loosened(anchor, evidence) if words else anchor)
+        whole = Together(subject, evidence, ground, words)
+        meeting = query_body(body, "coarse").to(device), pairs if config.physics else (), shown.ordered
         for window in windows:
-            part = evidence.frames(window)
-            interaction = Interaction(meshes, pairs, part.present) if pairs and config.physics else None
-            if interaction:
-                interaction.remember(touched.frames(window))
-            floor, said = ground and ground.frames(window), words and words.frames(window)
-            loss = _together(subject, part, floor, interaction, said)
-            now = variables.frames(window)
+            asked, now = whole.frames(window, *meeting), variables.frames(window)
             if words:
-                now = follow_words(loss, now, part.times, config.iterations, advance)
-            network = config.motion == "network" and len(pairs) == 1
-            told_by = NetworkMotion(body, pairs[0], now, part) if network else now
-            piece = _refine(loss, told_by, config.iterations, advance)
+                now = follow_words(asked, now, asked.evidence.times, config.iterations, advance)
+            if config.motion == "network" and len(pairs) == 1:
+                now = NetworkMotion(body, pairs[0], now, asked.evidence)
+            piece = _refine(asked, now, config.iterations, advance)
             variables = blend_window(variables, piece, window, config.overlap)
     if not settled.floor_found:
         progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
     camera = camera_above(camera, settled.ground.floor, variables.pelvis()[evidence.seen > 0], settled.floor_found)
     found = to_motion(body, subject.body, variables, evidence)
-    likeness = mean_psnr(looks.cast, found, pictures) if looks else float("nan")
-    return camera, found, Appearance(likeness, orders)
+    likeness = mean_psnr(shown.looks.cast, found, pictures) if shown.looks else float("nan")
+    return camera, found, Appearance(likeness, shown.orders)
 
 
-def _steps(
-    config: OptimiseConfig,
-    phases: Sequence[Phase],
-    num_windows: int,
-    pictures: Sequence[Picture],
-    pairs: Sequence[tuple[int, int]],
-    times: Tensor,
-) -> int:
-    looking = 0
-    if pictures:
-        looking = config.appearance.steps + count_parts(pictures, len(pairs), times) + config.appearance.following
+def _steps(config: OptimiseConfig, phases: Sequence[Phase], num_windows: int) -> int:
     each = sum(round(config.iterations * phase.share) for phase in phases)
-    return each * num_windows + config.iterations * config.physics + looking
+    return each * num_windows + config.iterations * config.physics
 
 
 def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple[tuple[int, int], ...]:
@@ -141,31 +118,8 @@ def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple
     return config.pairs
 
 
-def _together(
-    subject: Subject,
-    evidence: Evidence,
-    ground: Ground | None,
-    interaction: Interaction | None,
-    words: Words | None,
-) -> Loss:
-    """The whole objective of one window: each person's own terms, the floor, what bodies do to each other, words."""
-
-    def loss(variables: MotionVariables, weights: Weights, step: int) -> Tensor:
-        posed = pose_variables(subject.body, variables)
-        total = single_person_loss(subject, variables, posed, evidence, weights)
-        if ground is not None:
-            total = total + ground_loss(posed, ground, evidence, weights)
-        if words is not None:
-            total = total + words.loss(posed, evidence, weights)
-        if interaction is not None and (weights.penetration > 0 or weights.contact > 0):
-            total = total + interaction.loss(variables, weights, step)
-        return total
-
-    return loss
-
-
 def _refine(
-    loss: Loss, variables: MotionVariables | NetworkMotion, iterations: int, advance: Advance
+    loss: Together, variables: MotionVariables | NetworkMotion, iterations: int, advance: Advance
 ) -> MotionVariables:
     """One window through the phases of TOGETHER, by its variables or by the network that tells them."""
     if isinstance(variables, NetworkMotion):
