@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 from closemesh.body.frames import motion_in_world
 from closemesh.cli.main import app
 from closemesh.config import Config, InitialiseConfig, OptimiseConfig
+from closemesh.config_file import override
 from closemesh.errors import InputError
-from closemesh.evaluation import synthetic
+from closemesh.evaluation import ablation, synthetic
 from closemesh.evaluation.benchmark_report import differences, read_report, write_report
 from closemesh.evaluation.benchmark_run import WindowResult
+from closemesh.evaluation.benchmark_stages import run_stage
 from closemesh.evaluation.benchmark_windows import QUICK_WINDOWS, WINDOW, Window, find_windows
 from closemesh.evaluation.synthetic import benchmark_synthetic
 from closemesh.motion_data.pose_file import write_pose_file
@@ -68,6 +70,18 @@ def test_every_stage_is_scored(report) -> None:
 def test_neither_order_nor_processes_change_a_result(report, windows: list[Window]) -> None:
     alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", Silent(), "cpu").windows[0]
     assert (alone.stages, alone.truth) == (report.windows[1].stages, report.windows[1].truth)
+
+
+def test_a_part_is_left_out_and_nothing_is_made_twice(report, windows: list[Window], monkeypatch) -> None:
+    run = []
+    monkeypatch.setattr(ablation, "run_stage", lambda name, *given: run.append(name) or run_stage(name, *given))
+    configs = [override(QUICK, settings) for settings in ({}, {"refine": {"prior": False}}, {})]
+    whole, without, again = ablation.run_configs(windows[0], configs, "keypoints", "cpu")
+    assert run == ["initial", "refined", "optimised", "refined", "optimised"]
+    assert (whole.stages, whole.truth) == (report.windows[0].stages, report.windows[0].truth)
+    assert again.stages == whole.stages
+    alone = benchmark_synthetic(windows[:1], configs[1], "keypoints", Silent(), "cpu").windows[0]
+    assert without.stages == alone.stages
 
 
 def test_the_report_comes_back(report, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from closemesh.config import Config
+from closemesh.config import Config, to_dict
 from closemesh.config_file import override
-from closemesh.evaluation.benchmark_report import BenchmarkReport, differences
+from closemesh.evaluation.benchmark_report import BenchmarkReport, current_commit, differences
+from closemesh.evaluation.benchmark_run import Filmed, WindowResult, film_window
 from closemesh.evaluation.benchmark_sighting import Source
+from closemesh.evaluation.benchmark_stages import STAGES, Estimate, run_stage, with_known_focal
 from closemesh.evaluation.benchmark_windows import Window
 from closemesh.evaluation.bootstrap import Difference
-from closemesh.evaluation.synthetic import benchmark_synthetic
-from closemesh.progress import Progress
+from closemesh.evaluation.synthetic import run_windows
+from closemesh.progress import Progress, Silent
 
 FIRST_POSE = "the learned first pose"
 Settings = dict[str, dict[str, object]]
@@ -62,15 +67,46 @@ def measure_ablation(
 ) -> tuple[BenchmarkReport, Ablation]:
     """The whole pipeline on the windows, and how it differs from the same without one part.
 
-    `cache`: a folder in which finished windows are kept; what is there of the same code is not run again.
+    What a part does not change is made once for each window. `cache`: a folder in which finished windows are kept; what
+    is there of the same code is not run again.
     """
+    settings = {"": {}} | WITHOUT[source] | WITH[source]
+    configs = {name: override(config, chosen) if chosen else config for name, chosen in settings.items()}
+    work = functools.partial(run_configs, configs=tuple(configs.values()), source=source, device=device)
+    made_from = {"configs": [to_dict(one) for one in configs.values()], "source": source, "device": device}
+    found = run_windows(windows, work, made_from, f"ablation from {source}", progress, jobs, cache, bool(cache))
+    commit = current_commit()
+    reports = {
+        name: BenchmarkReport(commit, config.seed, config.preset, source, results)
+        for name, results in zip(configs, zip(*found, strict=True), strict=True)
+    }
+    whole = reports[""]
+    worth = {name: differences(reports[name], whole) for name in WITHOUT[source]}
+    return whole, worth | {name: differences(whole, reports[name]) for name in WITH[source]}
 
-    def run(name: str, settings: Settings) -> BenchmarkReport:
-        chosen = override(config, settings) if settings else config
-        folder = cache / name.replace(" ", "_") if cache else None
-        return benchmark_synthetic(windows, chosen, source, progress, device, jobs, folder, resume=bool(cache))
 
-    whole = run("everything", {})
-    worth = {name: differences(run(name, settings), whole) for name, settings in WITHOUT[source].items()}
-    extra = {name: differences(whole, run(name, settings)) for name, settings in WITH[source].items()}
-    return whole, worth | extra
+def run_configs(
+    window: Window, configs: Sequence[Config], source: Source, device: str | None
+) -> tuple[WindowResult, ...]:
+    """One window in several configurations that see the same; raises InputError when its file cannot be read."""
+    assert all(one.observe == configs[0].observe for one in configs)
+    made: dict[tuple[str, ...], Estimate] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        filmed = film_window(window, configs[0], source, device, Path(folder))
+        return tuple(_run_config(filmed.again(), one, made) for one in configs)
+
+
+def _run_config(filmed: Filmed, config: Config, made: dict[tuple[str, ...], Estimate]) -> WindowResult:
+    """All stages; `made` has what came of stages by their configurations, and of those before."""
+    if filmed.task is None:
+        return filmed.result()
+    task = replace(filmed.task, config=with_known_focal(config, filmed.scene.camera.focal))
+    configs = repr(task.config.initialise), repr(task.config.refine), repr(task.config.optimise)
+    estimate = None
+    for number, stage in enumerate(STAGES, start=1):
+        if configs[:number] not in made:
+            with filmed.watch.time(stage):
+                made[configs[:number]] = run_stage(stage, task, estimate, Silent())
+        estimate = made[configs[:number]]
+        filmed.score(stage, estimate.motion)
+    return filmed.result()
