@@ -45,9 +45,9 @@ def beside(dressed: DressedPeople) -> tuple[MotionVariables, Seen, int]:
 
 
 def off(dressed: DressedPeople, variables: MotionVariables) -> Tensor:
-    """[T, P] metres across the view that pelvises lie off."""
+    """[T, P] metres across the view that pelvises are seen off; in so few pixels silhouettes are too fat to tell depth."""
     true = from_motion(fitting_points(dressed.known.body), dressed.known.motion, CPU)
-    return (variables.pelvis() - true.pelvis())[..., :2].norm(dim=-1)
+    return (variables.ray - true.ray).norm(dim=-1) * true.log_depth.exp()
 
 
 def test_who_stands_beside_his_silhouette_is_moved_into_it(dressed: DressedPeople, beside) -> None:

@@ -43,8 +43,7 @@ def follow_pictures(
 
     Each picture is fitted by itself; what it changes is carried to the frames around it. Distances from the camera are
     free while a picture is fitted, so that a person of the wrong size need not be bent, but are only kept as far as
-    all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell. By
-    silhouettes alone they are not kept at all: drawn ones are a part of a pixel too fat.
+    all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell.
     """
     frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.ray.device)
     before = variables.frames(frames)
@@ -62,10 +61,7 @@ def follow_pictures(
     after = minimise(before, loss, iterations=iterations, learning_rate=rate, free=MOVED, advance=advance)
     present = looks.present[frames]  # [N, P]
     changes = {name: getattr(after, name) - getattr(before, name) for name in MOVED}
-    if terms.colour > 0:
-        changes["log_depth"] = shared(changes["log_depth"], present, pairs)
-    else:
-        changes["log_depth"] = torch.zeros_like(changes["log_depth"])
+    changes["log_depth"] = shared(changes["log_depth"], present, pairs)
     share = carried(evidence.times, evidence.times[frames], present)
     return variables.with_tensors(
         **{
