@@ -45,7 +45,7 @@ def beside(dressed: DressedPeople) -> tuple[MotionVariables, Seen, int]:
 
 
 def off(dressed: DressedPeople, variables: MotionVariables) -> Tensor:
-    """[T, P] metres across the view that pelvises are seen off; in so few pixels silhouettes are too fat to tell depth."""
+    """[T, P] metres across the view that pelvises are seen off; silhouettes of few pixels are too fat."""
     true = from_motion(fitting_points(dressed.known.body), dressed.known.motion, CPU)
     return (variables.ray - true.ray).norm(dim=-1) * true.log_depth.exp()
 
