@@ -13,14 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closemesh.body.load import fitting_points, load_open_body
+from closemesh.language.clauses import clauses_of
 from closemesh.language.pose_tokens import NUM_JOINTS, PoseTokens, PoseTokensConfig, Tokens
 from closemesh.language.text_encoder import TextEncoder, TextEncoderConfig
-from closemesh.language.words import Pieces, load_pieces, sentences_of
+from closemesh.language.words import Pieces, load_pieces
 from closemesh.networks.checkpoint import load_network, save_network
 from closemesh.weights.search import find_model
 
 POSES_FILE, TEXT_FILE = "language/poses.safetensors", "language/text.safetensors"
 _FIRST_SCALE = 10.0
+_FIRST_ODDS = -5.0  # Of all that can be said a sentence says little.
 _TOGETHER = 256  # Sentences that are read at once.
 
 
@@ -68,50 +70,54 @@ class PoseReader(nn.Module):
 
 @dataclass(frozen=True)
 class TextReaderConfig:
-    """The transformer, and what brings its vector into the common space."""
+    """The transformer, and how many things can be read out of a sentence."""
 
     encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    sayings: int = 1
     space: int = 256
-    frozen: bool = False
-    """The transformer is as it was begun with, and only what follows it has learned."""
+
+
+class Sayings(nn.Module):
+    """Everything that can be read out of a sentence, each thing a vector of the common space.
+
+    A pose's unit vector times `scale` times the vector of a thing, with its log-odds, tells how surely it holds of it.
+    """
+
+    def __init__(self, count: int, space: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(0.1 * torch.randn(count, space))
+        self.log_odds = nn.Parameter(torch.zeros(count))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(_FIRST_SCALE)))
+
+    @property
+    def scale(self) -> Tensor:
+        """That products of vectors are multiplied by to give log-odds."""
+        return self.log_scale.exp()
 
 
 class TextReader(nn.Module):
-    """A sentence in the common space: the longer its vector, the more it tells."""
+    """A sentence in the common space: the sum of the vectors of what is read out of it."""
 
     def __init__(self, config: TextReaderConfig) -> None:
         super().__init__()
         self.config = config
         width = config.encoder.width
         self.encoder = TextEncoder(config.encoder)
-        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, config.space + 1))
+        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, config.sayings))
+        nn.init.constant_(self.head[-1].bias, _FIRST_ODDS)  # type: ignore[arg-type]
+        self.sayings = Sayings(config.sayings, config.space)
 
-    def forward(self, numbers: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors [S, space] and log-odds [S] that it holds of an average pose, of sentences.
+    def forward(self, numbers: Tensor, known: Tensor) -> Tensor:
+        """Log-odds [S, sayings] that each thing is said by sentences of pieces [S, N], padding where not `known`."""
+        return self.head(self.encoder(numbers, known)).float()
 
-        Pieces [S, N] whose `known` [S, N] bool are not padding.
-        """
-        if self.config.frozen:
-            with torch.no_grad():
-                read = self.encoder(numbers, known)
-        else:
-            read = self.encoder(numbers, known)
-        found = self.head(read).float()
-        return found[:, :-1], found[:, -1]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What both readers make of one batch."""
-
-    sentences: Tensor  # [S, space]
-    log_odds: Tensor  # [S]
-    poses: Tensor  # [B, space] unit vectors
-    tokens: Tokens
+    def vectors(self, numbers: Tensor, known: Tensor) -> Tensor:
+        """[S, space]: the longer, the more is told."""
+        return self(numbers, known).sigmoid() @ self.sayings.vectors
 
 
 class Alignment(nn.Module):
-    """Both readers, and how surely they tell by the nearness of their vectors.
+    """Both readers, and the pieces that texts are cut into.
 
     The vectors of the sentences of a text add up, as the logarithms of independent chances do: a text is read piece by
     piece, and words that were never learned together are still understood together.
@@ -120,21 +126,10 @@ class Alignment(nn.Module):
     def __init__(self, poses: PoseReader, text: TextReader, pieces: Pieces) -> None:
         super().__init__()
         self.poses, self.text, self.pieces = poses, text, pieces
-        self.log_scale = nn.Parameter(torch.tensor(math.log(_FIRST_SCALE)))
-
-    def forward(self, batches: Sequence[tuple[Tensor, Tensor, Tensor, Tensor | None]]) -> list[Reading]:
-        """For each batch of (pieces, known, pose, place) what is read."""
-        return [Reading(*self.text(numbers, known), *self.poses(*state)) for numbers, known, *state in batches]
-
-    @property
-    def scale(self) -> Tensor:
-        """That products of vectors are multiplied by to give log-odds."""
-        return self.log_scale.exp()
 
     def read(self, texts: Sequence[str]) -> Tensor:
         """Unit vectors [len(texts), space] of texts."""
-        # Ended as every sentence was that the reader learned from.
-        parts = [(number, f"{part}.") for number, text in enumerate(texts) for part in sentences_of(text)]
+        parts = [(number, part) for number, text in enumerate(texts) for part in clauses_of(text)]
         place = {part: number for number, part in enumerate(dict.fromkeys(part for _, part in parts))}
         vectors = self.read_sentences(list(place))
         vectors = vectors[[place[part] for _, part in parts]]
@@ -145,14 +140,14 @@ class Alignment(nn.Module):
     @torch.no_grad()
     def read_sentences(self, sentences: Sequence[str]) -> Tensor:
         """Vectors [len(sentences), space]: the longer, the more is told."""
-        device, pad = self.log_scale.device, self.pieces.pad
+        device, pad = self.text.sayings.vectors.device, self.pieces.pad
         rows = [torch.tensor(self.pieces.numbers(sentence)) for sentence in sentences]
         found = torch.zeros(len(rows), self.poses.config.space, device=device)
         order = sorted(range(len(rows)), key=lambda number: len(rows[number]))  # Of one length there is less padding.
         for first in range(0, len(rows), _TOGETHER):
             chosen = order[first : first + _TOGETHER]
             numbers = nn.utils.rnn.pad_sequence([rows[k] for k in chosen], batch_first=True, padding_value=pad)
-            found[chosen] = self.text(numbers.to(device), (numbers != pad).to(device))[0]
+            found[chosen] = self.text.vectors(numbers.to(device), (numbers != pad).to(device))
         return found
 
 
@@ -182,7 +177,6 @@ def load_alignment(device: torch.device | str, folder: Path | None = None) -> Al
 
 def save_alignment(folder: Path, alignment: Alignment, about: dict[str, Any]) -> tuple[Path, Path]:
     """Two files, half precision, each with its configuration."""
-    about = about | {"scale": float(alignment.scale.detach())}
     files = folder / Path(POSES_FILE).name, folder / Path(TEXT_FILE).name
     for file, network in zip(files, (alignment.poses, alignment.text), strict=True):
         save_network(file, network, network.config, about)

@@ -1,4 +1,4 @@
-"""Poses of one and of two people, each with how surely every statement holds of it: what the alignment learns from."""
+"""Poses of one and of two people, each with how surely all that may be said holds of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from closemesh.body.points import PointBody
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.language.conditions import confidence
 from closemesh.language.figures import Figures, figures_at
-from closemesh.language.statements import Statement
 from closemesh.training.bank import MotionBank, draw_windows
+from closemesh.training.gists import Part
+from closemesh.training.remarks import Remark, remark_confidence
+from closemesh.training.sayings import parts_of
 
 _TOGETHER = {"cpu": 1024, "cuda": 8192}
 UP = (0.0, 1.0, 0.0)  # The world's.
@@ -28,7 +30,7 @@ class PoseBank:
     rotations: Tensor  # [N, P, 22, 6] half precision
     pelvis: Tensor  # [N, P, 3] metres
     known: Tensor  # [N, P, 22] bool joints whose rotation was measured
-    holds: Tensor  # [N, S] 0..255 how surely each statement holds
+    holds: Tensor  # [N, S] 0..255 how surely each of `parts_of(P)` holds
 
     def __len__(self) -> int:
         return len(self.holds)
@@ -47,17 +49,16 @@ class PoseBank:
 
 def draw_poses(
     banks: Sequence[tuple[MotionBank, int]],
-    statements: Sequence[Statement],
+    people: int,
     points: PointBody,
     capsules: CapsuleBody,
     generator: torch.Generator,
 ) -> PoseBank:
-    """So many random frames of each bank; pairs become single people where the statements are about one alone.
+    """So many random frames of each bank; pairs become single people where `people` is 1.
 
     points: the coarse body. Sides are exchanged in half of them, and who has no shape gets a random one.
     """
-    people = 1 + max(max(s.people) for s in statements)
-    parts = []
+    said, parts = parts_of(people), []
     together = _TOGETHER[points.moments.device.type]
     for bank, wanted in banks:
         for first in range(0, wanted if len(bank.length) else 0, together):
@@ -67,12 +68,12 @@ def draw_poses(
             if people == 1:
                 rotations, pelvis, known, betas = (t.flatten(0, 1)[:, None] for t in (rotations, pelvis, known, betas))
             up = pelvis.new_tensor(UP).expand(len(pelvis), 3)
-            holds = _holding(statements, figures_at(rotations, pelvis, betas, up, points, capsules))
+            holds = _holding(said, figures_at(rotations, pelvis, betas, up, points, capsules))
             parts.append(PoseBank(matrix_to_6d(rotations).half(), pelvis, known, holds))
     return PoseBank(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(PoseBank)})
 
 
-def _holding(statements: Sequence[Statement], figures: Figures) -> Tensor:
-    """[N, S]."""
-    sure = torch.stack([confidence(statement, figures) for statement in statements], dim=-1)
-    return (sure * _SURE).round().to(torch.uint8)
+def _holding(said: Sequence[Part], figures: Figures) -> Tensor:
+    """[N, C]."""
+    sure = [remark_confidence(s, figures) if isinstance(s, Remark) else confidence(s, figures) for s in said]
+    return (torch.stack(sure, dim=-1) * _SURE).round().to(torch.uint8)

@@ -1,157 +1,159 @@
-"""Texts about states, drawn at random on the device that learns: some of what is true, in some order and wording."""
+"""Sentences to learn to read from: one thing or a few that are said together, joined and shortened as people do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 
 import torch
 from torch import Tensor
 
-from closemesh.language.rules import candidates
-from closemesh.language.statements import DepthOrder, Statement, Touch
-from closemesh.language.words import MOST_PIECES, PERSON_A, PERSON_B, Pieces
-from closemesh.training.gists import gists
+from closemesh.language.statements import ArmHeight, JointAngle, Placement, Touch
+from closemesh.language.words import MOST_PIECES, Pieces
+from closemesh.training.remarks import Remark
+from closemesh.training.sayings import Saying, sayings_of
 from closemesh.training.wordings import sentence
 
-WORDINGS = 128  # Of each statement, drawn once; more are the same again.
-_JOINED = 3  # Most things in one sentence.
-SURE = 0.75  # From this confidence on a statement is said.
-_JOINERS = (".", ".", ".", ",", ", and", ";", ", while", " and")
-_TOUCH_WEIGHT = 0.3  # Two in an embrace touch in twenty places; nobody tells them all.
+_ABOUT_TWO = 0.35  # Of the sentences.
+_MOST = 3  # Things in one sentence.
+_ALONE = 0.6  # Of the sentences, that say one thing.
+_OF_ONE_LIMB = 0.5  # Of the sentences that say several things.
+_TOUCHES = 0.15  # How often one is said, for each other thing.
+_JOINERS = (", ", ", ", " and ", ", and ", " while ", " with ", ", but ", "; ")
+_FILLERS = (
+    *("quite", "fairly", "rather", "clearly", "just", "still", "low", "relaxed", "loosely", "firmly", "more or less"),
+    *("straight", "fully", "gently", "deeply", "a bit", "almost", "there", "nearly", "steadily", "more", "comfortably"),
+)
+_FILLED = 0.2  # Of the sentences, that say a word more than they need.
+_ENDS = ("", "", ".", ",")
+_NOISE = 0.06  # Of the pieces, in every second sentence, that are made unknown.
+_LIMB = {
+    **dict.fromkeys(("arm", "hand", "elbow", "forearm"), "arm"),
+    **dict.fromkeys(("leg", "foot", "heel", "knee", "thigh", "shin", "hip"), "leg"),
+}
+_SMALL = frozenset(("is", "are", "the", "a", "an", "his", "her", "their", "has"))
+_CLAUSE = re.compile(
+    r"(?P<whose>(?:the|his|her|their) )?(?P<part>(?!(?:he|she|they|some|person|man|woman|figure)\b)[a-z ]+?)"
+    r" (?:is|are|stays|stay) (?P<how>.+)"
+)
+_ADDED = (" ", " ", " and ", ", ")
+_HAS = ("has", "keeps", "holds", "with")
 
 
 @dataclass(frozen=True)
-class TextTable:
-    """Sentences about one person or about two, cut into pieces."""
+class Examples:
+    """N sentences and what each says."""
 
-    pieces: Tensor  # [S, WORDINGS, L] padded with 0
-    members: Tensor  # [S, G, M] statements of which one in each group must hold; -1 fills up
-    log_weight: Tensor  # [S] how often each is said
-
-    def to(self, device: torch.device | str) -> TextTable:
-        return TextTable(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
-    def hold(self, confidences: Tensor) -> Tensor:
-        """[B, S] of sentences from those of statements [B, C]."""
-        known = torch.cat([confidences, confidences.new_zeros(len(confidences), 1)], dim=1)
-        of_group = known[:, self.members].amax(-1)  # [B, S, G]
-        # A group without members asks for nothing.
-        return torch.where((self.members >= 0).any(-1), of_group, torch.ones_like(of_group)).amin(-1)
+    pieces: Tensor  # [N, L]
+    said: Tensor  # [N, S] 0 or 1
 
 
-@dataclass(frozen=True)
-class Texts:
-    """N sentences about states."""
+class Sentences:
+    """Draws sentences about one person and about two, without end."""
 
-    pieces: Tensor  # [N, L] padded with 0
-    owner: Tensor  # [N] which state each is about
-    rows: Tensor  # [N, _JOINED] what each says, rows of the table; -1 where nothing more
+    def __init__(self, pieces: Pieces) -> None:
+        self._pieces = pieces
+        everything = sayings_of(2)
+        self.count = len(everything)
+        place = {saying: number for number, saying in enumerate(everything)}
+        self._all = everything
+        self._said = {people: sayings_of(people) for people in (1, 2)}
+        self._rows = {people: [place[one] for one in said] for people, said in self._said.items()}
+        self._limbs: dict[int, dict[tuple[int, str, str] | None, list[int]]] = {1: {}, 2: {}}
+        for people, said in self._said.items():
+            for number, saying in enumerate(said):
+                self._limbs[people].setdefault(limb_of(saying), []).append(number)
+            self._limbs[people].pop(None)
+        self._weights = {
+            people: [_TOUCHES if isinstance(one, Touch) else 1.0 for one in said] for people, said in self._said.items()
+        }
 
-    def hold(self, true: Tensor) -> Tensor:
-        """[N, B] how surely each sentence holds of each state; true [B, S] of `TextTable.hold`."""
-        padded = torch.nn.functional.pad(true, (0, 1), value=1.0)  # Row -1.
-        return padded.T[self.rows].prod(1)
+    def wording(self, saying: int, random: Random, people: int) -> str:
+        """One saying alone, by its place among all."""
+        return shortened(sentence(self._all[saying], random, people > 1), random)
 
+    def text(self, random: Random) -> tuple[str, list[int]]:
+        """A sentence and the sayings in it."""
+        people = 2 if random.random() < _ABOUT_TWO else 1
+        count = 1 if random.random() < _ALONE else random.randint(2, _MOST)
+        chosen = random.choices(range(len(self._rows[people])), self._weights[people], k=count)
+        limb = self._limbs[people].get(limb_of(self._said[people][chosen[0]]), ())
+        if count > 1 and limb and random.random() < _OF_ONE_LIMB:
+            chosen = [chosen[0], *random.sample(limb, count - 1)]
+            text = self._of_one_limb(chosen, people, random)
+        else:
+            said = [shortened(sentence(self._said[people][k], random, people > 1), random) for k in chosen]
+            text = said[0] + "".join(random.choice(_JOINERS) + part for part in said[1:])
+        if random.random() < _FILLED:
+            words = text.split()
+            words.insert(random.randint(0, len(words)), random.choice(_FILLERS))
+            text = " ".join(words)
+        return text + random.choice(_ENDS), [self._rows[people][k] for k in chosen]
 
-def statements_of(people: int) -> list[Statement]:
-    """What the writer can say of so many people, the camera left out: who is nearer to it is no matter of poses."""
-    return [statement for statement in candidates(people) if not isinstance(statement, DepthOrder)]
+    def _of_one_limb(self, chosen: Sequence[int], people: int, random: Random) -> str:
+        """Several things of one limb in one breath: `left arm raised out to the side`."""
+        text, *more = (sentence(self._said[people][k], random, people > 1) for k in chosen)
+        text = shortened(text, random)
+        for one in more:
+            clause = _CLAUSE.search(one)
+            text += random.choice(_ADDED) + (clause["how"] if clause else shortened(one, random))
+        return text
 
+    def batches(self, random: Random, size: int, count: int) -> Iterator[Examples]:
+        """So many batches, each of sentences of about one length, in any order."""
+        drawn = []
+        for _ in range(size * count):
+            text, said = self.text(random)
+            drawn.append((self._numbers(text, random), said))
+        drawn.sort(key=lambda one: len(one[0]))
+        starts = list(range(0, len(drawn), size))
+        random.shuffle(starts)
+        for start in starts:
+            yield self._examples(drawn[start : start + size])
 
-def make_table(people: int, pieces: Pieces, seed: int) -> TextTable:
-    """Wordings of every statement and gist of one person, called by letters or not, or of two."""
-    random = Random(seed)
-    statements = statements_of(people)
-    rows = [[pieces.cut(_ended(sentence(s, random, people > 1), random)) for _ in range(WORDINGS)] for s in statements]
-    members: list[Sequence[Sequence[int]]] = [((number,),) for number in range(len(statements))]
-    place = {statement: number for number, statement in enumerate(statements)}
-    name_a, name_b = pieces.number(PERSON_A), pieces.number(PERSON_B)
-    for gist in gists():
-        groups = tuple(tuple(place[one] for one in group) for group in gist.all_of)
-        said = [pieces.cut(_ended(sentence(gist, random, people > 1), random)) for _ in range(WORDINGS)]
-        rows.append(said)
-        members.append(groups)
-        if people > 1:
-            rows.append([[name_b if number == name_a else number for number in row] for row in said])
-            members.append(tuple(tuple(place[_of_second(one)] for one in group) for group in gist.all_of))
-    touches = [_TOUCH_WEIGHT if isinstance(s, Touch) else 1.0 for s in statements]
-    weights = torch.tensor(touches + [1.0] * (len(rows) - len(touches)))
-    return TextTable(_padded(rows), _filled(members), weights.log())
+    def _numbers(self, text: str, random: Random) -> list[int]:
+        numbers = self._pieces.cut(text)[: MOST_PIECES - 2]
+        if random.random() < 0.5:
+            numbers = [self._pieces.unknown if random.random() < _NOISE else number for number in numbers]
+        return [self._pieces.begin, *numbers, self._pieces.end]
 
-
-def draw_texts(
-    table: TextTable,
-    true: Tensor,
-    number: tuple[int, int],
-    pieces: Pieces,
-    generator: torch.Generator,
-    noise: float = 0.0,
-) -> Texts:
-    """Some true things about each state, a random `number` from so many to so many, one to _JOINED in each sentence.
-
-    true [B, S] 0..1 of `table.hold`. noise: share of the pieces in every second sentence that are made unknown.
-    """
-    device, count = true.device, len(true)
-
-    def rand(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=device)
-
-    gumbel = -(-rand(*true.shape).clamp(min=1e-9).log()).log() + table.log_weight
-    fewest, most = number
-    best = torch.where(true >= SURE, gumbel, -torch.inf).topk(min(most, true.shape[1]) // _JOINED * _JOINED, dim=1)
-    wanted = fewest + (rand(count, 1) * (most - fewest + 1)).long()
-    said = best.values.isfinite() & (torch.arange(best.indices.shape[1], device=device) < wanted)
-    # In any order: the weights decide what is said, not what is said first.
-    order = rand(*said.shape).argsort(1)
-    chosen = torch.where(said, best.indices, -1).gather(1, order).unflatten(1, (-1, _JOINED))  # [B, K, _JOINED]
-    many = (rand(*chosen.shape[:2], 1) ** 2 * _JOINED).long()  # Mostly one alone.
-    chosen = torch.where(torch.arange(_JOINED, device=device) <= many, chosen, -1)
-    owner, place = (chosen >= 0).any(-1).nonzero(as_tuple=True)
-    rows = chosen[owner, place]  # [N, _JOINED]
-    wording = (rand(*rows.shape) * table.pieces.shape[1]).long()
-    numbers = (table.pieces[rows.clamp(min=0), wording] * (rows >= 0)[..., None]).flatten(1).long()
-    if noise > 0:
-        lost = (rand(*numbers.shape) < noise) & (rand(len(numbers), 1) < 0.5) & (numbers != 0)
-        numbers = torch.where(lost, pieces.unknown, numbers)
-    return Texts(_framed(numbers, pieces), owner, rows)
-
-
-def _framed(numbers: Tensor, pieces: Pieces) -> Tensor:
-    """Gaps closed, a beginning and an end put around, cut at MOST_PIECES."""
-    order = (numbers == 0).to(torch.uint8).argsort(dim=1, stable=True)
-    longest = min(int((numbers != 0).sum(1).max()), MOST_PIECES - 2)
-    closed = numbers.gather(1, order[:, :longest])
-    length = (closed != 0).sum(1, keepdim=True)
-    framed = torch.nn.functional.pad(closed, (1, 1), value=pieces.pad)
-    framed[:, 0] = pieces.begin
-    return framed.scatter(1, length + 1, pieces.end)
+    def _examples(self, drawn: Sequence[tuple[list[int], list[int]]]) -> Examples:
+        rows = [torch.tensor(numbers) for numbers, _ in drawn]
+        pieces = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=self._pieces.pad)
+        said = torch.zeros(len(drawn), self.count)
+        for number, (_, sayings) in enumerate(drawn):
+            said[number, sayings] = 1.0
+        return Examples(pieces, said)
 
 
-def _ended(text: str, random: Random) -> str:
-    return text + random.choice(_JOINERS)
+def limb_of(saying: Saying) -> tuple[int, str, str] | None:
+    """Person, side and arm or leg, of what is said of one limb alone."""
+    if isinstance(saying, ArmHeight):
+        return saying.person, saying.side, "arm"
+    if isinstance(saying, JointAngle | Placement):
+        # That the hip is in front of the hand is said of the hand.
+        ends = (saying.joint,) if isinstance(saying, JointAngle) else (saying.point, saying.of_point)
+        side, _, part = next((end for end in ends if not end.endswith(("_shoulder", "_hip"))), ends[0]).partition("_")
+        return (saying.person, side, _LIMB[part]) if part in _LIMB else None
+    if isinstance(saying, Remark):
+        part = saying.kind.partition("_")[0]
+        return (saying.person, saying.side, _LIMB[part]) if part in _LIMB else None
+    return None
 
 
-def _of_second(statement: Statement) -> Statement:
-    people = {name: 1 for name in statement.person_fields()}
-    return replace(statement, **people)
-
-
-def _padded(rows: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-    longest = max(len(row) for said in rows for row in said)
-    table = torch.zeros(len(rows), WORDINGS, longest, dtype=torch.int16)
-    for i, said in enumerate(rows):
-        for j, row in enumerate(said):
-            table[i, j, : len(row)] = torch.tensor(row, dtype=torch.int16)
-    return table
-
-
-def _filled(members: Sequence[Sequence[Sequence[int]]]) -> Tensor:
-    groups = max(len(one) for one in members)
-    most = max(len(group) for one in members for group in one)
-    filled = torch.full((len(members), groups, most), -1)
-    for i, one in enumerate(members):
-        for j, group in enumerate(one):
-            filled[i, j, : len(group)] = torch.tensor(group)
-    return filled
+def shortened(text: str, random: Random) -> str:
+    """The sentence, or the same without its verb or its small words, or with what is so put first or last."""
+    style = random.random()
+    if style < 0.4:
+        return text
+    clause = _CLAUSE.fullmatch(text)
+    if clause is None or style < 0.5:
+        return " ".join(word for word in text.split() if word not in _SMALL) or text
+    whose, part, how = clause["whose"] or "", clause["part"], clause["how"]
+    if style < 0.8:
+        return f"{whose if style < 0.65 else ''}{part} {how}"
+    if style < 0.9 and len(how.split()) < 3:
+        return f"{whose}{how} {part}"
+    return f"{random.choice(_HAS)} the {part} {how}"
