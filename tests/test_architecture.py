@@ -28,6 +28,7 @@ FLOORS = (
     {"interactions", "simulation", "other_tools"},
     {"optimise"},
     {"store", "export", "kept", "provenance"},
+    {"run"},
     {"pipeline"},
     {"evaluation"},
     {"training"},

@@ -4,47 +4,38 @@ from __future__ import annotations
 
 import math
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-
-from closemesh.body.load import load_body
-from closemesh.body.model import BodyModel
-from closemesh.config import ClipConfig, Config, to_dict
+from closemesh.config import Config, to_dict
 from closemesh.contact.measure import measure_contacts
-from closemesh.device import choose_device
 from closemesh.files import replacing_folder
 from closemesh.initialise.initialise import initialise
 from closemesh.kept import CLIP_FILE, STAGE_OF
-from closemesh.language.describe import check_language, describe
+from closemesh.language.describe import describe
 from closemesh.language.told import Told
 from closemesh.language.trust import weigh
 from closemesh.observe.observe import observe
 from closemesh.optimise.looks import collect_looks
 from closemesh.optimise.optimise import optimise
-from closemesh.other_tools.read import read_tool_result, tool_identity
+from closemesh.other_tools.read import tool_identity
 from closemesh.other_tools.start import start_from_tool
 from closemesh.output.write import write_results
-from closemesh.progress import NoteKeeper, Progress, Silent
+from closemesh.progress import Progress, Silent
 from closemesh.provenance import chosen_files, clip_identity, sidecar_identity, stage_origin, weight_files
 from closemesh.proxemics.refine import refine
 from closemesh.records import save_record
+from closemesh.run import Run, open_run
 from closemesh.scene import (
     Appearance,
     BodyMotion,
     Camera,
-    Clip,
     Observations,
     PairContacts,
     PoseSpread,
     Reconstruction,
 )
-from closemesh.store import StageStore, open_store
-from closemesh.video import open_clip, read_frames
+from closemesh.video import read_frames
 
 _MASKS = "masks"
 
@@ -73,40 +64,6 @@ def reconstruct(
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
         contacts = contact_stages(run, motions)
         return write_stage(run, observations, camera, motions, contacts, appearance)
-
-
-@dataclass(frozen=True)
-class Run:
-    """What does not change from stage to stage."""
-
-    clip: Clip
-    body: BodyModel
-    config: Config
-    device: torch.device
-    out: Path
-    store: StageStore
-    told: NoteKeeper
-
-
-@contextmanager
-def open_run(
-    path: Path,
-    out: Path,
-    config: Config,
-    device: str | None = None,
-    progress: Progress | None = None,
-    resume: bool = True,
-) -> Iterator[Run]:
-    """Everything that the stages need, with `out` locked for this process. Raises ClosemeshError."""
-    told = NoteKeeper(progress or Silent())
-    place = choose_device(device)
-    clip = _open_clip(path, config.clip, told)
-    check_language(config.language, clip.times)
-    body = load_body(config.body_model)
-    if config.initialise.init:
-        read_tool_result(Path(config.initialise.init), clip)  # What is wrong with it is told before the long work.
-    with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
-        yield Run(clip, body, config, place, out, store, told)
 
 
 def observe_stage(run: Run) -> Observations:
@@ -254,13 +211,3 @@ def _mask_folder(run: Run) -> Path | None:
     """Of the label images, when the first stage made them."""
     folder = run.store.folder / "observe" / _MASKS
     return folder if folder.is_dir() else None
-
-
-def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:
-    """The clip; what the reader warns of becomes a note."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        clip = open_clip(path, config)
-    for warning in caught:
-        progress.note(str(warning.message))
-    return clip

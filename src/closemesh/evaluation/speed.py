@@ -14,16 +14,15 @@ from closemesh.evaluation.isolation import in_a_process
 from closemesh.evaluation.parts import PARTS
 from closemesh.memory import peak_megabytes
 from closemesh.pipeline import (
-    Run,
     contact_stages,
     initialise_stage,
     observe_stage,
-    open_run,
     optimise_stage,
     refine_stage,
     write_stage,
 )
 from closemesh.progress import Progress
+from closemesh.run import Run, open_run
 
 STAGES = ("observe", "initialise", "refine", "optimise", "contact", "write")
 
