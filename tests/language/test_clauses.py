@@ -16,6 +16,8 @@ from closemesh.language.clauses import clauses_of
         ("right knee lifted with the foot behind", ["right knee lifted", "the right foot behind"]),
         ("Stands on the left leg while the other leg is back", ["Stands on the left leg", "the right leg is back"]),
         ("knees bent, looking down", ["knees bent", "looking down"]),
+        ("B's left arm up, the other down. He looks up", ["B's left arm up", "B's right arm down", "B looks up"]),
+        ("B sits, A's head is bowed, eyes shut", ["B sits", "A's head is bowed", "eyes shut"]),
         ("Sits; arms crossed. Head up!", ["Sits", "arms crossed", "Head up"]),
     ],
 )

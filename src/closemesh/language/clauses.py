@@ -43,6 +43,8 @@ _ABOUT_ALL = re.compile(
     r"(?-i:\b[A-Z]\b)",
     re.I,
 )
+_PERSON = re.compile(r"\b([AB])\b")
+_LEADING = re.compile(r"^(?:(?:the|his|her|their|its|he|she|they) )+", re.I)
 _OPPOSITE = {"left": "right", "right": "left"}
 
 
@@ -53,15 +55,17 @@ class _Subject:
     side: str = ""
     noun: str = ""
     words: str = ""
+    person: str = ""
 
 
 def clauses_of(text: str) -> list[str]:
     """The clauses of a text, one after the other; those without a subject get that of the one before."""
-    found = []
+    found, person = [], ""
     for sentence in sentences_of(text):
-        subject = _Subject()
+        subject = _Subject(person=person)
         for part in _parts(sentence):
-            found.append(_resolved(part, subject))
+            found.append(_of_whom(_resolved(part, subject), subject))
+        person = subject.person
     return found or [text]
 
 
@@ -82,6 +86,17 @@ def _parts(sentence: str) -> list[str]:
 
 def _is_list(part: str) -> bool:
     return bool(_NOUN_PHRASE.match(part))
+
+
+def _of_whom(part: str, subject: _Subject) -> str:
+    """The part with B in it, when it speaks on of B; what names nobody is read as about A or about somebody alone."""
+    named = _PERSON.findall(part)
+    if named:
+        subject.person = named[0]
+    elif subject.person == "B":
+        told = _LEADING.sub("", part)
+        return f"B's {told}" if _SUBJECT.match(part) else f"B {told}"
+    return part
 
 
 def _resolved(part: str, subject: _Subject) -> str:
