@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
@@ -13,6 +14,8 @@ from closemesh.scene import BodyMotion, Bools, Floats, Observations
 HOLD = 0.25  # Seconds before and after a picture for which what it shows is taken to hold.
 APART = 0.5  # Seconds between two pictures of the same people.
 _WORTH_ASKING = 0.03  # Of 0..1; below it people are apart in the picture, which speaks for itself.
+_SEEN = 0.5  # Confidence from which on a keypoint is taken to be seen.
+_LIMBS = slice(5, 17)  # Keypoints of shoulders, elbows, wrists, hips, knees and ankles.
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,23 @@ class Moment:
 def doubtful_moments(observations: Observations, motion: BodyMotion, times: Floats, count: int) -> list[Moment]:
     """At most `count` moments in order of time: the most doubtful ones, those of one person APART from each other.
 
-    times [T] seconds. Pairs are asked about while their boxes overlap, lone people while their pose is not trusted.
+    What is left of `count` goes to what lies between them, further than HOLD from any. times [T] seconds. Pairs are
+    asked about while they are beside each other in the picture, lone people while limbs of theirs are hidden or their
+    pose is not trusted.
     """
     chosen: list[Moment] = []
-    for moment in sorted(_all_moments(observations, motion), key=lambda m: (-m.doubt, m.frame, m.people)):
+
+    def away(moment: Moment) -> float:
+        """Seconds to the next moment that is asked about already."""
         same = (m for m in chosen if set(m.people) & set(moment.people))
-        if all(abs(times[m.frame] - times[moment.frame]) >= APART for m in same):
+        return min((abs(times[m.frame] - times[moment.frame]) for m in same), default=math.inf)
+
+    moments = sorted(_all_moments(observations, motion), key=lambda m: (-m.doubt, m.frame, m.people))
+    for moment in moments:
+        if len(chosen) < count and away(moment) >= APART:
             chosen.append(moment)
-        if len(chosen) == count:
-            break
+    while len(chosen) < count and any(away(moment) > HOLD for moment in moments):
+        chosen.append(max(moments, key=away))
     return sorted(chosen, key=lambda m: (m.frame, m.people))
 
 
@@ -47,18 +58,27 @@ def held_span(frame: int, times: Floats) -> tuple[float, float]:
 
 
 def _all_moments(observations: Observations, motion: BodyMotion) -> Iterator[Moment]:
-    unsure = 1 - motion.confidence.clip(0, 1)  # [T, P]
-    overlapped = np.zeros_like(unsure)
+    hidden = (observations.keypoints[:, :, _LIMBS, 2] < _SEEN).mean(-1)  # [T, P]
+    unsure = np.maximum(1 - motion.confidence.clip(0, 1), hidden)
+    in_company = np.zeros_like(unsure)
     for pair in combinations(range(motion.num_people), 2):
         there = _seen(observations, motion, pair)
-        overlap = box_overlap(*(observations.boxes[:, person] for person in pair))
-        overlapped[:, pair] = np.maximum(overlapped[:, pair], overlap[:, None])
-        doubt = overlap * (0.5 + 0.5 * unsure[:, pair].max(1))
-        yield from (Moment(pair, int(t), float(doubt[t])) for t in np.flatnonzero(there & (doubt > _WORTH_ASKING)))
+        boxes = [observations.boxes[:, person] for person in pair]
+        overlap, beside = box_overlap(*boxes), box_overlap(*map(_within_reach, boxes)) > 0
+        in_company[:, pair] = np.maximum(in_company[:, pair], beside[:, None])
+        doubt = overlap * (0.5 + 0.5 * unsure[:, pair].max(1)) + 0.5 * hidden[:, pair].max(1)
+        asked = there & beside & (doubt > _WORTH_ASKING)
+        yield from (Moment(pair, int(t), float(doubt[t])) for t in np.flatnonzero(asked))
     for person in range(motion.num_people):
-        there = _seen(observations, motion, (person,)) & (overlapped[:, person] == 0)
-        doubt = unsure[:, person]
-        yield from (Moment((person,), int(t), float(doubt[t])) for t in np.flatnonzero(there & (doubt > 0.5)))
+        doubt = np.where(unsure[:, person] > 0.5, unsure[:, person], hidden[:, person])
+        asked = _seen(observations, motion, (person,)) & (in_company[:, person] == 0) & (doubt > _WORTH_ASKING)
+        yield from (Moment((person,), int(t), float(doubt[t])) for t in np.flatnonzero(asked))
+
+
+def _within_reach(boxes: Floats) -> Floats:
+    """[T, 4] with a quarter of the height added to both sides."""
+    reach = 0.25 * (boxes[:, 3] - boxes[:, 1])
+    return boxes + np.stack([-reach, 0 * reach, reach, 0 * reach], axis=-1)
 
 
 def _seen(observations: Observations, motion: BodyMotion, people: tuple[int, ...]) -> Bools:
