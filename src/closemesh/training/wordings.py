@@ -60,8 +60,8 @@ def _said(saying: Saying, random: Random, named: bool) -> str:
         return _fill(_choice(saying.texts, random, named), random, named, (saying.person,))
     if isinstance(saying, Remark):
         texts = remark_phrases.OF_SIDE if saying.side else remark_phrases.OF_ALL
-        text = _sided(_choice(texts[saying.kind], random, named), saying.side) if saying.side else ""
-        return _fill(text or _choice(texts[saying.kind], random, named), random, named, (saying.person,))
+        text = _sided(_choice(texts[saying.kind], random, named), saying.side)
+        return _fill(text, random, named, (saying.person,))
     if random.random() < _OWN_SHARE:
         said = say(saying, random)
         return said if named or random.random() > _NAMELESS else _nameless(said, random)
