@@ -58,7 +58,7 @@ def test_only_those_who_are_spoken_of_and_only_then(alignment: Alignment) -> Non
 
 def test_half_as_sure_pulls_half_as_hard(alignment: Alignment) -> None:
     rotations, pelvis, up = state()
-    said = [Told(TOLD[0].statement, confidence=sure) for sure in (1.0, 0.5)]
+    said = [Told(TOLD[0].statement, confidence=sure) for sure in (1.0, 0.75)]  # Half as far from even odds.
     sure, unsure = (farness(read_sayings(alignment, [s]), alignment.poses, rotations, pelvis, up, TIMES) for s in said)
     torch.testing.assert_close(unsure, sure / 2)
 
