@@ -19,10 +19,11 @@ from closemesh.fitting.evidence import make_evidence
 from closemesh.fitting.result import from_motion
 from closemesh.fitting.schedule import Weights
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.language.rules import describe_motion
 from closemesh.language.statements import DepthOrder, JointAngle, Touch
 from closemesh.language.told import Told
 from closemesh.optimise.optimise import optimise
-from closemesh.optimise.words import UNSEEN, unseen_joints, words_of
+from closemesh.optimise.words import ENOUGH, FIRM, UNSEEN, unseen_joints, words_of
 from closemesh.progress import Silent
 from closemesh.scene import BodyMotion
 
@@ -118,16 +119,35 @@ def test_only_what_is_hidden_of_who_is_spoken_of_is_loosened(near: KnownScene):
     assert unseen[:, BEHIND].sum(-1).tolist() == [2] * len(scene.clip), "elbow and wrist"
     assert not unseen[:, 0].any()
     body = fitting_points(scene.body)
-    anchor = anchor_at(from_motion(body, scene.motion, CPU), 0.1, 0.1)
+    variables = from_motion(body, scene.motion, CPU)
+    anchor, posed = anchor_at(variables, 0.1, 0.1), pose_variables(body, variables)
     for person, loose in ((BEHIND, True), (0, False)):
         told = [Told(JointAngle(person, "right_knee", "bent"), start=float(scene.clip.times[6]))]
         words = words_of(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
         assert words
-        ratio = words.loosened(anchor, evidence).rotation_spread / anchor.rotation_spread
+        ratio = words.anchored(anchor, evidence, posed).rotation_spread / anchor.rotation_spread
         expected = torch.ones_like(ratio)
         if loose:
             expected[6:, BEHIND][:, [ELBOW, JOINT_INDEX["left_wrist"]]] = UNSEEN
         torch.testing.assert_close(ratio, expected)
+
+
+def test_who_is_as_a_whole_description_has_him_is_held(near: KnownScene):
+    scene, up_cam = hidden(near), near.camera.T_cam_world[:, :3, 1]
+    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
+    body = fitting_points(scene.body)
+    true = [one for one in describe_motion(scene.motion, scene.body, scene.clip.times, up_cam)]
+    told = [replace(one, confidence=1.0) for one in true if one.statement.people == (BEHIND,)]
+    assert len(told) > ENOUGH
+    words = words_of(told, 2, up_cam, scene.body, CPU)
+    assert words
+    for degrees, held in ((TRUTH, True), (170, False)):  # Of the hidden elbow.
+        motion = scene.motion if held else bent(scene, degrees)
+        variables = from_motion(body, motion, CPU)
+        anchor = anchor_at(variables, 0.1, 0.1)
+        found = words.anchored(anchor, evidence, pose_variables(body, variables)).rotation_spread
+        ratio = (found / anchor.rotation_spread)[5, BEHIND]
+        assert torch.allclose(ratio, torch.full_like(ratio, FIRM)) == held
 
 
 def test_nobody_is_pulled_to_somebody_who_is_away(near: KnownScene):

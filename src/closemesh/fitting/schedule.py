@@ -118,10 +118,10 @@ BY_LOOKS = Phase(
 )
 """Everybody in each picture, near the refined motion."""
 
-BY_WORDS = Phase("words", Weights(anchor=40.0, told=2.0), share=0.5, learning_rate=0.06)
+BY_WORDS = Phase("words", Weights(anchor=40.0, told=5.0), share=0.5, learning_rate=0.06)
 """Everybody as he is told to be, frame by frame: a motion that is kept smooth meanwhile hardly gives way."""
 
-_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, sliding=0.3, told=0.6)
+_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, sliding=0.3, told=1.5)
 TOGETHER = (
     Phase("ground", _REFINED, share=0.4),
     Phase("touch", replace(_REFINED, penetration=1.0, contact=0.6), share=0.6, learning_rate=0.01),

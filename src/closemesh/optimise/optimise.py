@@ -13,7 +13,7 @@ from closemesh.appearance.pictures import Picture
 from closemesh.body.load import fitting_points
 from closemesh.body.model import BodyModel
 from closemesh.body.texture import has_texture
-from closemesh.body.variables import MotionVariables
+from closemesh.body.variables import MotionVariables, pose_variables
 from closemesh.config import OptimiseConfig
 from closemesh.contact.pairs import near_pairs
 from closemesh.contact.query_body import query_body
@@ -84,7 +84,9 @@ def optimise(
         variables = shown.variables
         anchor = anchor_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth)
         anchor = anchor.loosened(torch.where(lone, LOOSER, 1.0))
-        evidence = replace(evidence, anchor=words.loosened(anchor, evidence) if words else anchor)
+        if words:
+            anchor = words.anchored(anchor, evidence, pose_variables(subject.body, variables))
+        evidence = replace(evidence, anchor=anchor)
         whole = Together(subject, evidence, ground, words)
         meeting = query_body(body, "coarse").to(device), pairs if config.physics else (), shown.ordered
         for window in windows:

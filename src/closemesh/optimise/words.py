@@ -25,6 +25,9 @@ from closemesh.proxemics.guidance import neighbours
 from closemesh.scene import Floats
 
 UNSEEN = 10.0  # How much looser limbs are that no keypoint shows, of people of whom something is told.
+FIRM = 0.5  # How much firmer people are held who are as they are told.
+ENOUGH = 8  # Sure statements about a person in a frame that make a whole description.
+_BROKEN = 0.5  # Squared sigmas of each statement, on average, up to which a description is fulfilled.
 SMOOTH = 0.1  # Seconds, the standard deviation of the bell over which what words change is smoothed.
 _MOVES = {
     "shoulder": ("elbow", "wrist"),
@@ -60,15 +63,34 @@ class Words:
             total = total + (told_violation(told, figures, evidence.times) * there).sum()
         return weights.told * total
 
-    def loosened(self, anchor: Anchor, evidence: Evidence) -> Anchor:
-        """The anchor of limbs that no keypoint shows made looser, of those who are spoken of: it is a guess there."""
+    def anchored(self, anchor: Anchor, evidence: Evidence, posed: PosedPoints) -> Anchor:
+        """The anchor of those who are spoken of: firmer where they are as they are told, else looser in hidden limbs.
+
+        Who is as a whole description has him was brought there before, and knows more than the keypoints.
+        """
         spread = anchor.rotation_spread.clone()
-        for told in self.told:
-            spoken = spoken_of(told, evidence.times).amax(0) > 0  # [T]
-            for person in told[0].statement.people:
-                hidden = unseen_joints(evidence)[:, person] & spoken[:, None]
-                spread[:, person] = torch.where(hidden, UNSEEN * anchor.rotation_spread[:, person], spread[:, person])
+        unseen, fulfilled = unseen_joints(evidence), self._fulfilled(posed, evidence.times)
+        for person in sorted({person for told in self.told for person in told[0].statement.people}):
+            mine = [one for told in self.told for one in told if person in one.statement.people]
+            pulls = torch.tensor([one.pull for one in mine], device=spread.device)[:, None]
+            pulled = (pulls * spoken_of(mine, evidence.times)).sum(0)  # [T]
+            firm = (pulled > ENOUGH) & fulfilled[:, person]
+            loose = unseen[:, person] & ((pulled > 0) & ~firm)[:, None]
+            factor = torch.where(firm[:, None], FIRM, torch.where(loose, UNSEEN, 1.0))
+            spread[:, person] = anchor.rotation_spread[:, person] * factor
         return replace(anchor, rotation_spread=spread)
+
+    def _fulfilled(self, posed: PosedPoints, times: Tensor) -> Tensor:
+        """[T, P] whether what is told of each person holds but for a few of its statements."""
+        figures = Figures(posed.keypoints[..., :NUM_POINTS, :].detach(), self.up, self.capsules)
+        violated = self.up.new_zeros(figures.keypoints.shape[:2])
+        pulls = torch.zeros_like(violated)
+        for told in self.told:
+            people = list(told[0].statement.people)
+            violated[:, people] += told_violation(told, figures, times)[:, None]
+            pull = torch.tensor([one.pull for one in told], device=times.device)[:, None] * spoken_of(told, times)
+            pulls[:, people] += pull.sum(0)[:, None]
+        return violated < _BROKEN * pulls
 
 
 def words_of(told: Sequence[Told], people: int, up_cam: Floats, body: BodyModel, device: torch.device) -> Words | None:
