@@ -136,7 +136,9 @@ class AppearanceConfig:
     perceptual: bool = False
     """Learn them also by what a network sees (LPIPS): sharper, and slower."""
     following: Annotated[int, Ge(0)] = 40
-    """Steps of bringing the motion to the pictures: by silhouettes, and once more by colours."""
+    """Steps of bringing the motion to the pictures."""
+    silhouettes: bool = False
+    """Bring it to the masks before looks are learned: good for people who stand, bad for who lies or is carried."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from closemesh.optimise.appearance_branch import Seen, count_steps, heed_picture
 from closemesh.optimise.looks import meet_everybody
 
 CPU = torch.device("cpu")
-CONFIG = AppearanceConfig(gaussians=4000, steps=60, following=40)
+CONFIG = AppearanceConfig(gaussians=4000, steps=60, following=40, silhouettes=True)
 PAIRS = ((0, 1),)
 BESIDE = 0.06  # Metres: half of an upper arm's thickness.
 

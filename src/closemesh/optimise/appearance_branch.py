@@ -1,4 +1,4 @@
-"""The appearance branch from silhouettes to colours: what pictures tell of a motion beside its keypoints."""
+"""The appearance branch: what pictures tell of a motion beside its keypoints."""
 
 from __future__ import annotations
 
@@ -52,15 +52,17 @@ def heed_pictures(
     device: torch.device,
     advance: Advance,
 ) -> Seen:
-    """The motion brought to silhouettes, looks learned there, orders of depth compared, the motion brought to colours.
+    """Looks learned, orders of depth compared, the motion brought to their colours; before, if asked, to silhouettes.
 
-    Silhouettes come first: looks that are learned on a body beside its picture put its colours where it is not.
+    Looks that are learned on a body beside its picture put its colours where it is not. But masks are often wrong where
+    somebody lies or is carried, and a pose that is wrong is bent to fill them.
     """
     if not pictures:
         return Seen(variables, variables, None, ())
     following = (subject, evidence, pairs, config.following, advance)
-    plain = _plain_people(pictures, body, evidence.present, seed, device)
-    variables = follow_pictures(plain, variables, *following, SILHOUETTES)
+    if config.silhouettes:
+        plain = _plain_people(pictures, body, evidence.present, seed, device)
+        variables = follow_pictures(plain, variables, *following, SILHOUETTES)
     motion = to_motion(body, subject.body, variables, evidence)
     looks = meet_everybody(pictures, motion, evidence.present, body, config, seed, device, advance)
     ordered, orders = put_in_order(looks, variables, pairs, evidence.times, advance)
@@ -71,7 +73,8 @@ def count_steps(
     pictures: Sequence[Picture], pairs: Sequence[tuple[int, int]], times: Tensor, config: AppearanceConfig
 ) -> int:
     """How often `heed_pictures` advances at most."""
-    return (config.steps + count_parts(pictures, len(pairs), times) + 2 * config.following) if pictures else 0
+    followed = config.following * (1 + config.silhouettes)
+    return (config.steps + count_parts(pictures, len(pairs), times) + followed) if pictures else 0
 
 
 def _plain_people(
