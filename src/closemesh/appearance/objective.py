@@ -68,12 +68,12 @@ def look_loss(
     count = union.sum().clamp(min=1)
     loss = picture.new_zeros(())
     if weights.colour > 0:
-        loss = loss + weights.colour * absolute_difference(picture, target).sum() / (3 * count)
+        loss = loss + weights.colour * (absolute_difference(picture, target).sum() / (3 * count))
     if weights.structure > 0:
-        loss = loss + weights.structure * dissimilarity(picture, target).sum() / (3 * count)
+        loss = loss + weights.structure * (dissimilarity(picture, target).sum() / (3 * count))
     if weights.identity > 0:
         differs = absolute_difference(drawn.identity, seen.people) * known * seen.trust[..., None]
-        loss = loss + weights.identity * differs.sum() / count
+        loss = loss + weights.identity * (differs.sum() / count)
     if eye is not None and weights.perceptual > 0:
         loss = loss + weights.perceptual * eye(picture, target) * seen.known.numel() / count
     return loss
