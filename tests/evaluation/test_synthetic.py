@@ -76,7 +76,8 @@ def test_a_part_is_left_out_and_nothing_is_made_twice(report, windows: list[Wind
     run = []
     monkeypatch.setattr(ablation, "run_stage", lambda name, *given: run.append(name) or run_stage(name, *given))
     configs = [override(QUICK, settings) for settings in ({}, {"refine": {"prior": False}}, {})]
-    whole, without, again = ablation.run_configs(windows[0], configs, "keypoints", "cpu")
+    with synthetic._one_thread():
+        whole, without, again = ablation.run_configs(windows[0], configs, "keypoints", "cpu")
     assert run == ["initial", "refined", "optimised", "refined", "optimised"]
     assert (whole.stages, whole.truth) == (report.windows[0].stages, report.windows[0].truth)
     assert again.stages == whole.stages
