@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from dressed_people import DressedPeople, dress
@@ -80,3 +82,13 @@ def test_without_pictures_nothing_is_told(dressed: DressedPeople, beside) -> Non
     assert seen.looks is None
     assert seen.orders == ()
     assert count_steps((), PAIRS, evidence.times, CONFIG) == 0
+
+
+def test_looks_are_learned_by_what_a_network_sees_too(dressed: DressedPeople) -> None:
+    known, config = dressed.known, replace(CONFIG, steps=30, perceptual=True)
+    present = torch.ones(12, 2)
+    given = dressed.pictures[::6], known.motion, present, known.body
+    seen = meet_everybody(*given, config, 0, CPU, lambda _: None)
+    unseen = meet_everybody(*given, replace(config, perceptual=False), 0, CPU, lambda _: None)
+    assert mean_psnr(seen.cast, known.motion, dressed.pictures) > 14
+    assert not torch.equal(seen.cast.avatars[0].latent, unseen.cast.avatars[0].latent)
