@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import PARENTS
 
 K = np.array([[900.0, 0, 470], [0, 900, 640], [0, 0, 1]])

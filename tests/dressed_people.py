@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from known_scenes import KnownScene
 
-from closemesh.appearance.pictures import Picture, PictureConfig, collect_pictures
-from closemesh.output.rasterise import draw_mesh
-from closemesh.output.shading import face_incidence, shade, vertex_normals
-from closemesh.output.skinned import stream_vertices
-from closemesh.scene import BodyMotion, Floats
-from closemesh.simulation.outfit import random_outfit
+from closemesh.avatars.views import Picture, PictureConfig, collect_pictures
+from closemesh.body.motion import stream_vertices
+from closemesh.core.arrays import Floats
+from closemesh.lab.simulation.clothing import random_outfit
+from closemesh.rendering.bodies import face_incidence, shade, vertex_normals
+from closemesh.rendering.zbuffer import draw_mesh
+from closemesh.structures import BodyMotion
 
 SIDE = 96
 

@@ -8,7 +8,7 @@ import torch
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.scene import BodyMotion
+from closemesh.structures import BodyMotion
 
 CAMERA_DISTANCE = 3.5  # Metres.
 DISTANCE = 0.73  # Metres between the two: hands touch in most frames, and cross by millimetres in some.

@@ -8,12 +8,12 @@ import numpy as np
 from known_scenes import FOCAL, FPS, SIZE, observe_exactly
 
 from closemesh.body.model import BodyModel
-from closemesh.config import Config, to_dict
+from closemesh.config.schema import Config, to_dict
 from closemesh.contact.measure import measure_contacts
+from closemesh.core.progress import Silent
+from closemesh.core.records import save_record
 from closemesh.output.write import write_results
-from closemesh.progress import Silent
-from closemesh.records import save_record
-from closemesh.scene import BodyMotion, Camera, Clip, Reconstruction
+from closemesh.structures import BodyMotion, Camera, Clip, Reconstruction
 
 
 def write_finished_result(out: Path, motion: BodyMotion, body: BodyModel) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import keypoints133, rest_joints, skin
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.scene import BodyMotion, Camera, Clip, Observations
+from closemesh.structures import BodyMotion, Camera, Clip, Observations
 
 SIZE = (640, 480)
 FOCAL = 600.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closemesh.weights.search import find_model
+from closemesh.weights.locate import find_model
 
 Arrays = dict[str, np.ndarray]
 LICENSED_VERTICES = 10475

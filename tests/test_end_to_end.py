@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from closemesh.cli.main import app
-from closemesh.weights.known import DEMO_CLIP
-from closemesh.weights.search import find_model, sha256_of
+from closemesh.weights.locate import find_model, sha256_of
+from closemesh.weights.registry import DEMO_CLIP
 
 FRAMES = 5
 # The preset `fast` with fewer steps; people and frames are all that the test needs.

@@ -12,22 +12,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from closemesh.config import Config, preset_config
-    from closemesh.config_file import load_config
-    from closemesh.errors import ClosemeshError
-    from closemesh.pipeline import reconstruct
-    from closemesh.scene import Reconstruction
+    from closemesh.config.loading import load_config
+    from closemesh.config.schema import Config, preset_config
+    from closemesh.core.errors import ClosemeshError
+    from closemesh.pipeline.reconstruct import reconstruct
+    from closemesh.structures import Reconstruction
+
 
 __version__ = "0.1.0"
 __all__ = ["ClosemeshError", "Config", "Reconstruction", "load_config", "preset_config", "reconstruct"]
 
 _HOME = {
-    "ClosemeshError": "closemesh.errors",
-    "Config": "closemesh.config",
-    "Reconstruction": "closemesh.scene",
-    "load_config": "closemesh.config_file",
-    "preset_config": "closemesh.config",
-    "reconstruct": "closemesh.pipeline",
+    "ClosemeshError": "closemesh.core.errors",
+    "Config": "closemesh.config.schema",
+    "Reconstruction": "closemesh.structures",
+    "load_config": "closemesh.config.loading",
+    "preset_config": "closemesh.config.schema",
+    "reconstruct": "closemesh.pipeline.reconstruct",
 }
 
 

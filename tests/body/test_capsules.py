@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import COARSE_PARTS, NUM_POINTS, CapsuleBody, capsule_body, capsule_gap, part_gaps
-from closemesh.body.load import fitting_points, load_open_body
-from closemesh.body.points import pose_points
+from closemesh.body.landmarks import pose_points
+from closemesh.body.loading import fitting_points, load_open_body
 from closemesh.body.skeleton import KEYPOINT_INDEX
 
 

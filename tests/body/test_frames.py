@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.frames import change_frame, motion_in_camera, motion_in_world
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import change_frame, motion_in_camera, motion_in_world
 from closemesh.body.skinning import skin
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.scene import BodyMotion, Camera
+from closemesh.structures import BodyMotion, Camera
 
 FRAMES, PEOPLE = 4, 2
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from smplx_reference import smplx_output
 
-from closemesh.body.load import load_body
+from closemesh.body.loading import load_body
 from closemesh.body.skeleton import JOINT_INDEX, PARENTS
 from closemesh.body.skinning import keypoints133, skin
-from closemesh.errors import ModelFileError
+from closemesh.core.errors import ModelFileError
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.weights.search import find_model
+from closemesh.weights.locate import find_model
 
 V, F = 10475, 20908
 

@@ -16,9 +16,9 @@ import scipy.sparse
 import torch
 from test_licensed import stand_in
 
-from closemesh.body.load import load_body
-from closemesh.body.pkl_file import read_body_pkl
-from closemesh.errors import ModelFileError
+from closemesh.body.loading import load_body
+from closemesh.body.smplx_files import read_body_pkl
+from closemesh.core.errors import ModelFileError
 
 
 class Malicious:

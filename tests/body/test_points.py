@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from closemesh.body.feet import sole_vertices
-from closemesh.body.load import fitting_points, load_open_body
-from closemesh.body.points import pose_points
+from closemesh.body.landmarks import pose_points, sole_vertices
+from closemesh.body.loading import fitting_points, load_open_body
 from closemesh.body.skinning import keypoints133, skin
 from closemesh.geometry.rotations import axis_angle_to_matrix
 

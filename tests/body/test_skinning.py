@@ -4,12 +4,12 @@ import pytest
 import torch
 from smplx_reference import smplx_output
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, KEYPOINT_NAMES, PARENTS
 from closemesh.body.skinning import forward_kinematics, keypoints133, posed_joints, rest_joints, shaped_template, skin
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.geometry.transforms import rigid, transform_points
-from closemesh.weights.search import find_model
+from closemesh.weights.locate import find_model
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from closemesh.cli.main import app
-from closemesh.config import ClipConfig
-from closemesh.output.movie import write_movie
+from closemesh.config.schema import ClipConfig
 from closemesh.video import open_clip, read_frames
-from closemesh.weights.known import DEMO_CLIP
-from closemesh.weights.search import find_model
+from closemesh.video.movies import write_movie
+from closemesh.weights.locate import find_model
+from closemesh.weights.registry import DEMO_CLIP
 
 Images = list[NDArray[np.uint8]]
 Command = Callable[..., Result]

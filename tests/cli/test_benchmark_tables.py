@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from closemesh.cli.benchmark_tables import change_tables, report_tables
 from closemesh.cli.main import app
-from closemesh.config import Config, to_dict
-from closemesh.evaluation import dataset_benchmark
-from closemesh.evaluation.benchmark_report import BenchmarkReport, differences
-from closemesh.evaluation.benchmark_run import WindowResult
-from closemesh.evaluation.dataset_benchmark import COLUMNS, DatasetResult, ItemResult
-from closemesh.evaluation.published import PUBLISHED
+from closemesh.config.schema import Config, to_dict
+from closemesh.lab.evaluation import dataset_benchmark
+from closemesh.lab.evaluation.benchmark_run import WindowResult
+from closemesh.lab.evaluation.dataset_benchmark import COLUMNS, DatasetResult, ItemResult
+from closemesh.lab.evaluation.dataset_items import PUBLISHED
+from closemesh.lab.evaluation.report import BenchmarkReport, differences
 
 
 def text_of(renderable) -> str:
@@ -85,7 +85,7 @@ def test_an_ablation_leaves_each_part_out_once(source: str, tmp_path: Path, monk
         seen.append([{name: value for name, value in values.items() if usual[name] != value} for values in flat])
         return tuple(window(one.name, one.kind, 45 if changed else 40) for changed in seen[-1])
 
-    monkeypatch.setattr("closemesh.evaluation.ablation.run_configs", measured)
+    monkeypatch.setattr("closemesh.lab.evaluation.ablation.run_configs", measured)
     file = tmp_path / "ablation.json"
     arguments = ["benchmark", "ablation", "--quick", "--jobs", "1", "--from", source, "--json", str(file)]
     done = CliRunner(env={"COLUMNS": "250"}).invoke(app, arguments)

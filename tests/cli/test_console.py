@@ -11,11 +11,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from closemesh.cli.console import PlainLines, TerminalBars, show_progress, summary
 from closemesh.cli.main import app
-from closemesh.cli.progress import PlainLines, TerminalBars, show_progress
-from closemesh.cli.summary import summary
-from closemesh.weights.known import BUNDLED_FILES
 from closemesh.weights.manifest import read_manifest
+from closemesh.weights.registry import BUNDLED_FILES
 
 FIGURES = {"reprojection_median_px": 10.4, "penetration_max_mm": 31.0, "contacts": 2.0, "jitter_m_s3": None}
 

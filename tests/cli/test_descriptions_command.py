@@ -12,7 +12,7 @@ from chat_server import MODEL, ChatServer, Reply, serving, statements
 from typer.testing import CliRunner, Result
 
 from closemesh.cli.main import app
-from closemesh.language.chat import KEY_VARIABLE
+from closemesh.text.vlm_client import KEY_VARIABLE
 
 Images = list[np.ndarray]
 Command = Callable[..., Result]

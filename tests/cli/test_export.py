@@ -15,13 +15,13 @@ from finished_result import write_finished_result
 from stand_in_body import write_licensed_stand_in
 from typer.testing import CliRunner, Result
 
-from closemesh.body.load import load_body, load_open_body
+from closemesh.body.loading import load_body, load_open_body
+from closemesh.body_transfer import transfer as convert
+from closemesh.body_transfer.transfer import ConversionSteps
 from closemesh.cli.main import app
-from closemesh.export import convert
-from closemesh.export.convert import ConversionSteps
-from closemesh.kept import read_kept
 from closemesh.output.people import read_people
-from closemesh.weights.search import find_model
+from closemesh.pipeline.cache import read_kept
+from closemesh.weights.locate import find_model
 
 
 @pytest.fixture(scope="module")

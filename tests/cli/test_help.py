@@ -62,7 +62,7 @@ def test_the_package_is_lazy_and_names_what_it_gives() -> None:
         "from closemesh import reconstruct, Reconstruction, Config\n"
         "print(reconstruct.__module__)\n"
     )
-    assert closemesh_in_python(code).strip() == "closemesh.pipeline"
+    assert closemesh_in_python(code).strip() == "closemesh.pipeline.reconstruct"
     with pytest.raises(AttributeError, match="no attribute 'reconstrukt'"):
         _ = closemesh.reconstrukt
 

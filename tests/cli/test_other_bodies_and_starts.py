@@ -12,7 +12,7 @@ import numpy as np
 from stand_in_body import write_licensed_stand_in
 from typer.testing import Result
 
-from closemesh.body.load import load_body
+from closemesh.body.loading import load_body
 from closemesh.output.people import read_people
 
 Images = list[np.ndarray]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.contact.crossings import find_crossings, find_meeting, surface_points
+from closemesh.contact.vertex_contacts import find_crossings, find_meeting, surface_points
 
 RADIUS = 0.5
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.query_body import Detail, query_body
-from closemesh.contact.surface import ClosedSurface
+from closemesh.contact.signed_distance import ClosedSurface
+from closemesh.contact.watertight import Detail, query_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 
 EMBRACES = 25

@@ -1,5 +1,5 @@
-from closemesh.contact.intervals import ContactConfig, ContactIntervals, Touch
-from closemesh.contact.parts import PART_INDEX, PART_NAMES
+from closemesh.contact.body_parts import PART_INDEX, PART_NAMES
+from closemesh.contact.measure import ContactConfig, ContactIntervals, Touch
 
 HAND, HEAD, CHEST = (PART_INDEX[name] for name in ("left_hand", "head", "chest"))
 CONFIG = ContactConfig(bridge_frames=3, shortest_frames=3)

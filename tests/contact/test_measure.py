@@ -1,14 +1,13 @@
 import numpy as np
 import pytest
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.measure import measure_contacts
-from closemesh.contact.pairs import near_pairs
-from closemesh.contact.query_body import query_body
-from closemesh.progress import Silent
-from closemesh.scene import BodyMotion
+from closemesh.contact.measure import measure_contacts, near_pairs
+from closemesh.contact.watertight import query_body
+from closemesh.core.progress import Silent
+from closemesh.structures import BodyMotion
 
 T = 12
 GAPS = np.linspace(0.30, -0.04, T)  # Metres between the palms' nearest points, by construction below.

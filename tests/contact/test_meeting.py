@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.skinning import skin
-from closemesh.contact.crossings import find_meeting
-from closemesh.contact.meeting import meeting
-from closemesh.energy.contact import contact_gap
-from closemesh.energy.penetration import penetration_depth
+from closemesh.contact.vertex_contacts import find_meeting, meeting
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.losses.physics import contact_gap, penetration_depth
 
 
 @pytest.mark.parametrize("apart", [0.25, 5.0])

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.contact.parts import PART_INDEX, PART_NAMES, part_labels
+from closemesh.contact.body_parts import PART_INDEX, PART_NAMES, part_labels
 
 
 @pytest.fixture(scope="module")

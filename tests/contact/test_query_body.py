@@ -6,11 +6,10 @@ import torch
 import trimesh
 from stand_in_body import write_open_stand_in
 
-from closemesh.body.load import load_body, load_open_body
+from closemesh.body.loading import load_body, load_open_body
 from closemesh.body.skinning import keypoints133, rest_joints, skin
-from closemesh.contact.holes import boundary_loops
-from closemesh.contact.query_body import query_body
-from closemesh.contact.surface import ClosedSurface
+from closemesh.contact.signed_distance import ClosedSurface
+from closemesh.contact.watertight import boundary_loops, query_body
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ import pytest
 import torch
 import trimesh
 
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.surface import ClosedSurface
+from closemesh.contact.signed_distance import ClosedSurface
 from closemesh.geometry.rotations import axis_angle_to_matrix
 
 

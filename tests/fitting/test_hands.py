@@ -9,17 +9,16 @@ import pytest
 import torch
 from known_scenes import FOCAL, SIZE, KnownScene, observe_exactly
 
-from closemesh.body.load import fitting_points
-from closemesh.body.variables import MotionVariables, pose_variables
-from closemesh.energy.pose_prior import load_pose_prior
-from closemesh.fitting.evidence import Evidence, make_evidence
+from closemesh.body.loading import fitting_points
+from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.core.progress import Silent
 from closemesh.fitting.hands import fit_hands, hands_seen
-from closemesh.fitting.objective import Subject
-from closemesh.fitting.result import from_motion
+from closemesh.fitting.keypoint_tracks import Evidence, make_evidence
+from closemesh.fitting.objective import Subject, from_motion
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.progress import Silent
-from closemesh.scene import Observations
+from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.structures import Observations
 
 LEFT, RIGHT = slice(91, 112), slice(112, 133)
 WRISTS = [19, 20]  # Of the body pose.

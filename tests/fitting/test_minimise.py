@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from closemesh.body.load import fitting_points
-from closemesh.fitting.evidence import make_evidence
-from closemesh.fitting.minimise import minimise
-from closemesh.fitting.result import from_motion, pose_confidence, to_motion
+from closemesh.body.loading import fitting_points
+from closemesh.fitting.keypoint_tracks import make_evidence
+from closemesh.fitting.objective import from_motion, pose_confidence, to_motion
+from closemesh.fitting.optimizer import minimise
 
 
 def test_finds_the_minimum_and_leaves_the_rest_alone(known_scene):

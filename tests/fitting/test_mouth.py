@@ -9,18 +9,17 @@ import pytest
 import torch
 from known_scenes import KnownScene, observe_exactly
 
-from closemesh.body.load import fitting_points, load_open_body
+from closemesh.body.loading import fitting_points, load_open_body
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import MotionVariables
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.body.variables import MotionVariables
-from closemesh.energy.pose_prior import load_pose_prior
-from closemesh.fitting.evidence import Evidence, make_evidence
-from closemesh.fitting.mouth import fit_jaw, mouths_seen
-from closemesh.fitting.objective import Subject
-from closemesh.fitting.result import from_motion, to_motion
+from closemesh.core.progress import Silent
+from closemesh.fitting.jaw import fit_jaw, mouths_seen
+from closemesh.fitting.keypoint_tracks import Evidence, make_evidence
+from closemesh.fitting.objective import Subject, from_motion, to_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.progress import Silent
-from closemesh.scene import Camera, Observations
+from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.structures import Camera, Observations
 
 FACE = slice(23, 91)
 OPEN = 0.35  # Radians: 20 degrees.

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.variables import MotionVariables
-from closemesh.fitting.evidence import LONGEST_GAP, present_frames
-from closemesh.fitting.windows import blend_window, fill_unseen, join, split_windows
+from closemesh.body.motion import MotionVariables
+from closemesh.fitting.keypoint_tracks import LONGEST_GAP, present_frames
+from closemesh.temporal import blend_window, fill_unseen, split_windows
 
 
 def _ramp(frames: int, people: int = 1, slope: float = 1.0) -> MotionVariables:
@@ -60,7 +60,7 @@ def test_gaps_are_interpolated_and_ends_hold():
 def test_pieces_join():
     whole = _ramp(9)
     parts = [whole.frames(slice(0, 4)), whole.frames(slice(4, 9))]
-    assert torch.equal(join(parts).root, whole.root)
+    assert torch.equal(MotionVariables.concat(parts).root, whole.root)
 
 
 def test_only_short_gaps_count_as_present():

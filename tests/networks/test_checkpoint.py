@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from closemesh.errors import ModelFileError
-from closemesh.initialise.lifter import Lifter, LifterConfig, load_lifter
+from closemesh.core.errors import ModelFileError
+from closemesh.initialization.lifting_network import Lifter, LifterConfig, load_lifter
+from closemesh.interaction_prior.codebook import load_codebook
+from closemesh.interaction_prior.diffusion import load_denoiser
 from closemesh.networks.checkpoint import load_network, save_network
-from closemesh.proxemics.codebook import load_codebook
-from closemesh.proxemics.denoiser import load_denoiser
 
 SMALL = LifterConfig(width=32, layers=1, heads=4, hidden=64)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from closemesh.networks.quantiser import Quantiser
+from closemesh.networks.layers import Quantiser
 
 
 def test_the_gradient_goes_straight_through_the_codes() -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.frames import motion_in_camera
-from closemesh.body.load import load_open_body
+from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import motion_in_camera
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.scene import BodyMotion, Camera, Clip, Observations
+from closemesh.structures import BodyMotion, Camera, Clip, Observations
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import smplx
 import torch
 from gltf_reader import Gltf
 
-from closemesh.errors import OutputError
-from closemesh.output.glb import write_glb
+from closemesh.body.motion import motion_joints
+from closemesh.core.errors import OutputError
+from closemesh.output.gltf import write_glb
 from closemesh.output.people import read_people, write_people
-from closemesh.output.skinned import motion_joints
-from closemesh.weights.search import find_model
+from closemesh.weights.locate import find_model
 
 PEOPLE = ("person_00", "person_01")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closemesh.body.load import load_open_body
-from closemesh.errors import InputError
+from closemesh.body.loading import load_open_body
+from closemesh.core.errors import InputError
 from closemesh.output.people import camera_motion, read_people, write_people
 
 

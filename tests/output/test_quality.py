@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from closemesh.body.motion import motion_joints
 from closemesh.body.skinning import keypoints133, skin
 from closemesh.geometry.camera import project
-from closemesh.output.quality import (
-    contact_figures,
-    jitter,
-    motion_quality,
-    reprojection_figures,
-    standing_heights,
-)
-from closemesh.output.skinned import motion_joints
-from closemesh.scene import Contact, Observations, PairContacts
+from closemesh.output.quality import contact_figures, jitter, motion_quality, reprojection_figures, standing_heights
+from closemesh.structures import Contact, Observations, PairContacts
 
 
 @pytest.fixture

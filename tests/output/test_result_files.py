@@ -10,17 +10,15 @@ import numpy as np
 import pytest
 import trimesh
 
-from closemesh.config import Config, to_dict
-from closemesh.errors import InputError, OutputError
-from closemesh.output.contacts_file import read_contacts, write_contacts
-from closemesh.output.meshes import write_frame_meshes
+from closemesh.body.motion import stream_vertices
+from closemesh.config.schema import Config, to_dict
+from closemesh.core.errors import InputError, OutputError
+from closemesh.core.progress import Silent
+from closemesh.core.records import load_record
 from closemesh.output.people import camera_motion, read_people
-from closemesh.output.scene_file import read_scene, scene_camera
-from closemesh.output.skinned import stream_vertices
-from closemesh.output.write import write_results
-from closemesh.progress import Silent
-from closemesh.records import load_record
-from closemesh.scene import Contact, Observations, PairContacts, Reconstruction, WeightFile
+from closemesh.output.result_json import read_contacts, read_scene, scene_camera, write_contacts
+from closemesh.output.write import write_frame_meshes, write_results
+from closemesh.structures import Contact, Observations, PairContacts, Reconstruction, WeightFile
 
 HOLD = Contact(0, 1, "left_hand", "right_hand", 1, 4, 0.0, 0.004)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numbered_movies import HEIGHT, WIDTH, number_of, numbered_image
 
-from closemesh.config import ClipConfig
-from closemesh.errors import InputError
+from closemesh.config.schema import ClipConfig
+from closemesh.core.errors import InputError
 from closemesh.video import open_clip, read_frames
 
 

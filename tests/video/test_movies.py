@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numbered_movies import HEIGHT, WIDTH, number_of, write_movie
 
-from closemesh.config import ClipConfig
-from closemesh.errors import InputError
+from closemesh.config.schema import ClipConfig
+from closemesh.core.errors import InputError
 from closemesh.video import open_clip, read_frames
 
 STEADY = [round(index * 1000 / 30) for index in range(30)]

@@ -8,9 +8,9 @@ from typing import Any
 
 from file_server import write_manifest
 
-from closemesh.progress import Silent
+from closemesh.core.http import open_session
+from closemesh.core.progress import Silent
 from closemesh.weights.account import Account
-from closemesh.weights.connection import open_session
 from closemesh.weights.download import Source, download
 from closemesh.weights.manifest import read_manifest
 from closemesh.weights.transfer import Transfer

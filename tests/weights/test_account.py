@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from closemesh.errors import DownloadError
+from closemesh.core.errors import DownloadError
 from closemesh.weights.account import PASSWORD, USER, Account, account_file, find_account
 
 PORTAL = "portal.example"

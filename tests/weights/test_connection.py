@@ -12,7 +12,7 @@ import pytest
 from downloading import Downloads
 from file_server import FileServer, entry, serving, tunnelling
 
-from closemesh.errors import DownloadError
+from closemesh.core.errors import DownloadError
 from closemesh.weights.account import Account
 
 trustme = pytest.importorskip("trustme", reason="trustme makes the test's certificates: pip install trustme")

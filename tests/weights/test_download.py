@@ -14,7 +14,7 @@ from downloading import Downloads
 from file_server import FileServer, entry
 from filelock import FileLock
 
-from closemesh.errors import DownloadError, InputError, OutputError
+from closemesh.core.errors import DownloadError, InputError, OutputError
 
 BODY = b"weights " * 1000
 OTHER = b"wrong!! " * 1000
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_meanwhile(server: FileServer, get: Downloads, monk
         raise OSError(28, "No space left on device")
 
     server.serve("a.bin", BODY)
-    monkeypatch.setattr("closemesh.weights.part_file.PartFile.open_at", full)
+    monkeypatch.setattr("closemesh.weights.transfer.PartFile.open_at", full)
     with pytest.raises(OutputError, match=r"cannot write into .*: No space left on device; free some space"):
         get(entry("a", server.url + "a.bin"))
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from file_server import entry, write_manifest
 
-from closemesh.errors import InputError
+from closemesh.core.errors import InputError
 from closemesh.weights.manifest import choose, read_manifest
 
 

@@ -11,8 +11,8 @@ import pytest
 from downloading import Downloads, stop
 from file_server import LOGIN_PAGE, FileServer, entry
 
-from closemesh.errors import DownloadError
-from closemesh.weights import connection
+from closemesh.core import http as connection
+from closemesh.core.errors import DownloadError
 
 BODY = random.Random(0).randbytes(700_000)
 PIECE = 1 << 16  # What is read at a time.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from closemesh.errors import DownloadError
-from closemesh.weights.unpack import unpack_member
+from closemesh.core.errors import DownloadError
+from closemesh.weights.verify import unpack_member
 
 
 def make(path: Path, **members: bytes) -> Path:

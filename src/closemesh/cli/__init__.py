@@ -1,1 +1,1 @@
-"""The command line: one module per command; their bodies import lazily, so that the help is instant."""
+"""One thin module per command; nothing heavy at import time."""

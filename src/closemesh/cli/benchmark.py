@@ -1,23 +1,138 @@
-"""`closemesh benchmark`: how fast closemesh is on this machine, and how well it does."""
+"""Benchmark group, speed, identities, language, detections.
+
+`closemesh benchmark identities`: how well people keep their numbers.
+
+`closemesh benchmark language`: how well texts find the poses that they are about.
+
+`closemesh benchmark detections`: are simulated detections like the real ones?
+
+`closemesh benchmark`: how fast closemesh is on this machine, and how well it does.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from closemesh.cli import options as o
-from closemesh.cli.ablation import ablation
 from closemesh.cli.benchmark_datasets import DATASETS, dataset_command
 from closemesh.cli.benchmark_descriptions import descriptions
-from closemesh.cli.benchmark_identities import identities
-from closemesh.cli.benchmark_language import language
-from closemesh.cli.benchmark_synthetic import synthetic
+from closemesh.cli.benchmark_synthetic import ablation, synthetic
 from closemesh.cli.console import exit_codes, results
-from closemesh.cli.detections import detections
+
+if TYPE_CHECKING:
+    from closemesh.lab.simulation.error_labels import Agreement
+
+
+def identities(
+    quick: Annotated[bool, typer.Option("--quick", help="A few windows, always the same.")] = False,
+    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many windows.")] = None,
+    seed: o.SeedOption = None,
+    file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Film windows, follow their people, and count who is under a wrong number before and after identities are checked.
+
+    Then exchanges of half a second to one and a half are put into the tracks, and it is counted how many are undone.
+    """
+    with exit_codes():
+        from closemesh.cli.console import show_progress
+        from closemesh.core.files import replacing
+        from closemesh.lab.evaluation.benchmark_scenes import find_windows
+        from closemesh.lab.evaluation.identity_benchmark import measure_identities
+
+        windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
+        with show_progress() as progress:
+            figures = measure_identities(windows, seed or 0, progress)
+        table = Table(title="Identities", title_style="title")
+        columns = ("detections", "wrong as tracked", "wrong after", "exchanges put in", "undone")
+        table.add_column("window")
+        for column in columns:
+            table.add_column(column, justify="right")
+        rows = [(f.told, f.wrong_before, f.wrong_after, f.injected, f.repaired) for f in figures]
+        for one, row in zip(figures, rows, strict=True):
+            table.add_row(one.name, *(str(value) for value in row))
+        table.add_row("all", *(str(sum(column)) for column in zip(*rows, strict=True)), style="bold")
+        results.print(table)
+        if file:
+            with replacing(file) as part:
+                part.write_text(json.dumps([asdict(one) for one in figures], indent=1))
+
+
+def language(
+    readers: Annotated[
+        Path | None,
+        typer.Option(help="Folder of readers that `closemesh train language` made.", show_default="the bundled ones"),
+    ] = None,
+    seed: o.SeedOption = None,
+    device: o.DeviceOption = None,
+    file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Look for each of 1,000 poses of the bundled windows by what is said of it: plainly, in many wordings, by hand."""
+    with exit_codes():
+        from closemesh.core.device import choose_device
+        from closemesh.core.files import replacing
+        from closemesh.lab.evaluation.text_retrieval import measure_retrieval
+        from closemesh.text.alignment import load_alignment
+
+        found = measure_retrieval(load_alignment(choose_device(device), readers), seed or 0)
+        table = Table(title="Poses found by texts", title_style="title")
+        for column in ("texts", "how many", "among poses", "first, %", "first ten, %"):
+            table.add_column(column, justify="left" if column == "texts" else "right")
+        for name, one in found.items():
+            table.add_row(name, str(one.texts), str(one.poses), f"{100 * one.first:.1f}", f"{100 * one.ten:.1f}")
+        results.print(table)
+        if file:
+            with replacing(file) as part:
+                part.write_text(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1))
+
+
+def detections(
+    data: Annotated[Path, typer.Option(help="Folder with motion; only what is held out for measuring is used.")],
+    films: Annotated[int, typer.Option(min=1, help="Films to render and observe.")] = 10,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of each film.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothes and rooms.")] = 1000,
+    file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
+) -> None:
+    """Compare the detector on rendered films with simulated detections of the same scenes."""
+    with exit_codes():
+        from dataclasses import asdict
+
+        from closemesh.cli.console import show_progress
+        from closemesh.core.records import write_json
+        from closemesh.lab.datasets.registry import split_motion_files
+        from closemesh.lab.simulation.error_labels import compare_detections
+        from closemesh.lab.simulation.measure import FilmConfig
+
+        with show_progress() as progress:
+            _, held_out = split_motion_files(data)
+            lines = compare_detections(held_out, FilmConfig(films, frames, seed=seed), progress)
+        results.print(_table(lines))
+        if file:
+            write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
+
+
+def _table(lines: list[Agreement]) -> Table:
+    table = Table(title="Detections, real / simulated; errors in % of the person's size", title_style="title")
+    for column in ("keypoint", "", "points", "median", "90 %", "step", "missed %", "confidence"):
+        table.add_column(column, justify="left" if column in ("keypoint", "") else "right")
+    for line in lines:
+        shares = ("median_error", "error_90", "median_step", "missed")
+        cells = [_both(100 * getattr(line.real, name), 100 * getattr(line.simulated, name), 1) for name in shares]
+        cells.append(_both(line.real.confidence, line.simulated.confidence, 2))
+        table.add_row(line.keypoint, "hidden" if line.hidden else "seen", f"{line.points:,}", *cells)
+    return table
+
+
+def _both(real: float, simulated: float, digits: int) -> str:
+    return " / ".join("-" if math.isnan(value) else f"{value:.{digits}f}" for value in (real, simulated))
+
 
 benchmark = typer.Typer(no_args_is_help=True, help="Measure how fast and how well closemesh works.")
 
@@ -40,11 +155,11 @@ def speed(
     with exit_codes():
         from dataclasses import asdict
 
-        from closemesh.cli.progress import show_progress
-        from closemesh.evaluation.speed import measure_speed
-        from closemesh.files import replacing
-        from closemesh.weights.known import DEMO_CLIP
-        from closemesh.weights.search import find_model
+        from closemesh.cli.console import show_progress
+        from closemesh.core.files import replacing
+        from closemesh.lab.evaluation.speed import measure_speed
+        from closemesh.weights.locate import find_model
+        from closemesh.weights.registry import DEMO_CLIP
 
         with show_progress() as progress:
             config = o.build_config(None, preset, {})

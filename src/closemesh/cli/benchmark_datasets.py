@@ -16,7 +16,8 @@ from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
 if TYPE_CHECKING:
-    from closemesh.evaluation.dataset_benchmark import DatasetResult
+    from closemesh.lab.evaluation.dataset_benchmark import DatasetResult
+
 
 DATASETS = {"hi4d": "Hi4D", "chi3d": "CHI3D", "3dpw": "3DPW"}
 
@@ -34,9 +35,9 @@ def dataset_command(name: str) -> Callable[..., None]:
         file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
     ) -> None:
         with exit_codes():
-            from closemesh.cli.progress import show_progress
-            from closemesh.evaluation.dataset_benchmark import benchmark_dataset
-            from closemesh.files import replacing
+            from closemesh.cli.console import show_progress
+            from closemesh.core.files import replacing
+            from closemesh.lab.evaluation.dataset_benchmark import benchmark_dataset
 
             config = o.build_config(None, preset, {"seed": seed, "body_model": str(body_model) if body_model else None})
             with show_progress() as progress:

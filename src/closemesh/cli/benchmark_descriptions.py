@@ -14,8 +14,9 @@ from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
 if TYPE_CHECKING:
-    from closemesh.evaluation.bootstrap import Difference
-    from closemesh.evaluation.descriptions import DescriptionsReport, Row
+    from closemesh.lab.evaluation.report import Difference
+    from closemesh.lab.evaluation.text_benchmark import DescriptionsReport, Row
+
 
 _SHOWN = (("all", "MPJPE"), ("contact", "Pair-PA-MPJPE"), ("all", "jitter"))
 """Beside what is aimed at."""
@@ -61,10 +62,10 @@ def descriptions(
     if resume and file is None:
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
-        from closemesh.cli.progress import show_progress
-        from closemesh.evaluation.benchmark_windows import find_windows
-        from closemesh.evaluation.descriptions import SHARES, as_json, measure_descriptions
-        from closemesh.files import replacing
+        from closemesh.cli.console import show_progress
+        from closemesh.core.files import replacing
+        from closemesh.lab.evaluation.benchmark_scenes import find_windows
+        from closemesh.lab.evaluation.text_benchmark import SHARES, as_json, measure_descriptions
 
         config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
@@ -81,8 +82,8 @@ def descriptions(
 
 def _table(report: DescriptionsReport, stage: str) -> Table:
     """One row for each way of being told: the figures, and how they differ from those of nothing told."""
-    from closemesh.evaluation.descriptions import AIMS
-    from closemesh.evaluation.names import METRIC
+    from closemesh.lab.evaluation.joint_metrics import METRIC
+    from closemesh.lab.evaluation.text_benchmark import AIMS
 
     windows = report.reports[0].windows
     title = f"{stage}: {len(windows)} windows; in brackets the 95 % interval of the change"
@@ -100,7 +101,7 @@ def _table(report: DescriptionsReport, stage: str) -> Table:
 
 def _cell(row: Row, change: Difference | None, aimed: tuple[str, str] | None = None) -> str:
     """The figure and what changed; where something is aimed at, MPJPE in percent of what it was, and the aim."""
-    from closemesh.evaluation.descriptions import AIMS, ALL_HEEDED
+    from closemesh.lab.evaluation.text_benchmark import AIMS, ALL_HEEDED
 
     if change is None:
         return ""

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from closemesh.evaluation.benchmark_report import BenchmarkReport
-    from closemesh.evaluation.bootstrap import Difference, Interval
+    from closemesh.lab.evaluation.report import BenchmarkReport, Difference, Interval
+
 
 _KINDS = (
     "MPJPE",
@@ -27,7 +27,7 @@ _KINDS = (
 
 def report_tables(report: BenchmarkReport) -> RenderableType:
     """The figures of every stage beside each other, a table for each group; then the kinds of the last stage."""
-    from closemesh.evaluation.benchmark_report import TRUTH
+    from closemesh.lab.evaluation.report import TRUTH
 
     columns = {stage: report.summary(stage) for stage in (*report.stages, TRUTH)}
     groups = [group for group in ("all", "occluded", "contact") if any(group in c for c in columns.values())]
@@ -45,7 +45,7 @@ def change_tables(changes: dict[str, dict[str, dict[str, Difference]]]) -> Rende
 
 
 def _group_table(group: str, columns: dict[str, dict[str, Interval]]) -> Table:
-    from closemesh.evaluation.names import METRICS
+    from closemesh.lab.evaluation.joint_metrics import METRICS
 
     table = Table(title=f"Synthetic benchmark: {group}", title_style="title")
     table.add_column("metric", no_wrap=True)
@@ -70,7 +70,7 @@ def _kind_table(stage: str, kinds: dict[str, dict[str, Interval]]) -> Table:
 
 
 def _change_table(stage: str, figures: dict[str, Difference]) -> Table:
-    from closemesh.evaluation.names import METRIC
+    from closemesh.lab.evaluation.joint_metrics import METRIC
 
     table = Table(title=f"Change: {stage}", title_style="title")
     for column in ("metric", "unit", "before", "now", "difference", "95 %", ""):

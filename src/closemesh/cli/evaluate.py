@@ -31,11 +31,11 @@ def evaluate(
     [dim]closemesh evaluate out pair.npz --align --json figures.json[/dim]
     """
     with exit_codes():
-        from closemesh.cli.progress import show_progress
-        from closemesh.evaluation.evaluate import evaluate as evaluate_motion
-        from closemesh.evaluation.names import METRIC
-        from closemesh.evaluation.sequences import read_sequence
-        from closemesh.files import replacing
+        from closemesh.cli.console import show_progress
+        from closemesh.core.files import replacing
+        from closemesh.lab.evaluation.evaluate import evaluate as evaluate_motion
+        from closemesh.lab.evaluation.evaluate import read_sequence
+        from closemesh.lab.evaluation.joint_metrics import METRIC
 
         with show_progress() as progress:
             first, second = (read_sequence(path, body_model, progress) for path in (predicted, truth))

@@ -45,10 +45,9 @@ def gather() -> dict[str, Any]:
     import torch
 
     from closemesh import __version__
-    from closemesh.device import choose_device
-    from closemesh.weights.families import FAMILIES
-    from closemesh.weights.known import KNOWN_FILES
-    from closemesh.weights.search import model_folders
+    from closemesh.core.device import choose_device
+    from closemesh.weights.locate import model_folders
+    from closemesh.weights.registry import FAMILIES, KNOWN_FILES
 
     device = choose_device()
     return {

@@ -9,16 +9,12 @@ import typer
 from closemesh import __version__
 from closemesh.cli.benchmark import benchmark
 from closemesh.cli.console import results
-from closemesh.cli.demo import demo
-from closemesh.cli.describe import describe
 from closemesh.cli.download_weights import download_weights
 from closemesh.cli.evaluate import evaluate
-from closemesh.cli.export import export
 from closemesh.cli.info import info
-from closemesh.cli.interactions import interactions
-from closemesh.cli.reconstruct import reconstruct
-from closemesh.cli.render import render
-from closemesh.cli.train import train
+from closemesh.cli.reconstruct import demo, reconstruct
+from closemesh.cli.results import describe, export, render
+from closemesh.cli.training import interactions, train
 
 app = typer.Typer(
     no_args_is_help=True,

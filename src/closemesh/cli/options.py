@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from closemesh.config import Detector, MaskModel, MeshFormat, Preset, TrackerKind
+from closemesh.config.schema import Detector, MaskModel, MeshFormat, Preset, TrackerKind
 
 if TYPE_CHECKING:
-    from closemesh.config import Config
+    from closemesh.config.schema import Config
 
 
 def parse_people(text: str) -> Any:
@@ -135,9 +135,9 @@ def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -
     `given` has dotted names (`clip.start`) and None where an option was not given. A fault in the file is an
     InputError, a fault in an option is wrong usage.
     """
-    from closemesh.config import preset_config
-    from closemesh.config_file import override, read_toml
-    from closemesh.errors import InputError
+    from closemesh.config.loading import override, read_toml
+    from closemesh.config.schema import preset_config
+    from closemesh.core.errors import InputError
 
     values = read_toml(file) if file else {}
     name = preset or values.get("preset", "balanced")

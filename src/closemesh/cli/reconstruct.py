@@ -1,15 +1,22 @@
-"""`closemesh reconstruct CLIP -o OUT`: the main job."""
+"""Reconstruct, demo.
+
+`closemesh reconstruct CLIP -o OUT`: the main job.
+
+`closemesh demo`: the main job on the clip that comes with closemesh.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
 if TYPE_CHECKING:
-    from closemesh.config import Config
+    from closemesh.config.schema import Config
 
 
 def reconstruct(
@@ -78,11 +85,24 @@ def reconstruct(
 
 def run(clip: Path, out: Path, config: Config, device: str | None, resume: bool) -> None:
     """Reconstruct with a progress display, then the summary."""
-    from closemesh.cli.progress import show_progress
-    from closemesh.cli.summary import summary
-    from closemesh.output.scene_file import read_scene
-    from closemesh.pipeline import reconstruct as reconstruct_clip
+    from closemesh.cli.console import show_progress, summary
+    from closemesh.output.result_json import read_scene
+    from closemesh.pipeline.reconstruct import reconstruct as reconstruct_clip
 
     with show_progress() as progress:
         reconstruct_clip(clip, out, config, device, progress, resume)
     results.print(summary(read_scene(out / "scene.json"), out))
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("closemesh-demo"),
+    preset: o.PresetOption = None,
+    device: o.DeviceOption = None,
+    resume: o.ResumeOption = True,
+) -> None:
+    """Reconstruct the bundled clip of two people."""
+    with exit_codes(when_stopped="the same command goes on where it stopped"):
+        from closemesh.weights.locate import find_model
+        from closemesh.weights.registry import DEMO_CLIP
+
+        run(find_model(DEMO_CLIP), out, o.build_config(None, preset, {}), device, resume)

@@ -1,1 +1,1 @@
-"""Contact between bodies: closest surface points, crossings, part labels, and what touches what and when."""
+"""Exact mesh queries."""

@@ -1,21 +1,132 @@
-"""What people do to each other over a clip, measured on their meshes."""
+"""Close pairs, distances, depths, contact intervals of a clip.
+
+From touches frame by frame to intervals: which part touched which, from when to when.
+
+Who comes close to whom in 3D, and when.
+
+What people do to each other over a clip, measured on their meshes.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from closemesh.body.model import BodyModel
-from closemesh.contact.frames import map_frames, posed_chunks, within_box
-from closemesh.contact.intervals import ContactConfig, ContactIntervals, Touch
-from closemesh.contact.pairs import near_pairs
-from closemesh.contact.parts import PART_NAMES, part_labels
-from closemesh.contact.query_body import query_body
-from closemesh.contact.surface import Array, ClosedSurface
-from closemesh.progress import Progress
-from closemesh.scene import BodyMotion, PairContacts
+from closemesh.contact.body_parts import PART_NAMES, part_labels
+from closemesh.contact.signed_distance import Array, ClosedSurface
+from closemesh.contact.vertex_contacts import boxes_within, map_frames, posed_chunks, within_box
+from closemesh.contact.watertight import query_body
+from closemesh.core.arrays import Bools, Floats
+from closemesh.core.progress import Progress
+from closemesh.structures import BodyMotion, Contact, PairContacts
+
+
+@dataclass(frozen=True)
+class ContactConfig:
+    """What counts as a contact."""
+
+    touch_distance: float = 0.013
+    """Metres; surfaces nearer than this touch."""
+    bridge_frames: int = 3
+    """A touch that is lost for no more frames than this goes on."""
+    shortest_frames: int = 3
+    """A touch of fewer frames than this is no contact."""
+    near_distance: float = 0.5
+    """Metres; pairs that never come nearer are not reported."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """One part of a against one part of b in one frame."""
+
+    frame: int
+    part_a: int
+    part_b: int
+    distance: float
+    """Metres; 0 when the surfaces cross."""
+    depth: float
+
+
+class ContactIntervals:
+    """The contacts of one pair, built touch by touch as the frames go by; short gaps bridged, blips dropped."""
+
+    def __init__(self, person_a: int, person_b: int, config: ContactConfig) -> None:
+        self._people = person_a, person_b
+        self._config = config
+        self._open: dict[tuple[int, int], Contact] = {}
+        self._closed: list[Contact] = []
+
+    def add(self, touch: Touch) -> None:
+        """Goes on with the contact of these parts, or starts one; frames must not go back."""
+        parts = touch.part_a, touch.part_b
+        running = self._open.get(parts)
+        if running is not None and touch.frame - running.end <= self._config.bridge_frames + 1:
+            self._open[parts] = replace(
+                running,
+                end=touch.frame,
+                min_distance=min(running.min_distance, touch.distance),
+                max_depth=max(running.max_depth, touch.depth),
+            )
+            return
+        if running is not None:
+            self._close(running)
+        names = PART_NAMES[touch.part_a], PART_NAMES[touch.part_b]
+        self._open[parts] = Contact(*self._people, *names, touch.frame, touch.frame, touch.distance, touch.depth)
+
+    def finish(self) -> tuple[Contact, ...]:
+        """All contacts in order of their start."""
+        for running in self._open.values():
+            self._close(running)
+        self._open.clear()
+        return tuple(sorted(self._closed, key=lambda contact: (contact.start, contact.part_a, contact.part_b)))
+
+    def _close(self, contact: Contact) -> None:
+        if contact.end - contact.start + 1 >= self._config.shortest_frames:
+            self._closed.append(contact)
+
+
+_WELL_POSSIBLE = 2.0  # Standard deviations.
+
+
+def near_pairs(
+    motion: BodyMotion, body: BodyModel, reach: float, depth_spread: Floats | None = None
+) -> list[tuple[int, int, Bools]]:
+    """Pairs of people (a < b) whose surfaces come nearer than `reach` metres, with the frames [T] in which they are.
+
+    Frames in which one of the two is not valid count as apart; pairs that never come near are left out. The distance
+    is that of the coarse query body.
+
+    depth_spread [T, P] metres: how unsure the distance of each person from the camera is, motion in the camera frame.
+    Then all pairs count that may well be so near.
+    """
+    mesh = query_body(body, "coarse")
+    surface = ClosedSurface(mesh.faces.cpu().numpy(), mesh.v_template.cpu().numpy())
+    pairs = list(combinations(range(motion.num_people), 2))
+    near = {pair: np.zeros(len(motion.transl), dtype=bool) for pair in pairs}
+    for first, vertices in posed_chunks(motion, mesh):
+        for a, b in pairs:
+            both = motion.valid[first : first + len(vertices), [a, b]].all(-1)
+            of_a, of_b = vertices[:, a], vertices[:, b]
+            if depth_spread is not None:
+                spread = depth_spread[first : first + len(vertices)]
+                of_b = _toward(of_b, of_a, _WELL_POSSIBLE * np.hypot(spread[:, a], spread[:, b]))
+            candidates = np.flatnonzero(both & boxes_within(of_a, of_b, reach))
+            close = map_frames(lambda t, a=of_a, b=of_b: surface.distance(a[t], b[t], reach), candidates)
+            near[a, b][first + candidates] = np.asarray(close) < reach
+    return [(a, b, frames) for (a, b), frames in near.items() if frames.any()]
+
+
+def _toward(vertices: Floats, other: Floats, most: Floats) -> Floats:
+    """Vertices [t, V, 3] moved along the line of sight to the depth of others, no more than `most` [t] metres."""
+    centre = vertices.mean(1)  # [t, 3]
+    missing = np.clip(other[..., 2].mean(1) - centre[:, 2], -most, most)
+    return vertices + (centre * (missing / centre[:, 2])[:, None])[:, None]
+
 
 _DEFAULT = ContactConfig()
 _FrameMeasure = tuple[float, float, list[Touch]]  # Smallest distance, deepest depth, what touches what.

@@ -5,18 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closemesh.body.points import PosedPoints
+from closemesh.body.landmarks import PosedPoints
+from closemesh.body.motion import MotionVariables, pose_variables
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
-from closemesh.body.variables import MotionVariables, pose_variables
-from closemesh.energy.fingers import finger_axes, finger_surprise
-from closemesh.energy.reprojection import reprojection
-from closemesh.fitting.evidence import Evidence
-from closemesh.fitting.minimise import minimise
+from closemesh.core.progress import Progress
+from closemesh.fitting.keypoint_tracks import Evidence
 from closemesh.fitting.objective import Subject
-from closemesh.fitting.schedule import HANDS, SIGMAS, Phase
-from closemesh.fitting.windows import blend_window, split_windows
+from closemesh.fitting.optimizer import HANDS, SIGMAS, Phase, minimise
 from closemesh.geometry.camera import project
-from closemesh.progress import Progress
+from closemesh.losses.joint_limits import finger_axes, finger_surprise
+from closemesh.losses.keypoints import reprojection
+from closemesh.temporal import blend_window, split_windows
 
 _ENOUGH = 8  # Points of a hand; the three that BlazePose gives do not tell how fingers are bent.
 _POINTS = 21

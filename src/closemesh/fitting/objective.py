@@ -1,23 +1,34 @@
-"""The energies of bodies against the evidence, term by term and frame by frame."""
+"""FitModel, loss of one person, phases run, conversion to and from BodyMotion.
+
+The energies of bodies against the evidence, term by term and frame by frame.
+
+Runs the phases of a schedule on a person-by-person objective.
+
+From the variables of a fit to the record that travels, and back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from closemesh.body.points import PointBody, PosedPoints
-from closemesh.body.variables import MotionVariables
-from closemesh.energy.limbs import limb_direction_error, limb_directions
-from closemesh.energy.limits import beyond_limits
-from closemesh.energy.pose_prior import PosePrior, pose_surprise
-from closemesh.energy.reprojection import reprojection
-from closemesh.energy.robust import pseudo_huber
-from closemesh.energy.smoothness import acceleration
-from closemesh.fitting.anchor import anchor_energy
-from closemesh.fitting.evidence import Evidence
-from closemesh.fitting.schedule import SIGMAS, Weights
+from closemesh.body.landmarks import PointBody, PosedPoints
+from closemesh.body.model import BodyModel
+from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.core.progress import Advance
+from closemesh.fitting.keypoint_tracks import Evidence, anchor_energy
+from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimise
 from closemesh.geometry.camera import project
+from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
+from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.keypoints import limb_direction_error, limb_directions, pseudo_huber, reprojection
+from closemesh.losses.physics import acceleration
+from closemesh.losses.pose_prior import PosePrior, pose_surprise
+from closemesh.structures import BodyMotion
 
 ACCELERATION_OUTLIER = 2.0  # Sigmas beyond which it costs only linearly: a landing or a blow is not smoothed away.
 
@@ -76,3 +87,85 @@ def single_person_loss(
     if len(evidence.times) > 2 and (weights.smooth_joints > 0 or weights.smooth_root > 0):
         loss = loss + motion_energy(posed, evidence, weights).sum()
     return loss
+
+
+POSE_VARIABLES = ("root", "body_pose", "ray", "log_depth")
+
+
+def run_phases(
+    subject: Subject,
+    variables: MotionVariables,
+    evidence: Evidence,
+    phases: Sequence[Phase],
+    iterations: int,
+    advance: Advance,
+    free: Collection[str] = POSE_VARIABLES,
+) -> MotionVariables:
+    """Variables after every phase; `iterations` are divided among them by their shares."""
+    for phase in phases:
+        variables = minimise(
+            variables,
+            lambda v, _, weights=phase.weights: single_person_loss(
+                subject, v, pose_variables(subject.body, v), evidence, weights
+            ),
+            iterations=round(iterations * phase.share),
+            learning_rate=phase.learning_rate,
+            free=free,
+            advance=advance,
+        )
+    return variables
+
+
+BODY_KEYPOINTS = 17
+_INLIER_SIGMAS = 3.0
+
+
+def to_motion(body: BodyModel, fitted: PointBody, variables: MotionVariables, evidence: Evidence) -> BodyMotion:
+    """The motion of `body`, named in the record, whose fit ran on its points `fitted`."""
+    with torch.no_grad():
+        frames, people = variables.log_depth.shape
+        return BodyMotion(
+            body_model=body.name,
+            betas=_numpy(variables.betas),
+            rotations=_numpy(variables.rotations()),
+            transl=_numpy(variables.transl(fitted)),
+            expression=np.zeros((frames, people, body.num_expressions), np.float32),
+            valid=evidence.present.cpu().numpy() > 0,
+            confidence=_numpy(pose_confidence(fitted, variables, evidence)),
+        )
+
+
+def from_motion(body: PointBody, motion: BodyMotion, device: torch.device | str) -> MotionVariables:
+    """The variables that give this motion."""
+    rotations = torch.as_tensor(motion.rotations, dtype=torch.float32, device=device)
+    betas = torch.as_tensor(motion.betas, dtype=torch.float32, device=device)
+    axis_angle = matrix_to_axis_angle(rotations[..., 1:, :, :])
+    at_origin = MotionVariables(
+        root=matrix_to_6d(rotations[..., 0, :, :]),
+        body_pose=axis_angle[..., :21, :],
+        jaw=axis_angle[..., 21, :],
+        hand_pose=axis_angle[..., 24:, :],
+        ray=torch.zeros_like(rotations[..., 0, 0, :2]),
+        log_depth=torch.zeros_like(rotations[..., 0, 0, 0]),
+        betas=betas,
+    )
+    rest_pelvis = at_origin.pelvis() - at_origin.transl(body)  # [T, P, 3]
+    pelvis = torch.as_tensor(motion.transl, dtype=torch.float32, device=device) + rest_pelvis
+    return at_origin.with_tensors(ray=pelvis[..., :2] / pelvis[..., 2:], log_depth=pelvis[..., 2].log())
+
+
+def pose_confidence(body: PointBody, variables: MotionVariables, evidence: Evidence, chunk: int = 64) -> Tensor:
+    """[T, P] share of the 17 body keypoints that were seen and that the body meets within three sigmas."""
+    shares = []
+    for frames in torch.arange(len(evidence.times)).split(chunk):
+        index = slice(int(frames[0]), int(frames[-1]) + 1)
+        part = evidence.frames(index)
+        projected = project(pose_variables(body, variables.frames(index)).keypoints, part.focal, part.centre)
+        misses = (projected - part.points).norm(dim=-1) * part.inverse_sigmas
+        met = (part.inverse_sigmas > 0) & (misses < _INLIER_SIGMAS)
+        shares.append(met[..., :BODY_KEYPOINTS].float().mean(-1) * part.seen)
+    return torch.cat(shares)
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float32)

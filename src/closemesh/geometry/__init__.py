@@ -1,1 +1,1 @@
-"""Rotations, rigid transforms and camera projection: pure functions, batched, differentiable."""
+"""Pure, batched, differentiable."""

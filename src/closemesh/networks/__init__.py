@@ -1,1 +1,1 @@
-"""The few layers that the learned parts are built of, and how their weights are kept."""
+"""Layers and checkpoints shared by all learned parts."""

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from closemesh.errors import ModelFileError
-from closemesh.files import replacing
+from closemesh.core.errors import ModelFileError
+from closemesh.core.files import replacing
 
 _Network = TypeVar("_Network", bound=nn.Module)
 

@@ -1,1 +1,1 @@
-"""Everything a run leaves: result files, meshes, pictures and films."""
+"""Result files."""

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from closemesh.body.frames import motion_in_camera, motion_in_world
 from closemesh.body.model import BodyModel
-from closemesh.errors import InputError
-from closemesh.files import replacing_folder
+from closemesh.body.motion import motion_in_camera, motion_in_world, motion_joints
+from closemesh.core.arrays import Bools, Floats
+from closemesh.core.errors import InputError
+from closemesh.core.files import replacing_folder
+from closemesh.core.records import load_arrays
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.output.skinned import motion_joints
-from closemesh.records import load_arrays
-from closemesh.scene import BodyMotion, Bools, Camera, Clip, Floats
+from closemesh.structures import BodyMotion, Camera, Clip
 
 OPEN_TYPE = "closemesh_open"
 LICENSED_TYPE = "smplx"

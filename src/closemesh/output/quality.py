@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from closemesh.body.frames import motion_in_world
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import motion_in_world, motion_joints, motion_keypoints
 from closemesh.body.skinning import shaped_template
+from closemesh.core.arrays import Floats
 from closemesh.geometry.camera import project
-from closemesh.output.skinned import motion_joints, motion_keypoints
-from closemesh.scene import NUM_BODY_JOINTS, BodyMotion, Camera, Clip, Floats, Observations, PairContacts
+from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera, Clip, Observations, PairContacts
 
 NUM_COCO_KEYPOINTS = 17
 MIN_CONFIDENCE = 0.5

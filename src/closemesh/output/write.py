@@ -1,24 +1,55 @@
-"""Everything that a run leaves, written in one go; scene.json comes last and says that the rest is there."""
+"""All files of a result, PLY and OBJ.
+
+Meshes as one file for each person and frame, for tools that read no animation.
+
+Everything that a run leaves, written in one go; scene.json comes last and says that the rest is there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from closemesh.body.model import BodyModel
-from closemesh.files import remove, replacing_folder
-from closemesh.output.contacts_file import write_contacts
-from closemesh.output.glb import write_glb
-from closemesh.output.meshes import write_frame_meshes
-from closemesh.output.movie import Image
+from closemesh.body.motion import motion_in_world, stream_vertices
+from closemesh.core.files import remove, replacing_folder
+from closemesh.core.progress import Progress
+from closemesh.core.records import save_record
+from closemesh.output.gltf import write_glb
 from closemesh.output.people import write_people
 from closemesh.output.quality import motion_quality
-from closemesh.output.render import render_overlay
-from closemesh.output.scene_file import StageCost, write_scene
-from closemesh.progress import Progress
-from closemesh.records import save_record
-from closemesh.scene import Reconstruction
+from closemesh.output.result_json import StageCost, write_contacts, write_scene
+from closemesh.rendering.bodies import person_colour, render_overlay
+from closemesh.structures import BodyMotion, Camera, Reconstruction
+from closemesh.video.movies import Image
+
+FrameFormat = Literal["ply", "obj"]
+
+
+def write_frame_meshes(
+    folder: Path, mesh_format: FrameFormat, camera: Camera, motion: BodyMotion, body: BodyModel, progress: Progress
+) -> None:
+    """`folder`/person_00/000000.ply and so on, numbered by processed frame, from camera-frame motion; frame: world.
+
+    Vertices keep the order of the body; a person who is not valid in a frame has no file there. Raises OutputError
+    when they cannot be written.
+    """
+    from trimesh import Trimesh
+
+    faces = body.faces.cpu().numpy()
+    meshes = stream_vertices(motion_in_world(motion, camera, body), body)
+    with replacing_folder(folder) as part, progress.task(f"{mesh_format} meshes", len(motion.transl)) as advance:
+        for person in range(motion.num_people):
+            (part / f"person_{person:02d}").mkdir()
+        for frame, vertices in enumerate(meshes):
+            for person in motion.valid[frame].nonzero()[0]:
+                colours = np.tile((*person_colour(int(person)), 255), (len(body.v_template), 1)).astype(np.uint8)
+                mesh = Trimesh(vertices[person], faces, vertex_colors=colours, process=False)
+                mesh.export(part / f"person_{person:02d}" / f"{frame:06d}.{mesh_format}")
+            advance(1)
 
 
 def write_results(

@@ -6,13 +6,12 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from closemesh.config import ClipConfig
-from closemesh.errors import InputError
-from closemesh.scene import Clip
-from closemesh.video.images import image_files, is_image_source, read_images, scan_images
-from closemesh.video.movie import read_movie, scan_movie
-from closemesh.video.selection import choose_frames, mean_rate
-from closemesh.video.source import Image
+from closemesh.config.schema import ClipConfig
+from closemesh.core.errors import InputError
+from closemesh.structures import Clip
+from closemesh.video.frame_source import Image, choose_frames, mean_rate
+from closemesh.video.image_folders import image_files, is_image_source, read_images, scan_images
+from closemesh.video.movies import read_movie, scan_movie
 
 MIN_SIDE = 64  # Pixels; a person in a smaller frame is a few dozen pixels tall and cannot be posed.
 

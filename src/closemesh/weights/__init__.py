@@ -1,1 +1,1 @@
-"""Weight files: where they are looked for and what is known about them."""
+"""Model files: where they are, what they are, how to get them."""

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from closemesh.errors import DownloadError
+from closemesh.core.errors import DownloadError
 
 USER, PASSWORD = "CLOSEMESH_BODY_USER", "CLOSEMESH_BODY_PASSWORD"
-REFUSED = "user name or password is wrong, or the licence is not yet accepted on the portal"
 
 
 @dataclass(frozen=True)

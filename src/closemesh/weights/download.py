@@ -1,4 +1,8 @@
-"""Model files into a models folder: from their sources in order, or from a folder; checked, then renamed.
+"""Fetch from servers or from a folder.
+
+Files from a folder, for machines without internet.
+
+Model files into a models folder: from their sources in order, or from a folder; checked, then renamed.
 
 Each file is fetched beside its place (`.part`), compared in size and sha256, unpacked when it came in a zip file,
 recorded, and only then gets its name. One run at a time works in a folder.
@@ -9,21 +13,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from closemesh.errors import DownloadError
-from closemesh.files import cannot_write_into, lock_folder
-from closemesh.progress import Progress
+from closemesh.core.errors import DownloadError
+from closemesh.core.files import cannot_write_into, lock_folder, require_space
+from closemesh.core.progress import Progress
 from closemesh.weights.account import Account
-from closemesh.weights.check import Expected
-from closemesh.weights.finish import WrongFileError, finish_fetched, finish_unpacked, keep
-from closemesh.weights.local import copy_into, find_local
+from closemesh.weights.locate import first_with
 from closemesh.weights.manifest import Downloadable
-from closemesh.weights.part_file import PartFile
-from closemesh.weights.search import first_with
-from closemesh.weights.space import require_space
-from closemesh.weights.transfer import Transfer, Wanted
+from closemesh.weights.transfer import PartFile, Transfer, Wanted
+from closemesh.weights.verify import Expected, WrongFileError, finish_fetched, finish_unpacked, keep
+
+_PIECE = 1 << 20
+
+
+def find_local(file: Downloadable, folder: Path) -> Path:
+    """`file`, or the archive it comes in, in `folder`. Raises DownloadError that tells what to put there."""
+    names = (file.fetched, file.file, PurePosixPath(file.file).name)
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise DownloadError(f"it is not in {folder}; put it there, from {' or '.join(file.sources)}")
+
+
+def copy_into(found: Path, target: Path, progress: Progress) -> None:
+    """A copy of `found`. Raises DownloadError when it cannot be read, OutputError when there is no room."""
+    size = found.stat().st_size
+    require_space(target.parent, size, found.name)
+    try:
+        source = found.open("rb")
+    except OSError as error:
+        raise DownloadError(f"cannot read {found}: {error.strerror or error}") from error
+    with source, target.open("wb") as file, progress.task(found.name, size) as advance:
+        while piece := source.read(_PIECE):
+            file.write(piece)
+            advance(len(piece))
+
 
 _LOCK = ".download.lock"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from closemesh.errors import InputError
-from closemesh.weights.search import find_model
+from closemesh.core.errors import InputError
+from closemesh.weights.locate import find_model
 
 _NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in the manifest is an error, not ignored.
 EVERYTHING = "all"

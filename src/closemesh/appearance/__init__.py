@@ -1,1 +1,0 @@
-"""How people look: Gaussians on their bodies, drawn and differentiated."""

@@ -1,1 +1,0 @@
-"""Gaussians to an image and back: projection and front-to-back compositing, differentiable, on the CPU and on CUDA."""

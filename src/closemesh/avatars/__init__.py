@@ -1,0 +1,1 @@
+"""Gaussian avatars on the body surface."""

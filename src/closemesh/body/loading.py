@@ -1,0 +1,148 @@
+"""Arrays to BodyModel, bundled or SMPL-X (only file that imports smplx).
+
+A BodyModel out of the arrays of an SMPL-X-layout file.
+
+The licensed SMPL-X body; the only file that imports `smplx`, whose licence is non-commercial.
+
+One door for bodies: the bundled open body, or a licensed SMPL-X file of the user's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
+from closemesh.body.landmarks import PointBody, point_body, sole_vertices
+from closemesh.body.model import BodyModel, texture_arrays
+from closemesh.body.smplx_files import BodyArrays, read_body_arrays, read_body_pkl
+from closemesh.core.errors import ModelFileError
+from closemesh.weights.locate import find_model, sha256_of
+
+_NUM_SHAPES = 10
+_NUM_EXPRESSIONS = 10
+
+
+def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:
+    """A BodyModel from the arrays of an SMPL-X-layout file."""
+    directions = _float(data["shapedirs"])  # [V, 3, shapes + expressions]
+    # Files with 300 shapes and 100 expressions keep the expressions behind index 300, short ones behind index 10.
+    first_expression = 300 if directions.shape[-1] >= 400 else _NUM_SHAPES
+    shape_dirs = directions[..., :_NUM_SHAPES]
+    expression_dirs = directions[..., first_expression : first_expression + _NUM_EXPRESSIONS]
+    template, regressor = _float(data["v_template"]), _float(data["J_regressor"])
+    pose_dirs = _pose_dirs(data.get("posedirs"))
+    keypoints = regressed_keypoints(data) if "open_coco23_regressor" in data else named_vertex_keypoints(data)
+    return BodyModel(
+        name=name,
+        sha256=sha256,
+        v_template=template,
+        shape_dirs=shape_dirs,
+        expression_dirs=expression_dirs,
+        pose_dirs=pose_dirs,
+        joint_template=regressor @ template,
+        joint_shape_dirs=torch.einsum("jv,vdk->jdk", regressor, torch.cat([shape_dirs, expression_dirs], -1)),
+        skin_weights=_float(data["weights"]),
+        faces=torch.as_tensor(data["f"].astype(np.int64)),
+        hand_mean=torch.stack([_hand(data, "hands_meanl"), _hand(data, "hands_meanr")]),
+        keypoint_joints=keypoints[0],
+        keypoint_vertices=keypoints[1],
+        keypoint_vertex_ids=keypoints[2],
+        **texture_arrays(data),
+    )
+
+
+def _pose_dirs(pose_dirs: np.ndarray | None) -> Tensor | None:
+    """[486, V * 3], or None when all are zero: the open body has none and skinning gets three times faster."""
+    if pose_dirs is None or not np.any(pose_dirs):
+        return None
+    return _float(pose_dirs).flatten(0, 1).T.contiguous()
+
+
+def _hand(data: BodyArrays, key: str) -> Tensor:
+    return _float(data[key]).reshape(15, 3) if key in data else torch.zeros(15, 3)
+
+
+def _float(array: np.ndarray) -> Tensor:
+    return torch.as_tensor(np.asarray(array, dtype=np.float32))
+
+
+def load_licensed_body(path: Path) -> BodyModel:
+    """A user's SMPL-X .npz, its tensors taken from `smplx` once and skinned by closemesh.
+
+    A .pkl, as SMPL-X was distributed at first, is read without `smplx`, and nothing that it may say is run. A file of
+    the open body is taken for what it is, without `smplx`, too. Raises ModelFileError when the file is missing, no
+    SMPL-X body, or `smplx` is not installed.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"body model {path} not found; give the path of SMPLX_NEUTRAL.npz")
+    if path.suffix.lower() == ".pkl":
+        return build_body(read_body_pkl(path), f"smplx/{path.stem}", sha256_of(path))
+    if path.suffix != ".npz":
+        raise ModelFileError(f"body model {path} is not an .npz file; download the .npz version of SMPL-X")
+    data = read_body_arrays(path)
+    if "open_body_id" in data:
+        return build_body(data, f"closemesh_open/{path.stem.removeprefix('open_body_')}", sha256_of(path))
+    layer = _smplx_layer(path)
+    data["shapedirs"] = np.concatenate([layer.shapedirs.numpy(), layer.expr_dirs.numpy()], axis=-1)
+    return build_body(data, f"smplx/{path.stem}", sha256_of(path))
+
+
+def _smplx_layer(path: Path) -> Any:
+    """The layer of the package, which knows where each edition of the file keeps its expressions."""
+    try:
+        import smplx
+    except ImportError as error:
+        raise ModelFileError("the licensed body needs the package smplx: pip install 'closemesh[smplx]'") from error
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # It prints warnings.
+            plain = _without_pickles(path, Path(folder))
+            return smplx.SMPLX(str(plain), use_pca=False, flat_hand_mean=True, ext="npz", num_betas=10)
+    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, ValueError) as error:
+        raise ModelFileError(f"smplx cannot read {path} ({error}); give SMPLX_NEUTRAL.npz") from error
+
+
+def _without_pickles(path: Path, folder: Path) -> Path:
+    """A copy of the arrays of numbers alone: the package would unpickle the rest, and a pickle may run anything."""
+    arrays: dict[str, Any] = {}
+    with np.load(path, allow_pickle=False) as file:
+        for name in set(file.files) - {"allow_pickle", "file"}:  # Names that savez keeps for itself.
+            with contextlib.suppress(ValueError):  # An array of objects.
+                arrays[name] = file[name]
+    np.savez(folder / path.name, **arrays)
+    return folder / path.name
+
+
+OpenVariant = Literal["std", "mid", "light", "closed"]
+"""std is the default; mid and light are coarser, with the same betas, for contact queries and inner loops."""
+
+
+def load_body(path: str | Path | None = None, variant: OpenVariant = "std") -> BodyModel:
+    """The body to reconstruct: `path`, else $CLOSEMESH_BODY_MODEL, else the bundled open body in this variant.
+
+    Raises ModelFileError when the file is missing or no SMPL-X-layout body.
+    """
+    chosen = path or os.environ.get("CLOSEMESH_BODY_MODEL")
+    if chosen is None:
+        return load_open_body(variant)
+
+    return load_licensed_body(Path(chosen).expanduser())
+
+
+def load_open_body(variant: OpenVariant = "std") -> BodyModel:
+    """The bundled open body."""
+    path = find_model(f"open_body/open_body_{variant}.npz")
+    return build_body(read_body_arrays(path), f"closemesh_open/{variant}", sha256_of(path))
+
+
+def fitting_points(body: BodyModel) -> PointBody:
+    """The keypoints and soles of `body` for inner loops."""
+    return point_body(body, sole_vertices(body))

@@ -1,0 +1,153 @@
+"""MotionParameters, pelvis and translation, change of frame, streamed vertices.
+
+The free parameters of a motion, and the way back to SMPL-X parameters.
+
+Motion in another frame of reference: SMPL-X turns about the pelvis, so transl needs the rest pelvis.
+
+The meshes, joints and keypoints of a motion, a few frames at a time, so that memory does not grow with the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.body.landmarks import PointBody, PosedPoints, pose_points
+from closemesh.body.model import BodyModel
+from closemesh.body.skinning import keypoints133, posed_joints, rest_joints, skin
+from closemesh.core.arrays import Floats
+from closemesh.core.tensor_dataclass import TensorDataclass, static
+from closemesh.geometry.rotations import axis_angle_to_matrix, rotation_6d_to_matrix
+from closemesh.structures import BodyMotion, Camera
+
+
+@dataclass(frozen=True)
+class MotionVariables(TensorDataclass):
+    """What a fit changes, in the camera frame.
+
+    The pelvis is stored as a viewing ray and the logarithm of its depth, so that the place in the image and the
+    distance, which the image tells so differently well, are separate numbers.
+    """
+
+    root: Tensor  # [T, P, 6] R_cam_root, 6D
+    body_pose: Tensor  # [T, P, 21, 3] axis-angle, radians
+    jaw: Tensor  # [T, P, 3] axis-angle, radians
+    hand_pose: Tensor  # [T, P, 30, 3] axis-angle, radians
+    ray: Tensor  # [T, P, 2] pelvis x / z and y / z
+    log_depth: Tensor  # [T, P] logarithm of the pelvis depth in metres
+    betas: Tensor = static(people_axis=0)  # [P, B]
+
+    def rotations(self) -> Tensor:
+        """Joint rotations [T, P, 55, 3, 3]."""
+        root = rotation_6d_to_matrix(self.root)[..., None, :, :]
+        body = axis_angle_to_matrix(self.body_pose)
+        jaw = axis_angle_to_matrix(self.jaw)[..., None, :, :]
+        eyes = torch.eye(3, dtype=root.dtype, device=root.device).expand(*root.shape[:-3], 2, 3, 3)
+        return torch.cat([root, body, jaw, eyes, axis_angle_to_matrix(self.hand_pose)], dim=-3)
+
+    def pelvis(self) -> Tensor:
+        """Pelvis position [T, P, 3] in the camera frame, metres."""
+        depth = self.log_depth.exp()[..., None]
+        return torch.cat([self.ray * depth, depth], dim=-1)
+
+    def transl(self, body: PointBody) -> Tensor:
+        """SMPL-X translation [T, P, 3]: pelvis position minus where the pelvis of this shape rests."""
+        return self.pelvis() - body.rest_joints(self.betas)[..., 0, :]
+
+    def detached(self) -> MotionVariables:
+        """Copies without a graph."""
+        return self.map(lambda tensor: tensor.detach().clone())
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def with_tensors(self, **changes: Tensor) -> MotionVariables:
+        return replace(self, **changes)
+
+
+def pose_variables(body: PointBody, variables: MotionVariables) -> PosedPoints:
+    """Joints, keypoints and soles of everybody in every frame."""
+    rotations = variables.rotations()[:, :, : len(body.joint_template)]
+    return pose_points(body, variables.betas, rotations, variables.transl(body))
+
+
+def change_frame(motion: BodyMotion, T_new_old: Floats, body: BodyModel) -> BodyMotion:
+    """The same motion seen from another frame.
+
+    T_new_old [4, 4] or [T, 4, 4] takes points of the motion's frame to the new one. Joints are
+    `R (J - pelvis_rest) + pelvis_rest + transl`, so R and transl change to `R_new_old R` and
+    `R_new_old (pelvis_rest + transl) + t - pelvis_rest`.
+    """
+    T_new_old = np.broadcast_to(np.asarray(T_new_old, dtype=np.float64), (len(motion.transl), 4, 4))
+    R, t = T_new_old[:, None, :3, :3], T_new_old[:, None, :3, 3]  # [T, 1, 3, 3], [T, 1, 3]
+    pelvis_rest = _pelvis_rest(motion, body)  # [T, P, 3]
+    pelvis = np.einsum("...ij,...j->...i", R, pelvis_rest + motion.transl) + t
+    rotations = motion.rotations.copy()
+    rotations[:, :, 0] = R @ rotations[:, :, 0]
+    return motion.with_pose(
+        rotations=rotations,
+        transl=(pelvis - pelvis_rest).astype(motion.transl.dtype),
+    )
+
+
+def motion_in_world(motion: BodyMotion, camera: Camera, body: BodyModel) -> BodyMotion:
+    """Camera-frame motion in the world frame, R_world_root and transl in metres."""
+    return change_frame(motion, np.linalg.inv(camera.T_cam_world), body)
+
+
+def motion_in_camera(motion_world: BodyMotion, camera: Camera, body: BodyModel) -> BodyMotion:
+    """World-frame motion in the camera frame."""
+    return change_frame(motion_world, camera.T_cam_world, body)
+
+
+def _pelvis_rest(motion: BodyMotion, body: BodyModel) -> Floats:
+    """[T, P, 3] pelvis of the shaped body at rest."""
+    dtype, device = body.joint_template.dtype, body.joint_template.device
+    betas = torch.as_tensor(motion.betas, dtype=dtype, device=device)  # [P, B]
+    expression = torch.as_tensor(motion.expression, dtype=dtype, device=device)  # [T, P, E]
+    return rest_joints(body, betas, expression)[..., 0, :].cpu().numpy()
+
+
+_MESHES_AT_ONCE = 8  # Enough to keep the cores busy; 0.25 MB for each person and frame.
+_SKELETONS_AT_ONCE = 256
+
+
+def stream_vertices(motion: BodyMotion, body: BodyModel) -> Iterator[Floats]:
+    """Vertices [P, V, 3] of one frame after the other, metres, float32, in the frame of the motion."""
+    for parameters in _chunks(motion, body, _MESHES_AT_ONCE):
+        with torch.inference_mode():
+            vertices, _ = skin(body, *parameters)
+        yield from vertices.float().cpu().numpy()
+
+
+def motion_joints(motion: BodyMotion, body: BodyModel) -> Floats:
+    """Joints [T, P, 55, 3] of the whole motion, metres, float32, in the frame of the motion."""
+    with torch.inference_mode():
+        joints = [posed_joints(body, *parameters) for parameters in _chunks(motion, body, _SKELETONS_AT_ONCE)]
+    return _together(joints)
+
+
+def motion_keypoints(motion: BodyMotion, body: BodyModel) -> Floats:
+    """COCO-WholeBody keypoints [T, P, 133, 3] of the whole motion, metres, float32, in the frame of the motion."""
+    small = body.keypoint_body()
+    with torch.inference_mode():
+        parts = [
+            keypoints133(small, *skin(small, *parameters)) for parameters in _chunks(motion, small, _SKELETONS_AT_ONCE)
+        ]
+    return _together(parts)
+
+
+def _chunks(motion: BodyMotion, body: BodyModel, size: int) -> Iterator[tuple[Tensor, ...]]:
+    """betas, rotations, transl and expression of `size` frames after the other, where the body lives."""
+    for start in range(0, len(motion.transl), size):
+        part = slice(start, start + size)
+        arrays = (motion.betas, motion.rotations[part], motion.transl[part], motion.expression[part])
+        yield tuple(torch.as_tensor(array).to(body.v_template) for array in arrays)
+
+
+def _together(parts: list[Tensor]) -> Floats:
+    return np.concatenate([part.float().cpu().numpy() for part in parts])

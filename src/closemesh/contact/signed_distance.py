@@ -1,0 +1,130 @@
+"""Closest points on a closed mesh, with the sign of inside and outside; no gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from closemesh.contact.aabb_tree import BoxTree, build_box_tree, closest_faces, smallest_distance
+from closemesh.contact.winding_number import sort_into_columns, winding_numbers
+
+Array = NDArray[np.float64]
+_ON_SURFACE = 1e-9  # Metres; nearer than this the direction to the surface is rounding, so the normal is taken.
+
+
+@dataclass(frozen=True)
+class ClosestPoints:
+    """Where the surface is closest to each of N points."""
+
+    face: NDArray[np.int64]
+    """[N], -1 where nothing lies within reach; every other field is meaningless there."""
+    barycentric: Array
+    """[N, 3] of the closest point in that face."""
+    distance: Array
+    """[N] metres, never negative."""
+    inside: NDArray[np.bool_]
+    """[N] the point lies inside the mesh."""
+    outward: Array
+    """[N, 3] unit direction along which the point leaves (inside) or comes from (outside) its closest point."""
+
+    def where(self, chosen: NDArray) -> ClosestPoints:
+        """Only those of some points: ids [M], or [N] bool."""
+        return ClosestPoints(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+
+
+class ClosedSurface:
+    """The faces of a closed mesh, prepared once for many frames of vertices."""
+
+    def __init__(self, faces: NDArray[np.integer], vertices: Array | None = None) -> None:
+        """faces [F, 3]. Raises ValueError when they do not close.
+
+        vertices [V, 3]: a pose by which the faces are sorted, else the first one that is asked about. Threads that
+        share a surface need it: which of two equally near faces is found depends on the order.
+        """
+        self.faces = np.ascontiguousarray(faces, dtype=np.int64)
+        self._order: NDArray[np.int64] | None = None
+        _check_closed(self.faces)
+        if vertices is not None:
+            self._tree(vertices)
+
+    def closest(self, points: Array, vertices: Array, reach: float = np.inf) -> ClosestPoints:
+        """Closest points of points [N, 3] on the mesh with vertices [V, 3], all in one frame, metres.
+
+        Exact, through a tree of boxes; inside is where the mesh winds around the point, so that a body that cuts
+        through itself (an armpit, a bent elbow) makes no mistakes.
+        """
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        tree = self._tree(vertices)
+        row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
+        near = np.flatnonzero(row >= 0)
+        inside = np.zeros(len(points), dtype=bool)
+        inside[near] = winding_numbers(points[near], sort_into_columns(tree.corners)) > 0
+        return _described(points, inside, tree, row, barycentric)
+
+    def meeting(self, points: Array, vertices: Array, reach: float) -> tuple[NDArray[np.int64], ClosestPoints]:
+        """Ids [M] of the points that lie inside, however deep, or nearer than `reach`, and the closest points of those.
+
+        Telling inside from outside is much cheaper than finding the closest point; arguments as above.
+        """
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        if len(points) == 0:
+            return np.zeros(0, dtype=np.int64), _NOTHING
+        tree = self._tree(vertices)
+        inside = winding_numbers(points, sort_into_columns(tree.corners)) > 0
+        row, barycentric = np.full(len(points), -1), np.zeros((len(points), 3))
+        for chosen, within in ((inside, np.inf), (~inside, reach)) if reach > 0 else ((inside, np.inf),):
+            found = closest_faces(points[chosen], tree.boxes, tree.starts, tree.corners, within)
+            row[chosen], barycentric[chosen] = found
+        ids = np.flatnonzero(row >= 0)
+        return ids, _described(points[ids], inside[ids], tree, row[ids], barycentric[ids])
+
+    def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
+        """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
+        tree = self._tree(vertices)
+        outside = np.maximum(np.maximum(tree.boxes[1, :3] - points, points - tree.boxes[1, 3:]), 0)
+        # Points near the box first: their distance spares the others the walk.
+        points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
+        return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
+
+    def _tree(self, vertices: Array) -> BoxTree:
+        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces, self._order)
+        if self._order is None:
+            self._order = tree.order
+        return tree
+
+
+def _described(
+    points: Array, inside: NDArray[np.bool_], tree: BoxTree, row: NDArray[np.int64], barycentric: Array
+) -> ClosestPoints:
+    """What is known of points [N, 3] whose closest points lie in the faces `row` [N] of the tree, -1 for none."""
+    face = np.where(row >= 0, tree.order[row], -1)
+    on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
+    offset = points - on_surface
+    distance = np.linalg.norm(offset, axis=1)
+    inside = inside & (face >= 0)
+    apart = distance > _ON_SURFACE
+    outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
+    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
+    return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
+
+
+_NOTHING = ClosestPoints(
+    np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0), np.zeros(0, dtype=bool), np.zeros((0, 3))
+)
+
+
+def _normals(corners: Array) -> Array:
+    """Normals [N, 3], of any length, of faces with corners [N, 9]."""
+    a, b, c = corners[:, :3], corners[:, 3:6], corners[:, 6:]
+    return np.cross(b - a, c - a)
+
+
+def _check_closed(faces: NDArray[np.int64]) -> None:
+    """Raises ValueError unless every directed edge occurs once in each direction."""
+    starts, ends = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
+    count = int(faces.max()) + 1
+    forward, backward = starts * count + ends, ends * count + starts
+    if len(np.unique(forward)) < len(forward) or not np.array_equal(np.sort(forward), np.sort(backward)):
+        raise ValueError("the mesh is not closed: every edge must join two faces of the same orientation")

@@ -1,0 +1,1 @@
+"""What every package may import; knows nothing of bodies or cameras."""

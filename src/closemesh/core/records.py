@@ -1,0 +1,129 @@
+"""Dataclasses as .npz, JSON with a schema.
+
+Records as .npz files, without pickle.
+
+A record is a frozen dataclass. Its arrays are stored as they are; numbers, strings, paths, None, tuples and small
+dataclasses without arrays go together into one JSON string.
+
+JSON files with a schema version: written whole, refused with one line when they are not what they should be.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import zipfile
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from closemesh.core.errors import InputError
+from closemesh.core.files import replacing
+
+Record = TypeVar("Record")
+
+_HEADER = "record"  # The array that holds the JSON of everything that is no array.
+
+
+def save_record(path: Path, record: Any) -> None:
+    """Write `record` to `path` (.npz, compressed). Raises OutputError when it cannot be written."""
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    plain = {name: value for name, value in values.items() if name not in arrays}
+    header = json.dumps({"type": type(record).__name__, "fields": plain}, default=_to_plain)
+    with replacing(path) as part:
+        np.savez_compressed(part, **{_HEADER: np.array(header), **arrays})  # type: ignore[arg-type]
+
+
+def load_record(path: Path, kind: type[Record]) -> Record:
+    """The record of type `kind` that save_record wrote.
+
+    Raises InputError when the file is missing, damaged, or holds another kind of record.
+    """
+    arrays = load_arrays(path)
+    try:
+        header = json.loads(str(arrays.pop(_HEADER)))
+        found, plain = header["type"], header["fields"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a file of closemesh; give one that `closemesh reconstruct` wrote") from error
+    if found != kind.__name__:
+        raise InputError(f"{path} holds {found}, not {kind.__name__}; give the right file")
+    hints = get_type_hints(kind)
+    values = {name: _from_plain(value, hints.get(name)) for name, value in plain.items()}
+    try:
+        return kind(**values, **arrays)
+    except TypeError as error:
+        raise InputError(f"{path} was written by another version of closemesh; run reconstruct again") from error
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an .npz file. Raises InputError when it is missing, damaged or holds pickled objects."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise InputError(f"{path} not found; run `closemesh reconstruct` first") from error
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.error) as error:
+        raise InputError(f"{path} is damaged or no .npz file; run `closemesh reconstruct` again") from error
+
+
+def _to_plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"a record cannot hold {type(value).__name__}")
+
+
+def _from_plain(value: Any, hint: Any) -> Any:
+    """JSON knows no tuples, paths and dataclasses; the type hint of the field tells which of them a value was."""
+    options: list[Any] = [hint, *get_args(hint)]
+    if isinstance(value, list):
+        inner = next((get_args(option)[0] for option in options if get_origin(option) is tuple), None)
+        return tuple(_from_plain(item, inner) for item in value)
+    if isinstance(value, dict):
+        kind: Any = next((option for option in options if is_dataclass(option)), dict)
+        return kind(**value)
+    return Path(value) if isinstance(value, str) and Path in options else value
+
+
+_NUMBER_LIST = re.compile(r"\[\s+((?:-?[\d.e+-]+|null)(?:,\s+(?:-?[\d.e+-]+|null))*)\s+\]")
+
+
+def write_json(path: Path, schema: int, values: dict[str, Any]) -> None:
+    """Write `values` under a schema number; nan becomes null. Raises OutputError when it cannot be written."""
+    text = json.dumps(_plain({"schema": schema, **values}), indent=1, ensure_ascii=False, allow_nan=False)
+    text = _NUMBER_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text)  # A list of numbers on one line.
+    with replacing(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, schema: int) -> dict[str, Any]:
+    """The values of a file of this schema. Raises InputError when it is missing, damaged or of another schema."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} not found; give a folder that `closemesh reconstruct` wrote") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); run `closemesh reconstruct` again") from error
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found != schema:
+        raise InputError(f"{path} has schema {found}, this closemesh reads {schema}; run `closemesh reconstruct` again")
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,120 @@
+"""Base class of records of tensors: frames, people, device and concatenation for all fields at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from typing_extensions import Self
+
+Array = TypeVar("Array", Tensor, np.ndarray)
+
+_STATIC = "static"
+_PEOPLE_AXIS = "people_axis"
+
+
+def static(default: Any = MISSING, *, people_axis: int | None = None) -> Any:
+    """A field without a time axis, such as betas or a focal length.
+
+    people_axis: axis of the people in it; None when it has none.
+    """
+    return field(default=default, metadata={_STATIC: True, _PEOPLE_AXIS: people_axis})
+
+
+@dataclass(frozen=True)
+class TensorDataclass:
+    """A frozen dataclass of tensors, numpy arrays, further records, None and plain values.
+
+    Arrays and records have the time on axis TIME_AXIS and the people on the next one, unless the field is `static`.
+    Plain values (strings, numbers, tuples) and None are carried along unchanged.
+    """
+
+    TIME_AXIS: ClassVar[int] = 0
+
+    def frames(self, index: slice | Sequence[int] | Tensor | NDArray) -> Self:
+        """The same record for some of the frames; arrays are views where `index` is a slice."""
+        return self._map_fields(
+            lambda value, one: value if _is_static(one) else _take(value, index, self.TIME_AXIS),
+            lambda record: record.frames(index),
+        )
+
+    def people(self, index: Sequence[int]) -> Self:
+        """The same record for some of the people, in the order of `index`."""
+
+        def select(value: Any, one: Field) -> Any:
+            axis = one.metadata.get(_PEOPLE_AXIS) if _is_static(one) else self.TIME_AXIS + 1
+            return value if axis is None else _take(value, list(index), axis)
+
+        return self._map_fields(select, lambda record: record.people(index))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
+        """The same record on another device; `dtype` converts tensors of floats only. Numpy arrays stay as they are."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+        return self.map(move)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same record with `function` applied to every tensor."""
+        return self._map_fields(
+            lambda value, _: function(value) if isinstance(value, Tensor) else value,
+            lambda record: record.map(function),
+        )
+
+    def map_frames(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same record with `function` applied to every tensor that has a time axis."""
+        return self._map_fields(
+            lambda value, one: function(value) if isinstance(value, Tensor) and not _is_static(one) else value,
+            lambda record: record.map_frames(function),
+        )
+
+    def zip_frames(self, other: Self, function: Callable[[Tensor, Tensor], Tensor]) -> Self:
+        """The same record with `function(own, other's)` in the place of every tensor that has a time axis."""
+        changes = {
+            one.name: function(value, getattr(other, one.name))
+            for one in fields(self)
+            if isinstance(value := getattr(self, one.name), Tensor) and not _is_static(one)
+        }
+        return replace(self, **changes)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Consecutive pieces of a clip as one record; static fields are those of the first piece."""
+        first = parts[0]
+
+        def join(one: Field) -> Any:
+            values = [getattr(part, one.name) for part in parts]
+            if _is_static(one) or not isinstance(values[0], Tensor | np.ndarray | TensorDataclass):
+                return values[0]
+            if isinstance(values[0], TensorDataclass):
+                return type(values[0]).concat(values)
+            if isinstance(values[0], np.ndarray):
+                return np.concatenate(values, axis=cls.TIME_AXIS)
+            return torch.cat(values, dim=cls.TIME_AXIS)
+
+        return replace(first, **{one.name: join(one) for one in fields(first)})
+
+    def _map_fields(self, on_value: Callable[[Any, Field], Any], on_record: Callable[[Any], Any]) -> Self:
+        """A copy with `on_value(value, field)` for arrays and `on_record(record)` for records in it."""
+        changes = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, TensorDataclass):
+                changes[one.name] = on_record(value)
+            elif isinstance(value, Tensor | np.ndarray):
+                changes[one.name] = on_value(value, one)
+        return replace(self, **changes)
+
+
+def _is_static(one: Field) -> bool:
+    return bool(one.metadata.get(_STATIC))
+
+
+def _take(value: Array, index: Any, axis: int) -> Array:
+    return value[(slice(None),) * axis + (index,)]

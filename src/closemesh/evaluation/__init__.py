@@ -1,1 +1,0 @@
-"""Measurements: how fast and how well closemesh works."""

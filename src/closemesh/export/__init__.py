@@ -1,1 +1,0 @@
-"""A finished result on another body: rotations copied, then shape, pose and contact fitted again."""

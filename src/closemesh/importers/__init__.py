@@ -1,0 +1,1 @@
+"""Other tools' results as first motion."""

@@ -1,0 +1,176 @@
+"""Start poses, per-frame fits, best path.
+
+Where a fit starts: torso and limbs turned as the image-based 3D cue says, the pelvis placed by least squares.
+
+Every frame by itself, from several starts, and the start that wins over time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from closemesh.body.landmarks import PointBody
+from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.body.skinning import forward_kinematics
+from closemesh.core.progress import Advance
+from closemesh.fitting.keypoint_tracks import Evidence
+from closemesh.fitting.objective import Subject, frame_energy, run_phases
+from closemesh.fitting.optimizer import SINGLE_FRAMES, Weights
+from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, swing
+from closemesh.losses.keypoints import SEGMENTS, limb_confidence, limb_directions
+from closemesh.temporal import best_path
+
+# Limb joints whose child gives the direction, with the segment of the cue that tells it; parents stand first.
+_LIMBS = tuple(
+    (JOINT_INDEX[joint], JOINT_INDEX[child], SEGMENTS.index(((start,), (end,))))
+    for joint, child, start, end in (
+        *(("left_shoulder", "left_elbow", 5, 7), ("right_shoulder", "right_elbow", 6, 8)),
+        *(("left_elbow", "left_wrist", 7, 9), ("right_elbow", "right_wrist", 8, 10)),
+        *(("left_hip", "left_knee", 11, 13), ("right_hip", "right_knee", 12, 14)),
+        *(("left_knee", "left_ankle", 13, 15), ("right_knee", "right_ankle", 14, 16)),
+    )
+)
+_HIPS, _SHOULDERS, _TRUNK = 0, 1, 2
+MIN_START_DEPTH = 0.5  # Metres; the linear placement may fall behind the camera when only a face is seen.
+START_NAMES = ("cue", "mirrored depth", "turned round")
+
+
+def start_variables(body: PointBody, evidence: Evidence, betas: Tensor) -> list[MotionVariables]:
+    """One start for each of START_NAMES; betas [P, B].
+
+    A picture cannot tell a limb that points to the camera from one that points away, nor always front from back:
+    the second start mirrors the cue in depth, the third turns the trunk half round.
+    """
+    cue = known_directions(evidence)
+    mirrored = cue * cue.new_tensor([1.0, 1.0, -1.0])
+    return [
+        _from_directions(body, evidence, betas, cue, turned=False),
+        _from_directions(body, evidence, betas, mirrored, turned=False),
+        _from_directions(body, evidence, betas, cue, turned=True),
+    ]
+
+
+def _from_directions(
+    body: PointBody, evidence: Evidence, betas: Tensor, directions: Tensor, turned: bool
+) -> MotionVariables:
+    """Variables whose trunk and limbs point along `directions` [T, P, L, 3]."""
+    R_cam_root = trunk_rotation(directions, turned)  # [T, P, 3, 3]
+    rest = body.rest_joints(betas)  # [P, 55, 3]
+    body_pose = _limb_pose(rest, R_cam_root, directions)
+    frames, people = R_cam_root.shape[:2]
+    variables = MotionVariables(
+        root=matrix_to_6d(R_cam_root),
+        body_pose=body_pose,
+        jaw=torch.zeros_like(body_pose[..., 0, :]),
+        hand_pose=body.hand_mean.flatten(0, 1).expand(frames, people, 30, 3),
+        ray=torch.zeros_like(directions[..., 0, :2]),
+        log_depth=torch.zeros_like(directions[..., 0, 0]),
+        betas=betas,
+    )
+    return place_pelvis(body, evidence, variables).detached()
+
+
+def known_directions(evidence: Evidence) -> Tensor:
+    """Directions [T, P, L, 3] of the cue; where it is silent those in the image, taken to lie across the view.
+
+    A segment of which nothing is seen hangs down, and hips and shoulders of which nothing is seen face the camera.
+    """
+    points = torch.cat([evidence.points, torch.zeros_like(evidence.points[..., :1])], dim=-1)[..., :23, :]
+    seen_in_image = limb_confidence((evidence.inverse_sigmas[..., :23] > 0).float())[..., None] > 0
+    unseen = evidence.points.new_tensor([0.0, 1.0, 0.0]).repeat(len(SEGMENTS), 1)
+    unseen[[_HIPS, _SHOULDERS]] = unseen.new_tensor([1.0, 0.0, 0.0])
+    unseen[_TRUNK] = unseen.new_tensor([0.0, -1.0, 0.0])
+    in_image = torch.where(seen_in_image, limb_directions(points), unseen)
+    return torch.where(evidence.limb_weights[..., None] > 0, evidence.limb_directions, in_image)
+
+
+def trunk_rotation(directions: Tensor, turned: bool) -> Tensor:
+    """R_cam_root [..., 3, 3] whose y runs up the trunk and whose x points to the person's left."""
+    up = directions[..., _TRUNK, :]
+    left = directions[..., _HIPS, :] + 0.5 * directions[..., _SHOULDERS, :]
+    left = -left if turned else left
+    x = F.normalize(left - (left * up).sum(-1, keepdim=True) * up, dim=-1, eps=1e-6)
+    return torch.stack([x, up, torch.linalg.cross(x, up)], dim=-1)
+
+
+def _limb_pose(rest: Tensor, R_cam_root: Tensor, directions: Tensor) -> Tensor:
+    """Axis-angle body pose [T, P, 21, 3] that swings every limb from its rest direction to the cue's."""
+    rotations = torch.eye(3, dtype=rest.dtype, device=rest.device).repeat(*R_cam_root.shape[:2], 55, 1, 1)
+    rotations[..., 0, :, :] = R_cam_root
+    for joint, child, segment in _LIMBS:
+        global_rotations, _ = forward_kinematics(rotations, rest)
+        parent = global_rotations[..., joint, :, :]  # Its own rotation is still the identity.
+        target = (parent.transpose(-1, -2) @ directions[..., segment, :, None])[..., 0]
+        bone = F.normalize(rest[..., child, :] - rest[..., joint, :], dim=-1).expand_as(target)
+        rotations[..., joint, :, :] = swing(bone, target)
+    return matrix_to_axis_angle(rotations[..., 1:22, :, :])
+
+
+def place_pelvis(body: PointBody, evidence: Evidence, variables: MotionVariables) -> MotionVariables:
+    """Ray and depth of the pelvis by weighted linear least squares of all keypoints (method of CloseInt, 1.2)."""
+    posed = pose_variables(body, variables)
+    pelvis = variables.pelvis()
+    relative = posed.keypoints - pelvis[..., None, :]  # [T, P, K, 3]
+    rays = (evidence.points - evidence.points.new_tensor(evidence.centre)) / evidence.focal
+    weights = evidence.inverse_sigmas * evidence.focal
+    # x + tx = (u - cx) / f * (z + tz), and the same for y: two rows per keypoint, three unknowns.
+    zeros, ones = torch.zeros_like(rays[..., 0]), torch.ones_like(rays[..., 0])
+    rows = torch.cat(
+        [
+            torch.stack([ones, zeros, -rays[..., 0]], -1) * weights[..., None],
+            torch.stack([zeros, ones, -rays[..., 1]], -1) * weights[..., None],
+        ],
+        dim=-2,
+    )  # [T, P, 2K, 3]
+    sides = torch.cat([(rays[..., k] * relative[..., 2] - relative[..., k]) * weights for k in (0, 1)], dim=-1)
+    normal = rows.transpose(-1, -2) @ rows + 1e-6 * torch.eye(3, dtype=rows.dtype, device=rows.device)
+    t = torch.linalg.solve(normal, rows.transpose(-1, -2) @ sides[..., None])[..., 0]
+    depth = t[..., 2].clamp(min=MIN_START_DEPTH)
+    return variables.with_tensors(ray=t[..., :2] / depth[..., None], log_depth=depth.log())
+
+
+def fit_frames(
+    subject: Subject, evidence: Evidence, betas: Tensor, chunks: list[slice], iterations: int, advance: Advance
+) -> MotionVariables:
+    """The best fit of every person in every frame, without smoothing; frames go through in `chunks`."""
+    candidates: list[list[MotionVariables]] = []
+    energies, joints = [], []
+    for chunk in chunks:
+        part = evidence.frames(chunk)
+        fits = [
+            run_phases(subject, start, part, SINGLE_FRAMES, iterations, advance)
+            for start in start_variables(subject.body, part, betas)
+        ]
+        with torch.no_grad():
+            measured = [_energy_and_joints(subject, fit, part) for fit in fits]
+        energies.append(torch.stack([energy for energy, _ in measured], dim=1))  # [T, S, P]
+        joints.append(torch.stack([points for _, points in measured], dim=1))  # [T, S, P, 22, 3]
+        candidates.append(fits)
+    paths = _paths(torch.cat(energies).cpu().numpy(), torch.cat(joints).cpu().numpy())
+    starts = [MotionVariables.concat(list(pieces)) for pieces in zip(*candidates, strict=True)]
+    return _select(starts, torch.as_tensor(paths, device=betas.device))
+
+
+def _energy_and_joints(subject: Subject, variables: MotionVariables, evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """Energy [T, P], 0 where nobody is seen, and joints [T, P, 22, 3] against the pelvis."""
+    posed = pose_variables(subject.body, variables)
+    energy = frame_energy(subject, variables, posed, evidence, Weights()) * evidence.seen
+    return energy, posed.joints[..., :22, :] - posed.joints[..., :1, :]
+
+
+def _paths(energies: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """Winning start [T, P] of energies [T, S, P] and joints [T, S, P, 22, 3]."""
+    people = energies.shape[2]
+    return np.stack([best_path(energies[:, :, p].T, joints[:, :, p].swapaxes(0, 1)) for p in range(people)], axis=1)
+
+
+def _select(candidates: list[MotionVariables], paths: Tensor) -> MotionVariables:
+    """The variables of candidate paths[t, p] in every frame t of person p."""
+    frames, people = torch.meshgrid(*(torch.arange(n, device=paths.device) for n in paths.shape), indexing="ij")
+    names = [name for name in candidates[0].tensors() if name != "betas"]
+    stacked = {name: torch.stack([getattr(candidate, name) for candidate in candidates]) for name in names}
+    return candidates[0].with_tensors(**{name: values[paths, frames, people] for name, values in stacked.items()})

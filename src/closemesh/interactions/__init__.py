@@ -1,1 +1,0 @@
-"""Synthetic close interactions: key poses of two people that touch, and motion that leads to them and away."""

@@ -1,0 +1,202 @@
+"""Acclaim skeletons (.asf) and motions (.amc), the original files of the CMU motion-capture database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from closemesh.body.model import BodyModel
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.lab.datasets.skeleton_retargeting import METRES_PER_UNIT, PosedSkeleton, Up, onto_smplx, pose_skeleton
+from closemesh.motion_files.sequence import MotionSequence
+
+CMU_RATE = 120.0
+"""Frames a second of nearly all of CMU's trials; the files do not tell."""
+
+_CMU_LENGTH = 0.45  # What CMU's skeletons give as their unit: inches times this.
+_TURNS = ("rx", "ry", "rz")
+
+
+@dataclass(frozen=True)
+class AsfBone:
+    """One bone: it hangs on the end of its parent and turns about its own axes. The root has no length."""
+
+    name: str
+    parent: str | None
+    vector: Floats  # [3] from head to end in the rest pose, world axes, unit of the file
+    R_world_axes: Floats  # [3, 3] the axes that it turns about
+    dof: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AsfSkeleton:
+    """Parents before children."""
+
+    bones: tuple[AsfBone, ...]
+    metres_per_unit: float | None
+    """None when the file does not speak of CMU's unit."""
+    degrees: bool
+
+
+def read_amc(
+    path: Path,
+    asf: Path | None = None,
+    fps: float = CMU_RATE,
+    metres_per_unit: float | None = None,
+    up: Up | None = None,
+    body: BodyModel | None = None,
+) -> MotionSequence:
+    """One person from an .amc file and its skeleton; see `onto_smplx` for the rest.
+
+    asf: by default the file of the same name, that of the subject as CMU names them (07.asf for 07_01.amc), or the
+    only one in the folder. Raises InputError with the line at fault.
+    """
+    skeleton = read_asf(asf or find_asf(path))
+    posed = _posed(skeleton, _read_frames(path, skeleton))
+    try:
+        return onto_smplx(posed, path.stem, fps, metres_per_unit or skeleton.metres_per_unit, up, body)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def find_asf(amc: Path) -> Path:
+    """The skeleton that belongs to a motion file. Raises InputError when it cannot be told."""
+    beside = sorted(amc.parent.glob("*.asf"))
+    names = (amc.stem, amc.stem.split("_")[0])
+    named = next((file for name in names for file in beside if file.stem == name), None)
+    if named is None and len(beside) != 1:
+        raise InputError(f"{amc}: {len(beside)} .asf files beside it and none of its name; put its skeleton there")
+    return named or beside[0]
+
+
+def read_asf(path: Path) -> AsfSkeleton:
+    """Raises InputError with the line at fault."""
+    section, bone, degrees = "", {}, True
+    found: dict[str, dict[str, list[str]]] = {"root": {}}
+    units: dict[str, list[str]] = {}
+    parents: dict[str, str] = {}
+    for number, words in _lines(path):
+        key, values = words[0].lower(), words[1:]
+        if key.startswith(":"):
+            section = key
+        elif key == "begin":
+            bone = {}
+        elif key == "end" and section == ":bonedata":
+            if "name" not in bone:
+                raise InputError(f"{path}, line {number}: a bone without a name")
+            found[bone["name"][0]] = bone
+        elif section == ":bonedata":
+            bone[key] = values
+        elif section == ":root":
+            found["root"][key] = values
+        elif section == ":units":
+            units[key] = values
+        elif section == ":hierarchy" and key != "end":
+            parents |= dict.fromkeys(values, words[0])
+    degrees = units.get("angle", ["deg"])[0].startswith("deg")
+    unit = METRES_PER_UNIT["CMU"] if units.get("length") == [str(_CMU_LENGTH)] else None
+    return AsfSkeleton(tuple(_ordered_bones(path, found, parents, degrees)), unit, degrees)
+
+
+def _ordered_bones(
+    path: Path, found: dict[str, dict[str, list[str]]], parents: dict[str, str], degrees: bool
+) -> Iterator[AsfBone]:
+    names = ["root"]
+    for name in names:  # Grows while it is walked: children follow their parents.
+        names += [child for child, parent in parents.items() if parent == name and child not in names]
+        if name not in found:
+            raise InputError(f"{path}: the hierarchy names {name}, which is no bone of the file")
+        try:
+            yield _bone(name, parents.get(name), found[name], degrees)
+        except (KeyError, IndexError, ValueError) as error:
+            raise InputError(f"{path}: bone {name} is not understood ({error})") from error
+    if len(names) == 1:
+        raise InputError(f"{path} has no :hierarchy below the root; is it an Acclaim skeleton?")
+
+
+def _bone(name: str, parent: str | None, said: dict[str, list[str]], degrees: bool) -> AsfBone:
+    if parent is None:
+        if any(float(value) for key in ("position", "orientation") for value in said.get(key, [])):
+            raise ValueError("a root that is placed or turned at rest is not supported")
+        order, vector, axes = said["order"], np.zeros(3), np.eye(3)
+    else:
+        order, vector = said.get("dof", []), float(said["length"][0]) * np.array(said["direction"][:3], float)
+        axis_order = said["axis"][3].lower() if len(said["axis"]) > 3 else "xyz"
+        angles = np.array(said["axis"][:3], float)
+        axes = Rotation.from_euler(axis_order, angles, degrees=degrees).as_matrix()
+    dof = tuple(channel.lower() for channel in order)
+    allowed = _TURNS if parent else (*_TURNS, "tx", "ty", "tz")
+    if set(dof) - set(allowed):
+        raise ValueError(f"degrees of freedom other than {', '.join(allowed)}: {', '.join(dof)}")
+    return AsfBone(name, parent, vector, axes, dof)
+
+
+def _read_frames(path: Path, skeleton: AsfSkeleton) -> dict[str, Floats]:
+    """The numbers [T, dof] of each bone; zeros for bones of which the file says nothing. Angles in radians."""
+    dofs = {bone.name: bone.dof for bone in skeleton.bones}
+    values: dict[str, list[list[float]]] = {name: [] for name in dofs}
+    frames, degrees = 0, skeleton.degrees
+    for number, words in _lines(path):
+        if words[0].startswith(":"):
+            degrees = {":degrees": True, ":radians": False}.get(words[0].lower(), degrees)
+        elif len(words) == 1 and words[0].isdigit():
+            frames += 1
+        elif words[0] not in dofs or len(words) - 1 != len(dofs[words[0]]) or len(values[words[0]]) != frames - 1:
+            raise InputError(
+                f"{path}, line {number}: {words[0]} with {len(words) - 1} numbers does not fit the skeleton, "
+                f"or frame {frames} or one before it is not complete"
+            )
+        else:
+            values[words[0]].append(_numbers(path, number, words[1:]))
+    unequal = [name for name, rows in values.items() if len(rows) not in (0, frames)]
+    if frames == 0 or unequal or not values["root"]:
+        raise InputError(f"{path}: no frames, or the last frame is cut short ({', '.join(unequal) or 'no root'})")
+    arrays = {name: np.array(rows or np.zeros((frames, len(dofs[name])))) for name, rows in values.items()}
+    if degrees:
+        for name, dof in dofs.items():
+            arrays[name][:, [channel in _TURNS for channel in dof]] *= np.pi / 180
+    return arrays
+
+
+def _posed(skeleton: AsfSkeleton, values: dict[str, Floats]) -> PosedSkeleton:
+    """Bones become the joints at their heads."""
+    names = [bone.name for bone in skeleton.bones]
+    parents = [-1 if bone.parent is None else names.index(bone.parent) for bone in skeleton.bones]
+    offsets = np.array([np.zeros(3) if p < 0 else skeleton.bones[p].vector for p in parents])
+    frames = len(values["root"])
+    rotations, positions = np.empty((frames, len(names), 3, 3)), np.tile(offsets, (frames, 1, 1))
+    for index, bone in enumerate(skeleton.bones):
+        by_channel = dict(zip(bone.dof, values[bone.name].T, strict=True))
+        angles = np.stack([by_channel.get(channel, np.zeros(frames)) for channel in _TURNS], axis=-1)
+        own = Rotation.from_euler("xyz", angles).as_matrix()  # About x first, as Acclaim has it.
+        rotations[:, index] = bone.R_world_axes @ own @ bone.R_world_axes.T
+        if bone.parent is None:
+            positions[:, index] = np.stack([by_channel[channel] for channel in ("tx", "ty", "tz")], axis=-1)
+    return pose_skeleton(names, parents, offsets, rotations, positions)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The words of each line that says something, with its number."""
+    try:
+        with path.open(errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                words = line.split("#")[0].split()
+                if words:
+                    yield number, words
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check the path") from error
+
+
+def _numbers(path: Path, number: int, words: list[str]) -> list[float]:
+    try:
+        numbers = [float(word) for word in words]
+    except ValueError as error:
+        raise InputError(f"{path}, line {number}: {error}") from error
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{path}, line {number}: a number is not finite")
+    return numbers

@@ -1,0 +1,159 @@
+"""Recording with cameras, closemesh's own motion .npz.
+
+One recording of a data set: the true motion, and the cameras that saw it.
+
+closemesh's own motion files: body poses and pelvis positions of one or more people in one .npz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from closemesh.body.skeleton import PARENTS
+from closemesh.core.arrays import Floats, expect, read_npz
+from closemesh.core.errors import InputError
+from closemesh.core.files import replacing
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.motion_files.sequence import MotionSequence, body_rotations
+from closemesh.structures import NUM_BODY_JOINTS
+
+
+@dataclass(frozen=True)
+class DatasetCamera:
+    """One camera of a recording, OpenCV axes."""
+
+    name: str
+    K: Floats
+    """[3, 3] pixels."""
+    distortion: Floats
+    """[5] k1, k2, p1, p2, k3 as the data set tells them; zeros when it tells none."""
+    T_cam_world: Floats
+    """[4, 4], or [T, 4, 4] when it moves; `world` is that of the motion, y up."""
+    clip: Path
+    """The video, or the folder of images; it need not be there."""
+    clip_frames: NDArray[np.int64]
+    """[T] which frame of the clip shows each frame of the motion."""
+
+
+@dataclass(frozen=True)
+class DatasetSequence:
+    """The truth of one recording and what belongs to it."""
+
+    sequence: MotionSequence
+    cameras: tuple[DatasetCamera, ...]
+    contact_frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """[N] frames of the motion in which the data set tells of contact."""
+    keypoints: Floats | None = None
+    """[T, P, K, 3] joints in the data set's own order, where those of `sequence` are not all it gives; world."""
+
+
+def turn_to_y_up(trunks: Floats) -> Floats:
+    """R_world_file [3, 3] that turns the axis of a file's world along which trunks [..., 3] stand on average to y.
+
+    For data sets that do not say which axis is up; people who mostly lie on the floor mislead it.
+    """
+    mean = trunks.reshape(-1, 3).mean(0)
+    axis = np.zeros(3)
+    largest = np.abs(mean).argmax()
+    axis[largest] = 1 if mean[largest] >= 0 else -1
+    return Rotation.align_vectors(np.array([[0.0, 1.0, 0.0]]), axis[None])[0].as_matrix().round()
+
+
+def extrinsics(R_cam_file: Floats, t_cam_file: Floats, R_world_file: Floats) -> Floats:
+    """T_cam_world [..., 4, 4] of a camera told in the world of the file: R [..., 3, 3], t [..., 3] metres."""
+    T = np.zeros((*R_cam_file.shape[:-2], 4, 4))
+    T[..., :3, :3] = R_cam_file @ R_world_file.T
+    T[..., :3, 3] = t_cam_file
+    T[..., 3, 3] = 1
+    return T
+
+
+_REQUIRED = ("poses", "trans")
+_OPTIONAL = (
+    *("fps", "valid", "offsets", "betas", "body_model", "known", "hand_pose", "action", "synthetic", "attribution"),
+)
+_FINGERS = slice(25, 55)
+
+
+def read_pose_file(path: Path) -> MotionSequence:
+    """A file with `poses` [T, (P,) 22, 3] axis-angle and `trans` [T, (P,) 3], the world position of the pelvis joint.
+
+    Optional keys: `fps` (30), `valid` [T, (P)], `offsets` [(P,) 22, 3] (each joint from its parent at rest), `betas`
+    [P, B] with `body_model`, `known` [P, 55], `action`, `synthetic`, `attribution`. Raises InputError.
+    """
+    arrays = read_npz(path, _REQUIRED, _OPTIONAL)
+    poses, trans = (arrays[key].astype(np.float32) for key in _REQUIRED)
+    alone = poses.ndim == 3
+    poses, trans = (array[:, None] if alone else array for array in (poses, trans))
+    if poses.shape[2:] != (NUM_BODY_JOINTS, 3) or trans.shape != (*poses.shape[:2], 3):
+        raise InputError(
+            f"{path}: poses must be [T, P, 22, 3] and trans [T, P, 3], not {poses.shape} and {trans.shape}"
+        )
+    if not (np.isfinite(poses).all() and np.isfinite(trans).all()):
+        raise InputError(f"{path}: poses or trans hold numbers that are not finite")
+    rotations, known = body_rotations(poses)
+    people = poses.shape[1]
+    if "hand_pose" in arrays:
+        fingers = expect(path, "hand_pose", arrays["hand_pose"], (*poses.shape[:2], 30, 3))
+        rotations[:, :, _FINGERS] = axis_angle_to_matrix(torch.as_tensor(fingers)).numpy()
+    return MotionSequence(
+        name=path.stem,
+        fps=float(arrays.get("fps", 30)),
+        rotations=rotations,
+        pelvis=trans,
+        valid=arrays.get("valid", np.ones(poses.shape[:2])).astype(bool).reshape(poses.shape[:2]),
+        known=arrays.get("known", known).astype(bool),
+        betas=arrays["betas"].astype(np.float32) if "betas" in arrays else None,
+        body_model=str(arrays["body_model"]) if "body_model" in arrays else None,
+        rest_joints=_rest_joints(arrays["offsets"].reshape(people, -1, 3)) if "offsets" in arrays else None,
+        action=str(arrays.get("action", "")),
+        synthetic=bool(arrays.get("synthetic", False)),
+        attribution=str(arrays.get("attribution", "")),
+    )
+
+
+def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.ndarray] | None = None) -> None:
+    """A sequence in that form, single precision, with `more` arrays beside it; fingers only when they are known.
+
+    Raises OutputError.
+    """
+    axis_angle = matrix_to_axis_angle(torch.as_tensor(sequence.rotations, dtype=torch.float64)).float().numpy()
+    arrays: dict[str, np.ndarray] = {
+        "poses": axis_angle[:, :, :NUM_BODY_JOINTS],
+        "trans": sequence.pelvis.astype(np.float32),
+        "valid": sequence.valid,
+        "known": sequence.known,
+        "fps": np.array(sequence.fps),
+        "action": np.array(sequence.action),
+        "synthetic": np.array(sequence.synthetic),
+        "attribution": np.array(sequence.attribution),
+    }
+    if sequence.known[:, _FINGERS].any():
+        arrays["hand_pose"] = axis_angle[:, :, _FINGERS]
+    if sequence.betas is not None:
+        arrays |= {"betas": sequence.betas, "body_model": np.array(sequence.body_model)}
+    if sequence.rest_joints is not None:
+        arrays["offsets"] = _offsets(sequence.rest_joints)
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays, **(more or {}))  # type: ignore[arg-type]
+
+
+def _rest_joints(offsets: np.ndarray) -> np.ndarray:
+    """Joints [P, 22, 3] of the skeleton at rest from each joint's offset to its parent, pelvis at the origin."""
+    joints = np.zeros_like(offsets)
+    for joint, parent in enumerate(PARENTS[1:NUM_BODY_JOINTS], start=1):
+        joints[:, joint] = joints[:, parent] + offsets[:, joint]
+    return joints
+
+
+def _offsets(joints: np.ndarray) -> np.ndarray:
+    """The inverse of `_rest_joints`."""
+    parents = [max(parent, 0) for parent in PARENTS[:NUM_BODY_JOINTS]]
+    return (joints - joints[:, parents]).astype(np.float32)

@@ -1,0 +1,126 @@
+"""Read_motion, find_motion_files, splits.
+
+One door for motion files: by suffix, by what a folder holds, by the names in a file.
+
+The fixed split: captured motion that is kept for measuring, and that no model may learn from.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from closemesh.core.arrays import npz_keys
+from closemesh.core.errors import InputError
+from closemesh.core.unpickling import read_pickle
+from closemesh.lab.datasets.asf_amc import read_amc
+from closemesh.lab.datasets.bvh import read_bvh
+from closemesh.lab.datasets.chi3d import is_chi3d, read_chi3d
+from closemesh.lab.datasets.hi4d import is_hi4d, read_hi4d
+from closemesh.lab.datasets.interaction_mocap import (
+    is_harmony4d,
+    is_interhuman,
+    is_interx,
+    read_interhuman,
+    read_interx,
+)
+from closemesh.lab.datasets.recording import read_pose_file
+from closemesh.lab.datasets.threedpw import is_threedpw, read_threedpw
+from closemesh.motion_files.amass import read_amass
+from closemesh.motion_files.sequence import MotionSequence
+from closemesh.motion_files.smpl_parameters import side_by_side
+
+_SUFFIXES = (".npz", ".bvh", ".amc", ".pkl")
+_PERSON_FILES = "person_*.npz"
+_RESULT = "scene.json"
+
+
+def read_motion(path: Path) -> MotionSequence:
+    """The motion in a file or folder: world frame, y up, metres, SMPL-X joints. Raises InputError.
+
+    Files: closemesh's motion files, AMASS-style .npz, .bvh, .amc with its .asf, pickles of 3DPW and InterHuman, CHI3D's
+    smplx/<action>.json. Folders: a clip of Inter-X (P1.npz, P2.npz), a recording of Hi4D, a result of closemesh.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    suffix = path.suffix.lower()
+    if suffix == ".bvh":
+        return read_bvh(path)
+    if suffix == ".amc":
+        return read_amc(path)
+    if suffix == ".pkl":
+        return _read_pickle(path)
+    if suffix == ".json" and is_chi3d(path.parent.parent):
+        return read_chi3d(path).sequence
+    if suffix == ".npz":
+        keys = npz_keys(path)
+        return read_pose_file(path) if {"poses", "trans"} <= keys and not _is_amass(keys) else read_amass(path)
+    raise InputError(f"{path}: no motion file that is known ({', '.join(_SUFFIXES)}, or a folder of a data set)")
+
+
+def find_motions(data: Path) -> list[Path]:
+    """What read_motion reads below a folder, files and folders of data sets, sorted by name.
+
+    Of a data set's recording its folder stands for all files in it. An .npz file is not looked into.
+    """
+    found: list[Path] = []
+    for folder, below, files in os.walk(data):
+        place = Path(folder)
+        if _is_recording(place):
+            found.append(place)
+            below.clear()
+        elif is_chi3d(place):
+            found += (place / "smplx").glob("*.json")
+            below.clear()
+        else:
+            found += (place / name for name in files if Path(name).suffix.lower() in _SUFFIXES)
+    return sorted(found, key=lambda path: (path.name, str(path)))
+
+
+def _read_folder(folder: Path) -> MotionSequence:
+    if is_interx(folder):
+        return read_interx(folder)
+    if is_hi4d(folder):
+        return read_hi4d(folder).sequence
+    if is_harmony4d(folder):
+        raise InputError(f"{folder}: Harmony4D's files do not tell the frame rate; use read_harmony4d and give it")
+    people = sorted((folder / "people" if (folder / _RESULT).is_file() else folder).glob(_PERSON_FILES))
+    if people:
+        return side_by_side([read_amass(file) for file in people], folder.name)
+    raise InputError(f"{folder}: no folder of a data set that is known; give one of its files")
+
+
+def _is_recording(folder: Path) -> bool:
+    return is_interx(folder) or is_hi4d(folder) or (folder / _RESULT).is_file() or any(folder.glob(_PERSON_FILES))
+
+
+def _is_amass(keys: frozenset[str]) -> bool:
+    """AMASS tells a rate of its own name; closemesh's motion files say `fps` and keep joints apart."""
+    return bool(keys & {"mocap_framerate", "mocap_frame_rate", "root_orient"})
+
+
+def _read_pickle(path: Path) -> MotionSequence:
+    told = read_pickle(path)
+    if is_threedpw(told):
+        return read_threedpw(path).sequence
+    if is_interhuman(told):
+        return read_interhuman(path)
+    raise InputError(f"{path}: neither a sequence of 3DPW nor a motion of InterHuman")
+
+
+HELD_OUT_PAIRS = ("cmu_60_61_03", "cmu_60_61_13")
+"""Trials of the CMU salsa couple."""
+EVERY = 10
+"""Of all single-person files, sorted by name, each tenth one."""
+
+
+def split_motion_files(data: Path) -> tuple[list[Path], list[Path]]:
+    """The motions below `data` (see `find_motions`) to learn from, and those held out.
+
+    Files whose path has a folder `pairs` are split by HELD_OUT_PAIRS, all others by their place in the order of names.
+    """
+    files = find_motions(data)
+    pairs = [path for path in files if "pairs" in path.relative_to(data).parts]
+    singles = [path for path in files if path not in pairs]
+    held_out = [path for path in pairs if path.stem in HELD_OUT_PAIRS] + singles[EVERY - 1 :: EVERY]
+    return [path for path in files if path not in held_out], held_out

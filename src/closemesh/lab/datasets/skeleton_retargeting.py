@@ -1,0 +1,261 @@
+"""Foreign skeleton to the SMPL-X T-pose.
+
+A skeleton of anybody's making in motion: what a motion-capture file says once its own conventions are undone.
+
+What a foreign skeleton says of each joint of SMPL-X.
+
+The motion of a foreign skeleton in terms of the SMPL-X skeleton and its T-pose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from closemesh.body.loading import load_open_body
+from closemesh.body.model import BodyModel
+from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
+from closemesh.core.arrays import Z_UP_TO_Y_UP, Bools, Floats
+from closemesh.lab.datasets.joint_mapping import JointMap, map_joints, plain_name
+from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence
+from closemesh.structures import NUM_BODY_JOINTS
+
+
+@dataclass(frozen=True)
+class PosedSkeleton:
+    """World frame and unit of length of the file; a parent stands before its children, the root's is -1."""
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    rest: Floats
+    """[J, 3] joints in the rest pose."""
+    rotations: Floats
+    """[T, J, 3, 3] rotation of what hangs on each joint, from the rest pose to the frame."""
+    positions: Floats
+    """[T, J, 3]."""
+
+
+def pose_skeleton(
+    names: Sequence[str], parents: Sequence[int], offsets: Floats, local_rotations: Floats, local_positions: Floats
+) -> PosedSkeleton:
+    """Forward kinematics of any tree.
+
+    offsets [J, 3] of each joint from its parent at rest, local_rotations [T, J, 3, 3], and local_positions [T, J, 3]
+    or [1, J, 3], the offsets as they are in each frame.
+    """
+    frames, count = local_rotations.shape[:2]
+    local_positions = np.broadcast_to(local_positions, (frames, count, 3))
+    rest, rotations, positions = np.zeros((count, 3)), np.empty((frames, count, 3, 3)), np.empty((frames, count, 3))
+    for joint, parent in enumerate(parents):
+        if parent < 0:
+            rest[joint], rotations[:, joint] = offsets[joint], local_rotations[:, joint]
+            positions[:, joint] = local_positions[:, joint]
+            continue
+        rest[joint] = rest[parent] + offsets[joint]
+        rotations[:, joint] = rotations[:, parent] @ local_rotations[:, joint]
+        offset = (rotations[:, parent] @ local_positions[:, joint, :, None])[..., 0]
+        positions[:, joint] = positions[:, parent] + offset
+    return PosedSkeleton(tuple(names), tuple(parents), rest, rotations, positions)
+
+
+_SPINE = ("spine1", "spine2", "spine3")
+
+
+@dataclass(frozen=True)
+class SourceJoints:
+    """The 55 joints as the file has them, in its own frame and unit; what it lacks is zero and the identity."""
+
+    rest: Floats  # [55, 3] rest pose
+    rotations: Floats  # [T, 55, 3, 3] from the rest pose to the frame
+    positions: Floats  # [T, 55, 3]
+    known: Bools  # [55]
+    rests_as_smplx: bool
+    """The rest pose is the T-pose of SMPL-X itself."""
+
+
+def find_source_joints(skeleton: PosedSkeleton) -> SourceJoints:
+    """Joints by their names. Raises ValueError with the names that were looked for in vain."""
+    found = map_joints(skeleton.names)
+    if missing := found.missing():
+        raise ValueError(f"no joint found for {', '.join(missing)} among {', '.join(skeleton.names[:30])}")
+    joints = SourceJoints(
+        rest=np.zeros((NUM_JOINTS, 3)),
+        rotations=np.tile(np.eye(3), (len(skeleton.rotations), NUM_JOINTS, 1, 1)),
+        positions=np.zeros((len(skeleton.rotations), NUM_JOINTS, 3)),
+        known=np.zeros(NUM_JOINTS, bool),
+        rests_as_smplx=found.convention.is_smplx,
+    )
+    for name, source in found.joints.items():
+        _take(joints, name, skeleton, [source])
+    _take_wrists(joints, skeleton, found)
+    _take_spine(joints, skeleton, found)
+    neck = list(found.neck or (found.joints["head"],))
+    _take(joints, "neck", skeleton, neck[:1])
+    joints.rotations[:, JOINT_INDEX["neck"]] = _between(skeleton.rotations[:, neck], (len(neck) - 1) / 2)
+    return joints
+
+
+def _take(joints: SourceJoints, name: str, skeleton: PosedSkeleton, sources: list[int]) -> None:
+    """The turning of the first of some joints of the file, at the middle of them."""
+    joint = JOINT_INDEX[name]
+    joints.rest[joint] = skeleton.rest[sources].mean(0)
+    joints.rotations[:, joint] = skeleton.rotations[:, sources[0]]
+    joints.positions[:, joint] = skeleton.positions[:, sources].mean(1)
+    joints.known[joint] = True
+
+
+def _take_wrists(joints: SourceJoints, skeleton: PosedSkeleton, found: JointMap) -> None:
+    for name in ("left_wrist", "right_wrist"):
+        source = found.joints[name]
+        if plain_name(skeleton.names[source]) in found.convention.beyond_wrist:
+            _take(joints, name, skeleton, [source, skeleton.parents[source]])
+
+
+def _take_spine(joints: SourceJoints, skeleton: PosedSkeleton, found: JointMap) -> None:
+    """Three joints as they are; of another number, the places and the turning spread evenly."""
+    chain = found.spine
+    turning = skeleton.rotations[:, [found.joints["pelvis"], *chain]]
+    for k, name in enumerate(_SPINE):
+        joint, along = JOINT_INDEX[name], k * (len(chain) - 1) / (len(_SPINE) - 1)
+        low, high, share = chain[int(along)], chain[min(int(along) + 1, len(chain) - 1)], along % 1
+        joints.rest[joint] = (1 - share) * skeleton.rest[low] + share * skeleton.rest[high]
+        joints.positions[:, joint] = (1 - share) * skeleton.positions[:, low] + share * skeleton.positions[:, high]
+        joints.rotations[:, joint] = _between(turning, (k + 1) * len(chain) / len(_SPINE))
+        joints.known[joint] = True
+
+
+def _between(rotations: Floats, place: float) -> Floats:
+    """[T, 3, 3] at `place`, a fractional index along a chain of rotations [T, N, 3, 3], on the shortest way."""
+    low, share = int(place + 1e-9), place % 1
+    if share < 1e-6 or share > 1 - 1e-6:
+        return rotations[:, round(place)]
+    first = Rotation.from_matrix(rotations[:, low])
+    step = (first.inv() * Rotation.from_matrix(rotations[:, low + 1])).as_rotvec()
+    return (first * Rotation.from_rotvec(share * step)).as_matrix()
+
+
+Up = Literal["y", "z"]
+
+METRES_PER_UNIT = {"metre": 1.0, "centimetre": 0.01, "millimetre": 0.001, "inch": 0.0254, "CMU": 0.0254 / 0.45}
+"""The units that motion-capture files are written in."""
+
+_USUAL_SIZE = 1.4  # Metres from ankle over pelvis to head of an adult, along the bones.
+_AXES_ANGLE = np.deg2rad(30)  # A rest pose as near to the axes of the file as this stands along them.
+_STANDING = np.cos(np.deg2rad(75))
+_ELSEWHERE = np.cos(np.deg2rad(45))
+_LIMBS = ("hip", "knee", "shoulder", "elbow")
+
+
+def onto_smplx(
+    skeleton: PosedSkeleton,
+    name: str,
+    fps: float,
+    metres_per_unit: float | None = None,
+    up: Up | None = None,
+    body: BodyModel | None = None,
+) -> MotionSequence:
+    """One person's MotionSequence: the file's joint positions, and rotations from the T-pose of `body`.
+
+    Units are guessed from the size of the skeleton, and which way is up from its rest pose, where they are not given.
+    The T-pose is the open body's by default; limbs that rest elsewhere, as in an A-pose, are turned to it the shortest
+    way. Raises ValueError when joints are not found or the rest pose does not stand.
+    """
+    t_pose = (body or load_open_body("light")).joint_template.double().cpu().numpy()
+    joints = find_source_joints(skeleton)
+    upright = _upright(joints)
+    joints, rest_turns = _complete(joints, upright, t_pose)
+    scale = metres_per_unit or guess_unit(joints.rest)
+    turn = np.eye(3) if (up or _rest_up(upright)) == "y" else Z_UP_TO_Y_UP
+    R_world_joint = turn @ joints.rotations @ rest_turns  # [T, 55, 3, 3]
+    parents = [max(parent, 0) for parent in PARENTS]
+    rotations = np.swapaxes(R_world_joint[:, parents], -1, -2) @ R_world_joint
+    rotations[:, 0] = R_world_joint[:, 0]
+    positions = (scale * joints.positions[:, :NUM_BODY_JOINTS] @ turn.T).astype(np.float32)
+    return MotionSequence(
+        name=name,
+        fps=fps,
+        rotations=rotations[:, None].astype(np.float32),
+        pelvis=positions[:, None, 0],
+        valid=np.ones((len(positions), 1), bool),
+        known=joints.known[None],
+        rest_joints=(scale * _in_t_pose(joints.rest, rest_turns))[None, :NUM_BODY_JOINTS].astype(np.float32),
+        joints=positions[:, None],
+    )
+
+
+def guess_unit(rest: Floats) -> float:
+    """Metres per unit of length with which a skeleton at rest [55, 3] comes nearest to the size of an adult."""
+    path = ("left_ankle", "left_knee", "left_hip", "pelvis", "spine1", "spine2", "spine3", "neck", "head")
+    points = rest[[JOINT_INDEX[name] for name in path]]
+    length = np.linalg.norm(np.diff(points, axis=0), axis=-1).sum()
+    return min(METRES_PER_UNIT.values(), key=lambda unit: abs(np.log(max(length * unit, 1e-9) / _USUAL_SIZE)))
+
+
+def _upright(joints: SourceJoints) -> Floats:
+    """R_file_tpose [3, 3]: how the T-pose, y up and facing z, stands in the rest pose of the file."""
+    at = {name: joints.rest[index] for name, index in JOINT_INDEX.items()}
+    hips = (at["left_hip"] + at["right_hip"]) / 2
+    up = at["neck"] - hips
+    left = at["left_shoulder"] - at["right_shoulder"] + at["left_hip"] - at["right_hip"]
+    legs = (at["left_ankle"] + at["right_ankle"]) / 2 - hips
+    lengths = np.linalg.norm(up) * np.linalg.norm(legs)
+    if lengths == 0 or -(up @ legs) < _STANDING * lengths or np.linalg.norm(np.cross(left, up)) == 0:
+        raise ValueError("its rest pose does not stand, so the roll of the limbs is not known; export it with a T-pose")
+    y = up / np.linalg.norm(up)
+    z = np.cross(left, y)
+    z /= np.linalg.norm(z)
+    leaning = Rotation.from_matrix(np.stack([np.cross(y, z), y, z], axis=-1))
+    along_axes = Rotation.create_group("O")
+    angles = (along_axes * leaning.inv()).magnitude()
+    nearest = along_axes[int(angles.argmin())]
+    return (nearest if angles.min() < _AXES_ANGLE else leaning).as_matrix()
+
+
+def _rest_up(upright: Floats) -> Up:
+    return "z" if abs(upright[2, 1]) > abs(upright[1, 1]) else "y"
+
+
+def _complete(joints: SourceJoints, upright: Floats, t_pose: Floats) -> tuple[SourceJoints, Floats]:
+    """Joints that the file lacks put where the T-pose has them, and R_file_tpose [55, 3, 3] of each at rest."""
+    rest, rotations, positions = joints.rest.copy(), joints.rotations.copy(), joints.positions.copy()
+    turns = np.tile(upright, (NUM_JOINTS, 1, 1))
+    unit = guess_unit(joints.rest)
+    for joint in range(1, NUM_JOINTS):
+        parent = PARENTS[joint]
+        turns[joint] = turns[parent]
+        if not joints.known[joint]:
+            bone = turns[parent] @ (t_pose[joint] - t_pose[parent]) / unit
+            rest[joint] = rest[parent] + bone
+            rotations[:, joint] = rotations[:, parent]
+            positions[:, joint] = positions[:, parent] + rotations[:, parent] @ bone
+        elif not joints.rests_as_smplx:
+            turns[joint] = _rest_turn(joint, turns[parent], joints, t_pose)
+    return replace(joints, rest=rest, rotations=rotations, positions=positions), turns
+
+
+def _rest_turn(joint: int, turn: Floats, joints: SourceJoints, t_pose: Floats) -> Floats:
+    """R_file_tpose [3, 3] of one joint: that of its parent, and the shortest way from there to where its bone rests."""
+    child = next((child for child, parent in enumerate(PARENTS) if parent == joint and joints.known[child]), None)
+    limb = JOINT_NAMES[joint].endswith(_LIMBS) or joint >= JOINT_INDEX["left_index1"]
+    foot = JOINT_NAMES[joint].endswith("ankle")
+    # Tools draw trunks and collars so differently that the direction of their bones says nothing of the pose.
+    if child is None or not (limb or foot):
+        return turn
+    wanted, bone = turn @ (t_pose[child] - t_pose[joint]), joints.rest[child] - joints.rest[joint]
+    lengths = np.linalg.norm(wanted) * np.linalg.norm(bone)
+    if lengths == 0 or (foot and wanted @ bone > _ELSEWHERE * lengths):  # Heights of the ankle differ as well.
+        return turn
+    shortest = Rotation.align_vectors(bone[None], wanted[None])[0]
+    return shortest.as_matrix() @ turn
+
+
+def _in_t_pose(rest: Floats, turns: Floats) -> Floats:
+    """The skeleton at rest [55, 3] with its bones as they are in the T-pose, pelvis at the origin."""
+    joints = np.zeros((NUM_JOINTS, 3))
+    for joint, parent in enumerate(PARENTS[1:], start=1):
+        joints[joint] = joints[parent] + turns[parent].T @ (rest[joint] - rest[parent])
+    return joints

@@ -1,0 +1,241 @@
+"""Two motions matched and scored.
+
+Motion to be compared, from a result folder, person files or any motion file.
+
+Two motions of the same people: brought together in time, people and place, then scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+
+from closemesh.body.loading import load_body, load_open_body
+from closemesh.body.model import BodyModel
+from closemesh.body.motion import change_frame, motion_in_world, motion_joints
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.core.progress import Progress
+from closemesh.core.records import load_arrays
+from closemesh.geometry.transforms import rigid_alignment
+from closemesh.lab.datasets.registry import read_motion
+from closemesh.lab.evaluation.joint_metrics import IN_CAMERA_ONLY, lsp_joints, without_absent
+from closemesh.lab.evaluation.scores import reduce_scores, score_motions
+from closemesh.motion_files.sequence import MotionSequence, fit_betas, put_on_body
+from closemesh.output.people import OPEN_TYPE, PersonMotion, camera_motion, read_people
+from closemesh.output.result_json import read_scene, scene_camera
+from closemesh.structures import BodyMotion, Camera
+
+
+@dataclass(frozen=True)
+class MotionOnBody:
+    """A motion with everything that is needed to pose its bodies."""
+
+    motion: BodyMotion
+    body: BodyModel
+    times: Floats
+    """[T] seconds."""
+    camera: Camera | None
+    """Given when the motion is in its frame; else the motion is in a world of its own."""
+
+    def in_world(self) -> MotionOnBody:
+        """The same in the world frame."""
+        if self.camera is None:
+            return self
+        return replace(self, motion=motion_in_world(self.motion, self.camera, self.body), camera=None)
+
+    def moved(self, T_new_old: Floats) -> MotionOnBody:
+        """The same in another frame; T_new_old [4, 4]."""
+        return replace(self, motion=change_frame(self.motion, T_new_old, self.body), camera=None)
+
+    def frames(self, index: np.ndarray) -> MotionOnBody:
+        """Some of the frames."""
+        camera = replace(self.camera, T_cam_world=self.camera.T_cam_world[index]) if self.camera else None
+        motion = _choose(self.motion, lambda array: array[index])
+        return replace(self, motion=motion, times=self.times[index], camera=camera)
+
+    def people(self, order: list[int]) -> MotionOnBody:
+        """Some of the people, in this order."""
+        motion = _choose(self.motion, lambda array: array[:, order])
+        return replace(self, motion=replace(motion, betas=self.motion.betas[order]))
+
+
+def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> MotionOnBody:
+    """The motion in `path`: a folder that `reconstruct` wrote, person files (one or a folder of them), a motion file.
+
+    body_path: the licensed body, for files whose betas belong to it. Raises InputError, ModelFileError.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a result folder, a person file or a motion file")
+    if (path / "scene.json").is_file():
+        camera = scene_camera(read_scene(path / "scene.json"))
+        return _from_people(read_people(path / "people"), camera, body_path, keep_camera=True)
+    if any(path.glob("person_*.npz")) or "body_model_sha256" in _keys(path):
+        people = read_people(path)
+        return _from_people(people, _no_camera(len(people[0].trans)), body_path, keep_camera=False)
+    sequence, body = read_motion(path), load_body(body_path)
+    betas = fitting_betas(sequence, body)
+    if betas is not None:
+        progress.note(f"{path} has no shape of the body {body.name}: its people get the shape that fits their bones")
+    elif sequence.body_model != body.name:
+        progress.note(f"{path} has no shape of the body {body.name}: its people get the mean shape")
+    return MotionOnBody(put_on_body(sequence, body, betas), body, sequence.times, None)
+
+
+def fitting_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
+    """[P, B] shapes of `body` with bones as long as the sequence's; None when it has its own shape or no skeleton."""
+    own = sequence.betas is not None and sequence.body_model == body.name
+    unknown = sequence.rest_joints is None and sequence.joints is None
+    return None if own or unknown else fit_betas(sequence, body)
+
+
+def _choose(motion: BodyMotion, function: Callable[[np.ndarray], np.ndarray]) -> BodyMotion:
+    names = ("rotations", "transl", "expression", "valid", "confidence")
+    return motion.with_pose(**{name: function(getattr(motion, name)) for name in names})
+
+
+def _keys(path: Path) -> set[str]:
+    return set(load_arrays(path)) if path.suffix == ".npz" else set()
+
+
+def _from_people(
+    people: list[PersonMotion], camera: Camera, body_path: Path | None, *, keep_camera: bool
+) -> MotionOnBody:
+    body = _body_of(people[0], body_path)
+    motion = camera_motion(people, camera, body)
+    return MotionOnBody(motion, body, np.asarray(people[0].times), camera if keep_camera else None)
+
+
+def _body_of(person: PersonMotion, body_path: Path | None) -> BodyModel:
+    if person.surface_model_type != OPEN_TYPE:
+        if body_path is None:
+            raise InputError(f"the betas belong to the body {person.body_model}; give that file with --body-model")
+        return load_body(body_path)
+    variant = person.body_model.rpartition("/")[2]
+    if variant not in ("std", "mid", "light", "closed"):
+        if body_path is not None:  # A body of the user's in the open layout.
+            return load_body(body_path)
+        raise InputError(f"the betas belong to {person.body_model}, which this version of closemesh does not have")
+    return load_open_body(variant)
+
+
+def _no_camera(num_frames: int) -> Camera:
+    """One that stands in the world's origin, so that its frame is the world's."""
+    return Camera(1.0, (0.0, 0.0), (1, 1), "option", np.tile(np.eye(4), (num_frames, 1, 1)))
+
+
+_MOST_PEOPLE = 5  # All orders of so many people are tried.
+
+
+def evaluate(
+    predicted: MotionOnBody, truth: MotionOnBody, progress: Progress, align: bool = False, cheap: bool = False
+) -> dict[str, float]:
+    """Every metric of `names.METRICS` that is defined, in its unit (shares in percent), averaged over the motion.
+
+    Frames are paired by time, at the lower of the two rates; people are told apart by where their joints are. In the
+    camera frame when both motions know one, else in the world, where root-depth and PCDR mean nothing and are left
+    out. `align` first moves the prediction by the one rotation and translation that bring all its joints nearest to
+    the true ones. Raises InputError when no frame or no person is common to both.
+    """
+    if predicted.camera is None or truth.camera is None or align:
+        predicted, truth = predicted.in_world(), truth.in_world()
+    predicted, truth = _common_frames(predicted, truth, progress)
+    predicted, truth = _common_people(predicted, truth, align, progress)
+    if align:
+        predicted = predicted.moved(_best_move(_joints(predicted), _joints(truth)))
+    scores = score_motions(predicted.motion, truth.motion, predicted.body, truth.body, truth.times, cheap)
+    if predicted.camera is None:
+        scores = {name: values for name, values in scores.items() if name not in IN_CAMERA_ONLY}
+        progress.note(
+            f"compared in the world frame{', aligned' if align else ''}: no {' and no '.join(IN_CAMERA_ONLY)}"
+        )
+    return reduce_scores(scores)
+
+
+def pair_times(times_a: Floats, times_b: Floats) -> tuple[np.ndarray, np.ndarray]:
+    """Indices into both, of frames shown at the same time; times [T] in seconds, increasing.
+
+    Every frame of the slower one is paired with the nearest of the faster one, when that is less than half of the
+    faster one's interval away.
+    """
+    if _interval(times_a) < _interval(times_b):
+        second, first = pair_times(times_b, times_a)
+        return first, second
+    nearest = np.rint(np.interp(times_a, times_b, np.arange(len(times_b)))).astype(int)
+    close = np.abs(times_a - times_b[nearest]) <= 0.5 * _interval(times_b) + 1e-6
+    return np.flatnonzero(close), nearest[close]
+
+
+def match_people(predicted: Floats, truth: Floats, align: bool = False) -> list[int]:
+    """Which predicted person stands for each true one, so that the joints are nearest on average.
+
+    Joints [T, P, 14, 3] and [T, Q, 14, 3], P at least Q, nan where absent; with `align` nearest after the best common
+    move. Told in the order given when there are more people than can be tried.
+    """
+    count = truth.shape[1]
+    if predicted.shape[1] > _MOST_PEOPLE:
+        return list(range(count))
+    orders = list(permutations(range(predicted.shape[1]), count))
+    return list(min(orders, key=lambda order: _mean_distance(predicted[:, list(order)], truth, align)))
+
+
+def _common_frames(
+    predicted: MotionOnBody, truth: MotionOnBody, progress: Progress
+) -> tuple[MotionOnBody, MotionOnBody]:
+    first, second = pair_times(predicted.times, truth.times)
+    if len(first) == 0:
+        spans = " and ".join(f"{times[0]:.2f}-{times[-1]:.2f} s" for times in (predicted.times, truth.times))
+        raise InputError(f"the two motions have no moment in common ({spans}); give motions of the same clip")
+    if not len(first) == len(predicted.times) == len(truth.times):
+        progress.note(f"{len(first)} frames compared of {len(predicted.times)} and {len(truth.times)}, paired by time")
+    return predicted.frames(first), truth.frames(second)
+
+
+def _common_people(
+    predicted: MotionOnBody, truth: MotionOnBody, align: bool, progress: Progress
+) -> tuple[MotionOnBody, MotionOnBody]:
+    joints, joints_true = _joints(predicted), _joints(truth)
+    num_predicted, num_true = joints.shape[1], joints_true.shape[1]
+    if num_predicted >= num_true:
+        order = match_people(joints, joints_true, align)
+        predicted = predicted.people(order)
+    else:
+        order = match_people(joints_true, joints, align)
+        truth = truth.people(order)
+    if order != list(range(max(num_predicted, num_true))):
+        which = "predicted" if num_predicted >= num_true else "true"
+        progress.note(f"{num_predicted} predicted and {num_true} true people: compared are the {which} {order}")
+    if not (predicted.motion.valid & truth.motion.valid).any():
+        raise InputError("nobody is there in both motions at the same time; give motions of the same clip")
+    return predicted, truth
+
+
+def _mean_distance(points: Floats, target: Floats, align: bool) -> float:
+    there = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
+    if not there.any():
+        return float("inf")
+    points, target = points[there], target[there]
+    if align:
+        T = rigid_alignment(points, target)
+        points = points @ T[:3, :3].T + T[:3, 3]
+    return float(np.linalg.norm(points - target, axis=-1).mean())
+
+
+def _best_move(points: Floats, target: Floats) -> Floats:
+    """T_target_points [4, 4] over all people and frames [T, P, 14, 3] that are in both."""
+    there = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
+    return rigid_alignment(points[there], target[there])
+
+
+def _joints(sequence: MotionOnBody) -> Floats:
+    """[T, P, 14, 3] with nan where a person is absent."""
+    return without_absent(lsp_joints(motion_joints(sequence.motion, sequence.body)), sequence.motion.valid)
+
+
+def _interval(times: Floats) -> float:
+    """Seconds between two frames; of a single frame that of a second, so that it is never the faster one."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else 1.0

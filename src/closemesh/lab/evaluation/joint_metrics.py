@@ -1,0 +1,260 @@
+"""MPJPE and kin, LSP joints, metric registry.
+
+The 14 joints of the LSP data set, which the field's errors are told on.
+
+Errors of joints and vertices, unreduced: one value for each frame, person and joint.
+
+Arrays in metres, results in millimetres where no other unit is named. Wherever an input is nan the result is nan.
+
+The metrics by name, in the order of the tables: what they are told in and which way is better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
+from closemesh.core.arrays import Bools, Floats
+from closemesh.geometry.transforms import procrustes
+
+LSP_NAMES: tuple[str, ...] = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+    *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    *("neck", "head"),
+)
+"""LSP order. On the body each is the SMPL-X kinematic joint of that name. The field's regressors take the top of the
+head and other points of hips and neck, so errors are near to published ones, not the same."""
+
+LSP_JOINTS: tuple[int, ...] = tuple(JOINT_INDEX[name] for name in LSP_NAMES)
+LSP_HIPS: tuple[int, int] = (2, 3)
+
+_SHOULDERS = ("left_shoulder", "right_shoulder")
+_FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
+
+
+def lsp_joints(joints: Floats) -> Floats:
+    """[..., 14, 3] of SMPL-X joints [..., 55, 3]."""
+    return joints[..., list(LSP_JOINTS), :]
+
+
+def lsp_hidden(hidden: Bools) -> Bools:
+    """Which of the 14 joints [..., 14] are hidden, given the hidden keypoints [..., 23] of COCO-WholeBody.
+
+    The neck is hidden with both shoulders, the head with the whole face; all others have a keypoint of their own.
+    """
+    ids = {name: [KEYPOINT_INDEX[name]] for name in LSP_NAMES if name in KEYPOINT_INDEX}
+    ids |= {"neck": [KEYPOINT_INDEX[name] for name in _SHOULDERS], "head": [KEYPOINT_INDEX[name] for name in _FACE]}
+    return np.stack([hidden[..., ids[name]].all(-1) for name in LSP_NAMES], axis=-1)
+
+
+_MM = 1000.0
+
+
+def centred(points: Floats, joints14: Floats) -> Floats:
+    """Points [..., N, 3] seen from the middle of the hips of joints14 [..., 14, 3]."""
+    return points - joints14[..., list(LSP_HIPS), :].mean(-2, keepdims=True)
+
+
+def mpjpe(predicted: Floats, truth: Floats) -> Floats:
+    """Joint error [T, P, 14] after the mid-hips are put together; joints [T, P, 14, 3] in LSP order.
+
+    The alignment of CloseInt, CloseApp, SPIN and PromptHMR; BUDDI's plain MPJPE aligns the right ankle instead.
+    """
+    return _mm(centred(predicted, predicted) - centred(truth, truth))
+
+
+def pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
+    """Joint error [T, P, 14] after a similarity Procrustes of each person in each frame; joints [T, P, 14, 3]."""
+    return _mm(_procrustes_where_finite(predicted, truth) - truth)
+
+
+def mpvpe(vertices: Floats, vertices_true: Floats, joints14: Floats, joints14_true: Floats) -> Floats:
+    """Vertex error [..., V] after the mid-hips are put together; vertices [..., V, 3] of one mesh topology."""
+    return _mm(centred(vertices, joints14) - centred(vertices_true, joints14_true))
+
+
+def accel(predicted: Floats, truth: Floats) -> Floats:
+    """Error of the second difference [T, P, 14] in mm per frame squared, mid-hips together (Kanazawa et al. 2019).
+
+    The first and last frame are nan. The code of CloseInt sets them to 0 and averages them in, and so tells slightly
+    less. Compare only at one frame rate.
+    """
+    result = np.full(predicted.shape[:-1], np.nan)
+    if len(predicted) > 2:
+        error = np.diff(centred(predicted, predicted), n=2, axis=0) - np.diff(centred(truth, truth), n=2, axis=0)
+        result[1:-1] = _mm(error)
+    return result
+
+
+def root_depth(predicted: Floats, truth: Floats) -> Floats:
+    """Error of the depth of the pelvis [T, P]; pelvis [T, P, 3] in the camera frame."""
+    return _MM * np.abs(predicted[..., 2] - truth[..., 2])
+
+
+def person_pairs(num_people: int) -> list[tuple[int, int]]:
+    """All pairs a < b, in the order in which metrics of pairs tell them."""
+    return list(combinations(range(num_people), 2))
+
+
+def inter(predicted: Floats, truth: Floats) -> Floats:
+    """Interaction error [T, pairs] (CloseInt): how wrong the 14 x 14 distances between two people's joints are.
+
+    Joints [T, P, 14, 3] with their true translations; the mean of `| |a_i - b_j| - |a_i - b_j|_true |`.
+    """
+    columns = []
+    for a, b in person_pairs(predicted.shape[1]):
+        error = np.abs(_cross_distances(predicted, a, b) - _cross_distances(truth, a, b))
+        columns.append(_MM * error.mean((-2, -1)))
+    return _stack_pairs(columns, len(predicted))
+
+
+def pair_pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
+    """Joint error [T, pairs] after one Procrustes of both people together (28 joints), people in the order given.
+
+    BUDDI's "joint PA-MPJPE", PromptHMR's Pair-PA-MPJPE. Joints [T, P, 14, 3].
+    """
+    columns = [_pair_error(predicted[:, [a, b]], truth[:, [a, b]]) for a, b in person_pairs(predicted.shape[1])]
+    return _stack_pairs(columns, len(predicted))
+
+
+def pair_pa_mpjpe_best(predicted: Floats, truth: Floats) -> Floats:
+    """The same [T, pairs] with the two people exchanged in the frames in which that is better, as BUDDI does."""
+    columns = [
+        np.fmin(
+            _pair_error(predicted[:, [a, b]], truth[:, [a, b]]), _pair_error(predicted[:, [b, a]], truth[:, [a, b]])
+        )
+        for a, b in person_pairs(predicted.shape[1])
+    ]
+    return _stack_pairs(columns, len(predicted))
+
+
+def pcdr(predicted: Floats, truth: Floats, threshold: float = 0.15) -> Floats:
+    """1 where the order in depth of two people is right, else 0 [T, pairs] (BEV, Sun et al. 2022).
+
+    Depth [T, P] metres in the camera frame. Nearer than `threshold` metres to each other counts as level; the order is
+    nearer, level or farther.
+    """
+    columns = []
+    for a, b in person_pairs(predicted.shape[1]):
+        orders = [np.sign(d) * (np.abs(d) >= threshold) for d in (p[:, a] - p[:, b] for p in (predicted, truth))]
+        columns.append(np.where(np.isfinite(orders[0] + orders[1]), orders[0] == orders[1], np.nan))
+    return _stack_pairs(columns, len(predicted))
+
+
+def jitter(joints: Floats, fps: float) -> Floats:
+    """Jerk [T, P, J] in m/s^3 over the frames t - 3 .. t, nan in the first three; joints [T, P, J, 3].
+
+    WHAM, TRAM and GVHMR report it in units of 10 m/s^3.
+    """
+    result = np.full(joints.shape[:-1], np.nan)
+    if len(joints) > 3:
+        result[3:] = np.linalg.norm(np.diff(joints.astype(np.float64), n=3, axis=0), axis=-1) * fps**3
+    return result
+
+
+def foot_sliding(predicted: Floats, truth: Floats, threshold: float = 0.01) -> Floats:
+    """How far points of the feet move from one frame to the next where the true ones stand still, [T, P, N] (WHAM).
+
+    Points [T, P, N, 3]. The true ones stand still when they move less than `threshold` metres; elsewhere, and in the
+    first frame, nan.
+    """
+    result = np.full(predicted.shape[:-1], np.nan)
+    moved = _mm(np.diff(predicted, axis=0))
+    stands = _mm(np.diff(truth, axis=0)) < _MM * threshold
+    result[1:] = np.where(stands, moved, np.nan)
+    return result
+
+
+def without_absent(points: Floats, present: Bools) -> Floats:
+    """Float64 points [T, P, ...] with nan where `present` [T, P] is False, so that no metric counts them."""
+    shape = (*present.shape, *([1] * (points.ndim - 2)))
+    return np.where(present.reshape(shape), points.astype(np.float64), np.nan)
+
+
+def _mm(difference: Floats) -> Floats:
+    return _MM * np.linalg.norm(difference, axis=-1)
+
+
+def _cross_distances(joints: Floats, a: int, b: int) -> Floats:
+    """[T, 14, 14]."""
+    return np.linalg.norm(joints[:, a, :, None] - joints[:, b, None], axis=-1)
+
+
+def _pair_error(predicted: Floats, truth: Floats) -> Floats:
+    """[T] of joints [T, 2, 14, 3]."""
+    predicted, truth = (joints.reshape(len(joints), -1, 3) for joints in (predicted, truth))
+    return _mm(_procrustes_where_finite(predicted, truth) - truth).mean(-1)
+
+
+def _procrustes_where_finite(points: Floats, target: Floats) -> Floats:
+    """Decompositions do not bear nan: such sets stay nan."""
+    aligned = np.full(points.shape, np.nan)
+    there = (np.isfinite(points) & np.isfinite(target)).all((-2, -1))
+    aligned[there] = procrustes(points[there], target[there])
+    return aligned
+
+
+def _stack_pairs(columns: list[Floats], num_frames: int) -> Floats:
+    return np.stack(columns, axis=-1) if columns else np.zeros((num_frames, 0))
+
+
+Better = Literal["lower", "higher"]
+
+TOUCH = 0.013
+"""Metres between surfaces from which parts touch: BUDDI's and ours."""
+NEAR = 0.05
+PCC_RADII = (0.05, 0.10, 0.15, 0.20)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a figure is to be read."""
+
+    name: str
+    unit: str
+    better: Better
+    by_joint: bool = False
+    """Its values are [T, P, 14], one for each LSP joint."""
+    of_pair: bool = False
+    """Its values are [T, pairs], else they begin with [T, P]."""
+    needs_truth: bool = True
+    """False for what can be told of the truth itself too."""
+
+    @property
+    def scale(self) -> float:
+        """From the values of `score_motions`, where shares are in 0..1, to the unit."""
+        return 100.0 if self.unit == "%" else 1.0
+
+
+_CONTACT = tuple(
+    Metric(f"contact-{score}@{1000 * distance:.0f}mm", "%", "higher", of_pair=True)
+    for distance in (TOUCH, NEAR)
+    for score in ("P", "R", "F1")
+)
+
+METRICS: tuple[Metric, ...] = (
+    Metric("MPJPE", "mm", "lower", by_joint=True),
+    Metric("PA-MPJPE", "mm", "lower", by_joint=True),
+    Metric("MPVPE", "mm", "lower"),
+    Metric("Accel", "mm/frame²", "lower", by_joint=True),
+    Metric("Inter", "mm", "lower", of_pair=True),
+    Metric("Pair-PA-MPJPE", "mm", "lower", of_pair=True),
+    Metric("Pair-PA-MPJPE-best", "mm", "lower", of_pair=True),
+    Metric("root-depth", "mm", "lower"),
+    Metric("PCDR", "%", "higher", of_pair=True),
+    Metric("A-PD", "mm", "lower", of_pair=True, needs_truth=False),
+    Metric("depth-max", "mm", "lower", of_pair=True, needs_truth=False),
+    Metric("depth-mean", "mm", "lower", of_pair=True, needs_truth=False),
+    Metric("volume", "cm³", "lower", of_pair=True, needs_truth=False),
+    *_CONTACT,
+    *(Metric(f"PCC@{100 * radius:.0f}cm", "%", "higher", of_pair=True) for radius in PCC_RADII),
+    Metric("jitter", "m/s³", "lower", needs_truth=False),
+    Metric("foot-sliding", "mm", "lower", needs_truth=False),
+)
+METRIC = {metric.name: metric for metric in METRICS}
+IN_CAMERA_ONLY = ("root-depth", "PCDR")
+"""Mean something only when both motions are in the camera frame."""

@@ -1,0 +1,240 @@
+"""Benchmark report, bootstrap intervals.
+
+How sure a mean over windows is: intervals and paired differences by resampling whole windows.
+
+What the benchmark found: one file that keeps every window, the summary over windows, and what changed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from closemesh import __version__
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.core.files import replacing
+from closemesh.lab.evaluation.benchmark_run import WindowResult
+from closemesh.lab.evaluation.joint_metrics import METRICS
+from closemesh.lab.evaluation.scores import ALL, CONTACT, OCCLUDED, Groups
+
+RESAMPLES = 2000
+_TAIL = 2.5  # Percent on either side of a 95 % interval.
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over the values of some windows, and where it would lie in 95 % of such sets of windows."""
+
+    mean: float
+    low: float | None
+    """None for a single window, which tells nothing of others."""
+    high: float | None
+    n: int
+    """Values, not windows: values of one window hang together."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """New minus old over the windows that both have."""
+
+    old: float
+    new: float
+    low: float | None
+    high: float | None
+    windows: int
+
+    @property
+    def significant(self) -> bool:
+        """The 95 % interval of the difference leaves out 0."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+
+def interval(means: Floats, counts: Floats, rng: np.random.Generator) -> Interval:
+    """Of the values of windows with `means` [W] over `counts` [W] values each; windows are the clusters resampled."""
+    means, counts = np.asarray(means, float), np.asarray(counts, float)
+    low, high = _bounds(_pooled(means, counts, _draws(len(means), rng)))
+    return Interval(_pool(means, counts), low, high, int(counts.sum()))
+
+
+def paired_difference(old: tuple[Floats, Floats], new: tuple[Floats, Floats], rng: np.random.Generator) -> Difference:
+    """Of two runs over the same windows: (means [W], counts [W]) of either. Both are resampled alike."""
+    old_means, old_counts, new_means, new_counts = (np.asarray(a, float) for a in (*old, *new))
+    draws = _draws(len(old_means), rng)
+    low, high = _bounds(_pooled(new_means, new_counts, draws) - _pooled(old_means, old_counts, draws))
+    return Difference(_pool(old_means, old_counts), _pool(new_means, new_counts), low, high, len(old_means))
+
+
+def _draws(windows: int, rng: np.random.Generator) -> Floats:
+    """[RESAMPLES, W] how often each window is drawn; nothing for a single window."""
+    size = RESAMPLES if windows > 1 else 0
+    return rng.multinomial(windows, np.full(windows, 1 / windows), size=size).astype(float)
+
+
+def _pool(means: Floats, counts: Floats) -> float:
+    return float((means * counts).sum() / counts.sum())
+
+
+def _pooled(means: Floats, counts: Floats, draws: Floats) -> Floats:
+    """[RESAMPLES] mean over all values of the windows that were drawn."""
+    return draws @ (means * counts) / (draws @ counts)
+
+
+def _bounds(values: Floats) -> tuple[float | None, float | None]:
+    if len(values) == 0:
+        return None, None
+    low, high = np.percentile(values, [_TAIL, 100 - _TAIL])
+    return float(low), float(high)
+
+
+Summary = dict[str, dict[str, Interval]]
+"""Group, which may be a kind -> metric -> mean over windows."""
+
+TRUTH = "truth"
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """A whole run."""
+
+    commit: str | None
+    """Of the code, where it lies in a git repository."""
+    seed: int
+    preset: str
+    source: str
+    """keypoints or pixels."""
+    windows: tuple[WindowResult, ...]
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the stages, in order."""
+        return list(next((window.stages for window in self.windows if window.stages), {}))
+
+    @property
+    def expected(self) -> int:
+        """People in the picture, counted frame by frame."""
+        return sum(window.expected for window in self.windows)
+
+    @property
+    def found(self) -> int:
+        """Those of them who were detected."""
+        return sum(window.found for window in self.windows)
+
+    def summary(self, stage: str) -> Summary:
+        """Of one stage, or of the TRUTH: the groups all, occluded and contact, and every kind of window."""
+        kinds = sorted({window.kind for window in self.windows})
+        groups = {group: self._group(stage, group, self.windows) for group in (ALL, OCCLUDED, CONTACT)}
+        for kind in kinds:
+            groups[kind] = self._group(stage, ALL, tuple(window for window in self.windows if window.kind == kind))
+        return {group: metrics for group, metrics in groups.items() if metrics}
+
+    def _group(self, stage: str, group: str, windows: tuple[WindowResult, ...]) -> dict[str, Interval]:
+        found = {}
+        for metric in METRICS:
+            values = [_of(window, stage).get(group, {}).get(metric.name) for window in windows]
+            known = [value for value in values if value is not None]
+            if known:
+                rng = np.random.default_rng(self.seed)
+                means, counts = np.array([v["mean"] for v in known]), np.array([v["n"] for v in known])
+                found[metric.name] = interval(means, counts, rng)
+        return found
+
+
+def _of(window: WindowResult, stage: str) -> Groups:
+    return window.truth if stage == TRUTH else window.stages.get(stage, {})
+
+
+def write_report(path: Path, report: BenchmarkReport) -> None:
+    """Write the report as JSON. Raises OutputError."""
+    values = {
+        "closemesh": __version__,
+        "commit": report.commit,
+        "seed": report.seed,
+        "preset": report.preset,
+        "from": report.source,
+        "focal": "the true one is given",
+        "detected": {"found": report.found, "expected": report.expected},
+        "stages": {stage: _plain(report.summary(stage)) for stage in report.stages},
+        TRUTH: _plain(report.summary(TRUTH)),
+        "windows": [asdict(window) for window in report.windows],
+    }
+    with replacing(path) as part:
+        part.write_text(json.dumps(values, indent=1))
+
+
+def read_report(path: Path) -> BenchmarkReport:
+    """A report that write_report wrote. Raises InputError."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        windows = tuple(WindowResult(**window) for window in values["windows"])
+        return BenchmarkReport(values["commit"], values["seed"], values["preset"], values["from"], windows)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; give a file that the benchmark wrote") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no report of this benchmark; give a file that it wrote with --json") from error
+
+
+def differences(old: BenchmarkReport, new: BenchmarkReport) -> dict[str, dict[str, dict[str, Difference]]]:
+    """Stage -> group -> metric -> what changed, over the windows that both runs have.
+
+    Raises InputError when the two did not see the same scenes, or have no window in common.
+    """
+    if (old.seed, old.source) != (new.seed, new.source):
+        raise InputError(
+            f"the other run saw other scenes (seed {old.seed} from {old.source}, now {new.seed} from {new.source}); "
+            "give a report with the same seed and source"
+        )
+    pairs = _paired_windows(old, new)
+    if not pairs:
+        raise InputError("the other run has no window in common with this one; give a report of the same benchmark")
+    kinds = sorted({window.kind for _, window in pairs})
+    chosen = {group: (group, pairs) for group in (ALL, OCCLUDED, CONTACT)}
+    chosen |= {kind: (ALL, [pair for pair in pairs if pair[1].kind == kind]) for kind in kinds}
+    return {
+        stage: {name: _changes(stage, *which, new.seed) for name, which in chosen.items()}
+        for stage in new.stages
+        if stage in old.stages
+    }
+
+
+def _paired_windows(old: BenchmarkReport, new: BenchmarkReport) -> list[tuple[WindowResult, WindowResult]]:
+    before = {window.name: window for window in old.windows}
+    return [(before[window.name], window) for window in new.windows if window.name in before]
+
+
+def _changes(
+    stage: str, group: str, pairs: list[tuple[WindowResult, WindowResult]], seed: int
+) -> dict[str, Difference]:
+    found = {}
+    for metric in METRICS:
+        values = [tuple(_of(w, stage).get(group, {}).get(metric.name) for w in pair) for pair in pairs]
+        known = [(a, b) for a, b in values if a is not None and b is not None]
+        if known:
+            old, new = (
+                (np.array([v["mean"] for v in side]), np.array([v["n"] for v in side]))
+                for side in zip(*known, strict=True)
+            )
+            found[metric.name] = paired_difference(old, new, np.random.default_rng(seed))
+    return found
+
+
+def current_commit() -> str | None:
+    """The commit of the running code, with `+` when files were changed since; None outside a git repository."""
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _plain(summary: Summary) -> dict[str, Any]:
+    return {group: {name: asdict(value) for name, value in metrics.items()} for group, metrics in summary.items()}

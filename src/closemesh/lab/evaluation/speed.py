@@ -1,0 +1,279 @@
+"""Time and memory per stage and part.
+
+The small pieces of work whose speed decides that of the stages, ready to be timed.
+
+A function in a process of its own.
+
+Time and memory of every stage and of the parts that decide them, each in a process of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.body.loading import load_open_body
+from closemesh.body.skinning import skin
+from closemesh.config.schema import ClipConfig, Config, RefineConfig
+from closemesh.contact.vertex_contacts import find_crossings
+from closemesh.contact.watertight import query_body
+from closemesh.core.device import peak_megabytes
+from closemesh.core.progress import Progress
+from closemesh.geometry.camera import project
+from closemesh.interaction_prior.diffusion import sample
+from closemesh.interaction_prior.refine import load_prior, refine_stretch
+from closemesh.interaction_prior.state import PairSpread, PairState
+from closemesh.interaction_prior.windows import (
+    NUM_LIMBS,
+    WINDOW,
+    PairBody,
+    PairClip,
+    by_window,
+    cut,
+    pose_pair,
+    windows_of,
+)
+from closemesh.perception.detectors.multi_scale import find_people
+from closemesh.perception.keypoints.topdown import MediaPipeDetector
+from closemesh.pipeline.context import Run, open_run
+from closemesh.pipeline.reconstruct import (
+    contact_stages,
+    initialise_stage,
+    observe_stage,
+    optimise_stage,
+    refine_stage,
+    write_stage,
+)
+from closemesh.rendering.bodies import BodyPainter
+from closemesh.structures import Camera
+from closemesh.video import open_clip, read_frames
+from closemesh.weights.locate import find_model
+from closemesh.weights.registry import DEMO_CLIP
+
+Step = Callable[[], object]
+_NUM_BODIES = 64
+_OVERLAP = 0.25  # Metres between the pelvises of two upright people whose trunks and arms cross.
+
+
+def skinning(device: torch.device) -> Step:
+    """64 posed bodies and the gradient of their vertices."""
+    body = load_open_body().to(device)
+    betas, rotations, transl = _people(_NUM_BODIES, device)
+
+    def step() -> None:
+        pose = rotations.clone().requires_grad_()
+        vertices, _ = skin(body, betas, pose, transl)
+        vertices.square().mean().backward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return step
+
+
+def crossings(device: torch.device) -> Step:
+    """The vertices of two bodies inside one another, in one frame."""
+    body = query_body(load_open_body())
+    betas, rotations, transl = _people(2, torch.device("cpu"))
+    vertices, _ = skin(body, betas, rotations, transl)
+    return lambda: find_crossings(vertices[:1], vertices[1:], body.faces)
+
+
+def drawing(device: torch.device) -> Step:
+    """Two bodies over a picture of 1920x1080."""
+    body = load_open_body()
+    betas, rotations, transl = _people(2, torch.device("cpu"))
+    vertices, _ = skin(body, betas, rotations, transl)
+    painter = BodyPainter(body, 2)
+    image = np.full((1080, 1920, 3), 128, np.uint8)
+    camera = Camera(1500.0, (960.0, 540.0), (1920, 1080), "option", np.eye(4)[None])
+    vertices_cam = vertices.numpy() * (1, -1, 1) + (0, 0, 3.5)
+    return lambda: painter.paint(image, vertices_cam, np.ones(2, dtype=bool), camera)
+
+
+def detection(device: torch.device) -> Step:
+    """Everybody in one frame of the bundled clip, each then looked at closer."""
+    clip = open_clip(find_model(DEMO_CLIP), ClipConfig())
+    image = next(read_frames(clip))
+    detector = MediaPipeDetector()
+
+    def step() -> None:
+        for person in find_people(detector, image, [], 0):
+            detector.refine(image, person)
+
+    return step
+
+
+def refining(device: torch.device, guided: bool) -> Step:
+    """One window of a pair in an embrace through the sampling of the interaction prior, once."""
+    prior = load_prior(load_open_body(), RefineConfig(), device)
+    pair = _embrace(prior.sampler.body, device)
+    if guided:
+        return lambda: refine_stretch(prior, pair)
+    windows = windows_of(pair, cut(len(pair), device))
+    return lambda: sample(prior.sampler, windows, [])
+
+
+PARTS: dict[str, Callable[[torch.device], Step]] = {
+    f"skin {_NUM_BODIES} bodies, forward and backward": skinning,
+    "crossings of two bodies, one frame": crossings,
+    "draw two bodies at 1080p, one frame": drawing,
+    "detect people at 1080p, one frame": detection,
+    f"refine a pair, {WINDOW} frames, without guidance": partial(refining, guided=False),
+    f"refine a pair, {WINDOW} frames": partial(refining, guided=True),
+}
+
+
+def _embrace(body: PairBody, device: torch.device) -> PairClip:
+    """A window of two people three metres away who stand in each other, seen a little aside of where they are."""
+    rotations = torch.eye(3, device=device).repeat(1, WINDOW, 2, 22, 1, 1)
+    rotations[:, :, :, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device))
+    pelvis = torch.tensor([[-_OVERLAP / 2, 0.0, 3.0], [_OVERLAP / 2, 0.0, 3.0]], device=device)
+    state = PairState(rotations, torch.zeros(1, WINDOW, 2, 10, device=device), pelvis.expand(1, WINDOW, 2, 3))
+    points = project(by_window(pose_pair(body, state).keypoints)[0], 1000.0, (500.0, 500.0))
+    return PairClip(
+        state=state,
+        spread=PairSpread(*(torch.full_like(v, 0.1) for v in (rotations[..., 0, 0], state.betas, state.pelvis))),
+        points=points + 5.0,
+        inverse_sigmas=torch.full_like(points[..., 0], 0.2),
+        limbs=torch.zeros(WINDOW, 2, NUM_LIMBS, 4, device=device),
+        times=torch.arange(WINDOW, device=device) / 30,
+        hidden=torch.zeros(WINDOW, 2, dtype=torch.bool, device=device),
+        focal=1000.0,
+        centre=(500.0, 500.0),
+    )
+
+
+def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """betas [N, 10], rotations [N, 55, 3, 3] and transl [N, 3] of upright people side by side."""
+    betas = torch.zeros(count, 10, device=device)
+    rotations = torch.eye(3, device=device).repeat(count, 55, 1, 1)
+    transl = torch.zeros(count, 3, device=device)
+    transl[:, 0] = _OVERLAP * torch.arange(count, device=device)
+    return betas, rotations, transl
+
+
+def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function called in a fresh process, so that its peak memory is its own."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+STAGES = ("observe", "initialise", "refine", "optimise", "contact", "write")
+
+
+@dataclass(frozen=True)
+class SpeedFigure:
+    """What one thing costs."""
+
+    name: str
+    milliseconds: float
+    """Median of the runs."""
+    runs: int
+    peak_megabytes: float | None
+    """Largest resident memory of the process that did nothing else; None where the system does not tell."""
+
+
+def measure_speed(
+    clip: Path, config: Config, device: str | None, loop: int, runs: int, progress: Progress
+) -> list[SpeedFigure]:
+    """Figures of the stages on `clip`, of the stages on the clip played `loop` times when above 1, and of the parts.
+
+    Raises InputError when the clip cannot be used.
+    """
+    loops = (1,) if loop == 1 else (1, loop)
+    figures = []
+    with progress.task("benchmark", len(loops) * len(STAGES) + len(PARTS)) as advance:
+        for times in loops:
+            with tempfile.TemporaryDirectory() as folder:
+                played = loop_clip(clip, times, Path(folder)) if times > 1 else clip
+                for stage in STAGES:
+                    figures.append(in_a_process(_measure_stage, stage, played, Path(folder) / "out", config, device))
+                    advance(1)
+        for part in PARTS:
+            figures.append(in_a_process(_measure_part, part, runs, device))
+            advance(1)
+    return figures
+
+
+def loop_clip(clip: Path, times: int, folder: Path) -> Path:
+    """A video that shows `clip` several times over, its packets copied. Raises InputError when it is no video."""
+    import av
+    import av.error
+
+    from closemesh.core.errors import InputError
+
+    target = folder / f"looped{clip.suffix}"
+    try:
+        with av.open(str(clip)) as source, av.open(str(target), "w") as sink:
+            stream = sink.add_stream_from_template(source.streams.video[0])
+            for turn in range(times):
+                source.seek(0)
+                _copy_packets(source, sink, stream, turn)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise InputError(f"{clip} cannot be looped ({error}); give a video file") from error
+    return target
+
+
+def _copy_packets(source: Any, sink: Any, stream: Any, turn: int) -> None:
+    video = source.streams.video[0]
+    for packet in source.demux(video):
+        if packet.dts is not None:  # The last packet is empty and only flushes decoders.
+            packet.pts += turn * video.duration
+            packet.dts += turn * video.duration
+            packet.stream = stream
+            sink.mux(packet)
+
+
+def _measure_stage(stage: str, clip: Path, out: Path, config: Config, device: str | None) -> SpeedFigure:
+    """One stage; those before it are kept from the processes before this one."""
+    with open_run(clip, out, config, device) as run:
+        seconds = _run_until(stage, run)
+    return SpeedFigure(f"{stage}, {len(run.clip)} frames", 1000 * seconds, 1, peak_megabytes())
+
+
+def _run_until(stage: str, run: Run) -> float:
+    """Seconds of the last of the stages up to `stage`."""
+    observations = observe_stage(run)
+    if stage == "observe":
+        return run.store.reports[-1].seconds
+    camera, initial, spread = initialise_stage(run, observations)
+    if stage == "initialise":
+        return run.store.reports[-1].seconds
+    refined = refine_stage(run, observations, camera, initial, spread)
+    if stage == "refine":
+        return run.store.reports[-1].seconds
+    camera, optimised, _ = optimise_stage(run, observations, camera, refined)
+    if stage == "optimise":
+        return run.store.reports[-1].seconds
+    motions = {"initial": initial, "refined": refined, "optimised": optimised}
+    contacts = contact_stages(run, motions)
+    if stage == "contact":
+        return sum(report.seconds for report in run.store.reports[-len(motions) :])
+    started = time.perf_counter()
+    write_stage(run, observations, camera, motions, contacts)
+    return time.perf_counter() - started
+
+
+def _measure_part(name: str, runs: int, device: str | None) -> SpeedFigure:
+    from closemesh.core.device import choose_device
+
+    step = PARTS[name](choose_device(device))
+    step()  # Compiles, loads and fills caches.
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return SpeedFigure(name, 1000 * statistics.median(seconds), runs, peak_megabytes())

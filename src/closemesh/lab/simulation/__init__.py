@@ -1,0 +1,1 @@
+"""Scenes with known truth, their videos, their detections."""

@@ -1,0 +1,119 @@
+"""Hidden keypoints, exact and by capsules.
+
+Which keypoints the camera cannot see: exact, by a z-buffer of the meshes.
+
+Which keypoints the camera cannot see: fast and batched, with bodies made of capsules on their keypoints.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.body.capsules import CapsuleBody
+from closemesh.body.model import BodyModel
+from closemesh.body.motion import stream_vertices
+from closemesh.body.skinning import keypoints133
+from closemesh.core.arrays import Bools, Floats
+from closemesh.geometry.camera import project
+from closemesh.lab.simulation.scene import SimulatedScene, true_points
+from closemesh.rendering.zbuffer import draw_depth
+from closemesh.structures import NUM_CUE_POINTS
+
+PATCH_RADIUS = 0.015  # Metres around a keypoint that are looked at; more than half of it must be free.
+_PATCH = np.array([(0, 0), *((np.cos(a), np.sin(a)) for a in np.arange(6) * np.pi / 3)])
+OWN_DEPTH = 1.6  # Times the distance from a keypoint to the skin: how deep it may lie under its own surface.
+OWN_MARGIN = 0.03  # Metres, added to that.
+_DEPTH_SIDE = 640  # Pixels of the longer side of the z-buffer; a pixel is then about a centimetre of a person.
+
+
+def hidden_points(scene: SimulatedScene) -> Bools:
+    """[T, P, 23] keypoints that lie outside the picture, behind a partner, or behind their own body.
+
+    A keypoint lies inside a limb; it counts as seen while the surface in front of it is the skin around it. What is
+    seen of a partner in front of the own surface hides it. People who are not there (`valid`) hide nothing; their
+    own keypoints are hidden.
+    """
+    truth = true_points(scene)
+    scale = _DEPTH_SIDE / max(scene.camera.size)
+    focal, centre = scene.camera.focal * scale, tuple(scale * c for c in scene.camera.centre)
+    size = tuple(round(scale * side) for side in scene.camera.size)
+    faces, allowance = scene.body.faces.cpu().numpy(), own_depths(scene.body)
+    hidden = outside(truth.pixels, scene.camera.size) | ~scene.motion.valid[..., None]
+    for t, vertices in enumerate(stream_vertices(scene.motion, scene.body)):
+        present = scene.motion.valid[t]
+        depths = np.full((len(vertices), size[1], size[0]), np.inf, np.float32)
+        for p in np.flatnonzero(present):
+            depths[p] = draw_depth(vertices[p], faces, focal, centre, size)  # type: ignore[arg-type]
+        for p in np.flatnonzero(present):
+            own, others = depths[p], np.delete(depths, p, axis=0).min(0, initial=np.inf)
+            hidden[t, p] |= _behind(truth.points_cam[t, p], own, others, allowance, focal, centre)  # type: ignore[arg-type]
+    return hidden
+
+
+def outside(pixels: Floats, size: tuple[int, int]) -> Bools:
+    """[...] whether pixels [..., 2] lie outside a picture of this width and height."""
+    return np.any((pixels < 0) | (pixels >= size), axis=-1)
+
+
+def own_depths(body: BodyModel) -> Floats:
+    """[23] metres that each keypoint may lie behind its own surface and still be seen."""
+    with torch.inference_mode():
+        points = keypoints133(body, body.v_template, body.joint_template)[:NUM_CUE_POINTS]
+        skin_distance = torch.cdist(points, body.v_template).amin(-1)
+    return (OWN_DEPTH * skin_distance + OWN_MARGIN).cpu().numpy()
+
+
+def _behind(
+    points_cam: Floats, own: Floats, others: Floats, allowance: Floats, focal: float, centre: tuple[float, float]
+) -> Bools:
+    """[K] for points [K, 3] of one person, the depths [H, W] of that person and of the nearest other one."""
+    depth = np.maximum(points_cam[:, 2:], 1e-3)
+    around = points_cam[:, None, :2] + PATCH_RADIUS * _PATCH  # [K, N, 2]
+    pixels = around / depth[..., None] * focal + np.asarray(centre)
+    column, row = np.clip(pixels.astype(int), 0, np.array(own.shape[::-1]) - 1).transpose(2, 0, 1)
+    own, others = own[row, column], others[row, column]  # [K, N]
+    by_other = others < np.minimum(own, depth)
+    by_self = own < depth - allowance[:, None]
+    return (by_other | by_self).mean(1) > 0.5
+
+
+def hidden_by_capsules(
+    keypoints_cam: Tensor, body: CapsuleBody, focal: Tensor, centre: Tensor, size: Tensor, valid: Tensor | None = None
+) -> Tensor:
+    """What `hidden_points` tells, [..., T, P, 23], for keypoints [..., T, P, 23, 3] in the camera frame, metres.
+
+    focal [...], centre and size [..., 2] in pixels broadcast over frames and people; valid [..., T, P].
+    """
+    scalar = (..., None, None, None)
+    pixels = project(keypoints_cam, focal[(*scalar, None)], centre[..., None, None, None, :])
+    outside = ((pixels < 0) | (pixels >= size[..., None, None, None, :])).any(-1)
+    present = torch.ones_like(outside[..., 0]) if valid is None else valid
+    entry = _entry_distances(keypoints_cam, body)  # [..., T, P, K, P]
+    entry = entry.masked_fill(~present[..., None, None, :], torch.inf)
+    people = entry.shape[-1]
+    same = torch.eye(people, dtype=torch.bool, device=entry.device)[:, None, :]  # [P, 1, P]
+    own = entry.masked_fill(~same, torch.inf).amin(-1)  # [..., T, P, K]
+    others = entry.masked_fill(same, torch.inf).amin(-1)
+    distance = keypoints_cam.norm(dim=-1)
+    behind = (others < torch.minimum(own, distance)) | (own < distance - OWN_DEPTH * body.depths - OWN_MARGIN)
+    return behind | outside | ~present[..., None]
+
+
+def _entry_distances(keypoints_cam: Tensor, body: CapsuleBody) -> Tensor:
+    """[..., T, P, K, P] metres from the camera to where the ray to each keypoint enters each person, or infinity."""
+    rays = torch.nn.functional.normalize(keypoints_cam, dim=-1)[..., None, None, :]  # [..., T, P, K, 1, 1, 3]
+    ends = torch.einsum("cek,...kd->...ced", body.axes, keypoints_cam)  # [..., T, P, C, 2, 3]
+    start, along = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]
+    start, along = start[..., None, None, :, :, :], along[..., None, None, :, :, :]  # [..., T, 1, 1, P, C, 3]
+    # The point of the axis nearest to the ray: least squares of |start + s along| without its part along the ray.
+    across_start = start - (start * rays).sum(-1, keepdim=True) * rays
+    across_along = along - (along * rays).sum(-1, keepdim=True) * rays
+    share = -(across_start * across_along).sum(-1) / across_along.square().sum(-1).clamp(min=1e-9)
+    share = share.clamp(0, 1)[..., None]
+    gap_squared = (across_start + share * across_along).square().sum(-1)  # [..., T, P, K, P, C]
+    reached = ((start + share * along) * rays).sum(-1)
+    depth_squared = body.radii**2 - gap_squared
+    entry = reached - depth_squared.clamp(min=0).sqrt()
+    return entry.masked_fill((depth_squared <= 0) | (entry <= 0), torch.inf).amin(-1)

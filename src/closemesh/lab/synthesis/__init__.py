@@ -1,0 +1,1 @@
+"""Generated windows of people in contact."""

@@ -1,0 +1,176 @@
+"""KeyPoses record, real source poses, headings.
+
+The record of solved key poses: pairs of people in the moment in which they touch.
+
+Real single poses that key poses start from.
+
+Which way somebody looks, and turns about the vertical.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from closemesh.body.landmarks import PointBody, pose_points
+from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.model import BodyModel
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.body.skinning import rest_joints, skin
+from closemesh.core.errors import InputError
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.lab.synthesis.templates.schema import Recipe
+from closemesh.motion_files.sequence import MotionSequence
+from closemesh.structures import NUM_BODY_JOINTS
+
+SourceFrame = tuple[str, int]
+"""Name of a motion sequence and one of its frames."""
+
+
+@dataclass(frozen=True)
+class KeyPoses:
+    """N pairs of person a (0) and person b (1). Frame: world, y up, floor y = 0, metres, radians."""
+
+    recipe: Recipe
+    body_model: str
+    """The body that the betas belong to; the variants of the open body share them."""
+    betas: Tensor  # [N, 2, B]
+    root: Tensor  # [N, 2, 3] axis-angle of R_world_root
+    body_pose: Tensor  # [N, 2, 21, 3] axis-angle
+    hand_pose: Tensor  # [N, 2, 30, 3] axis-angle, left hand first
+    pelvis: Tensor  # [N, 2, 3] position of the pelvis joint
+    anchors: Tensor  # [N, K, 2] int64, vertex of a and of b that meet in touch k, on the `light` open body
+    sources: tuple[tuple[SourceFrame, SourceFrame], ...]
+    """N times where the pose of a and of b began."""
+    accepted: Tensor  # [N] bool
+    contact_error: Tensor  # [N, K] metres between the two surfaces at the touch
+    depth: Tensor  # [N] metres, deepest point of either inside the other
+    limit_excess: Tensor  # [N] radians beyond a joint's range, the worst of both
+    floor_error: Tensor  # [N] metres, the worst sinking, or floating of somebody who should be on the floor
+
+    def __len__(self) -> int:
+        return len(self.betas)
+
+    def where(self, chosen: Tensor) -> KeyPoses:
+        """Only the pairs that are `chosen` [N] bool."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        kept = {name: value[chosen] for name, value in tensors.items() if isinstance(value, Tensor)}
+        sources = tuple(source for source, keep in zip(self.sources, chosen.tolist(), strict=True) if keep)
+        return replace(self, **kept, sources=sources)
+
+    def rotations(self) -> Tensor:
+        """Joint rotations [N, 2, 55, 3, 3] relative to the parent; joint 0 is R_world_root."""
+        face = self.body_pose.new_zeros(len(self), 2, 3, 3)
+        axis_angle = torch.cat([self.root[:, :, None], self.body_pose, face, self.hand_pose], dim=2)
+        return axis_angle_to_matrix(axis_angle)
+
+    def transl(self, body: BodyModel) -> Tensor:
+        """SMPL-X translation [N, 2, 3] in metres on `body`."""
+        return self.pelvis - rest_joints(body, self.betas)[..., 0, :]
+
+    def vertices(self, body: BodyModel) -> Tensor:
+        """World-frame vertices [N, 2, V, 3] in metres on any variant of the body."""
+        return skin(body, self.betas, self.rotations(), self.transl(body))[0]
+
+
+_TILT = math.radians(15)  # Of an upright pelvis.
+_LEAN = math.radians(20)  # Of an upright chest.
+_BEND = math.radians(40)  # Of the knees of somebody who stands or walks.
+_REACH = 0.45  # Metres that calm hands are from the chest, along the floor.
+_FEET_APART = 0.06  # Metres of height between the two soles.
+_STRIDE = 0.40  # Metres between the ankles.
+
+
+@dataclass(frozen=True)
+class SourcePoses:
+    """S poses of single people who stand or walk with calm hands, heading taken out: they look along +z. Radians."""
+
+    root: Tensor  # [S, 3] axis-angle
+    body_pose: Tensor  # [S, 21, 3] axis-angle
+    frames: tuple[SourceFrame, ...]  # S times where they come from
+
+    def __len__(self) -> int:
+        return len(self.root)
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, tuple[SourceFrame, ...]]:
+        """Root [count, 3], body_pose [count, 21, 3] and frames of poses chosen at random."""
+        chosen = torch.randint(len(self), (count,), generator=generator)
+        return self.root[chosen], self.body_pose[chosen], tuple(self.frames[i] for i in chosen.tolist())
+
+
+def find_source_poses(sequences: Iterable[MotionSequence], spacing: float = 0.5) -> SourcePoses:
+    """The upright poses with both feet about on the floor and the hands low, one every `spacing` seconds.
+
+    Raises InputError when there is none.
+    """
+    body = fitting_points(load_open_body("light"))
+    found = [
+        _upright_poses(sequence, person, spacing, body)
+        for sequence in sequences
+        for person in range(sequence.num_people)
+    ]
+    frames = tuple(frame for _, _, part in found for frame in part)
+    if not frames:
+        raise InputError("no captured pose of a standing person found; give motion of people who stand or walk")
+    return SourcePoses(torch.cat([root for root, *_ in found]), torch.cat([pose for _, pose, _ in found]), frames)
+
+
+def take_heading_out(R_world_root: Tensor) -> Tensor:
+    """The same rotations [..., 3, 3] turned about the vertical so that the pelvis looks along +z."""
+    forward = R_world_root[..., :, 2]
+    yaw = torch.atan2(forward[..., 0], forward[..., 2])
+    turn = torch.zeros_like(forward)
+    turn[..., 1] = -yaw
+    return axis_angle_to_matrix(turn) @ R_world_root
+
+
+def _upright_poses(
+    sequence: MotionSequence, person: int, spacing: float, body: PointBody
+) -> tuple[Tensor, Tensor, tuple[SourceFrame, ...]]:
+    """Roots, poses and frames of one person that pass."""
+    step = max(round(spacing * sequence.fps), 1)
+    frames = np.arange(0, len(sequence), step)
+    frames = frames[sequence.valid[frames, person]]
+    R = torch.as_tensor(sequence.rotations[frames, person], dtype=torch.float32)
+    R = torch.cat([take_heading_out(R[:, :1]), R[:, 1:]], dim=1)
+    passed = _stands(R, body).numpy()
+    axis_angle = matrix_to_axis_angle(R[passed, :NUM_BODY_JOINTS])
+    return axis_angle[:, 0], axis_angle[:, 1:], tuple((sequence.name, int(frame)) for frame in frames[passed])
+
+
+def _stands(rotations: Tensor, body: PointBody) -> Tensor:
+    """[N] bool of rotations [N, 55, 3, 3]."""
+    betas, transl = torch.zeros(1, body.num_betas), torch.zeros(len(rotations), 1, 3)
+    posed = pose_points(body, betas, rotations[:, None], transl)
+    soles = posed.soles[:, 0, :, :, 1].amin(-1)  # [N, 2]
+    ankles = posed.joints[:, 0, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]]
+    knees = matrix_to_axis_angle(rotations[:, [JOINT_INDEX["left_knee"], JOINT_INDEX["right_knee"]]]).norm(dim=-1)
+    upright = rotations[:, 0, 1, 1] > math.cos(_TILT)
+    level = (soles[:, 0] - soles[:, 1]).abs() < _FEET_APART
+    chest = posed.joints[:, 0, JOINT_INDEX["spine3"]]
+    wrists = posed.joints[:, 0, [JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]]] - chest[:, None]
+    calm = (wrists[..., 1] < 0).all(-1) & (wrists[..., [0, 2]].norm(dim=-1) < _REACH).all(-1)
+    spine = posed.joints[:, 0, JOINT_INDEX["neck"]] - posed.joints[:, 0, JOINT_INDEX["pelvis"]]
+    upright &= spine[:, 1] > math.cos(_LEAN) * spine.norm(dim=-1)
+    return upright & calm & level & (knees < _BEND).all(-1) & ((ankles[:, 0] - ankles[:, 1]).norm(dim=-1) < _STRIDE)
+
+
+def heading(R_world_root: Tensor) -> Tensor:
+    """Yaw [...] in radians of the forward axis of roots [..., 3, 3]: 0 looks along z, positive turns towards x."""
+    return torch.atan2(R_world_root[..., 0, 2], R_world_root[..., 2, 2])
+
+
+def yaw_matrix(yaw: Tensor) -> Tensor:
+    """Rotations [..., 3, 3] about the vertical by yaw [...] radians."""
+    zero = torch.zeros_like(yaw)
+    return axis_angle_to_matrix(torch.stack([zero, yaw, zero], dim=-1))
+
+
+def nearest_yaw(R: Tensor) -> Tensor:
+    """The yaw [...] whose rotation about the vertical is nearest to rotations R [..., 3, 3], whatever their tilt."""
+    return torch.atan2(R[..., 0, 2] - R[..., 2, 0], R[..., 0, 0] + R[..., 2, 2])

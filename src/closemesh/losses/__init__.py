@@ -1,0 +1,1 @@
+"""Every loss term once: pure, unreduced, unweighted."""

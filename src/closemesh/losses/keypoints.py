@@ -1,0 +1,68 @@
+"""Robust kernels, reprojection, limb direction.
+
+Robust penalty of residuals that are already divided by their standard deviation.
+
+How far the body's keypoints fall from the detected ones.
+
+Limb directions: the scale-free part of an image-based 3D cue.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def geman_mcclure(squared_residual: Tensor, scale: float) -> Tensor:
+    """Squared residual that saturates at scale**2 (Geman & McClure 1987); same shape.
+
+    It takes the square, so that the gradient of a distance stays finite where the distance is zero.
+    """
+    return squared_residual / (1 + squared_residual / scale**2)
+
+
+def pseudo_huber(squared_residual: Tensor, scale: float) -> Tensor:
+    """Squared residual that grows only linearly beyond `scale` (Charbonnier et al. 1994); same shape."""
+    return 2 * scale**2 * ((1 + squared_residual / scale**2).sqrt() - 1)
+
+
+OUTLIER_SIGMAS = 4.0  # A keypoint further off than this many standard deviations pulls no harder.
+
+
+def reprojection(projected: Tensor, detected: Tensor, inverse_sigmas: Tensor) -> Tensor:
+    """Robust squared distance [..., K] in standard deviations (CloseApp Eq. 4, with a sigma for each keypoint).
+
+    projected and detected [..., K, 2] pixels, inverse_sigmas [..., K] 1/pixels, 0 for what was not seen.
+    """
+    return geman_mcclure((projected - detected).square().sum(-1) * inverse_sigmas.square(), OUTLIER_SIGMAS)
+
+
+# Weighted ends of each segment over COCO-WholeBody body and feet 0-22: (from, to), several points are averaged.
+SEGMENTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+    ((12,), (11,)),  # right hip to left hip
+    ((6,), (5,)),  # right shoulder to left shoulder
+    ((11, 12), (5, 6)),  # trunk
+    ((5, 6), (0,)),  # neck to nose
+    *(((5,), (7,)), ((6,), (8,)), ((7,), (9,)), ((8,), (10,))),  # arms
+    *(((11,), (13,)), ((12,), (14,)), ((13,), (15,)), ((14,), (16,))),  # legs
+    *(((19,), (17,)), ((22,), (20,))),  # heel to big toe
+)
+OUTLIER = 3.0
+
+
+def limb_directions(points: Tensor) -> Tensor:
+    """Unit vectors [..., L, 3] along SEGMENTS of body and foot points [..., 23, 3]."""
+    starts = torch.stack([points[..., start, :].mean(-2) for start, _ in SEGMENTS], dim=-2)
+    ends = torch.stack([points[..., end, :].mean(-2) for _, end in SEGMENTS], dim=-2)
+    return F.normalize(ends - starts, dim=-1, eps=1e-6)
+
+
+def limb_confidence(confidence: Tensor) -> Tensor:
+    """Confidence [..., L] of each segment: its least trusted end; confidence [..., 23]."""
+    return torch.stack([confidence[..., [*start, *end]].amin(-1) for start, end in SEGMENTS], dim=-1)
+
+
+def limb_direction_error(directions: Tensor, cue: Tensor, sigma: float) -> Tensor:
+    """Robust squared difference [..., L] of unit vectors [..., L, 3], in units of sigma (radians for small angles)."""
+    return geman_mcclure((directions - cue).square().sum(-1) / sigma**2, OUTLIER)

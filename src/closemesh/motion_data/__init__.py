@@ -1,1 +1,0 @@
-"""Motion of other people's making: which files there are, and which of them nothing may be learned from."""

@@ -1,0 +1,1 @@
+"""Motion of single sequences, any skeleton."""

@@ -1,0 +1,136 @@
+"""SMPL-family parameters, mean rest pelvis.
+
+Where the pelvis of the SMPL family rests, so that a file's transl tells where the pelvis was.
+
+Parameters of the SMPL family, as data sets keep them, made into a MotionSequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+
+from closemesh.body.model import BodyModel
+from closemesh.body.skinning import rest_joints
+from closemesh.core.arrays import Bools, Floats
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.motion_files.sequence import MotionSequence
+from closemesh.structures import NUM_BODY_JOINTS
+
+# Joint 0 of each body at rest with zero betas, metres; published with SMPL (Loper et al. 2015), SMPL-H (Romero et al.
+# 2017) and SMPL-X (Pavlakos et al. 2019). SMPL-H has SMPL's body; neutral SMPL lies between the two.
+_SMPL = {
+    "neutral": (-0.0018, -0.2233, 0.0282),
+    "male": (-0.00217368, -0.24078918, 0.02858379),
+    "female": (-0.00087631, -0.21141872, 0.02782112),
+}
+_SMPLX_NEUTRAL = (0.00312326, -0.35140747, 0.01203655)
+MEAN_REST_PELVIS = {"smpl": _SMPL, "smplh": _SMPL, "smplx": dict.fromkeys(_SMPL, _SMPLX_NEUTRAL)}
+"""By model, then by gender; of SMPL-X the neutral one stands for all."""
+
+
+def rest_pelvis(model: str, gender: str, betas: Floats | None = None, body: BodyModel | None = None) -> Floats:
+    """[P, 3] or [3] rest position of the pelvis, to be added to transl; metres.
+
+    model: smpl, smplh or smplx. Exact when `body` is the licensed SMPL-X body and betas [..., B] belong to it; else
+    the published mean, which knows nothing of the shape: those of men and of women lie 29 mm apart.
+    """
+    if model == "smplx" and body is not None and not body.is_open and betas is not None:
+        shape = np.zeros((*betas.shape[:-1], body.num_betas))
+        kept = min(body.num_betas, betas.shape[-1])
+        shape[..., :kept] = betas[..., :kept]
+        return rest_joints(body, torch.as_tensor(shape).to(body.joint_template))[..., 0, :].double().cpu().numpy()
+    by_gender = MEAN_REST_PELVIS[model]
+    return np.array(by_gender.get(gender, by_gender["neutral"]))
+
+
+Model = Literal["smpl", "smplh", "smplx"]
+
+PARTS = {
+    "root_orient": slice(0, 3),
+    "pose_body": slice(3, 66),
+    "pose_jaw": slice(66, 69),
+    "pose_eye": slice(69, 75),
+    "pose_hand": slice(75, 165),
+}
+"""Where each part of the pose stands among the 165 numbers of SMPL-X."""
+BODY_PARTS = ("root_orient", "pose_body")
+
+
+@dataclass(frozen=True)
+class SmplParameters:
+    """One person over T frames, in the world of the file."""
+
+    model: Model
+    gender: str
+    transl: Floats  # [T, 3]
+    parts: dict[str, Floats]
+    """Axis-angle [T, 3 N] by the names of PARTS; root_orient and pose_body are always there."""
+    betas: Floats | None = None  # [B]
+    valid: Bools | None = None  # [T]
+    joints: Floats | None = None
+    """[T, >= 22, 3] of the very body that was fitted, when the file has them: they tell the pelvis exactly."""
+    body_name: str | None = None
+    """Whose betas they are, when that is not told by model and gender."""
+
+
+def smpl_sequence(
+    name: str, fps: float, person: SmplParameters, R_world_file: Floats, body: BodyModel | None = None
+) -> MotionSequence:
+    """One person as a MotionSequence, turned by R_world_file [3, 3] to y up; for the pelvis see `rest_pelvis`.
+
+    Hands and face that are zero in all frames count as not known.
+    """
+    rotations, known = _rotations(person.parts)
+    rotations[:, 0] = R_world_file @ rotations[:, 0]
+    joints = None if person.joints is None else person.joints[:, :NUM_BODY_JOINTS] @ R_world_file.T
+    if joints is None:
+        pelvis = (person.transl + rest_pelvis(person.model, person.gender, person.betas, body)) @ R_world_file.T
+    else:
+        pelvis = joints[:, 0]
+    valid = np.ones(len(pelvis), bool) if person.valid is None else person.valid
+    return MotionSequence(
+        name=name,
+        fps=fps,
+        rotations=rotations[:, None].astype(np.float32),
+        pelvis=pelvis[:, None].astype(np.float32),
+        valid=valid[:, None].astype(bool),
+        known=known[None],
+        betas=None if person.betas is None else person.betas[None].astype(np.float32),
+        body_model=None if person.betas is None else person.body_name or body_name(person.model, person.gender),
+        joints=None if joints is None else joints[:, None].astype(np.float32),
+    )
+
+
+def side_by_side(people: Sequence[MotionSequence], name: str) -> MotionSequence:
+    """People of the same frames and rate as one sequence.
+
+    Bodies of several names, as of a man and a woman, are told with a comma between them.
+    """
+
+    def together(field: str, axis: int) -> np.ndarray | None:
+        arrays = [getattr(person, field) for person in people]
+        return None if any(array is None for array in arrays) else np.concatenate(arrays, axis=axis)
+
+    on_time = {field: together(field, 1) for field in ("rotations", "pelvis", "valid", "joints")}
+    each = {field: together(field, 0) for field in ("known", "betas", "rest_joints")}
+    bodies = dict.fromkeys(person.body_model for person in people if person.body_model)
+    return replace(people[0], name=name, body_model=",".join(bodies) or None, **on_time, **each)
+
+
+def body_name(model: str, gender: str) -> str:
+    """The name that closemesh gives a body of the family, such as smplx/SMPLX_NEUTRAL."""
+    return f"{model}/{model.upper()}_{gender.upper()}"
+
+
+def _rotations(parts: dict[str, Floats]) -> tuple[Floats, Bools]:
+    """Rotations [T, 55, 3, 3], the identity for parts that are missing, and which joints [55] are known."""
+    full, known = np.zeros((len(parts["root_orient"]), 165)), np.zeros(165, bool)
+    for name, part in parts.items():
+        full[:, PARTS[name]] = part
+        known[PARTS[name]] = name in BODY_PARTS or bool(np.any(part))
+    return axis_angle_to_matrix(torch.as_tensor(full).unflatten(1, (-1, 3))).numpy(), known[::3]

@@ -1,1 +1,0 @@
-"""What is seen in the images: detection, keypoints, tracking over time, masks, who is close to whom."""

@@ -1,0 +1,179 @@
+"""Avatars of all people, photometric alignment.
+
+The appearance branch: everybody's look, learned where people are apart, to be compared with where they meet.
+
+The motion as the pictures show it: everybody's avatar is drawn over them and moved until it fits (CloseApp 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from closemesh.avatars.fit import BACKGROUNDS, LearnConfig, LookWeights, as_seen, learn_looks, look_loss
+from closemesh.avatars.model import AvatarConfig, Cast, SkinGaussians
+from closemesh.avatars.render import draw_looks
+from closemesh.avatars.views import Picture, PictureConfig, clear_pictures, collect_pictures, spread_frames
+from closemesh.body.model import BodyModel
+from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.skinning import rest_joints, skin
+from closemesh.config.schema import AppearanceConfig
+from closemesh.core.progress import Advance
+from closemesh.fitting.keypoint_tracks import Evidence, anchor_at
+from closemesh.fitting.objective import Subject, frame_energy
+from closemesh.fitting.optimizer import BY_LOOKS, SIGMAS, minimise
+from closemesh.losses.image import load_perceptual
+from closemesh.perception.segmentation.label_images import read_labels
+from closemesh.structures import BodyMotion, Camera, Clip
+from closemesh.video import read_frames
+
+COLOUR_ALONE = LookWeights(identity=0.0)  # Masks come from the same detector that took one for the other.
+
+
+def collect_looks(
+    clip: Clip, masks: Path | None, camera: Camera, motion: BodyMotion, config: AppearanceConfig
+) -> list[Picture]:
+    """The pictures of the clip to look at; none without masks. Raises InputError when a mask is damaged."""
+    if masks is None or not config.use or not masks.is_dir():
+        return []
+    chosen = spread_frames(np.asarray(motion.valid.any(1)), config.pictures)
+    pictures = PictureConfig(side=config.side, most=config.pictures)
+    labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
+    return collect_pictures(enumerate(read_frames(clip)), labels, chosen, camera, pictures)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Avatars of everybody, and the pictures that they are compared with."""
+
+    cast: Cast
+    pictures: Sequence[Picture]
+    present: Tensor  # [T, P]
+
+    def vertices(self, variables: MotionVariables) -> Tensor:
+        """Skin [T, P, V, 3] that carries the Gaussians, camera frame."""
+        rest = rest_joints(self.cast.body, variables.betas)[..., 0, :]
+        return skin(self.cast.body, variables.betas, variables.rotations(), variables.pelvis() - rest)[0]
+
+    def present_in(self, picture: Picture) -> list[bool]:
+        """[P] who is drawn."""
+        return (self.present[picture.frame] > 0).tolist()
+
+
+def meet_everybody(
+    pictures: Sequence[Picture],
+    motion: BodyMotion,
+    present: Tensor,
+    body: BodyModel,
+    config: AppearanceConfig,
+    seed: int,
+    device: torch.device,
+    advance: Advance,
+) -> Looks:
+    """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
+    learning = LearnConfig(steps=config.steps, avatar=AvatarConfig(gaussians=config.gaussians))
+    eye = load_perceptual(device) if config.perceptual else None
+    cast = learn_looks(clear_pictures(pictures), motion, body, learning, seed, device, advance, eye)
+    return Looks(cast, pictures, present)
+
+
+MOVED = ("root", "body_pose", "ray", "log_depth")
+NEAR = 0.1  # Seconds around a picture in which the motion follows it, or more where pictures lie farther apart.
+_FADE = 0.1  # What the motion itself counts beside a picture of the same frame.
+
+
+def follow_pictures(
+    looks: Looks,
+    variables: MotionVariables,
+    subject: Subject,
+    evidence: Evidence,
+    pairs: Sequence[tuple[int, int]],
+    iterations: int,
+    advance: Advance,
+    terms: LookWeights,
+) -> MotionVariables:
+    """The variables moved to where drawn people fit the pictures best by some terms of theirs, near the motion.
+
+    Each picture is fitted by itself; what it changes is carried to the frames around it. Distances from the camera are
+    free while a picture is fitted, so that a person of the wrong size need not be bent, but are only kept as far as
+    all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell.
+    """
+    frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.ray.device)
+    before = variables.frames(frames)
+    anchor = anchor_at(before, SIGMAS.refined_turn, SIGMAS.refined_depth)
+    part = replace(evidence.frames(frames), anchor=anchor)
+    with torch.no_grad():
+        gaussians = looks.cast.looks([True] * len(looks.cast.avatars))
+
+    def loss(v: MotionVariables, step: int) -> Tensor:
+        own = frame_energy(subject, v, pose_variables(subject.body, v), part, BY_LOOKS.weights).sum()
+        background = BACKGROUNDS[step % len(BACKGROUNDS)]
+        return own + BY_LOOKS.weights.appearance * _pull(looks, gaussians, looks.vertices(v), background, terms)
+
+    rate = BY_LOOKS.learning_rate
+    after = minimise(before, loss, iterations=iterations, learning_rate=rate, free=MOVED, advance=advance)
+    present = looks.present[frames]  # [N, P]
+    changes = {name: getattr(after, name) - getattr(before, name) for name in MOVED}
+    changes["log_depth"] = shared(changes["log_depth"], present, pairs)
+    share = carried(evidence.times, evidence.times[frames], present)
+    return variables.with_tensors(
+        **{
+            name: getattr(variables, name) + torch.einsum("ptn,np...->tp...", share, change)
+            for name, change in changes.items()
+        }
+    )
+
+
+def _pull(
+    looks: Looks, gaussians: Mapping[int, SkinGaussians], vertices: Tensor, background: float, terms: LookWeights
+) -> Tensor:
+    """A number whose gradient in vertices [N, P, V, 3] is that of all pictures' losses; one is drawn at a time."""
+    gradient = torch.zeros_like(vertices)
+    for n, picture in enumerate(looks.pictures):
+        gradient[n] = _gradient(looks, gaussians, vertices[n].detach(), picture, background, terms)
+    return (gradient * vertices).sum()
+
+
+def _gradient(
+    looks: Looks,
+    gaussians: Mapping[int, SkinGaussians],
+    vertices: Tensor,
+    picture: Picture,
+    background: float,
+    terms: LookWeights,
+) -> Tensor:
+    """Of one picture's loss in vertices [P, V, 3]."""
+    people = {person: gaussians[person] for person, here in enumerate(looks.present_in(picture)) if here}
+    if not people:
+        return torch.zeros_like(vertices)
+    leaf = vertices.requires_grad_()
+    drawn = draw_looks(looks.cast, people, leaf, picture.view)
+    seen = as_seen(picture, len(looks.cast.avatars), leaf.device)
+    return torch.autograd.grad(look_loss(drawn, seen, background, terms), leaf)[0]
+
+
+def shared(change: Tensor, present: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """The mean of a change [N, P] over all who are tied and present [N, P]; 0 for who is tied to nobody."""
+    tied = np.zeros((change.shape[1],) * 2)
+    for a, b in pairs:
+        tied[a, b] = tied[b, a] = 1
+    _, group = connected_components(tied, directed=False)
+    together = torch.as_tensor(group[:, None] == group, dtype=change.dtype, device=change.device)
+    together = together * torch.as_tensor(tied.any(1), dtype=change.dtype, device=change.device)
+    return (present * change) @ together / (present @ together).clamp(min=1)
+
+
+def carried(times: Tensor, pictured: Tensor, present: Tensor) -> Tensor:
+    """[P, T, N] how much of each picture's change every frame takes over: a bell around it, and less far from all.
+
+    times [T] of the frames and pictured [N] of the pictures in seconds; present [N, P].
+    """
+    near = max(NEAR, float(pictured.diff().median().nan_to_num()))
+    bell = (-0.5 * ((times[:, None] - pictured) / near).square()).exp() * present.T[:, None]
+    return bell / (bell.sum(-1, keepdim=True) + _FADE)

@@ -1,0 +1,231 @@
+"""Scene.json, contacts.json.
+
+scene.json: where a result came from, by which camera it was seen, what it cost, and how good it is.
+
+contacts.json: which parts of two people touch, from when to when, how close and how deep, before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from closemesh import __version__
+from closemesh.body.model import BodyModel
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.core.records import read_json, write_json
+from closemesh.output.quality import Figures, standing_heights
+from closemesh.structures import Appearance, BodyMotion, Camera, Clip, Contact, PairContacts, Reconstruction
+
+SCENE_SCHEMA = 1
+
+
+class StageCost(Protocol):
+    """What is told of a stage."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def peak_megabytes(self) -> float | None: ...
+    @property
+    def peak_gpu_megabytes(self) -> float | None: ...
+    @property
+    def reused(self) -> bool: ...
+
+
+def write_scene(
+    path: Path,
+    reconstruction: Reconstruction,
+    body: BodyModel,
+    stages: Sequence[StageCost],
+    quality: Mapping[str, Figures],
+) -> None:
+    """Write scene.json; `quality` by the name of the motion. Raises OutputError when it cannot be written."""
+    values = {
+        "closemesh": __version__,
+        "input": _input(reconstruction.clip),
+        "camera": _camera(reconstruction.camera),
+        "people": _people(reconstruction.motion, body),
+        "pairs": [
+            [pair.person_a, pair.person_b] for pair in next(reversed(list(reconstruction.contacts.values())), ())
+        ],
+        "detector": reconstruction.observations.detector,
+        "body_model": {"name": body.name, "sha256": body.sha256},
+        "weight_files": [vars(file) for file in reconstruction.weight_files],
+        "config": reconstruction.config,
+        "seed": reconstruction.config.get("seed"),
+        "stages": [_stage(stage) for stage in stages],
+        "quality": quality,
+        "appearance": _appearance(reconstruction.appearance),
+        "notes": reconstruction.notes,
+    }
+    write_json(path, SCENE_SCHEMA, values)
+
+
+def read_scene(path: Path) -> dict[str, Any]:
+    """The values of scene.json. Raises InputError when it is missing, damaged or of another schema."""
+    return read_json(path, SCENE_SCHEMA)
+
+
+def scene_camera(scene: dict[str, Any]) -> Camera:
+    """The Camera that a scene.json tells of. Raises InputError when it is not complete."""
+    try:
+        camera, num_frames = scene["camera"], scene["input"]["frames"]
+        T_cam_world = np.array(camera["T_cam_world"], dtype=np.float64)
+        return Camera(
+            focal=camera["focal_px"],
+            centre=tuple(camera["centre_px"]),
+            size=tuple(scene["input"]["size"]),
+            focal_source=camera["focal_source"],
+            T_cam_world=np.broadcast_to(T_cam_world, (num_frames, 4, 4)).copy(),
+            floor_found=camera["floor_found"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"scene.json is damaged: no complete camera ({error}); run reconstruct again") from error
+
+
+def _input(clip: Clip) -> dict[str, Any]:
+    return {
+        "name": clip.path.name,
+        "path": clip.path.resolve(),
+        "sha256": clip.sha256,
+        "size": clip.size,
+        "fps": clip.fps,
+        "frames": len(clip),
+        "frame_range": [clip.frame_indices[0], clip.frame_indices[-1]],
+        "seconds": [clip.times[0], clip.times[-1]],
+    }
+
+
+def _camera(camera: Camera) -> dict[str, Any]:
+    return {
+        "focal_px": camera.focal,
+        "focal_source": camera.focal_source,
+        "centre_px": camera.centre,
+        "floor_found": camera.floor_found,
+        "T_cam_world": _one_if_still(camera.T_cam_world),
+    }
+
+
+def _one_if_still(T_cam_world: Floats) -> Floats:
+    """[4, 4] of a camera that stands still, else [T, 4, 4]."""
+    return T_cam_world[0] if (T_cam_world == T_cam_world[0]).all() else T_cam_world
+
+
+def _people(motion: BodyMotion, body: BodyModel) -> list[dict[str, Any]]:
+    heights = standing_heights(motion, body)
+    return [
+        {
+            "file": f"people/person_{person:02d}.npz",
+            "frames_valid": int(motion.valid[:, person].sum()),
+            "height_m": round(float(heights[person]), 3),
+        }
+        for person in range(motion.num_people)
+    ]
+
+
+def _appearance(appearance: Appearance | None) -> dict[str, Any] | None:
+    if appearance is None:
+        return None
+    orders = [vars(order) for order in appearance.depth_orders]
+    return {"psnr_db": round(appearance.psnr, 2), "depth_orders": orders}
+
+
+def _stage(stage: StageCost) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "seconds": round(stage.seconds, 3),
+        "peak_megabytes": stage.peak_megabytes,
+        "peak_gpu_megabytes": stage.peak_gpu_megabytes,
+        "reused": stage.reused,
+    }
+
+
+CONTACTS_SCHEMA = 1
+Pairs = tuple[PairContacts, ...]
+
+
+def write_contacts(path: Path, clip: Clip, before: Pairs, after: Pairs) -> None:
+    """Write the contacts of the first motion and of the result. Raises OutputError when it cannot be written.
+
+    Frames count the processed frames from 0, end frames belong to the contact; seconds are those of the clip.
+    """
+    of_before, of_after = _by_people(before), _by_people(after)
+    pairs = [
+        {
+            "people": people,
+            "before": _to_json(of_before.get(people), clip),
+            "after": _to_json(of_after.get(people), clip),
+        }
+        for people in sorted({*of_before, *of_after})
+    ]
+    write_json(path, CONTACTS_SCHEMA, {"units": "metres and seconds", "times": clip.times.round(4), "pairs": pairs})
+
+
+def read_contacts(path: Path) -> tuple[Pairs, Pairs]:
+    """The contacts before and after, as write_contacts got them. Raises InputError when the file is not one."""
+    values = read_json(path, CONTACTS_SCHEMA)
+    try:
+        before, after = (
+            tuple(_from_json(pair["people"], pair[when]) for pair in values["pairs"] if pair[when] is not None)
+            for when in ("before", "after")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); run `closemesh reconstruct` again") from error
+    return before, after
+
+
+def _by_people(pairs: Pairs) -> dict[tuple[int, int], PairContacts]:
+    return {(pair.person_a, pair.person_b): pair for pair in pairs}
+
+
+def _to_json(pair: PairContacts | None, clip: Clip) -> dict[str, Any] | None:
+    if pair is None:
+        return None
+    contacts = [
+        {
+            "part_a": contact.part_a,
+            "part_b": contact.part_b,
+            "start_frame": contact.start,
+            "end_frame": contact.end,
+            "start_seconds": round(float(clip.times[contact.start]), 4),
+            "end_seconds": round(float(clip.times[contact.end]), 4),
+            "min_distance": round(float(contact.min_distance), 5),
+            "max_depth": round(float(contact.max_depth), 5),
+        }
+        for contact in pair.contacts
+    ]
+    return {
+        "contacts": contacts,
+        "distance": pair.distance.astype(np.float64).round(5),
+        "depth": pair.depth.astype(np.float64).round(5),
+    }
+
+
+def _from_json(people: list[int], values: dict[str, Any]) -> PairContacts:
+    a, b = people
+    contacts = tuple(
+        Contact(
+            person_a=a,
+            person_b=b,
+            part_a=contact["part_a"],
+            part_b=contact["part_b"],
+            start=contact["start_frame"],
+            end=contact["end_frame"],
+            min_distance=contact["min_distance"],
+            max_depth=contact["max_depth"],
+        )
+        for contact in values["contacts"]
+    )
+    return PairContacts(a, b, _floats(values["distance"]), _floats(values["depth"]), contacts)
+
+
+def _floats(values: list[float | None]) -> Floats:
+    """[T] with nan for null."""
+    return np.array(values, dtype=np.float64)

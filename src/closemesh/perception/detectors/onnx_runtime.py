@@ -1,0 +1,79 @@
+"""ONNX sessions, letterbox.
+
+ONNX model files through onnxruntime.
+
+Pictures brought to the size that a network takes, and the way back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import ModelFileError
+from closemesh.perception.types import Image
+from closemesh.weights.locate import find_model
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_onnx(name: str) -> Any:
+    """An `onnxruntime.InferenceSession` of the bundled model file `name`, on the CPU.
+
+    Raises ModelFileError when the file is missing or damaged.
+    """
+    return _open(find_model(name), ["CPUExecutionProvider"], "reinstall closemesh or restore the file")
+
+
+def open_onnx(path: Path, device: torch.device) -> Any:
+    """The same of a downloaded file, on the GPU when `device` is one and this onnxruntime can use it."""
+    import onnxruntime
+
+    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+    there = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+    return _open(path, [*there, "CPUExecutionProvider"], "delete it and fetch it again with closemesh download-weights")
+
+
+def _open(path: Path, providers: list[str], advice: str) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    except Exception as error:  # onnxruntime's own exception types share no public base class.
+        raise ModelFileError(f"{path}: not a readable ONNX model; {advice}") from error
+
+
+_GREY = 114  # What YOLO, YOLOX and SAM were trained to see around a picture.
+
+
+def letterbox(image: Image, scale: float, size: tuple[int, int]) -> Image:
+    """image [h, w, 3] times `scale` in the upper left corner of a grey picture of this size (width, height)."""
+    width, height = (
+        min(most, max(1, round(side * scale))) for side, most in zip(image.shape[1::-1], size, strict=True)
+    )
+    canvas = np.full((size[1], size[0], 3), _GREY, np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=interpolation)
+    return canvas
+
+
+def rounded_up(image: Image, scale: float, stride: int) -> tuple[int, int]:
+    """Width and height of the image times `scale`, each rounded up to a multiple of `stride`."""
+    width, height = (-(-max(1, round(side * scale)) // stride) * stride for side in image.shape[1::-1])
+    return width, height
+
+
+def T_image_cells(cell: float, scale: float) -> Floats:
+    """[2, 3] from cells of a map to the image; a cell is `cell` pixels of the image times `scale` wide.
+
+    Centres fall on centres: cell 0 covers the first cell / scale pixels.
+    """
+    wide = cell / scale
+    return np.array([[wide, 0, (wide - 1) / 2], [0, wide, (wide - 1) / 2]])

@@ -1,0 +1,205 @@
+"""The whole story: a clip is observed, first poses are found, all people are refined together, results are written."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from closemesh.config.schema import Config, to_dict
+from closemesh.contact.measure import measure_contacts
+from closemesh.core.files import replacing_folder
+from closemesh.core.progress import Progress, Silent
+from closemesh.core.records import save_record
+from closemesh.importers.initialize import start_from_tool
+from closemesh.importers.registry import tool_identity
+from closemesh.initialization.initialize import initialise
+from closemesh.interaction_prior.refine import refine
+from closemesh.optimization.appearance import collect_looks
+from closemesh.optimization.optimize import optimise
+from closemesh.output.write import write_results
+from closemesh.perception.observe import observe
+from closemesh.pipeline.cache import CLIP_FILE, STAGE_OF
+from closemesh.pipeline.context import Run, open_run
+from closemesh.pipeline.stages import chosen_files, clip_identity, sidecar_identity, stage_origin, weight_files
+from closemesh.structures import Appearance, BodyMotion, Camera, Observations, PairContacts, PoseSpread, Reconstruction
+from closemesh.text.annotate import describe
+from closemesh.text.calibration import weigh
+from closemesh.text.statements import Told
+from closemesh.video import read_frames
+
+_MASKS = "masks"
+
+
+def reconstruct(
+    path: str | Path,
+    out: str | Path,
+    config: Config | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> Reconstruction:
+    """Turn a clip of people in close contact into SMPL-X motion and meshes, written to the folder `out`.
+
+    path: a video file or a folder of images. config: see closemesh.config.schema; the preset `balanced` when None.
+    With `resume`, what an earlier run into `out` made from the same things is used again.
+    Raises a ClosemeshError (InputError, ModelFileError, OutputError) when something is wrong with the files.
+    """
+    with open_run(Path(path), Path(out), config or Config(), device, progress or Silent(), resume) as run:
+        observations = observe_stage(run)
+        camera, initial, spread = initialise_stage(run, observations)
+        told = describe(run.clip, observations, initial, run.config.language, run.out, run.told)
+        told = weigh(told, initial, spread, run.body, run.clip.times, camera.T_cam_world[:, :3, 1])
+        refined = refine_stage(run, observations, camera, initial, spread, told)
+        camera, optimised, appearance = optimise_stage(run, observations, camera, refined, told)
+        motions = {"initial": initial, "refined": refined, "optimised": optimised}
+        contacts = contact_stages(run, motions)
+        return write_stage(run, observations, camera, motions, contacts, appearance)
+
+
+def observe_stage(run: Run) -> Observations:
+    """Who is where in the images."""
+    chosen = {file.name: file.sha256 for file in chosen_files(run.config)}
+    made_from = {
+        **stage_origin("observe"),
+        "chosen": [chosen, run.device.type] if chosen else [],  # What comes along runs on the CPU everywhere.
+        "clip": clip_identity(run.clip),
+        "config": to_dict(run.config.observe),
+    }
+    (observations,) = run.store.stage(
+        "observe",
+        made_from,
+        (Observations,),
+        lambda folder, tell: (observe(run.clip, run.config.observe, folder / _MASKS, tell, run.device),),
+    )
+    return observations
+
+
+def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, BodyMotion, PoseSpread]:
+    """The camera, a first motion of each person alone, and how sure it is."""
+    made_from = {
+        **stage_origin("initialise"),
+        "observe": run.store.key("observe"),
+        "body": run.body.sha256,
+        "sidecar": sidecar_identity(run.clip.path),
+        "config": to_dict(run.config.initialise),
+        "seed": run.config.seed,
+        "device": run.device.type,
+    }
+    if run.config.initialise.init:
+        made_from["init"] = tool_identity(Path(run.config.initialise.init))
+    camera, motion, spread = run.store.stage(
+        "initialise",
+        made_from,
+        (Camera, BodyMotion, PoseSpread),
+        lambda _, tell: _first_motion(run, observations, tell),
+    )
+    return camera, motion, spread
+
+
+def _first_motion(run: Run, observations: Observations, tell: Progress) -> tuple[Camera, BodyMotion, PoseSpread]:
+    """Our own, or that of another tool."""
+    config = run.config.initialise
+    made_of = (run.clip, observations, run.body, config, run.device, tell)
+    return start_from_tool(Path(config.init), *made_of) if config.init else initialise(*made_of)
+
+
+def refine_stage(
+    run: Run,
+    observations: Observations,
+    camera: Camera,
+    motion: BodyMotion,
+    spread: PoseSpread,
+    told: tuple[Told, ...] = (),
+) -> BodyMotion:
+    """Pairs that come close, by what is known of how people touch, and by what is told of them."""
+    made_from = {
+        **stage_origin("refine"),
+        "initialise": run.store.key("initialise"),
+        "config": to_dict(run.config.refine),
+        **_said(told),
+    }
+    (refined,) = run.store.stage(
+        "refine",
+        made_from,
+        (BodyMotion,),
+        lambda _, tell: (
+            refine(
+                *(run.clip, observations, camera, motion, spread, run.body),
+                *(run.config.refine, run.device, tell, told),
+            ),
+        ),
+    )
+    return refined
+
+
+def optimise_stage(
+    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, told: tuple[Told, ...] = ()
+) -> tuple[Camera, BodyMotion, Appearance]:
+    """All people together, by everything that is known of them."""
+    made_from = {
+        **stage_origin("optimise"),
+        "refine": run.store.key("refine"),
+        "config": to_dict(run.config.optimise),
+        "seed": run.config.seed,
+        **_said(told),
+    }
+
+    def work(_: Path, tell: Progress) -> tuple[Camera, BodyMotion, Appearance]:
+        seen = collect_looks(run.clip, _mask_folder(run), camera, motion, run.config.optimise.appearance)
+        given = run.clip, observations, camera, motion, run.body
+        return optimise(*given, run.config.optimise, run.device, tell, seen, run.config.seed, told)
+
+    camera, motion, appearance = run.store.stage("optimise", made_from, (Camera, BodyMotion, Appearance), work)
+    return camera, motion, appearance
+
+
+def _said(told: tuple[Told, ...]) -> dict[str, list[str]]:
+    return {"told": [repr(one) for one in told]} if told else {}
+
+
+def contact_stages(run: Run, motions: Mapping[str, BodyMotion]) -> dict[str, tuple[PairContacts, ...]]:
+    """Who touches whom, where and how deep, for every motion."""
+    return {name: _measure(run, name, motion) for name, motion in motions.items()}
+
+
+def _measure(run: Run, name: str, motion: BodyMotion) -> tuple[PairContacts, ...]:
+    made_from = {**stage_origin("contact"), "motion": run.store.key(STAGE_OF[name])}
+    return run.store.stage(
+        f"contact_{name}", made_from, (PairContacts,), lambda _, tell: measure_contacts(motion, run.body, tell)
+    )
+
+
+def write_stage(
+    run: Run,
+    observations: Observations,
+    camera: Camera,
+    motions: Mapping[str, BodyMotion],
+    contacts: Mapping[str, tuple[PairContacts, ...]],
+    appearance: Appearance | None = None,
+) -> Reconstruction:
+    """The files of the result."""
+    reconstruction = Reconstruction(
+        run.clip,
+        camera,
+        observations,
+        motions,
+        contacts,
+        appearance=None if appearance is None or math.isnan(appearance.psnr) else appearance,
+        weight_files=(*weight_files(run.body), *chosen_files(run.config)),
+        config=to_dict(run.config),
+        notes=tuple(run.told.notes),
+    )
+    save_record(run.store.folder / CLIP_FILE, run.clip)
+    if masks := _mask_folder(run):
+        with replacing_folder(run.out / _MASKS) as part:
+            shutil.copytree(masks, part, dirs_exist_ok=True)
+    write_results(run.out, reconstruction, run.body, run.store.reports, read_frames(run.clip), run.told)
+    return reconstruction
+
+
+def _mask_folder(run: Run) -> Path | None:
+    """Of the label images, when the first stage made them."""
+    folder = run.store.folder / "observe" / _MASKS
+    return folder if folder.is_dir() else None

@@ -1,1 +1,0 @@
-"""Made-up recordings of known motion: cameras, films, and detections whose errors follow the real detector's."""

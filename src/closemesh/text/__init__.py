@@ -1,0 +1,1 @@
+"""Statements about people: vocabulary, captioning, parsing, losses, models."""

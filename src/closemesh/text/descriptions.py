@@ -1,0 +1,209 @@
+"""descriptions.json: what is said of whom, and when; written by closemesh, and by hand.
+
+{"schema": 1,
+ "descriptions": [
+   {"people": ["A", "B"],          who is spoken of: letters, or numbers as in person_00.npz
+    "start": 0.5, "end": 1.2,      seconds of the clip, both inclusive; left out: from its beginning, to its end
+    "start_frame": 15,             or processed frames from 0; "end_frame" likewise
+    "source": "rules",             who says so: free text
+    "question": "5ad1...",         what was asked, for answers of a model: then it is not asked again
+    "statements": [
+      "A's left hand touches B's head",                                plain English of the vocabulary
+      {"text": "B faces the back of A", "confidence": 0.8},            0..1; 1 when left out
+      {"kind": "depth_order", "nearer": "A", "farther": "B", "confidence": 0.6}
+    ]}]}
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.core.files import replacing
+from closemesh.text.grammar import from_json, letter, person_of, read_text, say
+from closemesh.text.statements import ALWAYS, Statement, Told
+
+SCHEMA = 1
+DESCRIPTIONS_FILE = "descriptions.json"
+_ENTRY_KEYS = {"people", "start", "end", "start_frame", "end_frame", "source", "question", "statements"}
+
+
+@dataclass(frozen=True)
+class Description:
+    """One entry: statements about the same people over the same span."""
+
+    people: tuple[int, ...]
+    told: tuple[Told, ...]
+    start: float = ALWAYS[0]
+    """Seconds."""
+    end: float = ALWAYS[1]
+    source: str = ""
+    """Who says so: `rules`, a model's name, empty for a person."""
+    question: str = ""
+    """Identity of the question that a model answered with this."""
+
+
+def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
+    """The entries of a file; times [T] seconds of the clip's frames.
+
+    Raises InputError that names the file, the entry and the statement, counted from 1.
+    """
+    entries = _read_values(path).get("descriptions")
+    if not isinstance(entries, list):
+        raise InputError(f"{path} has no list 'descriptions'")
+    return tuple(_entry(entry, times, f"{path}, entry {number}") for number, entry in enumerate(entries, start=1))
+
+
+def write_descriptions(path: Path, descriptions: Iterable[Description]) -> None:
+    """Write the file, statements in plain English. Raises OutputError when it cannot be written."""
+    entries = ",\n".join(_entry_text(entry) for entry in descriptions)
+    with replacing(path) as part:
+        part.write_text(f'{{"schema": {SCHEMA},\n "descriptions": [\n{entries}\n ]}}\n', encoding="utf-8")
+
+
+def grouped(told: Iterable[Told], source: str) -> tuple[Description, ...]:
+    """Statements as entries: those of the same people over the same span together, in order of start."""
+
+    def key(one: Told) -> tuple[float, float, tuple[int, ...]]:
+        return one.start, one.end, one.statement.people
+
+    entries = groupby(sorted(told, key=key), key)
+    return tuple(Description(people, tuple(said), start, end, source) for (start, end, people), said in entries)
+
+
+def all_told(descriptions: Iterable[Description]) -> tuple[Told, ...]:
+    """Every statement of every entry."""
+    return tuple(told for entry in descriptions for told in entry.told)
+
+
+def check_people(descriptions: Iterable[Description], num_people: int, name: str) -> None:
+    """Raises InputError when somebody is spoken of who was not found in the clip."""
+    for number, entry in enumerate(descriptions, start=1):
+        strangers = [letter(person) for person in entry.people if person >= num_people]
+        if strangers:
+            found = ", ".join(letter(person) for person in range(num_people))
+            raise InputError(f"{name}, entry {number}: {', '.join(strangers)} was not found; there are {found}")
+
+
+def _read_values(path: Path) -> dict[str, Any]:
+    """What the file holds. Raises InputError when it cannot be read or is of another schema."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} not found; closemesh describe OUT writes one") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is no JSON text in UTF-8") from error
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema {schema}; this closemesh reads {SCHEMA}")
+    return values
+
+
+def _entry(values: Any, times: Floats, where: str) -> Description:
+    try:
+        if not isinstance(values, dict):
+            raise ValueError("it is no object in braces")
+        unknown = sorted(set(values) - _ENTRY_KEYS)
+        if unknown:
+            raise ValueError(f"'{unknown[0]}' is unknown; an entry has {', '.join(sorted(_ENTRY_KEYS))}")
+        people = tuple(sorted({person_of(person) for person in _list_of(values, "people")}))
+        start, end = _border(values, "start", times, ALWAYS[0]), _border(values, "end", times, ALWAYS[1])
+        if end < start:
+            raise ValueError(f"it ends at {end:g} s, before it starts at {start:g} s")
+        about = {name: str(values.get(name, "")) for name in ("source", "question")}
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+    told = _told(_statements(values, where), people, start, end, where)
+    return Description(people, told, start, end, **about)
+
+
+def _statements(values: Mapping[str, Any], where: str) -> list[Any]:
+    try:
+        return _list_of(values, "statements")
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _told(values: Sequence[Any], people: tuple[int, ...], start: float, end: float, where: str) -> tuple[Told, ...]:
+    told = []
+    for number, value in enumerate(values, start=1):
+        try:
+            one = replace(read_statement(value), start=start, end=end)
+            strangers = set(one.statement.people) - set(people)
+            if strangers:
+                raise ValueError(f"it speaks of {letter(min(strangers))}, who is not among the people of the entry")
+            told.append(one)
+        except ValueError as error:
+            raise InputError(f"{where}, statement {number}: {error}") from error
+    return tuple(told)
+
+
+def read_statement(value: Any) -> Told:
+    """A statement given as text, as {"text"} or by its kind, perhaps with a confidence. Raises ValueError."""
+    if isinstance(value, str):
+        return Told(read_text(value))
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is neither text nor an object in braces")
+    rest = {name: item for name, item in value.items() if name != "confidence"}
+    return Told(_statement(rest), confidence=_confidence(value.get("confidence", 1.0)))
+
+
+def _statement(values: Mapping[str, Any]) -> Statement:
+    if "text" not in values:
+        return from_json(values)
+    if len(values) > 1:
+        raise ValueError(f"beside text only confidence may stand, not {', '.join(sorted(set(values) - {'text'}))}")
+    return read_text(str(values["text"]))
+
+
+def _confidence(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"confidence {value!r} is no number from 0 to 1")
+    return float(value)
+
+
+def _list_of(values: Mapping[str, Any], name: str) -> list[Any]:
+    found = values.get(name)
+    if not isinstance(found, list) or (name == "people" and not found):
+        raise ValueError(f"it has no list '{name}'")
+    return found
+
+
+def _border(values: Mapping[str, Any], name: str, times: Floats, otherwise: float) -> float:
+    """Seconds of `start` or `end`, given as such or as a frame."""
+    by_frame = f"{name}_frame"
+    if name in values and by_frame in values:
+        raise ValueError(f"it has both {name} and {by_frame}; leave one out")
+    value = values.get(name, values.get(by_frame))
+    if value is None:
+        return otherwise
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} {value!r} is no number")
+    if by_frame not in values:
+        return float(value)
+    if value != int(value) or not 0 <= value < len(times):
+        raise ValueError(f"{by_frame} {value} is no frame of the clip, which has 0 to {len(times) - 1}")
+    return float(times[int(value)])
+
+
+def _entry_text(entry: Description) -> str:
+    """JSON with one statement a line, for people to edit."""
+    values: dict[str, Any] = {"people": [letter(person) for person in entry.people]}
+    if entry.start != ALWAYS[0]:
+        values["start"] = round(entry.start, 4)
+    if entry.end != ALWAYS[1]:
+        values["end"] = round(entry.end, 4)
+    values |= {name: text for name in ("source", "question") if (text := getattr(entry, name))}
+    said = [{"text": say(told.statement), "confidence": round(told.confidence, 3)} for told in entry.told]
+    lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in said)
+    return f'  {json.dumps(values, ensure_ascii=False)[:-1]}, "statements": [\n{lines}]}}'

@@ -1,0 +1,188 @@
+"""One question to an OpenAI-compatible chat endpoint: patient with what may pass, plain about what will not."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from closemesh.core.errors import DownloadError, InputError
+from closemesh.core.http import PASSING, InterruptedTransferError, faults, open_session, pieces, retry_after
+from closemesh.weights.transfer import Patience
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, Response
+
+
+KEY_VARIABLE = "CLOSEMESH_VLM_KEY"
+_PATH = "/chat/completions"
+_CONNECT = 15.0  # Seconds.
+_LONGEST_ANSWER = 1 << 18  # Bytes; no list of statements is longer.
+_TOLD = 160  # Characters of the server's own words that are passed on.
+
+Message = Mapping[str, Any]
+
+
+class UnusableAnswerError(Exception):
+    """An answer came, but it says nothing: refused, cut off or not in the form that was asked for."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a model is asked. Raises InputError for an address that cannot be used or would give the key away."""
+
+    url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+    timeout: float = 120.0
+    """Seconds for a whole answer."""
+
+    def __post_init__(self) -> None:
+        if self.key and not re.fullmatch("[!-~]+", self.key):
+            raise InputError(f"{KEY_VARIABLE} holds spaces or other characters that no key has")
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError("the address to describe with is no http or https address, such as https://host/v1")
+        names = {name.lower() for name, _ in parse_qsl(parts.query)}
+        if parts.username or parts.password or any("key" in name or "token" in name for name in names):
+            raise InputError(f"leave the key out of the address to describe with, and set {KEY_VARIABLE} to it")
+        if self.key and parts.scheme != "https" and not _on_this_machine(parts.hostname):
+            raise InputError(f"{parts.hostname} is not asked over https; {KEY_VARIABLE} is sent over https only")
+
+    @property
+    def host(self) -> str:
+        """For messages."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def address(self) -> str:
+        """Where questions go, whether the base or the whole address was given."""
+        parts = urlsplit(self.url)
+        path = parts.path.rstrip("/")
+        return parts._replace(path=path if path.endswith(_PATH) else path + _PATH).geturl()
+
+
+class Chat:
+    """Asks one endpoint. The key is sent to its address alone and stands in no message."""
+
+    def __init__(
+        self, endpoint: Endpoint, patience: Patience | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._endpoint = endpoint
+        self._session = open_session()
+        self._patience = patience or Patience(attempts=4, longest_wait=60.0)
+        self._sleep = sleep
+
+    def ask(self, messages: Sequence[Message]) -> str:
+        """The text of one answer.
+
+        Raises UnusableAnswerError for an answer without text, DownloadError when the endpoint cannot be asked.
+        """
+        failures = 0
+        while True:
+            try:
+                return _text_of(self._attempt(messages))
+            except InterruptedTransferError as trouble:
+                failures += 1
+                if failures >= self._patience.attempts:
+                    raise DownloadError(f"{trouble}, {failures} times") from trouble
+                self._sleep(self._patience.wait(failures, trouble.wait))
+
+    def _attempt(self, messages: Sequence[Message]) -> bytes:
+        # Without a temperature some servers always give the likeliest answer, and a vote over it means nothing.
+        values = {"model": self._endpoint.model, "messages": messages, "temperature": 1.0}
+        deadline = time.monotonic() + self._endpoint.timeout
+        with faults():
+            response = self._session.post(
+                self._endpoint.address,
+                json=values,
+                auth=self._authorise,
+                timeout=(_CONNECT, self._endpoint.timeout),
+                stream=True,
+                # The key and the pictures go to the address that was given and to no other.
+                allow_redirects=False,
+            )
+        with response:
+            body = _whole(response, deadline)
+            self._check(response, body)
+            return body
+
+    def _authorise(self, request: PreparedRequest) -> PreparedRequest:
+        """As a function, because requests prefers a .netrc to a header."""
+        if self._endpoint.key:
+            request.headers["Authorization"] = f"Bearer {self._endpoint.key}"
+        return request
+
+    def _check(self, response: Response, body: bytes) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        reason = _on_one_line(f"the server answered {status} {response.reason}{self._own_words(body)}")
+        if status in PASSING:
+            raise InterruptedTransferError(reason, retry_after(response))
+        if response.is_redirect:
+            raise DownloadError("it leads to another address, which was not followed; give that one")
+        if status in (401, 403):
+            raise DownloadError(f"{reason}; is {KEY_VARIABLE} set to its key?")
+        if status == 400 and b"content" in body and (b"filter" in body or b"policy" in body):
+            raise UnusableAnswerError("refused")
+        raise DownloadError(reason)
+
+    def _own_words(self, body: bytes) -> str:
+        """What the server says went wrong, without the key."""
+        try:
+            error = json.loads(body)["error"]
+            words = str(error["message"] if isinstance(error, dict) else error)
+        except (ValueError, KeyError, TypeError):
+            return ""
+        if self._endpoint.key:
+            words = words.replace(self._endpoint.key, "***")
+        return f" ({words[:_TOLD]})"
+
+
+def _on_one_line(text: str) -> str:
+    """Without what would move the cursor or colour the terminal: a server wrote it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _whole(response: Response, deadline: float) -> bytes:
+    """The body. Raises InterruptedTransferError when it comes too slowly or is no end of it."""
+    body = bytearray()
+    for piece in pieces(response, 1):  # One by one: of a server that drips, larger pieces would be waited for.
+        body += piece
+        if time.monotonic() > deadline:
+            raise InterruptedTransferError("the answer took too long")
+        if len(body) > _LONGEST_ANSWER:
+            raise UnusableAnswerError("too long")
+    return bytes(body)
+
+
+def _text_of(body: bytes) -> str:
+    try:
+        choice = json.loads(body)["choices"][0]
+        message = choice["message"]
+        content = message.get("content")
+        refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
+        if isinstance(content, list):
+            content = "".join(part.get("text", "") for part in content)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise UnusableAnswerError("not in the form of the protocol") from error
+    if refused:
+        raise UnusableAnswerError("refused")
+    if choice.get("finish_reason") == "length":
+        raise UnusableAnswerError("cut off")
+    if not isinstance(content, str) or not content.strip():
+        raise UnusableAnswerError("empty")
+    return content
+
+
+def _on_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

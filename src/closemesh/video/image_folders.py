@@ -1,0 +1,89 @@
+"""Folders of numbered images, or a single one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import av.error
+import cv2
+import numpy as np
+
+from closemesh.config.schema import ClipConfig
+from closemesh.core.errors import InputError
+from closemesh.structures import Clip
+from closemesh.video.frame_source import Image, Source, choose_frames, focal_from_metadata
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_FOCAL_KEY = "FocalLengthIn35mmFilm"
+
+
+def is_image_source(path: Path) -> bool:
+    """Whether `path` is a folder or an image file."""
+    return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def image_files(path: Path) -> list[Path]:
+    """The images of a folder, numbers in the names in numeric order. Raises InputError when there are none."""
+    if not path.is_dir():
+        return [path]
+    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
+    if not files:
+        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"{path}: holds no images ({kinds}); give a video or another folder")
+    return sorted(files, key=_natural_key)
+
+
+def scan_images(path: Path, config: ClipConfig) -> Source:
+    """Images shown `config.fps` times a second. Those that will be used are decoded once.
+
+    Raises InputError when one cannot be read or differs in size.
+    """
+    files = image_files(path)
+    times = np.arange(len(files)) / config.fps
+    height, width = _read(files[0]).shape[:2]
+    for index in choose_frames(times, config):
+        h, w = _read(files[index]).shape[:2]
+        if (w, h) != (width, height):
+            raise InputError(f"{files[index]}: {w}x{h}, but {files[0].name} is {width}x{height}; make all one size")
+    return Source(times, (width, height), _exif_focal(files[0], (width, height)))
+
+
+def read_images(clip: Clip) -> Iterator[Image]:
+    """The images of the clip, RGB [H, W, 3]; fewer when some have gone or changed size."""
+    files = image_files(clip.path)
+    for index in clip.frame_indices[clip.frame_indices < len(files)]:
+        image = _read(files[index])
+        if image.shape[1::-1] != clip.size:
+            return
+        yield image
+
+
+def _natural_key(file: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", file.name)]
+
+
+def _read(file: Path) -> Image:
+    """RGB [H, W, 3] in 8 bits, turned as EXIF asks; grey becomes RGB."""
+    try:
+        # Not cv2.imread: it cannot open every path on Windows.
+        image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    except (OSError, cv2.error):
+        image = None
+    if image is None:
+        raise InputError(f"{file}: not an image that can be read; replace or remove it")
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=1 / 257)
+    if image.dtype != np.uint8:
+        raise InputError(f"{file}: pixels of type {image.dtype} are not supported; save it with 8 or 16 bits")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _exif_focal(file: Path, size: tuple[int, int]) -> float | None:
+    try:
+        with av.open(str(file)) as container:
+            return focal_from_metadata(next(container.decode(video=0)).metadata, _FOCAL_KEY, size)
+    except (av.error.FFmpegError, StopIteration):
+        return None

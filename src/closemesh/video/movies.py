@@ -1,0 +1,204 @@
+"""Decode (rotation, HDR, VFR) and encode (H.264).
+
+Video files: true presentation times, rotation, non-square pixels, high dynamic range.
+
+Films that a browser plays (H.264, true presentation times) and numbered pictures.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import av.error
+import cv2
+import numpy as np
+from av.container import InputContainer
+
+from closemesh.config.schema import ClipConfig
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError, OutputError
+from closemesh.core.files import replacing, replacing_folder
+from closemesh.structures import Clip
+from closemesh.video.frame_source import Image, Source, focal_from_metadata
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+
+
+_FOCAL_KEY = "camera.focal_length.35mm_equivalent"  # Prefixed with com.apple.quicktime in iPhone movies.
+_SHORTFALL = 0.05  # Of the promised duration; the last frame may be shown for long.
+_PQ_TRANSFER = 16  # SMPTE ST 2084 in ISO/IEC 23091-2.
+
+
+def scan_movie(path: Path, config: ClipConfig) -> Source:
+    """Decode the frames up to `config.end` without converting them. Raises InputError when there are none."""
+    end = np.inf if config.end is None else config.end
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        step = 1 / float(stream.average_rate or config.fps)
+        seconds, size, error = _decoded_times(container, end, step)
+        promised = float((stream.duration or 0) * (stream.time_base or 0))
+        metadata = {**container.metadata, **stream.metadata}
+    if not seconds:
+        raise InputError(f"{path}: no frame can be decoded ({error or 'it holds none'}); convert or copy it again")
+    if error or seconds[-1] < min(end, promised) - max(_SHORTFALL * promised, 2 * step):
+        warnings.warn(f"{path}: damaged after {seconds[-1]:.2f} s; only the frames before are used", stacklevel=3)
+    return Source(np.array(seconds), size, focal_from_metadata(metadata, _FOCAL_KEY, size))
+
+
+def _decoded_times(
+    container: InputContainer, end: float, step: float
+) -> tuple[list[float], tuple[int, int], str | None]:
+    """Seconds from the first frame up to `end`, upright size, and the error that ended the decoding, if any."""
+    stream = container.streams.video[0]
+    seconds: list[float] = []
+    size, first = (0, 0), 0.0
+    try:
+        for frame in container.decode(stream):
+            if not seconds:
+                first, size = frame.time or 0.0, _upright_size(frame, float(stream.sample_aspect_ratio or 1) or 1.0)
+            now = -1.0 if frame.time is None else frame.time - first
+            # Without a time stamp, or with one that runs backwards, a frame follows the one before by one step.
+            seconds.append(0.0 if not seconds else now if now > seconds[-1] else seconds[-1] + step)
+            if seconds[-1] >= end:
+                break
+    except av.error.FFmpegError as error:
+        return seconds, size, error.strerror
+    return seconds, size, None
+
+
+def read_movie(clip: Clip) -> Iterator[Image]:
+    """The frames of the clip, RGB [H, W, 3]; fewer when the file cannot be decoded so far."""
+    wanted = set(clip.frame_indices.tolist())
+    last = int(clip.frame_indices[-1])
+    try:
+        with _opened(clip.path) as container:
+            for index, frame in enumerate(container.decode(container.streams.video[0])):
+                if index in wanted:
+                    yield _upright_rgb(frame, clip.size)
+                if index == last:
+                    return
+    except av.error.FFmpegError:
+        return  # The caller counts the frames.
+
+
+def _opened(path: Path) -> InputContainer:
+    try:
+        container = av.open(str(path))
+    except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{path}: not a video that can be read ({reason}); convert it to MP4 or copy it again"
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise InputError(f"{path}: holds no video stream; give a video or a folder of images")
+    container.streams.video[0].thread_type = "AUTO"
+    return container
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    """Counter-clockwise quarter turns that the file's display matrix asks for."""
+    return round(frame.rotation / 90) % 4
+
+
+def _upright_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
+    width, height = round(frame.width * pixel_aspect), frame.height
+    return (height, width) if _quarter_turns(frame) % 2 else (width, height)
+
+
+def _upright_rgb(frame: av.VideoFrame, size: tuple[int, int]) -> Image:
+    turns = _quarter_turns(frame)
+    width, height = size[::-1] if turns % 2 else size
+    rgb = np.asarray(frame.reformat(width=width, height=height, format="rgb24").to_ndarray(), np.uint8)
+    if frame.color_trc == _PQ_TRANSFER:
+        rgb = _pq_to_sdr()[rgb]
+    return np.ascontiguousarray(np.rot90(rgb, turns)) if turns else rgb
+
+
+@lru_cache(maxsize=1)
+def _pq_to_sdr() -> Image:
+    """[256] table from PQ-coded values to gamma 2.2, diffuse white (203 cd/m2, ITU-R BT.2408) at 1."""
+    code = np.linspace(0, 1, 256) ** (1 / 78.84375)
+    light = 10000 * (np.maximum(code - 0.8359375, 0) / (18.8515625 - 18.6875 * code)) ** (1 / 0.1593017578125)
+    return (255 * np.clip(light / 203, 0, 1) ** (1 / 2.2)).round().astype(np.uint8)
+
+
+"""[H, W, 3] RGB."""
+
+_TIME_BASE = Fraction(1, 90_000)  # The clock of MPEG systems; divides 24, 25, 30 and 60 frames a second.
+_BT709 = 1  # ITU-T H.273 code of primaries, transfer and matrix; untagged films are guessed at by players.
+
+
+def write_movie(frames: Iterable[Image], path: Path, times: Floats) -> None:
+    """Write RGB frames shown at `times` [T] seconds as H.264 in MP4 (yuv420p, index first).
+
+    Odd sizes lose their last row or column, which yuv420p cannot hold. Raises OutputError when it cannot be written.
+    """
+    import av
+    from av.error import FFmpegError
+
+    with replacing(path) as part:
+        try:
+            with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                stream = None
+                for frame, pts in zip(frames, presentation_ticks(times), strict=True):
+                    stream = stream or _add_stream(container, frame, times)
+                    container.mux(stream.encode(_video_frame(frame, pts)))
+                if stream is None:
+                    raise OutputError(f"no frame to write to {path}")
+                container.mux(stream.encode(None))
+        except FFmpegError as error:
+            raise OSError(error.errno, error.strerror) from error
+
+
+def write_pictures(frames: Iterable[Image], folder: Path) -> None:
+    """Write RGB frames as `folder`/000000.png and so on. Raises OutputError when they cannot be written."""
+    with replacing_folder(folder) as part:
+        for index, frame in enumerate(frames):
+            if not cv2.imwrite(str(part / f"{index:06d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
+                raise OSError(f"picture {index} was refused")
+
+
+def presentation_ticks(times: Floats) -> list[int]:
+    """Strictly rising ticks of 1/90000 s from the first frame on, for `times` [T] in seconds."""
+    ticks = np.round((np.asarray(times, dtype=np.float64) - times[:1]) / float(_TIME_BASE)).astype(np.int64)
+    rise = np.arange(len(ticks))  # Two frames at the same time would be refused by the container.
+    return (np.maximum.accumulate(ticks - rise) + rise).tolist()
+
+
+def _add_stream(container: OutputContainer, frame: Image, times: Floats) -> VideoStream:
+    height, width = frame.shape[:2]
+    # x264's macroblock tree gives other bytes in every run on processors with AVX-512.
+    options = {"preset": "veryfast", "crf": "20", "x264-params": "mbtree=0"}
+    stream = container.add_stream("libx264", rate=_mean_rate(times), options=options)
+    stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
+    context = stream.codec_context
+    context.time_base = _TIME_BASE
+    context.color_primaries = context.color_trc = context.colorspace = _BT709
+    return stream
+
+
+def _mean_rate(times: Floats) -> Fraction:
+    """A hint for players; the presentation times decide."""
+    duration = float(times[-1] - times[0])
+    rate = (len(times) - 1) / duration if duration > 0 else 30.0
+    return Fraction(rate).limit_denominator(1001)
+
+
+def _video_frame(frame: Image, pts: int) -> VideoFrame:
+    from av import VideoFrame
+
+    height, width = frame.shape[:2]
+    even = np.ascontiguousarray(frame[: height // 2 * 2, : width // 2 * 2])
+    picture = VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+    picture.pts, picture.time_base = pts, _TIME_BASE
+    return picture

@@ -1,0 +1,116 @@
+"""Pictures are squares around the people whose camera fits, and no more of a clip is held than that."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from closemesh.avatars.render import View
+from closemesh.avatars.views import (
+    UNKNOWN,
+    Picture,
+    PictureConfig,
+    clear_pictures,
+    collect_pictures,
+    label_trust,
+    spread_frames,
+)
+from closemesh.structures import Camera
+
+SIZE = (640, 480)
+CAMERA = Camera(600.0, (320.0, 240.0), SIZE, "option", np.tile(np.eye(4), (4, 1, 1)))
+
+
+def _labels(left: int, top: int, right: int, bottom: int, person: int = 0) -> np.ndarray:
+    labels = np.zeros(SIZE[::-1], np.uint8)
+    labels[top:bottom, left:right] = person + 1
+    return labels
+
+
+def _frames(count: int) -> Iterator[tuple[int, np.ndarray]]:
+    for frame in range(count):
+        yield frame, np.full((*SIZE[::-1], 3), frame % 256, np.uint8)
+
+
+def _single(labels: np.ndarray, image: np.ndarray | None = None, side: int = 64):
+    image = np.zeros((*SIZE[::-1], 3), np.uint8) if image is None else image
+    (picture,) = collect_pictures([(0, image)], lambda frame: labels, [0], CAMERA, PictureConfig(side=side))
+    return picture
+
+
+def test_points_project_into_the_square_where_their_pixels_went() -> None:
+    labels = _labels(100, 50, 260, 310)
+    image = np.zeros((*SIZE[::-1], 3), np.uint8)
+    image[200:208, 180:188] = 255
+    picture = _single(labels, image, side=156)  # Half of the square of 312 pixels.
+    rows, columns = np.nonzero(picture.image[..., 0])
+    point = np.array([(184 - 320) / 600, (204 - 240) / 600])  # In the middle of the white block, at a depth of 1.
+    projected = picture.view.focal * point + picture.view.centre
+    assert projected == pytest.approx([columns.mean() + 0.5, rows.mean() + 0.5], abs=0.01)
+    assert picture.labels.max() == 1
+    assert picture.view.size == (156, 156)
+
+
+def test_what_lies_outside_of_the_frame_is_unknown_not_nobody() -> None:
+    picture = _single(_labels(0, 100, 60, 400))
+    assert (picture.labels[:, 0] == UNKNOWN).all()
+    assert set(np.unique(picture.labels)) == {0, 1, UNKNOWN}
+
+
+def test_frames_without_anybody_are_left_out() -> None:
+    found = collect_pictures(
+        _frames(4), lambda frame: _labels(10, 10, 90, 200 * (frame % 2)), [0, 1, 3], CAMERA, PictureConfig(side=32)
+    )
+    assert [picture.frame for picture in found] == [1, 3]
+    assert found[0].image.max() == 1
+
+
+def test_only_chosen_frames_are_held_and_asked_for() -> None:
+    asked: list[int] = []
+
+    def labels_of(frame: int) -> np.ndarray:
+        asked.append(frame)
+        return _labels(100, 100, 300, 400)
+
+    tracemalloc.start()
+    chosen = spread_frames(np.ones(100, bool), 8)
+    pictures = collect_pictures(_frames(100), labels_of, chosen, CAMERA, PictureConfig(side=64, most=8))
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pictures) == 8 and asked == chosen
+    assert held < 8 * 64 * 64 * 5 * 1.5
+    assert peak < 6e6  # Three frames of 0.9 MB and their squares, not a hundred.
+
+
+def test_no_more_than_the_most_can_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="may be held"):
+        collect_pictures(_frames(9), lambda frame: _labels(0, 0, 9, 9), range(9), CAMERA, PictureConfig(most=8))
+
+
+def test_frames_are_spread_over_those_that_can_be_used() -> None:
+    usable = np.zeros(50, bool)
+    usable[10:31] = True
+    assert spread_frames(usable, 3) == [10, 20, 30]
+    assert spread_frames(usable, 99) == list(range(10, 31))
+    assert spread_frames(np.zeros(5, bool), 3) == []
+
+
+def test_labels_are_trusted_where_only_one_person_is_near() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[20:80, 20:50], labels[20:80, 50:80] = 1, 2
+    trust = label_trust(labels)
+    assert trust[50, [49, 50]].max() < 30 and trust[50, [25, 75]].min() > 250
+    assert (label_trust(np.minimum(labels, 1)) == 255).all()
+
+
+def test_looks_are_learned_where_people_are_apart() -> None:
+    apart, together = np.zeros((2, 64, 64), np.uint8)
+    apart[10:50, 5:15], apart[10:50, 50:60] = 1, 2
+    together[10:50, 20:30], together[10:50, 30:40] = 1, 2
+    image, view = np.zeros((64, 64, 3), np.uint8), View(100.0, (32.0, 32.0), (64, 64))
+    pictures = [Picture(k, image, one, label_trust(one), view) for k, one in enumerate([together, apart, together])]
+    assert [picture.frame for picture in clear_pictures(pictures)] == [1]
+    assert [picture.frame for picture in clear_pictures(pictures[:1])] == [0], "somebody has to teach"

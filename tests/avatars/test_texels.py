@@ -1,0 +1,94 @@
+"""Texels lie on the skin, one for each place of the map, in about the wanted number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from closemesh.avatars.render import skin_frames
+from closemesh.avatars.surface import carrier, map_side, sample_surface
+from closemesh.body.loading import load_body, load_open_body
+from closemesh.body.model import BodyModel, texture_layout
+from closemesh.core.errors import ModelFileError
+from closemesh.weights.locate import find_model
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return load_open_body("light")
+
+
+@pytest.mark.parametrize("variant", ["std", "light"])
+def test_texels_come_back_from_the_skin(variant) -> None:
+    body = load_open_body(variant)
+    surface = sample_surface(body, 128)
+    points = (surface.barycentric[..., None] * body.v_template[surface.corners]).sum(1)
+    # Back from the body to the map, with nothing but the nearest point of the face's plane.
+    a, b, c = body.v_template[body.faces[surface.face_ids]].unbind(1)
+    shares = torch.linalg.lstsq(torch.stack([b - a, c - a], -1).double(), (points - a)[..., None].double()).solution
+    shares = torch.cat([1 - shares.sum(1), shares[..., 0]], dim=1).float()
+    uv = (shares[..., None] * texture_layout(body).corners()[surface.face_ids]).sum(1)
+    middles = (torch.stack([surface.columns, surface.rows], -1) + 0.5) / surface.side
+    millimetres = 1e3 * ((uv - middles) * surface.side * surface.sizes.amax(-1, keepdim=True)).norm(dim=-1)
+    assert float(millimetres.max()) < 0.1
+    assert (surface.barycentric >= 0).all()
+    assert float((surface.barycentric.sum(1) - 1).abs().max()) < 1e-5
+    assert len(surface.texels.unique()) == len(surface)
+
+
+@pytest.mark.parametrize("wanted", [2_000, 10_000, 40_000])
+def test_the_side_gives_about_the_wanted_number(body, wanted) -> None:
+    assert len(sample_surface(body, map_side(body, wanted))) == pytest.approx(wanted, rel=0.12)
+
+
+def test_texels_together_are_as_large_as_the_skin(body) -> None:
+    a, b, c = body.v_template[body.faces].unbind(1)
+    skin = float(torch.linalg.cross(b - a, c - a).norm(dim=-1).sum() / 2)
+    assert float(sample_surface(body, 192).sizes.prod(-1).sum()) == pytest.approx(skin, rel=0.02)
+
+
+def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
+    surface = sample_surface(body, 128)
+    frames = skin_frames(surface, body.v_template)
+    places = {texel: k for k, texel in enumerate(surface.texels.tolist())}
+    for step in (1, surface.side):  # The neighbour to the right, the neighbour below.
+        pairs = [(k, places[texel + step]) for texel, k in places.items() if texel + step in places]
+        here, there = torch.tensor([(a, b) for a, b in pairs if surface.face_ids[a] == surface.face_ids[b]]).T
+        away = frames.points[:, there] - frames.points[:, here]  # [3, N]
+        x, y, z = (frames.axes[..., here] * away).sum(1)
+        cosine, sine = surface.turns[here].cos(), surface.turns[here].sin()
+        longest, shortest = surface.sizes[here].T
+        spans = torch.hypot((cosine * x + sine * y) / longest, (cosine * y - sine * x) / shortest)
+        assert len(here) > 1000
+        assert torch.allclose(spans, torch.ones_like(spans), atol=5e-3)
+        assert float(z.abs().max()) < 1e-5
+
+
+def test_open_people_are_carried_by_the_light_body_and_others_by_their_own() -> None:
+    body = load_open_body("std")
+    assert carrier(body).name == "closemesh_open/light"
+    own = replace(body, name="smplx/SMPLX_NEUTRAL")
+    assert carrier(own) is own
+
+
+@pytest.mark.parametrize("lacking", ["vt", "ft"])
+def test_a_file_without_texture_coordinates_is_told(tmp_path, lacking) -> None:
+    with np.load(find_model("open_body/open_body_light.npz")) as file:
+        arrays = {name: file[name] for name in file.files if name != lacking}
+    np.savez(tmp_path / "bare.npz", **arrays)
+    body = load_body(tmp_path / "bare.npz")
+    with pytest.raises(ModelFileError, match="texture coordinates"):
+        sample_surface(body, 64)
+
+
+def test_a_part_of_a_body_keeps_its_part_of_the_map(body) -> None:
+    part = body.subset(torch.arange(1500))
+    layout = texture_layout(part)
+    assert len(layout.ft) == len(part.faces)
+    whole = {tuple(face): tuple(ft) for face, ft in zip(body.faces.tolist(), body.ft.tolist(), strict=True)}
+    assert all(
+        whole[tuple(face)] == tuple(ft) for face, ft in zip(part.faces.tolist(), layout.ft.tolist(), strict=True)
+    )

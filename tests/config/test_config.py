@@ -1,0 +1,91 @@
+"""Presets, TOML in and out, and what is said about values that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from closemesh.config.loading import dump_config, load_config, override
+from closemesh.config.schema import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config
+from closemesh.core.errors import InputError
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_survives_toml(preset: str, tmp_path: Path) -> None:
+    file = tmp_path / "closemesh.toml"
+    file.write_text(dump_config(preset_config(preset)))
+    assert load_config(file) == preset_config(preset)
+
+
+def test_tuples_survive_toml(tmp_path: Path) -> None:
+    config = Config(
+        seed=7,
+        body_model="SMPLX.npz",
+        clip=ClipConfig(start=1.5, end=3),
+        observe=ObserveConfig(people=(0, 3)),
+        optimise=OptimiseConfig(pairs=((0, 3), (3, 4))),
+    )
+    file = tmp_path / "closemesh.toml"
+    file.write_text(dump_config(config))
+    assert load_config(file) == config
+
+
+def test_presets_spend_more_and_more_work() -> None:
+    configs = [preset_config(preset) for preset in PRESETS]
+    first = [config.initialise.iterations for config in configs]
+    assert first == sorted(set(first))
+    together = [(c.refine.guidance, c.optimise.iterations) for c in configs]
+    assert together == sorted(set(together))
+
+
+def test_a_file_lies_over_the_preset_that_it_names(tmp_path: Path) -> None:
+    file = tmp_path / "closemesh.toml"
+    file.write_text('preset = "fast"\n[clip]\nend = 2\n')
+    config = load_config(file)
+    assert config.clip.end == 2
+    assert config.optimise == preset_config("fast").optimise
+
+
+def test_one_person_or_a_list_of_tracks() -> None:
+    assert override(Config(), {"observe": {"people": 2}}).observe.people == 2
+    assert override(Config(), {"observe": {"people": [3]}}).observe.people == (3,)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"optimise": {"iterations": "many"}}, "optimise.iterations"),
+        ({"optimise": {"iteration": 3}}, "unknown option 'optimise.iteration'"),
+        ({"speed": 1}, "unknown option 'speed'"),
+        ({"observe": {"people": 0}}, "observe.people"),
+        ({"observe": {"detector": "eyes"}}, "'auto', 'mediapipe', 'yolo' or 'rtmw'"),
+        ({"clip": {"fps": 0}}, "clip.fps"),
+        ({"clip": {"fps": float("nan")}}, "clip.fps"),
+        ({"clip": {"start": 3, "end": 2}}, "later end"),
+        ({"clip": 3}, "option clip"),
+        ({"initialise": {"focal": -1.0}}, "initialise.focal"),
+        ({"initialise": {"window": 16, "overlap": 16}}, "overlap"),
+        ({"optimise": {"pairs": [[1, 1]]}}, "two different people"),
+        ({"optimise": {"pairs": [[1]]}}, "optimise.pairs"),
+        ({"preset": "quick"}, "'fast', 'balanced' or 'best'"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_line(values: dict, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        override(Config(), values)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"preset = ", b"\xff\xfe\x00", b'preset = "quick"', b"preset = 3"])
+def test_a_broken_file_is_an_input_error(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "closemesh.toml"
+    file.write_bytes(content)
+    with pytest.raises(InputError):
+        load_config(file)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.toml"):
+        load_config(tmp_path / "nothing.toml")

@@ -1,0 +1,150 @@
+"""Files of every tool: the same people on the same pixels, by the tool's own camera and by ours."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tool_files import TOOLS, Seen, Tool, phalp_focal, seen_by, transl, write_amass, write_phalp, write_wham
+
+from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.core.unpickling import read_joblib
+from closemesh.geometry.camera import project
+from closemesh.importers.camera_alignment import place
+from closemesh.importers.registry import read_tool_result, tool_identity
+from closemesh.motion_files.smpl_parameters import rest_pelvis
+from closemesh.structures import Camera
+
+HERE = Path(__file__).parent
+
+
+def around_pelvis(person: Seen, turn: Floats, pelvis: Floats) -> Floats:
+    """Joints [T, 55, 3] of the person after a turn [T, 3, 3] about the pelvis."""
+    return np.einsum("tij,tkj->tki", turn, person.joints - person.pelvis[:, None]) + pelvis[:, None]
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
+def test_the_same_pixels_by_the_tools_camera_and_by_ours(known_scene, tmp_path: Path, tool: Tool) -> None:
+    scene, focal = known_scene, tool.focal(known_scene.camera.size)
+    people = seen_by(scene.motion, scene.body, scene.camera, focal)
+    told = read_tool_result(tool.write(tmp_path, people, scene.camera, focal), scene.clip)
+    assert told.tool == tool.name and told.camera is not None
+    assert told.camera.focal == pytest.approx(focal, rel=1e-5) and told.camera.centre == scene.camera.centre
+    for person, expected in zip(told.people, people, strict=True):
+        np.testing.assert_array_equal(person.frames, np.arange(len(scene.clip)))
+        np.testing.assert_allclose(person.rotations[:, :22], expected.rotations[:, :22], atol=2e-5)
+        by_tool = project(torch.as_tensor(expected.joints), focal, scene.camera.centre).numpy()
+        same = Camera(told.camera.focal, told.camera.centre, scene.camera.size, "option", scene.camera.T_cam_world)
+        # With our camera equal to the tool's all joints fall on the tool's pixels; with another focal length the
+        # pelvis does, and the other joints as far off as the perspective differs.
+        for camera, exact in ((same, True), (scene.camera, False)):
+            placed = place(person, told.camera, camera)
+            turn = placed.rotations[:, 0] @ np.swapaxes(expected.rotations[:, 0], -1, -2)
+            joints = around_pelvis(expected, turn, placed.pelvis)
+            off = np.linalg.norm(
+                project(torch.as_tensor(joints), camera.focal, camera.centre).numpy() - by_tool, axis=-1
+            )
+            assert off[:, 0].max() < 1e-3
+            assert off.max() < (1e-3 if exact else 16)  # Measured: 1e-5, and 10.6 from 12500 pixels (PHALP) to 600.
+
+
+def test_the_crop_camera_of_phalp_is_that_of_its_source(known_scene, tmp_path: Path) -> None:
+    """PHALP draws (joints + camera) with focal 5000 into a square of 256 that holds the frame in its middle."""
+    size = (640, 480)
+    person = seen_by(known_scene.motion, known_scene.body, known_scene.camera, phalp_focal(size))[0]
+    write_phalp(tmp_path / "demo.pkl", [person], size)
+    frame = next(iter(read_joblib(tmp_path / "demo.pkl").values()))
+    stored = person.joints[0] - person.pelvis[0] + rest_pelvis("smpl", "neutral") + frame["camera"][0]
+    square = (stored[:, :2] / stored[:, 2:] * 5000 + 128) * max(size) / 256
+    pixels = square - [(max(size) - size[0]) // 2, (max(size) - size[1]) // 2]
+    told = read_tool_result(tmp_path / "demo.pkl", known_scene.clip)
+    ours = project(torch.as_tensor(person.joints[0]), told.camera.focal, told.camera.centre).numpy()
+    np.testing.assert_allclose(ours, pixels, atol=0.02)
+
+
+def test_tracks_that_are_only_predicted_are_left_out(known_scene, tmp_path: Path) -> None:
+    people = seen_by(known_scene.motion, known_scene.body, known_scene.camera, phalp_focal((640, 480)))
+    write_phalp(tmp_path / "demo.pkl", people, (640, 480), split=5)
+    told = read_tool_result(tmp_path / "demo.pkl", known_scene.clip)
+    assert sorted(len(person.frames) for person in told.people) == [5, 7, 12]
+    assert told.people[0].joints is not None and np.isfinite(told.people[0].joints[:, [1, 4, 7, 16, 18, 20]]).all()
+
+
+def test_amass_files_are_people_in_a_world(known_scene, tmp_path: Path) -> None:
+    scene = known_scene
+    people = seen_by(scene.motion, scene.body, scene.camera, scene.camera.focal)
+    write_amass(tmp_path / "people", people, scene.camera.T_cam_world[0], fps=30)
+    told = read_tool_result(tmp_path / "people", scene.clip)
+    assert told.camera is None and len(told.people) == 2
+    R, t = scene.camera.T_cam_world[0, :3, :3], scene.camera.T_cam_world[0, :3, 3]
+    np.testing.assert_allclose(told.people[1].pelvis @ R.T + t, people[1].pelvis, atol=1e-5)
+
+
+def test_joblib_files_are_read_without_joblib() -> None:
+    """Both were written by joblib 1.6: plain, and with compress=3."""
+    for name in ("joblib_plain.pkl", "joblib_zlib.pkl"):
+        told = read_joblib(HERE / name)[0]
+        np.testing.assert_array_equal(told["pose"], np.arange(6, dtype=np.float32).reshape(2, 3))
+        np.testing.assert_array_equal(told["order"], np.arange(6.0).reshape(2, 3))
+        assert told["frame_ids"].tolist() == [3, 4] and told["scalar"] == 0.5 and told["empty"].shape == (0, 3)
+        assert told["objects"][1] is None
+
+
+class Malicious:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple:
+        return os.system, (f"touch {self.target}",)
+
+
+def test_malicious_files_are_refused_and_not_run(known_scene, tmp_path: Path) -> None:
+    bad = {"people": {}, "camera": Malicious(tmp_path / "ran")}
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps(bad))
+    torch.save(bad, tmp_path / "bad.pt")
+    for name in ("bad.pkl", "bad.pt"):
+        with pytest.raises(InputError, match=name) as caught:
+            read_tool_result(tmp_path / name, known_scene.clip)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_damaged_and_strange_files_are_one_line(known_scene, tmp_path: Path) -> None:
+    whole = (HERE / "joblib_zlib.pkl").read_bytes()
+    files = {"cut.pkl": whole[:-40], "other.pkl": pickle.dumps([1]), "gz.pkl": b"\x1f\x8b" + whole, "a.txt": b""}
+    files |= {"text.pt": b"no zip", "empty.npz": b"", "none.pkl": pickle.dumps({})}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    torch.save({"state_dict": {}}, tmp_path / "weights.pt")
+    for name in (*files, "weights.pt", "missing.pkl"):
+        with pytest.raises(InputError, match=name.replace(".", r"\.")) as caught:
+            read_tool_result(tmp_path / name, known_scene.clip)
+        assert "\n" not in str(caught.value)
+
+
+def test_arrays_of_another_shape_are_named(known_scene, tmp_path: Path) -> None:
+    person = seen_by(known_scene.motion, known_scene.body, known_scene.camera, 800)[0]
+    write_wham(tmp_path / "wham.pkl", [person])
+    told = pickle.loads((tmp_path / "wham.pkl").read_bytes())
+    told[0]["pose"] = told[0]["pose"][:, :66]
+    (tmp_path / "wham.pkl").write_bytes(pickle.dumps(told))
+    with pytest.raises(InputError, match=r"wham\.pkl: pose must be \[N, 72\]"):
+        read_tool_result(tmp_path / "wham.pkl", known_scene.clip)
+
+
+def test_the_identity_follows_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"1")
+    (tmp_path / "b.pkl").write_bytes(b"1")
+    assert tool_identity(tmp_path / "a.pkl") == tool_identity(tmp_path / "b.pkl") != tool_identity(tmp_path)
+    with pytest.raises(InputError, match="no such file"):
+        tool_identity(tmp_path / "none.pkl")
+
+
+def test_the_pelvis_is_that_of_the_file(known_scene) -> None:
+    person = seen_by(known_scene.motion, known_scene.body, known_scene.camera, 600)[0]
+    np.testing.assert_allclose(transl(person, "smpl") + rest_pelvis("smpl", "neutral"), person.pelvis, atol=1e-5)

@@ -1,0 +1,86 @@
+"""Round trip: known motion to exact keypoints to the first motion; and where the focal length comes from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_scenes import observe_exactly
+
+from closemesh.body.loading import load_open_body
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.body.skinning import posed_joints
+from closemesh.config.schema import InitialiseConfig
+from closemesh.core.errors import InputError
+from closemesh.core.progress import Silent
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.initialization.initialize import first_camera, initialise, read_sidecar
+
+
+def _joints(body, motion) -> np.ndarray:
+    values = (torch.as_tensor(x, dtype=torch.float32) for x in (motion.betas, motion.rotations, motion.transl))
+    return posed_joints(body, *values)[..., :22, :].numpy()
+
+
+@pytest.mark.parametrize(("lifter", "error"), [(True, 0.075), (False, 0.035)])  # 61 and 25 mm measured.
+def test_exact_keypoints_give_the_pose_back(known_scene, lifter: bool, error: float):
+    scene = known_scene
+    config = InitialiseConfig(focal=scene.camera.focal, lifter=lifter, iterations=60, plain_iterations=60)
+    camera, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    found, truth = _joints(scene.body, motion), _joints(scene.body, scene.motion)
+    relative = np.linalg.norm((found - found[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1)
+    assert camera.focal_source == "option"
+    assert relative.mean() < error
+    assert np.abs(found - truth)[..., 2].mean() < 0.25  # A person a little larger and farther looks the same.
+    assert motion.valid.all() and motion.confidence.mean() > 0.9
+
+
+def test_longer_clips_go_through_in_windows_without_a_seam(known_scene):
+    scene = known_scene
+    config = InitialiseConfig(focal=scene.camera.focal, iterations=30, window=8, overlap=3)
+    _, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    joints = _joints(scene.body, motion)
+    steps = np.linalg.norm(np.diff(joints - joints[:, :, :1], axis=0), axis=-1).mean(-1)  # [T - 1, P]
+    assert steps.max() < 3 * np.median(steps) + 0.01
+
+
+def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
+    """From keypoints of a whole-body model to the rotations that are written: 0.3 rad found, where resting finds 0."""
+    body, jaw = load_open_body("std"), JOINT_INDEX["jaw"]
+    rotations = known_scene.motion.rotations.copy()
+    rotations[:, 0, jaw] = axis_angle_to_matrix(torch.tensor([0.3, 0.0, 0.0])).numpy()
+    camera = replace(known_scene.camera, focal=4 * known_scene.camera.focal)
+    seen = observe_exactly(known_scene.motion.with_pose(rotations=rotations), camera, body)
+    keypoints = seen.keypoints.copy()
+    keypoints[:, 0, 23:91, 2] = 1
+    config = InitialiseConfig(focal=camera.focal, iterations=60)
+    given = known_scene.clip, replace(seen, keypoints=keypoints), body, config, torch.device("cpu"), Silent()
+    opened = initialise(*given)[1].rotations[:, :, jaw]
+    angles = matrix_to_axis_angle(torch.as_tensor(opened)).numpy()
+    np.testing.assert_allclose(angles[:, 0, 0], 0.3, atol=0.08)
+    np.testing.assert_allclose(angles[:, 1], 0, atol=1e-6)
+
+
+def test_focal_sources_in_order(known_scene, tmp_path):
+    clip = replace(known_scene.clip, path=tmp_path / "a.mp4", focal_px=700.0)
+    assert first_camera(clip, None, Silent()).focal_source == "metadata"
+    (tmp_path / "a.mp4.intrinsics.json").write_text(json.dumps({"fx": 1000, "cx": 640, "cy": 480, "width": 1280}))
+    camera = first_camera(clip, None, Silent())
+    assert (camera.focal, camera.centre, camera.focal_source) == (500.0, (320.0, 240.0), "sidecar")
+    assert first_camera(clip, 900.0, Silent()).focal == 900.0
+    told = Silent()
+    guessed = first_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, told)
+    assert guessed.focal == pytest.approx(800.0) and guessed.focal_source == "estimated"
+    assert "focal length unknown" in told.notes[0]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"f": 3}', '{"fx": "wide"}', '{"fx": -5}', '{"fx": 5, "width": 0}'])
+def test_a_wrong_sidecar_is_one_clear_line(text: str, tmp_path):
+    path = tmp_path / "a.mp4.intrinsics.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"a\.mp4\.intrinsics\.json") as told:
+        read_sidecar(path, (640, 480))
+    assert "\n" not in str(told.value)

@@ -1,0 +1,198 @@
+"""The noise, the state and the sampling of the interaction prior, against known answers and what must not matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from closemesh.body.capsules import COARSE_PARTS, capsule_body
+from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.interaction_prior.codebook import canonical_frame, from_canonical, to_canonical
+from closemesh.interaction_prior.diffusion import (
+    Denoiser,
+    DenoiserConfig,
+    Sampler,
+    add_noise,
+    cosine_schedule,
+    ddim_step,
+    sample,
+    sample_times,
+)
+from closemesh.interaction_prior.guidance import GuidanceConfig, guide_by_energies
+from closemesh.interaction_prior.refine import stretches
+from closemesh.interaction_prior.state import STATE_WIDTH, PairSpread, PairState, pack, pair_view, unpack
+from closemesh.interaction_prior.windows import (
+    NUM_LIMBS,
+    NUM_POINTS,
+    WINDOW,
+    PairBody,
+    PairWindows,
+    agree,
+    cut,
+    put_together,
+    seen_by_camera,
+    seen_from,
+)
+
+
+def random_state(count: int = 2, frames: int = WINDOW) -> PairState:
+    """Camera frame, three metres away."""
+    generator = torch.Generator().manual_seed(0)
+    turns = 0.5 * torch.randn(count, frames, 2, 22, 3, generator=generator)
+    pelvis = torch.randn(count, frames, 2, 3, generator=generator) * 0.3 + torch.tensor([0.4, 0.1, 3.0])
+    betas = torch.randn(count, 1, 2, 10, generator=generator).expand(-1, frames, -1, -1)
+    return PairState(axis_angle_to_matrix(turns), betas, pelvis)
+
+
+def windows_of(cam: PairState) -> PairWindows:
+    count, frames = cam.pelvis.shape[:2]
+    view = pair_view(cam.pelvis)
+    generator = torch.Generator().manual_seed(1)
+    return PairWindows(
+        mean=seen_from(cam, view),
+        spread=PairSpread(
+            *(torch.full(s, 0.1) for s in ((count, frames, 2, 22), (count, frames, 2, 10), cam.pelvis.shape))
+        ),
+        view=view,
+        points=600 * torch.rand(count, frames, 2, NUM_POINTS, 2, generator=generator),
+        inverse_sigmas=torch.rand(count, frames, 2, NUM_POINTS, generator=generator) / 10,
+        limbs=torch.randn(count, frames, 2, NUM_LIMBS, 4, generator=generator),
+        times=(torch.arange(frames) / 30).expand(count, -1),
+        focal=torch.full((count,), 900.0),
+        centre=torch.full((count, 2), 320.0),
+        hidden=torch.zeros(count, frames, 2, dtype=torch.bool),
+        alone=torch.zeros(count, dtype=torch.bool),
+        touching=torch.rand(count, frames, len(COARSE_PARTS), len(COARSE_PARTS), generator=generator) < 0.05,
+    )
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    """With a network whose last layers are not zero, so that it says something."""
+    torch.manual_seed(0)
+    network = Denoiser(DenoiserConfig(width=32, layers=2, heads=4, hidden=64))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    body = load_open_body("light")
+    return Sampler(
+        network.eval(), cosine_schedule(), PairBody(fitting_points(body).coarse(NUM_POINTS), capsule_body(body))
+    )
+
+
+def test_the_schedule_has_the_published_values() -> None:
+    alpha_bar = cosine_schedule().alpha_bar
+    expected = torch.tensor([0.999369, 0.889103, 0.632516, 0.326115, 0.085146])
+    torch.testing.assert_close(alpha_bar[[0, 20, 40, 60, 80]], expected, atol=1e-6, rtol=0)
+    assert alpha_bar[99] < 1e-5 and (alpha_bar.diff() < 0).all()
+    assert sample_times() == [80, 60, 40, 20, 0]
+
+
+def test_noising_and_a_perfect_denoiser_give_x0_back() -> None:
+    schedule, generator = cosine_schedule(), torch.Generator().manual_seed(0)
+    x0, noise = (torch.randn(3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    times = sample_times()
+    x_t = add_noise(schedule, x0, noise, torch.full((3,), times[0]))
+    for t, t_next in zip(times, [*times[1:], None], strict=True):
+        expected = x0 if t_next is None else add_noise(schedule, x0, noise, torch.full((3,), t_next))
+        x_t = ddim_step(schedule, x_t, x0, t, t_next)
+        torch.testing.assert_close(x_t, expected, atol=1e-5, rtol=0)
+
+
+def test_what_is_packed_is_unpacked() -> None:
+    state = random_state()
+    assert pack(state).shape[-1] == STATE_WIDTH
+    again = unpack(pack(state))
+    for name, value in vars(state).items():
+        torch.testing.assert_close(getattr(again, name), value, atol=1e-5, rtol=0)
+
+
+def test_views_and_the_canonical_frame_are_left_as_they_were_entered() -> None:
+    cam = random_state()
+    view = pair_view(cam.pelvis)
+    seen = seen_from(cam, view)
+    assert seen.pelvis.mean((1, 2)).abs().max() < 1e-5
+    canonical = to_canonical(seen, canonical_frame(seen))
+    torch.testing.assert_close(canonical.rotations[:, 0, 0, 0], torch.eye(3).expand(2, 3, 3), atol=1e-5, rtol=0)
+    assert canonical.pelvis[:, 0, 0].abs().max() < 1e-6
+    back = seen_by_camera(from_canonical(canonical, canonical_frame(seen)), view)
+    torch.testing.assert_close(pack(back), pack(cam), atol=1e-5, rtol=0)
+
+
+def test_an_untrained_network_leaves_the_first_motion(sampler: Sampler) -> None:
+    untrained = replace(sampler, denoiser=Denoiser(DenoiserConfig(width=32, layers=1, heads=4, hidden=64)).eval())
+    windows = windows_of(random_state())
+    torch.testing.assert_close(pack(sample(untrained, windows, [])), pack(windows.mean), atol=1e-5, rtol=0)
+
+
+def test_exchanging_the_people_exchanges_the_result(sampler: Sampler) -> None:
+    windows = windows_of(random_state())
+    noise = torch.randn(2, WINDOW, 2, STATE_WIDTH, generator=torch.Generator().manual_seed(2))
+    result = sample(sampler, windows, [], noise)
+    exchanged = sample(sampler, windows.swapped(), [], noise.flip(2))
+    assert (pack(result) - pack(windows.mean)).abs().max() > 1e-3
+    torch.testing.assert_close(pack(exchanged.swapped()), pack(result), atol=1e-4, rtol=0)
+
+
+def test_what_is_said_to_touch_changes_the_result_and_silence_is_no_statement(sampler: Sampler) -> None:
+    windows = windows_of(random_state())
+    assert windows.touching is not None
+    told, silent, empty = (
+        pack(sample(sampler, replace(windows, touching=touching), []))
+        for touching in (windows.touching, None, torch.zeros_like(windows.touching))
+    )
+    assert (told - silent).abs().max() > 1e-5
+    assert torch.equal(empty, silent)
+
+
+def test_one_without_a_partner_does_not_depend_on_him(sampler: Sampler) -> None:
+    windows = replace(windows_of(random_state()), alone=torch.ones(2, dtype=torch.bool))
+    pelvis = windows.mean.pelvis.clone()
+    pelvis[:, :, 1] += 0.5
+    moved = replace(windows, mean=replace(windows.mean, pelvis=pelvis))
+    a, b = (sample(sampler, w, []) for w in (windows, moved))
+    torch.testing.assert_close(pack(a)[:, :, 0], pack(b)[:, :, 0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("length", [5, WINDOW, 37, 60])
+def test_windows_put_together_are_the_clip(length: int) -> None:
+    cam = random_state(1, length)
+    where = cut(length, "cpu")
+    total = torch.zeros(length).index_add(0, where.index.flatten(), where.weight.flatten())
+    torch.testing.assert_close(total, torch.ones(length))
+    pieces = cam.map(lambda tensor: tensor[0][where.index])
+    view = pair_view(pieces.pelvis)
+    together = put_together(seen_from(pieces, view), view, where, length)
+    torch.testing.assert_close(pack(together), pack(cam), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        pack(agree(seen_from(pieces, view), view, where, length)), pack(seen_from(pieces, view)), atol=1e-4, rtol=0
+    )
+
+
+def test_stretches_fade_and_cover_every_near_frame_once() -> None:
+    near = torch.zeros(500, dtype=torch.bool)
+    near[50:420] = True
+    present = torch.ones(500, dtype=torch.bool)
+    total: Tensor = torch.zeros(500)
+    for frames, weight in stretches(near.numpy(), present.numpy()):
+        total[frames] += torch.as_tensor(weight)
+    torch.testing.assert_close(total[50:420], torch.ones(370), atol=1e-5, rtol=0)
+    assert total[30] == 0 and 0 < total[45] < 1 and total[440] == 0
+
+
+def test_guidance_does_not_tremble_with_the_keypoints() -> None:
+    """Keypoints that tremble from frame to frame draw the motion to their mean, not to and fro."""
+    windows = windows_of(random_state(1, 1).map(lambda value: value.expand(-1, WINDOW, *value.shape[2:])))
+    mean = pack(windows.mean)
+    trembling = torch.tensor([1.0, -1.0]).repeat(WINDOW // 2)[:, None, None]
+
+    def energy(state: PairState) -> Tensor:
+        return 50 * ((pack(state) - mean) / 0.1 - 1 - 3 * trembling).square().sum()
+
+    config = GuidanceConfig(steps=20, trust=0.1, penetration=0.0, contact=0.0)
+    moved = (pack(guide_by_energies(windows, [energy], None, config)(windows.mean, 0)) - mean)[..., -3:] / 0.1
+    assert moved.mean() == pytest.approx(1, abs=0.3)
+    assert moved[0].diff(dim=0).abs().max() < 0.3  # 6 from frame to frame were asked for.

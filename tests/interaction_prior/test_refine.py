@@ -1,0 +1,123 @@
+"""The stage on scenes whose truth is known: pairs come nearer to it, lone people stay, and the camera may turn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_scenes import KnownScene, observe_exactly
+
+from closemesh.body.skinning import posed_joints
+from closemesh.config.schema import RefineConfig
+from closemesh.core.progress import Silent
+from closemesh.interaction_prior.refine import refine
+from closemesh.structures import BodyMotion, PoseSpread
+
+QUICK = RefineConfig()
+
+
+def joints(scene: KnownScene, motion: BodyMotion) -> np.ndarray:
+    """[T, P, 22, 3]."""
+    values = (torch.as_tensor(x, dtype=torch.float32) for x in (motion.betas, motion.rotations, motion.transl))
+    return posed_joints(scene.body, *values)[..., :22, :].numpy()
+
+
+def spread_of(scene: KnownScene, people: int) -> PoseSpread:
+    frames = len(scene.clip.times)
+    return PoseSpread(
+        rotations=np.full((frames, people, 22), 0.15, np.float32),
+        pelvis=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
+        betas=np.full((people, 10), 0.3, np.float32),
+    )
+
+
+def run(scene: KnownScene, motion: BodyMotion, config: RefineConfig = QUICK) -> BodyMotion:
+    spread = spread_of(scene, motion.num_people)
+    arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body)
+    return refine(*arguments, config, torch.device("cpu"), Silent())
+
+
+def with_people(scene: KnownScene, places: list[tuple[int, float]]) -> KnownScene:
+    """The same camera and floor; each person a copy of one of the scene's, moved so many metres to the right."""
+    who = [k for k, _ in places]
+    motion = scene.motion
+    moved = motion.transl[:, who].copy()
+    moved[..., 0] += np.array([x for _, x in places], np.float32)
+    crowd = BodyMotion(
+        body_model=motion.body_model,
+        betas=motion.betas[who],
+        rotations=motion.rotations[:, who],
+        transl=moved,
+        expression=motion.expression[:, who],
+        valid=motion.valid[:, who],
+        confidence=motion.confidence[:, who],
+    )
+    return replace(scene, motion=crowd, observations=observe_exactly(crowd, scene.camera, scene.body))
+
+
+@pytest.fixture(scope="module")
+def wrong(known_scene: KnownScene) -> BodyMotion:
+    """Each person half a foot aside in the picture, and a quarter of a metre off along the line of sight."""
+    transl = known_scene.motion.transl.copy()
+    transl[:, 0] += [0.04, 0.0, 0.25]
+    transl[:, 1] -= [0.04, 0.0, 0.25]
+    return known_scene.motion.with_pose(rotations=known_scene.motion.rotations, transl=transl)
+
+
+def test_a_pair_comes_nearer_to_the_truth(known_scene: KnownScene, wrong: BodyMotion):
+    truth = joints(known_scene, known_scene.motion)
+    before, after = joints(known_scene, wrong), joints(known_scene, run(known_scene, wrong))
+
+    def apart(found: np.ndarray) -> float:
+        """Mean error of the distances between the two."""
+        true, told = (np.linalg.norm(j[:, 0, :, None] - j[:, 1, None], axis=-1) for j in (truth, found))
+        return float(np.abs(told - true).mean())
+
+    assert apart(after) < 0.8 * apart(before)
+    assert np.abs(after - truth)[..., :2].mean() < np.abs(before - truth)[..., :2].mean()
+
+
+def test_who_is_near_nobody_stays_as_he_is(known_scene: KnownScene):
+    crowd = with_people(known_scene, [(0, 0.0), (1, 0.0), (0, -9.0)])
+    refined = run(crowd, crowd.motion)
+    for name in ("rotations", "transl"):
+        told, first = getattr(refined, name), getattr(crowd.motion, name)
+        assert np.allclose(told[:, 2], first[:, 2], atol=1e-5)
+        assert not np.allclose(told[:, :2], first[:, :2], atol=1e-3)
+    assert np.array_equal(refined.betas[2], crowd.motion.betas[2])
+
+
+def test_somebody_in_two_pairs_gets_one_motion_between_what_both_say(known_scene: KnownScene):
+    row = with_people(known_scene, [(0, -0.95), (0, 0.0), (0, 0.95)])
+    both = run(row, row.motion)
+    left, right = (with_people(known_scene, places) for places in ([(0, -0.95), (0, 0.0)], [(0, 0.0), (0, 0.95)]))
+    from_left, from_right = run(left, left.motion), run(right, right.motion)
+    middle = (from_left.transl[:, 1] + from_right.transl[:, 0]) / 2
+    assert np.allclose(both.transl[:, 1], middle, atol=5e-3)
+    assert np.allclose(both.transl[:, 0], from_left.transl[:, 0], atol=5e-3)
+
+
+def test_nothing_is_done_without_the_prior(known_scene: KnownScene, wrong: BodyMotion):
+    assert run(known_scene, wrong, replace(QUICK, prior=False)) is wrong
+
+
+def test_a_camera_that_is_turned_sees_the_same_people(known_scene: KnownScene, wrong: BodyMotion):
+    """What is refined is told in a view of the pair, so that where in the picture they are matters little."""
+    angle = 0.2
+    c, s = np.cos(angle), np.sin(angle)
+    R = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    scene = known_scene
+
+    def turned(motion: BodyMotion) -> BodyMotion:
+        pelvis = joints(scene, motion)[:, :, 0]
+        rotations = motion.rotations.copy()
+        rotations[:, :, 0] = R @ rotations[:, :, 0]
+        moved = motion.transl + pelvis @ R.T - pelvis
+        return motion.with_pose(rotations=rotations, transl=moved.astype(np.float32))
+
+    aside = replace(scene, observations=observe_exactly(turned(scene.motion), scene.camera, scene.body))
+    here, there = joints(scene, run(scene, wrong)), joints(scene, run(aside, turned(wrong)))
+    moved = np.linalg.norm(here - joints(scene, wrong), axis=-1).mean()
+    assert np.linalg.norm(here @ R.T - there, axis=-1).mean() < 0.25 * moved

@@ -1,0 +1,72 @@
+"""The benchmark of descriptions on one window of six frames."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from known_scenes import KnownScene
+from typer.testing import CliRunner
+
+from closemesh.body.motion import motion_in_world
+from closemesh.cli.main import app
+from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
+from closemesh.core.progress import Silent
+from closemesh.lab.datasets.recording import write_pose_file
+from closemesh.lab.evaluation import benchmark_scenes as benchmark_windows
+from closemesh.lab.evaluation.benchmark_runner import benchmark_synthetic
+from closemesh.lab.evaluation.benchmark_scenes import Window
+from closemesh.lab.evaluation.text_benchmark import HEEDED, NOTHING, as_json, measure_descriptions, rows_of
+from closemesh.motion_files.sequence import from_body_motion
+
+QUICK = Config(seed=3, initialise=InitialiseConfig(iterations=6), optimise=OptimiseConfig(iterations=3))
+
+
+@pytest.fixture(scope="module")
+def window(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) -> Window:
+    """Six frames of two people who stand at each other."""
+    world = motion_in_world(known_scene.motion, known_scene.camera, known_scene.body)
+    transl = world.transl.copy()
+    transl[:, 1] = transl[:, 0] + [0.3, 0, -0.1]
+    made = from_body_motion(world.with_pose(transl=transl), known_scene.body, "w", 30.0).frames(slice(0, 6))
+    path = tmp_path_factory.mktemp("windows") / "near.npz"
+    write_pose_file(path, replace(made, action="near"))
+    return Window("near", path, "near", 0, 6)
+
+
+def test_rows_tell_the_truth_and_less_of_it():
+    rows = rows_of((0, 30))
+    assert [row.name for row in rows[:3]] == [NOTHING, "all heeded, 0 % false", "all heeded, 30 % false"]
+    assert len(rows) == 1 + 2 * len(HEEDED) and not rows[0].heeded
+
+
+def test_one_window_through_both_stages(window: Window):
+    report = measure_descriptions([window], QUICK, (0,), "optimised", Silent(), "cpu")
+    plain = benchmark_synthetic([window], QUICK, "keypoints", Silent(), "cpu").windows[0]
+    [untold] = report.reports[0].windows
+    assert untold.stages == {stage: plain.stages[stage] for stage in ("refined", "optimised")}
+    told = [one.windows[0].stages["refined"]["all"]["MPJPE"]["mean"] for one in report.reports]
+    assert len(set(told)) == len(told), "every row is told otherwise"
+    values = json.loads(json.dumps(as_json(report)))
+    assert values["windows"] == ["near"] and set(values["rows"]) == {row.name for row in rows_of((0,))}
+    change = values["rows"]["all heeded, 0 % false"]["refined"]["all"]["MPJPE"]
+    assert change["new"] - change["old"] == pytest.approx(told[1] - told[0])
+
+
+def test_the_command_prints_the_table_and_goes_on(window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(benchmark_windows, "find_windows", lambda *_: [window])
+    file = tmp_path / "told.json"
+    arguments = ["benchmark", "descriptions", "--corrupt", "40", "--preset", "fast", "--jobs", "1", "--json", str(file)]
+    run = CliRunner(env={"COLUMNS": "250"}).invoke
+    found = run(app, arguments)
+    assert found.exit_code == 0, found.output
+    assert "alignment alone, 40 % false" in found.output and "nothing told" in found.output
+    written = file.read_text()
+    (kept,) = file.with_suffix(".windows").iterdir()
+    made = kept.stat().st_mtime_ns
+    again = run(app, [*arguments, "--resume"])
+    assert again.exit_code == 0 and file.read_text() == written and kept.stat().st_mtime_ns == made
+    wrong = run(app, ["benchmark", "descriptions", "--corrupt", "20,x"])
+    assert wrong.exit_code == 2 and "percentages" in wrong.output

@@ -1,0 +1,24 @@
+"""Every measurement has a memory of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from closemesh.core.device import peak_megabytes
+from closemesh.lab.evaluation.speed import in_a_process
+
+
+def _fill(megabytes: int) -> float | None:
+    block = np.ones(megabytes << 17)  # 8 bytes each.
+    return peak_megabytes() if block.all() else None
+
+
+def test_the_peak_of_one_process_does_not_show_in_the_next() -> None:
+    large, small = in_a_process(_fill, 600), in_a_process(_fill, 1)
+    assert large - small == pytest.approx(599, abs=60)
+
+
+def test_a_fault_comes_back() -> None:
+    with pytest.raises(ValueError, match="ten"):
+        in_a_process(int, "ten")

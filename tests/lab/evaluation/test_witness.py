@@ -1,0 +1,80 @@
+"""What is said of a scene falsely: the share that was asked for, never what is true, and the same every time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_scenes import KnownScene
+
+from closemesh.lab.evaluation.text_benchmark import Witness, false_of, witness
+from closemesh.text.annotate import Moment
+from closemesh.text.captioner import confidences
+from closemesh.text.statements import Told, Touch
+
+MOMENTS = (Moment((0, 1), 1, 1.0), Moment((0,), 6, 0.5))
+ANSWERS = 5
+
+
+@pytest.fixture(scope="module")
+def seen(known_scene: KnownScene) -> Witness:
+    """The two people brought together until they touch."""
+    return of_scene(known_scene)
+
+
+def of_scene(scene: KnownScene) -> Witness:
+    transl = scene.motion.transl.copy()
+    transl[:, 1] += 0.6 * (transl[:, 0] - transl[:, 1])
+    motion = scene.motion.with_pose(transl=transl)
+    return witness(MOMENTS, motion, scene.body, scene.clip.times, scene.camera.T_cam_world[:, :3, 1])
+
+
+def said(seen: Witness, share: float, seed: int = 3) -> list[tuple[Told, ...]]:
+    """By moment."""
+    told = seen.told(share, seed, ANSWERS)
+    return [tuple(one for one in told if (one.start, one.end) == span) for span in seen.spans]
+
+
+def test_the_truth_is_told_of_those_who_are_looked_at(seen: Witness):
+    both, one = said(seen, 0.0)
+    assert [{told.statement for told in part} for part in (both, one)] == [set(part) for part in seen.true]
+    assert any(isinstance(told.statement, Touch) for told in both)
+    assert all(told.statement.people == (0,) for told in one)
+    agreed = (ANSWERS + 0.5) / (ANSWERS + 1)
+    assert all(told.confidence == pytest.approx(agreed, abs=1e-3) for told in (*both, *one))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 1.0])
+def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: Witness, share: float):
+    true, told = said(seen, 0.0), said(seen, share)
+    count = sum(map(len, true))
+    assert sum(map(len, told)) == count
+    wrong = [set(b) - set(a) for a, b in zip(true, told, strict=True)]
+    assert sum(map(len, wrong)) == round(share * count)
+    up_cam = known_scene.camera.T_cam_world[:, :3, 1]
+    transl = known_scene.motion.transl.copy()
+    transl[:, 1] += 0.6 * (transl[:, 0] - transl[:, 1])
+    motion = known_scene.motion.with_pose(transl=transl)
+    for moment, false in zip(MOMENTS, wrong, strict=True):
+        statements = [one.statement for one in false]
+        if statements:
+            sure = confidences(statements, motion.frames([moment.frame]), known_scene.body, up_cam[[moment.frame]])
+            assert np.all(sure < 0.3)
+    assert {one.confidence for part in told for one in part} == {one.confidence for part in true for one in part}
+
+
+def test_false_statements_are_of_the_same_kind_and_people(seen: Witness):
+    for part in seen.true:
+        for statement in part:
+            for other in false_of(statement):
+                assert type(other) is type(statement) and other.people == statement.people and other != statement
+                if isinstance(statement, Touch) and isinstance(other, Touch):
+                    assert (statement.part_a == other.part_a) != (statement.part_b == other.part_b)
+                else:
+                    assert other.topic == statement.topic
+
+
+def test_a_seed_decides_and_a_larger_share_keeps_what_a_smaller_one_replaced(known_scene: KnownScene, seen: Witness):
+    again = of_scene(known_scene)
+    assert again.told(0.4, 3, ANSWERS) == seen.told(0.4, 3, ANSWERS) != seen.told(0.4, 4, ANSWERS)
+    true, some, more = (set(seen.told(share, 3, ANSWERS)) for share in (0.0, 0.2, 0.4))
+    assert some - true <= more - true

@@ -1,0 +1,58 @@
+"""Detector errors that are easy to recognise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from closemesh.lab.simulation.detector_errors import DetectorErrors
+from closemesh.lab.simulation.fit import HIDDEN_EDGES
+from closemesh.lab.simulation.fit_points import ERROR_EDGES
+from closemesh.lab.simulation.statistics import LEVELS, TIMES
+
+Q, C, K, E, S = len(LEVELS), len(TIMES), 23, len(ERROR_EDGES) + 1, len(HIDDEN_EDGES) + 1
+WHITE = torch.eye(C)[0]
+_LEVELS = torch.as_tensor(LEVELS, dtype=torch.float32)
+
+
+def no_errors(**changes: torch.Tensor) -> DetectorErrors:
+    """A perfect detector, but for the changes."""
+    errors = DetectorErrors(
+        levels=_LEVELS,
+        times=torch.as_tensor(TIMES, dtype=torch.float32),
+        error_edges=torch.as_tensor(ERROR_EDGES, dtype=torch.float32),
+        hidden_edges=torch.as_tensor(HIDDEN_EDGES, dtype=torch.float32),
+        bias=torch.zeros(K, 2, 2),
+        error=torch.zeros(K, 2, Q),
+        error_shares=WHITE.expand(K, C),
+        error_mixing=torch.eye(K),
+        jumps=torch.zeros(K),
+        miss=torch.zeros(K, 2),
+        miss_shares=WHITE,
+        snap=torch.zeros(K, 2),
+        snap_shares=WHITE,
+        confidence=torch.ones(K, 2, E, Q),
+        confidence_shares=WHITE,
+        confidence_mixing=torch.eye(K),
+        spread=torch.zeros(K, 2, E, Q),
+        flip=torch.zeros(3, 3),
+        swap=torch.zeros(S),
+        absent=torch.zeros(S),
+        event_shares=WHITE.expand(3, C),
+        track_score=torch.ones(S, Q),
+        box=torch.zeros(4, Q),
+        box_shares=WHITE,
+        cue_turn=torch.zeros(3, Q),
+        cue_scale=torch.zeros(Q),
+        cue_residual=torch.zeros(K, 2, 3, Q),
+        cue_confidence=torch.ones(K, 2, Q),
+        cue_shares=WHITE.expand(3, C),
+        measured_on="nothing",
+    )
+    return replace(errors, **changes)
+
+
+def uniform(high: float, *shape: int) -> torch.Tensor:
+    """Quantile functions [*shape, Q] of numbers spread evenly from 0 to `high`."""
+    return (high * _LEVELS).expand(*shape, Q)

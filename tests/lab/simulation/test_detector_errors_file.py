@@ -1,0 +1,56 @@
+"""The bundled errors are there, plausible and of the right shapes; damaged files are one clear line."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from made_up_errors import no_errors
+
+from closemesh.core.errors import ModelFileError
+from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors, save_detector_errors
+
+
+def tensors(errors: DetectorErrors) -> dict[str, torch.Tensor]:
+    return {f.name: getattr(errors, f.name) for f in fields(errors) if f.name != "measured_on"}
+
+
+def test_the_bundled_errors_have_the_expected_shapes_and_ranges():
+    bundled, shapes = tensors(load_detector_errors()), tensors(no_errors())
+    for name, tensor in bundled.items():
+        assert tensor.shape == shapes[name].shape, name
+        assert torch.isfinite(tensor).all(), name
+    for name in ("error", "confidence", "spread", "cue_confidence", "track_score", "box", "cue_turn"):
+        assert (bundled[name].diff(dim=-1) >= 0).all(), f"{name} is a quantile function"
+    for name in ("miss", "snap", "flip", "swap", "absent", "confidence", "track_score", "cue_confidence"):
+        assert (bundled[name] >= 0).all() and (bundled[name] <= 1.001).all(), f"{name} is a share"
+    for name in tensors(no_errors()):
+        if name.endswith("_shares"):
+            assert torch.allclose(bundled[name].sum(-1), torch.tensor(1.0), atol=5e-3), name
+    middle = len(bundled["levels"]) // 2
+    seen, hidden = bundled["error"][5:17, :, middle].unbind(1)
+    assert (seen < hidden).all(), "what is hidden is found less well"
+
+
+def test_what_is_written_is_read_again(tmp_path):
+    errors = no_errors(error=0.1 * torch.rand(23, 2, 28, generator=torch.Generator().manual_seed(0)).cumsum(-1))
+    save_detector_errors(tmp_path / "errors.npz", errors)
+    read = load_detector_errors(tmp_path / "errors.npz")
+    assert read.measured_on == "nothing"
+    for name, tensor in tensors(errors).items():
+        assert torch.allclose(getattr(read, name), tensor, rtol=2e-3, atol=1e-4), name
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
+def test_bad_files_are_one_clear_line(tmp_path, damage):
+    path = tmp_path / "errors.npz"
+    if damage == "cut":
+        save_detector_errors(path, no_errors())
+        path.write_bytes(path.read_bytes()[:2000])
+    if damage == "other":
+        np.savez(path, something=np.zeros(3))
+    with pytest.raises(ModelFileError, match="does not hold detector errors") as fault:
+        load_detector_errors(path)
+    assert "\n" not in str(fault.value)

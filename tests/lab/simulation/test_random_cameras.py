@@ -1,0 +1,86 @@
+"""Random cameras stand upright, see everybody, and are the same for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from made_up_motion import two_people
+
+from closemesh.body.loading import load_open_body
+from closemesh.geometry.camera import project
+from closemesh.geometry.transforms import transform_points
+from closemesh.lab.simulation.scene import (
+    FILL_RANGE,
+    FOCAL_RANGE,
+    HEIGHT_RANGE,
+    PICTURE_SIZES,
+    make_scene,
+    sample_cameras,
+    true_points,
+)
+
+
+def paths(scenes: int = 40) -> torch.Tensor:
+    """Pelvis paths [B, T, P, 3] of people who walk about."""
+    generator = torch.Generator().manual_seed(0)
+    steps = 0.05 * torch.randn(scenes, 50, 2, 3, generator=generator)
+    start = torch.randn(scenes, 1, 2, 3, generator=generator)
+    return (start + steps.cumsum(1)) * torch.tensor([1.0, 0.1, 1.0]) + torch.tensor([0.0, 0.95, 0.0])
+
+
+def test_every_camera_is_upright_and_sees_the_people():
+    pelvis = paths()
+    cameras = sample_cameras(pelvis, torch.Generator().manual_seed(1))
+    R = cameras.T_cam_world[:, :3, :3]
+    assert torch.allclose(R @ R.transpose(-1, -2), torch.eye(3), atol=1e-5)
+    assert torch.allclose(torch.linalg.det(R), torch.ones(len(R)), atol=1e-5)
+    assert (R[:, 1, 1] < -0.3).all(), "down in the picture is down in the world"
+    height = torch.linalg.inv(cameras.T_cam_world)[:, 1, 3]
+    assert (height > HEIGHT_RANGE[0] - 1e-3).all()
+    assert (height < HEIGHT_RANGE[1] + 1e-3).all()
+    ratio = cameras.focal / cameras.size.norm(dim=-1)
+    assert (ratio > FOCAL_RANGE[0]).all()
+    assert (ratio < FOCAL_RANGE[1]).all()
+    points = transform_points(cameras.T_cam_world, pelvis.flatten(1, 2))
+    pixels = project(points, cameras.focal[:, None, None], cameras.centre[:, None])
+    inside = ((pixels > 0) & (pixels < cameras.size[:, None])).all(-1) & (points[..., 2] > 0)
+    assert inside.float().mean() > 0.99
+    assert {tuple(size) for size in cameras.size.int().tolist()} == set(PICTURE_SIZES)
+
+
+def test_the_distance_makes_people_fill_the_share_that_was_drawn():
+    pelvis = torch.tensor([[[[0.0, 0.95, 0.0]]]]).expand(60, 4, 1, 3)
+    cameras = sample_cameras(pelvis, torch.Generator().manual_seed(2))
+    ends = pelvis[:, 0] + torch.tensor([[0.0, 0.85, 0.0], [0.0, -0.95, 0.0]])
+    pixels = project(transform_points(cameras.T_cam_world, ends), cameras.focal[:, None, None], cameras.centre[:, None])
+    tall = (pixels[:, 1, 1] - pixels[:, 0, 1]) / cameras.size[:, 1]
+    assert 0.25 < float(tall.min())
+    assert float(tall.max()) < FILL_RANGE[1] + 0.03
+    assert float(tall.std()) > 0.05
+
+
+def test_who_is_not_there_is_not_looked_at():
+    pelvis = paths(8)
+    valid = torch.ones(pelvis.shape[:3], dtype=torch.bool)
+    valid[:, :, 1] = False
+    alone = sample_cameras(pelvis[:, :, :1], torch.Generator().manual_seed(3))
+    moved = pelvis.clone()
+    moved[:, :, 1] += 100
+    among = sample_cameras(moved, torch.Generator().manual_seed(3), valid)
+    assert torch.allclose(alone.T_cam_world, among.T_cam_world, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_scene_and_people_stand_on_the_floor():
+    body = load_open_body("light")
+    one, same, other = (make_scene(two_people(), body, seed) for seed in (5, 5, 6))
+    assert np.array_equal(one.motion.transl, same.motion.transl)
+    assert one.camera.focal == same.camera.focal
+    assert one.camera.focal != other.camera.focal
+    assert one.kind == "waving"
+    points = transform_points(
+        torch.as_tensor(np.linalg.inv(one.camera.T_cam_world))[:, None],
+        torch.as_tensor(true_points(one).points_cam).double(),
+    )
+    assert abs(float(points[..., 1].amin()) - 0.02) < 5e-3
+    betas = np.full((2, 10), 0.5, np.float32)
+    assert np.array_equal(make_scene(two_people(), body, 5, betas).motion.betas, betas)

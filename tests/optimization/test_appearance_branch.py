@@ -1,0 +1,93 @@
+"""Silhouettes move people to where they stand before their looks are learned."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from dressed_people import DressedPeople, dress
+from known_scenes import KnownScene
+from torch import Tensor
+
+from closemesh.avatars.fit import mean_psnr
+from closemesh.body.loading import fitting_points
+from closemesh.body.motion import MotionVariables
+from closemesh.config.schema import AppearanceConfig
+from closemesh.fitting.keypoint_tracks import make_evidence
+from closemesh.fitting.objective import Subject, from_motion, to_motion
+from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.optimization.appearance import meet_everybody
+from closemesh.optimization.optimize import Seen, count_steps, heed_pictures
+
+CPU = torch.device("cpu")
+CONFIG = AppearanceConfig(gaussians=4000, steps=60, following=40, silhouettes=True)
+PAIRS = ((0, 1),)
+BESIDE = 0.06  # Metres: half of an upper arm's thickness.
+
+
+@pytest.fixture(scope="module")
+def dressed(known_scene: KnownScene) -> DressedPeople:
+    return dress(known_scene)
+
+
+@pytest.fixture(scope="module")
+def beside(dressed: DressedPeople) -> tuple[MotionVariables, Seen, int]:
+    """Somebody who stands beside his silhouette, what the pictures made of it, and in how many steps."""
+    known = dressed.known
+    subject = Subject(fitting_points(known.body), load_pose_prior())
+    evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
+    true = from_motion(subject.body, known.motion, CPU)
+    ray = true.ray.clone()
+    ray[:, 0, 0] += BESIDE / true.log_depth.exp()[:, 0]
+    wrong, steps = true.with_tensors(ray=ray), []
+    given = (evidence, PAIRS, CONFIG, 0, CPU, steps.append)
+    return wrong, heed_pictures(dressed.pictures[::3], subject, known.body, wrong, *given), sum(steps)
+
+
+def off(dressed: DressedPeople, variables: MotionVariables) -> Tensor:
+    """[T, P] metres across the view that pelvises are seen off; silhouettes of few pixels are too fat."""
+    true = from_motion(fitting_points(dressed.known.body), dressed.known.motion, CPU)
+    return (variables.ray - true.ray).norm(dim=-1) * true.log_depth.exp()
+
+
+def test_who_stands_beside_his_silhouette_is_moved_into_it(dressed: DressedPeople, beside) -> None:
+    wrong, seen, _ = beside
+    assert float(off(dressed, seen.variables)[:, 0].mean()) < 0.5 * float(off(dressed, wrong)[:, 0].mean())
+    assert float(off(dressed, seen.variables)[:, 1].mean()) < 0.02, "who stands right stays"
+
+
+def test_looks_are_learned_where_people_are_seen(dressed: DressedPeople, beside) -> None:
+    wrong, seen, _ = beside
+    known, pictures = dressed.known, dressed.pictures[::3]
+    evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
+    motions = [to_motion(known.body, fitting_points(known.body), one, evidence) for one in (wrong, seen.variables)]
+    plain = meet_everybody(pictures, motions[0], evidence.present, known.body, CONFIG, 0, CPU, lambda _: None)
+    assert seen.looks is not None
+    assert mean_psnr(seen.looks.cast, motions[1], pictures) > mean_psnr(plain.cast, motions[0], pictures) + 1.0
+
+
+def test_steps_are_those_that_are_announced(dressed: DressedPeople, beside) -> None:
+    times = torch.as_tensor(dressed.known.clip.times)
+    assert beside[2] == count_steps(dressed.pictures[::3], PAIRS, times, CONFIG)
+
+
+def test_without_pictures_nothing_is_told(dressed: DressedPeople, beside) -> None:
+    wrong, known = beside[0], dressed.known
+    subject = Subject(fitting_points(known.body), load_pose_prior())
+    evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
+    seen = heed_pictures((), subject, known.body, wrong, evidence, PAIRS, CONFIG, 0, CPU, lambda _: None)
+    assert seen.variables is wrong
+    assert seen.looks is None
+    assert seen.orders == ()
+    assert count_steps((), PAIRS, evidence.times, CONFIG) == 0
+
+
+def test_looks_are_learned_by_what_a_network_sees_too(dressed: DressedPeople) -> None:
+    known, config = dressed.known, replace(CONFIG, steps=30, perceptual=True)
+    present = torch.ones(12, 2)
+    given = dressed.pictures[::6], known.motion, present, known.body
+    seen = meet_everybody(*given, config, 0, CPU, lambda _: None)
+    unseen = meet_everybody(*given, replace(config, perceptual=False), 0, CPU, lambda _: None)
+    assert mean_psnr(seen.cast, known.motion, dressed.pictures) > 14
+    assert not torch.equal(seen.cast.avatars[0].latent, unseen.cast.avatars[0].latent)

@@ -1,0 +1,117 @@
+"""Everybody together: sizes settle on one floor, overlap goes, touch stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from known_scenes import observe_exactly
+
+from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.motion import motion_in_world
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.body.skinning import skin
+from closemesh.config.schema import OptimiseConfig
+from closemesh.contact.measure import measure_contacts
+from closemesh.core.errors import InputError
+from closemesh.core.progress import Silent
+from closemesh.fitting.keypoint_tracks import make_evidence
+from closemesh.fitting.objective import Subject, from_motion
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.optimization.floor_alignment import settle
+from closemesh.optimization.optimize import optimise
+
+CPU = torch.device("cpu")
+
+
+def _lowest(motion, body) -> np.ndarray:
+    values = (torch.as_tensor(x, dtype=torch.float32) for x in (motion.betas, motion.rotations, motion.transl))
+    return skin(body, *values)[0][..., 1].amin(-1).numpy()  # [T, P]
+
+
+def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
+    scene = known_scene
+    transl = scene.motion.transl.copy()
+    transl[:, 1] *= 1.25  # Farther along the viewing rays: the same picture, feet under the floor.
+    wrong = scene.motion.with_pose(transl=transl)
+    config = OptimiseConfig(iterations=60)
+    camera, motion, _ = optimise(scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, Silent())
+    heights = _lowest(motion_in_world(motion, camera, scene.body), scene.body)
+    assert camera.floor_found
+    assert np.abs(np.median(heights, axis=0)).max() < 0.06  # 4 cm measured, of 23 cm before.
+    tilt = np.arccos(np.clip(camera.T_cam_world[0, :3, 1] @ scene.camera.T_cam_world[0, :3, 1], -1, 1))
+    assert np.degrees(tilt) < 8
+
+
+@pytest.fixture(scope="module")
+def overlapping(known_scene):
+    """The same people, face to face, one hand of person 0 several centimetres inside the other's chest."""
+    scene, body = known_scene, load_open_body("light")
+    frames = 4
+    R_cam_world = scene.camera.T_cam_world[0, :3, :3]
+    pose = np.zeros((frames, 2, 55, 3), np.float32)
+    for person in (0, 1):
+        pose[:, person, JOINT_INDEX["left_shoulder"]] = [0, -0.3, -1.1]
+        pose[:, person, JOINT_INDEX["right_shoulder"]] = [0, 0.3, 1.1]
+    pose[:, 0, JOINT_INDEX["right_shoulder"]] = [0, 1.35, 0.15]
+    rotations = axis_angle_to_matrix(torch.as_tensor(pose)).numpy()
+    yaw = axis_angle_to_matrix(torch.tensor([[0.0, np.pi / 2, 0.0], [0.0, -np.pi / 2, 0.0]])).numpy()
+    rotations[:, :, 0] = R_cam_world @ yaw
+    centre = scene.motion.transl[0, 0]
+    transl = np.stack([centre + R_cam_world @ [-0.40, 0, 0], centre + R_cam_world @ [0.25, 0, 0.3]])
+    motion = replace(
+        scene.motion,
+        rotations=rotations.astype(np.float32),
+        transl=np.tile(transl, (frames, 1, 1)).astype(np.float32),
+        expression=np.zeros((frames, 2, 10), np.float32),
+        valid=np.ones((frames, 2), bool),
+        confidence=np.ones((frames, 2), np.float32),
+    )
+    camera = replace(scene.camera, T_cam_world=scene.camera.T_cam_world[:frames])
+    clip = replace(scene.clip, frame_indices=np.arange(frames), times=scene.clip.times[:frames])
+    return clip, camera, motion, observe_exactly(motion, camera, body), body
+
+
+def test_overlap_goes_and_touch_stays(overlapping):
+    clip, camera, motion, observations, body = overlapping
+    refined = {
+        physics: optimise(
+            clip, observations, camera, motion, body, OptimiseConfig(iterations=80, physics=physics), CPU, Silent()
+        )[1]
+        for physics in (True, False)
+    }
+    (before,) = measure_contacts(motion, body, Silent())
+    (after,) = measure_contacts(refined[True], body, Silent())
+    (without,) = measure_contacts(refined[False], body, Silent())
+    assert 0.04 < before.depth.max() < 0.15
+    assert after.depth.max() < 0.35 * before.depth.max()
+    assert after.depth.max() < 0.5 * without.depth.max()
+    assert after.distance.max() < 0.02  # Still touching in every frame.
+
+
+@pytest.mark.parametrize("pair", [(0, 2), (1, 1), (-1, 0)])
+def test_a_pair_that_is_not_there_is_one_clear_line(known_scene, pair):
+    scene = known_scene
+    config = OptimiseConfig(iterations=1, pairs=(pair,))
+    with pytest.raises(InputError, match="two different people from 0 to 1"):
+        optimise(scene.clip, scene.observations, scene.camera, scene.motion, scene.body, config, CPU, Silent())
+
+
+def test_only_lone_people_are_settled(known_scene):
+    """People near each other keep their distance, whatever the floor says."""
+    scene = known_scene
+    transl = scene.motion.transl.copy()
+    transl[:, 1] *= 1.25
+    wrong = scene.motion.with_pose(transl=transl)
+    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
+    subject = Subject(fitting_points(scene.body), load_pose_prior())
+    variables = from_motion(subject.body, wrong, CPU)
+    depths = {}
+    for lone in (True, False):
+        only = torch.tensor([True, lone])
+        depths[lone] = settle(subject, variables, evidence, only, 40, lambda _: None).variables.log_depth[:, 1]
+    assert torch.equal(depths[False], variables.log_depth[:, 1])
+    assert (depths[True] - variables.log_depth[:, 1]).mean() < -0.1

@@ -1,0 +1,138 @@
+"""The best of what is there is taken; what is asked for and missing is told with the command that fetches it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from closemesh.cli.main import app
+from closemesh.config.loading import override
+from closemesh.config.schema import Config, ObserveConfig
+from closemesh.core.errors import ModelFileError
+from closemesh.perception.model_selection import choose, notes_on
+from closemesh.pipeline.stages import chosen_files
+from closemesh.structures import WeightFile
+from closemesh.weights.locate import find_model
+from closemesh.weights.manifest import choose as choose_downloads
+from closemesh.weights.manifest import read_manifest
+from closemesh.weights.registry import DEMO_CLIP, FAMILIES, SAM
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's cache, empty; the package counts as installed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    install(monkeypatch, there=True)
+    return tmp_path / "closemesh" / "models"
+
+
+def install(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    real = importlib.util.find_spec
+    spec = real("json") if there else None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: spec if name == "ultralytics" else real(name, *a))
+
+
+def put(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"a network")
+
+
+def test_without_downloads_the_bundled_networks_are_used() -> None:
+    choice = choose(ObserveConfig())
+    assert choice.files() == {} and choice.name == "mediapipe"
+    assert notes_on(choice, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
+    assert notes_on(choice, ObserveConfig(masks=False)) == ["people found by mediapipe"]
+
+
+def test_auto_takes_the_best_of_each_kind(cache: Path) -> None:
+    put(cache, "ultralytics/yolo11x-pose.pt", "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt")
+    put(cache, "rtmw/rtmw_dw_l_m_256x192.onnx", "rtmw/rtmw_dw_x_l_256x192.onnx")
+    choice = choose(ObserveConfig())
+    assert choice.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and choice.masks_by == "yolo26m-seg"
+    put(cache, "sam2/sam2.1_hiera_tiny.pt")
+    files = choose(ObserveConfig()).files()
+    assert files["sam2/sam2.1_hiera_tiny.pt"][1] == "Apache-2.0" and "ultralytics/yolo26m-seg.pt" not in files
+    put(cache, "ultralytics/sam2.1_l.pt")
+    assert choose(ObserveConfig()).files()["ultralytics/sam2.1_l.pt"][1] == "AGPL-3.0"
+    assert files["ultralytics/yolo26s-pose.pt"] == (cache / "ultralytics/yolo26s-pose.pt", "AGPL-3.0")
+    assert "sam2/sam2.1_hiera_tiny.pt" not in choose(ObserveConfig(masks=False)).files()
+
+
+def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
+    put(cache, "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt", "rtmw/rtmw_dw_x_l_256x192.onnx")
+    assert choose(ObserveConfig(detector="mediapipe", mask_model="mediapipe")).files() == {}
+    assert choose(ObserveConfig(detector="yolo")).whole_body is None
+    put(cache, "rtmw/yolox_m_humanart.onnx")
+    joined = choose(ObserveConfig(detector="rtmw"))
+    assert joined.pose is not None and joined.yolox is None, "the best finder goes with it"
+    (cache / "ultralytics/yolo26s-pose.pt").unlink()
+    assert choose(ObserveConfig()).name == "yolox_m_humanart+blazepose+rtmw_dw_x_l_256x192"
+    (cache / "rtmw/rtmw_dw_x_l_256x192.onnx").unlink()
+    assert choose(ObserveConfig()).name == "mediapipe", "boxes alone are of no use"
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        (ObserveConfig(detector="yolo"), "download-weights detector --accept-licence fetches .*yolo26m-pose.pt"),
+        (ObserveConfig(detector="rtmw"), "download-weights wholebody fetches .*rtmw_dw_x_l_256x192.onnx"),
+        (ObserveConfig(mask_model="yolo"), "download-weights yolo26m-seg --accept-licence fetches .*yolo26m-seg.pt"),
+        (ObserveConfig(mask_model="sam"), "download-weights masks fetches sam2/sam2.1_hiera_small.pt"),
+    ],
+)
+def test_what_is_named_and_missing_is_told_with_the_command(config: ObserveConfig, told: str) -> None:
+    with pytest.raises(ModelFileError, match=told) as caught:
+        choose(config)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_without_the_package_that_runs_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, there=False)
+    put(cache, "ultralytics/yolo26m-pose.pt", "sam2/sam2.1_hiera_small.pt")
+    choice = choose(ObserveConfig())
+    assert choice.files() == {}
+    told = notes_on(choice, ObserveConfig())[1]
+    assert "yolo26m-pose.pt" in told and "sam2.1_hiera_small.pt" in told and "pip install 'closemesh[yolo]'" in told
+    with pytest.raises(ModelFileError, match=r"--mask-model sam needs the package ultralytics; pip install"):
+        choose(ObserveConfig(mask_model="sam"))
+
+
+def test_the_families_are_what_can_be_downloaded() -> None:
+    downloads = {file.file: file for file in read_manifest()}
+    for family in FAMILIES:
+        assert set(family.names) <= set(downloads)
+        fetched = choose_downloads(read_manifest(), [family.download])
+        assert family.name in {file.file for file in fetched}
+        needs = any(file.accept_licence for file in fetched)
+        assert needs == ("--accept-licence" in family.fetch)
+    read = {name for family in FAMILIES for name in family.names}
+    unread = {name for name in downloads if name not in read and not name.startswith("smplx/")}
+    assert not unread, "nothing is fetched that nothing reads"
+
+
+def test_a_run_names_the_files_it_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In scene.json and in what the first stage was made from: another file under the same name is another result."""
+    put(cache, "rtmw/rtmw_dw_x_l_256x192.onnx")
+    (file,) = chosen_files(Config())
+    assert file == WeightFile("rtmw/rtmw_dw_x_l_256x192.onnx", hashlib.sha256(b"a network").hexdigest(), "Apache-2.0")
+    assert chosen_files(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
+
+
+def test_info_shows_what_is_there_and_what_is_not(cache: Path) -> None:
+    put(cache, "sam2/sam2.1_hiera_tiny.pt")
+    told = CliRunner().invoke(app, ["info"]).output
+    assert SAM.feature.split()[0] in told and "ultralytics" in told
+    assert "download-weights" in told
+
+
+def test_the_command_ends_with_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    clip = str(find_model(DEMO_CLIP))
+    done = CliRunner().invoke(app, ["reconstruct", clip, "-o", str(tmp_path / "out"), "--detector", "yolo"])
+    assert done.exit_code == 1
+    assert "download-weights detector" in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()

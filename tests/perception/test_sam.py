@@ -1,0 +1,97 @@
+"""SAM 2.1 cuts out who is pointed at; the network has the real shape and was trained here on one picture."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from figures import figure
+from rendered_people import RenderedPeople
+
+from closemesh.core.errors import ModelFileError
+from closemesh.perception.detectors.ultralytics_backend import SamNetwork
+from closemesh.perception.segmentation.label_images import label_image
+from closemesh.perception.segmentation.mask_models import SamMasks, prompts
+from closemesh.perception.segmentation.mask_models import normalized_pixels as as_pixels
+
+pytest.importorskip("ultralytics")
+from trained_sam import SIDE
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def network(sam_file: Path) -> SamNetwork:
+    return SamNetwork(sam_file, CPU, SIDE)
+
+
+def test_everybody_gets_the_mask_that_belongs_to_the_prompts(people: RenderedPeople, sam_file: Path) -> None:
+    maker = SamMasks(sam_file, CPU, SIDE)
+    looks = people.looks()
+    new = maker.remade(people.pictures[0], looks)
+    assert min(people.agreement(label_image(new, (640, 480)))) > 0.65
+    turned = maker.remade(people.pictures[0], {1: looks[1], 0: looks[0]})
+    for person in range(2):
+        np.testing.assert_allclose(turned[person].refinement.mask, new[person].refinement.mask, atol=1e-4)
+    assert maker.remade(people.pictures[0], {}) == {}
+
+
+def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) -> None:
+    """However long the film is."""
+    maker = SamMasks(sam_file, CPU, SIDE)
+
+    def tensors_after(looks: int) -> int:
+        for _ in range(looks):
+            maker.remade(people.pictures[0], people.looks())
+        gc.collect()
+        return sum(1 for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
+
+    assert tensors_after(1) == tensors_after(2)
+
+
+def test_the_same_as_ultralytics_own_predictor(people: RenderedPeople, sam_file: Path, network: SamNetwork) -> None:
+    from ultralytics.models.sam import SAM2Predictor
+
+    picture = cv2.resize(people.pictures[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    boxes = people.boxes[0] * np.tile([SIDE / 640, SIDE / 480], 2)
+    mine = network.cut_out(network.look(as_pixels(picture, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
+    predictor = SAM2Predictor(overrides={"model": str(sam_file), "imgsz": SIDE, "device": "cpu", "save": False})
+    predictor.set_image(picture[..., ::-1].copy())
+    given = predictor._prepare_prompts((SIDE, SIDE), (SIDE, SIDE), boxes)
+    theirs, _ = predictor._inference_features(predictor.features, *given)
+    np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=1e-3)
+
+
+def test_prompts_point_at_the_person_and_away_from_the_partner() -> None:
+    left, right = figure(250), figure(330)
+    points, labels = prompts([left, right])
+    assert points.shape[:2] == labels.shape and labels[0, :2].tolist() == [2, 3]
+    np.testing.assert_allclose(points[0, :2].ravel(), left.box)
+    own, other = points[0, labels[0] == 1], points[0, labels[0] == 0]
+    assert len(own) == 9 and 0 < len(other) <= 6
+    assert (own[:, 0] < 290).all() and (other[:, 0] > 290).all()
+
+
+def test_where_two_people_coincide_nobody_is_pointed_away_from() -> None:
+    _, labels = prompts([figure(250), figure(252)])
+    assert not (labels == 0).any()
+
+
+def test_people_with_fewer_points_are_padded() -> None:
+    blurred = figure(400, confidence=0.2)
+    _, labels = prompts([figure(250), blurred])
+    assert (labels[1] == -1).any() and (labels[1] == 1).sum() == 0
+
+
+def test_bad_files_are_told_in_one_line(tmp_path: Path, sam_file: Path) -> None:
+    torch.save({"model": {"weight": torch.zeros(3)}}, tmp_path / "sam2.1_s.pt")
+    (tmp_path / "sam2.1_t.pt").write_bytes(sam_file.read_bytes()[:1000])
+    torch.save({}, tmp_path / "mobile_sam.pt")
+    for name in ("sam2.1_s.pt", "sam2.1_t.pt", "mobile_sam.pt"):
+        with pytest.raises(ModelFileError, match=name) as caught:
+            SamNetwork(tmp_path / name, CPU)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,175 @@
+"""YOLO finds and cuts out rendered people that it was trained on here, through the code that reads real files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from rendered_people import FRAMES, RenderedPeople
+
+from closemesh.config.schema import ClipConfig, ObserveConfig
+from closemesh.core.errors import ModelFileError
+from closemesh.core.progress import Silent
+from closemesh.perception.detectors import person_detectors as yolo
+from closemesh.perception.detectors.onnx_runtime import letterbox, rounded_up
+from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
+from closemesh.perception.observe import observe
+from closemesh.perception.segmentation import mask_models as yolo_masks
+from closemesh.perception.segmentation.label_images import label_image
+from closemesh.video import open_clip
+
+pytest.importorskip("ultralytics")
+from trained_yolo import SIDE
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def pose_file(yolo_folder: Path) -> Path:
+    return yolo_folder / "ultralytics" / "yolo26n-pose.pt"
+
+
+@pytest.fixture
+def mask_file(yolo_folder: Path) -> Path:
+    return yolo_folder / "ultralytics" / "yolo26n-seg.pt"
+
+
+@pytest.fixture(autouse=True)
+def as_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are looked at in the size that was learned."""
+    monkeypatch.setattr(yolo, "_LARGER", SIDE / 384)
+    monkeypatch.setattr(yolo_masks, "_LONG_SIDE", SIDE)
+
+
+def test_both_people_are_found_where_they_are(people: RenderedPeople, pose_file: Path) -> None:
+    found = sorted(yolo.YoloPose(pose_file, CPU).detect(people.pictures[0], 384), key=lambda d: -d.score)[:2]
+    found.sort(key=lambda d: d.box[0])
+    for person, detection in enumerate(found):
+        miss = np.linalg.norm(detection.keypoints[:, :2] - people.keypoints[0, person, :17], axis=1)
+        assert np.median(miss) < 15, "of 270 pixels"
+        assert np.abs(detection.box - people.boxes[0, person]).max() < 40
+        assert 0.15 <= detection.score <= 1 and detection.keypoints[:, 2].max() <= 1
+
+
+@pytest.mark.parametrize(("file", "task"), [("yolo26n-pose.pt", "pose"), ("yolo26n-seg.pt", "segment")])
+def test_the_same_as_ultralytics_itself(
+    people: RenderedPeople, yolo_folder: Path, file: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a picture that needs neither scaling nor padding."""
+    # Its predictor wants torchvision, which breaks beside another build of torch; it has its own twin of this function.
+    from ultralytics.utils.nms import TorchNMS
+
+    monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=TorchNMS.nms)))
+    path = yolo_folder / "ultralytics" / file
+    scale = SIDE / 640
+    picture = letterbox(people.pictures[0], scale, rounded_up(people.pictures[0], scale, 32))
+    rows, _ = YoloNetwork(path, CPU, task).run(yolo.as_pixels(picture, 1.0), 0.05)
+    from ultralytics import YOLO
+
+    options = {"imgsz": picture.shape[:2], "conf": 0.05, "iou": 0.8, "classes": [0], "max_det": 30}
+    (result,) = YOLO(path)(picture[..., ::-1], **options, verbose=False)
+    assert len(rows) == len(result.boxes) > 0
+    np.testing.assert_allclose(rows[:, :4], result.boxes.xyxy.numpy(), atol=0.05)
+    np.testing.assert_allclose(rows[:, 4], result.boxes.conf.numpy(), atol=1e-3)
+    if task == "pose":
+        np.testing.assert_allclose(rows[:, 6:].reshape(-1, 17, 3)[..., :2], result.keypoints.xy.numpy(), atol=0.05)
+
+
+def test_each_mask_goes_to_the_person_whose_it_is(people: RenderedPeople, mask_file: Path) -> None:
+    new = yolo_masks.YoloMasks(mask_file, CPU).remade(people.pictures[0], people.looks())
+    assert min(people.agreement(label_image(new, (640, 480)))) > 0.55
+    absent = people.looks()[1].detection.moved(np.array([900.0, 0]))
+    old = people.looks()[1]
+    kept = yolo_masks.YoloMasks(mask_file, CPU).remade(
+        people.pictures[0], {7: type(old)(7, absent, old.refinement, 1.0)}
+    )
+    assert kept[7].refinement is old.refinement, "who is not seen gets nobody else's mask"
+
+
+def test_the_whole_stage_on_a_film(
+    people: RenderedPeople, yolo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` takes what is there; feet and the 3D cue still come from BlazePose."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(_cache_of(yolo_folder, tmp_path)))
+    clip = open_clip(people.write(_made(tmp_path / "film")), ClipConfig())
+    progress = Silent()
+    seen = observe(clip, ObserveConfig(), tmp_path / "masks", progress)
+    assert seen.detector == "yolo26n-pose+blazepose"
+    assert progress.notes[0] == "people found by yolo26n-pose+blazepose, masks by yolo26n-seg"
+    assert seen.visible.all() and seen.boxes.shape == (FRAMES, 2, 4)
+    order = np.argsort(seen.boxes[0, :, 0])
+    miss = np.linalg.norm(seen.keypoints[0, order, :17, :2] - people.keypoints[0, :, :17], axis=-1)
+    assert np.median(miss) < 15
+    assert (seen.cue_points[0, :, 5:17, 3] > 0).sum() > 12
+    labels = cv2.imread(str(tmp_path / "masks" / "000000.png"), cv2.IMREAD_UNCHANGED)
+    numbered = np.select([labels == order[0] + 1, labels == order[1] + 1], [1, 2], 0)
+    assert min(people.agreement(numbered)) > 0.55
+
+
+def test_bad_files_are_told_in_one_line(yolo_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.pt").write_bytes((yolo_folder / "ultralytics" / "yolo26n-pose.pt").read_bytes()[:100_000])
+    torch.save({"model": {"weight": torch.zeros(3)}}, tmp_path / "other.pt")
+    for name in ("half.pt", "other.pt"):
+        with pytest.raises(ModelFileError, match=f"{name}.*closemesh download-weights") as caught:
+            YoloNetwork(tmp_path / name, CPU, "pose")
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ModelFileError, match="for 'segment', not for 'pose'"):
+        YoloNetwork(yolo_folder / "ultralytics" / "yolo26n-seg.pt", CPU, "pose")
+
+
+class _Wicked:
+    def __reduce__(self):
+        return (print, ("this ran",))
+
+
+def test_a_file_that_carries_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"model": _Wicked()}, tmp_path / "wicked.pt")
+    with pytest.raises(ModelFileError):
+        YoloNetwork(tmp_path / "wicked.pt", CPU, "pose")
+    assert "this ran" not in capsys.readouterr().out
+
+
+_WITHOUT_NETWORK = """
+import os, socket, sys, cv2, torch
+from pathlib import Path
+
+def refuse(*args, **kwargs):
+    raise AssertionError("reached for the network")
+
+socket.getaddrinfo = socket.create_connection = socket.socket.connect = refuse
+import closemesh.observe.choice
+assert "ultralytics" not in sys.modules, "imported before it is used"
+threads = cv2.getNumThreads()
+from closemesh.observe.ultralytics_networks import YoloNetwork
+YoloNetwork(Path(sys.argv[1]), torch.device("cpu"), "pose")
+assert cv2.getNumThreads() == threads and "OMP_NUM_THREADS" not in os.environ
+from ultralytics import settings
+assert settings["sync"] is False and "torchvision" not in sys.modules
+"""
+
+
+def test_it_stays_off_the_network_and_changes_nothing_else(pose_file: Path, tmp_path: Path) -> None:
+    """In a process of its own, as a user's is: the first import is what would reach out."""
+    environment = {"PATH": "", "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
+    command = [sys.executable, "-c", _WITHOUT_NETWORK, str(pose_file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "" and done.stderr == ""
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _cache_of(models: Path, tmp_path: Path) -> Path:
+    """The user's cache, with these models in it."""
+    (tmp_path / "cache" / "closemesh").mkdir(parents=True)
+    (tmp_path / "cache" / "closemesh" / "models").symlink_to(models)
+    return tmp_path / "cache"

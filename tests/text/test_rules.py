@@ -1,0 +1,195 @@
+"""The writer: known bodies are told as they stand, and what it says of real motion is read back as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from known_scenes import KnownScene
+
+from closemesh.body.loading import load_open_body
+from closemesh.body.model import BodyModel
+from closemesh.body.skeleton import JOINT_INDEX
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.lab.datasets.registry import read_motion
+from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.structures import BodyMotion
+from closemesh.text.captioner import RuleConfig, candidates, describe_motion, spans
+from closemesh.text.grammar import describe, read_description
+from closemesh.text.statements import (
+    ArmHeight,
+    DepthOrder,
+    Facing,
+    JointAngle,
+    Placement,
+    Posture,
+    Statement,
+    Support,
+    Told,
+    Touch,
+)
+from closemesh.weights.locate import find_model
+
+CAM_UP, WORLD_UP = (0.0, -1.0, 0.0), (0.0, 1.0, 0.0)
+FRAMES = 6
+Pose = dict[str, tuple[float, float, float]]
+
+
+@pytest.fixture(scope="module")
+def body() -> BodyModel:
+    return load_open_body("light")
+
+
+def standing(body: BodyModel, *people: tuple[tuple[float, float, float], Pose]) -> BodyMotion:
+    """People before a level camera: the pelvis where told (cam), joints turned by axis-angle, facing the camera."""
+    pose = np.zeros((FRAMES, len(people), 55, 3), np.float32)
+    pose[:, :, JOINT_INDEX["left_shoulder"], 2], pose[:, :, JOINT_INDEX["right_shoulder"], 2] = -1.3, 1.3
+    for person, (_, turns) in enumerate(people):
+        for joint, turn in turns.items():
+            pose[:, person, JOINT_INDEX[joint]] = turn
+    rotations = axis_angle_to_matrix(torch.as_tensor(pose)).numpy()
+    rotations[:, :, 0] = np.diag([1, -1, -1]).astype(np.float32) @ rotations[:, :, 0]
+    places = np.array([place for place, _ in people], np.float32) - body.joint_template[0].numpy()
+    count = FRAMES, len(people)
+    return BodyMotion(
+        body_model=body.name,
+        betas=np.zeros((len(people), 10), np.float32),
+        rotations=rotations,
+        transl=np.broadcast_to(places, (*count, 3)).copy(),
+        expression=np.zeros((*count, 10), np.float32),
+        valid=np.ones(count, bool),
+        confidence=np.ones(count, np.float32),
+    )
+
+
+def told_of(motion: BodyMotion, body: BodyModel, up: tuple[float, float, float] = CAM_UP) -> set[Statement]:
+    times = np.arange(len(motion.transl)) / 30
+    return {told.statement for told in describe_motion(motion, body, times, np.tile(up, (len(times), 1)))}
+
+
+def test_one_who_waves(body: BodyModel):
+    turns: Pose = {"left_shoulder": (0, 0, 1.3), "right_elbow": (0, 1.6, 0), "left_knee": (1.5, 0, 0)}
+    said = told_of(standing(body, ((0, 0, 3), turns)), body)
+    assert {
+        ArmHeight(0, "left", "overhead"),
+        ArmHeight(0, "right", "down"),
+        JointAngle(0, "left_elbow", "straight"),
+        JointAngle(0, "right_elbow", "bent"),
+        JointAngle(0, "left_knee", "bent"),
+        JointAngle(0, "right_knee", "straight"),
+        Placement(0, "left_hand", "above", 0, "head"),
+        Placement(0, "left_foot", "above", 0, "right_foot"),
+        Posture(0, "upright"),
+    } <= said
+    assert len({statement.topic for statement in said}) == len(said), "no two statements contradict each other"
+
+
+@pytest.mark.parametrize(
+    ("root", "posture"),
+    [
+        ((0.9, 0, 0), "leaning_forward"),
+        ((-0.9, 0, 0), "leaning_back"),
+        ((1.57, 0, 0), "face_down"),
+        ((-1.57, 0, 0), "face_up"),
+        ((0, 0, 1.57), "on_right_side"),
+        ((0, 0, -1.57), "on_left_side"),
+        ((3.1, 0, 0), "upside_down"),
+    ],
+)
+def test_postures(body: BodyModel, root: tuple[float, float, float], posture: str):
+    said = told_of(standing(body, ((0, 0, 3), {"pelvis": root})), body)
+    assert [s.posture for s in said if isinstance(s, Posture)] == [posture]
+
+
+@pytest.mark.parametrize(
+    ("yaw_a", "yaw_b", "wanted"),
+    [
+        (1.57, -1.57, Facing(0, 1, "facing_each_other")),
+        (-1.57, 1.57, Facing(0, 1, "back_to_back")),
+        (1.57, 1.57, Facing(0, 1, "behind")),
+        (-1.57, -1.57, Facing(1, 0, "behind")),
+        (0, 0, Facing(0, 1, "side_by_side")),
+        (1.1, 0, None),
+    ],
+)
+def test_facing(body: BodyModel, yaw_a: float, yaw_b: float, wanted: Facing | None):
+    """A stands on the left of the picture, B on the right; at yaw 0 people look at the camera."""
+    a, b = {"pelvis": (0.0, yaw_a, 0.0)}, {"pelvis": (0.0, yaw_b, 0.0)}
+    said = told_of(standing(body, ((-0.5, 0, 3), a), ((0.5, 0, 3.4), b)), body)
+    assert [s for s in said if isinstance(s, Facing)] == ([wanted] if wanted else [])
+    assert DepthOrder(0, 1) in said and DepthOrder(1, 0) not in said
+    assert not [s for s in said if isinstance(s, Touch | Support)]
+
+
+def test_who_lies_in_the_air_on_another_is_carried(body: BodyModel):
+    lying: Pose = {"pelvis": (1.5, 0, 0)}
+    said = told_of(standing(body, ((0, 0, 3), {}), ((0.0, -0.6, 3.0), lying)), body)
+    assert Support(0, 1) in said and Support(1, 0) not in said
+    assert [s for s in said if isinstance(s, Touch)]
+
+
+def test_who_is_not_there_is_not_spoken_of(body: BodyModel):
+    motion = standing(body, ((0, 0, 3), {}), ((0.5, 0, 3), {}))
+    motion.valid[:, 1] = False
+    assert all(statement.people == (0,) for statement in told_of(motion, body))
+    motion.confidence[:] = 0.5
+    told = describe_motion(motion, body, np.arange(FRAMES) / 30, np.tile(CAM_UP, (FRAMES, 1)))
+    assert told and all(0.3 < one.confidence <= 0.5 for one in told)
+
+
+def test_spans_bridge_gaps_and_drop_what_is_short():
+    times = np.arange(40) / 30
+    holds = np.zeros(40, bool)
+    holds[[0, 1, 2, 3, 6, 7, 8, 30]] = True
+    assert list(spans(holds, times, RuleConfig())) == [(0, 8)]
+    assert list(spans(np.ones(2, bool), times[:2], RuleConfig())) == [(0, 1)]
+    assert list(spans(np.zeros(40, bool), times, RuleConfig())) == []
+
+
+def test_candidates_are_different():
+    tried = list(candidates(3))
+    assert len(set(tried)) == len(tried)
+
+
+WINDOWS = sorted(find_model("benchmark/README.md").parent.glob("*.npz"))
+
+
+def of_window(path: Path, body: BodyModel) -> tuple[MotionSequence, tuple[Told, ...]]:
+    sequence = read_motion(path)
+    up = np.tile(WORLD_UP, (len(sequence), 1))
+    return sequence, describe_motion(put_on_body(sequence, body), body, sequence.times, up)
+
+
+@pytest.mark.parametrize("path", WINDOWS[::3], ids=lambda path: path.stem)
+def test_what_is_said_of_real_motion_is_read_back(body: BodyModel, path: Path):
+    sequence, told = of_window(path, body)
+    told = tuple(Told(one.statement, round(one.start, 2), round(one.end, 2)) for one in told)
+    assert len(told) > 20
+    assert read_description(describe(told, seed=len(told))) == told
+    for time in sequence.times[::10]:
+        topics = [one.statement.topic for one in told if one.start <= time <= one.end]
+        assert len(set(topics)) == len(topics), "no two statements contradict each other"
+
+
+@pytest.mark.parametrize(
+    ("window", "wanted"),
+    [
+        ("back_to_back_00000_00", Facing(0, 1, "back_to_back")),
+        ("hug_from_behind_00000_00", Facing(1, 0, "behind")),
+        ("piggyback_00000_00", Support(0, 1)),
+        ("handshake_00000_00", Touch(0, "right_hand", 1, "right_hand")),
+    ],
+)
+def test_what_is_known_of_a_window_is_said(body: BodyModel, window: str, wanted: Statement):
+    _, told = of_window(find_model(f"benchmark/{window}.npz"), body)
+    assert wanted in {one.statement for one in told}
+
+
+def test_a_tilted_camera_tells_the_same(known_scene: KnownScene):
+    """Gravity comes from the camera's place in the world, not from the picture."""
+    scene = known_scene
+    up = scene.camera.T_cam_world[:, :3, 1]
+    said = {told.statement for told in describe_motion(scene.motion, scene.body, scene.clip.times, up)}
+    assert {Posture(0, "upright"), Posture(1, "upright"), DepthOrder(0, 1)} <= said
