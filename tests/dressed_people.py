@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from known_scenes import KnownScene
 
-from closemesh.avatars.views import Picture, PictureConfig, collect_pictures
+from closemesh.avatars.views import PictureConfig, TrainingView, extract_views
 from closemesh.body.motion import stream_vertices
 from closemesh.core.arrays import Floats
 from closemesh.lab.simulation.clothing import random_outfit
 from closemesh.rendering.bodies import face_incidence, shade, vertex_normals
-from closemesh.rendering.zbuffer import draw_mesh
+from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion
 
 SIDE = 96
@@ -21,7 +21,7 @@ SIDE = 96
 @dataclass(frozen=True)
 class DressedPeople:
     known: KnownScene
-    pictures: list[Picture]
+    pictures: list[TrainingView]
     """One for each frame."""
 
 
@@ -37,7 +37,7 @@ def dress(known: KnownScene, seed: int = 4, same: bool = False) -> DressedPeople
         labels.append(labels_of(known, vertices))
     frames = list(range(len(images)))
     config = PictureConfig(side=SIDE)
-    pictures = collect_pictures(enumerate(images), lambda frame: labels[frame], frames, known.camera, config)
+    pictures = extract_views(enumerate(images), lambda frame: labels[frame], frames, known.camera, config)
     return DressedPeople(known, pictures)
 
 
@@ -66,4 +66,4 @@ def _painted(known: KnownScene, vertices: Floats, colours: list[Floats], room: i
     faces = np.concatenate([known.body.faces.numpy() + p * count for p in range(len(vertices))])
     image = np.full((height, width, 3), room, np.uint8)
     points = vertices.reshape(-1, 3)
-    return draw_mesh(image, points, faces, np.concatenate(colours), known.camera.focal, known.camera.centre)
+    return render_mesh(image, points, faces, np.concatenate(colours), known.camera.focal, known.camera.principal_point)

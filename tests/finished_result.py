@@ -10,7 +10,7 @@ from known_scenes import FOCAL, FPS, SIZE, observe_exactly
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import Config, to_dict
 from closemesh.contact.measure import measure_contacts
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.core.records import save_record
 from closemesh.output.write import write_results
 from closemesh.structures import BodyMotion, Camera, Clip, Reconstruction
@@ -24,9 +24,9 @@ def write_finished_result(out: Path, motion: BodyMotion, body: BodyModel) -> Non
     camera = Camera(FOCAL, (SIZE[0] / 2, SIZE[1] / 2), SIZE, "option", T_cam_world)
     observations = observe_exactly(motion, camera, body)
     config = to_dict(Config()) | {"output": {"overlay": False}}
-    contacts = {"optimised": measure_contacts(motion, body, Silent())}
+    contacts = {"optimised": measure_contacts(motion, body, NullProgress())}
     result = Reconstruction(clip, camera, observations, {"optimised": motion}, contacts, config=config)
     save_record(out / "stages" / "clip.npz", clip)
     save_record(out / "stages" / "optimise" / "0.Camera.npz", camera)
     save_record(out / "stages" / "optimise" / "1.BodyMotion.npz", motion)
-    write_results(out, result, body, (), (), Silent())
+    write_results(out, result, body, (), (), NullProgress())

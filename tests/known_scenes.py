@@ -11,7 +11,7 @@ import torch
 from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.body.skinning import keypoints133, rest_joints, skin
+from closemesh.body.skinning import rest_joints, skin, wholebody_keypoints
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion, Camera, Clip, Observations
@@ -50,8 +50,8 @@ def make_known_scene() -> KnownScene:
 def observe_exactly(motion: BodyMotion, camera: Camera, body: BodyModel) -> Observations:
     """What a perfect detector would see: body and foot keypoints, their 3D cue, boxes."""
     vertices, joints = skin(body, *(_tensor(x) for x in (motion.betas, motion.rotations, motion.transl)))
-    points = keypoints133(body, vertices, joints)
-    pixels = project(points, camera.focal, camera.centre).numpy()
+    points = wholebody_keypoints(body, vertices, joints)
+    pixels = project(points, camera.focal, camera.principal_point).numpy()
     frames, people = pixels.shape[:2]
     keypoints = np.concatenate([pixels, np.zeros((frames, people, 133, 1))], axis=-1).astype(np.float32)
     keypoints[..., :23, 2] = 1
@@ -60,9 +60,9 @@ def observe_exactly(motion: BodyMotion, camera: Camera, body: BodyModel) -> Obse
         boxes=np.concatenate([pixels[..., :23, :].min(2), pixels[..., :23, :].max(2)], -1).astype(np.float32),
         keypoints=keypoints,
         sigmas=np.full((frames, people, 133), 4, np.float32),
-        cue_points=np.concatenate([cue, np.ones_like(cue[..., :1])], -1).astype(np.float32),
-        visible=np.ones((frames, people), bool),
-        track_scores=np.ones((frames, people), np.float32),
+        keypoints3d=np.concatenate([cue, np.ones_like(cue[..., :1])], -1).astype(np.float32),
+        detected=np.ones((frames, people), bool),
+        track_confidence=np.ones((frames, people), np.float32),
         detector="exact",
     )
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closemesh.core.arrays import Bools, Floats
+from closemesh.core.records import stored_as
 
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
@@ -53,7 +54,7 @@ class Camera:
 
     focal: float
     """Pixels, the same along x and y."""
-    centre: tuple[float, float]
+    principal_point: tuple[float, float] = field(metadata=stored_as("centre"))
     """Principal point, pixels."""
     size: tuple[int, int]
     focal_source: FocalSource
@@ -73,11 +74,11 @@ class Observations:
     """[T, P, 133, 3] x, y pixels and confidence in 0..1; what the detector does not give has confidence 0."""
     sigmas: Floats
     """[T, P, 133] standard deviation of each keypoint in pixels; larger near a partner's limb."""
-    cue_points: Floats
+    keypoints3d: Floats = field(metadata=stored_as("cue_points"))
     """[T, P, 23, 4] body and feet points in metres, axes of cam, origin at the mid-hip, and confidence."""
-    visible: Bools
+    detected: Bools = field(metadata=stored_as("visible"))
     """[T, P] person detected in this frame."""
-    track_scores: Floats
+    track_confidence: Floats = field(metadata=stored_as("track_scores"))
     """[T, P] how sure the identity is, 0..1."""
     detector: str
     """Which detector made this."""
@@ -121,14 +122,14 @@ class BodyMotion:
 
 
 @dataclass(frozen=True)
-class PoseSpread:
+class PoseUncertainty:
     """How sure a first motion is: standard deviations of its numbers."""
 
-    rotations: Floats
+    rotation_std: Floats
     """[T, P, 22] radians about each axis, root first."""
-    pelvis: Floats
+    pelvis_std: Floats
     """[T, P, 3] metres across the view, down it, and along the line of sight."""
-    betas: Floats
+    betas_std: Floats
     """[P, B]."""
 
 
@@ -180,7 +181,7 @@ class DepthOrder:
 
 
 @dataclass(frozen=True)
-class Appearance:
+class AppearanceSummary:
     """What everybody's look told."""
 
     psnr: float
@@ -208,7 +209,7 @@ class Reconstruction:
     """Motion in the camera frame by the name of the stage that made it, in order; the last is the result."""
     contacts: Mapping[str, tuple[PairContacts, ...]]
     """Contacts of those motions, by the same names."""
-    appearance: Appearance | None = None
+    appearance: AppearanceSummary | None = None
     """None when looks were not used."""
     weight_files: tuple[WeightFile, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -28,7 +28,7 @@ def split_windows(length: int, window: int, overlap: int) -> list[slice]:
     return [slice(start, min(start + window, length)) for start in starts]
 
 
-def blend_window(clip: Record, window: Record, frames: slice, overlap: int) -> Record:
+def crossfade_window(clip: Record, window: Record, frames: slice, overlap: int) -> Record:
     """`clip` with `window` put in at `frames`; it fades in over the first `overlap` frames unless it begins the clip.
 
     Rotations are faded number by number, which is right for the small differences between two windows.
@@ -47,7 +47,7 @@ def blend_window(clip: Record, window: Record, frames: slice, overlap: int) -> R
     return clip.zip_frames(window, blend)
 
 
-def fill_unseen(record: Record, seen: Tensor) -> Record:
+def interpolate_missing(record: Record, seen: Tensor) -> Record:
     """Frames in which a person is not seen take values between the sightings around them; ends hold.
 
     seen [T, P] bool. People never seen stay as they are.
@@ -77,7 +77,7 @@ JUMP_SIGMA = 0.12  # Metres that a joint may move, against the pelvis, from one 
 LARGEST_JUMP = 60.0  # Energy; a true cut costs no more than this.
 
 
-def best_path(energies: Floats, joints: Floats) -> np.ndarray:
+def viterbi(energies: Floats, joints: Floats) -> np.ndarray:
     """The start [T] of each frame whose summed energy and jumps are least (Viterbi).
 
     energies [S, T] of each start in each frame; joints [S, T, J, 3] in metres against the pelvis.

@@ -7,7 +7,7 @@ import torch
 from dressed_people import DressedPeople, dress
 from known_scenes import KnownScene
 
-from closemesh.avatars.model import AvatarConfig, Cast, make_cast
+from closemesh.avatars.model import AvatarConfig, AvatarSet, create_avatars
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +16,6 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 
 @pytest.fixture(scope="session")
-def fresh(known_scene: KnownScene) -> Cast:
+def fresh(known_scene: KnownScene) -> AvatarSet:
     """Nobody changes it."""
-    return make_cast(known_scene.body, 2, AvatarConfig(gaussians=10_000), 0, torch.device("cpu"))
+    return create_avatars(known_scene.body, 2, AvatarConfig(gaussians=10_000), 0, torch.device("cpu"))

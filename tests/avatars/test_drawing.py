@@ -11,8 +11,8 @@ import torch
 from dressed_people import DressedPeople, labels_of, moved
 from torch import Tensor
 
-from closemesh.avatars.model import Cast, SkinGaussians, posed_skin
-from closemesh.avatars.render import Drawn, View, draw_looks, place_gaussians, skin_frames
+from closemesh.avatars.model import AvatarSet, LocalGaussians, posed_skin
+from closemesh.avatars.render import RenderedImage, Viewport, draw_looks, place_gaussians, skin_frames
 from closemesh.avatars.surface import sample_surface
 from closemesh.body.loading import load_open_body
 from closemesh.body.skinning import skin
@@ -20,21 +20,23 @@ from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion
 
 
-def _draw(cast: Cast, motion: BodyMotion, view: View, present: tuple[bool, bool] = (True, True)) -> Drawn:
+def _draw(
+    cast: AvatarSet, motion: BodyMotion, view: Viewport, present: tuple[bool, bool] = (True, True)
+) -> RenderedImage:
     with torch.no_grad():
-        return draw_looks(cast, cast.looks(present), posed_skin(cast, motion, [0])[0], view)
+        return draw_looks(cast, cast.gaussians(present), posed_skin(cast, motion, [0])[0], view)
 
 
 def _overlap(found: np.ndarray, expected: np.ndarray) -> float:
     return (found & expected).sum() / (found | expected).sum()
 
 
-def _full_view(dressed: DressedPeople) -> View:
+def _full_view(dressed: DressedPeople) -> Viewport:
     camera = dressed.known.camera
-    return View(camera.focal, camera.centre, camera.size[::-1])
+    return Viewport(camera.focal, camera.principal_point, camera.size[::-1])
 
 
-def test_fresh_avatars_cover_their_silhouettes(fresh: Cast, dressed: DressedPeople) -> None:
+def test_fresh_avatars_cover_their_silhouettes(fresh: AvatarSet, dressed: DressedPeople) -> None:
     known, view = dressed.known, _full_view(dressed)
     labels = labels_of(known, posed_skin(fresh, known.motion, [0])[0].numpy())
     drawn = _draw(fresh, known.motion, view)
@@ -46,14 +48,14 @@ def test_fresh_avatars_cover_their_silhouettes(fresh: Cast, dressed: DressedPeop
     assert drawn.image.sum(-1).max() < 1.51, "fresh avatars are grey"
 
 
-def test_identity_is_the_share_of_each_person_in_alpha(fresh: Cast, dressed: DressedPeople) -> None:
+def test_identity_is_the_share_of_each_person_in_alpha(fresh: AvatarSet, dressed: DressedPeople) -> None:
     drawn = _draw(fresh, dressed.known.motion, dressed.pictures[0].view)
     assert torch.allclose(drawn.identity.sum(-1), drawn.alpha, atol=1e-4)
     assert torch.allclose(drawn.over(1.0) - drawn.over(0.0), (1 - drawn.alpha)[..., None], atol=1e-6)
 
 
 @pytest.mark.parametrize("nearer", [0, 1])
-def test_the_nearer_hides_the_farther(fresh: Cast, dressed: DressedPeople, nearer: int) -> None:
+def test_the_nearer_hides_the_farther(fresh: AvatarSet, dressed: DressedPeople, nearer: int) -> None:
     known, view = dressed.known, _full_view(dressed)
     here = known.motion.transl[0, 0] + (0, 0, 0.6 if nearer == 1 else -0.6)
     motion = moved(known.motion, 0, tuple(here - known.motion.transl[0, 0]))
@@ -65,13 +67,15 @@ def test_the_nearer_hides_the_farther(fresh: Cast, dressed: DressedPeople, neare
     assert float(hidden.mean()) < 0.03
 
 
-def test_gradients_of_pixels_reach_pose_shape_and_translation(fresh: Cast, dressed: DressedPeople) -> None:
+def test_gradients_of_pixels_reach_pose_shape_and_translation(fresh: AvatarSet, dressed: DressedPeople) -> None:
     known, view = dressed.known, dressed.pictures[0].view
     betas, transl = torch.as_tensor(known.motion.betas), torch.as_tensor(known.motion.transl[0])
     rotations = torch.as_tensor(known.motion.rotations[0])
     across = torch.arange(view.size[1]) / view.size[1]
     slow = torch.cos(2 * math.pi * across) * torch.sin(3 * across)[:, None]  # Cuts of single Gaussians average out.
-    looks = {person: SkinGaussians(*(x.detach() for x in one)) for person, one in fresh.looks([True, True]).items()}
+    looks = {
+        person: LocalGaussians(*(x.detach() for x in one)) for person, one in fresh.gaussians([True, True]).items()
+    }
 
     def loss(change: Tensor) -> Tensor:
         """change [7]: translation of person 0, his turn about two axes, an elbow, his first beta."""
@@ -115,14 +119,14 @@ def test_placed_gaussians_have_the_gradients_of_finite_differences() -> None:
 
     def place(vertices: Tensor, offsets: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
         nothing = torch.ones(count, 3, dtype=torch.float64)
-        return place_gaussians(surface, vertices, SkinGaussians(offsets, nothing, nothing[:, 0], rotations, nothing))[
+        return place_gaussians(surface, vertices, LocalGaussians(offsets, nothing, nothing[:, 0], rotations, nothing))[
             :2
         ]
 
     assert torch.autograd.gradcheck(place, inputs, atol=1e-7, fast_mode=True)
 
 
-def test_frames_of_the_skin_are_rotations_that_look_outward_and_turn_with_the_body(fresh: Cast) -> None:
+def test_frames_of_the_skin_are_rotations_that_look_outward_and_turn_with_the_body(fresh: AvatarSet) -> None:
     rest = fresh.body.v_template
     frames = skin_frames(fresh.surface, rest)
     axes = frames.axes.permute(2, 1, 0)  # [G, 3, 3] as columns
@@ -135,7 +139,7 @@ def test_frames_of_the_skin_are_rotations_that_look_outward_and_turn_with_the_bo
     assert torch.allclose(turned.axes, torch.einsum("ij,kjg->kig", turn, frames.axes), atol=1e-4)
 
 
-def test_several_frames_are_placed_at_once(fresh: Cast) -> None:
+def test_several_frames_are_placed_at_once(fresh: AvatarSet) -> None:
     looks = fresh.avatars[0]()
     many = torch.stack([fresh.body.v_template, fresh.body.v_template + 1])
     placed = place_gaussians(fresh.surface, many, looks)

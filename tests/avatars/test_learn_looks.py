@@ -9,18 +9,18 @@ import pytest
 import torch
 from dressed_people import DressedPeople
 
-from closemesh.avatars.fit import LearnConfig, LookWeights, learn_looks, mean_psnr, picture_loss
-from closemesh.avatars.model import CHANNELS, LEAST_OPACITY, AvatarConfig, Cast, posed_skin
+from closemesh.avatars.fit import AvatarFitConfig, PhotometricWeights, fit_avatars, mean_psnr, picture_loss
+from closemesh.avatars.model import CHANNELS, LEAST_OPACITY, AvatarConfig, AvatarSet, posed_skin
 from closemesh.avatars.views import UNKNOWN
 
 CPU = torch.device("cpu")
 SMALL = AvatarConfig(gaussians=4000)
 
 
-def _learn(dressed: DressedPeople, steps: int, advance=lambda steps: None) -> Cast:
+def _learn(dressed: DressedPeople, steps: int, advance=lambda steps: None) -> AvatarSet:
     train = [picture for picture in dressed.pictures if picture.frame % 3 != 1]
-    config = LearnConfig(steps=steps, avatar=SMALL)
-    return learn_looks(train, dressed.known.motion, dressed.known.body, config, 0, CPU, advance)
+    config = AvatarFitConfig(steps=steps, avatar=SMALL)
+    return fit_avatars(train, dressed.known.motion, dressed.known.body, config, 0, CPU, advance)
 
 
 def test_learning_makes_frames_that_were_not_learned_from_more_alike(dressed: DressedPeople) -> None:
@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_avatars(dressed: DressedPeople) -> None:
         assert all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
 
-def test_two_people_share_nothing(fresh: Cast) -> None:
+def test_two_people_share_nothing(fresh: AvatarSet) -> None:
     places = [
         {tensor.untyped_storage().data_ptr() for tensor in (*avatar.parameters(), *avatar.buffers())}
         for avatar in fresh.avatars
@@ -56,7 +56,7 @@ def test_making_avatars_leaves_the_random_numbers_of_others_alone(dressed: Dress
     assert torch.equal(torch.rand(2), expected)
 
 
-def test_fourteen_numbers_and_a_thin_grey_opaque_skin(fresh: Cast) -> None:
+def test_fourteen_numbers_and_a_thin_grey_opaque_skin(fresh: AvatarSet) -> None:
     assert sum(CHANNELS.values()) == 14
     looks = fresh.avatars[0]()
     assert looks.offsets.abs().max() == 0
@@ -75,24 +75,24 @@ def test_skin_cannot_vanish(dressed: DressedPeople) -> None:
     assert (looks.scales / avatar.fresh_scales).min() > 0.25
 
 
-def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: Cast, dressed: DressedPeople) -> None:
+def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: AvatarSet, dressed: DressedPeople) -> None:
     picture = dressed.pictures[0]
     motion = dressed.known.motion
     unknown = replace(picture, labels=np.full_like(picture.labels, UNKNOWN))
     vertices = posed_skin(fresh, motion, [0])[0].requires_grad_()
-    weights = LookWeights(offset=0, stretch=0)
+    weights = PhotometricWeights(offset=0, stretch=0)
     (gradient,) = torch.autograd.grad(
         picture_loss(fresh, vertices, (True, True), unknown, 0.0, weights), vertices, allow_unused=True
     )
     assert float(gradient.abs().max()) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_loss_pulls_a_person_to_where_he_is_seen(fresh: Cast, dressed: DressedPeople) -> None:
+def test_the_loss_pulls_a_person_to_where_he_is_seen(fresh: AvatarSet, dressed: DressedPeople) -> None:
     vertices = posed_skin(fresh, dressed.known.motion, [0])[0]
     for person in range(2):
         shift = torch.zeros(2, 1, 3)
         shift[person, 0, 0] = 0.05
         wrong = (vertices + shift).requires_grad_()
-        picture_loss(fresh, wrong, (True, True), dressed.pictures[0], 0.0, LookWeights()).backward()
+        picture_loss(fresh, wrong, (True, True), dressed.pictures[0], 0.0, PhotometricWeights()).backward()
         assert wrong.grad is not None
         assert wrong.grad[person, :, 0].sum() > 0

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from closemesh.avatars.render import View
+from closemesh.avatars.render import Viewport
 from closemesh.avatars.views import (
     UNKNOWN,
-    Picture,
     PictureConfig,
-    clear_pictures,
-    collect_pictures,
+    TrainingView,
+    extract_views,
     label_trust,
     spread_frames,
+    unoccluded_views,
 )
 from closemesh.structures import Camera
 
@@ -37,7 +37,7 @@ def _frames(count: int) -> Iterator[tuple[int, np.ndarray]]:
 
 def _single(labels: np.ndarray, image: np.ndarray | None = None, side: int = 64):
     image = np.zeros((*SIZE[::-1], 3), np.uint8) if image is None else image
-    (picture,) = collect_pictures([(0, image)], lambda frame: labels, [0], CAMERA, PictureConfig(side=side))
+    (picture,) = extract_views([(0, image)], lambda frame: labels, [0], CAMERA, PictureConfig(side=side))
     return picture
 
 
@@ -61,7 +61,7 @@ def test_what_lies_outside_of_the_frame_is_unknown_not_nobody() -> None:
 
 
 def test_frames_without_anybody_are_left_out() -> None:
-    found = collect_pictures(
+    found = extract_views(
         _frames(4), lambda frame: _labels(10, 10, 90, 200 * (frame % 2)), [0, 1, 3], CAMERA, PictureConfig(side=32)
     )
     assert [picture.frame for picture in found] == [1, 3]
@@ -77,7 +77,7 @@ def test_only_chosen_frames_are_held_and_asked_for() -> None:
 
     tracemalloc.start()
     chosen = spread_frames(np.ones(100, bool), 8)
-    pictures = collect_pictures(_frames(100), labels_of, chosen, CAMERA, PictureConfig(side=64, most=8))
+    pictures = extract_views(_frames(100), labels_of, chosen, CAMERA, PictureConfig(side=64, most=8))
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(pictures) == 8 and asked == chosen
@@ -87,7 +87,7 @@ def test_only_chosen_frames_are_held_and_asked_for() -> None:
 
 def test_no_more_than_the_most_can_be_asked_for() -> None:
     with pytest.raises(ValueError, match="may be held"):
-        collect_pictures(_frames(9), lambda frame: _labels(0, 0, 9, 9), range(9), CAMERA, PictureConfig(most=8))
+        extract_views(_frames(9), lambda frame: _labels(0, 0, 9, 9), range(9), CAMERA, PictureConfig(most=8))
 
 
 def test_frames_are_spread_over_those_that_can_be_used() -> None:
@@ -110,7 +110,9 @@ def test_looks_are_learned_where_people_are_apart() -> None:
     apart, together = np.zeros((2, 64, 64), np.uint8)
     apart[10:50, 5:15], apart[10:50, 50:60] = 1, 2
     together[10:50, 20:30], together[10:50, 30:40] = 1, 2
-    image, view = np.zeros((64, 64, 3), np.uint8), View(100.0, (32.0, 32.0), (64, 64))
-    pictures = [Picture(k, image, one, label_trust(one), view) for k, one in enumerate([together, apart, together])]
-    assert [picture.frame for picture in clear_pictures(pictures)] == [1]
-    assert [picture.frame for picture in clear_pictures(pictures[:1])] == [0], "somebody has to teach"
+    image, view = np.zeros((64, 64, 3), np.uint8), Viewport(100.0, (32.0, 32.0), (64, 64))
+    pictures = [
+        TrainingView(k, image, one, label_trust(one), view) for k, one in enumerate([together, apart, together])
+    ]
+    assert [picture.frame for picture in unoccluded_views(pictures)] == [1]
+    assert [picture.frame for picture in unoccluded_views(pictures[:1])] == [0], "somebody has to teach"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from closemesh.avatars.render import skin_frames
-from closemesh.avatars.surface import carrier, map_side, sample_surface
+from closemesh.avatars.surface import map_side, sample_surface, surface_body
 from closemesh.body.loading import load_body, load_open_body
 from closemesh.body.model import BodyModel, texture_layout
 from closemesh.core.errors import ModelFileError
@@ -69,9 +69,9 @@ def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
 
 def test_open_people_are_carried_by_the_light_body_and_others_by_their_own() -> None:
     body = load_open_body("std")
-    assert carrier(body).name == "closemesh_open/light"
+    assert surface_body(body).name == "closemesh_open/light"
     own = replace(body, name="smplx/SMPLX_NEUTRAL")
-    assert carrier(own) is own
+    assert surface_body(own) is own
 
 
 @pytest.mark.parametrize("lacking", ["vt", "ft"])

@@ -10,7 +10,7 @@ from smplx_reference import smplx_output
 
 from closemesh.body.loading import load_body
 from closemesh.body.skeleton import JOINT_INDEX, PARENTS
-from closemesh.body.skinning import keypoints133, skin
+from closemesh.body.skinning import skin, wholebody_keypoints
 from closemesh.core.errors import ModelFileError
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.weights.locate import find_model
@@ -65,7 +65,7 @@ def test_skin_equals_smplx_with_pose_correctives_and_expressions(licensed_file):
     vertices, joints = skin(body, betas, axis_angle_to_matrix(pose), transl, expression)
     torch.testing.assert_close(vertices, expected.vertices, atol=1e-5, rtol=0)
     torch.testing.assert_close(joints, expected.joints[:, :55], atol=1e-5, rtol=0)
-    points = keypoints133(body, vertices, joints)
+    points = wholebody_keypoints(body, vertices, joints)
     torch.testing.assert_close(points[:, 5], joints[:, JOINT_INDEX["left_shoulder"]])
     torch.testing.assert_close(points[:, 23 + 17 : 23 + 68], expected.joints[:, 76 : 76 + 51], atol=1e-5, rtol=0)
     # `smplx` joints 55-75: nose, eyes, ears, feet and finger tips taken from vertices known by name.

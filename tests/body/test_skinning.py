@@ -6,9 +6,16 @@ from smplx_reference import smplx_output
 
 from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, KEYPOINT_NAMES, PARENTS
-from closemesh.body.skinning import forward_kinematics, keypoints133, posed_joints, rest_joints, shaped_template, skin
+from closemesh.body.skinning import (
+    forward_kinematics,
+    posed_joints,
+    rest_joints,
+    shaped_template,
+    skin,
+    wholebody_keypoints,
+)
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.geometry.transforms import rigid, transform_points
+from closemesh.geometry.transforms import make_transform, transform_points
 from closemesh.weights.locate import find_model
 
 
@@ -41,7 +48,7 @@ def chain_of_matrices(rotations, joints_rest):
     globals_: list[torch.Tensor] = []
     for joint, parent in enumerate(PARENTS):
         offset = joints_rest[joint] - (joints_rest[parent] if parent >= 0 else 0)
-        local = rigid(rotations[joint], offset)
+        local = make_transform(rotations[joint], offset)
         globals_.append(globals_[parent] @ local if parent >= 0 else local)
     return torch.stack(globals_)
 
@@ -127,7 +134,7 @@ def test_keypoint_body_gives_the_keypoints_of_the_full_body(body):
     args = random_pose(2)
     few = body.keypoint_body()
     assert len(few.v_template) < len(body.v_template) / 5
-    full, part = (keypoints133(b, *skin_pose(b, *args)) for b in (body, few))
+    full, part = (wholebody_keypoints(b, *skin_pose(b, *args)) for b in (body, few))
     torch.testing.assert_close(part, full, atol=1e-5, rtol=0)
 
 
@@ -163,7 +170,7 @@ def test_dtype_and_device_move_together(body):
     moved = body.to("cpu", torch.float64)
     assert moved.faces.dtype == torch.int64 and moved.keypoint_vertex_ids.dtype == torch.int64
     vertices, joints = skin_pose(moved, *random_pose(1, torch.float64))
-    assert vertices.dtype == joints.dtype == keypoints133(moved, vertices, joints).dtype == torch.float64
+    assert vertices.dtype == joints.dtype == wholebody_keypoints(moved, vertices, joints).dtype == torch.float64
     meta = body.to("meta")
     assert all(t.device.type == "meta" for t in vars(meta).values() if isinstance(t, torch.Tensor))
 
@@ -179,7 +186,7 @@ def test_rest_pose_is_a_t_pose_in_the_stated_axes(body):
 
 def test_keypoints_stand_where_their_names_say(body):
     vertices, joints = skin(body, torch.zeros(10), torch.eye(3).expand(55, 3, 3), torch.zeros(3))
-    points = dict(zip(KEYPOINT_NAMES, keypoints133(body, vertices, joints), strict=True))
+    points = dict(zip(KEYPOINT_NAMES, wholebody_keypoints(body, vertices, joints), strict=True))
     for name, point in points.items():
         if name.startswith("left"):
             mirrored = points[name.replace("left", "right", 1)] * torch.tensor([-1.0, 1, 1])
@@ -200,7 +207,7 @@ def test_variants_share_betas_and_joints(body, variant):
     betas, _, _, expression = random_pose(50)
     gap = (rest_joints(other, betas, expression) - rest_joints(body, betas, expression)).norm(dim=-1)
     assert gap.max() < 0.012 and gap.mean() < 1e-3
-    points = [keypoints133(b, *skin_pose(b, *random_pose(2))) for b in (body, other)]
+    points = [wholebody_keypoints(b, *skin_pose(b, *random_pose(2))) for b in (body, other)]
     assert (points[0] - points[1])[:, :23].norm(dim=-1).max() < 0.02
 
 

@@ -20,7 +20,7 @@ from closemesh.body_transfer import transfer as convert
 from closemesh.body_transfer.transfer import ConversionSteps
 from closemesh.cli.main import app
 from closemesh.output.people import read_people
-from closemesh.pipeline.cache import read_kept
+from closemesh.pipeline.cache import load_saved_motion
 from closemesh.weights.locate import find_model
 
 
@@ -52,7 +52,7 @@ def test_export_writes_a_result_on_the_new_body(out: Path, tmp_path: Path, monke
     people = read_people(target / "people")
     assert [person.surface_model_type for person in people] == ["smplx", "smplx"]
     assert people[0].body_model_sha256 == body.sha256 and np.isfinite(people[0].joints).all()
-    kept = read_kept(target, "optimised")
+    kept = load_saved_motion(target, "optimised")
     assert kept.body_path == str(file.resolve()) and kept.motion.body_model == body.name
     drawn = CliRunner().invoke(app, ["render", str(target), "--view", "side", "--format", "png"])
     assert drawn.exit_code == 0, drawn.output

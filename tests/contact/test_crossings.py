@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.contact.vertex_contacts import find_crossings, find_meeting, surface_points
+from closemesh.contact.vertex_contacts import find_contacts, find_penetrations, surface_points
 
 RADIUS = 0.5
 
@@ -23,7 +23,7 @@ def vertex_keys(pairs):
 
 def test_exactly_the_vertices_inside_the_other_sphere_are_found(spheres):
     a, b, faces, offsets = spheres
-    found = find_crossings(a, b, faces)
+    found = find_penetrations(a, b, faces)
     for mesh, from_a in ((a, True), (b, False)):
         centre = torch.stack([offsets if from_a else torch.zeros(5), torch.zeros(5), torch.zeros(5)], -1)
         radius = torch.linalg.norm(mesh - centre[:, None], dim=-1)  # [T, V]
@@ -37,24 +37,24 @@ def test_exactly_the_vertices_inside_the_other_sphere_are_found(spheres):
 
 def test_touching_is_outside_and_within_reach(spheres):
     a, b, faces, _ = spheres
-    _, found = find_meeting(a, b, faces, reach=0.05)
+    _, found = find_contacts(a, b, faces, reach=0.05)
     point, on_surface = surface_points(a, b, faces, found)
     gap = torch.linalg.norm(point - on_surface, dim=-1)
     assert (gap < 0.05).all()
     assert {0, 1, 2, 3} == set(found.frame.tolist())
-    assert not vertex_keys(find_crossings(a, b, faces)) & vertex_keys(found)
+    assert not vertex_keys(find_penetrations(a, b, faces)) & vertex_keys(found)
 
 
 def test_exchanging_the_people_exchanges_the_pairs(spheres):
     a, b, faces, _ = spheres
-    one, other = find_crossings(a, b, faces), find_crossings(b, a, faces)
+    one, other = find_penetrations(a, b, faces), find_penetrations(b, a, faces)
     assert vertex_keys(one) == {(frame, not from_a, vertex) for frame, from_a, vertex in vertex_keys(other)}
 
 
 def test_frames_are_independent(spheres):
     a, b, faces, _ = spheres
-    whole = find_crossings(a, b, faces)
-    alone = find_crossings(a[1:2], b[1:2], faces)
+    whole = find_penetrations(a, b, faces)
+    alone = find_penetrations(a[1:2], b[1:2], faces)
     mine = whole.frame == 1
     assert torch.equal(whole.vertex[mine], alone.vertex)
     assert torch.equal(whole.barycentric[mine], alone.barycentric)
@@ -62,8 +62,8 @@ def test_frames_are_independent(spheres):
 
 def test_dtype_follows_the_meshes_and_no_pairs_is_fine(spheres):
     a, b, faces, _ = spheres
-    assert find_crossings(a[:1].float(), b[:1].float(), faces).barycentric.dtype == torch.float32
-    nothing = find_crossings(a[4:], b[4:], faces)
+    assert find_penetrations(a[:1].float(), b[:1].float(), faces).barycentric.dtype == torch.float32
+    nothing = find_penetrations(a[4:], b[4:], faces)
     assert len(nothing) == 0
     assert all(len(points) == 0 for points in surface_points(a[4:], b[4:], faces, nothing))
 
@@ -71,7 +71,7 @@ def test_dtype_follows_the_meshes_and_no_pairs_is_fine(spheres):
 def test_query_takes_no_gradient_and_does_not_break_one(spheres):
     a, b, faces, _ = spheres
     moving = b.clone().requires_grad_()
-    found = find_crossings(a, moving, faces)
+    found = find_penetrations(a, moving, faces)
     assert not found.barycentric.requires_grad
     point, on_surface = surface_points(a, moving, faces, found)
     (point - on_surface).square().sum().backward()

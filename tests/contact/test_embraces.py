@@ -12,8 +12,8 @@ from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.signed_distance import ClosedSurface
-from closemesh.contact.watertight import Detail, query_body
+from closemesh.contact.signed_distance import WatertightMesh
+from closemesh.contact.watertight import Detail, watertight_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 
 EMBRACES = 25
@@ -23,7 +23,7 @@ HALF_TURN = torch.tensor([0.0, np.pi, 0.0])
 def deepest_depths(body: BodyModel) -> np.ndarray:
     """[EMBRACES] millimetres, of two people of random shapes who stand face to face with their arms forward."""
     generator = torch.Generator().manual_seed(0)
-    surface = ClosedSurface(body.faces.numpy())
+    surface = WatertightMesh(body.faces.numpy())
     depths = []
     for _ in range(EMBRACES):
         pose = 0.06 * torch.randn(2, 55, 3, generator=generator)
@@ -47,6 +47,6 @@ def full_depths() -> np.ndarray:
 
 @pytest.mark.parametrize(("detail", "mean", "worst"), [("fine", 0.3, 1.0), ("coarse", 2.5, 8.0)])
 def test_query_bodies_keep_the_depth(full_depths: np.ndarray, detail: Detail, mean: float, worst: float):
-    error = np.abs(deepest_depths(query_body(load_open_body("std"), detail)) - full_depths)
+    error = np.abs(deepest_depths(watertight_body(load_open_body("std"), detail)) - full_depths)
     assert full_depths.min() > 10
     assert error.mean() < mean and error.max() < worst  # Measured: 0.1 and 0.4 mm, 1.6 and 5.0 mm.

@@ -1,12 +1,12 @@
 from closemesh.contact.body_parts import PART_INDEX, PART_NAMES
-from closemesh.contact.measure import ContactConfig, ContactIntervals, Touch
+from closemesh.contact.measure import ContactConfig, ContactIntervals, PartContact
 
 HAND, HEAD, CHEST = (PART_INDEX[name] for name in ("left_hand", "head", "chest"))
 CONFIG = ContactConfig(bridge_frames=3, shortest_frames=3)
 
 
 def touches(frames, part_a=HAND, part_b=CHEST, distance=0.01, depth=0.0):
-    return [Touch(frame, part_a, part_b, distance, depth) for frame in frames]
+    return [PartContact(frame, part_a, part_b, distance, depth) for frame in frames]
 
 
 def intervals(*groups):

@@ -4,9 +4,9 @@ import pytest
 from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.measure import measure_contacts, near_pairs
-from closemesh.contact.watertight import query_body
-from closemesh.core.progress import Silent
+from closemesh.contact.measure import find_close_pairs, measure_contacts
+from closemesh.contact.watertight import watertight_body
+from closemesh.core.progress import NullProgress
 from closemesh.structures import BodyMotion
 
 T = 12
@@ -26,7 +26,7 @@ def approach(body):
     """
     import torch
 
-    mesh = query_body(body)
+    mesh = watertight_body(body)
     vertices, _ = skin(mesh, torch.zeros(10), torch.eye(3).expand(55, 3, 3), torch.zeros(3))
     width = float(vertices[:, 0].max() - vertices[:, 0].min())
     transl = np.zeros((T, 3, 3))
@@ -47,7 +47,7 @@ def approach(body):
 
 @pytest.fixture(scope="module")
 def measured(approach, body):
-    return measure_contacts(approach, body, Silent())
+    return measure_contacts(approach, body, NullProgress())
 
 
 def test_only_the_pair_that_comes_near_is_reported(measured):
@@ -78,7 +78,7 @@ def test_the_hands_touch_and_nothing_else(approach, body):
         expression=approach.expression[:6],
         valid=np.ones((6, 3), bool),
     )
-    (pair,) = measure_contacts(held, body, Silent())
+    (pair,) = measure_contacts(held, body, NullProgress())
     (contact,) = pair.contacts
     assert (contact.part_a, contact.part_b) == ("left_hand", "right_hand")
     assert (contact.start, contact.end) == (0, 5)
@@ -87,7 +87,7 @@ def test_the_hands_touch_and_nothing_else(approach, body):
 
 def test_measure_does_not_depend_on_where_the_pair_stands(approach, body, measured):
     moved = approach.with_pose(transl=approach.transl + np.array([2.0, -3.0, 8.0]))
-    (pair,) = measure_contacts(moved, body, Silent())
+    (pair,) = measure_contacts(moved, body, NullProgress())
     np.testing.assert_allclose(pair.distance, measured[0].distance, atol=1e-5)
     np.testing.assert_allclose(pair.depth, measured[0].depth, atol=1e-5)
 
@@ -97,17 +97,17 @@ def test_long_clips_are_measured_in_pieces_alike(approach, body, measured):
     long = approach.with_pose(
         **{name: getattr(approach, name)[frames] for name in ("rotations", "transl", "expression", "valid")}
     )
-    (pair,) = measure_contacts(long, body, Silent())
+    (pair,) = measure_contacts(long, body, NullProgress())
     np.testing.assert_array_equal(pair.distance, np.tile(measured[0].distance, 4))
 
 
 def test_near_pairs_gives_the_frames_within_reach(approach, body):
-    ((a, b, frames),) = near_pairs(approach, body, reach=0.15)
+    ((a, b, frames),) = find_close_pairs(approach, body, reach=0.15)
     assert (a, b) == (0, 1)
     expected = (GAPS < 0.15) & (np.arange(T) != 3)
     wrong = frames != expected
     assert not wrong[np.abs(GAPS - 0.15) > 0.01].any()
-    assert near_pairs(approach.with_pose(valid=np.zeros((T, 3), bool)), body, reach=0.15) == []
+    assert find_close_pairs(approach.with_pose(valid=np.zeros((T, 3), bool)), body, reach=0.15) == []
 
 
 def test_right_wrist_is_on_the_negative_side():
@@ -122,8 +122,8 @@ def test_people_whose_distance_is_unsure_may_be_near(approach, body):
     far = camera.transl.copy()
     far[:, 1] *= 1 + 2 / far[:, 1, 2:]
     far = camera.with_pose(transl=far)
-    assert (0, 1) not in [pair[:2] for pair in near_pairs(far, body, reach=0.15)]
+    assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, reach=0.15)]
     unsure, sure = np.full((T, 3), 1.0), np.full((T, 3), 0.1)
-    near = {(a, b): frames for a, b, frames in near_pairs(far, body, 0.15, unsure)}
+    near = {(a, b): frames for a, b, frames in find_close_pairs(far, body, 0.15, unsure)}
     assert near[0, 1].any()
-    assert (0, 1) not in [pair[:2] for pair in near_pairs(far, body, 0.15, sure)]
+    assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, 0.15, sure)]

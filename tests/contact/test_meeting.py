@@ -7,9 +7,9 @@ import torch
 
 from closemesh.body.loading import load_open_body
 from closemesh.body.skinning import skin
-from closemesh.contact.vertex_contacts import find_meeting, meeting
+from closemesh.contact.vertex_contacts import contact_patch, find_contacts
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.losses.physics import contact_gap, penetration_depth
+from closemesh.losses.physics import contact_distance, penetration_depth
 
 
 @pytest.mark.parametrize("apart", [0.25, 5.0])
@@ -26,13 +26,13 @@ def test_part_and_whole_agree_in_value_and_gradient(apart: float):
         transl = start.clone().requires_grad_()
         a, b = skin(part, betas, axis_angle_to_matrix(pose), transl)[0].unbind(1)
         depth = penetration_depth(a, b, faces, crossings)
-        value = depth.square().sum() + contact_gap(a, b, faces, touching).sum()
+        value = depth.square().sum() + contact_distance(a, b, faces, touching).sum()
         return value.detach(), torch.autograd.grad(value, transl)[0]
 
     a, b = skin(body, betas, axis_angle_to_matrix(pose), start)[0].unbind(1)
-    crossings, touching = find_meeting(a, b, body.faces, 0.05)
+    crossings, touching = find_contacts(a, b, body.faces, 0.05)
     assert (len(crossings) > 50 and len(touching) > 50) == (apart < 1)
-    met = meeting(body, crossings, touching)
+    met = contact_patch(body, crossings, touching)
     assert len(met.body.v_template) < 0.6 * len(body.v_template)
     for whole, part in zip(
         energy(body, body.faces, crossings, touching),

@@ -7,9 +7,9 @@ import trimesh
 from stand_in_body import write_open_stand_in
 
 from closemesh.body.loading import load_body, load_open_body
-from closemesh.body.skinning import keypoints133, rest_joints, skin
-from closemesh.contact.signed_distance import ClosedSurface
-from closemesh.contact.watertight import boundary_loops, query_body
+from closemesh.body.skinning import rest_joints, skin, wholebody_keypoints
+from closemesh.contact.signed_distance import WatertightMesh
+from closemesh.contact.watertight import boundary_loops, watertight_body
 
 
 @pytest.fixture(scope="module")
@@ -58,29 +58,29 @@ def volume(body):
 
 def test_open_body_keeps_betas_and_skeleton(open_body):
     for detail, size in (("fine", 6500), ("coarse", 3000)):
-        mesh = query_body(open_body, detail)
+        mesh = watertight_body(open_body, detail)
         assert len(mesh.v_template) == size
-        ClosedSurface(mesh.faces.numpy())
+        WatertightMesh(mesh.faces.numpy())
         betas = torch.randn(4, 10, generator=torch.Generator().manual_seed(0))
         torch.testing.assert_close(rest_joints(mesh, betas), rest_joints(open_body, betas), atol=8e-3, rtol=0)
 
 
 def test_dtype_and_device_follow_the_body(open_body):
-    assert query_body(open_body.to("cpu", torch.float64), "coarse").v_template.dtype == torch.float64
+    assert watertight_body(open_body.to("cpu", torch.float64), "coarse").v_template.dtype == torch.float64
 
 
 def test_stand_in_really_has_holes_and_eyeballs(holed_body):
     assert len(boundary_loops(holed_body.faces.numpy())) >= 3
     with pytest.raises(ValueError, match="not closed"):
-        ClosedSurface(holed_body.faces.numpy())
+        WatertightMesh(holed_body.faces.numpy())
 
 
 def test_holed_mesh_is_closed_without_its_eyeballs(holed_body):
-    mesh = query_body(holed_body)
-    ClosedSurface(mesh.faces.numpy())
+    mesh = watertight_body(holed_body)
+    WatertightMesh(mesh.faces.numpy())
     holes = boundary_loops(holed_body.faces.numpy())
     assert len(mesh.v_template) == len(holed_body.v_template) - 2 * 162 + len(holes)
-    assert volume(mesh) == pytest.approx(volume(query_body(load_open_body("mid"))), rel=2e-3)
+    assert volume(mesh) == pytest.approx(volume(watertight_body(load_open_body("mid"))), rel=2e-3)
     assert volume(mesh) > 0  # Turned outward, the caps too.
 
 
@@ -90,7 +90,7 @@ def test_closed_mesh_moves_like_the_body_it_was_made_from(holed_body):
     rotations = torch.linalg.qr(torch.randn(1, 55, 3, 3, generator=generator))[0]
     rotations = rotations * torch.linalg.det(rotations)[..., None, None]
     args = betas, rotations, torch.zeros(1, 3), expression
-    mesh = query_body(holed_body)
+    mesh = watertight_body(holed_body)
     here, there = skin(holed_body, *args)[0], skin(mesh, *args)[0]
     torch.testing.assert_close(there[:, :1000], here[:, :1000])
     assert mesh.pose_dirs is not None and mesh.pose_dirs.shape == (486, 3 * len(mesh.v_template))
@@ -118,7 +118,7 @@ def test_lost_keypoints_are_nan_not_wrong(open_body):
     keep = torch.tensor([v for v in range(len(open_body.v_template)) if v != dropped])
     part = open_body.subset(keep)
     args = torch.zeros(10), torch.eye(3).expand(55, 3, 3), torch.zeros(3)
-    whole, less = (keypoints133(b, *skin(b, *args)) for b in (open_body, part))
+    whole, less = (wholebody_keypoints(b, *skin(b, *args)) for b in (open_body, part))
     lost = torch.isnan(less).any(-1)
     assert lost[0] and lost.sum() < 5
     torch.testing.assert_close(less[~lost], whole[~lost])
@@ -129,5 +129,5 @@ def test_a_body_of_the_open_layout_but_other_proportions_is_its_own(tmp_path):
     body = load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
     assert body.is_open
     for detail in ("fine", "coarse"):
-        torch.testing.assert_close(query_body(body, detail).v_template, body.v_template)
-    assert len(query_body(load_open_body("closed"), "fine").v_template) == 6500
+        torch.testing.assert_close(watertight_body(body, detail).v_template, body.v_template)
+    assert len(watertight_body(load_open_body("closed"), "fine").v_template) == 6500

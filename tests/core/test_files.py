@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from closemesh.core.errors import OutputError
-from closemesh.core.files import remove, replacing, replacing_folder
+from closemesh.core.files import atomic_file, atomic_folder, remove
 
 
 def names(folder: Path) -> set[str]:
@@ -16,7 +16,7 @@ def names(folder: Path) -> set[str]:
 
 def test_a_file_appears_when_complete(tmp_path: Path) -> None:
     target = tmp_path / "new" / "a.txt"
-    with replacing(target) as part:
+    with atomic_file(target) as part:
         part.write_text("all")
         assert not target.exists()
         assert part.suffix == ".txt"
@@ -27,7 +27,7 @@ def test_a_file_appears_when_complete(tmp_path: Path) -> None:
 def test_a_stopped_write_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(target) as part:
+    with pytest.raises(KeyboardInterrupt), atomic_file(target) as part:
         part.write_text("ne")
         raise KeyboardInterrupt
     assert target.read_text() == "old"
@@ -38,7 +38,7 @@ def test_a_folder_replaces_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "people"
     target.mkdir()
     (target / "person_02.npz").write_text("of an earlier run")
-    with replacing_folder(target) as part:
+    with atomic_folder(target) as part:
         (part / "person_00.npz").write_text("new")
     assert names(target) == {"person_00.npz"}
     assert names(tmp_path) == {"people"}
@@ -48,7 +48,7 @@ def test_a_stopped_folder_leaves_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "people"
     target.mkdir()
     (target / "a").write_text("old")
-    with pytest.raises(RuntimeError), replacing_folder(target) as part:
+    with pytest.raises(RuntimeError), atomic_folder(target) as part:
         (part / "b").write_text("new")
         raise RuntimeError
     assert names(target) == {"a"}
@@ -59,13 +59,13 @@ def test_leftovers_of_a_killed_run_do_no_harm(tmp_path: Path) -> None:
     for leftover in (".people.part", ".people.old"):
         (tmp_path / leftover).mkdir()
         (tmp_path / leftover / "half").write_text("")
-    with replacing_folder(tmp_path / "people") as part:
+    with atomic_folder(tmp_path / "people") as part:
         (part / "a").write_text("")
     assert names(tmp_path) == {"people"}
     assert names(tmp_path / "people") == {"a"}
 
 
-@pytest.mark.parametrize("replace", [replacing, replacing_folder])
+@pytest.mark.parametrize("replace", [atomic_file, atomic_folder])
 def test_a_file_in_the_way_is_one_line(replace, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="cannot write") as caught, replace(tmp_path / "out" / "x"):

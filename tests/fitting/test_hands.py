@@ -9,12 +9,12 @@ import pytest
 import torch
 from known_scenes import FOCAL, SIZE, KnownScene, observe_exactly
 
-from closemesh.body.loading import fitting_points
-from closemesh.body.motion import MotionVariables, pose_variables
-from closemesh.core.progress import Silent
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import MotionParameters, pose_parameters
+from closemesh.core.progress import NullProgress
 from closemesh.fitting.hands import fit_hands, hands_seen
-from closemesh.fitting.keypoint_tracks import Evidence, make_evidence
-from closemesh.fitting.objective import Subject, from_motion
+from closemesh.fitting.keypoint_tracks import KeypointTracks, make_evidence
+from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
@@ -26,8 +26,8 @@ CLENCHED = 0.9  # Radians that each finger joint of the first person's left hand
 
 
 @pytest.fixture(scope="module")
-def subject(known_scene: KnownScene) -> Subject:
-    return Subject(fitting_points(known_scene.body), load_pose_prior())
+def subject(known_scene: KnownScene) -> FitModel:
+    return FitModel(load_landmark_body(known_scene.body), load_pose_prior())
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +43,20 @@ def clenched(known_scene: KnownScene) -> Observations:
     return replace(seen, keypoints=keypoints)
 
 
-def evidence_of(scene: KnownScene, seen: Observations) -> Evidence:
+def evidence_of(scene: KnownScene, seen: Observations) -> KeypointTracks:
     return make_evidence(seen, scene.clip.times, scene.camera, "cpu")
 
 
-def miss(subject: Subject, variables: MotionVariables, seen: Observations) -> np.ndarray:
+def miss(subject: FitModel, variables: MotionParameters, seen: Observations) -> np.ndarray:
     """[T, 42] pixels that the first person's hand points lie off."""
-    points = pose_variables(subject.body, variables).keypoints[:, 0, 91:]
+    points = pose_parameters(subject.body, variables).keypoints[:, 0, 91:]
     projected = project(points, FOCAL, (SIZE[0] / 2, SIZE[1] / 2)).numpy()
     return np.linalg.norm(projected - seen.keypoints[:, 0, 91:, :2], axis=-1)
 
 
 def test_a_clenched_hand_is_clenched_and_the_rest_stays(known_scene, subject, clenched) -> None:
     start = from_motion(subject.body, known_scene.motion, "cpu")
-    found = fit_hands(subject, start, evidence_of(known_scene, clenched), 60, 8, 2, Silent())
+    found = fit_hands(subject, start, evidence_of(known_scene, clenched), 60, 8, 2, NullProgress())
     before, after = miss(subject, start, clenched), miss(subject, found, clenched)
     assert after[:, :21].mean() < 0.4 * before[:, :21].mean()
     assert after[:, 21:].max() < 0.5, "the right hand is relaxed and stays so"
@@ -73,7 +73,7 @@ def test_a_wrist_that_the_body_has_wrong_is_turned_back(known_scene, subject, cl
     wrong = right.body_pose.clone()
     wrong[:, 0, WRISTS[0], 0] += 0.6
     start = right.with_tensors(body_pose=wrong)
-    found = fit_hands(subject, start, evidence_of(known_scene, clenched), 60, 8, 2, Silent())
+    found = fit_hands(subject, start, evidence_of(known_scene, clenched), 60, 8, 2, NullProgress())
     before, after = ((v.body_pose - right.body_pose)[:, 0, WRISTS[0]].norm(dim=-1).mean() for v in (start, found))
     assert after < 0.5 * before
 
@@ -86,7 +86,7 @@ def test_three_points_of_a_hand_leave_everything_as_it_is(known_scene, subject, 
     evidence = evidence_of(known_scene, replace(clenched, keypoints=few))
     start = from_motion(subject.body, known_scene.motion, "cpu")
     assert not hands_seen(evidence).any()
-    assert fit_hands(subject, start, evidence, 60, 8, 2, Silent()) is start
+    assert fit_hands(subject, start, evidence, 60, 8, 2, NullProgress()) is start
     alone = evidence.inverse_sigmas[0, 0, [93, 96, 108]]
     assert torch.allclose(alone, torch.full((3,), 0.9**0.5 / 4)), "three points count in full"
 

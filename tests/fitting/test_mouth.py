@@ -9,14 +9,14 @@ import pytest
 import torch
 from known_scenes import KnownScene, observe_exactly
 
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables
+from closemesh.body.motion import MotionParameters
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.fitting.jaw import fit_jaw, mouths_seen
-from closemesh.fitting.keypoint_tracks import Evidence, make_evidence
-from closemesh.fitting.objective import Subject, from_motion, to_motion
+from closemesh.fitting.keypoint_tracks import KeypointTracks, make_evidence
+from closemesh.fitting.objective import FitModel, from_motion, to_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.structures import Camera, Observations
@@ -32,8 +32,8 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def subject(body: BodyModel) -> Subject:
-    return Subject(fitting_points(body), load_pose_prior())
+def subject(body: BodyModel) -> FitModel:
+    return FitModel(load_landmark_body(body), load_pose_prior())
 
 
 def seen_with_jaw(scene: KnownScene, angles: np.ndarray, noise: float = 0.0) -> Observations:
@@ -53,18 +53,18 @@ def close(scene: KnownScene) -> Camera:
     return replace(scene.camera, focal=4 * scene.camera.focal)
 
 
-def evidence_of(scene: KnownScene, seen: Observations) -> Evidence:
+def evidence_of(scene: KnownScene, seen: Observations) -> KeypointTracks:
     return make_evidence(seen, scene.clip.times, close(scene), "cpu")
 
 
-def fit(scene: KnownScene, subject: Subject, start: MotionVariables, seen: Observations) -> np.ndarray:
+def fit(scene: KnownScene, subject: FitModel, start: MotionParameters, seen: Observations) -> np.ndarray:
     """[T] radians of the first person's jaw."""
-    found = fit_jaw(subject, start, evidence_of(scene, seen), 80, 8, 2, Silent())
+    found = fit_jaw(subject, start, evidence_of(scene, seen), 80, 8, 2, NullProgress())
     assert torch.equal(found.jaw[:, 1], start.jaw[:, 1]), "nobody saw the other's mouth"
     return found.jaw[:, 0, 0].numpy()
 
 
-def test_a_known_opening_is_found(known_scene: KnownScene, subject: Subject) -> None:
+def test_a_known_opening_is_found(known_scene: KnownScene, subject: FitModel) -> None:
     angles = np.linspace(0, OPEN, len(known_scene.clip))
     start = from_motion(subject.body, known_scene.motion, "cpu")
     found = fit(known_scene, subject, start, seen_with_jaw(known_scene, angles, noise=1.0))
@@ -73,7 +73,7 @@ def test_a_known_opening_is_found(known_scene: KnownScene, subject: Subject) -> 
     assert np.abs(0 - angles).mean() > np.radians(9), "what staying closed would be off"
 
 
-def test_a_head_that_is_wrongly_turned_and_sized_does_not_matter(known_scene: KnownScene, subject: Subject) -> None:
+def test_a_head_that_is_wrongly_turned_and_sized_does_not_matter(known_scene: KnownScene, subject: FitModel) -> None:
     start = from_motion(subject.body, known_scene.motion, "cpu")
     pose = start.body_pose.clone()
     pose[:, 0, JOINT_INDEX["head"] - 1] += torch.tensor([0.15, 0.2, 0.05])
@@ -82,24 +82,24 @@ def test_a_head_that_is_wrongly_turned_and_sized_does_not_matter(known_scene: Kn
     assert np.abs(fit(known_scene, subject, start, seen_with_jaw(known_scene, angles)) - OPEN).max() < np.radians(6)
 
 
-def test_a_closed_mouth_stays_closed(known_scene: KnownScene, subject: Subject) -> None:
+def test_a_closed_mouth_stays_closed(known_scene: KnownScene, subject: FitModel) -> None:
     start = from_motion(subject.body, known_scene.motion, "cpu")
     found = fit(known_scene, subject, start, seen_with_jaw(known_scene, np.zeros(len(known_scene.clip)), noise=1.0))
     assert np.abs(found).max() < np.radians(3)
 
 
-def test_without_lips_nothing_changes(known_scene: KnownScene, subject: Subject) -> None:
+def test_without_lips_nothing_changes(known_scene: KnownScene, subject: FitModel) -> None:
     seen = seen_with_jaw(known_scene, np.full(len(known_scene.clip), OPEN))
     keypoints = seen.keypoints.copy()
     keypoints[:, 0, 23 + 66, 2] = 0
     evidence = evidence_of(known_scene, replace(seen, keypoints=keypoints))
     start = from_motion(subject.body, known_scene.motion, "cpu")
     assert not mouths_seen(evidence).any()
-    assert fit_jaw(subject, start, evidence, 10, 8, 2, Silent()) is start
+    assert fit_jaw(subject, start, evidence, 10, 8, 2, NullProgress()) is start
 
 
 def test_an_open_jaw_is_in_the_motion_and_comes_back(
-    known_scene: KnownScene, subject: Subject, body: BodyModel
+    known_scene: KnownScene, subject: FitModel, body: BodyModel
 ) -> None:
     evidence = evidence_of(known_scene, seen_with_jaw(known_scene, np.zeros(len(known_scene.clip))))
     start = from_motion(subject.body, known_scene.motion, "cpu")

@@ -15,8 +15,8 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import read_joblib
 from closemesh.geometry.camera import project
-from closemesh.importers.camera_alignment import place
-from closemesh.importers.registry import read_tool_result, tool_identity
+from closemesh.importers.camera_alignment import to_clip_camera
+from closemesh.importers.registry import import_fingerprint, read_tool_result
 from closemesh.motion_files.smpl_parameters import rest_pelvis
 from closemesh.structures import Camera
 
@@ -34,20 +34,25 @@ def test_the_same_pixels_by_the_tools_camera_and_by_ours(known_scene, tmp_path: 
     people = seen_by(scene.motion, scene.body, scene.camera, focal)
     told = read_tool_result(tool.write(tmp_path, people, scene.camera, focal), scene.clip)
     assert told.tool == tool.name and told.camera is not None
-    assert told.camera.focal == pytest.approx(focal, rel=1e-5) and told.camera.centre == scene.camera.centre
+    assert (
+        told.camera.focal == pytest.approx(focal, rel=1e-5)
+        and told.camera.principal_point == scene.camera.principal_point
+    )
     for person, expected in zip(told.people, people, strict=True):
         np.testing.assert_array_equal(person.frames, np.arange(len(scene.clip)))
         np.testing.assert_allclose(person.rotations[:, :22], expected.rotations[:, :22], atol=2e-5)
-        by_tool = project(torch.as_tensor(expected.joints), focal, scene.camera.centre).numpy()
-        same = Camera(told.camera.focal, told.camera.centre, scene.camera.size, "option", scene.camera.T_cam_world)
+        by_tool = project(torch.as_tensor(expected.joints), focal, scene.camera.principal_point).numpy()
+        same = Camera(
+            told.camera.focal, told.camera.principal_point, scene.camera.size, "option", scene.camera.T_cam_world
+        )
         # With our camera equal to the tool's all joints fall on the tool's pixels; with another focal length the
         # pelvis does, and the other joints as far off as the perspective differs.
         for camera, exact in ((same, True), (scene.camera, False)):
-            placed = place(person, told.camera, camera)
+            placed = to_clip_camera(person, told.camera, camera)
             turn = placed.rotations[:, 0] @ np.swapaxes(expected.rotations[:, 0], -1, -2)
             joints = around_pelvis(expected, turn, placed.pelvis)
             off = np.linalg.norm(
-                project(torch.as_tensor(joints), camera.focal, camera.centre).numpy() - by_tool, axis=-1
+                project(torch.as_tensor(joints), camera.focal, camera.principal_point).numpy() - by_tool, axis=-1
             )
             assert off[:, 0].max() < 1e-3
             assert off.max() < (1e-3 if exact else 16)  # Measured: 1e-5, and 10.6 from 12500 pixels (PHALP) to 600.
@@ -63,7 +68,7 @@ def test_the_crop_camera_of_phalp_is_that_of_its_source(known_scene, tmp_path: P
     square = (stored[:, :2] / stored[:, 2:] * 5000 + 128) * max(size) / 256
     pixels = square - [(max(size) - size[0]) // 2, (max(size) - size[1]) // 2]
     told = read_tool_result(tmp_path / "demo.pkl", known_scene.clip)
-    ours = project(torch.as_tensor(person.joints[0]), told.camera.focal, told.camera.centre).numpy()
+    ours = project(torch.as_tensor(person.joints[0]), told.camera.focal, told.camera.principal_point).numpy()
     np.testing.assert_allclose(ours, pixels, atol=0.02)
 
 
@@ -140,9 +145,11 @@ def test_arrays_of_another_shape_are_named(known_scene, tmp_path: Path) -> None:
 def test_the_identity_follows_the_content(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(b"1")
     (tmp_path / "b.pkl").write_bytes(b"1")
-    assert tool_identity(tmp_path / "a.pkl") == tool_identity(tmp_path / "b.pkl") != tool_identity(tmp_path)
+    assert (
+        import_fingerprint(tmp_path / "a.pkl") == import_fingerprint(tmp_path / "b.pkl") != import_fingerprint(tmp_path)
+    )
     with pytest.raises(InputError, match="no such file"):
-        tool_identity(tmp_path / "none.pkl")
+        import_fingerprint(tmp_path / "none.pkl")
 
 
 def test_the_pelvis_is_that_of_the_file(known_scene) -> None:

@@ -18,7 +18,7 @@ from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.initialize import start_from_tool
@@ -74,7 +74,7 @@ def _answer(scene: KnownScene, person: Floats, focal: float) -> dict[str, Any]:
     told[63:] = person[:7]  # Elbow tips and the like, which have no like in ours.
     told[:, 2] += person[:, 2].mean() * (focal / FOCAL - 1)
     place = told[[9, 10]].mean(0)
-    pixels = project(torch.as_tensor(told), focal, scene.camera.centre).numpy()
+    pixels = project(torch.as_tensor(told), focal, scene.camera.principal_point).numpy()
     return {
         "bbox": np.array([*pixels.min(0), *pixels.max(0)], np.float32),
         "focal_length": np.float32(focal),
@@ -102,7 +102,7 @@ def write_pickle(path: Path, frames: list[list[dict[str, Any]]]) -> Path:
     return path
 
 
-def begin(path: Path, scene: KnownScene, told: Silent) -> BodyMotion:
+def begin(path: Path, scene: KnownScene, told: NullProgress) -> BodyMotion:
     given = (scene.clip, scene.observations, scene.body, InitialiseConfig(focal=FOCAL, iterations=3))
     return start_from_tool(path, *given, torch.device("cpu"), told)[1]
 
@@ -120,13 +120,13 @@ def joint_errors(scene: KnownScene, motion: BodyMotion) -> Floats:
 def test_two_people_come_out_of_the_files_of_single_pictures(scene: KnownScene, tmp_path: Path, first: int) -> None:
     told = read_tool_result(write_files(tmp_path / "out", answers(scene, 700.0), first), scene.clip)
     assert told.tool == "SAM 3D Body" and told.camera is not None
-    assert told.camera.focal == pytest.approx(700) and told.camera.centre == pytest.approx(
-        scene.camera.centre, abs=1e-3
+    assert told.camera.focal == pytest.approx(700) and told.camera.principal_point == pytest.approx(
+        scene.camera.principal_point, abs=1e-3
     )
     assert [person.frames.tolist() for person in told.people] == [list(range(12))] * 2
     for person in told.people:
         assert person.points is not None
-        pixels = project(torch.as_tensor(person.points[:, :17]), 700.0, told.camera.centre).numpy()
+        pixels = project(torch.as_tensor(person.points[:, :17]), 700.0, told.camera.principal_point).numpy()
         off = np.linalg.norm(pixels[:, None] - seen_at(scene, 700.0), axis=-1).max((0, 2))
         assert off.min() < 0.05, "the same pixels as the tool's"
 
@@ -135,11 +135,11 @@ def seen_at(scene: KnownScene, focal: float) -> Floats:
     """[T, P, 17, 2] the tool's own pixels."""
     points = motion_keypoints(scene.motion, scene.body)
     points[..., 2] += points[..., 2].mean(-1, keepdims=True) * (focal / FOCAL - 1)
-    return project(torch.as_tensor(points[:, :, :17]), focal, scene.camera.centre).numpy()
+    return project(torch.as_tensor(points[:, :, :17]), focal, scene.camera.principal_point).numpy()
 
 
 def test_our_body_meets_the_points(scene: KnownScene, tmp_path: Path) -> None:
-    told = Silent()
+    told = NullProgress()
     motion = begin(write_pickle(tmp_path / "clip.pkl", answers(scene, FOCAL)), scene, told)
     assert motion.valid.all() and not any("our own" in note for note in told.notes)
     errors = joint_errors(scene, motion)
@@ -154,7 +154,7 @@ def test_focal_lengths_that_jump_do_not_move_people_in_depth(
     scene: KnownScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("closemesh.importers.body_fitting.STEPS", (20, 1))
-    motion = begin(write_pickle(tmp_path / "clip.pkl", answers(scene, FOCAL, jumps=0.2)), scene, Silent())
+    motion = begin(write_pickle(tmp_path / "clip.pkl", answers(scene, FOCAL, jumps=0.2)), scene, NullProgress())
     depth = motion.transl[:, 1, 2] - scene.motion.transl[:, 1, 2]
     assert np.ptp(depth) < 0.15, "person 1 stands still; 20 % of 4 m are 0.8 m"
 

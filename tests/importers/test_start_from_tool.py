@@ -16,16 +16,16 @@ from closemesh.body.loading import load_body
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.importers import initialize as start
 from closemesh.importers.initialize import start_from_tool
 from closemesh.output.quality import standing_heights
-from closemesh.structures import BodyMotion, Camera, PoseSpread
+from closemesh.structures import BodyMotion, Camera, PoseUncertainty
 
 CONFIG = InitialiseConfig(focal=FOCAL, iterations=3)
 
 
-def begin(path: Path, scene: KnownScene, told: Silent, **changes) -> tuple[Camera, BodyMotion, PoseSpread]:
+def begin(path: Path, scene: KnownScene, told: NullProgress, **changes) -> tuple[Camera, BodyMotion, PoseUncertainty]:
     config = replace(CONFIG, **changes)
     return start_from_tool(path, scene.clip, scene.observations, scene.body, config, torch.device("cpu"), told)
 
@@ -44,13 +44,13 @@ def test_the_truth_in_a_tools_file_comes_back_on_the_right_tracks(known_scene, t
     focal = tool.focal(known_scene.camera.size)
     people = seen_by(known_scene.motion, known_scene.body, known_scene.camera, focal)
     path = tool.write(tmp_path, people[::-1], known_scene.camera, focal)  # In another order than our tracks.
-    told = Silent()
+    told = NullProgress()
     camera, motion, spread = begin(path, known_scene, told)
     assert (camera.focal, camera.focal_source) == (FOCAL, "option")
     assert motion.valid.all() and motion.confidence.mean() > 0.85  # 4D-Humans says 0.9 in this file.
     assert joint_errors(known_scene, motion).mean() < 1e-3  # Measured: 0.06 mm.
     np.testing.assert_allclose(motion.rotations[:, :, :22], known_scene.motion.rotations[:, :, :22], atol=1e-3)
-    assert (spread.rotations == np.float32(start.TURN)).all() and spread.pelvis.shape == (12, 2, 3)
+    assert (spread.rotation_std == np.float32(start.TURN)).all() and spread.pelvis_std.shape == (12, 2, 3)
     betas_told = any("belong to another body" in note for note in told.notes)
     assert betas_told == (tool.name != "4D-Humans")  # Its file has joints, which tell the size of our body.
 
@@ -60,15 +60,17 @@ def test_amass_files_are_placed_by_the_keypoints(known_scene, tmp_path: Path) ->
     people = seen_by(scene.motion, scene.body, scene.camera, FOCAL)
     write_amass(tmp_path / "people", people[::-1], scene.camera.T_cam_world[0], fps=30)
     with pytest.raises(InputError, match="tells of nobody"):
-        begin(tmp_path / "people", replace(scene, clip=replace(scene.clip, times=scene.clip.times + 10)), Silent())
-    _, motion, _ = begin(tmp_path / "people", scene, Silent())
+        begin(
+            tmp_path / "people", replace(scene, clip=replace(scene.clip, times=scene.clip.times + 10)), NullProgress()
+        )
+    _, motion, _ = begin(tmp_path / "people", scene, NullProgress())
     assert joint_errors(scene, motion).mean() < 1e-3  # Measured: 0.04 mm.
 
 
 def test_a_track_that_broke_is_one_person(known_scene, tmp_path: Path) -> None:
     people = seen_by(known_scene.motion, known_scene.body, known_scene.camera, phalp_focal((640, 480)))
     write_phalp(tmp_path / "demo.pkl", people, (640, 480), split=5)
-    told = Silent()
+    told = NullProgress()
     _, motion, _ = begin(tmp_path / "demo.pkl", known_scene, told)
     assert not any("our own" in note for note in told.notes)
     assert joint_errors(known_scene, motion).mean() < 1e-3
@@ -77,13 +79,13 @@ def test_a_track_that_broke_is_one_person(known_scene, tmp_path: Path) -> None:
 def test_our_own_first_pose_stands_where_the_tool_has_nobody(known_scene, tmp_path: Path) -> None:
     people = seen_by(known_scene.motion, known_scene.body, known_scene.camera, 800)
     write_wham(tmp_path / "wham.pkl", people[:1])
-    told = Silent()
+    told = NullProgress()
     _, motion, spread = begin(tmp_path / "wham.pkl", known_scene, told)
     assert any("nobody where track 1 is" in note for note in told.notes)
     errors = joint_errors(known_scene, motion)
     assert errors[:, 0].mean() < 1e-3 and errors[:, 1].mean() < 0.5  # Measured: 0.02 and 112 mm.
-    assert (spread.rotations[:, 0] == np.float32(start.TURN)).all()
-    assert (spread.rotations[:, 1] != np.float32(start.TURN)).all()
+    assert (spread.rotation_std[:, 0] == np.float32(start.TURN)).all()
+    assert (spread.rotation_std[:, 1] != np.float32(start.TURN)).all()
 
 
 @pytest.mark.parametrize(("focal", "write"), [(phalp_focal((640, 480)), write_phalp), (800, write_wham)])
@@ -97,7 +99,7 @@ def test_sizes_come_from_joints_or_keypoints(known_scene, tmp_path: Path, focal:
     people = seen_by(motion, scene.body, scene.camera, focal)
     more = [scene.camera.size] if write is write_phalp else []
     write(tmp_path / "file.pkl", people, *more)
-    _, found, _ = begin(tmp_path / "file.pkl", scene, Silent())
+    _, found, _ = begin(tmp_path / "file.pkl", scene, NullProgress())
     sizes = [standing_heights(one, scene.body) for one in (found, motion)]
     assert abs(sizes[1][0] - sizes[1][1]) > 0.1
     np.testing.assert_allclose(sizes[0], sizes[1], atol=0.015)  # Measured: 4 mm.
@@ -107,7 +109,7 @@ def test_sizes_come_from_joints_or_keypoints(known_scene, tmp_path: Path, focal:
 def test_a_tools_focal_length_is_taken_when_nothing_else_tells_one(known_scene, tmp_path: Path) -> None:
     people = seen_by(known_scene.motion, known_scene.body, known_scene.camera, 700)
     write_gvhmr(tmp_path / "gvhmr", people, known_scene.camera, 700)
-    told = Silent()
+    told = NullProgress()
     camera, *_ = begin(tmp_path / "gvhmr", known_scene, told, focal=None)
     assert (camera.focal, camera.focal_source) == (700, "estimated")
     assert any("700 px taken from the result of GVHMR" in note for note in told.notes)
@@ -117,7 +119,7 @@ def test_smplx_betas_are_kept_for_the_licensed_body_alone(known_scene, tmp_path:
     people = seen_by(known_scene.motion, known_scene.body, known_scene.camera, 700)
     write_gvhmr(tmp_path / "gvhmr", people, known_scene.camera, 700)
     licensed = replace(known_scene, body=load_body(write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz")))
-    told = Silent()
+    told = NullProgress()
     _, motion, _ = begin(tmp_path / "gvhmr", licensed, told)
     np.testing.assert_allclose(motion.betas, 0.3, atol=1e-6)
     assert motion.body_model == "smplx/SMPLX_NEUTRAL" and not any("another body" in note for note in told.notes)
@@ -129,4 +131,4 @@ def test_people_of_another_clip_match_nobody(known_scene, tmp_path: Path) -> Non
     away = [replace(p, pelvis=p.pelvis + aside, joints=p.joints + aside) for p in people]
     write_wham(tmp_path / "wham.pkl", away)
     with pytest.raises(InputError, match="shows none of the people"):
-        begin(tmp_path / "wham.pkl", known_scene, Silent())
+        begin(tmp_path / "wham.pkl", known_scene, NullProgress())

@@ -18,8 +18,8 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skinning import posed_joints
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import matrix_to_axis_angle
-from closemesh.importers.camera_alignment import place
-from closemesh.importers.results import ToolCamera, ToolPerson
+from closemesh.importers.camera_alignment import to_clip_camera
+from closemesh.importers.results import ImportedPerson, ToolCamera
 from closemesh.motion_files.smpl_parameters import rest_pelvis
 from closemesh.structures import BodyMotion, Camera
 
@@ -46,12 +46,14 @@ def seen_by(motion: BodyMotion, body: BodyModel, camera: Camera, focal: float) -
     """Everybody of `motion`, in the frame of `camera`, as another focal length makes it seem."""
     values = (torch.as_tensor(x, dtype=torch.float32) for x in (motion.betas, motion.rotations, motion.transl))
     joints = posed_joints(body, *values).numpy().astype(np.float64)
-    other = Camera(focal, camera.centre, camera.size, "option", camera.T_cam_world)
+    other = Camera(focal, camera.principal_point, camera.size, "option", camera.T_cam_world)
     people = []
     for p in range(motion.num_people):
         frames = np.arange(len(joints))
-        person = ToolPerson(frames, motion.rotations[:, p].astype(np.float64), joints[:, p, 0], frames * 0.0, "smpl")
-        moved = place(person, ToolCamera(camera.focal, camera.centre), other)
+        person = ImportedPerson(
+            frames, motion.rotations[:, p].astype(np.float64), joints[:, p, 0], frames * 0.0, "smpl"
+        )
+        moved = to_clip_camera(person, ToolCamera(camera.focal, camera.principal_point), other)
         turn = moved.rotations[:, 0] @ np.swapaxes(person.rotations[:, 0], -1, -2)
         around = np.einsum("tij,tkj->tki", turn, joints[:, p] - joints[:, p, :1])
         people.append(Seen(moved.rotations, moved.pelvis, around + moved.pelvis[:, None]))
@@ -116,7 +118,7 @@ def write_gvhmr(folder: Path, people: list[Seen], camera: Camera, focal: float) 
     """One hmr4d_results.pt for each person."""
     for k, person in enumerate(people):
         pose, frames = torch.as_tensor(person.axis_angle(22)).float(), len(person.pelvis)
-        K = torch.tensor([[focal, 0, camera.centre[0]], [0, focal, camera.centre[1]], [0, 0, 1.0]])
+        K = torch.tensor([[focal, 0, camera.principal_point[0]], [0, focal, camera.principal_point[1]], [0, 0, 1.0]])
         incam = {"global_orient": pose[:, :3], "body_pose": pose[:, 3:], "betas": torch.full((frames, 10), 0.3)}
         incam["transl"] = torch.as_tensor(transl(person, "smplx"))
         told = {"smpl_params_incam": incam, "smpl_params_global": incam, "K_fullimg": K.repeat(frames, 1, 1)}

@@ -15,9 +15,9 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.initialization.initialize import first_camera, initialise, read_sidecar
+from closemesh.initialization.initialize import estimate_camera, initialise, read_sidecar
 
 
 def _joints(body, motion) -> np.ndarray:
@@ -29,7 +29,9 @@ def _joints(body, motion) -> np.ndarray:
 def test_exact_keypoints_give_the_pose_back(known_scene, lifter: bool, error: float):
     scene = known_scene
     config = InitialiseConfig(focal=scene.camera.focal, lifter=lifter, iterations=60, plain_iterations=60)
-    camera, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    camera, motion, _ = initialise(
+        scene.clip, scene.observations, scene.body, config, torch.device("cpu"), NullProgress()
+    )
     found, truth = _joints(scene.body, motion), _joints(scene.body, scene.motion)
     relative = np.linalg.norm((found - found[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1)
     assert camera.focal_source == "option"
@@ -41,7 +43,7 @@ def test_exact_keypoints_give_the_pose_back(known_scene, lifter: bool, error: fl
 def test_longer_clips_go_through_in_windows_without_a_seam(known_scene):
     scene = known_scene
     config = InitialiseConfig(focal=scene.camera.focal, iterations=30, window=8, overlap=3)
-    _, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), Silent())
+    _, motion, _ = initialise(scene.clip, scene.observations, scene.body, config, torch.device("cpu"), NullProgress())
     joints = _joints(scene.body, motion)
     steps = np.linalg.norm(np.diff(joints - joints[:, :, :1], axis=0), axis=-1).mean(-1)  # [T - 1, P]
     assert steps.max() < 3 * np.median(steps) + 0.01
@@ -57,7 +59,7 @@ def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
     keypoints = seen.keypoints.copy()
     keypoints[:, 0, 23:91, 2] = 1
     config = InitialiseConfig(focal=camera.focal, iterations=60)
-    given = known_scene.clip, replace(seen, keypoints=keypoints), body, config, torch.device("cpu"), Silent()
+    given = known_scene.clip, replace(seen, keypoints=keypoints), body, config, torch.device("cpu"), NullProgress()
     opened = initialise(*given)[1].rotations[:, :, jaw]
     angles = matrix_to_axis_angle(torch.as_tensor(opened)).numpy()
     np.testing.assert_allclose(angles[:, 0, 0], 0.3, atol=0.08)
@@ -66,13 +68,13 @@ def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
 
 def test_focal_sources_in_order(known_scene, tmp_path):
     clip = replace(known_scene.clip, path=tmp_path / "a.mp4", focal_px=700.0)
-    assert first_camera(clip, None, Silent()).focal_source == "metadata"
+    assert estimate_camera(clip, None, NullProgress()).focal_source == "metadata"
     (tmp_path / "a.mp4.intrinsics.json").write_text(json.dumps({"fx": 1000, "cx": 640, "cy": 480, "width": 1280}))
-    camera = first_camera(clip, None, Silent())
-    assert (camera.focal, camera.centre, camera.focal_source) == (500.0, (320.0, 240.0), "sidecar")
-    assert first_camera(clip, 900.0, Silent()).focal == 900.0
-    told = Silent()
-    guessed = first_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, told)
+    camera = estimate_camera(clip, None, NullProgress())
+    assert (camera.focal, camera.principal_point, camera.focal_source) == (500.0, (320.0, 240.0), "sidecar")
+    assert estimate_camera(clip, 900.0, NullProgress()).focal == 900.0
+    told = NullProgress()
+    guessed = estimate_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, told)
     assert guessed.focal == pytest.approx(800.0) and guessed.focal_source == "estimated"
     assert "focal length unknown" in told.notes[0]
 

@@ -26,7 +26,7 @@ def lifter() -> Lifter:
 def seen(known_scene) -> Sightings:
     scene = known_scene
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    return sightings(evidence, torch.as_tensor(scene.observations.cue_points))
+    return sightings(evidence, torch.as_tensor(scene.observations.keypoints3d))
 
 
 def longer(seen: Sightings, frames: int) -> Sightings:

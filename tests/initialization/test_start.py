@@ -6,17 +6,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from closemesh.body.loading import fitting_points
-from closemesh.body.motion import pose_variables
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import pose_parameters
 from closemesh.fitting.keypoint_tracks import make_evidence
-from closemesh.initialization.multi_start import known_directions, start_variables, swing
-from closemesh.temporal import best_path
+from closemesh.initialization.multi_start import initial_parameters, known_directions, shortest_arc_rotation
+from closemesh.temporal import viterbi
 
 
 def test_swing_takes_one_direction_to_the_other():
     generator = torch.Generator().manual_seed(0)
     a, b = (F.normalize(torch.randn(50, 3, generator=generator), dim=-1) for _ in range(2))
-    R = swing(a, b)
+    R = shortest_arc_rotation(a, b)
     assert torch.allclose((R @ a[..., None])[..., 0], b, atol=1e-4)
     assert torch.allclose(torch.linalg.det(R), torch.ones(50), atol=1e-4)
 
@@ -24,10 +24,10 @@ def test_swing_takes_one_direction_to_the_other():
 def test_the_cue_alone_gives_limbs_within_centimetres(known_scene):
     scene = known_scene
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    points = fitting_points(scene.body)
-    start = start_variables(points, evidence, torch.zeros(2, 10))[0]
-    posed = pose_variables(points, start)
-    cue = torch.as_tensor(scene.observations.cue_points[..., 5:17, :3])
+    points = load_landmark_body(scene.body)
+    start = initial_parameters(points, evidence, torch.zeros(2, 10))[0]
+    posed = pose_parameters(points, start)
+    cue = torch.as_tensor(scene.observations.keypoints3d[..., 5:17, :3])
     found = posed.keypoints[..., 5:17, :] - posed.keypoints[..., 11:13, :].mean(-2, keepdim=True)
     assert (found - cue).norm(dim=-1).mean() < 0.05
     truth = torch.as_tensor(scene.motion.transl[..., 2])
@@ -36,9 +36,9 @@ def test_the_cue_alone_gives_limbs_within_centimetres(known_scene):
 
 def test_without_a_cue_directions_come_from_the_image(known_scene):
     observations = known_scene.observations
-    blind = observations.cue_points.copy()
+    blind = observations.keypoints3d.copy()
     blind[..., 3] = 0
-    changed = type(observations)(**{**observations.__dict__, "cue_points": blind})
+    changed = type(observations)(**{**observations.__dict__, "keypoints3d": blind})
     evidence = make_evidence(changed, known_scene.clip.times, known_scene.camera, "cpu")
     directions = known_directions(evidence)
     assert (directions[..., 2] == 0).all()
@@ -53,7 +53,7 @@ def test_the_path_does_not_follow_one_frame_that_flips():
     energies = np.zeros((2, frames))
     energies[1] = 5.0
     energies[:, 4] = [8.0, 0.0]  # In one frame it looks better.
-    assert best_path(energies, poses).tolist() == [0] * frames
+    assert viterbi(energies, poses).tolist() == [0] * frames
 
 
 def test_the_path_follows_a_lasting_change():
@@ -61,4 +61,4 @@ def test_the_path_follows_a_lasting_change():
     poses[1] += 1.0
     energies = np.zeros((2, 10))
     energies[0, 5:] = energies[1, :5] = 100.0
-    assert best_path(energies, poses).tolist() == [0] * 5 + [1] * 5
+    assert viterbi(energies, poses).tolist() == [0] * 5 + [1] * 5

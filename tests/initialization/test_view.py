@@ -10,18 +10,18 @@ import torch
 from closemesh.fitting.keypoint_tracks import make_evidence
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.initialization.lifting import sightings
-from closemesh.initialization.lifting_network import Sightings, choose_view, features, from_view, to_view
+from closemesh.initialization.lifting_network import Sightings, fit_view, from_view, lifter_features, to_view
 
 
 @pytest.fixture
 def seen(known_scene) -> Sightings:
     scene = known_scene
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    return sightings(evidence, torch.as_tensor(scene.observations.cue_points))
+    return sightings(evidence, torch.as_tensor(scene.observations.keypoints3d))
 
 
 def told(seen: Sightings) -> torch.Tensor:
-    return features(seen, choose_view(seen))
+    return lifter_features(seen, fit_view(seen))
 
 
 def test_there_and_back_to_a_hundredth_of_a_millimetre(seen: Sightings):
@@ -29,7 +29,7 @@ def test_there_and_back_to_a_hundredth_of_a_millimetre(seen: Sightings):
     people, frames = seen.visible.shape
     R = axis_angle_to_matrix(torch.randn(people, frames, 3, generator=generator))
     pelvis = torch.randn(people, frames, 3, generator=generator) * 0.3 + torch.tensor([0.5, -0.2, 4.0])
-    view = choose_view(seen)
+    view = fit_view(seen)
     root, ray, log_depth = from_view(view, *to_view(view, R, pelvis))
     back = torch.cat([ray, torch.ones_like(ray[..., :1])], -1) * log_depth.exp()[..., None]
     assert (back - pelvis).abs().max() < 1e-5
@@ -59,8 +59,8 @@ def test_frames_without_the_person_are_looked_at_as_the_one_before(seen: Sightin
     visible = seen.visible.clone()
     visible[0, :2] = visible[0, 5:7] = False
     gone = replace(seen, visible=visible)
-    view, full = choose_view(gone), choose_view(seen)
+    view, full = fit_view(gone), fit_view(seen)
     assert torch.equal(view.R_view_cam[0, 5:7], full.R_view_cam[0, 4:5].expand(2, -1, -1))
     assert torch.equal(view.size[0, :2], full.size[0, 2:3].expand(2))
     assert torch.equal(view.R_view_cam[1], full.R_view_cam[1])
-    assert (features(gone, view)[0, 5, :-4] == 0).all()
+    assert (lifter_features(gone, view)[0, 5, :-4] == 0).all()

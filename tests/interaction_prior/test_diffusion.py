@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from closemesh.body.capsules import COARSE_PARTS, capsule_body
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.capsules import CAPSULE_PARTS, capsule_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.interaction_prior.codebook import canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.diffusion import (
@@ -23,7 +23,7 @@ from closemesh.interaction_prior.diffusion import (
     sample_times,
 )
 from closemesh.interaction_prior.guidance import GuidanceConfig, guide_by_energies
-from closemesh.interaction_prior.refine import stretches
+from closemesh.interaction_prior.refine import close_intervals
 from closemesh.interaction_prior.state import STATE_WIDTH, PairSpread, PairState, pack, pair_view, unpack
 from closemesh.interaction_prior.windows import (
     NUM_LIMBS,
@@ -31,11 +31,11 @@ from closemesh.interaction_prior.windows import (
     WINDOW,
     PairBody,
     PairWindows,
-    agree,
-    cut,
-    put_together,
-    seen_by_camera,
-    seen_from,
+    merge_windows,
+    state_to_camera,
+    state_to_view,
+    synchronize_windows,
+    window_layout,
 )
 
 
@@ -53,7 +53,7 @@ def windows_of(cam: PairState) -> PairWindows:
     view = pair_view(cam.pelvis)
     generator = torch.Generator().manual_seed(1)
     return PairWindows(
-        mean=seen_from(cam, view),
+        mean=state_to_view(cam, view),
         spread=PairSpread(
             *(torch.full(s, 0.1) for s in ((count, frames, 2, 22), (count, frames, 2, 10), cam.pelvis.shape))
         ),
@@ -66,7 +66,7 @@ def windows_of(cam: PairState) -> PairWindows:
         centre=torch.full((count, 2), 320.0),
         hidden=torch.zeros(count, frames, 2, dtype=torch.bool),
         alone=torch.zeros(count, dtype=torch.bool),
-        touching=torch.rand(count, frames, len(COARSE_PARTS), len(COARSE_PARTS), generator=generator) < 0.05,
+        touching=torch.rand(count, frames, len(CAPSULE_PARTS), len(CAPSULE_PARTS), generator=generator) < 0.05,
     )
 
 
@@ -79,7 +79,7 @@ def sampler() -> Sampler:
         torch.nn.init.normal_(parameter, std=0.05)
     body = load_open_body("light")
     return Sampler(
-        network.eval(), cosine_schedule(), PairBody(fitting_points(body).coarse(NUM_POINTS), capsule_body(body))
+        network.eval(), cosine_schedule(), PairBody(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body))
     )
 
 
@@ -113,12 +113,12 @@ def test_what_is_packed_is_unpacked() -> None:
 def test_views_and_the_canonical_frame_are_left_as_they_were_entered() -> None:
     cam = random_state()
     view = pair_view(cam.pelvis)
-    seen = seen_from(cam, view)
+    seen = state_to_view(cam, view)
     assert seen.pelvis.mean((1, 2)).abs().max() < 1e-5
     canonical = to_canonical(seen, canonical_frame(seen))
     torch.testing.assert_close(canonical.rotations[:, 0, 0, 0], torch.eye(3).expand(2, 3, 3), atol=1e-5, rtol=0)
     assert canonical.pelvis[:, 0, 0].abs().max() < 1e-6
-    back = seen_by_camera(from_canonical(canonical, canonical_frame(seen)), view)
+    back = state_to_camera(from_canonical(canonical, canonical_frame(seen)), view)
     torch.testing.assert_close(pack(back), pack(cam), atol=1e-5, rtol=0)
 
 
@@ -160,15 +160,18 @@ def test_one_without_a_partner_does_not_depend_on_him(sampler: Sampler) -> None:
 @pytest.mark.parametrize("length", [5, WINDOW, 37, 60])
 def test_windows_put_together_are_the_clip(length: int) -> None:
     cam = random_state(1, length)
-    where = cut(length, "cpu")
+    where = window_layout(length, "cpu")
     total = torch.zeros(length).index_add(0, where.index.flatten(), where.weight.flatten())
     torch.testing.assert_close(total, torch.ones(length))
     pieces = cam.map(lambda tensor: tensor[0][where.index])
     view = pair_view(pieces.pelvis)
-    together = put_together(seen_from(pieces, view), view, where, length)
+    together = merge_windows(state_to_view(pieces, view), view, where, length)
     torch.testing.assert_close(pack(together), pack(cam), atol=1e-4, rtol=0)
     torch.testing.assert_close(
-        pack(agree(seen_from(pieces, view), view, where, length)), pack(seen_from(pieces, view)), atol=1e-4, rtol=0
+        pack(synchronize_windows(state_to_view(pieces, view), view, where, length)),
+        pack(state_to_view(pieces, view)),
+        atol=1e-4,
+        rtol=0,
     )
 
 
@@ -177,7 +180,7 @@ def test_stretches_fade_and_cover_every_near_frame_once() -> None:
     near[50:420] = True
     present = torch.ones(500, dtype=torch.bool)
     total: Tensor = torch.zeros(500)
-    for frames, weight in stretches(near.numpy(), present.numpy()):
+    for frames, weight in close_intervals(near.numpy(), present.numpy()):
         total[frames] += torch.as_tensor(weight)
     torch.testing.assert_close(total[50:420], torch.ones(370), atol=1e-5, rtol=0)
     assert total[30] == 0 and 0 < total[45] < 1 and total[440] == 0

@@ -8,15 +8,23 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
-from closemesh.body.capsules import COARSE_PARTS, part_gaps
+from closemesh.body.capsules import CAPSULE_PARTS, part_gaps
 from closemesh.body.skinning import rest_joints
 from closemesh.config.schema import RefineConfig
 from closemesh.fitting.keypoint_tracks import make_evidence
 from closemesh.interaction_prior.diffusion import sample
 from closemesh.interaction_prior.refine import Prior, load_prior
 from closemesh.interaction_prior.state import PairSpread, PairState
-from closemesh.interaction_prior.windows import NUM_POINTS, PairClip, PairWindows, by_window, cut, pose_pair, windows_of
-from closemesh.lab.training.denoiser_examples import Lesson, hide
+from closemesh.interaction_prior.windows import (
+    NUM_POINTS,
+    PairClip,
+    PairWindows,
+    by_window,
+    pose_pair,
+    window_layout,
+    windows_of,
+)
+from closemesh.lab.training.denoiser_examples import TrainingExample, mask_frames
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +33,7 @@ def prior(known_scene: KnownScene) -> Prior:
 
 
 @pytest.fixture(scope="module")
-def lesson(known_scene: KnownScene) -> Lesson:
+def lesson(known_scene: KnownScene) -> TrainingExample:
     """The truth of the scene, told as the first motion too."""
     motion, body = known_scene.motion, known_scene.body
     betas = torch.as_tensor(motion.betas)
@@ -46,14 +54,14 @@ def lesson(known_scene: KnownScene) -> Lesson:
         focal=evidence.focal,
         centre=evidence.centre,
     )
-    windows = windows_of(clip, cut(frames, "cpu"))
-    return Lesson(windows, windows.mean, torch.ones(1, 2, 22, dtype=torch.bool))
+    windows = windows_of(clip, window_layout(frames, "cpu"))
+    return TrainingExample(windows, windows.mean, torch.ones(1, 2, 22, dtype=torch.bool))
 
 
-def test_a_person_of_whom_nothing_is_known_is_made_up_near_the_other(prior: Prior, lesson: Lesson):
+def test_a_person_of_whom_nothing_is_known_is_made_up_near_the_other(prior: Prior, lesson: TrainingExample):
     hidden = torch.zeros_like(lesson.windows.hidden)
     hidden[:, :, 1] = True
-    told = hide(lesson, hidden)
+    told = mask_frames(lesson, hidden)
     made_up = sample(prior.sampler, told.windows, [])
     apart = (made_up.pelvis[:, :, 0] - made_up.pelvis[:, :, 1]).norm(dim=-1)
     assert ((apart > 0.1) & (apart < 3.0)).all()
@@ -63,12 +71,12 @@ def test_a_person_of_whom_nothing_is_known_is_made_up_near_the_other(prior: Prio
     assert moved.max() < 0.15  # Whom one sees stays.
 
 
-def test_parts_that_are_said_to_touch_come_nearer(prior: Prior, lesson: Lesson):
+def test_parts_that_are_said_to_touch_come_nearer(prior: Prior, lesson: TrainingExample):
     """Of people whose places are not sure."""
     spread = lesson.windows.spread
     unsure = replace(lesson.windows, spread=replace(spread, pelvis=torch.full_like(spread.pelvis, 0.3)))
-    hand, trunk = COARSE_PARTS.index("right_hand"), COARSE_PARTS.index("upper_trunk")
-    said = torch.zeros(*unsure.times.shape, len(COARSE_PARTS), len(COARSE_PARTS), dtype=torch.bool)
+    hand, trunk = CAPSULE_PARTS.index("right_hand"), CAPSULE_PARTS.index("upper_trunk")
+    said = torch.zeros(*unsure.times.shape, len(CAPSULE_PARTS), len(CAPSULE_PARTS), dtype=torch.bool)
     said[..., hand, trunk] = True
 
     def gap(windows: PairWindows) -> float:

@@ -11,9 +11,9 @@ from known_scenes import KnownScene, observe_exactly
 
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import RefineConfig
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.interaction_prior.refine import refine
-from closemesh.structures import BodyMotion, PoseSpread
+from closemesh.structures import BodyMotion, PoseUncertainty
 
 QUICK = RefineConfig()
 
@@ -24,19 +24,19 @@ def joints(scene: KnownScene, motion: BodyMotion) -> np.ndarray:
     return posed_joints(scene.body, *values)[..., :22, :].numpy()
 
 
-def spread_of(scene: KnownScene, people: int) -> PoseSpread:
+def spread_of(scene: KnownScene, people: int) -> PoseUncertainty:
     frames = len(scene.clip.times)
-    return PoseSpread(
-        rotations=np.full((frames, people, 22), 0.15, np.float32),
-        pelvis=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
-        betas=np.full((people, 10), 0.3, np.float32),
+    return PoseUncertainty(
+        rotation_std=np.full((frames, people, 22), 0.15, np.float32),
+        pelvis_std=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
+        betas_std=np.full((people, 10), 0.3, np.float32),
     )
 
 
 def run(scene: KnownScene, motion: BodyMotion, config: RefineConfig = QUICK) -> BodyMotion:
     spread = spread_of(scene, motion.num_people)
     arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body)
-    return refine(*arguments, config, torch.device("cpu"), Silent())
+    return refine(*arguments, config, torch.device("cpu"), NullProgress())
 
 
 def with_people(scene: KnownScene, places: list[tuple[int, float]]) -> KnownScene:

@@ -11,24 +11,24 @@ import torch
 from known_scenes import KnownScene, observe_exactly
 
 from closemesh.body.capsules import NUM_POINTS, capsule_body
-from closemesh.body.loading import fitting_points
+from closemesh.body.loading import load_landmark_body
 from closemesh.config.schema import RefineConfig
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.interaction_prior.refine import refine
-from closemesh.structures import BodyMotion, PoseSpread
+from closemesh.structures import BodyMotion, PoseUncertainty
 from closemesh.text.alignment import load_alignment
-from closemesh.text.captioner import describe_motion
-from closemesh.text.losses import farness, read_sayings
-from closemesh.text.predicates import Figures, figures_of
-from closemesh.text.statements import JointAngle, Posture, Support, Told, Touch
+from closemesh.text.captioner import caption_motion
+from closemesh.text.losses import read_sayings, text_pose_distance
+from closemesh.text.predicates import PoseFeatures, pose_features
+from closemesh.text.statements import JointAngle, Posture, Support, TimedStatement, Touch
 
 WRONG = (
-    Told(Posture(0, "upside_down")),
-    Told(Posture(1, "face_up")),
-    Told(JointAngle(0, "left_elbow", "sharply_bent")),
-    Told(JointAngle(1, "left_knee", "sharply_bent")),
-    Told(Support(0, 1)),
-    Told(Touch(0, "left_foot", 1, "head")),
+    TimedStatement(Posture(0, "upside_down")),
+    TimedStatement(Posture(1, "face_up")),
+    TimedStatement(JointAngle(0, "left_elbow", "sharply_bent")),
+    TimedStatement(JointAngle(1, "left_knee", "sharply_bent")),
+    TimedStatement(Support(0, 1)),
+    TimedStatement(Touch(0, "left_foot", 1, "head")),
 )
 
 
@@ -43,27 +43,27 @@ def touching(known_scene: KnownScene) -> KnownScene:
     )
 
 
-def figures(scene: KnownScene, motion: BodyMotion) -> Figures:
-    points = fitting_points(scene.body).coarse(NUM_POINTS)
-    [found] = figures_of(motion, points, capsule_body(scene.body), scene.camera.T_cam_world[:, :3, 1])
+def figures(scene: KnownScene, motion: BodyMotion) -> PoseFeatures:
+    points = load_landmark_body(scene.body).coarse(NUM_POINTS)
+    [found] = pose_features(motion, points, capsule_body(scene.body), scene.camera.T_cam_world[:, :3, 1])
     return found
 
 
 def run(
     scene: KnownScene,
     motion: BodyMotion,
-    told: Sequence[Told] = (),
+    told: Sequence[TimedStatement] = (),
     config: RefineConfig | None = None,
-    progress: Silent | None = None,
+    progress: NullProgress | None = None,
 ) -> BodyMotion:
     frames, people = motion.valid.shape
-    spread = PoseSpread(
-        rotations=np.full((frames, people, 22), 0.15, np.float32),
-        pelvis=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
-        betas=np.full((people, 10), 0.3, np.float32),
+    spread = PoseUncertainty(
+        rotation_std=np.full((frames, people, 22), 0.15, np.float32),
+        pelvis_std=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
+        betas_std=np.full((people, 10), 0.3, np.float32),
     )
     arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body, config or RefineConfig())
-    return refine(*arguments, torch.device("cpu"), progress or Silent(), told)
+    return refine(*arguments, torch.device("cpu"), progress or NullProgress(), told)
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +75,14 @@ def apart(touching: KnownScene) -> BodyMotion:
     return touching.motion.with_pose(rotations=touching.motion.rotations, transl=transl)
 
 
-def of_touch(told: Sequence[Told]) -> list[Told]:
+def of_touch(told: Sequence[TimedStatement]) -> list[TimedStatement]:
     return [one for one in told if isinstance(one.statement, Touch)]
 
 
 def test_a_touch_that_is_told_brings_people_together(touching: KnownScene, apart: BodyMotion):
     scene = touching
     up = scene.camera.T_cam_world[:, :3, 1]
-    true = of_touch(describe_motion(scene.motion, scene.body, scene.clip.times, up))
+    true = of_touch(caption_motion(scene.motion, scene.body, scene.clip.times, up))
     assert true, "the scene has them touch"
     between = {name: figures(scene, motion).gaps(0, 1) for name, motion in (("true", scene.motion), ("first", apart))}
     for name, told in (("untold", []), ("told", true)):
@@ -101,12 +101,12 @@ def test_wrong_words_do_not_undo_what_is_seen(touching: KnownScene):
 
 def test_words_about_others_change_nothing(touching: KnownScene, apart: BodyMotion):
     plain = run(touching, apart)
-    told = run(touching, apart, [Told(Touch(0, "head", 2, "head")), Told(Posture(3, "face_up"))])
+    told = run(touching, apart, [TimedStatement(Touch(0, "head", 2, "head")), TimedStatement(Posture(3, "face_up"))])
     assert np.array_equal(plain.rotations, told.rotations) and np.array_equal(plain.transl, told.transl)
 
 
 def test_words_that_this_stage_does_not_heed_are_noted(touching: KnownScene):
-    progress = Silent()
+    progress = NullProgress()
     assert run(touching, touching.motion, WRONG, RefineConfig(prior=False), progress) is touching.motion
     transl = touching.motion.transl.copy()
     transl[:, 1, 0] += 5
@@ -120,7 +120,7 @@ def test_words_that_this_stage_does_not_heed_are_noted(touching: KnownScene):
 
 def test_the_alignment_pulls_towards_the_words(touching: KnownScene, apart: BodyMotion):
     """People end nearer, in the space of texts and poses, to what is told of each of them."""
-    told = [Told(JointAngle(0, "left_knee", "bent")), Told(Posture(1, "leaning_forward"))]
+    told = [TimedStatement(JointAngle(0, "left_knee", "bent")), TimedStatement(Posture(1, "leaning_forward"))]
     alignment = load_alignment("cpu")
     sayings = read_sayings(alignment, told)
     up = torch.as_tensor(touching.camera.T_cam_world[:, :3, 1], dtype=torch.float32)
@@ -129,7 +129,7 @@ def test_the_alignment_pulls_towards_the_words(touching: KnownScene, apart: Body
     for name, config in (("without", RefineConfig(alignment=False)), ("with", RefineConfig())):
         found = run(touching, apart, told, config)
         rotations, pelvis = torch.as_tensor(found.rotations[:, :, :22]), torch.as_tensor(found.transl)
-        away[name] = float(farness(sayings, alignment.poses, rotations, pelvis, up, times).mean())
+        away[name] = float(text_pose_distance(sayings, alignment.poses, rotations, pelvis, up, times).mean())
     assert away["with"] < away["without"] - 0.002  # 0.004 measured: the picture shows otherwise.
     plain, same = (run(touching, apart, (), RefineConfig(alignment=heeded)).rotations for heeded in (False, True))
     assert np.array_equal(plain, same), "nothing is told, nothing pulls"

@@ -4,9 +4,9 @@ import torch
 from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.vertex_contacts import find_crossings, find_meeting
+from closemesh.contact.vertex_contacts import find_contacts, find_penetrations
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.losses.physics import contact_gap, penetration_depth
+from closemesh.losses.physics import contact_distance, penetration_depth
 
 
 def degrees(**joints):
@@ -41,7 +41,7 @@ def meshes(embrace, pose=None, transl=None):
 
 def test_gap_is_the_known_distance_of_two_plates(sphere_pair):
     a, b, faces = sphere_pair
-    gap = contact_gap(a, b, faces, find_meeting(a, b, faces, reach=0.2)[1])
+    gap = contact_distance(a, b, faces, find_contacts(a, b, faces, reach=0.2)[1])
     assert gap.min().item() == pytest.approx(0.1, abs=5e-3)
     assert (gap < 0.2).all()
 
@@ -58,45 +58,45 @@ def sphere_pair():
 
 def test_gradcheck_in_both_meshes(sphere_pair):
     a, b, faces = sphere_pair
-    _, pairs = find_meeting(a, b, faces, reach=0.12)
+    _, pairs = find_contacts(a, b, faces, reach=0.12)
     assert len(pairs) > 4
     shifts = [torch.zeros(1, 1, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
-    assert torch.autograd.gradcheck(lambda s, t: contact_gap(a + s, b + t, faces, pairs), shifts)
+    assert torch.autograd.gradcheck(lambda s, t: contact_distance(a + s, b + t, faces, pairs), shifts)
 
 
 def test_gradient_is_finite_where_the_surfaces_meet(sphere_pair):
     a, _, faces = sphere_pair
-    _, pairs = find_meeting(a, a + torch.tensor([2.05, 0, 0]), faces, reach=0.1)
+    _, pairs = find_contacts(a, a + torch.tensor([2.05, 0, 0]), faces, reach=0.1)
     # The partner of every vertex moved onto it: distance zero.
-    meeting = type(pairs)(pairs.frame, pairs.from_a, faces[pairs.face, 0], pairs.face, pairs.barycentric, pairs.outward)
+    meeting = type(pairs)(pairs.frame, pairs.from_a, faces[pairs.face, 0], pairs.face, pairs.barycentric, pairs.normal)
     meeting = type(pairs)(
         *(meeting.frame, meeting.from_a, meeting.vertex, meeting.face),
         torch.tensor([1.0, 0, 0], dtype=torch.float64).expand(len(pairs), 3),
-        meeting.outward,
+        meeting.normal,
     )
     moving = a.clone().requires_grad_()
-    gap = contact_gap(moving, a, faces, meeting)
+    gap = contact_distance(moving, a, faces, meeting)
     gap.sum().backward()
     assert (gap == 0).all() and torch.isfinite(moving.grad).all()
 
 
 def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     _, start_pose, start_transl, _ = embrace
-    before = find_crossings(*meshes(embrace))
+    before = find_penetrations(*meshes(embrace))
     assert penetration_depth(*meshes(embrace), before).max() > 0.06
     pose, transl = start_pose.clone().requires_grad_(), start_transl.clone().requires_grad_()
     optimiser = torch.optim.Adam([{"params": [transl], "lr": 0.004}, {"params": [pose], "lr": 0.01}])
     for step in range(60):
         a, b, faces = meshes(embrace, pose, transl)
         if step % 3 == 0:
-            crossings, touching = find_meeting(a, b, faces, reach=0.02)
+            crossings, touching = find_contacts(a, b, faces, reach=0.02)
         loss = 1e3 * penetration_depth(a, b, faces, crossings).square().sum()
-        loss = loss + 10 * contact_gap(a, b, faces, touching).square().sum() + (pose - start_pose).square().sum()
+        loss = loss + 10 * contact_distance(a, b, faces, touching).square().sum() + (pose - start_pose).square().sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     a, b, faces = meshes(embrace, pose.detach(), transl.detach())
-    depth = penetration_depth(a, b, faces, find_crossings(a, b, faces))
+    depth = penetration_depth(a, b, faces, find_penetrations(a, b, faces))
     assert len(depth) == 0 or depth.max().item() < 5e-3
-    gap = contact_gap(a, b, faces, find_meeting(a, b, faces, reach=0.1)[1])
+    gap = contact_distance(a, b, faces, find_contacts(a, b, faces, reach=0.1)[1])
     assert gap.min().item() < 0.01

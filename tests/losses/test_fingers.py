@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from closemesh.body.skinning import forward_kinematics
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.losses.joint_limits import finger_axes, finger_surprise
+from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def surprise(rest: Tensor, relaxed: Tensor, joint: str, axis: int, angle: float)
     number = JOINT_NAMES.index(joint) - 25
     pose = relaxed.clone()
     pose[number] += angle * axes[number, axis]
-    return float(finger_surprise(pose, relaxed, axes).sum() - finger_surprise(relaxed, relaxed, axes).sum())
+    return float(hand_pose_penalty(pose, relaxed, axes).sum() - hand_pose_penalty(relaxed, relaxed, axes).sum())
 
 
 def test_bending_is_likely_and_everything_else_is_not(rest: Tensor, relaxed: Tensor) -> None:
@@ -72,11 +72,11 @@ def test_both_hands_alike(rest: Tensor, relaxed: Tensor) -> None:
 
 def test_each_hand_counts_for_itself(rest: Tensor, relaxed: Tensor) -> None:
     pose = relaxed.clone().requires_grad_()
-    finger_surprise(pose + 0.1, relaxed, finger_axes(rest))[0].backward()
+    hand_pose_penalty(pose + 0.1, relaxed, finger_axes(rest))[0].backward()
     assert pose.grad is not None and bool((pose.grad[15:] == 0).all()) and bool((pose.grad[:15] != 0).any())
 
 
 def test_shapes_follow_the_people(relaxed: Tensor) -> None:
-    body = fitting_points(load_open_body("light"))
+    body = load_landmark_body(load_open_body("light"))
     axes = finger_axes(body.rest_joints(torch.randn(2, body.num_betas)))
-    assert finger_surprise(relaxed.expand(7, 2, 30, 3), relaxed, axes).shape == (7, 2, 2)
+    assert hand_pose_penalty(relaxed.expand(7, 2, 30, 3), relaxed, axes).shape == (7, 2, 2)

@@ -2,7 +2,7 @@ import pytest
 import torch
 import trimesh
 
-from closemesh.contact.vertex_contacts import find_crossings
+from closemesh.contact.vertex_contacts import find_penetrations
 from closemesh.losses.physics import penetration_depth
 
 
@@ -19,7 +19,7 @@ def overlapping():
 
 
 def deepest(a, b, faces):
-    return penetration_depth(a, b, faces, find_crossings(a, b, faces)).max()
+    return penetration_depth(a, b, faces, find_penetrations(a, b, faces)).max()
 
 
 def test_depth_on_the_axis_is_the_overlap(overlapping):
@@ -29,7 +29,7 @@ def test_depth_on_the_axis_is_the_overlap(overlapping):
 
 def test_every_depth_equals_the_distance_to_the_ball(overlapping):
     a, b, faces = overlapping
-    crossings = find_crossings(a, b, faces)
+    crossings = find_penetrations(a, b, faces)
     depth = penetration_depth(a, b, faces, crossings)
     point = torch.where(crossings.from_a[:, None], a[0, crossings.vertex], b[0, crossings.vertex])
     centre = torch.where(crossings.from_a[:, None], torch.tensor([1.8, 0, 0]), torch.zeros(3))
@@ -40,14 +40,14 @@ def test_gradient_of_the_true_depth_with_a_new_query_each_time(overlapping):
     """The envelope theorem: holding face and barycentrics still loses nothing of the first derivative."""
     a, b, faces = overlapping
     generator = torch.Generator().manual_seed(0)
-    crossings = find_crossings(a, b, faces)
+    crossings = find_penetrations(a, b, faces)
     for which in (0, 1):
         direction = torch.randn(a.shape, generator=generator, dtype=torch.float64) * 0.1
 
         def loss(step, fixed, which=which, direction=direction):
             meshes = [a, b]
             meshes[which] = meshes[which] + step * direction
-            found = fixed or find_crossings(meshes[0], meshes[1], faces)
+            found = fixed or find_penetrations(meshes[0], meshes[1], faces)
             return penetration_depth(meshes[0], meshes[1], faces, found).square().sum()
 
         step = torch.zeros((), dtype=torch.float64, requires_grad=True)
@@ -58,7 +58,7 @@ def test_gradient_of_the_true_depth_with_a_new_query_each_time(overlapping):
 
 def test_gradcheck_in_both_meshes(overlapping):
     a, b, faces = overlapping
-    crossings = find_crossings(a, b, faces)
+    crossings = find_penetrations(a, b, faces)
     few = type(crossings)(*(getattr(crossings, name)[::25] for name in crossings.__dataclass_fields__))
 
     def depth_of_shift(shift_a, shift_b):
@@ -70,7 +70,7 @@ def test_gradcheck_in_both_meshes(overlapping):
 
 def test_fades_to_zero_when_the_bodies_part_between_two_queries(overlapping):
     a, b, faces = overlapping
-    crossings = find_crossings(a, b, faces)
+    crossings = find_penetrations(a, b, faces)
     depths = [
         penetration_depth(a, b + torch.tensor([t, 0, 0]), faces, crossings).max().item() for t in (0.0, 0.1, 0.19, 0.3)
     ]
@@ -84,7 +84,7 @@ def test_descent_brings_the_spheres_apart(overlapping):
     optimiser = torch.optim.SGD([shift], lr=0.005)
     for _ in range(80):
         moved = b + shift
-        loss = penetration_depth(a, moved, faces, find_crossings(a, moved, faces)).square().sum()
+        loss = penetration_depth(a, moved, faces, find_penetrations(a, moved, faces)).square().sum()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

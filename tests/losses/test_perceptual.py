@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from closemesh.core.errors import ModelFileError
-from closemesh.losses.image import PERCEPTUAL_FILE, Perceptual, PerceptualConfig, load_perceptual
+from closemesh.losses.image import LPIPS, PERCEPTUAL_FILE, PerceptualConfig, load_perceptual
 from closemesh.weights.locate import find_model
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def eye() -> Perceptual:
+def eye() -> LPIPS:
     return load_perceptual(CPU)
 
 
@@ -46,7 +46,7 @@ def test_the_more_a_picture_is_blurred_the_less_alike_it_is(eye):
 
 def test_gradient_against_finite_differences():
     torch.manual_seed(1)
-    network = Perceptual(PerceptualConfig(channels=(4, 4, 4, 4, 4))).double()
+    network = LPIPS(PerceptualConfig(channels=(4, 4, 4, 4, 4))).double()
     for judge in network.judges:
         torch.nn.init.uniform_(judge)
     one = torch.rand(64, 64, 3, dtype=torch.float64, requires_grad=True)

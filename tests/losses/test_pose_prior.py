@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal
 
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.core.errors import ModelFileError
-from closemesh.losses.pose_prior import PosePrior, load_pose_prior, pose_surprise
+from closemesh.losses.pose_prior import PosePrior, load_pose_prior, pose_prior_nll
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,18 @@ def test_surprise_is_the_best_components_likelihood(prior: PosePrior):
     log_determinant = prior.whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     shares = prior.constants - log_determinant  # Logarithms, up to one constant for all.
     likelihood = gaussians.log_prob(pose[:, prior.joints].flatten(1)[:, None]) + shares
-    offset = (-2 * likelihood.amax(-1)) - pose_surprise(prior, pose)
+    offset = (-2 * likelihood.amax(-1)) - pose_prior_nll(prior, pose)
     assert torch.allclose(offset, offset[0].expand(5), atol=1e-6)
 
 
 def test_standing_is_likelier_than_twisted_knees(prior: PosePrior):
     twisted = _standing()
     twisted[JOINT_INDEX["left_knee"] - 1] = torch.tensor([0.0, 1.2, 0.0], dtype=torch.float64)
-    assert pose_surprise(prior, _standing()) + 100 < pose_surprise(prior, twisted)
+    assert pose_prior_nll(prior, _standing()) + 100 < pose_prior_nll(prior, twisted)
 
 
 def test_surprise_gradient(prior: PosePrior):
-    assert gradcheck(lambda pose: pose_surprise(prior, pose), _standing().requires_grad_())
+    assert gradcheck(lambda pose: pose_prior_nll(prior, pose), _standing().requires_grad_())
 
 
 def test_damaged_prior_is_one_clear_line(tmp_path, monkeypatch):

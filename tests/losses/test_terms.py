@@ -8,7 +8,7 @@ import torch
 from torch.autograd import gradcheck
 
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.keypoints import (
     OUTLIER_SIGMAS,
     SEGMENTS,
@@ -19,7 +19,7 @@ from closemesh.losses.keypoints import (
     pseudo_huber,
     reprojection,
 )
-from closemesh.losses.physics import acceleration, height_above, sinking, sliding, velocity
+from closemesh.losses.physics import acceleration, foot_skating, ground_penetration, height_above, velocity
 
 DOUBLE = torch.float64
 
@@ -84,22 +84,22 @@ def test_heights_sinking_and_sliding():
     floor = torch.tensor([0.0, -1.0, 0.0, 1.5])  # y down: the floor lies 1.5 m below the camera.
     points = torch.tensor([[0.0, 1.4, 3.0], [0.0, 1.53, 3.0]])
     assert torch.allclose(height_above(points, floor), torch.tensor([0.1, -0.03]), atol=1e-6)
-    assert torch.allclose(sinking(points, floor), torch.tensor([0.0, 0.03]), atol=1e-6)
+    assert torch.allclose(ground_penetration(points, floor), torch.tensor([0.0, 0.03]), atol=1e-6)
     moving = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0.1, 0, 0]])
     times = torch.tensor([0.0, 0.1, 0.2])
-    assert torch.allclose(sliding(moving, torch.ones(3), times), torch.tensor([1.0, 0.0]), atol=1e-6)
-    assert torch.allclose(sliding(moving, torch.tensor([0.0, 1.0, 1.0]), times), torch.zeros(2), atol=1e-6)
+    assert torch.allclose(foot_skating(moving, torch.ones(3), times), torch.tensor([1.0, 0.0]), atol=1e-6)
+    assert torch.allclose(foot_skating(moving, torch.tensor([0.0, 1.0, 1.0]), times), torch.zeros(2), atol=1e-6)
 
 
 def test_limits_mirror_and_measure_the_excess():
     pose = torch.zeros(21, 3, dtype=DOUBLE)
-    assert beyond_limits(pose).sum() == 0
+    assert joint_limit_excess(pose).sum() == 0
     knee = JOINT_INDEX["left_knee"] - 1
     pose[knee, 0] = math.radians(-13)  # Bent forwards by ten degrees more than the range allows.
-    assert torch.allclose(beyond_limits(pose).sum(), torch.tensor(math.radians(10), dtype=DOUBLE))
+    assert torch.allclose(joint_limit_excess(pose).sum(), torch.tensor(math.radians(10), dtype=DOUBLE))
     left, right = torch.zeros(21, 3, dtype=DOUBLE), torch.zeros(21, 3, dtype=DOUBLE)
     left[JOINT_INDEX["left_elbow"] - 1] = torch.tensor([0.0, 0.5, 1.8], dtype=DOUBLE)
     right[JOINT_INDEX["right_elbow"] - 1] = torch.tensor([0.0, -0.5, -1.8], dtype=DOUBLE)
-    assert torch.allclose(beyond_limits(left).sum(), beyond_limits(right).sum())
-    assert beyond_limits(left).sum() > 0
-    assert gradcheck(beyond_limits, _random(21, 3))
+    assert torch.allclose(joint_limit_excess(left).sum(), joint_limit_excess(right).sum())
+    assert joint_limit_excess(left).sum() > 0
+    assert gradcheck(joint_limit_excess, _random(21, 3))

@@ -16,7 +16,7 @@ from closemesh.body.skinning import posed_joints
 from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.motion_files.amass import read_amass, write_amass
-from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.output.people import write_people
 
 FRAMES = 5
@@ -49,7 +49,7 @@ def write_smplh(path: Path, **changes: object) -> dict[str, np.ndarray]:
 
 
 def joints_on(sequence: MotionSequence, body: BodyModel) -> np.ndarray:
-    motion = put_on_body(sequence, body)
+    motion = to_body_motion(sequence, body)
     return posed_joints(body, *(torch.as_tensor(x) for x in (motion.betas, motion.rotations, motion.transl))).numpy()
 
 

@@ -11,14 +11,14 @@ from known_scenes import KnownScene
 from torch import Tensor
 
 from closemesh.avatars.fit import mean_psnr
-from closemesh.body.loading import fitting_points
-from closemesh.body.motion import MotionVariables
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import MotionParameters
 from closemesh.config.schema import AppearanceConfig
 from closemesh.fitting.keypoint_tracks import make_evidence
-from closemesh.fitting.objective import Subject, from_motion, to_motion
+from closemesh.fitting.objective import FitModel, from_motion, to_motion
 from closemesh.losses.pose_prior import load_pose_prior
-from closemesh.optimization.appearance import meet_everybody
-from closemesh.optimization.optimize import Seen, count_steps, heed_pictures
+from closemesh.optimization.appearance import fit_appearance
+from closemesh.optimization.optimize import Seen, count_steps, optimize_appearance
 
 CPU = torch.device("cpu")
 CONFIG = AppearanceConfig(gaussians=4000, steps=60, following=40, silhouettes=True)
@@ -32,22 +32,22 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 
 @pytest.fixture(scope="module")
-def beside(dressed: DressedPeople) -> tuple[MotionVariables, Seen, int]:
+def beside(dressed: DressedPeople) -> tuple[MotionParameters, Seen, int]:
     """Somebody who stands beside his silhouette, what the pictures made of it, and in how many steps."""
     known = dressed.known
-    subject = Subject(fitting_points(known.body), load_pose_prior())
+    subject = FitModel(load_landmark_body(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
     true = from_motion(subject.body, known.motion, CPU)
     ray = true.ray.clone()
     ray[:, 0, 0] += BESIDE / true.log_depth.exp()[:, 0]
     wrong, steps = true.with_tensors(ray=ray), []
     given = (evidence, PAIRS, CONFIG, 0, CPU, steps.append)
-    return wrong, heed_pictures(dressed.pictures[::3], subject, known.body, wrong, *given), sum(steps)
+    return wrong, optimize_appearance(dressed.pictures[::3], subject, known.body, wrong, *given), sum(steps)
 
 
-def off(dressed: DressedPeople, variables: MotionVariables) -> Tensor:
+def off(dressed: DressedPeople, variables: MotionParameters) -> Tensor:
     """[T, P] metres across the view that pelvises are seen off; silhouettes of few pixels are too fat."""
-    true = from_motion(fitting_points(dressed.known.body), dressed.known.motion, CPU)
+    true = from_motion(load_landmark_body(dressed.known.body), dressed.known.motion, CPU)
     return (variables.ray - true.ray).norm(dim=-1) * true.log_depth.exp()
 
 
@@ -61,8 +61,8 @@ def test_looks_are_learned_where_people_are_seen(dressed: DressedPeople, beside)
     wrong, seen, _ = beside
     known, pictures = dressed.known, dressed.pictures[::3]
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
-    motions = [to_motion(known.body, fitting_points(known.body), one, evidence) for one in (wrong, seen.variables)]
-    plain = meet_everybody(pictures, motions[0], evidence.present, known.body, CONFIG, 0, CPU, lambda _: None)
+    motions = [to_motion(known.body, load_landmark_body(known.body), one, evidence) for one in (wrong, seen.variables)]
+    plain = fit_appearance(pictures, motions[0], evidence.present, known.body, CONFIG, 0, CPU, lambda _: None)
     assert seen.looks is not None
     assert mean_psnr(seen.looks.cast, motions[1], pictures) > mean_psnr(plain.cast, motions[0], pictures) + 1.0
 
@@ -74,9 +74,9 @@ def test_steps_are_those_that_are_announced(dressed: DressedPeople, beside) -> N
 
 def test_without_pictures_nothing_is_told(dressed: DressedPeople, beside) -> None:
     wrong, known = beside[0], dressed.known
-    subject = Subject(fitting_points(known.body), load_pose_prior())
+    subject = FitModel(load_landmark_body(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
-    seen = heed_pictures((), subject, known.body, wrong, evidence, PAIRS, CONFIG, 0, CPU, lambda _: None)
+    seen = optimize_appearance((), subject, known.body, wrong, evidence, PAIRS, CONFIG, 0, CPU, lambda _: None)
     assert seen.variables is wrong
     assert seen.looks is None
     assert seen.orders == ()
@@ -87,7 +87,7 @@ def test_looks_are_learned_by_what_a_network_sees_too(dressed: DressedPeople) ->
     known, config = dressed.known, replace(CONFIG, steps=30, perceptual=True)
     present = torch.ones(12, 2)
     given = dressed.pictures[::6], known.motion, present, known.body
-    seen = meet_everybody(*given, config, 0, CPU, lambda _: None)
-    unseen = meet_everybody(*given, replace(config, perceptual=False), 0, CPU, lambda _: None)
+    seen = fit_appearance(*given, config, 0, CPU, lambda _: None)
+    unseen = fit_appearance(*given, replace(config, perceptual=False), 0, CPU, lambda _: None)
     assert mean_psnr(seen.cast, known.motion, dressed.pictures) > 14
     assert not torch.equal(seen.cast.avatars[0].latent, unseen.cast.avatars[0].latent)

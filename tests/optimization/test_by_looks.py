@@ -9,23 +9,23 @@ from dressed_people import DressedPeople, dress
 from known_scenes import KnownScene
 from torch import Tensor
 
-from closemesh.avatars.fit import as_seen, look_loss
+from closemesh.avatars.fit import as_seen, photometric_loss
 from closemesh.avatars.render import draw_looks
-from closemesh.body.loading import fitting_points
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.config.schema import AppearanceConfig
 from closemesh.fitting.keypoint_tracks import make_evidence
-from closemesh.fitting.objective import Subject, from_motion
+from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.optimization.appearance import (
     COLOUR_ALONE,
     NEAR,
-    Looks,
+    AppearanceModel,
     _pull,
+    align_to_views,
     carried,
-    follow_pictures,
-    meet_everybody,
+    fit_appearance,
     shared,
 )
 
@@ -40,29 +40,29 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 
 @pytest.fixture(scope="module")
-def looks(dressed: DressedPeople) -> Looks:
+def looks(dressed: DressedPeople) -> AppearanceModel:
     known, config = dressed.known, AppearanceConfig(gaussians=4000, steps=80)
     pictures, present = dressed.pictures[::3], torch.ones(12, 2)
-    return meet_everybody(pictures, known.motion, present, known.body, config, 0, CPU, lambda _: None)
+    return fit_appearance(pictures, known.motion, present, known.body, config, 0, CPU, lambda _: None)
 
 
-def true_variables(known: KnownScene) -> MotionVariables:
-    return from_motion(fitting_points(known.body), known.motion, CPU)
+def true_variables(known: KnownScene) -> MotionParameters:
+    return from_motion(load_landmark_body(known.body), known.motion, CPU)
 
 
-def follow(looks: Looks, known: KnownScene, variables: MotionVariables) -> MotionVariables:
-    subject = Subject(fitting_points(known.body), load_pose_prior())
+def follow(looks: AppearanceModel, known: KnownScene, variables: MotionParameters) -> MotionParameters:
+    subject = FitModel(load_landmark_body(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
-    return follow_pictures(looks, variables, subject, evidence, ((0, 1),), 30, lambda _: None, COLOUR_ALONE)
+    return align_to_views(looks, variables, subject, evidence, ((0, 1),), 30, lambda _: None, COLOUR_ALONE)
 
 
-def wrists(known: KnownScene, variables: MotionVariables) -> Tensor:
+def wrists(known: KnownScene, variables: MotionParameters) -> Tensor:
     """[T, P, 2, 3] metres against the pelvis."""
-    joints = pose_variables(fitting_points(known.body), variables).joints
+    joints = pose_parameters(load_landmark_body(known.body), variables).joints
     return joints[:, :, [JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]]] - joints[:, :, :1]
 
 
-def test_a_wrong_arm_goes_where_the_pictures_show_it(looks: Looks, dressed: DressedPeople) -> None:
+def test_a_wrong_arm_goes_where_the_pictures_show_it(looks: AppearanceModel, dressed: DressedPeople) -> None:
     known = dressed.known
     true = true_variables(known)
     pose = true.body_pose.clone()
@@ -72,14 +72,14 @@ def test_a_wrong_arm_goes_where_the_pictures_show_it(looks: Looks, dressed: Dres
     assert off(follow(looks, known, wrong)) < 0.6 * off(wrong)
 
 
-def test_a_right_motion_stays(looks: Looks, dressed: DressedPeople) -> None:
+def test_a_right_motion_stays(looks: AppearanceModel, dressed: DressedPeople) -> None:
     true = true_variables(dressed.known)
     found = follow(looks, dressed.known, true)
     assert (wrists(dressed.known, found) - wrists(dressed.known, true)).norm(dim=-1).mean() < PIXEL
     assert (found.pelvis() - true.pelvis())[..., :2].norm(dim=-1).max() < PIXEL
 
 
-def test_pictures_do_not_move_people_from_each_other(looks: Looks, dressed: DressedPeople) -> None:
+def test_pictures_do_not_move_people_from_each_other(looks: AppearanceModel, dressed: DressedPeople) -> None:
     true = true_variables(dressed.known)
     farther = true.with_tensors(log_depth=true.log_depth + torch.tensor([0.05, 0.0]))
     found = follow(looks, dressed.known, farther)
@@ -87,14 +87,14 @@ def test_pictures_do_not_move_people_from_each_other(looks: Looks, dressed: Dres
     assert ratio.abs().max() < 1e-6
 
 
-def test_the_pull_is_the_gradient_of_all_pictures(looks: Looks, dressed: DressedPeople) -> None:
+def test_the_pull_is_the_gradient_of_all_pictures(looks: AppearanceModel, dressed: DressedPeople) -> None:
     frames = torch.tensor([one.frame for one in looks.pictures])
     vertices = looks.vertices(true_variables(dressed.known).frames(frames)).detach().requires_grad_()
     with torch.no_grad():
-        gaussians = looks.cast.looks([True, True])
+        gaussians = looks.cast.gaussians([True, True])
     (told,) = torch.autograd.grad(_pull(looks, gaussians, vertices, 0.0, COLOUR_ALONE), vertices)
     losses = [
-        look_loss(draw_looks(looks.cast, gaussians, skin, one.view), as_seen(one, 2, CPU), 0.0, COLOUR_ALONE)
+        photometric_loss(draw_looks(looks.cast, gaussians, skin, one.view), as_seen(one, 2, CPU), 0.0, COLOUR_ALONE)
         for skin, one in zip(vertices, looks.pictures, strict=True)
     ]
     (expected,) = torch.autograd.grad(torch.stack(losses).sum(), vertices)

@@ -10,12 +10,12 @@ import torch
 from dressed_people import DressedPeople, dress
 from known_scenes import KnownScene
 
-from closemesh.body.loading import fitting_points
+from closemesh.body.loading import load_landmark_body
 from closemesh.config.schema import AppearanceConfig, OptimiseConfig
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.fitting.objective import from_motion
-from closemesh.optimization.appearance import Looks, meet_everybody
-from closemesh.optimization.depth_order import put_in_order
+from closemesh.optimization.appearance import AppearanceModel, fit_appearance
+from closemesh.optimization.depth_order import resolve_depth_order
 from closemesh.optimization.optimize import optimise
 from closemesh.structures import BodyMotion
 
@@ -41,29 +41,29 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 
 @pytest.fixture(scope="module")
-def looks(dressed: DressedPeople) -> Looks:
+def looks(dressed: DressedPeople) -> AppearanceModel:
     """Learned where the two are apart, so that a wrong order cannot have taught them."""
     known, present = dressed.known, torch.ones(12, 2)
     apart = [one for one in dressed.pictures if one.frame < MET.start]
-    met = meet_everybody(apart, known.motion, present, known.body, CONFIG, 0, CPU, lambda _: None)
-    return Looks(met.cast, dressed.pictures, present)
+    met = fit_appearance(apart, known.motion, present, known.body, CONFIG, 0, CPU, lambda _: None)
+    return AppearanceModel(met.cast, dressed.pictures, present)
 
 
-def _orders(looks: Looks, known: KnownScene, motion: BodyMotion):
-    variables = from_motion(fitting_points(known.body), motion, CPU)
+def _orders(looks: AppearanceModel, known: KnownScene, motion: BodyMotion):
+    variables = from_motion(load_landmark_body(known.body), motion, CPU)
     times = torch.as_tensor(known.clip.times)
-    after, orders = put_in_order(looks, variables, ((0, 1),), times, lambda _: None)
+    after, orders = resolve_depth_order(looks, variables, ((0, 1),), times, lambda _: None)
     return after.log_depth.exp() - variables.log_depth.exp(), orders
 
 
-def test_a_wrong_order_is_found_and_put_right(looks: Looks, dressed: DressedPeople) -> None:
+def test_a_wrong_order_is_found_and_put_right(looks: AppearanceModel, dressed: DressedPeople) -> None:
     moved, orders = _orders(looks, dressed.known, _passing(dressed.known, -0.1))
     assert orders and all(order.shift < 0 for order in orders), "person 1 belongs behind"
     assert all(order.margin > 3 for order in orders)
     assert (moved[MET, 1] > 0.05).all() and (moved[MET, 0] < -0.05).all()
 
 
-def test_a_right_order_stays(looks: Looks, dressed: DressedPeople) -> None:
+def test_a_right_order_stays(looks: AppearanceModel, dressed: DressedPeople) -> None:
     moved, orders = _orders(looks, dressed.known, dressed.known.motion)
     assert orders == () and not moved.any()
 
@@ -72,15 +72,17 @@ def test_people_of_one_colour_tell_nothing(dressed: DressedPeople) -> None:
     alike = dress(dressed.known, same=True)
     present = torch.ones(12, 2)
     given = dressed.known.motion, present, dressed.known.body, CONFIG, 0, CPU, lambda _: None
-    met = meet_everybody([one for one in alike.pictures if one.frame < MET.start], *given)
-    _, orders = _orders(Looks(met.cast, alike.pictures, present), dressed.known, _passing(dressed.known, -0.1))
+    met = fit_appearance([one for one in alike.pictures if one.frame < MET.start], *given)
+    _, orders = _orders(
+        AppearanceModel(met.cast, alike.pictures, present), dressed.known, _passing(dressed.known, -0.1)
+    )
     assert orders == ()
 
 
 def test_the_whole_stage_tells_what_it_saw_and_stays_near(dressed: DressedPeople) -> None:
     known = dressed.known
     config = OptimiseConfig(iterations=20, appearance=CONFIG)
-    given = known.clip, known.observations, known.camera, known.motion, known.body, config, CPU, Silent()
+    given = known.clip, known.observations, known.camera, known.motion, known.body, config, CPU, NullProgress()
     _, motion, appearance = optimise(*given, dressed.pictures)
     _, without, nothing = optimise(*given)
     assert appearance.psnr > 18 and np.isnan(nothing.psnr)

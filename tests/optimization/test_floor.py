@@ -7,13 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from closemesh.body.landmarks import sole_vertices
-from closemesh.body.loading import fitting_points, load_open_body
-from closemesh.body.motion import pose_variables
+from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.motion import pose_parameters
 from closemesh.fitting.keypoint_tracks import make_evidence
 from closemesh.fitting.objective import from_motion
-from closemesh.geometry.transforms import inverse, transform_points
+from closemesh.geometry.transforms import invert_transform, transform_points
 from closemesh.losses.physics import height_above
-from closemesh.optimization.floor import body_axis, camera_above, fit_floor, floor_support, standing_feet
+from closemesh.optimization.floor import body_axis, fit_floor, floor_support, place_on_floor, standing_feet
 
 
 def _feet_on(plane: torch.Tensor, frames: int = 20) -> torch.Tensor:
@@ -54,8 +54,8 @@ def test_the_world_has_its_floor_at_zero_and_the_camera_above(known_scene):
     scene = known_scene
     floor = torch.tensor([0.0, -0.96, -0.28, 1.4])
     points = torch.tensor([[0.2, 0.1, 4.0], [-0.3, 0.2, 3.5]])
-    camera = camera_above(scene.camera, floor, points, found=True)
-    T_world_cam = inverse(torch.as_tensor(camera.T_cam_world[0]))
+    camera = place_on_floor(scene.camera, floor, points, found=True)
+    T_world_cam = invert_transform(torch.as_tensor(camera.T_cam_world[0]))
     in_world = transform_points(T_world_cam, points.double())
     assert torch.allclose(in_world[:, 1].float(), height_above(points, floor), atol=1e-5)
     assert torch.allclose(in_world.mean(0)[[0, 2]], torch.zeros(2, dtype=torch.float64), atol=1e-5)
@@ -75,8 +75,8 @@ def test_soles_lie_under_the_feet_of_their_side():
 def test_the_known_scenes_axis_and_standing_feet(known_scene):
     scene = known_scene
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    points = fitting_points(scene.body)
-    posed = pose_variables(points, from_motion(points, scene.motion, "cpu"))
+    points = load_landmark_body(scene.body)
+    posed = pose_parameters(points, from_motion(points, scene.motion, "cpu"))
     up = torch.as_tensor(scene.camera.T_cam_world[0, :3, 1], dtype=torch.float32)
     assert (body_axis(posed.joints, evidence.seen) * up).sum() > np.cos(0.1)
     standing = standing_feet(posed.soles, evidence)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
-from closemesh.body.loading import fitting_points
-from closemesh.body.motion import pose_variables
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import pose_parameters
 from closemesh.fitting.keypoint_tracks import make_evidence
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
@@ -17,14 +17,14 @@ from closemesh.optimization.floor import Ground, ground_loss
 def pull(scene: KnownScene, sunk: float) -> float:
     """Size of the force on one person's height, feet in the air as far as standing goes, at a depth in metres."""
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    points = fitting_points(scene.body)
+    points = load_landmark_body(scene.body)
     variables = from_motion(points, scene.motion, torch.device("cpu"))
     R, t = scene.camera.T_cam_world[0, :3, :3], scene.camera.T_cam_world[0, :3, 3]
     normal = torch.as_tensor(R[:, 1], dtype=torch.float32)
     raised = torch.cat([normal, -(normal @ torch.as_tensor(t, dtype=torch.float32))[None] - sunk])
     ground = Ground(raised, torch.zeros(len(scene.clip), 2, 2))
     depth = variables.log_depth.detach().clone().requires_grad_()
-    posed = pose_variables(points, variables.with_tensors(log_depth=depth))
+    posed = pose_parameters(points, variables.with_tensors(log_depth=depth))
     (force,) = torch.autograd.grad(ground_loss(posed, ground, evidence, Weights(floor=1.0)), depth)
     return float(force.abs().mean())
 

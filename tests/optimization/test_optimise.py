@@ -9,19 +9,19 @@ import pytest
 import torch
 from known_scenes import observe_exactly
 
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.body.motion import motion_in_world
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.config.schema import OptimiseConfig
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.fitting.keypoint_tracks import make_evidence
-from closemesh.fitting.objective import Subject, from_motion
+from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
-from closemesh.optimization.floor_alignment import settle
+from closemesh.optimization.floor_alignment import align_to_floor
 from closemesh.optimization.optimize import optimise
 
 CPU = torch.device("cpu")
@@ -38,7 +38,9 @@ def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
     transl[:, 1] *= 1.25  # Farther along the viewing rays: the same picture, feet under the floor.
     wrong = scene.motion.with_pose(transl=transl)
     config = OptimiseConfig(iterations=60)
-    camera, motion, _ = optimise(scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, Silent())
+    camera, motion, _ = optimise(
+        scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, NullProgress()
+    )
     heights = _lowest(motion_in_world(motion, camera, scene.body), scene.body)
     assert camera.floor_found
     assert np.abs(np.median(heights, axis=0)).max() < 0.06  # 4 cm measured, of 23 cm before.
@@ -79,13 +81,20 @@ def test_overlap_goes_and_touch_stays(overlapping):
     clip, camera, motion, observations, body = overlapping
     refined = {
         physics: optimise(
-            clip, observations, camera, motion, body, OptimiseConfig(iterations=80, physics=physics), CPU, Silent()
+            clip,
+            observations,
+            camera,
+            motion,
+            body,
+            OptimiseConfig(iterations=80, physics=physics),
+            CPU,
+            NullProgress(),
         )[1]
         for physics in (True, False)
     }
-    (before,) = measure_contacts(motion, body, Silent())
-    (after,) = measure_contacts(refined[True], body, Silent())
-    (without,) = measure_contacts(refined[False], body, Silent())
+    (before,) = measure_contacts(motion, body, NullProgress())
+    (after,) = measure_contacts(refined[True], body, NullProgress())
+    (without,) = measure_contacts(refined[False], body, NullProgress())
     assert 0.04 < before.depth.max() < 0.15
     assert after.depth.max() < 0.35 * before.depth.max()
     assert after.depth.max() < 0.5 * without.depth.max()
@@ -97,7 +106,7 @@ def test_a_pair_that_is_not_there_is_one_clear_line(known_scene, pair):
     scene = known_scene
     config = OptimiseConfig(iterations=1, pairs=(pair,))
     with pytest.raises(InputError, match="two different people from 0 to 1"):
-        optimise(scene.clip, scene.observations, scene.camera, scene.motion, scene.body, config, CPU, Silent())
+        optimise(scene.clip, scene.observations, scene.camera, scene.motion, scene.body, config, CPU, NullProgress())
 
 
 def test_only_lone_people_are_settled(known_scene):
@@ -107,11 +116,11 @@ def test_only_lone_people_are_settled(known_scene):
     transl[:, 1] *= 1.25
     wrong = scene.motion.with_pose(transl=transl)
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
-    subject = Subject(fitting_points(scene.body), load_pose_prior())
+    subject = FitModel(load_landmark_body(scene.body), load_pose_prior())
     variables = from_motion(subject.body, wrong, CPU)
     depths = {}
     for lone in (True, False):
         only = torch.tensor([True, lone])
-        depths[lone] = settle(subject, variables, evidence, only, 40, lambda _: None).variables.log_depth[:, 1]
+        depths[lone] = align_to_floor(subject, variables, evidence, only, 40, lambda _: None).variables.log_depth[:, 1]
     assert torch.equal(depths[False], variables.log_depth[:, 1])
     assert (depths[True] - variables.log_depth[:, 1]).mean() < -0.1

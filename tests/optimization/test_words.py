@@ -10,25 +10,25 @@ import pytest
 import torch
 from known_scenes import KnownScene, observe_exactly
 
-from closemesh.body.loading import fitting_points
-from closemesh.body.motion import pose_variables
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.config.schema import OptimiseConfig
-from closemesh.core.progress import Silent
-from closemesh.fitting.keypoint_tracks import anchor_at, make_evidence
+from closemesh.core.progress import NullProgress
+from closemesh.fitting.keypoint_tracks import make_evidence, reference_at
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.optimization.optimize import optimise
-from closemesh.optimization.text_terms import ENOUGH, FIRM, UNSEEN, unseen_joints, words_of
+from closemesh.optimization.text_terms import ENOUGH, FIRM, UNSEEN, text_objective, unseen_joints
 from closemesh.structures import BodyMotion
-from closemesh.text.captioner import describe_motion
-from closemesh.text.statements import DepthOrder, JointAngle, Told, Touch
+from closemesh.text.captioner import caption_motion
+from closemesh.text.statements import DepthOrder, JointAngle, TimedStatement, Touch
 
 CPU = torch.device("cpu")
 BEHIND = 1  # Who stands behind the other.
 ELBOW, WRIST = JOINT_INDEX["left_elbow"], KEYPOINT_INDEX["left_wrist"]
-TRUE, WRONG = (Told(JointAngle(BEHIND, "left_elbow", bend)) for bend in ("slightly_bent", "bent"))
+TRUE, WRONG = (TimedStatement(JointAngle(BEHIND, "left_elbow", bend)) for bend in ("slightly_bent", "bent"))
 TRUTH = 45.0  # Degrees.
 
 
@@ -58,10 +58,10 @@ def seen_at(scene: KnownScene, motion: BodyMotion) -> KnownScene:
 
 def hidden(scene: KnownScene) -> KnownScene:
     """The same without that arm's wrist."""
-    keypoints, cue = scene.observations.keypoints.copy(), scene.observations.cue_points.copy()
+    keypoints, cue = scene.observations.keypoints.copy(), scene.observations.keypoints3d.copy()
     keypoints[:, BEHIND, WRIST, 2] = 0
     cue[:, BEHIND, WRIST, 3] = 0
-    return replace(scene, observations=replace(scene.observations, keypoints=keypoints, cue_points=cue))
+    return replace(scene, observations=replace(scene.observations, keypoints=keypoints, keypoints3d=cue))
 
 
 def bent(scene: KnownScene, degrees: float) -> BodyMotion:
@@ -70,9 +70,9 @@ def bent(scene: KnownScene, degrees: float) -> BodyMotion:
     return scene.motion.with_pose(rotations=rotations, transl=scene.motion.transl)
 
 
-def optimised(scene: KnownScene, motion: BodyMotion, told: Sequence[Told] = ()) -> BodyMotion:
+def optimised(scene: KnownScene, motion: BodyMotion, told: Sequence[TimedStatement] = ()) -> BodyMotion:
     config = OptimiseConfig(iterations=60)
-    given = scene.clip, scene.observations, scene.camera, motion, scene.body, config, CPU, Silent()
+    given = scene.clip, scene.observations, scene.camera, motion, scene.body, config, CPU, NullProgress()
     return optimise(*given, told=told)[1]
 
 
@@ -104,7 +104,7 @@ def test_keypoints_win_against_a_wrong_sentence(scene: KnownScene):
 def test_words_about_others_or_other_moments_change_nothing(near: KnownScene):
     scene = hidden(near)
     plain = optimised(scene, bent(scene, 90))
-    others = optimised(scene, bent(scene, 90), [Told(JointAngle(2, "left_elbow", "straight"))])
+    others = optimised(scene, bent(scene, 90), [TimedStatement(JointAngle(2, "left_elbow", "straight"))])
     assert np.array_equal(plain.rotations, others.rotations)
     later = optimised(scene, bent(scene, 90), [replace(TRUE, start=100.0, end=101.0)])
     assert np.abs(elbow(plain) - elbow(later)) < 3
@@ -116,14 +116,14 @@ def test_only_what_is_hidden_of_who_is_spoken_of_is_loosened(near: KnownScene):
     unseen = unseen_joints(evidence)
     assert unseen[:, BEHIND].sum(-1).tolist() == [2] * len(scene.clip), "elbow and wrist"
     assert not unseen[:, 0].any()
-    body = fitting_points(scene.body)
+    body = load_landmark_body(scene.body)
     variables = from_motion(body, scene.motion, CPU)
-    anchor, posed = anchor_at(variables, 0.1, 0.1), pose_variables(body, variables)
+    anchor, posed = reference_at(variables, 0.1, 0.1), pose_parameters(body, variables)
     for person, loose in ((BEHIND, True), (0, False)):
-        told = [Told(JointAngle(person, "right_knee", "bent"), start=float(scene.clip.times[6]))]
-        words = words_of(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
+        told = [TimedStatement(JointAngle(person, "right_knee", "bent"), start=float(scene.clip.times[6]))]
+        words = text_objective(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
         assert words
-        ratio = words.anchored(anchor, evidence, posed).rotation_spread / anchor.rotation_spread
+        ratio = words.adjust_reference(anchor, evidence, posed).rotation_spread / anchor.rotation_spread
         expected = torch.ones_like(ratio)
         if loose:
             expected[6:, BEHIND][:, [ELBOW, JOINT_INDEX["left_wrist"]]] = UNSEEN
@@ -133,17 +133,17 @@ def test_only_what_is_hidden_of_who_is_spoken_of_is_loosened(near: KnownScene):
 def test_who_is_as_a_whole_description_has_him_is_held(near: KnownScene):
     scene, up_cam = hidden(near), near.camera.T_cam_world[:, :3, 1]
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
-    body = fitting_points(scene.body)
-    true = [one for one in describe_motion(scene.motion, scene.body, scene.clip.times, up_cam)]
+    body = load_landmark_body(scene.body)
+    true = [one for one in caption_motion(scene.motion, scene.body, scene.clip.times, up_cam)]
     told = [replace(one, confidence=1.0) for one in true if one.statement.people == (BEHIND,)]
     assert len(told) > ENOUGH
-    words = words_of(told, 2, up_cam, scene.body, CPU)
+    words = text_objective(told, 2, up_cam, scene.body, CPU)
     assert words
     for degrees, held in ((TRUTH, True), (170, False)):  # Of the hidden elbow.
         motion = scene.motion if held else bent(scene, degrees)
         variables = from_motion(body, motion, CPU)
-        anchor = anchor_at(variables, 0.1, 0.1)
-        found = words.anchored(anchor, evidence, pose_variables(body, variables)).rotation_spread
+        anchor = reference_at(variables, 0.1, 0.1)
+        found = words.adjust_reference(anchor, evidence, pose_parameters(body, variables)).rotation_spread
         ratio = (found / anchor.rotation_spread)[5, BEHIND]
         assert torch.allclose(ratio, torch.full_like(ratio, FIRM)) == held
 
@@ -151,10 +151,10 @@ def test_who_is_as_a_whole_description_has_him_is_held(near: KnownScene):
 def test_nobody_is_pulled_to_somebody_who_is_away(near: KnownScene):
     scene = near
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
-    body = fitting_points(scene.body)
-    posed = pose_variables(body, from_motion(body, scene.motion, CPU))
-    told = [Told(Touch(0, "left_foot", 1, "head")), Told(DepthOrder(1, 0))]
-    words = words_of(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
+    body = load_landmark_body(scene.body)
+    posed = pose_parameters(body, from_motion(body, scene.motion, CPU))
+    told = [TimedStatement(Touch(0, "left_foot", 1, "head")), TimedStatement(DepthOrder(1, 0))]
+    words = text_objective(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
     assert words
     weights = Weights(told=1.0)
     assert words.loss(posed, evidence, weights) > 1

@@ -88,8 +88,8 @@ def observations(dance: Dance) -> Observations:
         boxes=rng.uniform(0, 100, (num_frames, 2, 4)),
         keypoints=rng.uniform(0, 1, (num_frames, 2, 133, 3)),
         sigmas=np.ones((num_frames, 2, 133)),
-        cue_points=np.zeros((num_frames, 2, 23, 4)),
-        visible=np.ones((num_frames, 2), dtype=bool),
-        track_scores=np.ones((num_frames, 2)),
+        keypoints3d=np.zeros((num_frames, 2, 23, 4)),
+        detected=np.ones((num_frames, 2), dtype=bool),
+        track_confidence=np.ones((num_frames, 2)),
         detector="none",
     )

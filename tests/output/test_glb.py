@@ -80,7 +80,7 @@ def test_the_camera_sees_what_the_film_saw(dance, tmp_path: Path) -> None:
     clip_y = y / -z / np.tan(lens["yfov"] / 2)
     clip_x = x / -z / np.tan(lens["yfov"] / 2) / lens["aspectRatio"]
     p = dance.camera.T_cam_world[key] @ point_world
-    expected = p[:2] / p[2] * dance.camera.focal + dance.camera.centre
+    expected = p[:2] / p[2] * dance.camera.focal + dance.camera.principal_point
     np.testing.assert_allclose([(clip_x + 1) * width / 2, (1 - clip_y) * height / 2], expected, atol=1e-2)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from closemesh.body.motion import motion_joints
-from closemesh.body.skinning import keypoints133, skin
+from closemesh.body.skinning import skin, wholebody_keypoints
 from closemesh.geometry.camera import project
 from closemesh.output.quality import contact_figures, jitter, motion_quality, reprojection_figures, standing_heights
 from closemesh.structures import Contact, Observations, PairContacts
@@ -20,8 +20,8 @@ def seen(dance, observations: Observations) -> Observations:
     """Every keypoint exactly 3 pixels right of and 4 below where the body has it."""
     motion = dance.motion
     arrays = (motion.betas, motion.rotations, motion.transl, motion.expression)
-    points = keypoints133(dance.body, *skin(dance.body, *(torch.as_tensor(array) for array in arrays)))
-    pixels = project(points, dance.camera.focal, dance.camera.centre).numpy() + np.array([3.0, 4.0])
+    points = wholebody_keypoints(dance.body, *skin(dance.body, *(torch.as_tensor(array) for array in arrays)))
+    pixels = project(points, dance.camera.focal, dance.camera.principal_point).numpy() + np.array([3.0, 4.0])
     return replace(observations, keypoints=np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), 0.9)], axis=-1))
 
 

@@ -13,7 +13,7 @@ import trimesh
 from closemesh.body.motion import stream_vertices
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.errors import InputError, OutputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.core.records import load_record
 from closemesh.output.people import camera_motion, read_people
 from closemesh.output.result_json import read_contacts, read_scene, scene_camera, write_contacts
@@ -55,7 +55,7 @@ def reconstruction(dance, observations: Observations) -> Reconstruction:
 
 def write(out: Path, r: Reconstruction, dance) -> None:
     frames = (np.full((120, 160, 3), 90, dtype=np.uint8) for _ in range(len(dance.clip)))
-    write_results(out, r, dance.body, [Stage()], frames, Silent())
+    write_results(out, r, dance.body, [Stage()], frames, NullProgress())
 
 
 def same_pairs(a: tuple[PairContacts, ...], b: tuple[PairContacts, ...]) -> None:
@@ -124,7 +124,11 @@ def test_scene_tells_where_the_result_came_from(reconstruction: Reconstruction, 
 def test_the_folder_gives_the_motion_back(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
     camera = scene_camera(read_scene(tmp_path / "scene.json"))
-    assert (camera.focal, camera.centre, camera.size) == (dance.camera.focal, dance.camera.centre, dance.camera.size)
+    assert (camera.focal, camera.principal_point, camera.size) == (
+        dance.camera.focal,
+        dance.camera.principal_point,
+        dance.camera.size,
+    )
     np.testing.assert_allclose(camera.T_cam_world, dance.camera.T_cam_world, atol=1e-12)
     motion = camera_motion(read_people(tmp_path / "people"), camera, dance.body)
     np.testing.assert_allclose(motion.transl, dance.motion.transl, atol=1e-5)
@@ -169,7 +173,7 @@ def test_frame_meshes(mesh_format, dance, tmp_path: Path) -> None:
     valid = dance.motion.valid.copy()
     valid[3, 1] = False
     motion = replace(dance.motion, valid=valid)
-    write_frame_meshes(tmp_path / "m", mesh_format, dance.camera, motion, dance.body, Silent())
+    write_frame_meshes(tmp_path / "m", mesh_format, dance.camera, motion, dance.body, NullProgress())
     files = {str(path.relative_to(tmp_path / "m")) for path in (tmp_path / "m").rglob(f"*.{mesh_format}")}
     assert len(files) == 11
     assert f"person_01/000003.{mesh_format}" not in files

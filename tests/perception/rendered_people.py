@@ -14,8 +14,8 @@ from closemesh.body.motion import motion_keypoints, stream_vertices
 from closemesh.geometry.camera import project
 from closemesh.lab.simulation.rendered_video import film_frames
 from closemesh.lab.simulation.scene import SimulatedScene
-from closemesh.perception.types import Detection, Look, Refinement
-from closemesh.rendering.zbuffer import draw_mesh
+from closemesh.perception.types import CropEstimate, CropPose, Detection
+from closemesh.rendering.zbuffer import render_mesh
 
 FRAMES = 3
 
@@ -38,10 +38,10 @@ class RenderedPeople:
         points = np.column_stack([self.keypoints[0, person, :17], np.full(17, 0.9)])
         return Detection(self.boxes[0, person], points, 0.9)
 
-    def looks(self) -> dict[int, Look]:
+    def looks(self) -> dict[int, CropEstimate]:
         """Both in the first picture, looked at closer by somebody who makes no masks."""
-        nothing = Refinement(np.zeros((133, 3)), np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(3)[:2], 1.0)
-        return {person: Look(person, self.detection(person), nothing, 1.0) for person in range(2)}
+        nothing = CropPose(np.zeros((133, 3)), np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(3)[:2], 1.0)
+        return {person: CropEstimate(person, self.detection(person), nothing, 1.0) for person in range(2)}
 
     def write(self, folder: Path) -> Path:
         """The film as a folder of numbered images."""
@@ -67,10 +67,15 @@ def rendered_people(known: KnownScene) -> RenderedPeople:
     clip = replace(known.clip, frame_indices=np.arange(FRAMES), times=known.clip.times[:FRAMES])
     scene = SimulatedScene(clip, known.camera, motion, known.body, "known", "waving")
     camera = known.camera
-    keypoints = project(torch.as_tensor(motion_keypoints(motion, known.body)), camera.focal, camera.centre).numpy()
+    keypoints = project(
+        torch.as_tensor(motion_keypoints(motion, known.body)), camera.focal, camera.principal_point
+    ).numpy()
     margin = np.array([-12, -25, 12, 12])  # From the nose to the crown, from the ankles to the soles.
     boxes = np.concatenate([keypoints[:, :, :17].min(2), keypoints[:, :, :17].max(2)], -1) + margin
     vertices, faces = next(stream_vertices(motion, known.body)), known.body.faces.numpy()
     black = np.zeros((*camera.size[::-1], 3), np.uint8)
-    masks = [draw_mesh(black, v, faces, np.full(v.shape, 255.0), camera.focal, camera.centre)[..., 0] for v in vertices]
+    masks = [
+        render_mesh(black, v, faces, np.full(v.shape, 255.0), camera.focal, camera.principal_point)[..., 0]
+        for v in vertices
+    ]
     return RenderedPeople(list(film_frames(scene, 1)), keypoints, boxes, np.array(masks) > 0)

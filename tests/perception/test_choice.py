@@ -13,8 +13,8 @@ from closemesh.cli.main import app
 from closemesh.config.loading import override
 from closemesh.config.schema import Config, ObserveConfig
 from closemesh.core.errors import ModelFileError
-from closemesh.perception.model_selection import choose, notes_on
-from closemesh.pipeline.stages import chosen_files
+from closemesh.perception.model_selection import notes_on, select_models
+from closemesh.pipeline.stages import selected_weights
 from closemesh.structures import WeightFile
 from closemesh.weights.locate import find_model
 from closemesh.weights.manifest import choose as choose_downloads
@@ -43,7 +43,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_without_downloads_the_bundled_networks_are_used() -> None:
-    choice = choose(ObserveConfig())
+    choice = select_models(ObserveConfig())
     assert choice.files() == {} and choice.name == "mediapipe"
     assert notes_on(choice, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
     assert notes_on(choice, ObserveConfig(masks=False)) == ["people found by mediapipe"]
@@ -52,28 +52,28 @@ def test_without_downloads_the_bundled_networks_are_used() -> None:
 def test_auto_takes_the_best_of_each_kind(cache: Path) -> None:
     put(cache, "ultralytics/yolo11x-pose.pt", "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt")
     put(cache, "rtmw/rtmw_dw_l_m_256x192.onnx", "rtmw/rtmw_dw_x_l_256x192.onnx")
-    choice = choose(ObserveConfig())
+    choice = select_models(ObserveConfig())
     assert choice.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and choice.masks_by == "yolo26m-seg"
     put(cache, "sam2/sam2.1_hiera_tiny.pt")
-    files = choose(ObserveConfig()).files()
+    files = select_models(ObserveConfig()).files()
     assert files["sam2/sam2.1_hiera_tiny.pt"][1] == "Apache-2.0" and "ultralytics/yolo26m-seg.pt" not in files
     put(cache, "ultralytics/sam2.1_l.pt")
-    assert choose(ObserveConfig()).files()["ultralytics/sam2.1_l.pt"][1] == "AGPL-3.0"
+    assert select_models(ObserveConfig()).files()["ultralytics/sam2.1_l.pt"][1] == "AGPL-3.0"
     assert files["ultralytics/yolo26s-pose.pt"] == (cache / "ultralytics/yolo26s-pose.pt", "AGPL-3.0")
-    assert "sam2/sam2.1_hiera_tiny.pt" not in choose(ObserveConfig(masks=False)).files()
+    assert "sam2/sam2.1_hiera_tiny.pt" not in select_models(ObserveConfig(masks=False)).files()
 
 
 def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
     put(cache, "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt", "rtmw/rtmw_dw_x_l_256x192.onnx")
-    assert choose(ObserveConfig(detector="mediapipe", mask_model="mediapipe")).files() == {}
-    assert choose(ObserveConfig(detector="yolo")).whole_body is None
+    assert select_models(ObserveConfig(detector="mediapipe", mask_model="mediapipe")).files() == {}
+    assert select_models(ObserveConfig(detector="yolo")).whole_body is None
     put(cache, "rtmw/yolox_m_humanart.onnx")
-    joined = choose(ObserveConfig(detector="rtmw"))
+    joined = select_models(ObserveConfig(detector="rtmw"))
     assert joined.pose is not None and joined.yolox is None, "the best finder goes with it"
     (cache / "ultralytics/yolo26s-pose.pt").unlink()
-    assert choose(ObserveConfig()).name == "yolox_m_humanart+blazepose+rtmw_dw_x_l_256x192"
+    assert select_models(ObserveConfig()).name == "yolox_m_humanart+blazepose+rtmw_dw_x_l_256x192"
     (cache / "rtmw/rtmw_dw_x_l_256x192.onnx").unlink()
-    assert choose(ObserveConfig()).name == "mediapipe", "boxes alone are of no use"
+    assert select_models(ObserveConfig()).name == "mediapipe", "boxes alone are of no use"
 
 
 @pytest.mark.parametrize(
@@ -87,19 +87,19 @@ def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
 )
 def test_what_is_named_and_missing_is_told_with_the_command(config: ObserveConfig, told: str) -> None:
     with pytest.raises(ModelFileError, match=told) as caught:
-        choose(config)
+        select_models(config)
     assert "\n" not in str(caught.value)
 
 
 def test_files_without_the_package_that_runs_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, there=False)
     put(cache, "ultralytics/yolo26m-pose.pt", "sam2/sam2.1_hiera_small.pt")
-    choice = choose(ObserveConfig())
+    choice = select_models(ObserveConfig())
     assert choice.files() == {}
     told = notes_on(choice, ObserveConfig())[1]
     assert "yolo26m-pose.pt" in told and "sam2.1_hiera_small.pt" in told and "pip install 'closemesh[yolo]'" in told
     with pytest.raises(ModelFileError, match=r"--mask-model sam needs the package ultralytics; pip install"):
-        choose(ObserveConfig(mask_model="sam"))
+        select_models(ObserveConfig(mask_model="sam"))
 
 
 def test_the_families_are_what_can_be_downloaded() -> None:
@@ -118,9 +118,9 @@ def test_the_families_are_what_can_be_downloaded() -> None:
 def test_a_run_names_the_files_it_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In scene.json and in what the first stage was made from: another file under the same name is another result."""
     put(cache, "rtmw/rtmw_dw_x_l_256x192.onnx")
-    (file,) = chosen_files(Config())
+    (file,) = selected_weights(Config())
     assert file == WeightFile("rtmw/rtmw_dw_x_l_256x192.onnx", hashlib.sha256(b"a network").hexdigest(), "Apache-2.0")
-    assert chosen_files(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
+    assert selected_weights(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
 
 
 def test_info_shows_what_is_there_and_what_is_not(cache: Path) -> None:

@@ -11,7 +11,7 @@ from closemesh.perception.keypoints.uncertainty import (
     distance_to_limbs,
     keypoint_scales,
     keypoint_sigmas,
-    settle_claims,
+    resolve_shared_keypoints,
 )
 from closemesh.perception.tracking.tracklets import close_pairs, intervals_of
 from closemesh.perception.types import Detection
@@ -90,7 +90,7 @@ def test_a_point_that_both_claim_is_given_to_one_or_to_neither(
     a.keypoints[LEFT_WRIST] = (310, 200, own)
     b.keypoints[RIGHT_WRIST] = (311, 200, partner)
     keypoints, boxes, visible = arrays([[a, b]])
-    settled = settle_claims(keypoints, boxes, visible)
+    settled = resolve_shared_keypoints(keypoints, boxes, visible)
     assert (settled[0, 0, LEFT_WRIST, 2] > 0, settled[0, 1, RIGHT_WRIST, 2] > 0) == kept
     changed = (settled != keypoints).any(-1)
     assert changed.sum() == 2 - sum(kept)
@@ -100,7 +100,7 @@ def test_a_wrist_at_a_knee_is_no_rival_claim() -> None:
     a, b = figure(200), figure(420)
     a.keypoints[LEFT_WRIST, :2] = b.keypoints[14, :2]
     keypoints, boxes, visible = arrays([[a, b]])
-    np.testing.assert_array_equal(settle_claims(keypoints, boxes, visible), keypoints)
+    np.testing.assert_array_equal(resolve_shared_keypoints(keypoints, boxes, visible), keypoints)
 
 
 def test_pairs_are_close_while_limbs_are_near() -> None:

@@ -18,8 +18,8 @@ from closemesh.perception.keypoints.hand_landmarks import (
     without_doubles,
 )
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
-from closemesh.perception.model_selection import Choice, make_hand_reader
-from closemesh.perception.types import Detection, Image, Look, Refinement
+from closemesh.perception.model_selection import ModelSelection, make_hand_reader
+from closemesh.perception.types import CropEstimate, CropPose, Detection, Image
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
@@ -41,18 +41,18 @@ def hands() -> HandLandmarks:
 
 
 @pytest.fixture(scope="module")
-def looks(frame: Image) -> dict[int, Look]:
+def looks(frame: Image) -> dict[int, CropEstimate]:
     detector = MediaPipeDetector()
     people = dict(enumerate(sorted(detector.detect(frame, 512), key=lambda person: -person.area)[:2]))
     found = {n: detector.refine(frame, person) for n, person in people.items()}
-    return {n: Look(n, people[n], look, 1.0) for n, look in found.items() if look is not None}
+    return {n: CropEstimate(n, people[n], look, 1.0) for n, look in found.items() if look is not None}
 
 
-def hand_points(look: Look, hand: slice) -> Floats:
+def hand_points(look: CropEstimate, hand: slice) -> Floats:
     return look.refinement.keypoints[hand]
 
 
-def test_real_hands_get_all_their_points(frame: Image, hands: HandLandmarks, looks: dict[int, Look]) -> None:
+def test_real_hands_get_all_their_points(frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]) -> None:
     remade = hands.remade(frame, looks)
     seen = [(n, h) for n in looks for h in (LEFT, RIGHT) if (hand_points(remade[n], h)[:, 2] > 0.6).all()]
     assert len(seen) >= 2
@@ -66,25 +66,29 @@ def test_real_hands_get_all_their_points(frame: Image, hands: HandLandmarks, loo
         assert np.array_equal(remade[n].refinement.keypoints[:91], looks[n].refinement.keypoints[:91])
 
 
-def test_a_picture_without_hands_changes_nothing(hands: HandLandmarks, looks: dict[int, Look], frame: Image) -> None:
+def test_a_picture_without_hands_changes_nothing(
+    hands: HandLandmarks, looks: dict[int, CropEstimate], frame: Image
+) -> None:
     blank = np.full_like(frame, 127)
     remade = hands.remade(blank, looks)
     assert all(remade[n] is looks[n] for n in looks)
 
 
-def test_small_hands_are_left_alone(frame: Image, hands: HandLandmarks, looks: dict[int, Look]) -> None:
+def test_small_hands_are_left_alone(frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]) -> None:
     small = np.asarray(cv2.resize(frame, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA), np.uint8)
     remade = hands.remade(small, {n: scaled(look, 0.2) for n, look in looks.items()})
     assert all((look.refinement.keypoints[91:, 2] > 0).sum() <= 6 for look in remade.values())
 
 
-def scaled(look: Look, factor: float) -> Look:
+def scaled(look: CropEstimate, factor: float) -> CropEstimate:
     keypoints = look.refinement.keypoints * [factor, factor, 1]
     body = Detection(look.detection.box * factor, keypoints[:17], look.detection.score)
-    return Look(look.person, body, Refinement(keypoints, *list(vars(look.refinement).values())[1:]), 1.0)
+    return CropEstimate(look.person, body, CropPose(keypoints, *list(vars(look.refinement).values())[1:]), 1.0)
 
 
-def test_a_turned_picture_gives_the_same_hand(frame: Image, hands: HandLandmarks, looks: dict[int, Look]) -> None:
+def test_a_turned_picture_gives_the_same_hand(
+    frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]
+) -> None:
     remade = hands.remade(frame, looks)
     n, hand = next((n, h) for n in looks for h in (LEFT, RIGHT) if (hand_points(remade[n], h)[:, 2] > 0.9).all())
     side = "left" if hand == LEFT else "right"
@@ -95,7 +99,7 @@ def test_a_turned_picture_gives_the_same_hand(frame: Image, hands: HandLandmarks
     turned = np.asarray(cv2.warpAffine(frame, T, (height, width)), np.uint8)
     keypoints = looks[n].refinement.keypoints.copy()
     keypoints[:, :2] = keypoints[:, :2] @ T[:, :2].T + T[:, 2]
-    look = Look(n, looks[n].detection, Refinement(keypoints, *list(vars(looks[n].refinement).values())[1:]), 1.0)
+    look = CropEstimate(n, looks[n].detection, CropPose(keypoints, *list(vars(looks[n].refinement).values())[1:]), 1.0)
     again = hand_points(hands.remade(turned, {n: look})[n], hand)
     expected = hand_points(remade[n], hand)[:, :2] @ T[:, :2].T + T[:, 2]
     assert np.abs(again[:, :2] - expected).max() < 0.05 * square.side, side
@@ -129,6 +133,6 @@ def test_one_hand_is_given_to_one_side_of_one_person() -> None:
 
 
 def test_whole_body_keypoints_have_hands_already() -> None:
-    assert isinstance(make_hand_reader(Choice(), ObserveConfig()), HandLandmarks)
-    assert make_hand_reader(Choice(), ObserveConfig(hands=False)) is None
-    assert make_hand_reader(Choice(whole_body=find_model("pose_prior/pose_prior.npz")), ObserveConfig()) is None
+    assert isinstance(make_hand_reader(ModelSelection(), ObserveConfig()), HandLandmarks)
+    assert make_hand_reader(ModelSelection(), ObserveConfig(hands=False)) is None
+    assert make_hand_reader(ModelSelection(whole_body=find_model("pose_prior/pose_prior.npz")), ObserveConfig()) is None

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from figures import figure
 
-from closemesh.perception.detectors.multi_scale import boxes_overlap, find_people, union_region, unmirrored
-from closemesh.perception.keypoints.topdown import agreement, look_at_people
-from closemesh.perception.types import Detection, Image, Refinement
+from closemesh.perception.detectors.multi_scale import boxes_overlap, detect_multi_scale, union_region, unmirrored
+from closemesh.perception.keypoints.topdown import agreement, estimate_frame
+from closemesh.perception.types import CropPose, Detection, Image
 
 IMAGE = np.zeros((400, 640, 3), np.uint8)
 
@@ -29,7 +29,7 @@ class Scripted:
         seen = [person.moved(-corner) for person, sides in self.people if long_side in sides]
         return [unmirrored(person, width) for person in seen] if mirrored else seen
 
-    def refine(self, image: Image, person: Detection) -> Refinement | None:
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
         return None
 
     @staticmethod
@@ -55,7 +55,7 @@ def where() -> Image:
 def test_one_look_is_enough_when_everybody_is_found(where: Image) -> None:
     people = [figure(200), figure(450)]
     detector = Scripted([(person, {256, 320, 384, 512}) for person in people])
-    found = find_people(detector, where, people, frame=7)
+    found = detect_multi_scale(detector, where, people, frame=7)
     assert len(detector.looks) == 1 and len(found) == 2
     for person in people:
         nearest = min(found, key=lambda other: abs(other.box[0] - person.box[0]))
@@ -66,7 +66,7 @@ def test_one_look_is_enough_when_everybody_is_found(where: Image) -> None:
 def test_who_is_missing_is_looked_for_in_other_sizes(where: Image, side: int) -> None:
     people = [figure(200), figure(450)]
     detector = Scripted([(people[0], {256, 320, 384, 512}), (people[1], {side})])
-    found = find_people(detector, where, people, frame=7)
+    found = detect_multi_scale(detector, where, people, frame=7)
     assert len(found) == 2
     assert detector.looks[-1][1] == side
     newcomer = max(found, key=lambda person: person.box[0])
@@ -77,15 +77,15 @@ def test_overlapping_people_are_seen_twice_once_in_a_mirror(where: Image) -> Non
     people = [figure(300), figure(330)]
     assert boxes_overlap(*people)
     detector = Scripted([(person, {256, 320, 384, 512}) for person in people])
-    find_people(detector, where, people, frame=7)
+    detect_multi_scale(detector, where, people, frame=7)
     assert [mirrored for _, _, mirrored in detector.looks] == [False, True]
 
 
 def test_now_and_then_the_whole_frame_is_looked_at_for_newcomers(where: Image) -> None:
     known, newcomer = figure(200), figure(560)
     detector = Scripted([(known, {256, 320, 384, 512}), (newcomer, {384, 512})])
-    assert len(find_people(detector, where, [known], frame=14)) == 1
-    assert len(find_people(detector, where, [known], frame=15)) == 2
+    assert len(detect_multi_scale(detector, where, [known], frame=14)) == 1
+    assert len(detect_multi_scale(detector, where, [known], frame=15)) == 2
 
 
 def test_the_region_holds_everybody_and_stays_in_the_image() -> None:
@@ -106,7 +106,7 @@ class Distracted:
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         return []
 
-    def refine(self, image: Image, person: Detection) -> Refinement | None:
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
         red_shows = (image == (255, 0, 0)).all(-1).any()
         seen = self.nearer if red_shows else person
         keypoints = np.zeros((133, 3))
@@ -114,14 +114,14 @@ class Distracted:
         mask = np.zeros((400, 640), np.float32)
         x0, y0, x1, y1 = seen.box.astype(int)
         mask[y0:y1, x0:x1] = 0.9
-        return Refinement(keypoints, np.zeros((23, 4)), np.zeros(2), mask, np.eye(2, 3), 1.0)
+        return CropPose(keypoints, np.zeros((23, 4)), np.zeros(2), mask, np.eye(2, 3), 1.0)
 
 
 def test_the_one_behind_is_looked_at_without_the_one_in_front() -> None:
     nearer, farther = figure(300, height=250), figure(360)
     image = IMAGE.copy()
     image[180:220, 280:320] = (255, 0, 0)
-    looks = look_at_people(Distracted(nearer), image, {0: nearer, 1: farther})
+    looks = estimate_frame(Distracted(nearer), image, {0: nearer, 1: farther})
     assert looks[0].agreement == looks[1].agreement == 1
     np.testing.assert_array_equal(looks[1].refinement.keypoints[:17], farther.keypoints)
     hidden = looks[1].refinement.mask[150:250, 310:325]
@@ -135,9 +135,9 @@ def test_agreement_counts_confident_limbs() -> None:
     keypoints = np.zeros((133, 3))
     keypoints[:17] = person.keypoints
     keypoints[[9, 10, 15], :2] += 100
-    look = Refinement(keypoints, np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(2, 3), 1.0)
+    look = CropPose(keypoints, np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(2, 3), 1.0)
     assert agreement(person, look) == pytest.approx(9 / 12)
     person.keypoints[[9, 10, 15], 2] = 0.1
     assert agreement(person, look) == 1
-    assert agreement(person.side_swapped(), look) == 1, "who is taken to face the other way is the same person"
+    assert agreement(person.flip_left_right(), look) == 1, "who is taken to face the other way is the same person"
     assert agreement(figure(300, confidence=0.0), look) == 0

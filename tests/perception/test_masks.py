@@ -11,19 +11,19 @@ from figures import figure
 
 from closemesh.core.errors import OutputError
 from closemesh.perception.segmentation.label_images import label_image, write_labels
-from closemesh.perception.types import Detection, Look, Refinement
+from closemesh.perception.types import CropEstimate, CropPose, Detection
 
 SIZE = (640, 400)
 
 
-def look(person: int, detection: Detection, box: tuple[int, int, int, int], probability: float = 0.9) -> Look:
+def look(person: int, detection: Detection, box: tuple[int, int, int, int], probability: float = 0.9) -> CropEstimate:
     """A mask that fills the box, in mask pixels of 4 by 4 image pixels."""
     mask = np.zeros((100, 160), np.float32)
     x0, y0, x1, y1 = (side // 4 for side in box)
     mask[y0:y1, x0:x1] = probability
     T_image_mask = np.array([[4.0, 0, 1.5], [0, 4, 1.5]])
-    refinement = Refinement(np.zeros((133, 3)), np.zeros((23, 4)), np.zeros(2), mask, T_image_mask, 1.0)
-    return Look(person, detection, refinement, 1.0)
+    refinement = CropPose(np.zeros((133, 3)), np.zeros((23, 4)), np.zeros(2), mask, T_image_mask, 1.0)
+    return CropEstimate(person, detection, refinement, 1.0)
 
 
 def test_a_mask_lies_where_the_person_is() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.errors import InputError, ModelFileError
-from closemesh.core.progress import Silent
-from closemesh.perception.detectors.multi_scale import find_people
+from closemesh.core.progress import NullProgress
+from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.detectors.person_detectors import MODEL_NAME
 from closemesh.perception.keypoints.pose_networks import CROP, crop_transform, refine_with_heatmaps
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
 from closemesh.perception.observe import observe
-from closemesh.perception.tracking.similarity import keypoint_similarity
+from closemesh.perception.tracking.similarity import oks
 from closemesh.perception.types import Detection
 from closemesh.structures import Clip, Observations
 from closemesh.video import open_clip, read_frames
@@ -40,19 +40,19 @@ def detector() -> MediaPipeDetector:
 
 
 @pytest.fixture(scope="module")
-def observed(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Observations, Path, Silent]:
-    folder, progress = tmp_path_factory.mktemp("masks"), Silent()
+def observed(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> tuple[Observations, Path, NullProgress]:
+    folder, progress = tmp_path_factory.mktemp("masks"), NullProgress()
     return observe(clip, ObserveConfig(), folder, progress), folder, progress
 
 
 def test_both_people_in_every_frame_and_not_the_bystander(
-    clip: Clip, observed: tuple[Observations, Path, Silent]
+    clip: Clip, observed: tuple[Observations, Path, NullProgress]
 ) -> None:
     seen, _, progress = observed
     T = len(clip)
     assert seen.boxes.shape == (T, 2, 4) and seen.keypoints.shape == (T, 2, 133, 3)
-    assert seen.sigmas.shape == (T, 2, 133) and seen.cue_points.shape == (T, 2, 23, 4)
-    assert seen.visible.all()
+    assert seen.sigmas.shape == (T, 2, 133) and seen.keypoints3d.shape == (T, 2, 23, 4)
+    assert seen.detected.all()
     hips = seen.keypoints[:, :, [11, 12], :2].mean(2)  # [T, 2, 2]
     assert (hips[..., 0] > 250).all(), "the bystander stands at the left border"
     man, woman = np.argsort(hips[0, :, 0])
@@ -61,24 +61,24 @@ def test_both_people_in_every_frame_and_not_the_bystander(
     assert "taking" in progress.notes[1]
 
 
-def test_what_is_not_given_has_no_confidence(observed: tuple[Observations, Path, Silent]) -> None:
+def test_what_is_not_given_has_no_confidence(observed: tuple[Observations, Path, NullProgress]) -> None:
     seen = observed[0]
     assert (seen.keypoints[:, :, 23:91, 2] == 0).all(), "no face"
-    assert (seen.cue_points[:, :, [18, 21], 3] == 0).all(), "no small toe"
+    assert (seen.keypoints3d[:, :, [18, 21], 3] == 0).all(), "no small toe"
     assert (seen.keypoints[..., 2] >= 0).all() and (seen.keypoints[..., 2] <= 1).all()
     assert (seen.sigmas > 0).all() and np.isfinite(seen.sigmas).all()
 
 
-def test_the_cue_is_a_person_of_human_size_the_right_way_up(observed: tuple[Observations, Path, Silent]) -> None:
+def test_the_cue_is_a_person_of_human_size_the_right_way_up(observed: tuple[Observations, Path, NullProgress]) -> None:
     seen = observed[0]
-    nose, ankles = seen.cue_points[:, :, 0, :3], seen.cue_points[:, :, [15, 16], :3]
+    nose, ankles = seen.keypoints3d[:, :, 0, :3], seen.keypoints3d[:, :, [15, 16], :3]
     assert (nose[..., 1] < -0.2).all(), "y points down, the origin is the mid-hip; the man bends over"
     assert np.median(nose[..., 1]) < -0.4
     length = np.linalg.norm(ankles, axis=-1)
     assert 0.5 < np.median(length) < 1.1
 
 
-def test_masks_cover_the_trunk_of_each_person(clip: Clip, observed: tuple[Observations, Path, Silent]) -> None:
+def test_masks_cover_the_trunk_of_each_person(clip: Clip, observed: tuple[Observations, Path, NullProgress]) -> None:
     seen, folder, _ = observed
     names = sorted(file.name for file in folder.iterdir())
     assert names == [f"{frame:06d}.png" for frame in range(len(clip))]
@@ -92,18 +92,18 @@ def test_masks_cover_the_trunk_of_each_person(clip: Clip, observed: tuple[Observ
 
 def test_one_person_can_be_asked_for(tmp_path: Path) -> None:
     short = open_clip(DEMO, ClipConfig(fps=6, end=0.8))
-    seen = observe(short, ObserveConfig(people=1, masks=False), tmp_path / "masks", Silent())
-    assert seen.num_people == 1 and seen.visible.all()
+    seen = observe(short, ObserveConfig(people=1, masks=False), tmp_path / "masks", NullProgress())
+    assert seen.num_people == 1 and seen.detected.all()
     assert not (tmp_path / "masks").exists()
     with pytest.raises(InputError, match="no person 9"):
-        observe(short, ObserveConfig(people=(9,)), None, Silent())
+        observe(short, ObserveConfig(people=(9,)), None, NullProgress())
 
 
 def test_a_clip_without_people_is_told(tmp_path: Path) -> None:
     for index in range(4):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((120, 160, 3), 128, np.uint8))
     with pytest.raises(InputError, match=r"no person found in .*; give a clip"):
-        observe(open_clip(tmp_path, ClipConfig()), ObserveConfig(), None, Silent())
+        observe(open_clip(tmp_path, ClipConfig()), ObserveConfig(), None, NullProgress())
 
 
 def test_detection_does_not_depend_on_the_size_of_the_image(
@@ -112,20 +112,20 @@ def test_detection_does_not_depend_on_the_size_of_the_image(
     large = detector.detect(cv2.resize(first_frame, None, fx=2, fy=2), 384)
     shrunk = [Detection(p.box / 2, p.keypoints * (0.5, 0.5, 1), p.score) for p in large]
     for person in sorted(detector.detect(first_frame, 384), key=lambda p: -p.score)[:2]:
-        assert max(keypoint_similarity(person, other) for other in shrunk) > 0.9
+        assert max(oks(person, other) for other in shrunk) > 0.9
 
 
 def test_a_turned_picture_turns_the_cue(detector: MediaPipeDetector, first_frame: np.ndarray) -> None:
     """The crop stands upright on the person, so only the way back can tell the two pictures apart."""
-    person = max(find_people(detector, first_frame, [], 0), key=lambda p: p.score)
+    person = max(detect_multi_scale(detector, first_frame, [], 0), key=lambda p: p.score)
     turned_image = np.ascontiguousarray(np.rot90(first_frame))  # (x, y) -> (y, W - 1 - x)
     keypoints = person.keypoints.copy()
     keypoints[:, :2] = np.stack([person.keypoints[:, 1], first_frame.shape[1] - 1 - person.keypoints[:, 0]], 1)
     upright = detector.refine(first_frame, person)
     turned = detector.refine(turned_image, Detection(person.box, keypoints, person.score))
     assert upright is not None and turned is not None
-    x, y, z = upright.cue_points[:, :3].T
-    np.testing.assert_allclose(turned.cue_points[:, :3], np.stack([y, -x, z], 1), atol=0.02)
+    x, y, z = upright.keypoints3d[:, :3].T
+    np.testing.assert_allclose(turned.keypoints3d[:, :3], np.stack([y, -x, z], 1), atol=0.02)
     there = upright.keypoints[upright.keypoints[:, 2] > 0.5]
     back = turned.keypoints[upright.keypoints[:, 2] > 0.5]
     expected = np.stack([there[:, 1], first_frame.shape[1] - 1 - there[:, 0]], 1)

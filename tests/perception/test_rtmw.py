@@ -16,9 +16,9 @@ from closemesh.perception.detectors.person_detectors import YoloxFinder
 from closemesh.perception.keypoints.pose_networks import Rtmw, decode_simcc
 from closemesh.perception.keypoints.pose_networks import padded_crop_transform as crop_transform
 from closemesh.perception.keypoints.topdown import fuse
-from closemesh.perception.model_selection import choose, make_detector
-from closemesh.perception.observe import Record
-from closemesh.perception.types import Look
+from closemesh.perception.model_selection import make_detector, select_models
+from closemesh.perception.observe import ObservationBuilder
+from closemesh.perception.types import CropEstimate
 from closemesh.structures import Clip
 
 pytest.importorskip("onnx")
@@ -71,27 +71,27 @@ def rtmw_folder(people: RenderedPeople, tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_hands_and_face_reach_the_observations_with_their_spread(people: RenderedPeople, rtmw_folder: Path) -> None:
-    choice = choose(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
+    choice = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
     detector = make_detector(choice, CPU)
     assert detector.name == "movenet+blazepose+rtmw_dw_x_l_256x192"
     person = people.detection(0)
     look = detector.refine(people.pictures[0], person)
     assert look is not None
     clip = Clip(Path("film"), "", np.arange(1), np.zeros(1), (640, 480), 30.0)
-    record = Record(clip, 1)
-    record.add(0, 0, person, Look(0, person, look, 1.0))
+    record = ObservationBuilder(clip, 1)
+    record.add(0, 0, person, CropEstimate(0, person, look, 1.0))
     seen = record.finish(np.ones((1, 1)), detector.name)
     for part, most in ((FEET, 0.5), (FACE, 0.5), (HANDS, 0.5)):
         assert (seen.keypoints[0, 0, part, 2] > 0.9).all()
         assert np.abs(seen.keypoints[0, 0, part, :2] - people.keypoints[0, 0, part]).max() < most
         assert (seen.sigmas[0, 0, part] > 0).all() and (seen.sigmas[0, 0, part] < 20).all()
     assert seen.sigmas[0, 0, FACE].mean() < seen.sigmas[0, 0, FEET].mean()
-    assert (seen.cue_points[0, 0, :, 3] > 0).sum() > 15, "the 3D cue is still BlazePose's"
+    assert (seen.keypoints3d[0, 0, :, 3] > 0).sum() > 15, "the 3D cue is still BlazePose's"
 
 
 def test_hands_and_face_of_somebody_else_are_not_taken(people: RenderedPeople, rtmw_folder: Path) -> None:
     """The stand-in sees everybody in the first one's pose; the wrists and the nose of the second lie elsewhere."""
-    detector = make_detector(choose(ObserveConfig(detector="rtmw", mask_model="mediapipe")), CPU)
+    detector = make_detector(select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe")), CPU)
     other = people.detection(0).moved(np.array([0.0, 0.0]))
     other.keypoints[[0, 9, 10], :2] += 90
     look = detector.refine(people.pictures[0], other)
@@ -106,7 +106,7 @@ def test_yolox_finds_the_boxes_that_rtmw_looks_into(people: RenderedPeople, rtmw
     folder = rtmw_folder / "closemesh" / "models" / "rtmw"
     boxes = np.array([people.boxes[0, 0], people.boxes[0, 1], [0, 0, 9, 9]])
     save_boxes(folder / "yolox_m_humanart.onnx", boxes, [0.9, 0.2, 0.8], [0, 0, 7])
-    choice = choose(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
+    choice = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
     assert choice.yolox == folder / "yolox_m_humanart.onnx"
     (found,) = make_detector(choice, CPU).detect(people.pictures[0], 384)
     np.testing.assert_allclose(found.box, people.boxes[0, 0], atol=1e-3)

@@ -32,12 +32,12 @@ def network(sam_file: Path) -> SamNetwork:
 def test_everybody_gets_the_mask_that_belongs_to_the_prompts(people: RenderedPeople, sam_file: Path) -> None:
     maker = SamMasks(sam_file, CPU, SIDE)
     looks = people.looks()
-    new = maker.remade(people.pictures[0], looks)
+    new = maker.refine_masks(people.pictures[0], looks)
     assert min(people.agreement(label_image(new, (640, 480)))) > 0.65
-    turned = maker.remade(people.pictures[0], {1: looks[1], 0: looks[0]})
+    turned = maker.refine_masks(people.pictures[0], {1: looks[1], 0: looks[0]})
     for person in range(2):
         np.testing.assert_allclose(turned[person].refinement.mask, new[person].refinement.mask, atol=1e-4)
-    assert maker.remade(people.pictures[0], {}) == {}
+    assert maker.refine_masks(people.pictures[0], {}) == {}
 
 
 def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) -> None:
@@ -46,7 +46,7 @@ def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) ->
 
     def tensors_after(looks: int) -> int:
         for _ in range(looks):
-            maker.remade(people.pictures[0], people.looks())
+            maker.refine_masks(people.pictures[0], people.looks())
         gc.collect()
         return sum(1 for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
 
@@ -58,7 +58,7 @@ def test_the_same_as_ultralytics_own_predictor(people: RenderedPeople, sam_file:
 
     picture = cv2.resize(people.pictures[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     boxes = people.boxes[0] * np.tile([SIDE / 640, SIDE / 480], 2)
-    mine = network.cut_out(network.look(as_pixels(picture, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
+    mine = network.segment(network.look(as_pixels(picture, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
     predictor = SAM2Predictor(overrides={"model": str(sam_file), "imgsz": SIDE, "device": "cpu", "save": False})
     predictor.set_image(picture[..., ::-1].copy())
     given = predictor._prepare_prompts((SIDE, SIDE), (SIDE, SIDE), boxes)

@@ -7,10 +7,10 @@ import pytest
 from figures import figure, picture
 
 from closemesh.core.errors import InputError
-from closemesh.perception.tracking.identity import drop_doubles, undo_swaps
-from closemesh.perception.tracking.similarity import keypoint_similarity, merge_duplicates, torso_colour, worn_colours
+from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks
+from closemesh.perception.tracking.similarity import clothing_colors, keypoint_nms, oks, torso_colour
 from closemesh.perception.tracking.tracker import Track, Tracker, assembled
-from closemesh.perception.tracking.tracklets import choose_people, join_pieces
+from closemesh.perception.tracking.tracklets import choose_people, link_tracklets
 from closemesh.perception.types import Detection
 
 Colour = tuple[int, int, int]
@@ -22,7 +22,7 @@ def track(number: int, places: Places, colour: Colour) -> Track:
     made = Track(number)
     for frame, person in places.items():
         image = picture([(person, colour)])
-        made.add(frame, person, torso_colour(image, person), worn_colours(image, person), 1.0)
+        made.add(frame, person, torso_colour(image, person), clothing_colors(image, person), 1.0)
     return made
 
 
@@ -32,16 +32,16 @@ def walk(start: float, speed: float, frames: range, **figure_options: float) -> 
 
 def test_similarity_is_one_for_the_same_and_falls_with_distance() -> None:
     person = figure(300)
-    values = [keypoint_similarity(person, figure(300 + shift)) for shift in (0, 5, 20, 80)]
+    values = [oks(person, figure(300 + shift)) for shift in (0, 5, 20, 80)]
     assert values[0] == pytest.approx(1)
     assert values == sorted(values, reverse=True)
     assert values[-1] < 0.1
-    assert keypoint_similarity(person, figure(300, confidence=0.05)) == 0
+    assert oks(person, figure(300, confidence=0.05)) == 0
 
 
 def test_two_looks_at_one_person_become_one_better_one() -> None:
     left, right, other = figure(298, score=0.6), figure(302, score=0.5), figure(450)
-    merged = merge_duplicates([left, right, other])
+    merged = keypoint_nms([left, right, other])
     assert len(merged) == 2
     one = next(person for person in merged if person.box[0] < 350)
     np.testing.assert_allclose(one.keypoints[:, :2], figure(300).keypoints[:, :2], atol=1e-9)
@@ -52,7 +52,7 @@ def test_a_keypoint_on_which_two_looks_differ_is_the_surer_ones() -> None:
     first, second = figure(300, score=0.6), figure(300, score=0.5)
     second.keypoints[7, :2] += (60, 0)
     second.keypoints[7, 2] = 0.95
-    (merged,) = merge_duplicates([first, second])
+    (merged,) = keypoint_nms([first, second])
     np.testing.assert_allclose(merged.keypoints[7, :2], second.keypoints[7, :2])
 
 
@@ -76,33 +76,33 @@ def test_who_comes_back_is_joined_by_the_clothes() -> None:
     before = track(1, walk(300, 2, range(0, 20)), RED)
     after = track(2, walk(500, -2, range(40, 60)), RED)
     stranger = track(3, walk(500, -2, range(25, 35)), BLUE)
-    joined = join_pieces([one, before, after, stranger])
+    joined = link_tracklets([one, before, after, stranger])
     assert [t.number for t in joined] == [0, 1, 3]
     assert joined[1].frames == [*range(0, 20), *range(40, 60)]
 
 
 def test_people_seen_together_are_never_joined() -> None:
     twins = [track(0, walk(100, 0, range(20)), RED), track(1, walk(400, 0, range(20)), RED)]
-    assert len(join_pieces(twins)) == 2
+    assert len(link_tracklets(twins)) == 2
 
 
 def test_pieces_that_meet_for_a_frame_are_one_person() -> None:
     pieces = [track(0, walk(100, 3, range(0, 11)), RED), track(1, walk(100, 3, range(10, 40)), RED)]
-    (whole,) = join_pieces(pieces)
+    (whole,) = link_tracklets(pieces)
     assert whole.frames == list(range(40))
 
 
 def test_a_glimpse_counts_only_where_the_clip_is_no_longer() -> None:
     glimpse = [track(0, walk(100, 0, range(1)), RED)]
-    assert join_pieces(glimpse) == []
-    assert len(join_pieces(glimpse, shortest=1)) == 1
+    assert link_tracklets(glimpse) == []
+    assert len(link_tracklets(glimpse, shortest=1)) == 1
 
 
 def test_a_swap_at_contact_is_undone() -> None:
     """Both walk towards each other, meet in frames 18 to 22, and leave with the other's number."""
     red, blue = walk(120, 10, range(40)), walk(520, -10, range(40))
     tracks = [_patched(0, red, blue, RED, BLUE, 20), _patched(1, blue, red, BLUE, RED, 20)]
-    (first, second), count = undo_swaps(tracks)
+    (first, second), count = fix_identity_switches(tracks)
     assert count == 1
     for found, true in ((first, red), (second, blue)):
         apart = [f for f in range(40) if abs(true[f].box[0] - found.detections[f].box[0]) > 1]
@@ -111,15 +111,15 @@ def test_a_swap_at_contact_is_undone() -> None:
 
 def test_no_swap_is_seen_where_there_is_none_or_clothes_are_alike() -> None:
     red, blue = walk(120, 10, range(40)), walk(520, -10, range(40))
-    assert undo_swaps([track(0, red, RED), track(1, blue, BLUE)])[1] == 0
-    assert undo_swaps([_patched(0, red, blue, RED, RED, 20), _patched(1, blue, red, RED, RED, 20)])[1] == 0
+    assert fix_identity_switches([track(0, red, RED), track(1, blue, BLUE)])[1] == 0
+    assert fix_identity_switches([_patched(0, red, blue, RED, RED, 20), _patched(1, blue, red, RED, RED, 20)])[1] == 0
 
 
 def test_a_swap_in_the_middle_of_nowhere_is_undone() -> None:
     """Two thirds of a second and far apart, known by the shirts alone."""
     red, blue = walk(120, 0, range(60)), walk(520, 0, range(60))
     tracks = [_patched(0, red, blue, RED, BLUE, 20, 40), _patched(1, blue, red, BLUE, RED, 20, 40)]
-    (first, second), count = undo_swaps(tracks)
+    (first, second), count = fix_identity_switches(tracks)
     assert count == 1
     assert [d.box[0] < 300 for d in first.detections] == [True] * 60
     assert [d.box[0] < 300 for d in second.detections] == [False] * 60
@@ -131,28 +131,28 @@ def test_one_person_taken_for_two_is_one_again() -> None:
     wrong = range(20, 40)
     shadow = {f: figure(302) if f in wrong else p for f, p in blue.items()}
     seen = {f: picture([(red[f], RED)] if f in wrong else [(blue[f], BLUE), (red[f], RED)]) for f in red}
-    tracks, count = drop_doubles([_seen(0, red, seen), _seen(1, shadow, seen)])
+    tracks, count = remove_duplicate_tracks([_seen(0, red, seen), _seen(1, shadow, seen)])
     assert len(tracks[0].frames) == 60 and count == len(wrong)
     assert set(tracks[1].frames) == set(range(60)) - set(wrong)
 
 
 def test_a_track_that_is_always_somebody_else_is_no_person() -> None:
     red = walk(300, 0, range(30))
-    again = {f: figure(303, score=0.4).side_swapped() for f in red}
-    tracks, count = drop_doubles([track(0, again, RED), track(1, red, RED)])
+    again = {f: figure(303, score=0.4).flip_left_right() for f in red}
+    tracks, count = remove_duplicate_tracks([track(0, again, RED), track(1, red, RED)])
     assert [t.number for t in tracks] == [1] and count == 30
 
 
 def test_two_who_wear_the_same_and_stand_apart_stay_two() -> None:
     tracks = [track(0, walk(200, 0, range(30)), RED), track(1, walk(400, 0, range(30)), RED)]
-    assert drop_doubles(tracks)[1] == 0
+    assert remove_duplicate_tracks(tracks)[1] == 0
 
 
 def _seen(number: int, places: Places, images: dict[int, np.ndarray]) -> Track:
     made = Track(number)
     for frame, person in places.items():
         image = images[frame]
-        made.add(frame, person, torso_colour(image, person), worn_colours(image, person), 1.0)
+        made.add(frame, person, torso_colour(image, person), clothing_colors(image, person), 1.0)
     return made
 
 

@@ -15,7 +15,7 @@ from rendered_people import FRAMES, RenderedPeople
 
 from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.errors import ModelFileError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.perception.detectors import person_detectors as yolo
 from closemesh.perception.detectors.onnx_runtime import letterbox, rounded_up
 from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
@@ -69,7 +69,7 @@ def test_the_same_as_ultralytics_itself(
     path = yolo_folder / "ultralytics" / file
     scale = SIDE / 640
     picture = letterbox(people.pictures[0], scale, rounded_up(people.pictures[0], scale, 32))
-    rows, _ = YoloNetwork(path, CPU, task).run(yolo.as_pixels(picture, 1.0), 0.05)
+    rows, _ = YoloNetwork(path, CPU, task).run(yolo.preprocess(picture, 1.0), 0.05)
     from ultralytics import YOLO
 
     options = {"imgsz": picture.shape[:2], "conf": 0.05, "iou": 0.8, "classes": [0], "max_det": 30}
@@ -82,11 +82,11 @@ def test_the_same_as_ultralytics_itself(
 
 
 def test_each_mask_goes_to_the_person_whose_it_is(people: RenderedPeople, mask_file: Path) -> None:
-    new = yolo_masks.YoloMasks(mask_file, CPU).remade(people.pictures[0], people.looks())
+    new = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(people.pictures[0], people.looks())
     assert min(people.agreement(label_image(new, (640, 480)))) > 0.55
     absent = people.looks()[1].detection.moved(np.array([900.0, 0]))
     old = people.looks()[1]
-    kept = yolo_masks.YoloMasks(mask_file, CPU).remade(
+    kept = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(
         people.pictures[0], {7: type(old)(7, absent, old.refinement, 1.0)}
     )
     assert kept[7].refinement is old.refinement, "who is not seen gets nobody else's mask"
@@ -98,15 +98,15 @@ def test_the_whole_stage_on_a_film(
     """`auto` takes what is there; feet and the 3D cue still come from BlazePose."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(_cache_of(yolo_folder, tmp_path)))
     clip = open_clip(people.write(_made(tmp_path / "film")), ClipConfig())
-    progress = Silent()
+    progress = NullProgress()
     seen = observe(clip, ObserveConfig(), tmp_path / "masks", progress)
     assert seen.detector == "yolo26n-pose+blazepose"
     assert progress.notes[0] == "people found by yolo26n-pose+blazepose, masks by yolo26n-seg"
-    assert seen.visible.all() and seen.boxes.shape == (FRAMES, 2, 4)
+    assert seen.detected.all() and seen.boxes.shape == (FRAMES, 2, 4)
     order = np.argsort(seen.boxes[0, :, 0])
     miss = np.linalg.norm(seen.keypoints[0, order, :17, :2] - people.keypoints[0, :, :17], axis=-1)
     assert np.median(miss) < 15
-    assert (seen.cue_points[0, :, 5:17, 3] > 0).sum() > 12
+    assert (seen.keypoints3d[0, :, 5:17, 3] > 0).sum() > 12
     labels = cv2.imread(str(tmp_path / "masks" / "000000.png"), cv2.IMREAD_UNCHANGED)
     numbered = np.select([labels == order[0] + 1, labels == order[1] + 1], [1, 2], 0)
     assert min(people.agreement(numbered)) > 0.55

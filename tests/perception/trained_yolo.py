@@ -10,7 +10,7 @@ import torch
 from rendered_people import RenderedPeople
 
 from closemesh.perception.detectors import ultralytics_backend as ultralytics_networks
-from closemesh.perception.detectors.person_detectors import as_pixels
+from closemesh.perception.detectors.person_detectors import preprocess
 
 SIDE = 224  # Pixels of the long side in which the networks learn the picture.
 _RATE = 3e-3
@@ -50,7 +50,7 @@ def train_yolo(name: str, people: RenderedPeople, path: Path, steps: int) -> Pat
 def _batch(people: RenderedPeople) -> dict[str, torch.Tensor]:
     """The first picture as ultralytics' trainers take it, for boxes, keypoints and masks at once."""
     scale = SIDE / max(people.pictures[0].shape[:2])
-    pixels = as_pixels(people.pictures[0], scale)
+    pixels = preprocess(people.pictures[0], scale)
     size = np.array(pixels.shape[:0:-1]) / scale  # Width and height of the padded picture, in pixels of the film.
     low, high = people.boxes[0, :, :2] / size, people.boxes[0, :, 2:] / size
     points = np.concatenate([people.keypoints[0, :, :17] / size, np.full((2, 17, 1), 2.0)], -1)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from closemesh.core.errors import InputError, OutputError
-from closemesh.core.progress import Progress, Silent
+from closemesh.core.progress import NullProgress, Progress
 from closemesh.pipeline.cache import open_store
 from closemesh.structures import Camera
 
@@ -39,9 +39,9 @@ class Maker:
 
 
 def run(out: Path, maker: Maker, made_from: dict, *, resume: bool = True, seed: int = 0):
-    told = Silent()
+    told = NullProgress()
     with open_store(out, seed=seed, resume=resume, progress=told) as store:
-        (camera,) = store.stage("look", made_from, (Camera,), maker)
+        (camera,) = store.get_or_run("look", made_from, (Camera,), maker)
     return camera, store.reports[0], told.notes
 
 
@@ -92,8 +92,8 @@ def test_a_failed_first_stage_leaves_nothing(tmp_path: Path, fault: BaseExceptio
         raise fault
 
     out = tmp_path / "made" / "out"
-    with pytest.raises(type(fault)), open_store(out, seed=0, resume=True, progress=Silent()) as store:
-        store.stage("look", {}, (Camera,), fail)
+    with pytest.raises(type(fault)), open_store(out, seed=0, resume=True, progress=NullProgress()) as store:
+        store.get_or_run("look", {}, (Camera,), fail)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,9 +102,9 @@ def test_a_failed_second_stage_leaves_the_first(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     maker = Maker()
-    with pytest.raises(KeyboardInterrupt), open_store(tmp_path, seed=0, resume=True, progress=Silent()) as store:
-        store.stage("look", {}, (Camera,), maker)
-        store.stage("fit", {"look": store.key("look")}, (Camera,), stop)
+    with pytest.raises(KeyboardInterrupt), open_store(tmp_path, seed=0, resume=True, progress=NullProgress()) as store:
+        store.get_or_run("look", {}, (Camera,), maker)
+        store.get_or_run("fit", {"look": store.key("look")}, (Camera,), stop)
     assert {path.name for path in (tmp_path / "stages").iterdir()} == {".lock", "look"}
     run(tmp_path, maker, {})
     assert maker.calls == 1
@@ -117,9 +117,9 @@ def test_an_old_result_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     run(tmp_path, Maker(), {"clip": "a"})
     with (
         pytest.raises(OutputError, match="No space left"),
-        open_store(tmp_path, seed=0, resume=True, progress=Silent()) as store,
+        open_store(tmp_path, seed=0, resume=True, progress=NullProgress()) as store,
     ):
-        store.stage("look", {"clip": "b"}, (Camera,), full)
+        store.get_or_run("look", {"clip": "b"}, (Camera,), full)
     assert run(tmp_path, Maker(), {"clip": "a"})[1].reused
 
 
@@ -127,10 +127,10 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     second = (
         "from pathlib import Path\n"
         "from closemesh.pipeline.cache import open_store\n"
-        "from closemesh.core.progress import Silent\n"
-        f"with open_store(Path({str(tmp_path)!r}), seed=0, resume=True, progress=Silent()): pass\n"
+        "from closemesh.core.progress import NullProgress\n"
+        f"with open_store(Path({str(tmp_path)!r}), seed=0, resume=True, progress=NullProgress()): pass\n"
     )
-    with open_store(tmp_path, seed=0, resume=True, progress=Silent()):
+    with open_store(tmp_path, seed=0, resume=True, progress=NullProgress()):
         ended = subprocess.run([sys.executable, "-c", second], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "another closemesh run is writing into" in ended.stderr
@@ -141,7 +141,7 @@ def test_a_file_in_the_way_is_named(tmp_path: Path, inside: str) -> None:
     (tmp_path / "out").write_text("mine")
     with (
         pytest.raises(OutputError, match="a file is in the way"),
-        open_store(tmp_path / "out" / inside, seed=0, resume=True, progress=Silent()),
+        open_store(tmp_path / "out" / inside, seed=0, resume=True, progress=NullProgress()),
     ):
         pass
     assert (tmp_path / "out").read_text() == "mine"

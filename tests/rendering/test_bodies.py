@@ -13,7 +13,7 @@ import torch
 
 from closemesh.body.motion import motion_joints, stream_vertices
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import project
 from closemesh.rendering.bodies import face_incidence, person_colour, render_overlay, render_view, shade, vertex_normals
 from closemesh.rendering.viewpoints import view_camera
@@ -35,7 +35,7 @@ def hue_share(picture: np.ndarray, person: int, background: np.ndarray) -> np.nd
 
 
 def test_overlay_film(dance, tmp_path: Path) -> None:
-    told = Silent()
+    told = NullProgress()
     render_overlay(
         grey_frames(dance), dance.clip, dance.camera, dance.motion, dance.body, tmp_path / "overlay.mp4", told
     )
@@ -49,7 +49,9 @@ def test_overlay_is_where_the_vertices_project(dance) -> None:
     pictures = list(render_view("overlay", dance.clip, dance.camera, dance.motion, dance.body, grey_frames(dance)))
     for picture, vertices in zip(pictures, stream_vertices(dance.motion, dance.body), strict=True):
         rows, columns = np.nonzero((picture != 90).any(-1))
-        pixels = project(torch.as_tensor(vertices), dance.camera.focal, dance.camera.centre).reshape(-1, 2).numpy()
+        pixels = (
+            project(torch.as_tensor(vertices), dance.camera.focal, dance.camera.principal_point).reshape(-1, 2).numpy()
+        )
         low, high = pixels.min(0), pixels.max(0)
         np.testing.assert_allclose([columns.min(), rows.min()], low, atol=1.5)
         np.testing.assert_allclose([columns.max() + 1, rows.max() + 1], high, atol=1.5)
@@ -74,7 +76,7 @@ def test_everybody_stays_in_the_picture(dance, view) -> None:
     T = observer.T_cam_world[0]
     for vertices in stream_vertices(dance.motion_world, dance.body):
         points = vertices.reshape(-1, 3) @ T[:3, :3].T + T[:3, 3]
-        pixels = points[:, :2] / points[:, 2:] * observer.focal + observer.centre
+        pixels = points[:, :2] / points[:, 2:] * observer.focal + observer.principal_point
         assert points[:, 2].min() > 0
         assert (pixels >= 0).all()
         assert (pixels <= (640, 360)).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from closemesh.rendering.zbuffer import _compiled, draw_mesh
+from closemesh.rendering.zbuffer import _compiled, render_mesh
 
 FOCAL, CENTRE = 100.0, (50.0, 40.0)
 BLACK = np.zeros((80, 100, 3), dtype=np.uint8)
@@ -18,7 +18,7 @@ WHITE = np.full(3, 255.0)
 def draw(image: np.ndarray, points: np.ndarray, faces: list, colours: np.ndarray, opacity: float = 1.0) -> np.ndarray:
     points, faces = np.asarray(points, dtype=np.float32), np.asarray(faces)
     colours = np.broadcast_to(np.asarray(colours, dtype=np.float32), points.shape)
-    return draw_mesh(image, points, faces, colours, FOCAL, CENTRE, opacity)
+    return render_mesh(image, points, faces, colours, FOCAL, CENTRE, opacity)
 
 
 def square(depth: float, half: float = 0.2) -> np.ndarray:

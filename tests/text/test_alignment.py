@@ -9,7 +9,7 @@ import torch
 
 from closemesh.core.errors import ModelFileError
 from closemesh.lab.evaluation.text_retrieval import Gallery, benchmark_gallery, retrieve
-from closemesh.text.alignment import POSES_FILE, Alignment, load_alignment, save_alignment
+from closemesh.text.alignment import POSES_FILE, PoseTextModel, load_alignment, save_alignment
 from closemesh.text.text_encoder import load_pieces
 from closemesh.weights.locate import find_model
 
@@ -17,7 +17,7 @@ SMALL = 50
 
 
 @pytest.fixture(scope="module")
-def alignment() -> Alignment:
+def alignment() -> PoseTextModel:
     return load_alignment("cpu")
 
 
@@ -26,7 +26,7 @@ def gallery() -> Gallery:
     return benchmark_gallery(SMALL)
 
 
-def test_texts_find_their_poses(alignment: Alignment, gallery: Gallery):
+def test_texts_find_their_poses(alignment: PoseTextModel, gallery: Gallery):
     poses, _ = alignment.poses(gallery.features())
     texts = alignment.read(gallery.texts(None))
     found = retrieve(texts, range(SMALL), poses)
@@ -35,20 +35,20 @@ def test_texts_find_their_poses(alignment: Alignment, gallery: Gallery):
     assert others.first < 0.1, "texts do not find the poses of others"
 
 
-def test_poses_without_codes_are_near_those_with_them(alignment: Alignment, gallery: Gallery):
+def test_poses_without_codes_are_near_those_with_them(alignment: PoseTextModel, gallery: Gallery):
     with_codes, tokens = alignment.poses(gallery.features())
-    alike = (alignment.poses.smooth(gallery.features()) * with_codes).sum(-1)
+    alike = (alignment.poses.soft(gallery.features()) * with_codes).sum(-1)
     assert alike.median() > 0.9
     assert len(tokens.vectors) == SMALL
 
 
-def test_a_text_is_the_sum_of_its_sentences(alignment: Alignment):
+def test_a_text_is_the_sum_of_its_sentences(alignment: PoseTextModel):
     vectors = alignment.read_sentences(["A's left knee is bent", "A squats"])
     expected = torch.nn.functional.normalize(vectors.sum(0), dim=0)
     torch.testing.assert_close(alignment.read(["A's left knee is bent. A squats"])[0], expected)
 
 
-def test_readers_are_kept_as_they_were(alignment: Alignment, gallery: Gallery, tmp_path: Path):
+def test_readers_are_kept_as_they_were(alignment: PoseTextModel, gallery: Gallery, tmp_path: Path):
     save_alignment(tmp_path, alignment, {})
     again = load_alignment("cpu", tmp_path)
     torch.testing.assert_close(again.poses(gallery.features())[0], alignment.poses(gallery.features())[0])

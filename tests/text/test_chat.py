@@ -10,7 +10,7 @@ import pytest
 from chat_server import CUT_OFF, FILTERED, MODEL, REFUSED, ChatServer, Reply, serving
 
 from closemesh.core.errors import DownloadError, InputError
-from closemesh.text.vlm_client import KEY_VARIABLE, Chat, Endpoint, UnusableAnswerError
+from closemesh.text.vlm_client import KEY_VARIABLE, ChatClient, Endpoint, UnusableAnswerError
 
 KEY = "sk-very-secret-0123"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -19,7 +19,7 @@ HELLO = [{"role": "user", "content": "hello"}]
 def ask(server: ChatServer, *replies: Reply, waits: list[float] | None = None, **endpoint: object) -> str:
     server.replies = list(replies)
     told = {"url": server.url, "model": MODEL, **endpoint}
-    return Chat(Endpoint(**told), sleep=(waits if waits is not None else []).append).ask(HELLO)  # type: ignore[arg-type]
+    return ChatClient(Endpoint(**told), sleep=(waits if waits is not None else []).append).ask(HELLO)  # type: ignore[arg-type]
 
 
 def test_a_good_answer(server: ChatServer):

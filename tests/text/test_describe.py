@@ -13,13 +13,13 @@ from known_scenes import KnownScene
 
 from closemesh.config.schema import LanguageConfig
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.structures import Observations
-from closemesh.text.annotate import HOLD, box_overlap, check_language, describe, doubtful_moments
+from closemesh.text.annotate import VALIDITY_SECONDS, box_overlap, check_language, describe, select_key_frames
 from closemesh.text.descriptions import read_descriptions
-from closemesh.text.statements import DepthOrder, Posture, Told, Touch
+from closemesh.text.statements import DepthOrder, Posture, TimedStatement, Touch
 from closemesh.text.vlm_client import KEY_VARIABLE
-from closemesh.text.vlm_prompt import as_data_url, marked_picture
+from closemesh.text.vlm_prompt import annotated_crop, as_data_url
 from closemesh.video.movies import write_movie
 
 TOUCH = {"kind": "touch", "person_a": "A", "part_a": "left_hand", "person_b": "B", "part_b": "head"}
@@ -53,9 +53,9 @@ class Describer:
         self.notes: list[str] = []
         self.waits: list[float] = []
 
-    def __call__(self, *replies: Reply, **config: object) -> tuple[Told, ...]:
+    def __call__(self, *replies: Reply, **config: object) -> tuple[TimedStatement, ...]:
         self.server.replies, self.server.asked[:] = list(replies), []
-        progress = Silent()
+        progress = NullProgress()
         told = LanguageConfig(describe_with=self.server.url, model=MODEL, answers=3, timeout=5.0)
         told = replace(told, **config)  # type: ignore[arg-type]
         scene = self.scene
@@ -111,7 +111,7 @@ def test_what_a_hand_added_is_heeded_and_stays(describer: Describer):
     stranger = {"people": ["D"], "statements": ["D is upright"]}
     file.write_text(json.dumps({"schema": 1, "descriptions": [mine, foreign, stranger]}))
     told = describer(SAID, pictures=1)
-    assert told[0] == Told(Posture(1, "upright"), end=0.5) and len(told) == 3
+    assert told[0] == TimedStatement(Posture(1, "upright"), end=0.5) and len(told) == 3
     assert len(read_descriptions(file, describer.scene.clip.times)) == 4
 
 
@@ -185,11 +185,11 @@ def test_a_file_instead_of_a_model(known_scene: KnownScene, tmp_path: Path):
     scene = known_scene
     check_language(config, scene.clip.times)
     with pytest.raises(InputError, match=r"mine\.json, entry 1: C was not found; there are A, B"):
-        describe(scene.clip, scene.observations, scene.motion, config, tmp_path, Silent())
+        describe(scene.clip, scene.observations, scene.motion, config, tmp_path, NullProgress())
     file.write_text(file.read_text().replace("C", "B"))
-    [told] = describe(scene.clip, scene.observations, scene.motion, config, tmp_path, Silent())
+    [told] = describe(scene.clip, scene.observations, scene.motion, config, tmp_path, NullProgress())
     assert told.statement.people == (0, 1)
-    assert describe(scene.clip, scene.observations, scene.motion, LanguageConfig(), tmp_path, Silent()) == ()
+    assert describe(scene.clip, scene.observations, scene.motion, LanguageConfig(), tmp_path, NullProgress()) == ()
 
 
 def test_what_would_stop_the_run_is_told_before_it(tmp_path: Path):
@@ -201,22 +201,24 @@ def test_what_would_stop_the_run_is_told_before_it(tmp_path: Path):
 
 def test_doubt_is_overlap_hidden_limbs_and_missing_confidence(scene: KnownScene):
     observations, motion, times = scene.observations, scene.motion, scene.clip.times
-    pairs = doubtful_moments(observations, motion, times, 8)
+    pairs = select_key_frames(observations, motion, times, 8)
     assert pairs and all(moment.people == (0, 1) for moment in pairs)
     shown = times[[moment.frame for moment in pairs]]
-    assert (np.diff(shown) > HOLD).all() and (np.abs(times[:, None] - shown).min(1) <= HOLD).all()
-    assert len(doubtful_moments(observations, motion, times, 1)) == 1
+    assert (np.diff(shown) > VALIDITY_SECONDS).all() and (
+        np.abs(times[:, None] - shown).min(1) <= VALIDITY_SECONDS
+    ).all()
+    assert len(select_key_frames(observations, motion, times, 1)) == 1
     confidence = np.ones((12, 2), np.float32)
     confidence[6, 1] = 0.1
     unsure = replace(motion, confidence=confidence)
-    moments = doubtful_moments(moved_boxes(observations, 1000), unsure, times, 8)
+    moments = select_key_frames(moved_boxes(observations, 1000), unsure, times, 8)
     assert [(moment.people, moment.frame) for moment in moments] == [((1,), 6)]
-    assert doubtful_moments(moved_boxes(observations, 1000), replace(unsure, valid=~motion.valid), times, 8) == []
+    assert select_key_frames(moved_boxes(observations, 1000), replace(unsure, valid=~motion.valid), times, 8) == []
     sure = replace(motion, confidence=np.ones((12, 2), np.float32))
     keypoints = observations.keypoints.copy()
     keypoints[3, 0, 9, 2] = 0.1
     hidden = replace(moved_boxes(observations, 1000), keypoints=keypoints)
-    assert [(moment.people, moment.frame) for moment in doubtful_moments(hidden, sure, times, 8)] == [((0,), 3)]
+    assert [(moment.people, moment.frame) for moment in select_key_frames(hidden, sure, times, 8)] == [((0,), 3)]
 
 
 def test_overlap_of_boxes():
@@ -228,11 +230,11 @@ def test_overlap_of_boxes():
 def test_people_are_boxed_and_named():
     frame = np.full((400, 600, 3), 128, np.uint8)
     boxes = {0: np.array([100.0, 50, 200, 350]), 3: np.array([180.0, 60, 330, 360])}
-    picture = marked_picture(frame, boxes)
+    picture = annotated_crop(frame, boxes)
     assert max(picture.shape) == 512 and picture.shape[2] == 3
     red, yellow = ((picture == colour).all(-1) for colour in ((255, 64, 64), (64, 160, 255)))
     assert red.sum() > 500 and yellow.sum() > 500
     assert red.argmax(1).max() < yellow.argmax(1).max(), "A stands on the left"
-    assert as_data_url(picture) == as_data_url(marked_picture(frame, boxes))
-    outside = marked_picture(frame, {1: np.array([-50.0, -50, 700, 500])})
+    assert as_data_url(picture) == as_data_url(annotated_crop(frame, boxes))
+    outside = annotated_crop(frame, {1: np.array([-50.0, -50, 700, 500])})
     assert outside.shape[:2] == (400, 600)

@@ -19,7 +19,7 @@ from closemesh.text.descriptions import (
     read_descriptions,
     write_descriptions,
 )
-from closemesh.text.statements import DepthOrder, Facing, Posture, Told, Touch
+from closemesh.text.statements import DepthOrder, Facing, Posture, TimedStatement, Touch
 
 TIMES = np.arange(20) / 10
 TOUCH = Touch(0, "left_hand", 1, "head")
@@ -32,10 +32,10 @@ def write(path: Path, *entries: Any, schema: Any = 1) -> Path:
 
 def test_what_is_written_is_read_again(tmp_path: Path):
     told = (
-        Told(TOUCH, 0.5, 1.25, 0.875),
-        Told(Facing(1, 0, "behind"), 0.5, 1.25, 0.5),
-        Told(Posture(2, "upside_down"), -math.inf, 1.0, 1.0),
-        Told(DepthOrder(2, 0)),
+        TimedStatement(TOUCH, 0.5, 1.25, 0.875),
+        TimedStatement(Facing(1, 0, "behind"), 0.5, 1.25, 0.5),
+        TimedStatement(Posture(2, "upside_down"), -math.inf, 1.0, 1.0),
+        TimedStatement(DepthOrder(2, 0)),
     )
     entries = grouped(told, "rules")
     write_descriptions(tmp_path / "d.json", entries)
@@ -61,7 +61,11 @@ def test_every_form_a_hand_may_write(tmp_path: Path):
     )
     [entry] = read_descriptions(file, TIMES)
     assert (entry.people, entry.start, entry.end) == ((0, 1), 0.5, 1.5)
-    assert entry.told == (Told(TOUCH, 0.5, 1.5), Told(TOUCH, 0.5, 1.5, 0.8), Told(TOUCH, 0.5, 1.5))
+    assert entry.told == (
+        TimedStatement(TOUCH, 0.5, 1.5),
+        TimedStatement(TOUCH, 0.5, 1.5, 0.8),
+        TimedStatement(TOUCH, 0.5, 1.5),
+    )
 
 
 @pytest.mark.parametrize(

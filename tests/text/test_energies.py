@@ -8,11 +8,11 @@ from known_scenes import KnownScene
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from closemesh.body.capsules import COARSE_PARTS, NUM_POINTS, CapsuleBody, capsule_body
-from closemesh.body.loading import fitting_points
+from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, capsule_body
+from closemesh.body.loading import load_landmark_body
 from closemesh.text.captioner import candidates
-from closemesh.text.losses import spoken_of, told_violation, touching_parts
-from closemesh.text.predicates import OUTLIER, Figures, confidence, figures_of, violation
+from closemesh.text.losses import active_mask, contact_mask, statement_loss
+from closemesh.text.predicates import OUTLIER, PoseFeatures, confidence, pose_features, violation
 from closemesh.text.statements import (
     ArmHeight,
     DepthOrder,
@@ -23,7 +23,7 @@ from closemesh.text.statements import (
     Spacing,
     Statement,
     Support,
-    Told,
+    TimedStatement,
     Touch,
 )
 
@@ -59,20 +59,20 @@ def capsules(known_scene: KnownScene) -> CapsuleBody:
 
 
 @pytest.fixture(scope="module")
-def figures(known_scene: KnownScene, capsules: CapsuleBody) -> Figures:
+def figures(known_scene: KnownScene, capsules: CapsuleBody) -> PoseFeatures:
     """The two people of the known scene in two of its frames, double precision."""
     scene = known_scene
-    points = fitting_points(scene.body).coarse(NUM_POINTS)
-    [seen] = figures_of(scene.motion, points, capsules, scene.camera.T_cam_world[:, :3, 1])
-    return Figures(seen.keypoints[[0, 7]].to(DOUBLE), seen.up[[0, 7]].to(DOUBLE), capsules)
+    points = load_landmark_body(scene.body).coarse(NUM_POINTS)
+    [seen] = pose_features(scene.motion, points, capsules, scene.camera.T_cam_world[:, :3, 1])
+    return PoseFeatures(seen.keypoints[[0, 7]].to(DOUBLE), seen.up[[0, 7]].to(DOUBLE), capsules)
 
 
-def moved(figures: Figures, keypoints: Tensor) -> Figures:
-    return Figures(keypoints, figures.up, figures.capsules)
+def moved(figures: PoseFeatures, keypoints: Tensor) -> PoseFeatures:
+    return PoseFeatures(keypoints, figures.up, figures.capsules)
 
 
 @pytest.mark.parametrize("statement", WRONG, ids=str)
-def test_gradients_are_those_of_finite_differences(figures: Figures, statement: Statement):
+def test_gradients_are_those_of_finite_differences(figures: PoseFeatures, statement: Statement):
     noise = 0.02 * torch.randn(figures.keypoints.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     points = (figures.keypoints + noise).requires_grad_()
     assert gradcheck(lambda x: violation(statement, moved(figures, x)), points)
@@ -84,7 +84,7 @@ def test_gradients_are_those_of_finite_differences(figures: Figures, statement: 
     assert lower.sum() < value.sum()
 
 
-def test_what_holds_costs_nothing_and_what_does_not_is_capped(figures: Figures):
+def test_what_holds_costs_nothing_and_what_does_not_is_capped(figures: PoseFeatures):
     with torch.no_grad():
         for statement in candidates(2):
             sure, cost = confidence(statement, figures), violation(statement, figures)
@@ -96,44 +96,46 @@ def test_gradients_are_finite_where_limbs_are_straight_and_people_coincide(capsu
     line = torch.linspace(0, 1, NUM_POINTS, dtype=DOUBLE)[:, None] * torch.tensor([0.3, 1.0, 0.1], dtype=DOUBLE)
     points = line.expand(1, 2, -1, -1).clone().requires_grad_()
     for statement in candidates(2):
-        value = violation(statement, Figures(points, UP.expand(1, 3), capsules)).sum()
+        value = violation(statement, PoseFeatures(points, UP.expand(1, 3), capsules)).sum()
         gradient = torch.autograd.grad(value, points, allow_unused=True)[0]
         assert gradient is None or torch.isfinite(gradient).all(), statement
 
 
-def test_confidence_and_time_weigh_and_repeating_does_not(figures: Figures):
+def test_confidence_and_time_weigh_and_repeating_does_not(figures: PoseFeatures):
     times = torch.tensor([1.0, 2.0], dtype=DOUBLE)
     wrong = Posture(1, "upside_down")
-    alone = told_violation([Told(wrong)], figures, times)
+    alone = statement_loss([TimedStatement(wrong)], figures, times)
     assert torch.allclose(alone, violation(wrong, figures))
-    assert torch.allclose(told_violation([Told(wrong, confidence=0.75)], figures, times), 0.5 * alone)
-    assert not told_violation([Told(wrong, confidence=0.5)], figures, times).any(), "as likely wrong as right"
-    assert torch.equal(told_violation([Told(wrong, confidence=0.6), *[Told(wrong)] * 3], figures, times), alone)
-    early = told_violation([Told(wrong, end=1.2)], figures, times)
+    assert torch.allclose(statement_loss([TimedStatement(wrong, confidence=0.75)], figures, times), 0.5 * alone)
+    assert not statement_loss([TimedStatement(wrong, confidence=0.5)], figures, times).any(), "as likely wrong as right"
+    assert torch.equal(
+        statement_loss([TimedStatement(wrong, confidence=0.6), *[TimedStatement(wrong)] * 3], figures, times), alone
+    )
+    early = statement_loss([TimedStatement(wrong, end=1.2)], figures, times)
     assert early[0] == alone[0] and early[1] == 0
 
 
 def test_spans_reach_the_nearest_frame():
     times = (torch.arange(6) / 10).expand(2, -1)
-    told = [Told(Posture(0, "upright"), *span) for span in ((0.1, 0.2), (0.33, 0.33), (0.9, 1.0), (-1, 0))]
-    spoken = spoken_of(told, times)
+    told = [TimedStatement(Posture(0, "upright"), *span) for span in ((0.1, 0.2), (0.33, 0.33), (0.9, 1.0), (-1, 0))]
+    spoken = active_mask(told, times)
     assert spoken.shape == (4, 2, 6)
     assert spoken[:, 0].tolist() == [[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0] * 6, [1, 0, 0, 0, 0, 0]]
     repeated = torch.tensor([[0.0, 0.1, 0.2, 0.2, 0.2]])
-    assert spoken_of(told[:1], repeated).tolist() == [[[0, 1, 1, 1, 1]]]
+    assert active_mask(told[:1], repeated).tolist() == [[[0, 1, 1, 1, 1]]]
 
 
 def test_touches_become_the_condition_of_the_network():
     times = (torch.arange(4) / 10).expand(3, -1)
     told = [
-        Told(Touch(0, "left_hand", 1, "head"), 0.1, 0.2, 0.9),
-        Told(Touch(0, "right_foot", 1, "right_foot"), confidence=0.4),
-        Told(Posture(0, "upright")),
+        TimedStatement(Touch(0, "left_hand", 1, "head"), 0.1, 0.2, 0.9),
+        TimedStatement(Touch(0, "right_foot", 1, "right_foot"), confidence=0.4),
+        TimedStatement(Posture(0, "upright")),
     ]
-    said = touching_parts(told, times)
+    said = contact_mask(told, times)
     assert said is not None and said.shape == (3, 4, 17, 17) and said.dtype == torch.bool
     where = said.nonzero().tolist()
-    hand, head = COARSE_PARTS.index("left_hand"), COARSE_PARTS.index("head")
+    hand, head = CAPSULE_PARTS.index("left_hand"), CAPSULE_PARTS.index("head")
     assert where == [[window, frame, hand, head] for window in range(3) for frame in (1, 2)]
-    assert touching_parts(told[1:], times) is None
-    assert touching_parts([Told(Touch(0, "head", 1, "head"), 5.0, 6.0)], times) is None
+    assert contact_mask(told[1:], times) is None
+    assert contact_mask([TimedStatement(Touch(0, "head", 1, "head"), 5.0, 6.0)], times) is None

@@ -7,22 +7,22 @@ import torch
 from torch import Tensor
 
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.text.alignment import Alignment, PoseReaderConfig, TextReaderConfig, new_alignment
-from closemesh.text.losses import farness, read_sayings
-from closemesh.text.statements import ArmHeight, DepthOrder, JointAngle, Told, Touch
+from closemesh.text.alignment import PoseReaderConfig, PoseTextModel, TextReaderConfig, new_alignment
+from closemesh.text.losses import read_sayings, text_pose_distance
+from closemesh.text.statements import ArmHeight, DepthOrder, JointAngle, TimedStatement, Touch
 from closemesh.text.text_encoder import TextEncoderConfig, load_pieces
 
 TIMES = torch.arange(4) / 10
 TOLD = (
-    Told(JointAngle(1, "left_knee", "bent")),
-    Told(ArmHeight(1, "left", "down"), confidence=0.5),
-    Told(Touch(0, "left_hand", 1, "head"), start=0.2),
-    Told(DepthOrder(0, 1)),
+    TimedStatement(JointAngle(1, "left_knee", "bent")),
+    TimedStatement(ArmHeight(1, "left", "down"), confidence=0.5),
+    TimedStatement(Touch(0, "left_hand", 1, "head"), start=0.2),
+    TimedStatement(DepthOrder(0, 1)),
 )
 
 
 @pytest.fixture(scope="module")
-def alignment() -> Alignment:
+def alignment() -> PoseTextModel:
     torch.manual_seed(0)
     pieces = load_pieces()
     text = TextReaderConfig(TextEncoderConfig(len(pieces), width=24, layers=1, heads=2, hidden=32), space=16)
@@ -39,29 +39,33 @@ def state() -> tuple[Tensor, Tensor, Tensor]:
     return rotations, torch.randn(4, 2, 3, generator=generator), up
 
 
-def test_only_those_who_are_spoken_of_and_only_then(alignment: Alignment) -> None:
+def test_only_those_who_are_spoken_of_and_only_then(alignment: PoseTextModel) -> None:
     rotations, pelvis, up = state()
     sayings = read_sayings(alignment, TOLD)
     assert [saying.people for saying in sayings] == [(0, 1), (1,)], "who is nearer to the camera is no pose"
     for saying, untold in zip(sayings, ((0, 1), ()), strict=True):
-        cost = farness([saying], alignment.poses, rotations, pelvis, up, TIMES)
+        cost = text_pose_distance([saying], alignment.poses, rotations, pelvis, up, TIMES)
         assert all((cost[frame] == 0) == (frame in untold) for frame in range(4))
     moved = pelvis.clone()
     moved[:, 0] += 1
     alone, pair = sayings[1:], sayings[:1]
-    costs = [farness(s, alignment.poses, rotations, p, up, TIMES) for s in (alone, pair) for p in (pelvis, moved)]
+    costs = [
+        text_pose_distance(s, alignment.poses, rotations, p, up, TIMES) for s in (alone, pair) for p in (pelvis, moved)
+    ]
     torch.testing.assert_close(costs[0], costs[1])
     assert (costs[2][2:] - costs[3][2:]).abs().min() > 1e-4
 
 
-def test_half_as_sure_pulls_half_as_hard(alignment: Alignment) -> None:
+def test_half_as_sure_pulls_half_as_hard(alignment: PoseTextModel) -> None:
     rotations, pelvis, up = state()
-    said = [Told(TOLD[0].statement, confidence=sure) for sure in (1.0, 0.75)]  # Half as far from even odds.
-    sure, unsure = (farness(read_sayings(alignment, [s]), alignment.poses, rotations, pelvis, up, TIMES) for s in said)
+    said = [TimedStatement(TOLD[0].statement, confidence=sure) for sure in (1.0, 0.75)]  # Half as far from even odds.
+    sure, unsure = (
+        text_pose_distance(read_sayings(alignment, [s]), alignment.poses, rotations, pelvis, up, TIMES) for s in said
+    )
     torch.testing.assert_close(unsure, sure / 2)
 
 
-def test_the_gradient_is_that_of_differences(alignment: Alignment) -> None:
+def test_the_gradient_is_that_of_differences(alignment: PoseTextModel) -> None:
     rotations, pelvis, up = state()
     pelvis.requires_grad_()
     turn = torch.zeros(4, 2, 22, 3, requires_grad=True)
@@ -69,7 +73,7 @@ def test_the_gradient_is_that_of_differences(alignment: Alignment) -> None:
 
     def cost(turn: Tensor, pelvis: Tensor) -> Tensor:
         turned = rotations @ axis_angle_to_matrix(turn)
-        return farness(sayings, alignment.poses, turned, pelvis, up, TIMES).sum()
+        return text_pose_distance(sayings, alignment.poses, turned, pelvis, up, TIMES).sum()
 
     slopes = torch.autograd.grad(cost(turn, pelvis), (turn, pelvis))
     for kind, frame, person in ((0, 1, 1), (0, 3, 0), (1, 3, 0)):

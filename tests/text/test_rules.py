@@ -14,9 +14,9 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.datasets.registry import read_motion
-from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.structures import BodyMotion
-from closemesh.text.captioner import RuleConfig, candidates, describe_motion, spans
+from closemesh.text.captioner import RuleConfig, candidates, caption_motion, spans
 from closemesh.text.grammar import describe, read_description
 from closemesh.text.statements import (
     ArmHeight,
@@ -27,7 +27,7 @@ from closemesh.text.statements import (
     Posture,
     Statement,
     Support,
-    Told,
+    TimedStatement,
     Touch,
 )
 from closemesh.weights.locate import find_model
@@ -66,7 +66,7 @@ def standing(body: BodyModel, *people: tuple[tuple[float, float, float], Pose]) 
 
 def told_of(motion: BodyMotion, body: BodyModel, up: tuple[float, float, float] = CAM_UP) -> set[Statement]:
     times = np.arange(len(motion.transl)) / 30
-    return {told.statement for told in describe_motion(motion, body, times, np.tile(up, (len(times), 1)))}
+    return {told.statement for told in caption_motion(motion, body, times, np.tile(up, (len(times), 1)))}
 
 
 def test_one_who_waves(body: BodyModel):
@@ -135,7 +135,7 @@ def test_who_is_not_there_is_not_spoken_of(body: BodyModel):
     motion.valid[:, 1] = False
     assert all(statement.people == (0,) for statement in told_of(motion, body))
     motion.confidence[:] = 0.5
-    told = describe_motion(motion, body, np.arange(FRAMES) / 30, np.tile(CAM_UP, (FRAMES, 1)))
+    told = caption_motion(motion, body, np.arange(FRAMES) / 30, np.tile(CAM_UP, (FRAMES, 1)))
     assert told and all(0.3 < one.confidence <= 0.5 for one in told)
 
 
@@ -156,16 +156,16 @@ def test_candidates_are_different():
 WINDOWS = sorted(find_model("benchmark/README.md").parent.glob("*.npz"))
 
 
-def of_window(path: Path, body: BodyModel) -> tuple[MotionSequence, tuple[Told, ...]]:
+def of_window(path: Path, body: BodyModel) -> tuple[MotionSequence, tuple[TimedStatement, ...]]:
     sequence = read_motion(path)
     up = np.tile(WORLD_UP, (len(sequence), 1))
-    return sequence, describe_motion(put_on_body(sequence, body), body, sequence.times, up)
+    return sequence, caption_motion(to_body_motion(sequence, body), body, sequence.times, up)
 
 
 @pytest.mark.parametrize("path", WINDOWS[::3], ids=lambda path: path.stem)
 def test_what_is_said_of_real_motion_is_read_back(body: BodyModel, path: Path):
     sequence, told = of_window(path, body)
-    told = tuple(Told(one.statement, round(one.start, 2), round(one.end, 2)) for one in told)
+    told = tuple(TimedStatement(one.statement, round(one.start, 2), round(one.end, 2)) for one in told)
     assert len(told) > 20
     assert read_description(describe(told, seed=len(told))) == told
     for time in sequence.times[::10]:
@@ -191,5 +191,5 @@ def test_a_tilted_camera_tells_the_same(known_scene: KnownScene):
     """Gravity comes from the camera's place in the world, not from the picture."""
     scene = known_scene
     up = scene.camera.T_cam_world[:, :3, 1]
-    said = {told.statement for told in describe_motion(scene.motion, scene.body, scene.clip.times, up)}
+    said = {told.statement for told in caption_motion(scene.motion, scene.body, scene.clip.times, up)}
     assert {Posture(0, "upright"), Posture(1, "upright"), DepthOrder(0, 1)} <= said

@@ -12,14 +12,14 @@ from closemesh.text.grammar import (
     describe,
     from_json,
     letter,
+    paraphrases,
+    parse_timed,
     read_description,
-    read_told,
-    say,
-    say_told,
+    render_statement,
+    render_timed,
     to_json,
-    wordings,
 )
-from closemesh.text.grammar import read_text as read
+from closemesh.text.grammar import parse_statement as read
 from closemesh.text.statements import (
     KINDS,
     RELATIONS,
@@ -29,10 +29,10 @@ from closemesh.text.statements import (
     Placement,
     Statement,
     Support,
-    Told,
+    TimedStatement,
     Touch,
-    of_people,
     renumbered,
+    select_people,
 )
 
 PEOPLE = ((0, 1), (1, 0), (3, 30))
@@ -58,8 +58,8 @@ STATEMENTS = every_statement()
 def test_the_vocabulary_is_large_and_has_many_wordings():
     assert len(STATEMENTS) > 1500
     assert {type(statement) for statement in STATEMENTS} == set(KINDS.values())
-    assert all(len(set(wordings(statement))) >= 4 for statement in STATEMENTS)
-    assert len(set(wordings(Touch(0, "left_hand", 1, "upper_trunk")))) > 50
+    assert all(len(set(paraphrases(statement))) >= 4 for statement in STATEMENTS)
+    assert len(set(paraphrases(Touch(0, "left_hand", 1, "upper_trunk")))) > 50
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,17 +68,17 @@ def test_every_wording_is_read_back(kind: str):
     random = Random(kind)
     mine = [statement for statement in STATEMENTS if statement.kind == kind]
     for statement in mine:
-        assert read(say(statement)) == statement
-        assert read(say(statement, random)) == statement
+        assert read(render_statement(statement)) == statement
+        assert read(render_statement(statement, random)) == statement
     for statement in random.sample(mine, min(len(mine), 20)):
-        for text in wordings(statement):
+        for text in paraphrases(statement):
             assert read(text) == statement, text
 
 
 def test_no_sentence_says_two_things():
     said: dict[str, Statement] = {}
     for statement in Random(1).sample(STATEMENTS, 300):
-        for text in wordings(statement):
+        for text in paraphrases(statement):
             assert said.setdefault(text.lower(), statement) == statement, text
 
 
@@ -88,7 +88,7 @@ def test_every_statement_goes_through_json():
 
 
 def test_the_choice_of_wording_is_seeded():
-    told = [Told(statement) for statement in Random(2).sample(STATEMENTS, 40)]
+    told = [TimedStatement(statement) for statement in Random(2).sample(STATEMENTS, 40)]
     assert describe(told, seed=3) == describe(told, seed=3) != describe(told, seed=4)
     assert tuple(told) == read_description(describe(told, seed=3)) == read_description(describe(told))
 
@@ -98,9 +98,9 @@ def test_spans_are_read_back():
     inf = float("inf")
     for statement in random.sample(STATEMENTS, 60):
         for start, end in ((0.0, 0.5), (1.25, 12.0), (-inf, 3.0), (2.5, inf), (-inf, inf)):
-            told = Told(statement, start, end)
-            for text in (say_told(told), *(say_told(told, random) for _ in range(6))):
-                assert read_told(text) == told, text
+            told = TimedStatement(statement, start, end)
+            for text in (render_timed(told), *(render_timed(told, random) for _ in range(6))):
+                assert parse_timed(text) == told, text
 
 
 def test_people_who_can_be_exchanged_are_kept_in_one_order():
@@ -158,8 +158,8 @@ def test_of_two_statements_of_one_topic_one_is_wrong():
 
 
 def test_a_pair_hears_only_what_is_said_of_it():
-    told = tuple(Told(Support(a, b)) for a, b in permutations((0, 2, 5), 2))
-    assert [one.statement for one in of_people(told, (5, 2))] == [Support(1, 0), Support(0, 1)]
+    told = tuple(TimedStatement(Support(a, b)) for a, b in permutations((0, 2, 5), 2))
+    assert [one.statement for one in select_people(told, (5, 2))] == [Support(1, 0), Support(0, 1)]
     assert renumbered(Touch(0, "head", 1, "left_hand"), {0: 7, 1: 3}) == Touch(3, "left_hand", 7, "head")
     assert letter(25) == "Z" and letter(26) == "P26"
     assert set(RELATIONS) == {"above", "in_front_of", "left_of"}

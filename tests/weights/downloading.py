@@ -9,7 +9,7 @@ from typing import Any
 from file_server import write_manifest
 
 from closemesh.core.http import open_session
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.weights.account import Account
 from closemesh.weights.download import Source, download
 from closemesh.weights.manifest import read_manifest
@@ -21,7 +21,7 @@ class Downloads:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.progress = Silent()
+        self.progress = NullProgress()
         self.waits: list[float] = []
         self.sleep: Callable[[float], None] = self.waits.append
 

@@ -19,21 +19,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from closemesh.avatars.model import Avatar, AvatarConfig, Cast, SkinGaussians, make_cast, posed_skin
-from closemesh.avatars.render import Drawn, draw_looks
-from closemesh.avatars.views import UNKNOWN, Picture
+from closemesh.avatars.model import Avatar, AvatarConfig, AvatarSet, LocalGaussians, create_avatars, posed_skin
+from closemesh.avatars.render import RenderedImage, draw_looks
+from closemesh.avatars.views import UNKNOWN, TrainingView
 from closemesh.body.model import BodyModel
 from closemesh.core.progress import Advance
-from closemesh.losses.image import Perceptual, absolute_difference, dissimilarity
+from closemesh.losses.image import LPIPS, dssim, l1
 from closemesh.structures import BodyMotion
 
 
-def offset_from_skin(offsets: Tensor) -> Tensor:
+def offset_penalty(offsets: Tensor) -> Tensor:
     """Squared distance [...] in m^2 of offsets [..., 3] (L_offset of CloseApp Eq. 9)."""
     return offsets.square().sum(-1)
 
 
-def stretch(scales: Tensor, fresh: Tensor) -> Tensor:
+def scale_penalty(scales: Tensor, fresh: Tensor) -> Tensor:
     """Squared logarithm [...] of how far scales [..., 3] are from what just covers the skin (L_scale of Eq. 9).
 
     A mean of the scales, as in CloseApp's code, would open holes where nothing was seen.
@@ -42,7 +42,7 @@ def stretch(scales: Tensor, fresh: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class LookWeights:
+class PhotometricWeights:
     """How much each term counts, for each pixel of the people."""
 
     colour: float = 0.8
@@ -69,17 +69,17 @@ class Seen(NamedTuple):
         return self.people.sum(-1)
 
 
-def as_seen(picture: Picture, num_people: int, device: torch.device) -> Seen:
+def as_seen(picture: TrainingView, num_people: int, device: torch.device) -> Seen:
     """The picture on the device."""
     labels = torch.as_tensor(picture.labels, device=device)
     people = labels[..., None] == torch.arange(1, num_people + 1, device=device)
     image = torch.as_tensor(picture.image, device=device).float() / 255
-    trust = torch.as_tensor(picture.trust, device=device).float() / 255
+    trust = torch.as_tensor(picture.confidence, device=device).float() / 255
     return Seen(image, people.float(), (labels != UNKNOWN).float(), trust)
 
 
-def look_loss(
-    drawn: Drawn, seen: Seen, background: float, weights: LookWeights, eye: Perceptual | None = None
+def photometric_loss(
+    drawn: RenderedImage, seen: Seen, background: float, weights: PhotometricWeights, eye: LPIPS | None = None
 ) -> Tensor:
     """Colour, structure and identity of a drawn picture against the seen one, a mean over the people's pixels.
 
@@ -93,21 +93,21 @@ def look_loss(
     count = union.sum().clamp(min=1)
     loss = picture.new_zeros(())
     if weights.colour > 0:
-        loss = loss + weights.colour * (absolute_difference(picture, target).sum() / (3 * count))
+        loss = loss + weights.colour * (l1(picture, target).sum() / (3 * count))
     if weights.structure > 0:
-        loss = loss + weights.structure * (dissimilarity(picture, target).sum() / (3 * count))
+        loss = loss + weights.structure * (dssim(picture, target).sum() / (3 * count))
     if weights.identity > 0:
-        differs = absolute_difference(drawn.identity, seen.people) * known * seen.trust[..., None]
+        differs = l1(drawn.identity, seen.people) * known * seen.trust[..., None]
         loss = loss + weights.identity * (differs.sum() / count)
     if eye is not None and weights.perceptual > 0:
         loss = loss + weights.perceptual * eye(picture, target) * seen.known.numel() / count
     return loss
 
 
-def skin_loss(avatar: Avatar, looks: SkinGaussians, weights: LookWeights) -> Tensor:
+def gaussian_regularization(avatar: Avatar, looks: LocalGaussians, weights: PhotometricWeights) -> Tensor:
     """What keeps one person's Gaussians near his skin and of its grain, a mean over them."""
-    offset = offset_from_skin(looks.offsets).mean()
-    return weights.offset * offset + weights.stretch * stretch(looks.scales, avatar.fresh_scales).mean()
+    offset = offset_penalty(looks.offsets).mean()
+    return weights.offset * offset + weights.stretch * scale_penalty(looks.scales, avatar.fresh_scales).mean()
 
 
 BACKGROUNDS = (0.0, 1.0)  # Black and white by turns: neither a dark nor a light dress can hide as transparency.
@@ -116,7 +116,7 @@ _FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
 
 
 @dataclass(frozen=True)
-class LearnConfig:
+class AvatarFitConfig:
     """How looks are learned."""
 
     steps: int = 300
@@ -124,24 +124,24 @@ class LearnConfig:
     latent_rate: float = 0.05
     network_rate: float = 6e-3
     avatar: AvatarConfig = field(default_factory=AvatarConfig)
-    weights: LookWeights = field(default_factory=LookWeights)
+    weights: PhotometricWeights = field(default_factory=PhotometricWeights)
 
 
-def learn_looks(
-    pictures: Sequence[Picture],
+def fit_avatars(
+    pictures: Sequence[TrainingView],
     motion: BodyMotion,
     body: BodyModel,
-    config: LearnConfig,
+    config: AvatarFitConfig,
     seed: int,
     device: torch.device,
     advance: Advance,
-    eye: Perceptual | None = None,
-) -> Cast:
+    eye: LPIPS | None = None,
+) -> AvatarSet:
     """Avatars of everybody, learned with the motion (camera frame) as it is; the same seed gives the same avatars.
 
     Raises ModelFileError when the body has no texture map.
     """
-    cast = make_cast(body, motion.num_people, config.avatar, seed, device)
+    cast = create_avatars(body, motion.num_people, config.avatar, seed, device)
     shown = [picture for picture in pictures if motion.valid[picture.frame].any()]
     if not shown or config.steps == 0:
         return cast
@@ -160,23 +160,23 @@ def learn_looks(
 
 
 def picture_loss(
-    cast: Cast,
+    cast: AvatarSet,
     vertices: Tensor,
     present: Sequence[bool],
-    picture: Picture,
+    picture: TrainingView,
     background: float,
-    weights: LookWeights,
-    eye: Perceptual | None = None,
+    weights: PhotometricWeights,
+    eye: LPIPS | None = None,
 ) -> Tensor:
     """The whole appearance loss of one picture, differentiable in the cast and in vertices [P, V, 3] (camera frame)."""
-    looks = cast.looks(present)
+    looks = cast.gaussians(present)
     drawn = draw_looks(cast, looks, vertices, picture.view)
     seen = as_seen(picture, len(cast.avatars), vertices.device)
-    skins = [skin_loss(cast.avatars[person], one, weights) for person, one in looks.items()]
-    return look_loss(drawn, seen, background, weights, eye) + torch.stack(skins).mean()
+    skins = [gaussian_regularization(cast.avatars[person], one, weights) for person, one in looks.items()]
+    return photometric_loss(drawn, seen, background, weights, eye) + torch.stack(skins).mean()
 
 
-def look_optimiser(cast: Cast, config: LearnConfig) -> torch.optim.Adam:
+def look_optimiser(cast: AvatarSet, config: AvatarFitConfig) -> torch.optim.Adam:
     """Adam on latents and networks."""
     latents = [avatar.latent for avatar in cast.avatars]
     networks = [parameter for avatar in cast.avatars for parameter in avatar.network.parameters()]
@@ -201,7 +201,7 @@ def shuffled(count: int, steps: int, seed: int) -> Iterator[int]:
         yield order.pop()
 
 
-def psnr_within(drawn: Drawn, seen: Seen) -> Tensor:
+def psnr_within(drawn: RenderedImage, seen: Seen) -> Tensor:
     """Peak signal-to-noise ratio in dB within the union of the people's masks; where nothing is drawn black shows."""
     union = seen.union
     squared = (drawn.over(0.0) - seen.image).square().mean(-1) * union
@@ -209,13 +209,13 @@ def psnr_within(drawn: Drawn, seen: Seen) -> Tensor:
 
 
 @torch.no_grad()
-def mean_psnr(cast: Cast, motion: BodyMotion, pictures: Sequence[Picture]) -> float:
+def mean_psnr(cast: AvatarSet, motion: BodyMotion, pictures: Sequence[TrainingView]) -> float:
     """PSNR in dB within the people, a mean over pictures of the motion (camera frame); nan without any."""
     device = cast.body.v_template.device
     vertices = posed_skin(cast, motion, [picture.frame for picture in pictures])
     found = []
     for posed, picture in zip(vertices, pictures, strict=True):
-        looks = cast.looks(motion.valid[picture.frame].tolist())
+        looks = cast.gaussians(motion.valid[picture.frame].tolist())
         if looks:
             drawn = draw_looks(cast, looks, posed, picture.view)
             found.append(psnr_within(drawn, as_seen(picture, len(cast.avatars), device)))

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.avatars.surface import Surface, carrier, map_side, sample_surface
+from closemesh.avatars.surface import UVSurface, map_side, sample_surface, surface_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import skin
 from closemesh.structures import BodyMotion
@@ -91,7 +91,7 @@ class AvatarConfig:
     """Channels of the network where its maps have half the side."""
 
 
-class SkinGaussians(NamedTuple):
+class LocalGaussians(NamedTuple):
     """Gaussians in the frames of the skin: along u, across, outward. The same in every frame of a clip."""
 
     offsets: Tensor  # [G, 3] metres from the skin
@@ -114,7 +114,7 @@ class Avatar(nn.Module):
     fresh_scales: Tensor  # [G, 3]
     fresh_rotations: Tensor  # [G, 4]
 
-    def __init__(self, surface: Surface, config: AvatarConfig, generator: torch.Generator) -> None:
+    def __init__(self, surface: UVSurface, config: AvatarConfig, generator: torch.Generator) -> None:
         super().__init__()
         noise = torch.randn(1, config.latents, surface.side, surface.side, generator=generator)
         self.latent = nn.Parameter(LATENT_SPREAD * noise)
@@ -123,15 +123,15 @@ class Avatar(nn.Module):
             self.network = UNet(config.latents, config.width, sum(CHANNELS.values()))
         below = surface.rows // 2 * (surface.side // 2) + surface.columns // 2
         known = {"texels": surface.texels, "texels_below": below}
-        known |= {"fresh_scales": fresh_scales(surface), "fresh_rotations": fresh_rotations(surface)}
+        known |= {"fresh_scales": initial_scales(surface), "fresh_rotations": fresh_rotations(surface)}
         for name, tensor in known.items():
             self.register_buffer(name, tensor, persistent=False)
 
-    def forward(self) -> SkinGaussians:
+    def forward(self) -> LocalGaussians:
         """The Gaussians of the texels that lie on the skin."""
         maps = self.network(self.latent, self.texels, self.texels_below)  # [G, 14]
         offset, colour, opacity, rotation, scale = maps.split(tuple(CHANNELS.values()), dim=-1)
-        return SkinGaussians(
+        return LocalGaussians(
             offsets=OFFSET_UNIT * offset,
             colours=torch.sigmoid(colour),
             opacities=LEAST_OPACITY + (1 - LEAST_OPACITY) * torch.sigmoid(opacity[:, 0] + OPACITY),
@@ -140,42 +140,44 @@ class Avatar(nn.Module):
         )
 
 
-def fresh_scales(surface: Surface) -> Tensor:
+def initial_scales(surface: UVSurface) -> Tensor:
     """Standard deviations [G, 3] in metres of a fresh avatar's Gaussians: they cover the skin and hug it."""
     return torch.cat([OVERLAP * surface.sizes, torch.full_like(surface.sizes[:, :1], THICKNESS)], dim=-1)
 
 
-def fresh_rotations(surface: Surface) -> Tensor:
+def fresh_rotations(surface: UVSurface) -> Tensor:
     """Quaternions [G, 4] that turn a fresh avatar's Gaussians along the longest extent of their texels."""
     half, zero = surface.turns / 2, torch.zeros_like(surface.turns)
     return torch.stack([half.cos(), zero, zero, half.sin()], dim=-1)
 
 
 @dataclass(frozen=True)
-class Cast:
+class AvatarSet:
     """Avatars and what they stand on."""
 
     body: BodyModel
     """Carries the Gaussians; its betas are those of the motion's body."""
-    surface: Surface
+    surface: UVSurface
     avatars: tuple[Avatar, ...]
     """[P] one for each person of the clip."""
 
-    def looks(self, present: Sequence[bool]) -> dict[int, SkinGaussians]:
+    def gaussians(self, present: Sequence[bool]) -> dict[int, LocalGaussians]:
         """The Gaussians of those who are present [P], by the person's number."""
         return {person: avatar() for person, avatar in enumerate(self.avatars) if present[person]}
 
 
-def make_cast(body: BodyModel, num_people: int, config: AvatarConfig, seed: int, device: torch.device) -> Cast:
+def create_avatars(
+    body: BodyModel, num_people: int, config: AvatarConfig, seed: int, device: torch.device
+) -> AvatarSet:
     """Fresh avatars for people of `body`. Raises ModelFileError when the body has no texture map."""
-    carrying = carrier(body)
+    carrying = surface_body(body)
     surface = sample_surface(carrying, map_side(carrying, config.gaussians))
     generator = torch.Generator().manual_seed(seed)
     avatars = tuple(Avatar(surface, config, generator).to(device) for _ in range(num_people))
-    return Cast(carrying.to(device), surface.to(device), avatars)
+    return AvatarSet(carrying.to(device), surface.to(device), avatars)
 
 
-def posed_skin(cast: Cast, motion: BodyMotion, frames: Sequence[int]) -> Tensor:
+def posed_skin(cast: AvatarSet, motion: BodyMotion, frames: Sequence[int]) -> Tensor:
     """Vertices [N, P, V, 3] of the carrying bodies in these frames, metres, in the frame of the motion."""
     chosen = np.asarray(frames, np.int64)
     arrays = (motion.betas, motion.rotations[chosen], motion.transl[chosen], motion.expression[chosen])

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.avatars.model import Cast, SkinGaussians
+from closemesh.avatars.model import AvatarSet, LocalGaussians
 from closemesh.avatars.splatting.projection import project_gaussians
 from closemesh.avatars.splatting.rasterize import rasterise
-from closemesh.avatars.surface import Surface
+from closemesh.avatars.surface import UVSurface
 from closemesh.geometry.rotations import quaternion_to_matrix
 
 
-class PlacedGaussians(NamedTuple):
+class PosedGaussians(NamedTuple):
     """Gaussians in the frame of the vertices that carry them."""
 
     means: Tensor  # [..., G, 3] metres
@@ -36,16 +36,16 @@ class SkinFrames(NamedTuple):
     axes: Tensor  # [..., 3, 3, G] three unit vectors: along growing u, across, outward
 
 
-def place_gaussians(surface: Surface, vertices: Tensor, gaussians: SkinGaussians) -> PlacedGaussians:
+def place_gaussians(surface: UVSurface, vertices: Tensor, gaussians: LocalGaussians) -> PosedGaussians:
     """The Gaussians of one person on his posed skin, vertices [..., V, 3] metres; differentiable in both."""
     frames = skin_frames(surface, vertices)
     means = frames.points + _mixed(frames.axes, gaussians.offsets.T)  # [..., 3, G]
     turns = quaternion_to_matrix(gaussians.rotations).permute(2, 1, 0)  # [3, 3, G] their axes one after the other
     rotations = torch.stack([_mixed(frames.axes, axis) for axis in turns.unbind(0)], dim=-1)  # [..., 3, G, 3]
-    return PlacedGaussians(means.mT, rotations.transpose(-3, -2), gaussians.scales)
+    return PosedGaussians(means.mT, rotations.transpose(-3, -2), gaussians.scales)
 
 
-def skin_frames(surface: Surface, vertices: Tensor) -> SkinFrames:
+def skin_frames(surface: UVSurface, vertices: Tensor) -> SkinFrames:
     """Points and axes where the Gaussians sit on vertices [..., V, 3]."""
     corners = vertices.index_select(-2, surface.corners.T.flatten())
     a, b, c = corners.unflatten(-2, (3, -1)).mT.contiguous().unbind(-3)  # [..., 3, G] each
@@ -68,7 +68,7 @@ def _mixed(axes: Tensor, shares: Tensor) -> Tensor:
     return shares[0] * along + shares[1] * across + shares[2] * outward
 
 
-class View(NamedTuple):
+class Viewport(NamedTuple):
     """A pinhole camera whose picture is a part of a frame, enlarged or reduced."""
 
     focal: float  # pixels of the picture
@@ -76,7 +76,7 @@ class View(NamedTuple):
     size: tuple[int, int]  # height and width
 
 
-class Drawn(NamedTuple):
+class RenderedImage(NamedTuple):
     """A picture of Gaussians over nothing."""
 
     image: Tensor  # [H, W, 3] premultiplied with alpha
@@ -91,11 +91,13 @@ class Drawn(NamedTuple):
 class Person(NamedTuple):
     """One person's Gaussians where they are, and how they look."""
 
-    placed: PlacedGaussians  # [G, ...]
-    looks: SkinGaussians  # [G, ...]
+    placed: PosedGaussians  # [G, ...]
+    looks: LocalGaussians  # [G, ...]
 
 
-def draw_people(people: Sequence[Person], view: View, identities: Sequence[int], num_identities: int) -> Drawn:
+def render_people(
+    people: Sequence[Person], view: Viewport, identities: Sequence[int], num_identities: int
+) -> RenderedImage:
     """All people in one picture, differentiable in where they are and how they look.
 
     Their Gaussians in the camera frame; `identities` says which of `num_identities` channels each person has.
@@ -108,10 +110,10 @@ def draw_people(people: Sequence[Person], view: View, identities: Sequence[int],
     owners = torch.tensor(identities).repeat_interleave(counts).to(colours.device)  # [G]
     features = torch.cat([colours, F.one_hot(owners, num_identities)], dim=-1)  # [G, 3 + P]
     image, alpha = rasterise(projection.means2d, projection.conics, opacities, features, projection.depths, view.size)
-    return Drawn(image[..., :3], image[..., 3:], alpha)
+    return RenderedImage(image[..., :3], image[..., 3:], alpha)
 
 
-def draw_looks(cast: Cast, looks: Mapping[int, SkinGaussians], vertices: Tensor, view: View) -> Drawn:
+def draw_looks(cast: AvatarSet, looks: Mapping[int, LocalGaussians], vertices: Tensor, view: Viewport) -> RenderedImage:
     """The people of `looks`, at least one, on bodies of vertices [P, V, 3], metres, camera frame."""
     people = [Person(place_gaussians(cast.surface, vertices[person], one), one) for person, one in looks.items()]
-    return draw_people(people, view, list(looks), len(cast.avatars))
+    return render_people(people, view, list(looks), len(cast.avatars))

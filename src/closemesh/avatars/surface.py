@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from closemesh.body.loading import load_open_body
-from closemesh.body.model import BodyModel, TextureLayout, texture_layout
+from closemesh.body.model import BodyModel, UVMap, texture_layout
 
 SIDE_STEP = 8  # Sides are multiples of it, so that a network can halve a map three times.
 
 
 @dataclass(frozen=True)
-class Surface:
+class UVSurface:
     """Texels of a square map, row by row, whose middles lie on the skin; rows follow v, columns u."""
 
     side: int
@@ -36,14 +36,14 @@ class Surface:
         """Places [G] in the flattened map."""
         return self.rows * self.side + self.columns
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Surface:
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> UVSurface:
         """The same elsewhere or in another precision."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
         moved = {name: t.to(device, dtype if t.is_floating_point() else None) for name, t in tensors.items()}
         return replace(self, **moved)  # type: ignore[arg-type]
 
 
-def carrier(body: BodyModel) -> BodyModel:
+def surface_body(body: BodyModel) -> BodyModel:
     """The body that carries the Gaussians of people of `body`: the lightest open one, which has the same betas."""
     if not body.is_open:
         return body
@@ -57,7 +57,7 @@ def map_side(body: BodyModel, wanted: int) -> int:
     return max(1, round(math.sqrt(wanted / share) / SIDE_STEP)) * SIDE_STEP
 
 
-def sample_surface(body: BodyModel, side: int) -> Surface:
+def sample_surface(body: BodyModel, side: int) -> UVSurface:
     """The texels of a map of `side` rows and columns that lie on the skin, each on one face.
 
     Raises ModelFileError without a texture map.
@@ -71,7 +71,7 @@ def sample_surface(body: BodyModel, side: int) -> Surface:
     chosen = _first_of_each(rows * side + columns)
     tangents, sizes, turns = _texel_shapes(body, layout, side)
     face_ids = face_ids[chosen]
-    return Surface(
+    return UVSurface(
         side=side,
         rows=rows[chosen],
         columns=columns[chosen],
@@ -112,7 +112,7 @@ def _first_of_each(texels: Tensor) -> Tensor:
     return order[fresh]
 
 
-def _texel_shapes(body: BodyModel, layout: TextureLayout, side: int) -> tuple[Tensor, Tensor, Tensor]:
+def _texel_shapes(body: BodyModel, layout: UVMap, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of the texels of each face: shares of its first two edges along u [F, 2], extents [F, 2] and turns [F]."""
     corners, places = layout.corners() * side, body.v_template[body.faces]
     (du1, dv1), (du2, dv2) = ((corners[:, k] - corners[:, 0]).unbind(-1) for k in (1, 2))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from closemesh.avatars.render import View
+from closemesh.avatars.render import Viewport
 from closemesh.core.arrays import Bools
 from closemesh.structures import Camera
 
@@ -33,7 +33,7 @@ class PictureConfig:
 
 
 @dataclass(frozen=True)
-class Picture:
+class TrainingView:
     """A square part of a frame around all people, scaled."""
 
     frame: int
@@ -42,9 +42,9 @@ class Picture:
     """[S, S, 3] RGB."""
     labels: Image
     """[S, S] 0 nobody, p + 1 person p, UNKNOWN outside of the frame."""
-    trust: Image
+    confidence: Image
     """[S, S] 0..255, how far the labels tell people apart: little where two of them meet."""
-    view: View
+    view: Viewport
     """The camera of the square."""
 
 
@@ -55,13 +55,13 @@ def spread_frames(usable: Bools, most: int) -> list[int]:
     return candidates[np.round(np.linspace(0, len(candidates) - 1, count)).astype(int)].tolist()
 
 
-def collect_pictures(
+def extract_views(
     frames: Iterable[tuple[int, Image]],
     labels_of: Callable[[int], Image],
     chosen: Collection[int],
     camera: Camera,
     config: PictureConfig,
-) -> list[Picture]:
+) -> list[TrainingView]:
     """Pictures of the chosen frames, in order; those in which nobody is labelled are left out.
 
     frames: number and RGB image [H, W, 3] of one frame after the other, of which only the pictures are kept;
@@ -74,7 +74,7 @@ def collect_pictures(
     return [picture for picture in pictures if picture is not None]
 
 
-def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: PictureConfig) -> Picture | None:
+def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: PictureConfig) -> TrainingView | None:
     """The square around everybody who is labelled, or None."""
     if not labels.any():
         return None
@@ -85,7 +85,7 @@ def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: Pictur
     smoothing = cv2.INTER_AREA if extent > config.side else cv2.INTER_LINEAR
     image = np.asarray(cv2.resize(square, size, interpolation=smoothing), np.uint8)
     labels = np.asarray(cv2.resize(around, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    return Picture(frame, image, labels, label_trust(labels), square_view(camera, left, top, extent, config.side))
+    return TrainingView(frame, image, labels, label_trust(labels), square_view(camera, left, top, extent, config.side))
 
 
 def label_trust(labels: Image) -> Image:
@@ -98,9 +98,9 @@ def label_trust(labels: Image) -> Image:
     return (255 * (1 - np.exp(-((second / (_DOUBT * len(labels))) ** 2)))).round().astype(np.uint8)
 
 
-def clear_pictures(pictures: Sequence[Picture]) -> list[Picture]:
+def unoccluded_views(pictures: Sequence[TrainingView]) -> list[TrainingView]:
     """The pictures in which people hardly meet, and of the others the clearest up to a quarter of all."""
-    muddled = [1 - one.trust[(one.labels > 0) & (one.labels < UNKNOWN)].mean() / 255 for one in pictures]
+    muddled = [1 - one.confidence[(one.labels > 0) & (one.labels < UNKNOWN)].mean() / 255 for one in pictures]
     order = sorted(range(len(pictures)), key=lambda k: muddled[k])
     least = -(-len(pictures) // 4)
     return [pictures[k] for rank, k in enumerate(order) if rank < least or muddled[k] < _CLEAR]
@@ -115,11 +115,11 @@ def square_around(labels: Image, margin: float) -> tuple[int, int, int]:
     return left, top, extent
 
 
-def square_view(camera: Camera, left: int, top: int, extent: int, side: int) -> View:
+def square_view(camera: Camera, left: int, top: int, extent: int, side: int) -> Viewport:
     """The camera of the square of `extent` pixels at `left`, `top`, scaled to `side` pixels."""
     scale = side / extent
-    centre = (scale * (camera.centre[0] - left), scale * (camera.centre[1] - top))
-    return View(scale * camera.focal, centre, (side, side))
+    centre = (scale * (camera.principal_point[0] - left), scale * (camera.principal_point[1] - top))
+    return Viewport(scale * camera.focal, centre, (side, side))
 
 
 def _padded(image: Image, left: int, top: int, extent: int, fill: int) -> Image:

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_NAMES
-from closemesh.body.skinning import keypoints133
+from closemesh.body.skinning import wholebody_keypoints
 
 NUM_POINTS = 23  # Body and feet of COCO-WholeBody.
 _BEADS = 4  # Spheres along each capsule that stand for it when two bodies are compared.
 _LIMBS = ("shoulder", "upper_arm", "forearm", "hand", "thigh", "lower_leg", "foot")
-COARSE_PARTS = (
+CAPSULE_PARTS = (
     "head",
     "upper_trunk",
     "lower_trunk",
@@ -44,10 +44,10 @@ def capsule_body(body: BodyModel) -> CapsuleBody:
     """Capsules as thick as the mean body: the median distance of the vertices that are nearest to each axis."""
     named = _axes()
     axes = torch.stack([torch.stack([_shares(end) for end in ends]) for *_, ends in named])
-    parts = torch.tensor([[COARSE_PARTS.index(first), COARSE_PARTS.index(last)] for first, last, _ in named])
+    parts = torch.tensor([[CAPSULE_PARTS.index(first), CAPSULE_PARTS.index(last)] for first, last, _ in named])
     with torch.inference_mode():
         vertices = body.v_template.cpu()
-        keypoints = keypoints133(body, body.v_template, body.joint_template)[:NUM_POINTS].cpu()
+        keypoints = wholebody_keypoints(body, body.v_template, body.joint_template)[:NUM_POINTS].cpu()
         distance = _distances(vertices, axes @ keypoints)  # [V, C]
         nearest = distance.argmin(1)
         radii = torch.stack([distance[nearest == c, c].median() for c in range(len(axes))])
@@ -79,7 +79,7 @@ def part_gaps(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Te
 
 
 def _members(part: Tensor) -> list[Tensor]:
-    return [(part == index).nonzero()[:, 0] for index in range(len(COARSE_PARTS))]
+    return [(part == index).nonzero()[:, 0] for index in range(len(CAPSULE_PARTS))]
 
 
 def _bead_gaps(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:

@@ -23,7 +23,7 @@ from closemesh.structures import NUM_BODY_JOINTS
 
 
 @dataclass(frozen=True)
-class PointBody:
+class LandmarkBody:
     """The 133 keypoints and the soles of a body, ready for inner loops; betas only, a neutral face."""
 
     joint_template: Tensor  # [J, 3] J is 55, or 22 without fingers, jaw and eyes
@@ -38,12 +38,12 @@ class PointBody:
     def num_betas(self) -> int:
         return self.joint_dirs.shape[-1]
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> PointBody:
+    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> LandmarkBody:
         """The same elsewhere or in another precision."""
         tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
         return replace(self, **{name: tensor.to(device, dtype) for name, tensor in tensors.items()})  # type: ignore[arg-type]
 
-    def coarse(self, count: int) -> PointBody:
+    def coarse(self, count: int) -> LandmarkBody:
         """The first `count` keypoints, moved by the 22 body joints alone; no soles.
 
         Exact while fingers, jaw and eyes are at rest: they then move as the joint they hang on.
@@ -66,7 +66,7 @@ class PointBody:
 
 
 @dataclass(frozen=True)
-class PosedPoints:
+class PosedLandmarks:
     """Where they are in the camera frame, metres."""
 
     joints: Tensor  # [T, P, J, 3]
@@ -74,7 +74,7 @@ class PosedPoints:
     soles: Tensor  # [T, P, 2, S, 3]
 
 
-def point_body(body: BodyModel, soles: Tensor) -> PointBody:
+def point_body(body: BodyModel, soles: Tensor) -> LandmarkBody:
     """The points of a body; soles [2, S] are vertex ids."""
     num_keypoints, num_soles = len(body.keypoint_vertices), soles.numel()
     vertices = body.keypoint_vertices.new_zeros(num_keypoints + num_soles, len(body.v_template))
@@ -86,7 +86,7 @@ def point_body(body: BodyModel, soles: Tensor) -> PointBody:
     joint_dirs = body.joint_shape_dirs[..., : body.num_betas]
     moments = torch.einsum("nuj,ud->njd", spread, body.v_template[used])
     moment_dirs = torch.einsum("nuj,udk->njdk", spread, body.shape_dirs[used])
-    return PointBody(
+    return LandmarkBody(
         joint_template=body.joint_template,
         joint_dirs=joint_dirs,
         shares=spread.sum(1) + joints,
@@ -97,7 +97,7 @@ def point_body(body: BodyModel, soles: Tensor) -> PointBody:
     )
 
 
-def pose_points(body: PointBody, betas: Tensor, rotations: Tensor, transl: Tensor) -> PosedPoints:
+def pose_landmarks(body: LandmarkBody, betas: Tensor, rotations: Tensor, transl: Tensor) -> PosedLandmarks:
     """Joints, keypoints and soles; betas [P, B], rotations [T, P, J, 3, 3] as in `skin`, transl [T, P, 3] metres."""
     joints_rest = body.rest_joints(betas)  # [P, J, 3]
     global_rotations, joints = forward_kinematics(rotations, joints_rest)
@@ -107,7 +107,7 @@ def pose_points(body: PointBody, betas: Tensor, rotations: Tensor, transl: Tenso
     turned = global_rotations.transpose(-1, -2).flatten(-3, -2)  # [T, P, J * 3, 3]
     points = moments.flatten(-2) @ turned + body.shares @ offsets  # [T, P, N, 3]
     keypoints, soles = points.split([body.num_keypoints, points.shape[-2] - body.num_keypoints], dim=-2)
-    return PosedPoints(joints, keypoints, soles.unflatten(-2, (2, soles.shape[-2] // 2)))
+    return PosedLandmarks(joints, keypoints, soles.unflatten(-2, (2, soles.shape[-2] // 2)))
 
 
 SOLE_THICKNESS = 0.015  # Metres above a foot's lowest vertex that still count as sole.

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
-from closemesh.body.landmarks import PointBody, point_body, sole_vertices
+from closemesh.body.landmarks import LandmarkBody, point_body, sole_vertices
 from closemesh.body.model import BodyModel, texture_arrays
 from closemesh.body.smplx_files import BodyArrays, read_body_arrays, read_body_pkl
 from closemesh.core.errors import ModelFileError
@@ -143,6 +143,6 @@ def load_open_body(variant: OpenVariant = "std") -> BodyModel:
     return build_body(read_body_arrays(path), f"closemesh_open/{variant}", sha256_of(path))
 
 
-def fitting_points(body: BodyModel) -> PointBody:
+def load_landmark_body(body: BodyModel) -> LandmarkBody:
     """The keypoints and soles of `body` for inner loops."""
     return point_body(body, sole_vertices(body))

@@ -94,7 +94,7 @@ class BodyModel:
         return self.subset(self.keypoint_vertex_ids)
 
 
-class TextureLayout(NamedTuple):
+class UVMap(NamedTuple):
     """Texture coordinates and which of them the corners of each face of the body have."""
 
     vt: Tensor  # [U, 2] u and v, 0..1
@@ -105,19 +105,19 @@ class TextureLayout(NamedTuple):
         return self.vt[self.ft]
 
 
-def has_texture(body: BodyModel) -> bool:
+def has_uv(body: BodyModel) -> bool:
     """Whether the body's file says where its skin lies on a texture map."""
     return body.vt is not None and body.ft is not None
 
 
-def texture_layout(body: BodyModel) -> TextureLayout:
+def texture_layout(body: BodyModel) -> UVMap:
     """The layout of the body's texture map. Raises ModelFileError when its file has none."""
     if body.vt is None or body.ft is None:
         raise ModelFileError(
             f"body {body.name} has no texture coordinates (vt, ft), which appearance needs; "
             "give SMPLX_NEUTRAL.npz as it is distributed, or leave --body-model out"
         )
-    return TextureLayout(body.vt, body.ft)
+    return UVMap(body.vt, body.ft)
 
 
 def texture_arrays(data: BodyArrays) -> dict[str, Tensor]:

@@ -10,15 +10,15 @@ The meshes, joints and keypoints of a motion, a few frames at a time, so that me
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody, PosedPoints, pose_points
+from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import keypoints133, posed_joints, rest_joints, skin
+from closemesh.body.skinning import posed_joints, rest_joints, skin, wholebody_keypoints
 from closemesh.core.arrays import Floats
 from closemesh.core.tensor_dataclass import TensorDataclass, static
 from closemesh.geometry.rotations import axis_angle_to_matrix, rotation_6d_to_matrix
@@ -26,7 +26,7 @@ from closemesh.structures import BodyMotion, Camera
 
 
 @dataclass(frozen=True)
-class MotionVariables(TensorDataclass):
+class MotionParameters(TensorDataclass):
     """What a fit changes, in the camera frame.
 
     The pelvis is stored as a viewing ray and the logarithm of its depth, so that the place in the image and the
@@ -39,7 +39,7 @@ class MotionVariables(TensorDataclass):
     hand_pose: Tensor  # [T, P, 30, 3] axis-angle, radians
     ray: Tensor  # [T, P, 2] pelvis x / z and y / z
     log_depth: Tensor  # [T, P] logarithm of the pelvis depth in metres
-    betas: Tensor = static(people_axis=0)  # [P, B]
+    betas: Tensor = field(metadata=static(people_axis=0))  # [P, B]
 
     def rotations(self) -> Tensor:
         """Joint rotations [T, P, 55, 3, 3]."""
@@ -54,25 +54,25 @@ class MotionVariables(TensorDataclass):
         depth = self.log_depth.exp()[..., None]
         return torch.cat([self.ray * depth, depth], dim=-1)
 
-    def transl(self, body: PointBody) -> Tensor:
+    def transl(self, body: LandmarkBody) -> Tensor:
         """SMPL-X translation [T, P, 3]: pelvis position minus where the pelvis of this shape rests."""
         return self.pelvis() - body.rest_joints(self.betas)[..., 0, :]
 
-    def detached(self) -> MotionVariables:
+    def detached(self) -> MotionParameters:
         """Copies without a graph."""
         return self.map(lambda tensor: tensor.detach().clone())
 
     def tensors(self) -> dict[str, Tensor]:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def with_tensors(self, **changes: Tensor) -> MotionVariables:
+    def with_tensors(self, **changes: Tensor) -> MotionParameters:
         return replace(self, **changes)
 
 
-def pose_variables(body: PointBody, variables: MotionVariables) -> PosedPoints:
+def pose_parameters(body: LandmarkBody, variables: MotionParameters) -> PosedLandmarks:
     """Joints, keypoints and soles of everybody in every frame."""
     rotations = variables.rotations()[:, :, : len(body.joint_template)]
-    return pose_points(body, variables.betas, rotations, variables.transl(body))
+    return pose_landmarks(body, variables.betas, rotations, variables.transl(body))
 
 
 def change_frame(motion: BodyMotion, T_new_old: Floats, body: BodyModel) -> BodyMotion:
@@ -136,7 +136,8 @@ def motion_keypoints(motion: BodyMotion, body: BodyModel) -> Floats:
     small = body.keypoint_body()
     with torch.inference_mode():
         parts = [
-            keypoints133(small, *skin(small, *parameters)) for parameters in _chunks(motion, small, _SKELETONS_AT_ONCE)
+            wholebody_keypoints(small, *skin(small, *parameters))
+            for parameters in _chunks(motion, small, _SKELETONS_AT_ONCE)
         ]
     return _together(parts)
 

@@ -75,7 +75,7 @@ def skin(
     return posed, joints + transl[..., None, :]
 
 
-def keypoints133(body: BodyModel, vertices: Tensor, joints: Tensor) -> Tensor:
+def wholebody_keypoints(body: BodyModel, vertices: Tensor, joints: Tensor) -> Tensor:
     """COCO-WholeBody keypoints [..., 133, 3] of skinned vertices [..., V, 3] and joints [..., 55, 3]."""
     return body.keypoint_joints @ joints + body.keypoint_vertices @ vertices[..., body.keypoint_vertex_ids, :]
 

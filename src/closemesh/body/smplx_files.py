@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from closemesh.core.errors import ModelFileError
-from closemesh.core.unpickling import PLAIN, Allowed, PlainUnpickler
+from closemesh.core.unpickling import ARRAY_GLOBALS, AllowedGlobals, RestrictedUnpickler
 
 BodyArrays = dict[str, np.ndarray]
 
@@ -122,8 +122,8 @@ def _reconstruct(kind: Any, base: Any, state: Any) -> _Kept:
     return kind()
 
 
-_ALLOWED: Allowed = {
-    **PLAIN,
+_ALLOWED: AllowedGlobals = {
+    **ARRAY_GLOBALS,
     ("copyreg", "_reconstructor"): _reconstruct,
     ("builtins", "object"): object,
     ("chumpy.ch", "Ch"): _ChumpyArray,
@@ -139,7 +139,7 @@ def read_body_pkl(path: Path) -> BodyArrays:
     """
     try:
         with path.open("rb") as file:
-            told = PlainUnpickler(file, _ALLOWED).load()
+            told = RestrictedUnpickler(file, _ALLOWED).load()
         data = {key: _plain(told[key]) for key in (*REQUIRED, *OPTIONAL) if key in told}
     except Exception as error:  # A damaged pickle may raise anything.
         raise ModelFileError(

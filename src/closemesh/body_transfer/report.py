@@ -18,7 +18,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_joints, motion_keypoints
 from closemesh.body_transfer.targets import motion_skin, same_faces, skins
 from closemesh.contact.measure import ContactConfig, measure_contacts
-from closemesh.contact.signed_distance import ClosedSurface
+from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError, OutputError
 from closemesh.core.progress import Progress
@@ -105,7 +105,7 @@ def _contact(pair: PairContacts | None, touching: Bools) -> Figures | None:
 
 def _skin_error(motion: BodyMotion, source: BodyModel, version: BodyMotion, target: BodyModel) -> Figures:
     old, new = skins(source, target)
-    surface = None if old is source else ClosedSurface(old.faces.cpu().numpy(), old.v_template.double().cpu().numpy())
+    surface = None if old is source else WatertightMesh(old.faces.cpu().numpy(), old.v_template.double().cpu().numpy())
     frames = np.unique(np.linspace(0, len(motion.transl) - 1, _SKIN_FRAMES).round().astype(int))
     errors = []
     for t in frames:

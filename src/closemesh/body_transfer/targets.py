@@ -16,14 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody, PosedPoints, pose_points
+from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables
+from closemesh.body.motion import MotionParameters
 from closemesh.body.skinning import rest_joints, skin
-from closemesh.contact.signed_distance import ClosedSurface
-from closemesh.contact.vertex_contacts import find_meeting, map_frames, surface_points
-from closemesh.contact.watertight import query_body
-from closemesh.fitting.keypoint_tracks import Anchor, anchor_energy
+from closemesh.contact.signed_distance import WatertightMesh
+from closemesh.contact.vertex_contacts import find_contacts, map_frames, surface_points
+from closemesh.contact.watertight import watertight_body
+from closemesh.fitting.keypoint_tracks import PoseReference, anchor_energy
 from closemesh.losses.keypoints import pseudo_huber
 from closemesh.losses.physics import acceleration
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
@@ -36,31 +36,33 @@ _FAR_LANDMARK = 3.0  # Sigmas beyond which the pull grows only linearly.
 
 
 @dataclass(frozen=True)
-class Followed:
+class LandmarkTargets:
     """Points of the old body over T frames, camera frame, metres."""
 
     keypoints: Tensor  # [T, P, K, 3] body, feet, hands
     joints: Tensor  # [T, P, 22, 3]
     present: Tensor  # [T, P] 1 where the person is there
     times: Tensor  # [T] seconds
-    anchor: Anchor
+    anchor: PoseReference
 
-    def frames(self, index: slice | Tensor) -> Followed:
+    def frames(self, index: slice | Tensor) -> LandmarkTargets:
         """The same people in some of the frames."""
         parts = {name: getattr(self, name)[index] for name in ("keypoints", "joints", "present", "times")}
         return replace(self, **parts, anchor=self.anchor.frames(index))
 
 
-def followed_points(motion: BodyMotion, body: PointBody, times: Tensor, anchor: Anchor) -> Followed:
+def followed_points(motion: BodyMotion, body: LandmarkBody, times: Tensor, anchor: PoseReference) -> LandmarkTargets:
     """Where `motion` has the points of its `body`; times [T] seconds."""
     arrays = (torch.as_tensor(a).to(body.joint_template) for a in (motion.betas, motion.rotations, motion.transl))
     with torch.no_grad():
-        posed = pose_points(body, *arrays)
+        posed = pose_landmarks(body, *arrays)
     present = torch.as_tensor(motion.valid).to(posed.joints)
-    return Followed(posed.keypoints[..., _KEYPOINTS, :], posed.joints[..., :NUM_BODY_JOINTS, :], present, times, anchor)
+    return LandmarkTargets(
+        posed.keypoints[..., _KEYPOINTS, :], posed.joints[..., :NUM_BODY_JOINTS, :], present, times, anchor
+    )
 
 
-def follow_energy(variables: MotionVariables, posed: PosedPoints, followed: Followed) -> Tensor:
+def follow_energy(variables: MotionParameters, posed: PosedLandmarks, followed: LandmarkTargets) -> Tensor:
     """Energy as one number: points against those they follow, the copied rotations, shaking, an unlikely shape."""
     joints = posed.joints[..., :NUM_BODY_JOINTS, :]
     points = _pull(posed.keypoints[..., _KEYPOINTS, :] - followed.keypoints, _KEYPOINT_SIGMA)
@@ -92,10 +94,12 @@ def same_faces(a: BodyModel, b: BodyModel) -> bool:
 
 def skins(source: BodyModel, target: BodyModel) -> tuple[BodyModel, BodyModel]:
     """The meshes of both that are compared: the bodies themselves where faces correspond, else closed meshes."""
-    return (source, target) if same_faces(source, target) else (query_body(source, "coarse"), query_body(target))
+    return (
+        (source, target) if same_faces(source, target) else (watertight_body(source, "coarse"), watertight_body(target))
+    )
 
 
-def pose_skin(body: BodyModel, variables: MotionVariables) -> Tensor:
+def pose_skin(body: BodyModel, variables: MotionParameters) -> Tensor:
     """Vertices [T, P, V, 3] of the mesh in the camera frame."""
     transl = variables.pelvis() - rest_joints(body, variables.betas)[..., 0, :]
     return skin(body, variables.betas, variables.rotations(), transl)[0]
@@ -108,7 +112,7 @@ def motion_skin(body: BodyModel, motion: BodyMotion) -> Tensor:
         return skin(body, *(torch.as_tensor(array).to(body.v_template) for array in arrays))[0]
 
 
-class SkinMatch:
+class SurfaceTargets:
     """Energy of some vertices of the new body against the old skin, in some frames."""
 
     def __init__(self, source: BodyModel, target: BodyModel, motion: BodyMotion) -> None:
@@ -120,10 +124,10 @@ class SkinMatch:
         self._present = torch.as_tensor(motion.valid).to(vertices)
         self._fixed = vertices if old is source else None
         self._old = vertices.double().cpu().numpy()
-        self._surface = None if old is source else ClosedSurface(old.faces.cpu().numpy(), self._old[0, 0])
+        self._surface = None if old is source else WatertightMesh(old.faces.cpu().numpy(), self._old[0, 0])
         self._near: tuple[Tensor, Tensor] | None = None  # Points on the old skin, and the way out of it.
 
-    def energy(self, variables: MotionVariables, step: int) -> Tensor:
+    def energy(self, variables: MotionParameters, step: int) -> Tensor:
         """One number; nearest points are searched for now and then."""
         vertices = pose_skin(self._body, variables)
         if self._fixed is not None:
@@ -144,7 +148,7 @@ class SkinMatch:
             t, p = divmod(index, people)
             found = surface.closest(points[t, p], self._old[t, p])
             signed = np.where(found.inside, -found.distance, found.distance)[:, None]
-            return points[t, p] - signed * found.outward, found.outward
+            return points[t, p] - signed * found.normal, found.normal
 
         parts = map_frames(nearest, range(frames * people))
         both = (np.stack(column).reshape(points.shape) for column in zip(*parts, strict=True))
@@ -169,20 +173,22 @@ _CONTACT_WEIGHT = 200.0  # Of the mean over the points of a pair in one frame.
 
 
 @dataclass(frozen=True)
-class Touches:
+class ContactPairs:
     """N points where two people touched, camera frame."""
 
     frame: Tensor  # [N] int64
     pair: tuple[int, int]
     points: Tensor  # [2, N, 3] on the first and on the second person, metres
 
-    def frames(self, window: slice) -> Touches:
+    def frames(self, window: slice) -> ContactPairs:
         """Those of some frames, counted from the first of these."""
         chosen = (self.frame >= window.start) & (self.frame < window.stop)
         return replace(self, frame=self.frame[chosen] - window.start, points=self.points[:, chosen])
 
 
-def find_touches(vertices: Tensor, faces: Tensor, pairs: Sequence[tuple[int, int]], valid: Tensor) -> list[Touches]:
+def find_touches(
+    vertices: Tensor, faces: Tensor, pairs: Sequence[tuple[int, int]], valid: Tensor
+) -> list[ContactPairs]:
     """Where these pairs touch; vertices [T, P, V, 3] of a closed mesh with faces [F, 3], valid [T, P] bool."""
     found = []
     for a, b in pairs:
@@ -190,24 +196,24 @@ def find_touches(vertices: Tensor, faces: Tensor, pairs: Sequence[tuple[int, int
         frames = together.nonzero()[:, 0]
         meshes = (vertices[frames, a], vertices[frames, b], faces)
         parts = []
-        for met in find_meeting(*meshes, TOUCH_REACH):
+        for met in find_contacts(*meshes, TOUCH_REACH):
             point, on_surface = surface_points(*meshes, met)
             from_a = met.from_a[:, None]
             both = torch.stack([torch.where(from_a, point, on_surface), torch.where(from_a, on_surface, point)])
             parts.append((met.frame, both))
         frame, points = torch.cat([f for f, _ in parts]), torch.cat([p for _, p in parts], dim=1)
         kept = _some_of_each(frame, _POINTS)
-        found.append(Touches(frames[frame[kept]], (a, b), points[:, kept]))
+        found.append(ContactPairs(frames[frame[kept]], (a, b), points[:, kept]))
     return [touches for touches in found if len(touches.frame)]
 
 
-class HeldContacts:
+class ContactTargets:
     """Energy of how far those points have moved against each other on the new body."""
 
-    def __init__(self, touches: Sequence[Touches], body: BodyModel, vertices: Tensor) -> None:
+    def __init__(self, touches: Sequence[ContactPairs], body: BodyModel, vertices: Tensor) -> None:
         """body: closed mesh of the new body, posed near the old one with vertices [T, P, V, 3]."""
         posed = vertices.detach().double().cpu().numpy()
-        surface = ClosedSurface(body.faces.cpu().numpy(), posed[0, 0])
+        surface = WatertightMesh(body.faces.cpu().numpy(), posed[0, 0])
         self._touches = touches
         self._places = [[_places(surface, t, side, posed) for side in (0, 1)] for t in touches]
         corners = [body.faces[face].flatten() for places in self._places for face, _ in places]
@@ -216,7 +222,7 @@ class HeldContacts:
         position[ids] = torch.arange(len(ids), device=position.device)
         self._body, self._corners = body.subset(ids), position[body.faces]
 
-    def energy(self, variables: MotionVariables) -> Tensor:
+    def energy(self, variables: MotionParameters) -> Tensor:
         """One number; zero when nothing touched."""
         if not self._touches:
             return variables.log_depth.new_zeros(())
@@ -234,7 +240,7 @@ class HeldContacts:
         return _CONTACT_WEIGHT * ((moved / _CONTACT_SIGMA).square().sum(-1) / count).sum()
 
 
-def _places(surface: ClosedSurface, touches: Touches, side: int, posed: np.ndarray) -> tuple[Tensor, Tensor]:
+def _places(surface: WatertightMesh, touches: ContactPairs, side: int, posed: np.ndarray) -> tuple[Tensor, Tensor]:
     """Face [N] and barycentrics [N, 3] of the new skin nearest to where the old one touched."""
     points, frame = touches.points[side].double().cpu().numpy(), touches.frame.cpu().numpy()
     face, bary = np.zeros(len(frame), np.int64), np.zeros((len(frame), 3))

@@ -9,31 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody
-from closemesh.body.loading import fitting_points
+from closemesh.body.landmarks import LandmarkBody
+from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skinning import rest_joints
 from closemesh.body_transfer.targets import (
-    Followed,
-    HeldContacts,
-    SkinMatch,
+    ContactTargets,
+    LandmarkTargets,
+    SurfaceTargets,
     find_touches,
     follow_energy,
     followed_points,
     motion_skin,
     pose_skin,
 )
-from closemesh.contact.measure import near_pairs
-from closemesh.contact.watertight import query_body
+from closemesh.contact.measure import find_close_pairs
+from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Floats
 from closemesh.core.progress import Advance, Progress
-from closemesh.fitting.keypoint_tracks import anchor_at
+from closemesh.fitting.keypoint_tracks import reference_at
 from closemesh.fitting.objective import POSE_VARIABLES, from_motion
-from closemesh.fitting.optimizer import Weights, minimise
-from closemesh.optimization.joint_objective import Interaction
+from closemesh.fitting.optimizer import Weights, minimize
+from closemesh.optimization.joint_objective import ContactObjective
 from closemesh.structures import BodyMotion
-from closemesh.temporal import blend_window, split_windows
+from closemesh.temporal import crossfade_window, split_windows
 
 _SHAPE_FRAMES = 12  # Frames, spread over the clip, that the shape is fitted to.
 _WINDOW, _OVERLAP = 64, 16
@@ -52,7 +52,7 @@ class ConversionSteps:
 
 
 @dataclass(frozen=True)
-class Conversion:
+class TransferResult:
     """The motion on the new body, camera frame."""
 
     copied: BodyMotion
@@ -60,7 +60,7 @@ class Conversion:
     fitted: BodyMotion
 
 
-def convert(
+def transfer_motion(
     motion: BodyMotion,
     source: BodyModel,
     target: BodyModel,
@@ -68,7 +68,7 @@ def convert(
     device: torch.device,
     progress: Progress,
     steps: ConversionSteps | None = None,
-) -> Conversion:
+) -> TransferResult:
     """`motion` of `source`, camera frame, put on `target`; times [T] seconds.
 
     Joints, keypoints and skin of the new body follow those of the old one, and surfaces that touched touch again.
@@ -84,8 +84,8 @@ def convert(
         variables = variables.with_tensors(betas=_fit_shape(task, variables, steps.shape, advance))
         for window in windows:
             piece = _fit_window(task, variables.frames(window), window, steps, advance)
-            variables = blend_window(variables, piece, window, _OVERLAP)
-    return Conversion(copied, _to_motion(copied, task.body, variables))
+            variables = crossfade_window(variables, piece, window, _OVERLAP)
+    return TransferResult(copied, _to_motion(copied, task.body, variables))
 
 
 def copy_pose(motion: BodyMotion, source: BodyModel, target: BodyModel) -> BodyMotion:
@@ -107,39 +107,39 @@ class _Task:
     motion: BodyMotion
     source: BodyModel
     target: BodyModel
-    body: PointBody  # Of the target.
-    followed: Followed
+    body: LandmarkBody  # Of the target.
+    followed: LandmarkTargets
 
 
 def _task(motion: BodyMotion, copied: BodyMotion, source: BodyModel, target: BodyModel, times: Tensor) -> _Task:
-    body = fitting_points(target)
-    anchor = anchor_at(from_motion(body, copied, times.device), _TURN, _DEPTH)
-    return _Task(motion, source, target, body, followed_points(motion, fitting_points(source), times, anchor))
+    body = load_landmark_body(target)
+    anchor = reference_at(from_motion(body, copied, times.device), _TURN, _DEPTH)
+    return _Task(motion, source, target, body, followed_points(motion, load_landmark_body(source), times, anchor))
 
 
-Energy = Callable[[MotionVariables, int], Tensor]
+Energy = Callable[[MotionParameters, int], Tensor]
 
 
 def _following(task: _Task, index: slice | Tensor) -> Energy:
     """Joints, keypoints and skin in these frames."""
     part = _frames_of(task.motion, index if isinstance(index, slice) else index.cpu().numpy())
-    followed, skin = task.followed.frames(index), SkinMatch(task.source, task.target, part)
+    followed, skin = task.followed.frames(index), SurfaceTargets(task.source, task.target, part)
 
-    def energy(variables: MotionVariables, step: int) -> Tensor:
-        posed = pose_variables(task.body, variables)
+    def energy(variables: MotionParameters, step: int) -> Tensor:
+        posed = pose_parameters(task.body, variables)
         return follow_energy(variables, posed, followed) + skin.energy(variables, step)
 
     return energy
 
 
-def _fit_shape(task: _Task, variables: MotionVariables, steps: int, advance: Advance) -> Tensor:
+def _fit_shape(task: _Task, variables: MotionParameters, steps: int, advance: Advance) -> Tensor:
     """Betas [P, B]; the poses found on the way are thrown away."""
     there = task.followed.present.sum(-1)
     parts = torch.arange(len(there), device=there.device).tensor_split(min(_SHAPE_FRAMES, len(there)))
     index = torch.stack([part[there[part].argmax()] for part in parts])
     # Frames far from each other say nothing of shaking.
     alone = replace(task, followed=replace(task.followed, times=task.followed.times * 1e3))
-    fitted = minimise(
+    fitted = minimize(
         variables.frames(index),
         _following(alone, index),
         iterations=steps,
@@ -151,15 +151,15 @@ def _fit_shape(task: _Task, variables: MotionVariables, steps: int, advance: Adv
 
 
 def _fit_window(
-    task: _Task, variables: MotionVariables, window: slice, steps: ConversionSteps, advance: Advance
-) -> MotionVariables:
+    task: _Task, variables: MotionParameters, window: slice, steps: ConversionSteps, advance: Advance
+) -> MotionParameters:
     """First each person alone, then what they do to each other."""
     following = _following(task, window)
-    variables = minimise(
+    variables = minimize(
         variables, following, iterations=steps.pose, learning_rate=0.01, free=POSE_VARIABLES, advance=advance
     )
     meeting = _meeting(task, variables, window)
-    return minimise(
+    return minimize(
         variables,
         lambda v, step: following(v, step) + meeting(v, step),
         iterations=steps.contact,
@@ -169,18 +169,18 @@ def _fit_window(
     )
 
 
-def _meeting(task: _Task, variables: MotionVariables, window: slice) -> Energy:
+def _meeting(task: _Task, variables: MotionParameters, window: slice) -> Energy:
     """Contact that is kept, and bodies that do not cross where they did not."""
-    old, new = query_body(task.source), query_body(task.target, "coarse")
+    old, new = watertight_body(task.source), watertight_body(task.target, "coarse")
     part = _frames_of(task.motion, window)
-    pairs = [(a, b) for a, b, _ in near_pairs(part, task.source, _PAIR_REACH)]
+    pairs = [(a, b) for a, b, _ in find_close_pairs(part, task.source, _PAIR_REACH)]
     valid = torch.as_tensor(part.valid, device=variables.ray.device)
     touches = find_touches(motion_skin(old, part), old.faces, pairs, valid) if pairs else []
     with torch.no_grad():
-        held = HeldContacts(touches, new, pose_skin(new, variables))
-    crossing = Interaction(new, pairs, task.followed.present[window])
+        held = ContactTargets(touches, new, pose_skin(new, variables))
+    crossing = ContactObjective(new, pairs, task.followed.present[window])
 
-    def energy(v: MotionVariables, step: int) -> Tensor:
+    def energy(v: MotionParameters, step: int) -> Tensor:
         return held.energy(v) + crossing.loss(v, _PENETRATION, step) if pairs else held.energy(v)
 
     return energy
@@ -191,7 +191,7 @@ def _frames_of(motion: BodyMotion, index: slice | np.ndarray) -> BodyMotion:
     return motion.with_pose(**{name: getattr(motion, name)[index] for name in names})
 
 
-def _to_motion(copied: BodyMotion, body: PointBody, variables: MotionVariables) -> BodyMotion:
+def _to_motion(copied: BodyMotion, body: LandmarkBody, variables: MotionParameters) -> BodyMotion:
     """The copied motion with what was fitted; jaw and eyes are not among the variables and stay as they are."""
     with torch.no_grad():
         rotations, transl = variables.rotations().cpu().numpy(), variables.transl(body).cpu().numpy()

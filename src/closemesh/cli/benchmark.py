@@ -43,7 +43,7 @@ def identities(
     """
     with exit_codes():
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import replacing
+        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.identity_benchmark import measure_identities
 
@@ -61,7 +61,7 @@ def identities(
         table.add_row("all", *(str(sum(column)) for column in zip(*rows, strict=True)), style="bold")
         results.print(table)
         if file:
-            with replacing(file) as part:
+            with atomic_file(file) as part:
                 part.write_text(json.dumps([asdict(one) for one in figures], indent=1))
 
 
@@ -77,7 +77,7 @@ def language(
     """Look for each of 1,000 poses of the bundled windows by what is said of it: plainly, in many wordings, by hand."""
     with exit_codes():
         from closemesh.core.device import choose_device
-        from closemesh.core.files import replacing
+        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.text_retrieval import measure_retrieval
         from closemesh.text.alignment import load_alignment
 
@@ -89,7 +89,7 @@ def language(
             table.add_row(name, str(one.texts), str(one.poses), f"{100 * one.first:.1f}", f"{100 * one.ten:.1f}")
         results.print(table)
         if file:
-            with replacing(file) as part:
+            with atomic_file(file) as part:
                 part.write_text(json.dumps({name: asdict(one) for name, one in found.items()}, indent=1))
 
 
@@ -156,7 +156,7 @@ def speed(
         from dataclasses import asdict
 
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import replacing
+        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.speed import measure_speed
         from closemesh.weights.locate import find_model
         from closemesh.weights.registry import DEMO_CLIP
@@ -172,7 +172,7 @@ def speed(
             table.add_row(figure.name, f"{figure.milliseconds:,.1f}", str(figure.runs), peak)
         results.print(table)
         if file:
-            with replacing(file) as part:
+            with atomic_file(file) as part:
                 part.write_text(json.dumps([asdict(figure) for figure in figures], indent=1))
 
 

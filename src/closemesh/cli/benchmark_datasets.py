@@ -36,7 +36,7 @@ def dataset_command(name: str) -> Callable[..., None]:
     ) -> None:
         with exit_codes():
             from closemesh.cli.console import show_progress
-            from closemesh.core.files import replacing
+            from closemesh.core.files import atomic_file
             from closemesh.lab.evaluation.dataset_benchmark import benchmark_dataset
 
             config = o.build_config(None, preset, {"seed": seed, "body_model": str(body_model) if body_model else None})
@@ -44,7 +44,7 @@ def dataset_command(name: str) -> Callable[..., None]:
                 result = benchmark_dataset(name, root, config, device, progress, limit)
             results.print(_report(result))
             if file:
-                with replacing(file) as part:
+                with atomic_file(file) as part:
                     part.write_text(json.dumps(asdict(result), indent=1))
 
     benchmark_dataset.__doc__ = (

@@ -63,7 +63,7 @@ def descriptions(
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import replacing
+        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.text_benchmark import SHARES, as_json, measure_descriptions
 
@@ -74,7 +74,7 @@ def descriptions(
             running = progress, device, jobs or os.cpu_count() or 1, cache, resume
             report = measure_descriptions(windows, config, corrupt or SHARES, last, *running)
         if file:
-            with replacing(file) as part:
+            with atomic_file(file) as part:
                 part.write_text(json.dumps(as_json(report), indent=1))
         for stage in report.reports[0].stages:
             results.print(_table(report, stage))

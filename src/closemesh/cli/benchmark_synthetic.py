@@ -117,7 +117,7 @@ def ablation(
     """
     with exit_codes(when_stopped="the same command goes on where it stopped" if file else ""):
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import replacing
+        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.ablation import measure_ablation
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
 
@@ -129,7 +129,7 @@ def ablation(
             whole, worth = measure_ablation(windows, config, source, *running)
         if file:
             plain = _plain(worth)
-            with replacing(file) as part:
+            with atomic_file(file) as part:
                 part.write_text(json.dumps({"commit": whole.commit, "seed": whole.seed, "with_minus_without": plain}))
         for stage in whole.stages:
             for group in ("all", "contact"):

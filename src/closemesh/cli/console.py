@@ -49,7 +49,7 @@ STOPPED = 130
 AT_FAULT = 1
 
 
-def say(line: str, style: str = "") -> None:
+def print_line(line: str, style: str = "") -> None:
     """One line on stderr, never wrapped or read as markup: it may hold file names."""
     messages.print(line, style=style, markup=False, soft_wrap=True)
 
@@ -66,7 +66,7 @@ def exit_codes(when_stopped: str = "") -> Iterator[None]:
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except KeyboardInterrupt:
-        say(f"stopped{'; ' + when_stopped if when_stopped else ''}", "doubtful")
+        print_line(f"stopped{'; ' + when_stopped if when_stopped else ''}", "doubtful")
         raise typer.Exit(STOPPED) from None
     except ClosemeshError as error:
         _fail(str(error))
@@ -81,7 +81,7 @@ def exit_codes(when_stopped: str = "") -> Iterator[None]:
 def _fail(line: str) -> None:
     if os.environ.get("CLOSEMESH_DEBUG"):
         messages.print(traceback.format_exc(), markup=False, soft_wrap=True)
-    say(f"error: {' '.join(line.split())}", "bad")
+    print_line(f"error: {' '.join(line.split())}", "bad")
     raise typer.Exit(AT_FAULT) from None
 
 
@@ -125,7 +125,7 @@ class TerminalBars:
         self._bars.update(bar, completed=whole, total=whole)
 
     def note(self, message: str) -> None:
-        say(f"note: {message}", "doubtful")
+        print_line(f"note: {message}", "doubtful")
 
 
 class PlainLines:
@@ -147,13 +147,13 @@ class PlainLines:
             if now - last_line >= SECONDS_BETWEEN_LINES:
                 last_line = now
                 rate = steps_here / (now - started)
-                say(_running_line(description, done + steps_here, total, rate, self._megabytes))
+                print_line(_running_line(description, done + steps_here, total, rate, self._megabytes))
 
         yield advance
-        say(f"{description}: done in {self._clock() - started:.1f} s")
+        print_line(f"{description}: done in {self._clock() - started:.1f} s")
 
     def note(self, message: str) -> None:
-        say(f"note: {message}")
+        print_line(f"note: {message}")
 
 
 class _RateColumn(ProgressColumn):

@@ -32,7 +32,7 @@ def evaluate(
     """
     with exit_codes():
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import replacing
+        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.evaluate import evaluate as evaluate_motion
         from closemesh.lab.evaluation.evaluate import read_sequence
         from closemesh.lab.evaluation.joint_metrics import METRIC
@@ -47,5 +47,5 @@ def evaluate(
             table.add_row(name, f"{value:.2f}", METRIC[name].unit, METRIC[name].better)
         results.print(table)
         if file:
-            with replacing(file) as part:
+            with atomic_file(file) as part:
                 part.write_text(json.dumps(figures, indent=1))

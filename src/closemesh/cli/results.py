@@ -60,12 +60,12 @@ def render(
 def _render(result: Path, view: View, picture: Picture, stage: Stage, target: Path, clip_file: Path | None) -> None:
     from closemesh.body.loading import load_body
     from closemesh.cli.console import show_progress
-    from closemesh.pipeline.cache import read_kept
+    from closemesh.pipeline.cache import load_saved_motion
     from closemesh.rendering.bodies import render_view
     from closemesh.video import read_frames
     from closemesh.video.movies import write_movie, write_pictures
 
-    kept = read_kept(result, stage)
+    kept = load_saved_motion(result, stage)
     frames = read_frames(_found_clip(kept.clip, clip_file)) if view == "overlay" else None
     body = load_body(kept.body_path)
     pictures = render_view(view, kept.clip, kept.camera, kept.motion, body, frames)
@@ -107,21 +107,21 @@ def describe(
     with exit_codes():
         from closemesh.body.loading import load_body
         from closemesh.core.errors import InputError
-        from closemesh.pipeline.cache import read_kept
-        from closemesh.text.captioner import describe_motion
+        from closemesh.pipeline.cache import load_saved_motion
+        from closemesh.text.captioner import caption_motion
         from closemesh.text.descriptions import DESCRIPTIONS_FILE, grouped, write_descriptions
-        from closemesh.text.grammar import say_told
+        from closemesh.text.grammar import render_timed
 
         target = file or result / DESCRIPTIONS_FILE
         if target.exists():
             raise InputError(f"{target} is there already and may hold your own words; name another file with -o")
-        kept = read_kept(result, "optimised")
+        kept = load_saved_motion(result, "optimised")
         up_cam = kept.camera.T_cam_world[:, :3, 1]
-        told = describe_motion(kept.motion, load_body(kept.body_path), kept.clip.times, up_cam)
+        told = caption_motion(kept.motion, load_body(kept.body_path), kept.clip.times, up_cam)
         write_descriptions(target, grouped(told, "rules"))
         if show:
             for one in told:
-                results.print(f"{say_told(one)}.", markup=False, soft_wrap=True)
+                results.print(f"{render_timed(one)}.", markup=False, soft_wrap=True)
         results.print(f"{len(told)} statements in {target}", markup=False, soft_wrap=True)
 
 
@@ -160,20 +160,20 @@ def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> 
         pair_contacts,
         write_converted,
     )
-    from closemesh.body_transfer.transfer import convert
+    from closemesh.body_transfer.transfer import transfer_motion
     from closemesh.cli.console import show_progress
     from closemesh.core.device import choose_device
     from closemesh.core.errors import InputError
-    from closemesh.pipeline.cache import read_kept
+    from closemesh.pipeline.cache import load_saved_motion
 
-    kept = read_kept(result, "optimised")
+    kept = load_saved_motion(result, "optimised")
     check_place(result, folder)
     source, target = load_body(kept.body_path), load_body(body_path)
     check_body(result, source)
     if target.sha256 == source.sha256:
         raise InputError(f"{result} is on the body {target.name} already; give another with --body-model")
     with show_progress() as progress:
-        made = convert(kept.motion, source, target, kept.clip.times, choose_device(device), progress)
+        made = transfer_motion(kept.motion, source, target, kept.clip.times, choose_device(device), progress)
         versions = {"copied": made.copied, "fitted": made.fitted}
         contacts = pair_contacts(kept.motion, source, versions, target, progress)
         figures = conversion_figures(kept.motion, source, versions, target)

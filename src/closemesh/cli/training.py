@@ -164,7 +164,7 @@ def language(
     with exit_codes(when_stopped=STOPPED):
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
-        from closemesh.lab.training.caption_labels import sayings_of
+        from closemesh.lab.training.caption_labels import labels_of
         from closemesh.lab.training.loop import LoopConfig
         from closemesh.lab.training.motion_bank import load_banks
         from closemesh.lab.training.pose_encoder import PoseReading
@@ -175,7 +175,7 @@ def language(
 
         pieces, where, rate = load_pieces(), choose_device(device), learning_rate
         config = AlignmentTraining(
-            text=TextReaderConfig(TextEncoderConfig(len(pieces), layers=layers), len(sayings_of(2))),
+            text=TextReaderConfig(TextEncoderConfig(len(pieces), layers=layers), len(labels_of(2))),
             pose_reading=PoseReading(LoopConfig(steps, rate, minutes=minutes, average=0.99), batch),
             text_reading=TextReading(LoopConfig(text_steps, rate, minutes=text_minutes, average=0.99), sentences_batch),
             singles=poses,

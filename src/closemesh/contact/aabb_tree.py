@@ -21,7 +21,7 @@ _FACES_PER_LEAF = 2
 _MORTON_CELLS = 1024  # Per axis, so that three interleaved indices take 30 bits.
 
 
-class BoxTree(NamedTuple):
+class AabbTree(NamedTuple):
     """A complete binary tree in heap order: the root is node 1, the children of node n are 2n and 2n + 1."""
 
     boxes: NDArray[np.float64]  # [2L, 6] lower and upper corner of each node
@@ -32,7 +32,7 @@ class BoxTree(NamedTuple):
 
 def build_box_tree(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], order: NDArray[np.int64] | None = None
-) -> BoxTree:
+) -> AabbTree:
     """The tree over a mesh [V, 3], [F, 3]: faces sorted along a Morton curve, then halved (Lauterbach et al. 2009).
 
     order [F]: the one of an earlier tree over the same faces, which saves the sorting. As the mesh moves, faces that
@@ -45,7 +45,7 @@ def build_box_tree(
     while num_leaves * _FACES_PER_LEAF < len(faces):
         num_leaves *= 2
     starts = np.arange(num_leaves + 1) * len(faces) // num_leaves
-    return BoxTree(_fit_boxes(corners, starts), starts, corners, order)
+    return AabbTree(_fit_boxes(corners, starts), starts, corners, order)
 
 
 @njit(cache=True, nogil=True)

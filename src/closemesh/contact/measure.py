@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from closemesh.body.model import BodyModel
 from closemesh.contact.body_parts import PART_NAMES, part_labels
-from closemesh.contact.signed_distance import Array, ClosedSurface
+from closemesh.contact.signed_distance import Array, WatertightMesh
 from closemesh.contact.vertex_contacts import boxes_within, map_frames, posed_chunks, within_box
-from closemesh.contact.watertight import query_body
+from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Progress
 from closemesh.structures import BodyMotion, Contact, PairContacts
@@ -41,7 +41,7 @@ class ContactConfig:
 
 
 @dataclass(frozen=True)
-class Touch:
+class PartContact:
     """One part of a against one part of b in one frame."""
 
     frame: int
@@ -61,7 +61,7 @@ class ContactIntervals:
         self._open: dict[tuple[int, int], Contact] = {}
         self._closed: list[Contact] = []
 
-    def add(self, touch: Touch) -> None:
+    def add(self, touch: PartContact) -> None:
         """Goes on with the contact of these parts, or starts one; frames must not go back."""
         parts = touch.part_a, touch.part_b
         running = self._open.get(parts)
@@ -93,7 +93,7 @@ class ContactIntervals:
 _WELL_POSSIBLE = 2.0  # Standard deviations.
 
 
-def near_pairs(
+def find_close_pairs(
     motion: BodyMotion, body: BodyModel, reach: float, depth_spread: Floats | None = None
 ) -> list[tuple[int, int, Bools]]:
     """Pairs of people (a < b) whose surfaces come nearer than `reach` metres, with the frames [T] in which they are.
@@ -104,8 +104,8 @@ def near_pairs(
     depth_spread [T, P] metres: how unsure the distance of each person from the camera is, motion in the camera frame.
     Then all pairs count that may well be so near.
     """
-    mesh = query_body(body, "coarse")
-    surface = ClosedSurface(mesh.faces.cpu().numpy(), mesh.v_template.cpu().numpy())
+    mesh = watertight_body(body, "coarse")
+    surface = WatertightMesh(mesh.faces.cpu().numpy(), mesh.v_template.cpu().numpy())
     pairs = list(combinations(range(motion.num_people), 2))
     near = {pair: np.zeros(len(motion.transl), dtype=bool) for pair in pairs}
     for first, vertices in posed_chunks(motion, mesh):
@@ -129,7 +129,7 @@ def _toward(vertices: Floats, other: Floats, most: Floats) -> Floats:
 
 
 _DEFAULT = ContactConfig()
-_FrameMeasure = tuple[float, float, list[Touch]]  # Smallest distance, deepest depth, what touches what.
+_FrameMeasure = tuple[float, float, list[PartContact]]  # Smallest distance, deepest depth, what touches what.
 _ABSENT: _FrameMeasure = (math.nan, math.nan, [])
 
 
@@ -141,8 +141,8 @@ def measure_contacts(
     Distances are from the vertices of either to the surface of the other, whichever is smaller. Streams over the
     frames; distance and depth are nan where one of the two is not valid.
     """
-    near = near_pairs(motion, body, config.near_distance)
-    meter = _Meter(query_body(body, "fine"), config)
+    near = find_close_pairs(motion, body, config.near_distance)
+    meter = _Meter(watertight_body(body, "fine"), config)
     records = [_PairRecord(a, b, len(motion.transl), config) for a, b, _ in near]
     with progress.task("Measuring contact", total=len(motion.transl) if records else 0) as advance:
         for first, vertices in posed_chunks(motion, meter.body) if records else ():
@@ -189,7 +189,7 @@ class _Meter:
     def __init__(self, body: BodyModel, config: ContactConfig) -> None:
         self.body = body
         self._labels: NDArray[np.int64] = part_labels(body).cpu().numpy()
-        self._surface = ClosedSurface(body.faces.cpu().numpy(), body.v_template.cpu().numpy())
+        self._surface = WatertightMesh(body.faces.cpu().numpy(), body.v_template.cpu().numpy())
         self._touch_distance = config.touch_distance
 
     def measure(self, frame: int, a: Array, b: Array) -> _FrameMeasure:
@@ -215,13 +215,13 @@ class _Meter:
         return np.stack(columns, axis=-1).astype(np.float64)
 
 
-def _by_part(frame: int, rows: NDArray[np.float64]) -> list[Touch]:
+def _by_part(frame: int, rows: NDArray[np.float64]) -> list[PartContact]:
     """One touch for each pair of parts: its smallest distance and its deepest depth."""
     keys, inverse = np.unique(rows[:, 0] * len(PART_NAMES) + rows[:, 1], return_inverse=True)
     distance, depth = np.full(len(keys), np.inf), np.zeros(len(keys))
     np.minimum.at(distance, inverse, rows[:, 2])
     np.maximum.at(depth, inverse, rows[:, 3])
     return [
-        Touch(frame, int(key) // len(PART_NAMES), int(key) % len(PART_NAMES), float(near), float(deep))
+        PartContact(frame, int(key) // len(PART_NAMES), int(key) % len(PART_NAMES), float(near), float(deep))
         for key, near, deep in zip(keys, distance, depth, strict=True)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from closemesh.contact.aabb_tree import BoxTree, build_box_tree, closest_faces, smallest_distance
+from closemesh.contact.aabb_tree import AabbTree, build_box_tree, closest_faces, smallest_distance
 from closemesh.contact.winding_number import sort_into_columns, winding_numbers
 
 Array = NDArray[np.float64]
@@ -26,7 +26,7 @@ class ClosestPoints:
     """[N] metres, never negative."""
     inside: NDArray[np.bool_]
     """[N] the point lies inside the mesh."""
-    outward: Array
+    normal: Array
     """[N, 3] unit direction along which the point leaves (inside) or comes from (outside) its closest point."""
 
     def where(self, chosen: NDArray) -> ClosestPoints:
@@ -34,7 +34,7 @@ class ClosestPoints:
         return ClosestPoints(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
 
-class ClosedSurface:
+class WatertightMesh:
     """The faces of a closed mesh, prepared once for many frames of vertices."""
 
     def __init__(self, faces: NDArray[np.integer], vertices: Array | None = None) -> None:
@@ -63,7 +63,7 @@ class ClosedSurface:
         inside[near] = winding_numbers(points[near], sort_into_columns(tree.corners)) > 0
         return _described(points, inside, tree, row, barycentric)
 
-    def meeting(self, points: Array, vertices: Array, reach: float) -> tuple[NDArray[np.int64], ClosestPoints]:
+    def contact_patch(self, points: Array, vertices: Array, reach: float) -> tuple[NDArray[np.int64], ClosestPoints]:
         """Ids [M] of the points that lie inside, however deep, or nearer than `reach`, and the closest points of those.
 
         Telling inside from outside is much cheaper than finding the closest point; arguments as above.
@@ -88,7 +88,7 @@ class ClosedSurface:
         points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
         return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
 
-    def _tree(self, vertices: Array) -> BoxTree:
+    def _tree(self, vertices: Array) -> AabbTree:
         tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces, self._order)
         if self._order is None:
             self._order = tree.order
@@ -96,7 +96,7 @@ class ClosedSurface:
 
 
 def _described(
-    points: Array, inside: NDArray[np.bool_], tree: BoxTree, row: NDArray[np.int64], barycentric: Array
+    points: Array, inside: NDArray[np.bool_], tree: AabbTree, row: NDArray[np.int64], barycentric: Array
 ) -> ClosestPoints:
     """What is known of points [N, 3] whose closest points lie in the faces `row` [N] of the tree, -1 for none."""
     face = np.where(row >= 0, tree.order[row], -1)

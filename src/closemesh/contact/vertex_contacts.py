@@ -23,7 +23,7 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import skin
-from closemesh.contact.signed_distance import ClosedSurface
+from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.structures import BodyMotion
 
 _CHUNK = 32  # Frames skinned at once, so that memory does not grow with the clip.
@@ -92,7 +92,7 @@ class SurfacePairs:
     vertex: Tensor  # [N] int64
     face: Tensor  # [N] int64
     barycentric: Tensor  # [N, 3] of the closest point in the face
-    outward: Tensor  # [N, 3] unit vector away from the other body's inside, when the query was made
+    normal: Tensor  # [N, 3] unit vector away from the other body's inside, when the query was made
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -102,28 +102,30 @@ class SurfacePairs:
         return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
 
-class Crossings(SurfacePairs):
+class Penetrations(SurfacePairs):
     """Vertices inside the other body."""
 
 
-class Touching(SurfacePairs):
+class NearSurfacePoints(SurfacePairs):
     """Vertices outside the other body, nearer to it than the reach."""
 
 
-def find_crossings(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor) -> Crossings:
+def find_penetrations(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor) -> Penetrations:
     """The vertices of either body that lie inside the other, with their closest surface points.
 
     vertices_a, vertices_b [T, V, 3] metres in one frame, faces [F, 3] of a closed mesh that both share (see
     `query_body`). Frames whose boxes are apart cost nothing. Raises ValueError when the mesh is not closed.
     """
-    return find_meeting(vertices_a, vertices_b, faces, 0.0)[0]
+    return find_contacts(vertices_a, vertices_b, faces, 0.0)[0]
 
 
-def find_meeting(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float) -> tuple[Crossings, Touching]:
+def find_contacts(
+    vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float
+) -> tuple[Penetrations, NearSurfacePoints]:
     """The same, and the vertices of either body that are outside the other but nearer than `reach` metres."""
     inside, columns = _search(vertices_a, vertices_b, faces, reach)
     found = SurfacePairs(*columns)
-    return Crossings(**vars(found.where(inside))), Touching(**vars(found.where(~inside)))
+    return Penetrations(**vars(found.where(inside))), NearSurfacePoints(**vars(found.where(~inside)))
 
 
 def surface_points(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> tuple[Tensor, Tensor]:
@@ -144,14 +146,14 @@ def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float)
     frames = np.flatnonzero(boxes_within(a, b, reach))
     parts = [_NOTHING]
     if len(frames):
-        surface = ClosedSurface(faces.cpu().numpy(), a[frames[0]])
+        surface = WatertightMesh(faces.cpu().numpy(), a[frames[0]])
 
         def one_way(frame: int, from_a: bool) -> _Columns:
             points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])
             vertex = within_box(points, target, reach)
-            ids, found = surface.meeting(points[vertex], target, reach)
+            ids, found = surface.contact_patch(points[vertex], target, reach)
             origin = np.full(len(ids), frame), np.full(len(ids), from_a), vertex[ids]
-            return (found.inside, *origin, found.face, found.barycentric, found.outward)
+            return (found.inside, *origin, found.face, found.barycentric, found.normal)
 
         both_ways = map_frames(lambda frame: (one_way(frame, True), one_way(frame, False)), frames)
         parts.extend(part for ways in both_ways for part in ways)
@@ -167,17 +169,17 @@ _NOTHING: _Columns = (
 
 
 @dataclass(frozen=True)
-class Meeting:
+class ContactPatch:
     """Pairs of points of two bodies, in terms of a part of the body."""
 
     body: BodyModel
     """Only the vertices that the pairs need."""
     faces: Tensor  # [F, 3] of the whole body in the vertices of that part; -1 where a corner is not in it
-    crossings: Crossings
-    touching: Touching
+    crossings: Penetrations
+    touching: NearSurfacePoints
 
 
-def meeting(body: BodyModel, crossings: Crossings, touching: Touching) -> Meeting:
+def contact_patch(body: BodyModel, crossings: Penetrations, touching: NearSurfacePoints) -> ContactPatch:
     """What was found on `body`; skinning the part costs as much as there are points that meet."""
     vertex = torch.cat([crossings.vertex, touching.vertex])
     corners = body.faces[torch.cat([crossings.face, touching.face])].flatten()
@@ -190,4 +192,4 @@ def meeting(body: BodyModel, crossings: Crossings, touching: Touching) -> Meetin
     def renumbered(pairs: _PairsT) -> _PairsT:
         return replace(pairs, vertex=position[pairs.vertex])
 
-    return Meeting(body.subset(ids), position[body.faces], renumbered(crossings), renumbered(touching))
+    return ContactPatch(body.subset(ids), position[body.faces], renumbered(crossings), renumbered(touching))

@@ -85,7 +85,7 @@ Detail = Literal["coarse", "fine"]
 _SAME = 6e-3  # Metres; the joints of the bundled meshes differ from each other by 5.4 mm at most.
 
 
-def query_body(body: BodyModel, detail: Detail = "fine") -> BodyModel:
+def watertight_body(body: BodyModel, detail: Detail = "fine") -> BodyModel:
     """A body with the same betas and skeleton whose mesh is one closed surface; its keypoints mean nothing.
 
     The open body has such meshes of its own: fine for what is reported, coarse for inner loops. Of any other mesh the

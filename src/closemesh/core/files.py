@@ -18,7 +18,7 @@ from closemesh.core.errors import OutputError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A file name beside `path` to write to; it takes the place of `path` when the block ends without an error.
 
     Raises OutputError when the system refuses: no permission, no space, a file in the way.
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """The same for a folder of files: what stood in `folder` before is gone when the block ends without an error."""
     part = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
@@ -76,11 +76,11 @@ def lock_folder(lock: Path, told: Path, doing: str, option: str) -> FileLock:
             f"another closemesh run is {doing} into {told}; wait for it, or choose another folder with {option}"
         ) from error
     except OSError as error:
-        raise cannot_write_into(told, error, option) from error
+        raise write_error(told, error, option) from error
     return taken
 
 
-def cannot_write_into(folder: Path, error: OSError, option: str) -> OutputError:
+def write_error(folder: Path, error: OSError, option: str) -> OutputError:
     """What the system refused, in one line."""
     in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
     reason = "a file is in the way" if in_the_way else error.strerror or str(error)

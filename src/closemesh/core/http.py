@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 REFUSED = "user name or password is wrong, or the licence is not yet accepted on the portal"
 _TIMEOUT = (15.0, 60.0)  # Seconds to connect, and between two pieces.
 _PIECE = 1 << 16  # What is not yet a whole piece is lost when the connection breaks.
-PASSING = {408, 425, 429, 500, 502, 503, 504}
+RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
 """Answers of a server that may be another one later."""
 _KEEPS_THE_FORM = {307, 308}
 
 
-class InterruptedTransferError(Exception):
+class TransientError(Exception):
     """It did not work now and may work later; `wait`: seconds that the server asks for."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -70,7 +70,7 @@ def faults() -> Iterator[None]:
             "their file"
         ) from error
     except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-        raise InterruptedTransferError(_reason(error)) from error
+        raise TransientError(_reason(error)) from error
     except OSError as error:  # requests' own errors too: a wrong address, a missing file of certificates.
         raise DownloadError(f"it cannot be asked: {error}") from error
 
@@ -82,7 +82,7 @@ def pieces(response: Response, size: int = _PIECE) -> Iterator[bytes]:
     try:
         yield from response.iter_content(size)
     except requests.exceptions.RequestException as error:
-        raise InterruptedTransferError("the connection broke") from error
+        raise TransientError("the connection broke") from error
 
 
 def _send(session: Session, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> Response:
@@ -104,8 +104,8 @@ def _check(response: Response, url: str) -> None:
     status = response.status_code
     if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
         raise DownloadError("it leads to an address without https, which was not followed")
-    if status in PASSING:
-        raise InterruptedTransferError(f"the server answered {status} {response.reason}", retry_after(response))
+    if status in RETRYABLE_STATUS:
+        raise TransientError(f"the server answered {status} {response.reason}", retry_after(response))
     if status in (401, 403) and response.request.method == "POST":
         raise DownloadError(REFUSED)
     if status not in (200, 206, 416):

@@ -21,7 +21,7 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NullProgress:
     """A Progress that shows nothing; notes are kept so that a caller or a test can read them."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Silent:
         self.notes.append(message)
 
 
-class NoteKeeper:
+class RecordingProgress:
     """Passes everything on to another Progress and remembers the notes."""
 
     def __init__(self, progress: Progress) -> None:

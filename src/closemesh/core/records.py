@@ -14,27 +14,34 @@ import json
 import math
 import re
 import zipfile
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import Field, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 
 Record = TypeVar("Record")
 
+_NAME_IN_FILE = "file"
 _HEADER = "record"  # The array that holds the JSON of everything that is no array.
+
+
+def stored_as(name: str) -> Mapping[str, str]:
+    """Metadata of a field that has another name in files: `field(metadata=stored_as("name"))`."""
+    return {_NAME_IN_FILE: name}
 
 
 def save_record(path: Path, record: Any) -> None:
     """Write `record` to `path` (.npz, compressed). Raises OutputError when it cannot be written."""
-    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    values = {_name_in_file(f): getattr(record, f.name) for f in fields(record)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     plain = {name: value for name, value in values.items() if name not in arrays}
     header = json.dumps({"type": type(record).__name__, "fields": plain}, default=_to_plain)
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         np.savez_compressed(part, **{_HEADER: np.array(header), **arrays})  # type: ignore[arg-type]
 
 
@@ -52,9 +59,10 @@ def load_record(path: Path, kind: type[Record]) -> Record:
     if found != kind.__name__:
         raise InputError(f"{path} holds {found}, not {kind.__name__}; give the right file")
     hints = get_type_hints(kind)
-    values = {name: _from_plain(value, hints.get(name)) for name, value in plain.items()}
+    name_of: dict[str, str] = {_name_in_file(f): f.name for f in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {name_of.get(str(name), str(name)): value for name, value in {**plain, **arrays}.items()}
     try:
-        return kind(**values, **arrays)
+        return kind(**{name: _from_plain(value, hints.get(name)) for name, value in values.items()})
     except TypeError as error:
         raise InputError(f"{path} was written by another version of closemesh; run reconstruct again") from error
 
@@ -68,6 +76,10 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} not found; run `closemesh reconstruct` first") from error
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.error) as error:
         raise InputError(f"{path} is damaged or no .npz file; run `closemesh reconstruct` again") from error
+
+
+def _name_in_file(one: Field) -> str:
+    return one.metadata.get(_NAME_IN_FILE, one.name)
 
 
 def _to_plain(value: Any) -> Any:
@@ -99,7 +111,7 @@ def write_json(path: Path, schema: int, values: dict[str, Any]) -> None:
     """Write `values` under a schema number; nan becomes null. Raises OutputError when it cannot be written."""
     text = json.dumps(_plain({"schema": schema, **values}), indent=1, ensure_ascii=False, allow_nan=False)
     text = _NUMBER_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text)  # A list of numbers on one line.
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_text(text + "\n", encoding="utf-8")
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -18,12 +18,12 @@ _STATIC = "static"
 _PEOPLE_AXIS = "people_axis"
 
 
-def static(default: Any = MISSING, *, people_axis: int | None = None) -> Any:
-    """A field without a time axis, such as betas or a focal length.
+def static(people_axis: int | None = None) -> Mapping[str, Any]:
+    """Metadata of a field without a time axis, such as betas: `field(metadata=static(people_axis=0))`.
 
     people_axis: axis of the people in it; None when it has none.
     """
-    return field(default=default, metadata={_STATIC: True, _PEOPLE_AXIS: people_axis})
+    return {_STATIC: True, _PEOPLE_AXIS: people_axis}
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ try:
 except ImportError:  # numpy 1
     from numpy.core import multiarray, numeric  # type: ignore[no-redef]
 
-Allowed = Mapping[tuple[str, str], Callable[..., Any]]
+AllowedGlobals = Mapping[tuple[str, str], Callable[..., Any]]
 """What a pickle may name, by module and name, and what is built for it."""
 
 
@@ -42,7 +42,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return codecs.encode(text, "latin1" if encoding == "latin1" else "utf-8")
 
 
-PLAIN: Allowed = {
+ARRAY_GLOBALS: AllowedGlobals = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("collections", "OrderedDict"): collections.OrderedDict,
@@ -60,7 +60,7 @@ PLAIN: Allowed = {
 _OF_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
-def find_allowed(allowed: Allowed, module: str, name: str) -> Any:
+def resolve_global(allowed: AllowedGlobals, module: str, name: str) -> Any:
     """What stands for `module.name`. Raises UnpicklingError for everything that is not in `allowed`."""
     module = _OF_PYTHON_2.get(module, module)
     if (module, name) not in allowed:
@@ -68,15 +68,15 @@ def find_allowed(allowed: Allowed, module: str, name: str) -> Any:
     return allowed[module, name]
 
 
-class PlainUnpickler(pickle.Unpickler):
+class RestrictedUnpickler(pickle.Unpickler):
     """Knows no function or class beyond those it is given; Python 2's strings are read as latin1."""
 
-    def __init__(self, file: BinaryIO, allowed: Allowed = PLAIN) -> None:
+    def __init__(self, file: BinaryIO, allowed: AllowedGlobals = ARRAY_GLOBALS) -> None:
         super().__init__(file, encoding="latin1")
         self._allowed = allowed
 
     def find_class(self, module: str, name: str) -> Any:
-        return find_allowed(self._allowed, module, name)
+        return resolve_global(self._allowed, module, name)
 
 
 def read_pickle(path: Path) -> Any:
@@ -96,7 +96,7 @@ def _read(path: Path, begin: Callable[[BinaryIO], None]) -> Any:
     try:
         with path.open("rb") as file:
             begin(file)
-            return PlainUnpickler(file).load()
+            return RestrictedUnpickler(file).load()
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path") from error
     except Exception as error:  # A damaged pickle may raise anything.
@@ -155,8 +155,8 @@ def _plain_dict(*_: Any) -> dict[Any, Any]:
     return {}
 
 
-_ALLOWED: Allowed = {
-    **PLAIN,
+_ALLOWED: AllowedGlobals = {
+    **ARRAY_GLOBALS,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _ArrayToCome,
     ("collections", "defaultdict"): _plain_dict,
     ("builtins", "dict"): dict,
@@ -174,7 +174,7 @@ class _JoblibUnpickler(_InPython):
         self._file = file
 
     def find_class(self, module: str, name: str) -> Any:
-        return find_allowed(_ALLOWED, module, name)
+        return resolve_global(_ALLOWED, module, name)
 
     def _build(self) -> None:
         super().load_build()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PosedPoints
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.landmarks import PosedLandmarks
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.core.progress import Progress
-from closemesh.fitting.keypoint_tracks import Evidence
-from closemesh.fitting.objective import Subject
-from closemesh.fitting.optimizer import HANDS, SIGMAS, Phase, minimise
+from closemesh.fitting.keypoint_tracks import KeypointTracks
+from closemesh.fitting.objective import FitModel
+from closemesh.fitting.optimizer import HANDS, SIGMAS, Phase, minimize
 from closemesh.geometry.camera import project
-from closemesh.losses.joint_limits import finger_axes, finger_surprise
+from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty
 from closemesh.losses.keypoints import reprojection
-from closemesh.temporal import blend_window, split_windows
+from closemesh.temporal import crossfade_window, split_windows
 
 _ENOUGH = 8  # Points of a hand; the three that BlazePose gives do not tell how fingers are bent.
 _POINTS = 21
@@ -25,21 +25,21 @@ _TOGETHER = 0.2  # A hand's points err together: against its palm by this share 
 _WRISTS = [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]  # Of the body pose.
 
 
-def hands_seen(evidence: Evidence) -> Tensor:
+def hands_seen(evidence: KeypointTracks) -> Tensor:
     """[T, P, 2] bool: the left and the right hand are seen well enough to tell how their fingers are bent."""
     known = [evidence.inverse_sigmas[..., first : first + _POINTS] > 0 for first in _FIRST]
     return torch.stack([(k.sum(-1) >= _ENOUGH) & k[..., 0] for k in known], dim=-1) & (evidence.seen[..., None] > 0)
 
 
 def fit_hands(
-    subject: Subject,
-    variables: MotionVariables,
-    evidence: Evidence,
+    subject: FitModel,
+    variables: MotionParameters,
+    evidence: KeypointTracks,
     iterations: int,
     window: int,
     overlap: int,
     progress: Progress,
-) -> MotionVariables:
+) -> MotionParameters:
     """The variables with bent fingers and turned wrists wherever hands are seen, in overlapping windows.
 
     Fingers stay near what they were: relaxed at first, later as they were found or told. A hand that is not seen in a
@@ -52,7 +52,7 @@ def fit_hands(
     with progress.task("fingers", iterations * len(windows)) as advance:
         for frames in windows:
             part, start = evidence.frames(frames), variables.frames(frames)
-            piece = minimise(
+            piece = minimize(
                 start,
                 lambda v, _, part=part, start=start: hand_loss(subject, v, start, part, phase),
                 iterations=iterations,
@@ -60,12 +60,12 @@ def fit_hands(
                 free=("body_pose", "hand_pose"),
                 advance=advance,
             )
-            blended = blend_window(variables, piece, frames, overlap)
+            blended = crossfade_window(variables, piece, frames, overlap)
             variables = with_wrists(variables, blended, hands_seen(part).any(0))
     return variables
 
 
-def with_wrists(variables: MotionVariables, other: MotionVariables, hands: Tensor) -> MotionVariables:
+def with_wrists(variables: MotionParameters, other: MotionParameters, hands: Tensor) -> MotionParameters:
     """The body of `variables` with wrists and fingers of `other`; hands [P, 2] bool, which of them."""
     chosen = hands[..., None]  # [P, 2, 1]
     pose = variables.body_pose.clone()
@@ -75,14 +75,14 @@ def with_wrists(variables: MotionVariables, other: MotionVariables, hands: Tenso
 
 
 def hand_loss(
-    subject: Subject, variables: MotionVariables, start: MotionVariables, evidence: Evidence, phase: Phase
+    subject: FitModel, variables: MotionParameters, start: MotionParameters, evidence: KeypointTracks, phase: Phase
 ) -> Tensor:
     """Keypoints against the seen ones, bends and wrists against those of `start`, and their turning."""
-    posed = pose_variables(subject.body, with_wrists(start, variables, hands_seen(evidence).any(0)))
+    posed = pose_parameters(subject.body, with_wrists(start, variables, hands_seen(evidence).any(0)))
     axes = finger_axes(subject.body.rest_joints(variables.betas))
     turned = variables.body_pose[..., _WRISTS, :] - start.body_pose[..., _WRISTS, :]
     loss = phase.weights.reprojection * _misses(posed, evidence).sum()
-    loss = loss + finger_surprise(variables.hand_pose, start.hand_pose, axes).sum()
+    loss = loss + hand_pose_penalty(variables.hand_pose, start.hand_pose, axes).sum()
     loss = loss + (turned / SIGMAS.wrist).square().sum()
     if len(evidence.times) > 1:
         for moving, usual in ((variables.hand_pose, SIGMAS.finger_rate), (turned, SIGMAS.wrist_rate)):
@@ -91,7 +91,7 @@ def hand_loss(
     return loss
 
 
-def _misses(posed: PosedPoints, evidence: Evidence) -> Tensor:
+def _misses(posed: PosedLandmarks, evidence: KeypointTracks) -> Tensor:
     """[T, P, 2, 21] squared sigmas that each point of a hand lies off, seen from the middle of the palm.
 
     Detectors and bodies have the wrist a little elsewhere; the mean with the knuckles is the same to both.

@@ -6,16 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.landmarks import PosedPoints
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.landmarks import PosedLandmarks
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.progress import Progress
-from closemesh.fitting.keypoint_tracks import Evidence
-from closemesh.fitting.objective import Subject
-from closemesh.fitting.optimizer import HANDS, SIGMAS, Phase, minimise
+from closemesh.fitting.keypoint_tracks import KeypointTracks
+from closemesh.fitting.objective import FitModel
+from closemesh.fitting.optimizer import HANDS, SIGMAS, Phase, minimize
 from closemesh.geometry.camera import project
 from closemesh.losses.keypoints import pseudo_huber
-from closemesh.temporal import blend_window, split_windows
+from closemesh.temporal import crossfade_window, split_windows
 
 _FACE = KEYPOINT_INDEX["face_0"]
 _STILL = [*range(_FACE + 17, _FACE + 48)]  # Brows, nose and eyes, which no jaw moves.
@@ -28,7 +28,7 @@ _CLOSED = 0.02  # Radians that a jaw may be shut beyond closed.
 _SIDEWAYS = 0.01
 
 
-def mouths_seen(evidence: Evidence) -> Tensor:
+def mouths_seen(evidence: KeypointTracks) -> Tensor:
     """[T, P] bool: lips and the rest of the face are seen well enough to tell how far the mouth is open."""
     known = evidence.inverse_sigmas > 0
     lips = known[..., [*_UPPER, *_LOWER]].all(-1)
@@ -36,14 +36,14 @@ def mouths_seen(evidence: Evidence) -> Tensor:
 
 
 def fit_jaw(
-    subject: Subject,
-    variables: MotionVariables,
-    evidence: Evidence,
+    subject: FitModel,
+    variables: MotionParameters,
+    evidence: KeypointTracks,
     iterations: int,
     window: int,
     overlap: int,
     progress: Progress,
-) -> MotionVariables:
+) -> MotionParameters:
     """The variables with open jaws wherever mouths are seen, in overlapping windows; unchanged where none are."""
     windows = [w for w in split_windows(len(evidence.times), window, overlap) if mouths_seen(evidence.frames(w)).any()]
     if not windows:
@@ -53,8 +53,8 @@ def fit_jaw(
         for frames in windows:
             part = evidence.frames(frames)
             start = variables.frames(frames)
-            stretch = face_stretch(pose_variables(subject.body, start), part)
-            piece = minimise(
+            stretch = face_stretch(pose_parameters(subject.body, start), part)
+            piece = minimize(
                 start,
                 lambda v, _, part=part, stretch=stretch: jaw_loss(subject, v, part, stretch, phase),
                 iterations=iterations,
@@ -62,11 +62,11 @@ def fit_jaw(
                 free=("jaw",),
                 advance=advance,
             )
-            variables = variables.with_tensors(jaw=blend_window(variables, piece, frames, overlap).jaw)
+            variables = variables.with_tensors(jaw=crossfade_window(variables, piece, frames, overlap).jaw)
     return variables
 
 
-def face_stretch(posed: PosedPoints, evidence: Evidence) -> Tensor:
+def face_stretch(posed: PosedLandmarks, evidence: KeypointTracks) -> Tensor:
     """[T, P, 2, 2] linear map that takes the still points of the body's face, as they are projected, to the seen ones.
 
     It makes up for a head that is turned or sized a little otherwise than the body's.
@@ -85,9 +85,11 @@ def face_stretch(posed: PosedPoints, evidence: Evidence) -> Tensor:
     return solved.transpose(-1, -2).detach()
 
 
-def jaw_loss(subject: Subject, variables: MotionVariables, evidence: Evidence, stretch: Tensor, phase: Phase) -> Tensor:
+def jaw_loss(
+    subject: FitModel, variables: MotionParameters, evidence: KeypointTracks, stretch: Tensor, phase: Phase
+) -> Tensor:
     """Distances of the lips against the seen ones, the jaw against closed, and turns from frame to frame."""
-    posed = pose_variables(subject.body, variables)
+    posed = pose_parameters(subject.body, variables)
     here = project(posed.keypoints, evidence.focal, evidence.centre)
     open_here = (here[..., _LOWER, :] - here[..., _UPPER, :]) @ stretch.transpose(-1, -2)
     open_there = evidence.points[..., _LOWER, :] - evidence.points[..., _UPPER, :]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.motion import MotionVariables
+from closemesh.body.motion import MotionParameters
 from closemesh.core.arrays import Bools, Floats
 from closemesh.losses.keypoints import limb_confidence, limb_directions, pseudo_huber
 from closemesh.structures import Camera, Observations
@@ -23,7 +23,7 @@ _FAR = 3.0  # Spreads beyond which the pull grows only linearly: networks are so
 
 
 @dataclass(frozen=True)
-class Anchor:
+class PoseReference:
     """Mean and spread of the rotations and of the depth."""
 
     rotations: Tensor  # [T, P, 22, 3, 3] R_cam_root first
@@ -31,20 +31,20 @@ class Anchor:
     log_depth: Tensor  # [T, P]
     log_depth_spread: Tensor  # [T, P]
 
-    def frames(self, index: slice | Tensor) -> Anchor:
+    def frames(self, index: slice | Tensor) -> PoseReference:
         """The same people in some of the frames."""
-        return Anchor(*(tensor[index] for tensor in vars(self).values()))
+        return PoseReference(*(tensor[index] for tensor in vars(self).values()))
 
-    def loosened(self, factor: Tensor) -> Anchor:
+    def scale_std(self, factor: Tensor) -> PoseReference:
         """With the spreads of each person [P] times a factor."""
         spreads = self.rotation_spread * factor[:, None], self.log_depth_spread * factor
         return replace(self, rotation_spread=spreads[0], log_depth_spread=spreads[1])
 
 
-def anchor_at(variables: MotionVariables, turn: float, depth: float) -> Anchor:
+def reference_at(variables: MotionParameters, turn: float, depth: float) -> PoseReference:
     """At the variables as they are, to within `turn` radians about each axis and a share `depth` of each distance."""
     rotations = variables.rotations()[..., :22, :, :].detach()
-    return Anchor(
+    return PoseReference(
         rotations=rotations,
         rotation_spread=torch.full_like(rotations[..., 0, 0], turn),
         log_depth=variables.log_depth.detach(),
@@ -52,7 +52,7 @@ def anchor_at(variables: MotionVariables, turn: float, depth: float) -> Anchor:
     )
 
 
-def anchor_energy(variables: MotionVariables, anchor: Anchor) -> Tensor:
+def anchor_energy(variables: MotionParameters, anchor: PoseReference) -> Tensor:
     """Squared distance [T, P] from the anchor, in spreads (CloseApp Eq. 9, weighted by how sure the start is)."""
     rotations = variables.rotations()[..., :22, :, :]
     # |R - R'|^2 is twice the squared angle between them, for small ones.
@@ -70,7 +70,7 @@ _OVERLAP = 0.3  # Of the box of the person that somebody else's covers.
 
 
 @dataclass(frozen=True)
-class Evidence:
+class KeypointTracks:
     """Observations of T frames and P people on a device, and the camera they were seen with."""
 
     points: Tensor  # [T, P, 133, 2] pixels
@@ -82,33 +82,35 @@ class Evidence:
     times: Tensor  # [T] seconds
     focal: float  # pixels
     centre: tuple[float, float]  # pixels
-    anchor: Anchor | None = None  # What a network made of all this.
+    anchor: PoseReference | None = None  # What a network made of all this.
 
-    def frames(self, index: slice | Tensor) -> Evidence:
+    def frames(self, index: slice | Tensor) -> KeypointTracks:
         """The same people in some of the frames."""
         names = ("points", "inverse_sigmas", "limb_directions", "limb_weights", "seen", "present", "times")
         anchor = self.anchor and self.anchor.frames(index)
         return replace(self, **{name: getattr(self, name)[index] for name in names}, anchor=anchor)
 
 
-def make_evidence(observations: Observations, times: Floats, camera: Camera, device: torch.device | str) -> Evidence:
+def make_evidence(
+    observations: Observations, times: Floats, camera: Camera, device: torch.device | str
+) -> KeypointTracks:
     """Evidence of all frames; times [T] seconds."""
     keypoints = torch.as_tensor(observations.keypoints, dtype=torch.float32, device=device)
     sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
-    cue = torch.as_tensor(observations.cue_points, dtype=torch.float32, device=device)
+    cue = torch.as_tensor(observations.keypoints3d, dtype=torch.float32, device=device)
     confidence = keypoints[..., 2].clamp(0, 1)
     certainty = torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0)
-    present = present_frames(observations.visible, observations.boxes, times)
-    return Evidence(
+    present = present_frames(observations.detected, observations.boxes, times)
+    return KeypointTracks(
         points=keypoints[..., :2],
         inverse_sigmas=certainty * _common_errors(confidence > 0),
         limb_directions=limb_directions(cue[..., :3]),
         limb_weights=limb_confidence(cue[..., 3]),
-        seen=torch.as_tensor(observations.visible, dtype=torch.float32, device=device),
+        seen=torch.as_tensor(observations.detected, dtype=torch.float32, device=device),
         present=torch.as_tensor(present, dtype=torch.float32, device=device),
         times=torch.as_tensor(times, dtype=torch.float32, device=device),
         focal=camera.focal,
-        centre=camera.centre,
+        centre=camera.principal_point,
     )
 
 
@@ -144,7 +146,7 @@ def _covered(boxes: Floats, visible: Bools, person: int) -> bool:
     return bool((common > _OVERLAP * np.prod(boxes[person, 2:] - boxes[person, :2])).any())
 
 
-def best_seen_frames(evidence: Evidence, count: int) -> Tensor:
+def best_seen_frames(evidence: KeypointTracks, count: int) -> Tensor:
     """One frame out of each of `count` equal parts of the clip: the one with the most keypoints."""
     seen = (evidence.inverse_sigmas[..., :17] > 0).float().mean(-1).sum(-1)  # [T]
     parts = torch.arange(len(seen), device=seen.device).tensor_split(min(count, len(seen)))

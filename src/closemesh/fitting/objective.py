@@ -16,32 +16,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody, PosedPoints
+from closemesh.body.landmarks import LandmarkBody, PosedLandmarks
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import Evidence, anchor_energy
-from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimise
+from closemesh.fitting.keypoint_tracks import KeypointTracks, anchor_energy
+from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimize
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
-from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.keypoints import limb_direction_error, limb_directions, pseudo_huber, reprojection
 from closemesh.losses.physics import acceleration
-from closemesh.losses.pose_prior import PosePrior, pose_surprise
+from closemesh.losses.pose_prior import PosePrior, pose_prior_nll
 from closemesh.structures import BodyMotion
 
 ACCELERATION_OUTLIER = 2.0  # Sigmas beyond which it costs only linearly: a landing or a blow is not smoothed away.
 
 
 @dataclass(frozen=True)
-class Subject:
+class FitModel:
     """What a fit knows about bodies in general."""
 
-    body: PointBody
+    body: LandmarkBody
     prior: PosePrior
 
 
-def image_energy(posed: PosedPoints, evidence: Evidence, weights: Weights) -> Tensor:
+def image_energy(posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights) -> Tensor:
     """Weighted energy [T, P] of keypoints and limb directions against what was seen."""
     projected = project(posed.keypoints, evidence.focal, evidence.centre)
     pixels = reprojection(projected, evidence.points, evidence.inverse_sigmas)
@@ -50,13 +50,13 @@ def image_energy(posed: PosedPoints, evidence: Evidence, weights: Weights) -> Te
     return weights.reprojection * pixels.sum(-1) + weights.limbs * limbs.sum(-1)
 
 
-def pose_energy(subject: Subject, variables: MotionVariables, weights: Weights) -> Tensor:
+def pose_energy(subject: FitModel, variables: MotionParameters, weights: Weights) -> Tensor:
     """Weighted energy [T, P] of how unlikely, or beyond the joints' limits, each pose is."""
-    limits = (beyond_limits(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
-    return weights.pose_prior * pose_surprise(subject.prior, variables.body_pose) + weights.limits * limits
+    limits = (joint_limit_excess(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
+    return weights.pose_prior * pose_prior_nll(subject.prior, variables.body_pose) + weights.limits * limits
 
 
-def motion_energy(posed: PosedPoints, evidence: Evidence, weights: Weights) -> Tensor:
+def motion_energy(posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights) -> Tensor:
     """Weighted energy [T - 2, P] of how the people move: limbs against the pelvis, and the pelvis itself."""
     pelvis = posed.joints[..., :1, :]
     limbs = acceleration(posed.joints[..., 1:22, :] - pelvis, evidence.times) / SIGMAS.acceleration
@@ -69,7 +69,7 @@ def motion_energy(posed: PosedPoints, evidence: Evidence, weights: Weights) -> T
 
 
 def frame_energy(
-    subject: Subject, variables: MotionVariables, posed: PosedPoints, evidence: Evidence, weights: Weights
+    subject: FitModel, variables: MotionParameters, posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights
 ) -> Tensor:
     """Weighted energy [T, P] of each person in each frame by itself."""
     energy = image_energy(posed, evidence, weights) * evidence.seen + pose_energy(subject, variables, weights)
@@ -79,7 +79,7 @@ def frame_energy(
 
 
 def single_person_loss(
-    subject: Subject, variables: MotionVariables, posed: PosedPoints, evidence: Evidence, weights: Weights
+    subject: FitModel, variables: MotionParameters, posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights
 ) -> Tensor:
     """Everything that concerns each person alone, as one number."""
     loss = frame_energy(subject, variables, posed, evidence, weights).sum()
@@ -93,22 +93,22 @@ POSE_VARIABLES = ("root", "body_pose", "ray", "log_depth")
 
 
 def run_phases(
-    subject: Subject,
-    variables: MotionVariables,
-    evidence: Evidence,
+    subject: FitModel,
+    variables: MotionParameters,
+    evidence: KeypointTracks,
     phases: Sequence[Phase],
     iterations: int,
     advance: Advance,
     free: Collection[str] = POSE_VARIABLES,
-) -> MotionVariables:
+) -> MotionParameters:
     """Variables after every phase; `iterations` are divided among them by their shares."""
     for phase in phases:
-        variables = minimise(
+        variables = minimize(
             variables,
             lambda v, _, weights=phase.weights: single_person_loss(
-                subject, v, pose_variables(subject.body, v), evidence, weights
+                subject, v, pose_parameters(subject.body, v), evidence, weights
             ),
-            iterations=round(iterations * phase.share),
+            iterations=round(iterations * phase.fraction),
             learning_rate=phase.learning_rate,
             free=free,
             advance=advance,
@@ -120,7 +120,9 @@ BODY_KEYPOINTS = 17
 _INLIER_SIGMAS = 3.0
 
 
-def to_motion(body: BodyModel, fitted: PointBody, variables: MotionVariables, evidence: Evidence) -> BodyMotion:
+def to_motion(
+    body: BodyModel, fitted: LandmarkBody, variables: MotionParameters, evidence: KeypointTracks
+) -> BodyMotion:
     """The motion of `body`, named in the record, whose fit ran on its points `fitted`."""
     with torch.no_grad():
         frames, people = variables.log_depth.shape
@@ -135,12 +137,12 @@ def to_motion(body: BodyModel, fitted: PointBody, variables: MotionVariables, ev
         )
 
 
-def from_motion(body: PointBody, motion: BodyMotion, device: torch.device | str) -> MotionVariables:
+def from_motion(body: LandmarkBody, motion: BodyMotion, device: torch.device | str) -> MotionParameters:
     """The variables that give this motion."""
     rotations = torch.as_tensor(motion.rotations, dtype=torch.float32, device=device)
     betas = torch.as_tensor(motion.betas, dtype=torch.float32, device=device)
     axis_angle = matrix_to_axis_angle(rotations[..., 1:, :, :])
-    at_origin = MotionVariables(
+    at_origin = MotionParameters(
         root=matrix_to_6d(rotations[..., 0, :, :]),
         body_pose=axis_angle[..., :21, :],
         jaw=axis_angle[..., 21, :],
@@ -154,13 +156,15 @@ def from_motion(body: PointBody, motion: BodyMotion, device: torch.device | str)
     return at_origin.with_tensors(ray=pelvis[..., :2] / pelvis[..., 2:], log_depth=pelvis[..., 2].log())
 
 
-def pose_confidence(body: PointBody, variables: MotionVariables, evidence: Evidence, chunk: int = 64) -> Tensor:
+def pose_confidence(
+    body: LandmarkBody, variables: MotionParameters, evidence: KeypointTracks, chunk: int = 64
+) -> Tensor:
     """[T, P] share of the 17 body keypoints that were seen and that the body meets within three sigmas."""
     shares = []
     for frames in torch.arange(len(evidence.times)).split(chunk):
         index = slice(int(frames[0]), int(frames[-1]) + 1)
         part = evidence.frames(index)
-        projected = project(pose_variables(body, variables.frames(index)).keypoints, part.focal, part.centre)
+        projected = project(pose_parameters(body, variables.frames(index)).keypoints, part.focal, part.centre)
         misses = (projected - part.points).norm(dim=-1) * part.inverse_sigmas
         met = (part.inverse_sigmas > 0) & (misses < _INLIER_SIGMAS)
         shares.append(met[..., :BODY_KEYPOINTS].float().mean(-1) * part.seen)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.motion import MotionVariables
+from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
 
 # Rates relative to that of rotations: a ray moves pixels, a depth metres, a shape the whole clip.
@@ -25,15 +25,15 @@ _RELATIVE_RATES = {**_TURNS, "ray": 0.1, "log_depth": 0.5, "betas": 2.0}
 _FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
 
 
-def minimise(
-    variables: MotionVariables,
-    loss: Callable[[MotionVariables, int], Tensor],
+def minimize(
+    variables: MotionParameters,
+    loss: Callable[[MotionParameters, int], Tensor],
     *,
     iterations: int,
     learning_rate: float,
     free: Collection[str],
     advance: Advance,
-) -> MotionVariables:
+) -> MotionParameters:
     """Variables after `iterations` steps on loss(variables, step); only those named in `free` move."""
     leaves = {name: tensor.detach().clone() for name, tensor in variables.tensors().items()}
     groups = [{"params": [leaves[name].requires_grad_()], "lr": learning_rate * _RELATIVE_RATES[name]} for name in free]
@@ -41,11 +41,11 @@ def minimise(
     decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step / max(iterations, 1)))
     for step in range(iterations):
         optimiser.zero_grad(set_to_none=True)
-        loss(MotionVariables(**leaves), step).backward()
+        loss(MotionParameters(**leaves), step).backward()
         optimiser.step()
         decay.step()
         advance(1)
-    return MotionVariables(**leaves).detached()
+    return MotionParameters(**leaves).detached()
 
 
 def _cosine(progress: float) -> float:
@@ -65,7 +65,7 @@ class Weights:
     smooth_joints: float = 0.0
     smooth_root: float = 0.0
     floor: float = 0.0
-    sliding: float = 0.0
+    foot_skating: float = 0.0
     penetration: float = 0.0
     contact: float = 0.0
     appearance: float = 0.0
@@ -84,11 +84,11 @@ class Sigmas:
     """Usual acceleration of a joint against the pelvis, m/s^2."""
     root_acceleration: float = 5.0
     """Usual acceleration of the pelvis, m/s^2."""
-    sinking: float = 0.02
+    ground_penetration: float = 0.02
     """Metres below the floor."""
     standing: float = 0.03
     """Metres of a standing foot above or below the floor."""
-    sliding: float = 0.10
+    foot_skating: float = 0.10
     """m/s of a standing foot."""
     penetration: float = 0.01
     """Metres inside the partner."""
@@ -116,7 +116,7 @@ class Phase:
 
     name: str
     weights: Weights
-    share: float
+    fraction: float
     """Its share of the stage's iterations."""
     learning_rate: float = 0.02
     """Of rotations; rays move a tenth of it, depths half of it."""
@@ -125,49 +125,49 @@ class Phase:
 SIGMAS = Sigmas()
 
 SINGLE_FRAMES = (
-    Phase("place", Weights(pose_prior=0.1, limbs=2.0), share=0.4, learning_rate=0.15),
-    Phase("pose", Weights(), share=0.6, learning_rate=0.08),
+    Phase("place", Weights(pose_prior=0.1, limbs=2.0), fraction=0.4, learning_rate=0.15),
+    Phase("pose", Weights(), fraction=0.6, learning_rate=0.08),
 )
 """Each frame by itself, from each start."""
 
-SHAPE = (Phase("shape", Weights(shape=10.0), share=1.0, learning_rate=0.03),)
+SHAPE = (Phase("shape", Weights(shape=10.0), fraction=1.0, learning_rate=0.03),)
 """The shape with the poses, frame by frame. The detector's errors repeat from frame to frame, so that two dozen frames
 say little more about the shape than two: its prior counts accordingly."""
 
-SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), share=1.0, learning_rate=0.06),)
+SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fraction=1.0, learning_rate=0.06),)
 """Each person over the clip."""
 
-LIFTED = (
+NEAR_PREDICTION = (
     Phase(
         "near the lifted",
         Weights(limbs=0.3, pose_prior=0.05, anchor=1.0, smooth_joints=0.3, smooth_root=1.0),
-        share=1.0,
+        fraction=1.0,
         learning_rate=0.03,
     ),
 )
 """Each person over the clip, near what the lifter told; the lifter has looked at the 3D cue already."""
 
-HANDS = (Phase("fingers", Weights(), share=1.0, learning_rate=0.05),)
+HANDS = (Phase("fingers", Weights(), fraction=1.0, learning_rate=0.05),)
 """The fingers alone, where a detector sees them."""
 
-SETTLE = (Phase("settle", Weights(floor=1.0, shape=30.0), share=1.0, learning_rate=0.03),)
+FLOOR_ALIGNMENT = (Phase("settle", Weights(floor=1.0, shape=30.0), fraction=1.0, learning_rate=0.03),)
 """Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
 or stretched for a floor that he does not stand on."""
 
-BY_LOOKS = Phase(
+PHOTOMETRIC = Phase(
     "looks",
     Weights(reprojection=0.0, limbs=0.0, pose_prior=0.0, anchor=0.5, appearance=3000.0),
-    share=1.0,
+    fraction=1.0,
     learning_rate=0.01,
 )
 """Everybody in each picture, near the refined motion."""
 
-BY_WORDS = Phase("words", Weights(anchor=40.0, told=5.0), share=0.5, learning_rate=0.06)
+TEXT = Phase("words", Weights(anchor=40.0, told=5.0), fraction=0.5, learning_rate=0.06)
 """Everybody as he is told to be, frame by frame: a motion that is kept smooth meanwhile hardly gives way."""
 
-_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, sliding=0.3, told=1.5)
-TOGETHER = (
-    Phase("ground", _REFINED, share=0.4),
-    Phase("touch", replace(_REFINED, penetration=1.0, contact=0.6), share=0.6, learning_rate=0.01),
+_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, told=1.5)
+JOINT = (
+    Phase("ground", _REFINED, fraction=0.4),
+    Phase("touch", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
 )
 """Everybody together, near the refined motion."""

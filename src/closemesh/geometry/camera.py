@@ -32,7 +32,7 @@ def default_focal(size: tuple[int, int]) -> float:
     return math.hypot(*size)
 
 
-def R_cam_ray(pixel: Floats, focal: float, size: tuple[int, int]) -> Floats:
+def ray_rotation(pixel: Floats, focal: float, size: tuple[int, int]) -> Floats:
     """[3, 3] the shortest rotation that takes the z axis to the ray through `pixel`.
 
     A network that sees only a crop gives points as if the person stood on the optical axis; this turns them to

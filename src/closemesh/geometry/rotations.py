@@ -17,7 +17,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
     angle = safe.sqrt()
     sine = torch.where(small, 1 - angle_squared / 6, angle.sin() / angle)
     cosine = torch.where(small, 0.5 - angle_squared / 24, (1 - angle.cos()) / safe)
-    K = skew(axis_angle)
+    K = hat(axis_angle)
     identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return identity + sine * K + cosine * (K @ K)
 
@@ -101,26 +101,26 @@ def geodesic_angle(a: Tensor, b: Tensor) -> Tensor:
     """Angle in radians [...] between rotations a and b [..., 3, 3]."""
     relative = a.transpose(-1, -2) @ b
     cosine = (relative.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
-    sine = torch.linalg.norm(unskew(relative), dim=-1)
+    sine = torch.linalg.norm(vee(relative), dim=-1)
     return torch.atan2(sine, cosine)
 
 
-def swing(a: Tensor, b: Tensor) -> Tensor:
+def shortest_arc_rotation(a: Tensor, b: Tensor) -> Tensor:
     """The shortest rotation [..., 3, 3] that takes unit vectors a to b [..., 3]."""
-    K = skew(torch.linalg.cross(a, b))
+    K = hat(torch.linalg.cross(a, b))
     cosine = (a * b).sum(-1)[..., None, None]
     identity = torch.eye(3, dtype=a.dtype, device=a.device)
     return identity + K + K @ K / (1 + cosine).clamp(min=1e-3)
 
 
-def skew(vector: Tensor) -> Tensor:
+def hat(vector: Tensor) -> Tensor:
     """Cross-product matrices [..., 3, 3] of vectors [..., 3]."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*vector.shape[:-1], 3, 3)
 
 
-def unskew(matrix: Tensor) -> Tensor:
+def vee(matrix: Tensor) -> Tensor:
     """The vector [..., 3] whose cross-product matrix is the antisymmetric part of `matrix` [..., 3, 3]."""
     m = (matrix - matrix.transpose(-1, -2)) / 2
     return torch.stack([m[..., 2, 1], m[..., 0, 2], m[..., 1, 0]], dim=-1)

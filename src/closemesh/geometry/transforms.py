@@ -14,7 +14,7 @@ from torch import Tensor
 from closemesh.core.arrays import Floats
 
 
-def rigid(R: Tensor, t: Tensor) -> Tensor:
+def make_transform(R: Tensor, t: Tensor) -> Tensor:
     """T [..., 4, 4] of rotation [..., 3, 3] and translation [..., 3]."""
     top = torch.cat([R, t[..., None]], dim=-1)
     bottom = torch.zeros_like(top[..., :1, :])
@@ -22,10 +22,10 @@ def rigid(R: Tensor, t: Tensor) -> Tensor:
     return torch.cat([top, bottom], dim=-2)
 
 
-def inverse(T: Tensor) -> Tensor:
+def invert_transform(T: Tensor) -> Tensor:
     """T_b_a of T_a_b [..., 4, 4]."""
     R = T[..., :3, :3].transpose(-1, -2)
-    return rigid(R, -(R @ T[..., :3, 3:])[..., 0])
+    return make_transform(R, -(R @ T[..., :3, 3:])[..., 0])
 
 
 def transform_points(T_a_b: Tensor, points: Tensor) -> Tensor:

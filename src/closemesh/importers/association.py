@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from closemesh.body.landmarks import PointBody, pose_points
+from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.camera import project
-from closemesh.importers.results import ToolPerson
+from closemesh.importers.results import ImportedPerson
 from closemesh.structures import Camera, Clip, Observations
 
 FARTHEST = 0.25  # Of the diagonal of a person's box; farther off it is somebody else.
@@ -54,7 +54,7 @@ def frame_errors(pixels: Floats, observations: Observations) -> Floats:
     """[T, P] mean distance of the keypoints from the seen ones, as a share of the box's diagonal; nan when unknown."""
     seen = observations.keypoints[:, :, : pixels.shape[1]].astype(np.float64)  # [T, P, 17, 3]
     size = np.linalg.norm(observations.boxes[..., 2:] - observations.boxes[..., :2], axis=-1)  # [T, P]
-    counts = (seen[..., 2] > _SEEN) & observations.visible[..., None]
+    counts = (seen[..., 2] > _SEEN) & observations.detected[..., None]
     distance = np.linalg.norm(pixels[:, None] - seen[..., :2], axis=-1)
     number = counts.sum(-1)
     mean = np.where(counts, distance, 0).sum(-1) / np.maximum(number, 1)
@@ -72,11 +72,11 @@ NUM_POINTS = 17  # Body of COCO.
 class ClipPerson:
     """One person of a tool over the T frames of the clip; what is not there is nan."""
 
-    told: ToolPerson
+    told: ImportedPerson
     rotations: Floats  # [T, 55, 3, 3]
     pelvis: Floats  # [T, 3] metres
     confidence: Floats  # [T]
-    there: Bools  # [T]
+    valid: Bools  # [T]
 
     def moved(self, T_cam_world: Floats) -> ClipPerson:
         """The same in another frame; T_cam_world [4, 4]."""
@@ -86,7 +86,7 @@ class ClipPerson:
         return replace(self, rotations=rotations, pelvis=self.pelvis @ R.T + t)
 
 
-def on_clip(person: ToolPerson, clip: Clip) -> ClipPerson:
+def on_clip(person: ImportedPerson, clip: Clip) -> ClipPerson:
     """The person in the frames of the clip; frames that the tool lacks are left out."""
     place = {int(frame): n for n, frame in enumerate(person.frames)}
     chosen = np.array([place.get(int(frame), -1) for frame in clip.frame_indices], dtype=np.int64)
@@ -101,49 +101,49 @@ def on_clip(person: ToolPerson, clip: Clip) -> ClipPerson:
     return ClipPerson(person, spread(person.rotations), spread(person.pelvis), spread(person.confidence), there)
 
 
-def body_points(person: ClipPerson, body: PointBody) -> Floats:
+def body_points(person: ClipPerson, body: LandmarkBody) -> Floats:
     """Keypoints [T, 17, 3] of the mean shape of `body` in the frame of the person, metres; nan where nobody is."""
-    at = person.there
+    at = person.valid
     points = np.full((len(at), NUM_POINTS, 3), np.nan)
     if at.any():
         betas = torch.zeros(1, body.num_betas)
         transl = torch.as_tensor(person.pelvis[at, None], dtype=torch.float32) - body.rest_joints(betas)[:, 0]
         rotations = torch.as_tensor(person.rotations[at, None], dtype=torch.float32)
-        points[at] = pose_points(body, betas, rotations, transl).keypoints[:, 0, :NUM_POINTS].numpy()
+        points[at] = pose_landmarks(body, betas, rotations, transl).keypoints[:, 0, :NUM_POINTS].numpy()
     return points
 
 
-def pixels(person: ClipPerson, body: PointBody, camera: Camera) -> Floats:
+def pixels(person: ClipPerson, body: LandmarkBody, camera: Camera) -> Floats:
     """Pixels [T, 17, 2] of those keypoints; the person stands before `camera`."""
-    return project(torch.as_tensor(body_points(person, body)), camera.focal, camera.centre).numpy()
+    return project(torch.as_tensor(body_points(person, body)), camera.focal, camera.principal_point).numpy()
 
 
 @dataclass(frozen=True)
-class TrackPoses:
+class MatchedPoses:
     """What a tool says of our P tracks over the T frames of the clip, camera frame."""
 
-    people: tuple[ToolPerson | None, ...]
+    people: tuple[ImportedPerson | None, ...]
     """The person who shows each track best; None for nobody."""
     rotations: Floats  # [T, P, 55, 3, 3]; the identity where nothing is told
     pelvis: Floats  # [T, P, 3] metres
     confidence: Floats  # [T, P] as the tool says; 1 where it is silent
-    there: Bools  # [T, P] the tool tells of this frame
+    valid: Bools  # [T, P] the tool tells of this frame
 
 
-def put_on_tracks(
-    people: Sequence[ClipPerson], observations: Observations, camera: Camera, body: PointBody
-) -> TrackPoses:
+def match_to_tracks(
+    people: Sequence[ClipPerson], observations: Observations, camera: Camera, body: LandmarkBody
+) -> MatchedPoses:
     """Each track gets the person whose keypoints fall on it, and in frames that he lacks those who follow him."""
-    frames, tracks = observations.visible.shape
+    frames, tracks = observations.detected.shape
     rotations = np.tile(np.eye(3), (frames, tracks, 55, 1, 1))
     pelvis, there = np.zeros((frames, tracks, 3)), np.zeros((frames, tracks), bool)
     confidence = np.ones((frames, tracks))
     matched = match_people([pixels(person, body, camera) for person in people], observations)
     for track, chosen in matched.items():
         for person in (people[number] for number in chosen):
-            new = person.there & ~there[:, track]
+            new = person.valid & ~there[:, track]
             rotations[new, track], pelvis[new, track] = person.rotations[new], person.pelvis[new]
             confidence[new, track] = person.confidence[new]
             there[:, track] |= new
     best = tuple(people[matched[track][0]].told if track in matched else None for track in range(tracks))
-    return TrackPoses(best, rotations, pelvis, confidence, there)
+    return MatchedPoses(best, rotations, pelvis, confidence, there)

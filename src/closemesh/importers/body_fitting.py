@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody, PosedPoints
+from closemesh.body.landmarks import LandmarkBody, PosedLandmarks
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import Evidence, best_seen_frames, make_evidence
-from closemesh.fitting.objective import Subject, run_phases
-from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimise
-from closemesh.importers.results import ToolPerson
-from closemesh.initialization.multi_start import start_variables
-from closemesh.losses.joint_limits import beyond_limits, finger_axes, finger_surprise
+from closemesh.fitting.keypoint_tracks import KeypointTracks, best_seen_frames, make_evidence
+from closemesh.fitting.objective import FitModel, run_phases
+from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimize
+from closemesh.importers.results import ImportedPerson
+from closemesh.initialization.multi_start import initial_parameters
+from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty, joint_limit_excess
 from closemesh.losses.keypoints import pseudo_huber
-from closemesh.losses.pose_prior import PosePrior, load_pose_prior, pose_surprise
+from closemesh.losses.pose_prior import PosePrior, load_pose_prior, pose_prior_nll
 from closemesh.motion_files.sequence import MotionSequence, fit_betas
 from closemesh.structures import NUM_BODY_JOINTS, NUM_CUE_POINTS, Camera, Observations
 
@@ -43,13 +43,13 @@ _CHUNK = 256  # Frames at once; shapes are those of the first chunk.
 
 @dataclass(frozen=True)
 class _Task:
-    body: PointBody
+    body: LandmarkBody
     prior: PosePrior
     points: Tensor  # [T, 1, 133, 3] metres
     weights: Tensor  # [T, 1, 133] 1 where known
 
 
-def fit_points(person: ToolPerson, body: PointBody, advance: Advance = lambda steps: None) -> ToolPerson:
+def fit_points(person: ImportedPerson, body: LandmarkBody, advance: Advance = lambda steps: None) -> ImportedPerson:
     """The person with rotations, pelvis and joints of `body` [22] that meet the told points; body on the CPU.
 
     One shape for all frames; each frame by itself, smoothing comes later. Frame: the tool's camera.
@@ -61,14 +61,14 @@ def fit_points(person: ToolPerson, body: PointBody, advance: Advance = lambda st
         found = _fit(person.points[first : first + _CHUNK], body, betas, advance)
         betas = found.betas
         pieces.append(found)
-    posed = [pose_variables(body, piece) for piece in pieces]
+    posed = [pose_parameters(body, piece) for piece in pieces]
     joints = torch.cat([one.joints[:, 0, :NUM_BODY_JOINTS] for one in posed]).double().numpy()
     rotations = torch.cat([piece.rotations()[:, 0] for piece in pieces]).double().numpy()
     known_hands = bool(np.isfinite(person.points[:, _HANDS]).all(-1).mean() > 0.5)
     return replace(person, rotations=rotations, pelvis=joints[:, 0], joints=joints, known_hands=known_hands)
 
 
-def _fit(points: Floats, body: PointBody, betas: Tensor | None, advance: Advance) -> MotionVariables:
+def _fit(points: Floats, body: LandmarkBody, betas: Tensor | None, advance: Advance) -> MotionParameters:
     known = np.asarray(np.isfinite(points).all(-1))
     filled = torch.as_tensor(np.where(known[..., None], points, 0), dtype=torch.float32)[:, None]
     task = _Task(body, load_pose_prior(), filled, torch.as_tensor(known, dtype=torch.float32)[:, None])
@@ -76,7 +76,7 @@ def _fit(points: Floats, body: PointBody, betas: Tensor | None, advance: Advance
     shape = () if betas is not None else ("betas",)
     free = ("root", "body_pose", "ray", "log_depth", *shape)
     for steps, rate, more in zip(STEPS, (0.08, 0.04), ((), ("hand_pose",)), strict=True):
-        variables = minimise(
+        variables = minimize(
             variables,
             lambda v, _, hands=bool(more): _loss(task, v, hands),
             iterations=steps,
@@ -87,7 +87,7 @@ def _fit(points: Floats, body: PointBody, betas: Tensor | None, advance: Advance
     return variables
 
 
-def _start(points: Floats, known: Bools, body: PointBody, betas: Tensor | None) -> MotionVariables:
+def _start(points: Floats, known: Bools, body: LandmarkBody, betas: Tensor | None) -> MotionParameters:
     """Trunk and limbs as the points have them, as if they were the image-based cue of a clip."""
     frames = len(points)
     depth = np.where(known, points[..., 2], 1.0)[..., None]
@@ -99,30 +99,30 @@ def _start(points: Floats, known: Bools, body: PointBody, betas: Tensor | None) 
         boxes=np.concatenate([pixels.min(1), pixels.max(1)], -1)[:, None],
         keypoints=np.concatenate([pixels, seen], -1)[:, None],
         sigmas=np.ones((frames, 1, len(known[0]))),
-        cue_points=np.concatenate([cue, seen[:, :NUM_CUE_POINTS]], -1)[:, None],
-        visible=np.ones((frames, 1), bool),
-        track_scores=np.ones((frames, 1)),
+        keypoints3d=np.concatenate([cue, seen[:, :NUM_CUE_POINTS]], -1)[:, None],
+        detected=np.ones((frames, 1), bool),
+        track_confidence=np.ones((frames, 1)),
         detector="points",
     )
     camera = Camera(_FOCAL, (0.0, 0.0), (1, 1), "option", np.tile(np.eye(4), (frames, 1, 1)))
     evidence = make_evidence(observations, np.arange(frames) / 30, camera, "cpu")
-    return start_variables(body, evidence, torch.zeros(1, body.num_betas) if betas is None else betas)[0]
+    return initial_parameters(body, evidence, torch.zeros(1, body.num_betas) if betas is None else betas)[0]
 
 
-def _loss(task: _Task, variables: MotionVariables, hands: bool) -> Tensor:
+def _loss(task: _Task, variables: MotionParameters, hands: bool) -> Tensor:
     """Points against the told ones; an unlikely pose, hand or shape."""
-    posed = pose_variables(task.body, variables)
+    posed = pose_parameters(task.body, variables)
     pull = _pull(task, posed)
     if not hands:
         pull = pull[..., : _HANDS.start]
-    likely = pose_surprise(task.prior, variables.body_pose)
-    beyond = (beyond_limits(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
+    likely = pose_prior_nll(task.prior, variables.body_pose)
+    beyond = (joint_limit_excess(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
     axes = finger_axes(task.body.rest_joints(variables.betas))
-    fingers = finger_surprise(variables.hand_pose, task.body.hand_mean.flatten(0, 1), axes)
+    fingers = hand_pose_penalty(variables.hand_pose, task.body.hand_mean.flatten(0, 1), axes)
     return pull.sum() + (_PRIOR * likely + beyond).sum() + fingers.sum() + variables.betas.square().sum()
 
 
-def _pull(task: _Task, posed: PosedPoints) -> Tensor:
+def _pull(task: _Task, posed: PosedLandmarks) -> Tensor:
     """[T, 1, 133]."""
     sigmas = torch.full_like(task.weights, _SIGMA)
     sigmas[..., _HANDS] = _HAND_SIGMA
@@ -133,10 +133,10 @@ def _pull(task: _Task, posed: PosedPoints) -> Tensor:
 _FRAMES = 24  # Spread over the clip, that shapes are fitted to.
 _ITERATIONS = 60
 # Poses and distances are the tool's, so that sizes in the picture tell the shape.
-_SHAPE = Phase("shape", Weights(limbs=0.0, pose_prior=0.0, limits=0.0, shape=10.0), share=1.0, learning_rate=0.03)
+_SHAPE = Phase("shape", Weights(limbs=0.0, pose_prior=0.0, limits=0.0, shape=10.0), fraction=1.0, learning_rate=0.03)
 
 
-def told_betas(person: ToolPerson | None, body: BodyModel) -> Floats | None:
+def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
     """[B] of `body` that the file itself tells; None when it tells nothing of that body.
 
     Its own betas only when they are SMPL-X's and `body` is that; else the shape whose limbs are as long as those of
@@ -164,10 +164,10 @@ def told_betas(person: ToolPerson | None, body: BodyModel) -> Floats | None:
     return fit_betas(skeleton, body)[0]
 
 
-def seen_betas(body: PointBody, variables: MotionVariables, evidence: Evidence, advance: Advance) -> Floats:
+def fitted_betas(body: LandmarkBody, variables: MotionParameters, evidence: KeypointTracks, advance: Advance) -> Floats:
     """[P, B] with which the poses and distances as they are show the keypoints that were seen."""
     index = best_seen_frames(evidence, _FRAMES)
-    subject = Subject(body, load_pose_prior().to(evidence.seen.device))
+    subject = FitModel(body, load_pose_prior().to(evidence.seen.device))
     some, part = variables.frames(index), evidence.frames(index)
     fitted = run_phases(subject, some, part, (_SHAPE,), _ITERATIONS, advance, free=("betas", "ray"))
     return fitted.betas.cpu().numpy()

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 import torch
 
-from closemesh.body.landmarks import PointBody
+from closemesh.body.landmarks import LandmarkBody
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.geometry.rotations import swing
+from closemesh.geometry.rotations import shortest_arc_rotation
 from closemesh.importers.association import ClipPerson, body_points, match_people, pixels, track_costs
-from closemesh.importers.results import ToolCamera, ToolPerson
+from closemesh.importers.results import ImportedPerson, ToolCamera
 from closemesh.structures import Camera, Observations
 
 _SEEN = 0.3
@@ -31,7 +31,9 @@ _ROUNDS = 3
 _INLIER = 0.06  # Of the larger side of the frame.
 
 
-def find_camera(people: Sequence[ClipPerson], observations: Observations, camera: Camera, body: PointBody) -> Floats:
+def estimate_extrinsics(
+    people: Sequence[ClipPerson], observations: Observations, camera: Camera, body: LandmarkBody
+) -> Floats:
     """T_cam_world [4, 4] of the people's world. Raises InputError when they cannot be brought over the tracks.
 
     Each person is tried over each track, the best try tells who is who, and then all count together.
@@ -54,13 +56,13 @@ def find_camera(people: Sequence[ClipPerson], observations: Observations, camera
 
 
 def _match(
-    people: Sequence[ClipPerson], T_cam_world: Floats, observations: Observations, camera: Camera, body: PointBody
+    people: Sequence[ClipPerson], T_cam_world: Floats, observations: Observations, camera: Camera, body: LandmarkBody
 ) -> dict[int, list[int]]:
     return match_people([pixels(p.moved(T_cam_world), body, camera) for p in people], observations)
 
 
 def _cost(
-    people: Sequence[ClipPerson], T_cam_world: Floats, observations: Observations, camera: Camera, body: PointBody
+    people: Sequence[ClipPerson], T_cam_world: Floats, observations: Observations, camera: Camera, body: LandmarkBody
 ) -> float:
     """Sum over the people of how far each is from the nearest track."""
     costs = [track_costs(pixels(p.moved(T_cam_world), body, camera), observations) for p in people]
@@ -73,14 +75,16 @@ def _solve(pairs: Sequence[tuple[Floats, int]], observations: Observations, came
     points2d: list[Floats] = [np.zeros((0, 2))]
     for points, track in pairs:
         keypoints = observations.keypoints[:, track, : points.shape[1]]
-        used = (keypoints[..., 2] > _SEEN) & observations.visible[:, track, None] & np.isfinite(points).all(-1)
+        used = (keypoints[..., 2] > _SEEN) & observations.detected[:, track, None] & np.isfinite(points).all(-1)
         points3d.append(points[used])
         points2d.append(keypoints[used][:, :2])
     world, seen = np.concatenate(points3d), np.concatenate(points2d).astype(np.float64)
     if len(world) < _FEWEST:
         return None
     some = np.linspace(0, len(world) - 1, min(_MOST, len(world))).round().astype(int)
-    K = np.array([[camera.focal, 0, camera.centre[0]], [0, camera.focal, camera.centre[1]], [0, 0, 1.0]])
+    K = np.array(
+        [[camera.focal, 0, camera.principal_point[0]], [0, camera.focal, camera.principal_point[1]], [0, 0, 1.0]]
+    )
     threshold = _INLIER * max(camera.size)
     cv2.setRNGSeed(0)  # The same file gives the same place.
     found, turn, t, inliers = cv2.solvePnPRansac(
@@ -96,7 +100,7 @@ def _solve(pairs: Sequence[tuple[Floats, int]], observations: Observations, came
     return T_cam_world if in_front.mean() > 0.9 else None
 
 
-def place(person: ToolPerson, seen_by: ToolCamera, camera: Camera) -> ToolPerson:
+def to_clip_camera(person: ImportedPerson, seen_by: ToolCamera, camera: Camera) -> ImportedPerson:
     """The person in the frame of `camera`, metres.
 
     The pelvis falls on the same pixel, at a depth that makes it as large: z' = z f' / f. The body turns with the ray
@@ -105,7 +109,7 @@ def place(person: ToolPerson, seen_by: ToolCamera, camera: Camera) -> ToolPerson
     """
     depth = person.pelvis[:, 2] * camera.focal / seen_by.focal  # [N]
     pixels = person.pelvis[:, :2] / person.pelvis[:, 2:] * seen_by.focal + np.array(seen_by.centre)
-    rays = (pixels - np.array(camera.centre)) / camera.focal
+    rays = (pixels - np.array(camera.principal_point)) / camera.focal
     pelvis = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=1) * depth[:, None]
     rotations = person.rotations.copy()
     rotations[:, 0] = _turn(person.pelvis, pelvis) @ rotations[:, 0]
@@ -115,4 +119,4 @@ def place(person: ToolPerson, seen_by: ToolCamera, camera: Camera) -> ToolPerson
 def _turn(before: Floats, after: Floats) -> Floats:
     """R_new_old [N, 3, 3], the shortest turn between two viewing directions [N, 3]."""
     unit = (torch.as_tensor(v / np.linalg.norm(v, axis=-1, keepdims=True)) for v in (before, after))
-    return swing(*unit).numpy()
+    return shortest_arc_rotation(*unit).numpy()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import read_joblib, read_torch
-from closemesh.importers.results import ToolResult
+from closemesh.importers.results import ImportedResult
 from closemesh.importers.sam3d_body import is_sam3d_frames, is_sam3d_npz, read_sam3d_files, read_sam3d_frames
 from closemesh.importers.smpl_formats import (
     is_comotion,
@@ -30,7 +30,7 @@ _SUFFIXES = (".npz", ".pkl", ".pt", ".pth")
 _KNOWN = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), SAM 3D Body (.npz, .pkl), AMASS-style (.npz)"
 
 
-def read_tool_result(path: Path, clip: Clip) -> ToolResult:
+def read_tool_result(path: Path, clip: Clip) -> ImportedResult:
     """Everybody in a file, or in the files of a folder, which must be of one tool.
 
     Raises InputError when there is none, or nobody in it, or a file is damaged or of a format that is not known.
@@ -55,12 +55,12 @@ def tool_files(path: Path) -> list[Path]:
     return files
 
 
-def tool_identity(path: Path) -> str:
+def import_fingerprint(path: Path) -> str:
     """A hash of everything that is read from `path`. Raises InputError when there is nothing."""
     return hashlib.sha256("".join(sha256_of(file) for file in tool_files(path)).encode()).hexdigest()
 
 
-def _read(path: Path, clip: Clip) -> ToolResult:
+def _read(path: Path, clip: Clip) -> ImportedResult:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_amass_person(path, clip)

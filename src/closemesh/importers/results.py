@@ -27,7 +27,7 @@ class ToolCamera:
 
 
 @dataclass(frozen=True)
-class ToolPerson:
+class ImportedPerson:
     """One person in N frames of the clip. Frame: the tool's camera, or its world when it tells no camera."""
 
     frames: NDArray[np.int64]
@@ -51,11 +51,11 @@ class ToolPerson:
 
 
 @dataclass(frozen=True)
-class ToolResult:
+class ImportedResult:
     """What one file tells."""
 
     tool: str
-    people: tuple[ToolPerson, ...]
+    people: tuple[ImportedPerson, ...]
     camera: ToolCamera | None
     """None when the file tells only a world."""
 
@@ -68,7 +68,7 @@ def smpl_person(
     model: Model,
     confidence: Floats | None = None,
     joints: Floats | None = None,
-) -> ToolPerson:
+) -> ImportedPerson:
     """A person out of SMPL-family parameters; rotations [N, >= 22, 3, 3] or axis-angle [N, >= 22, 3], transl [N, 3].
 
     The pelvis is transl + the pelvis at rest, which is the published mean: no licensed file is asked for. SMPL's last
@@ -78,7 +78,7 @@ def smpl_person(
         rotations = axis_angle_to_matrix(torch.as_tensor(rotations, dtype=torch.float64)).numpy()
     full = np.tile(np.eye(3), (len(frames), NUM_JOINTS, 1, 1))
     full[:, :NUM_BODY_JOINTS] = rotations[:, :NUM_BODY_JOINTS]
-    return ToolPerson(
+    return ImportedPerson(
         frames=np.asarray(frames, np.int64),
         rotations=full,
         pelvis=transl + rest_pelvis(model, "neutral"),
@@ -89,10 +89,10 @@ def smpl_person(
     )
 
 
-def person_of_points(frames: NDArray[np.int64], points: Floats) -> ToolPerson:
+def person_of_points(frames: NDArray[np.int64], points: Floats) -> ImportedPerson:
     """A person of whom keypoints [N, 133, 3] are told, metres, and no pose."""
     hips = points[:, [KEYPOINT_INDEX["left_hip"], KEYPOINT_INDEX["right_hip"]]].mean(1)
-    return ToolPerson(
+    return ImportedPerson(
         frames=np.asarray(frames, np.int64),
         rotations=np.tile(np.eye(3), (len(frames), NUM_JOINTS, 1, 1)),
         pelvis=hips,

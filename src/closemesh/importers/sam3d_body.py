@@ -21,7 +21,7 @@ from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import numbers
-from closemesh.importers.results import ToolCamera, ToolPerson, ToolResult, person_of_points
+from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, person_of_points
 from closemesh.structures import NUM_KEYPOINTS, Clip
 
 _KEYS = ("pred_keypoints_3d", "pred_cam_t", "focal_length")
@@ -47,7 +47,7 @@ PLACES = _places()
 
 
 @dataclass(frozen=True)
-class Sighting:
+class _Detection:
     """One person in one frame."""
 
     frame: int
@@ -82,7 +82,7 @@ def _is_list_of_lists(told: Any) -> bool:
     return isinstance(told, Sequence) and all(isinstance(frame, (list, tuple)) for frame in told)
 
 
-def read_sam3d_files(paths: Sequence[Path], clip: Clip) -> ToolResult:
+def read_sam3d_files(paths: Sequence[Path], clip: Clip) -> ImportedResult:
     """Everybody in .npz files of one person in one picture each; the frame is the number in the picture's name.
 
     Numbers count from 0, or from 1 where no picture has 0. Raises InputError.
@@ -100,7 +100,7 @@ def read_sam3d_files(paths: Sequence[Path], clip: Clip) -> ToolResult:
     return _result(sightings, clip)
 
 
-def read_sam3d_frames(path: Path, told: Sequence[Sequence[Mapping[str, Any]]], clip: Clip) -> ToolResult:
+def read_sam3d_frames(path: Path, told: Sequence[Sequence[Mapping[str, Any]]], clip: Clip) -> ImportedResult:
     """Everybody in a pickle of lists of people, one list for each frame from the clip's first. Raises InputError."""
     return _result([_sighting(path, person, t) for t, frame in enumerate(told) for person in frame], clip)
 
@@ -112,7 +112,7 @@ def _frame_of(path: Path) -> int:
     return int(found[-1])
 
 
-def _sighting(path: Path, told: Mapping[str, Any], frame: int) -> Sighting:
+def _sighting(path: Path, told: Mapping[str, Any], frame: int) -> _Detection:
     points = numbers(path, "pred_keypoints_3d", told["pred_keypoints_3d"], (_NUM_POINTS, 3))
     place = numbers(path, "pred_cam_t", told["pred_cam_t"], (3,))
     focal = float(np.asarray(told["focal_length"], np.float64).reshape(-1)[0])
@@ -123,21 +123,21 @@ def _sighting(path: Path, told: Mapping[str, Any], frame: int) -> Sighting:
     if told.get("pred_keypoints_2d") is not None:
         pixels = numbers(path, "pred_keypoints_2d", told["pred_keypoints_2d"], (_NUM_POINTS, 2))
         centre = np.median(pixels - focal * in_camera[:, :2] / in_camera[:, 2:], axis=0)
-    return Sighting(frame, in_camera, focal, centre)
+    return _Detection(frame, in_camera, focal, centre)
 
 
-def _result(sightings: Sequence[Sighting], clip: Clip) -> ToolResult:
+def _result(sightings: Sequence[_Detection], clip: Clip) -> ImportedResult:
     """One camera for all: where the tool guessed the focal length anew in every picture, people are moved to fit."""
     focal = float(np.median([one.focal for one in sightings]))
     told = [one.centre for one in sightings if np.isfinite(one.centre).all()]
     centre = np.median(told, axis=0) if told else np.array(clip.size) / 2
     people = tuple(_person(track, focal) for track in tracks_of(sightings))
-    return ToolResult("SAM 3D Body", people, ToolCamera(focal, (float(centre[0]), float(centre[1]))))
+    return ImportedResult("SAM 3D Body", people, ToolCamera(focal, (float(centre[0]), float(centre[1]))))
 
 
-def tracks_of(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
+def tracks_of(sightings: Sequence[_Detection]) -> list[list[_Detection]]:
     """The tool numbers people anew in every picture: who is where he was is the same."""
-    tracks: list[list[Sighting]] = []
+    tracks: list[list[_Detection]] = []
     for frame in sorted({one.frame for one in sightings}):
         here = [one for one in sightings if one.frame == frame]
         live = [track for track in tracks if frame - track[-1].frame <= _LONGEST]
@@ -151,12 +151,12 @@ def tracks_of(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
     return tracks
 
 
-def _apart(a: Sighting, b: Sighting) -> float:
+def _apart(a: _Detection, b: _Detection) -> float:
     """Metres between two sightings; the distance from the camera, which jumps, counts for less."""
     return float(np.linalg.norm((a.points - b.points) * [1, 1, 0.3], axis=-1).mean())
 
 
-def _person(track: Sequence[Sighting], focal: float) -> ToolPerson:
+def _person(track: Sequence[_Detection], focal: float) -> ImportedPerson:
     points = np.full((len(track), NUM_KEYPOINTS, 3), np.nan)
     for n, one in enumerate(track):
         away = one.points[:, 2].mean() * (focal / one.focal - 1)

@@ -36,7 +36,7 @@ import numpy as np
 from closemesh.core.arrays import Floats, expect_equal_lengths
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import numbers
-from closemesh.importers.results import ToolCamera, ToolPerson, ToolResult, smpl_person
+from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, smpl_person
 from closemesh.motion_files.amass import read_amass
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import Model
@@ -67,7 +67,7 @@ def phalp_camera(size: tuple[int, int]) -> ToolCamera:
     return ToolCamera(_FOCAL / _RESOLUTION * side, (side / 2 - left, side / 2 - top), of_crops=True)
 
 
-def read_phalp(path: Path, told: Mapping[Any, Any], clip: Clip) -> ToolResult:
+def read_phalp(path: Path, told: Mapping[Any, Any], clip: Clip) -> ImportedResult:
     """Every track, in the frames in which it was detected; where it was only predicted it is left out.
 
     Frames are those of the clip from its first: PHALP's options start_frame and video.start_frame are not in the
@@ -79,10 +79,10 @@ def read_phalp(path: Path, told: Mapping[Any, Any], clip: Clip) -> ToolResult:
             if away == 0:
                 rows.setdefault(track, []).append((int(frame["time"]), frame, k))
     people = tuple(_phalp_person(path, sorted(seen, key=lambda row: row[0])) for seen in rows.values())
-    return ToolResult("4D-Humans", people, phalp_camera(clip.size))
+    return ImportedResult("4D-Humans", people, phalp_camera(clip.size))
 
 
-def _phalp_person(path: Path, seen: list[tuple[int, Any, int]]) -> ToolPerson:
+def _phalp_person(path: Path, seen: list[tuple[int, Any, int]]) -> ImportedPerson:
     def column(name: str, of: Any, shape: tuple[int | str, ...]) -> Floats:
         return np.stack([numbers(path, name, of(frame, k), shape) for _, frame, k in seen])
 
@@ -127,14 +127,14 @@ def is_wham(told: Any) -> bool:
     )
 
 
-def read_wham(path: Path, told: Mapping[Any, Any], clip: Clip) -> ToolResult:
+def read_wham(path: Path, told: Mapping[Any, Any], clip: Clip) -> ImportedResult:
     """Everybody, before WHAM's camera: its focal length is the frame's diagonal. Raises InputError."""
     width, height = clip.size
     camera = ToolCamera(math.hypot(width, height), (width / 2, height / 2))
-    return ToolResult("WHAM", tuple(_wham_person(path, person) for person in told.values()), camera)
+    return ImportedResult("WHAM", tuple(_wham_person(path, person) for person in told.values()), camera)
 
 
-def _wham_person(path: Path, told: Mapping[str, Any]) -> ToolPerson:
+def _wham_person(path: Path, told: Mapping[str, Any]) -> ImportedPerson:
     pose = numbers(path, "pose", told["pose"], ("N", 72))
     trans = numbers(path, "trans", np.asarray(told["trans"]).reshape(-1, 3), ("N", 3))
     betas = numbers(path, "betas", told["betas"], ("N", 10))
@@ -153,7 +153,7 @@ def is_prompthmr(told: Any) -> bool:
     )
 
 
-def read_prompthmr(path: Path, told: Mapping[str, Any], clip: Clip) -> ToolResult:
+def read_prompthmr(path: Path, told: Mapping[str, Any], clip: Clip) -> ImportedResult:
     """Everybody before the camera of each frame, SMPL-X. Raises InputError.
 
     PromptHMR works on frames of 896 lines at most and has the principal point in their middle, which tells their size.
@@ -167,10 +167,10 @@ def read_prompthmr(path: Path, told: Mapping[str, Any], clip: Clip) -> ToolResul
         raise InputError(f"{path} was made from frames of another shape than the clip's; give the result of this clip")
     width, height = clip.size
     people = tuple(_prompthmr_person(path, person) for person in told["people"].values())
-    return ToolResult("PromptHMR", people, ToolCamera(focal * float(scales.mean()), (width / 2, height / 2)))
+    return ImportedResult("PromptHMR", people, ToolCamera(focal * float(scales.mean()), (width / 2, height / 2)))
 
 
-def _prompthmr_person(path: Path, told: Any) -> ToolPerson:
+def _prompthmr_person(path: Path, told: Any) -> ImportedPerson:
     try:
         parts, frames = told["smplx_cam"], numbers(path, "frames", told["frames"], ("N",))
         rotations = numbers(path, "rotmat", parts["rotmat"], ("N", 55, 3, 3))
@@ -191,7 +191,7 @@ def is_gvhmr(told: Any) -> bool:
     return isinstance(told, Mapping) and isinstance(told.get(_IN_CAMERA), Mapping) and "K_fullimg" in told
 
 
-def read_gvhmr(path: Path, told: Mapping[str, Any]) -> ToolResult:
+def read_gvhmr(path: Path, told: Mapping[str, Any]) -> ImportedResult:
     """The person in every frame of the clip, from its first, SMPL-X, before the camera K_fullimg. Raises InputError."""
     missing = [name for name in _WIDTHS if name not in told[_IN_CAMERA]]
     if missing:
@@ -203,7 +203,7 @@ def read_gvhmr(path: Path, told: Mapping[str, Any]) -> ToolResult:
     pose = np.concatenate([parts["global_orient"], parts["body_pose"]], axis=1).reshape(count, 22, 3)
     betas = np.median(parts["betas"], axis=0)
     person = smpl_person(np.arange(count), pose, parts["transl"], betas, "smplx")
-    return ToolResult("GVHMR", (person,), ToolCamera(float(K[0, 0]), (float(K[0, 2]), float(K[1, 2]))))
+    return ImportedResult("GVHMR", (person,), ToolCamera(float(K[0, 0]), (float(K[0, 2]), float(K[1, 2]))))
 
 
 _COMOTION_KEYS = ("id", "pose", "trans", "betas", "frame_idx")
@@ -214,7 +214,7 @@ def is_comotion(told: Any) -> bool:
     return isinstance(told, Mapping) and all(key in told for key in _COMOTION_KEYS)
 
 
-def read_comotion(path: Path, told: Mapping[str, Any], clip: Clip) -> ToolResult:
+def read_comotion(path: Path, told: Mapping[str, Any], clip: Clip) -> ImportedResult:
     """Everybody, before CoMotion's camera, whose focal length is twice the longer side of the frame.
 
     Frames are those of the clip from its first: the options --start-frame and --frameskip are not in the file. Raises
@@ -231,13 +231,13 @@ def read_comotion(path: Path, told: Mapping[str, Any], clip: Clip) -> ToolResult
         pose, betas = rows["pose"][chosen].reshape(-1, 24, 3), np.median(rows["betas"][chosen], axis=0)
         people.append(smpl_person(of["frame_idx"][chosen], pose, rows["trans"][chosen], betas, "smpl"))
     width, height = clip.size
-    return ToolResult("CoMotion", tuple(people), ToolCamera(2.0 * max(clip.size), (width / 2, height / 2)))
+    return ImportedResult("CoMotion", tuple(people), ToolCamera(2.0 * max(clip.size), (width / 2, height / 2)))
 
 
 _FINGERS = slice(25, 55)
 
 
-def read_amass_person(path: Path, clip: Clip) -> ToolResult:
+def read_amass_person(path: Path, clip: Clip) -> ImportedResult:
     """The person at the times of the clip's frames; the first of the file is taken at the clip's time 0.
 
     The file's rate (mocap_framerate) may be another than the clip's: the nearest of its frames stands for each of the
@@ -249,7 +249,7 @@ def read_amass_person(path: Path, clip: Clip) -> ToolResult:
     chosen = nearest[inside]
     valid = sequence.valid[chosen, 0]
     model = _model(sequence)
-    person = ToolPerson(
+    person = ImportedPerson(
         frames=clip.frame_indices[inside][valid],
         rotations=sequence.rotations[chosen[valid], 0].astype(np.float64),
         pelvis=sequence.pelvis[chosen[valid], 0].astype(np.float64),
@@ -259,7 +259,7 @@ def read_amass_person(path: Path, clip: Clip) -> ToolResult:
         joints=None if sequence.joints is None else sequence.joints[chosen[valid], 0].astype(np.float64),
         known_hands=bool(sequence.known[0, _FINGERS].any()),
     )
-    return ToolResult("AMASS", (person,), None)
+    return ImportedResult("AMASS", (person,), None)
 
 
 def _model(sequence: MotionSequence) -> Model:

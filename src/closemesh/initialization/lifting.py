@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody
-from closemesh.body.motion import MotionVariables
-from closemesh.fitting.keypoint_tracks import Anchor, Evidence
+from closemesh.body.landmarks import LandmarkBody
+from closemesh.body.motion import MotionParameters
+from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, rotation_6d_to_matrix
 from closemesh.initialization.lifting_network import NUM_POINTS, Lifter, PoseDistribution, Sightings, lift
 from closemesh.temporal import split_windows
@@ -40,7 +40,7 @@ def lift_clip(lifter: Lifter, seen: Sightings) -> PoseDistribution:
     )
 
 
-def sightings(evidence: Evidence, cue_points: Tensor) -> Sightings:
+def sightings(evidence: KeypointTracks, cue_points: Tensor) -> Sightings:
     """What the lifter looks at; cue_points [T, P, 23, 4] of the observations."""
 
     def each(tensor: Tensor) -> Tensor:
@@ -58,14 +58,14 @@ def sightings(evidence: Evidence, cue_points: Tensor) -> Sightings:
     )
 
 
-def lifted_variables(body: PointBody, lifted: PoseDistribution) -> MotionVariables:
+def lifted_variables(body: LandmarkBody, lifted: PoseDistribution) -> MotionParameters:
     """The mean as the variables of a fit, with relaxed hands."""
 
     def each(tensor: Tensor) -> Tensor:
         return tensor.transpose(0, 1).contiguous()
 
     frames, people = lifted.log_depth.shape[1], lifted.log_depth.shape[0]
-    return MotionVariables(
+    return MotionParameters(
         root=matrix_to_6d(each(lifted.root)),
         body_pose=matrix_to_axis_angle(each(lifted.body_pose)),
         jaw=torch.zeros(frames, people, 3, device=lifted.log_depth.device),
@@ -76,13 +76,13 @@ def lifted_variables(body: PointBody, lifted: PoseDistribution) -> MotionVariabl
     )
 
 
-def anchor_of(lifted: PoseDistribution) -> Anchor:
+def anchor_of(lifted: PoseDistribution) -> PoseReference:
     """What the fit that follows stays near."""
 
     def each(tensor: Tensor) -> Tensor:
         return tensor.transpose(0, 1).contiguous()
 
-    return Anchor(
+    return PoseReference(
         rotations=torch.cat([each(lifted.root)[:, :, None], each(lifted.body_pose)], dim=2),
         rotation_spread=each(lifted.rotation_spread),
         log_depth=each(lifted.log_depth),

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, swing
+from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, shortest_arc_rotation
 from closemesh.networks.checkpoint import load_network
-from closemesh.networks.layers import FrameBlock, time_features
+from closemesh.networks.layers import TransformerBlock, time_embedding
 from closemesh.weights.locate import find_model
 
 NUM_POINTS = 23  # Body and feet of COCO-WholeBody.
@@ -41,14 +41,14 @@ class Sightings:
 
 
 @dataclass(frozen=True)
-class View:
+class NormalizedView:
     """The camera turned towards each person in each frame, and the person's size in it."""
 
     R_view_cam: Tensor  # [B, T, 3, 3]
     size: Tensor  # [B, T] half of the larger side of the seen points, tangent of an angle
 
 
-def choose_view(seen: Sightings) -> View:
+def fit_view(seen: Sightings) -> NormalizedView:
     """Looks at the middle of the seen points; frames in which nobody is seen take the view of the sightings around."""
     rays = (seen.points - seen.centre[:, None, None]) / seen.focal[:, None, None, None]  # [B, T, 23, 2]
     known = (seen.inverse_sigmas > 0)[..., None]
@@ -59,10 +59,12 @@ def choose_view(seen: Sightings) -> View:
     half = torch.where(enough, (highest - lowest).amax(-1) / 2, 1.0)
     middle, size = _fill(middle, enough), _fill(half.log()[..., None], enough)[..., 0].exp()
     direction = F.normalize(F.pad(middle, (0, 1), value=1.0), dim=-1)
-    return View(swing(direction, direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)), size)
+    return NormalizedView(
+        shortest_arc_rotation(direction, direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)), size
+    )
 
 
-def features(seen: Sightings, view: View) -> Tensor:
+def lifter_features(seen: Sightings, view: NormalizedView) -> Tensor:
     """[B, T, 23 * 8 + 4] points and cue in the view, how sure each is, and where and how large the person is seen."""
     rays = (seen.points - seen.centre[:, None, None]) / seen.focal[:, None, None, None]
     known = (seen.inverse_sigmas > 0).float() * seen.visible[..., None]  # [B, T, 23]
@@ -79,7 +81,7 @@ def features(seen: Sightings, view: View) -> Tensor:
 
 
 def from_view(
-    view: View, R_view_root: Tensor, ray_view: Tensor, log_depth_view: Tensor
+    view: NormalizedView, R_view_root: Tensor, ray_view: Tensor, log_depth_view: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Root rotation [B, T, 3, 3], ray [B, T, 2] and log depth [B, T] in the camera of those in the view.
 
@@ -93,7 +95,7 @@ def from_view(
     return R_cam_view @ R_view_root, pelvis[..., :2] / depth, depth[..., 0].log()
 
 
-def to_view(view: View, R_cam_root: Tensor, pelvis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def to_view(view: NormalizedView, R_cam_root: Tensor, pelvis: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The inverse of `from_view`, from the pelvis [B, T, 3] in metres."""
     pelvis_view = (view.R_view_cam @ pelvis[..., None])[..., 0]
     depth = pelvis_view[..., 2:].clamp(min=0.1)
@@ -143,7 +145,7 @@ class PoseDistribution:
 
 
 @dataclass(frozen=True)
-class ViewPrediction:
+class LifterOutput:
     """What the network says, in the view of each frame; what training compares."""
 
     rotations_6d: Tensor  # [B, T, 22, 6] root in the view first
@@ -166,7 +168,9 @@ class Lifter(nn.Module):
             nn.Linear(NUM_FEATURES, config.width), nn.GELU(), nn.Linear(config.width, config.width)
         )
         self.unseen = nn.Parameter(torch.zeros(config.width))
-        self.blocks = nn.ModuleList(FrameBlock(config.width, config.heads, config.hidden) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config.width, config.heads, config.hidden) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.mean = nn.Linear(config.width, NUM_ROTATIONS * 6 + NUM_PLACE)
         self.spread = nn.Linear(config.width, NUM_ROTATIONS + NUM_PLACE)
@@ -178,10 +182,10 @@ class Lifter(nn.Module):
         # Logarithms that turn the raw spreads into calibrated ones; measured after training.
         self.register_buffer("calibration", torch.zeros(NUM_ROTATIONS + NUM_PLACE + config.num_betas))
 
-    def forward(self, inputs: Tensor, visible: Tensor, times: Tensor) -> ViewPrediction:
+    def forward(self, inputs: Tensor, visible: Tensor, times: Tensor) -> LifterOutput:
         """inputs [B, T, NUM_FEATURES] of `features`, visible [B, T] bool, times [B, T] seconds."""
         x = torch.where(visible[..., None], self.embed(inputs), self.unseen)
-        x = x + time_features(times - times[:, :1], self.config.width)
+        x = x + time_embedding(times - times[:, :1], self.config.width)
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)
@@ -189,7 +193,7 @@ class Lifter(nn.Module):
         share = visible / visible.sum(1, keepdim=True).clamp(min=1)
         betas, betas_log_spread = self.shape((x * share[..., None]).sum(1)).float().chunk(2, dim=-1)
         of_frames, of_betas = self.calibration.split([NUM_ROTATIONS + NUM_PLACE, self.config.num_betas])
-        return ViewPrediction(
+        return LifterOutput(
             rotations_6d=rotations.unflatten(-1, (NUM_ROTATIONS, 6)) + self.rest,
             place=place,
             betas=betas,
@@ -200,8 +204,8 @@ class Lifter(nn.Module):
 
 def lift(lifter: Lifter, seen: Sightings) -> PoseDistribution:
     """The distribution of every person in every frame."""
-    view = choose_view(seen)
-    told = lifter(features(seen, view), seen.visible, seen.times)
+    view = fit_view(seen)
+    told = lifter(lifter_features(seen, view), seen.visible, seen.times)
     rotations = rotation_6d_to_matrix(told.rotations_6d)
     root, ray, log_depth = from_view(view, rotations[..., 0, :, :], told.place[..., :2], told.place[..., 2])
     spread = told.log_spread.exp()

@@ -12,17 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.landmarks import LandmarkBody
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import forward_kinematics
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import Evidence
-from closemesh.fitting.objective import Subject, frame_energy, run_phases
+from closemesh.fitting.keypoint_tracks import KeypointTracks
+from closemesh.fitting.objective import FitModel, frame_energy, run_phases
 from closemesh.fitting.optimizer import SINGLE_FRAMES, Weights
-from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, swing
+from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, shortest_arc_rotation
 from closemesh.losses.keypoints import SEGMENTS, limb_confidence, limb_directions
-from closemesh.temporal import best_path
+from closemesh.temporal import viterbi
 
 # Limb joints whose child gives the direction, with the segment of the cue that tells it; parents stand first.
 _LIMBS = tuple(
@@ -39,7 +39,7 @@ MIN_START_DEPTH = 0.5  # Metres; the linear placement may fall behind the camera
 START_NAMES = ("cue", "mirrored depth", "turned round")
 
 
-def start_variables(body: PointBody, evidence: Evidence, betas: Tensor) -> list[MotionVariables]:
+def initial_parameters(body: LandmarkBody, evidence: KeypointTracks, betas: Tensor) -> list[MotionParameters]:
     """One start for each of START_NAMES; betas [P, B].
 
     A picture cannot tell a limb that points to the camera from one that points away, nor always front from back:
@@ -55,14 +55,14 @@ def start_variables(body: PointBody, evidence: Evidence, betas: Tensor) -> list[
 
 
 def _from_directions(
-    body: PointBody, evidence: Evidence, betas: Tensor, directions: Tensor, turned: bool
-) -> MotionVariables:
+    body: LandmarkBody, evidence: KeypointTracks, betas: Tensor, directions: Tensor, turned: bool
+) -> MotionParameters:
     """Variables whose trunk and limbs point along `directions` [T, P, L, 3]."""
     R_cam_root = trunk_rotation(directions, turned)  # [T, P, 3, 3]
     rest = body.rest_joints(betas)  # [P, 55, 3]
     body_pose = _limb_pose(rest, R_cam_root, directions)
     frames, people = R_cam_root.shape[:2]
-    variables = MotionVariables(
+    variables = MotionParameters(
         root=matrix_to_6d(R_cam_root),
         body_pose=body_pose,
         jaw=torch.zeros_like(body_pose[..., 0, :]),
@@ -74,7 +74,7 @@ def _from_directions(
     return place_pelvis(body, evidence, variables).detached()
 
 
-def known_directions(evidence: Evidence) -> Tensor:
+def known_directions(evidence: KeypointTracks) -> Tensor:
     """Directions [T, P, L, 3] of the cue; where it is silent those in the image, taken to lie across the view.
 
     A segment of which nothing is seen hangs down, and hips and shoulders of which nothing is seen face the camera.
@@ -106,13 +106,13 @@ def _limb_pose(rest: Tensor, R_cam_root: Tensor, directions: Tensor) -> Tensor:
         parent = global_rotations[..., joint, :, :]  # Its own rotation is still the identity.
         target = (parent.transpose(-1, -2) @ directions[..., segment, :, None])[..., 0]
         bone = F.normalize(rest[..., child, :] - rest[..., joint, :], dim=-1).expand_as(target)
-        rotations[..., joint, :, :] = swing(bone, target)
+        rotations[..., joint, :, :] = shortest_arc_rotation(bone, target)
     return matrix_to_axis_angle(rotations[..., 1:22, :, :])
 
 
-def place_pelvis(body: PointBody, evidence: Evidence, variables: MotionVariables) -> MotionVariables:
+def place_pelvis(body: LandmarkBody, evidence: KeypointTracks, variables: MotionParameters) -> MotionParameters:
     """Ray and depth of the pelvis by weighted linear least squares of all keypoints (method of CloseInt, 1.2)."""
-    posed = pose_variables(body, variables)
+    posed = pose_parameters(body, variables)
     pelvis = variables.pelvis()
     relative = posed.keypoints - pelvis[..., None, :]  # [T, P, K, 3]
     rays = (evidence.points - evidence.points.new_tensor(evidence.centre)) / evidence.focal
@@ -134,16 +134,16 @@ def place_pelvis(body: PointBody, evidence: Evidence, variables: MotionVariables
 
 
 def fit_frames(
-    subject: Subject, evidence: Evidence, betas: Tensor, chunks: list[slice], iterations: int, advance: Advance
-) -> MotionVariables:
+    subject: FitModel, evidence: KeypointTracks, betas: Tensor, chunks: list[slice], iterations: int, advance: Advance
+) -> MotionParameters:
     """The best fit of every person in every frame, without smoothing; frames go through in `chunks`."""
-    candidates: list[list[MotionVariables]] = []
+    candidates: list[list[MotionParameters]] = []
     energies, joints = [], []
     for chunk in chunks:
         part = evidence.frames(chunk)
         fits = [
             run_phases(subject, start, part, SINGLE_FRAMES, iterations, advance)
-            for start in start_variables(subject.body, part, betas)
+            for start in initial_parameters(subject.body, part, betas)
         ]
         with torch.no_grad():
             measured = [_energy_and_joints(subject, fit, part) for fit in fits]
@@ -151,13 +151,15 @@ def fit_frames(
         joints.append(torch.stack([points for _, points in measured], dim=1))  # [T, S, P, 22, 3]
         candidates.append(fits)
     paths = _paths(torch.cat(energies).cpu().numpy(), torch.cat(joints).cpu().numpy())
-    starts = [MotionVariables.concat(list(pieces)) for pieces in zip(*candidates, strict=True)]
+    starts = [MotionParameters.concat(list(pieces)) for pieces in zip(*candidates, strict=True)]
     return _select(starts, torch.as_tensor(paths, device=betas.device))
 
 
-def _energy_and_joints(subject: Subject, variables: MotionVariables, evidence: Evidence) -> tuple[Tensor, Tensor]:
+def _energy_and_joints(
+    subject: FitModel, variables: MotionParameters, evidence: KeypointTracks
+) -> tuple[Tensor, Tensor]:
     """Energy [T, P], 0 where nobody is seen, and joints [T, P, 22, 3] against the pelvis."""
-    posed = pose_variables(subject.body, variables)
+    posed = pose_parameters(subject.body, variables)
     energy = frame_energy(subject, variables, posed, evidence, Weights()) * evidence.seen
     return energy, posed.joints[..., :22, :] - posed.joints[..., :1, :]
 
@@ -165,10 +167,10 @@ def _energy_and_joints(subject: Subject, variables: MotionVariables, evidence: E
 def _paths(energies: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Winning start [T, P] of energies [T, S, P] and joints [T, S, P, 22, 3]."""
     people = energies.shape[2]
-    return np.stack([best_path(energies[:, :, p].T, joints[:, :, p].swapaxes(0, 1)) for p in range(people)], axis=1)
+    return np.stack([viterbi(energies[:, :, p].T, joints[:, :, p].swapaxes(0, 1)) for p in range(people)], axis=1)
 
 
-def _select(candidates: list[MotionVariables], paths: Tensor) -> MotionVariables:
+def _select(candidates: list[MotionParameters], paths: Tensor) -> MotionParameters:
     """The variables of candidate paths[t, p] in every frame t of person p."""
     frames, people = torch.meshgrid(*(torch.arange(n, device=paths.device) for n in paths.shape), indexing="ij")
     names = [name for name in candidates[0].tensors() if name != "betas"]

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, STATE_WIDTH, PairState, pack
 from closemesh.networks.checkpoint import load_network
-from closemesh.networks.layers import PairBlock, Quantiser, in_pairs, one_by_one, partners, time_features
+from closemesh.networks.layers import (
+    PairTransformerBlock,
+    VectorQuantizer,
+    fold_pairs,
+    swap_partners,
+    time_embedding,
+    unfold_pairs,
+)
 from closemesh.weights.locate import find_model
 
 CODEBOOK_FILE = "prior/codebook.safetensors"
@@ -33,7 +40,7 @@ class CodebookConfig:
 
 
 @dataclass(frozen=True)
-class Coded:
+class CodebookOutput:
     """What the network makes of a window."""
 
     motion: Tensor  # [B, T, 2, STATE_WIDTH] decoded, canonical frame
@@ -52,7 +59,7 @@ class Codebook(nn.Module):
         self.masked = nn.Parameter(torch.zeros(config.width))
         self.encoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.to_codes = nn.Linear(config.width, inner)
-        self.quantiser = Quantiser(config.codes, config.code_width, config.decay)
+        self.quantiser = VectorQuantizer(config.codes, config.code_width, config.decay)
         self.from_codes = nn.Linear(inner, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.told = nn.LayerNorm(config.width)
@@ -63,28 +70,28 @@ class Codebook(nn.Module):
             last.bias.copy_(_at_rest())
         self.head = nn.Sequential(nn.LayerNorm(config.width), last)
 
-    def forward(self, motion: Tensor, times: Tensor, hidden: Tensor | None = None) -> Coded:
+    def forward(self, motion: Tensor, times: Tensor, hidden: Tensor | None = None) -> CodebookOutput:
         """motion [B, T, 2, STATE_WIDTH] canonical, times [B, T] seconds, hidden [B, T, 2] bool frames to fill in."""
         x = self.embed(motion)
         if hidden is not None:
             x = torch.where(hidden[..., None], self.masked, x)
-        place = time_features(times - times[:, :1], self.config.width)[:, :, None]
+        place = time_embedding(times - times[:, :1], self.config.width)[:, :, None]
         latent = self.to_codes(self._run(self.encoder, x + place)).unflatten(-1, (self.config.groups, -1))
         quantised, codes, commitment = self.quantiser(latent)
         decoded = self._run(self.decoder, self.from_codes(quantised.flatten(-2)) + place)
-        return Coded(self.head(decoded).float(), codes, commitment)
+        return CodebookOutput(self.head(decoded).float(), codes, commitment)
 
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
-        own = one_by_one(x)
+        own = fold_pairs(x)
         for block in blocks:
             # The partner's features are also the condition, as in the authors' later release; they grow from layer to
             # layer, and a condition multiplies.
-            other = partners(own)
+            other = swap_partners(own)
             own = block(own, other, self.told(other))
-        return in_pairs(own)
+        return unfold_pairs(own)
 
-    def _block(self) -> PairBlock:
-        return PairBlock(self.config.width, self.config.heads, self.config.hidden)
+    def _block(self) -> PairTransformerBlock:
+        return PairTransformerBlock(self.config.width, self.config.heads, self.config.hidden)
 
 
 def _at_rest() -> Tensor:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from closemesh.body.capsules import COARSE_PARTS
+from closemesh.body.capsules import CAPSULE_PARTS
 from closemesh.interaction_prior.state import STATE_WIDTH, PairState, pack, pack_spread, unpack
 from closemesh.interaction_prior.windows import (
     NUM_LIMBS,
@@ -28,7 +28,7 @@ from closemesh.interaction_prior.windows import (
     estimate_conditions,
 )
 from closemesh.networks.checkpoint import load_network
-from closemesh.networks.layers import PairBlock, in_pairs, one_by_one, partners, time_features
+from closemesh.networks.layers import PairTransformerBlock, fold_pairs, swap_partners, time_embedding, unfold_pairs
 from closemesh.weights.locate import find_model
 
 TRAIN_STEPS = 100
@@ -78,7 +78,7 @@ DENOISER_FILE = "prior/denoiser.safetensors"
 CONDITIONS = {
     **{"keypoints": NUM_POINTS * 4, "limbs": NUM_LIMBS * 4, "spread": 25},
     **{"estimate": STATE_WIDTH, "penetration": 1, "projection": NUM_POINTS * 3},
-    "touching": len(COARSE_PARTS) ** 2,
+    "touching": len(CAPSULE_PARTS) ** 2,
 }
 """Name and width of each condition; a window that lacks one takes a learned null in its place."""
 
@@ -107,7 +107,9 @@ class Denoiser(nn.Module):
         )
         self.conditions = nn.ModuleDict({name: nn.Linear(width, config.width) for name, width in CONDITIONS.items()})
         self.nulls = nn.ParameterDict({name: nn.Parameter(torch.zeros(config.width)) for name in CONDITIONS})
-        self.blocks = nn.ModuleList(PairBlock(config.width, config.heads, config.hidden) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            PairTransformerBlock(config.width, config.heads, config.hidden) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, STATE_WIDTH)
         nn.init.zeros_(self.head.weight)
@@ -132,22 +134,22 @@ class Denoiser(nn.Module):
         x = self.motion(torch.cat([x_t, mean], dim=-1))
         if hidden is not None:
             x = x + hidden[..., None] * self.masked
-        x = x + time_features(times - times[:, :1], self.config.width)[:, :, None]
-        condition = one_by_one(self._condition(t, conditions).expand_as(x))
-        own = one_by_one(x)
+        x = x + time_embedding(times - times[:, :1], self.config.width)[:, :, None]
+        condition = fold_pairs(self._condition(t, conditions).expand_as(x))
+        own = fold_pairs(x)
         for block in self.blocks:
             own = block(own, self._other(own, alone), condition)
-        return self.head(self.norm(in_pairs(own))).float()
+        return self.head(self.norm(unfold_pairs(own))).float()
 
     def _other(self, own: Tensor, alone: Tensor | None) -> Tensor | None:
         """Everybody's partner, of own [B * 2, T, C]."""
         if not self.config.cross_attention:
             return None
-        return partners(own) if alone is None else partners(own) * ~alone.repeat_interleave(2)[:, None, None]
+        return swap_partners(own) if alone is None else swap_partners(own) * ~alone.repeat_interleave(2)[:, None, None]
 
     def _condition(self, t: Tensor, conditions: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
         """[B, 1 or T, 1 or 2, width]."""
-        phase = time_features(t.float() / TRAIN_STEPS, self.config.width, longest=2.0)
+        phase = time_embedding(t.float() / TRAIN_STEPS, self.config.width, longest=2.0)
         total = self.step(phase)[:, None, None]
         for name, layer in self.conditions.items():
             if name in conditions:

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
-from closemesh.contact.vertex_contacts import Meeting, find_meeting, meeting
+from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_contacts
 from closemesh.interaction_prior.codebook import Codebook, canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.state import PairState, pack, pack_spread, unpack
 from closemesh.interaction_prior.windows import PairBody, PairWindows, by_window, pose_pair, project_view
 from closemesh.losses.keypoints import reprojection
-from closemesh.losses.physics import contact_gap, penetration_depth
-from closemesh.text.alignment import Alignment
-from closemesh.text.losses import farness, read_sayings, told_violation, touching_parts
-from closemesh.text.predicates import Figures
-from closemesh.text.statements import Told
+from closemesh.losses.physics import contact_distance, penetration_depth
+from closemesh.text.alignment import PoseTextModel
+from closemesh.text.losses import contact_mask, read_sayings, statement_loss, text_pose_distance
+from closemesh.text.predicates import PoseFeatures
+from closemesh.text.statements import TimedStatement
 
 Energy = Callable[[PairState], Tensor]
 _TOUCH_REACH = 0.03  # Metres: nearer surfaces are taken to touch, and are held together.
@@ -55,11 +55,11 @@ class GuidanceConfig:
     """How hard they pull as a whole, by the space that texts and poses have in common."""
     smooth: float = 0.1
     """Seconds over which neighbouring frames are moved alike: keypoints tremble, people do not."""
-    late: int = 20
+    start_step: int = 20
     """Physics and the book act from this noise step on: before, bodies are not yet where they belong."""
 
 
-def picture_energy(windows: PairWindows, body: PairBody, weight: float) -> Energy:
+def reprojection_energy(windows: PairWindows, body: PairBody, weight: float) -> Energy:
     """Squared distance of the keypoints from the seen ones, in sigmas (CloseApp Eq. 4)."""
 
     def energy(state: PairState) -> Tensor:
@@ -75,12 +75,12 @@ class PhysicsEnergy:
     def __init__(self, body: BodyModel, penetration: float, contact: float) -> None:
         """body: the closed mesh of `query_body`."""
         self._body, self._penetration, self._contact = body, penetration, contact
-        self._found: Meeting | None = None
+        self._found: ContactPatch | None = None
 
     def search(self, state: PairState) -> None:
         """Finds what crosses and what touches now."""
         a, b = self._skinned(self._body, state)
-        self._found = meeting(self._body, *find_meeting(a, b, self._body.faces, _TOUCH_REACH))
+        self._found = contact_patch(self._body, *find_contacts(a, b, self._body.faces, _TOUCH_REACH))
 
     def __call__(self, state: PairState) -> Tensor:
         met = self._found
@@ -88,7 +88,7 @@ class PhysicsEnergy:
         a, b = self._skinned(met.body, state)
         meshes = (a, b, met.faces)
         depth = penetration_depth(*meshes, met.crossings) / _PENETRATION_SIGMA
-        gap = contact_gap(*meshes, met.touching) / _CONTACT_SIGMA
+        gap = contact_distance(*meshes, met.touching) / _CONTACT_SIGMA
         # By the square root of their number: a broad touch is one contact, not two hundred.
         return self._penetration * _sum(depth) + self._contact * _sum(gap)
 
@@ -118,7 +118,7 @@ def guide_by_energies(
 
     def guide(state: PairState, t: int) -> PairState:
         active: list[Energy] = list(energies)
-        if physics is not None and t <= config.late:
+        if physics is not None and t <= config.start_step:
             physics.search(state)
             active.append(physics)
         told = (pack(state) - mean) / spread
@@ -150,7 +150,7 @@ def guide_by_codebook(
     """Mixes in what the book makes of each prediction, late in the sampling (CloseInt's update by the prior)."""
 
     def guide(state: PairState, t: int) -> PairState:
-        if t > config.late:
+        if t > config.start_step:
             return state
         frame = canonical_frame(state)
         coded = codebook(pack(to_canonical(state, frame)), windows.times)
@@ -161,15 +161,15 @@ def guide_by_codebook(
 
 
 @dataclass(frozen=True)
-class PairTold:
+class TextGuidance:
     """Statements about one pair, its people numbered 0 and 1."""
 
-    told: tuple[Told, ...]
+    told: tuple[TimedStatement, ...]
     up: Tensor  # [3] unit vector against gravity, cam
 
     def condition(self, windows: PairWindows) -> PairWindows:
         """The windows with the parts that are said to touch."""
-        return replace(windows, touching=touching_parts(self.told, windows.times))
+        return replace(windows, touching=contact_mask(self.told, windows.times))
 
     def energy(self, windows: PairWindows, body: PairBody, weight: float) -> Energy:
         """How far a state is from what is said of it."""
@@ -177,11 +177,11 @@ class PairTold:
 
         def energy(state: PairState) -> Tensor:
             keypoints = windows.view.points_to_cam(by_window(pose_pair(body, state).keypoints))
-            return weight * told_violation(self.told, Figures(keypoints, up, body.capsules), windows.times).sum()
+            return weight * statement_loss(self.told, PoseFeatures(keypoints, up, body.capsules), windows.times).sum()
 
         return energy
 
-    def nearness(self, windows: PairWindows, alignment: Alignment, weight: float) -> Energy:
+    def nearness(self, windows: PairWindows, alignment: PoseTextModel, weight: float) -> Energy:
         """How far each person is from what is said of that one, in the space that texts and poses have in common.
 
         What is said of both is left out: its gradients push people apart or together by decimetres.
@@ -191,6 +191,9 @@ class PairTold:
         up = torch.einsum("bij,j->bi", windows.view.R_view_cam, up_cam)[:, None].expand(*windows.times.shape, 3)
 
         def energy(state: PairState) -> Tensor:
-            return weight * farness(sayings, alignment.poses, state.rotations, state.pelvis, up, windows.times).sum()
+            return (
+                weight
+                * text_pose_distance(sayings, alignment.poses, state.rotations, state.pelvis, up, windows.times).sum()
+            )
 
         return energy

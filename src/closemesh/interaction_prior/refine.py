@@ -15,27 +15,27 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import capsule_body
-from closemesh.body.loading import fitting_points
+from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints
 from closemesh.config.schema import RefineConfig
-from closemesh.contact.measure import near_pairs
-from closemesh.contact.watertight import query_body
+from closemesh.contact.measure import find_close_pairs
+from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Progress
-from closemesh.fitting.keypoint_tracks import Evidence, make_evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks, make_evidence
 from closemesh.geometry.rotations import rotation_6d_to_matrix
 from closemesh.interaction_prior.codebook import Codebook, load_codebook
 from closemesh.interaction_prior.diffusion import Guide, Sampler, cosine_schedule, load_denoiser, sample
 from closemesh.interaction_prior.guidance import (
     Energy,
     GuidanceConfig,
-    PairTold,
     PhysicsEnergy,
+    TextGuidance,
     guide_by_codebook,
     guide_by_energies,
     neighbours,
-    picture_energy,
+    reprojection_energy,
 )
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, PairSpread, PairState, pack, unpack
 from closemesh.interaction_prior.windows import (
@@ -43,23 +43,23 @@ from closemesh.interaction_prior.windows import (
     PairBody,
     PairClip,
     PairWindows,
-    agree,
     clip_of,
-    cut,
-    put_together,
+    merge_windows,
+    synchronize_windows,
+    window_layout,
     windows_of,
 )
-from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseSpread
-from closemesh.text.alignment import Alignment, load_alignment
-from closemesh.text.statements import Told, of_people
+from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseUncertainty
+from closemesh.text.alignment import PoseTextModel, load_alignment
+from closemesh.text.statements import TimedStatement, select_people
 
 SMALLEST_TURN, SMALLEST_MOVE, SMALLEST_BETA = 0.03, 0.01, 0.05  # Radians, metres; smaller spreads mean nothing.
 
 
-class People:
+class PairBlender:
     """The motion that is refined, and the sum of what the pairs say of it."""
 
-    def __init__(self, motion: BodyMotion, spread: PoseSpread, body: BodyModel, device: torch.device) -> None:
+    def __init__(self, motion: BodyMotion, spread: PoseUncertainty, body: BodyModel, device: torch.device) -> None:
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=device)
 
@@ -73,9 +73,9 @@ class People:
             pelvis=(tensor(motion.transl) + rest)[None],
         )
         self.spread = PairSpread(
-            rotations=tensor(spread.rotations).clamp(min=SMALLEST_TURN)[None],
-            betas=tensor(spread.betas)[:, :NUM_BETAS].clamp(min=SMALLEST_BETA).expand(1, frames, -1, -1),
-            pelvis=tensor(spread.pelvis).clamp(min=SMALLEST_MOVE)[None],
+            rotations=tensor(spread.rotation_std).clamp(min=SMALLEST_TURN)[None],
+            betas=tensor(spread.betas_std)[:, :NUM_BETAS].clamp(min=SMALLEST_BETA).expand(1, frames, -1, -1),
+            pelvis=tensor(spread.pelvis_std).clamp(min=SMALLEST_MOVE)[None],
         )
         self._body, self._motion = body.to(device), motion
         self._sum = torch.zeros_like(pack(self.initial)[0])  # [T, P, STATE_WIDTH]
@@ -126,13 +126,13 @@ class Prior:
     meshes: BodyModel
     guidance: GuidanceConfig
     partner: bool
-    alignment: Alignment | None = None
+    alignment: PoseTextModel | None = None
     """Heeds what is told, as a whole."""
 
 
 def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
     """The bundled networks. Raises ModelFileError."""
-    seen = PairBody(fitting_points(body).coarse(NUM_POINTS), capsule_body(body)).to(device)
+    seen = PairBody(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)).to(device)
     sampler = Sampler(load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection)
     codebook = load_codebook(device) if config.codebook else None
     guidance = GuidanceConfig(steps=config.guidance)
@@ -140,7 +140,7 @@ def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> P
         guidance = replace(guidance, told=0.0)
     if not config.physics:
         guidance = replace(guidance, penetration=0.0, contact=0.0)
-    return Prior(sampler, codebook, query_body(body, "coarse").to(device), guidance, config.partner)
+    return Prior(sampler, codebook, watertight_body(body, "coarse").to(device), guidance, config.partner)
 
 
 def refine(
@@ -148,12 +148,12 @@ def refine(
     observations: Observations,
     camera: Camera,
     motion: BodyMotion,
-    spread: PoseSpread,
+    spread: PoseUncertainty,
     body: BodyModel,
     config: RefineConfig,
     device: torch.device,
     progress: Progress,
-    told: Sequence[Told] = (),
+    told: Sequence[TimedStatement] = (),
 ) -> BodyMotion:
     """The motion, camera frame, with everybody who comes near somebody refined together with him.
 
@@ -165,8 +165,8 @@ def refine(
             progress.note("what is told of the people is heeded by the last stage alone without the prior")
         return motion
     evidence = make_evidence(observations, clip.times, camera, device)
-    people = People(motion, spread, body, device)
-    pairs = near_pairs(motion, body, REACH, spread.pelvis[..., 2])
+    people = PairBlender(motion, spread, body, device)
+    pairs = find_close_pairs(motion, body, REACH, spread.pelvis_std[..., 2])
     prior = load_prior(body, config, device) if pairs else None
     if prior and told and config.alignment:
         prior = replace(prior, alignment=load_alignment(device))
@@ -177,17 +177,17 @@ def refine(
     with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
         for a, b, near in pairs:
             assert prior is not None
-            said = of_people(told, (a, b))
-            for frames, weight in stretches(near, motion.valid[:, a] & motion.valid[:, b]):
+            said = select_people(told, (a, b))
+            for frames, weight in close_intervals(near, motion.valid[:, a] & motion.valid[:, b]):
                 part = _pair_clip(people, evidence, a, b, frames)
-                words = PairTold(said, torch.as_tensor(camera.T_cam_world[frames, :3, 1].mean(0))) if said else None
+                words = TextGuidance(said, torch.as_tensor(camera.T_cam_world[frames, :3, 1].mean(0))) if said else None
                 refined = refine_stretch(prior, part, words)
                 people.add(a, b, frames, refined, torch.as_tensor(weight, device=device))
                 advance(int(near[frames].sum()))
     return people.motion()
 
 
-def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
+def close_intervals(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
     """Runs of frames in which two people are near, or soon will be, with a weight for each frame.
 
     near and present [T]. A weight falls to 0 within LEAD frames of the near ones; long runs are split into stretches
@@ -210,12 +210,12 @@ def stretches(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
             yield slice(first, last), weight[first:last] * fade
 
 
-def refine_stretch(prior: Prior, part: PairClip, told: PairTold | None = None) -> PairState:
+def refine_stretch(prior: Prior, part: PairClip, told: TextGuidance | None = None) -> PairState:
     """The refined pair [1, T, 2, ...] in the camera frame; windows that share frames agree after every step.
 
     What the sampling changes is smoothed over time: it follows keypoints that tremble, the first motion does not.
     """
-    where = cut(len(part), part.times.device)
+    where = window_layout(len(part), part.times.device)
     windows = windows_of(part, where)
     if not prior.partner:
         windows = replace(windows, alone=torch.ones_like(windows.alone))
@@ -225,16 +225,16 @@ def refine_stretch(prior: Prior, part: PairClip, told: PairTold | None = None) -
     if prior.codebook is not None:
         guides.append(guide_by_codebook(prior.codebook, windows, prior.guidance))
     guides.append(_by_energies(prior, windows, told))
-    guides.append(lambda state, _: agree(state, windows.view, where, len(part)))
+    guides.append(lambda state, _: synchronize_windows(state, windows.view, where, len(part)))
     refined = sample(prior.sampler, windows, guides)
-    together = put_together(refined, windows.view, where, len(part))
+    together = merge_windows(refined, windows.view, where, len(part))
     before, after = pack(part.state), pack(together)
     return unpack(before + torch.einsum("bts,bspd->btpd", neighbours(part.times[None], SMOOTH), after - before))
 
 
-def _by_energies(prior: Prior, windows: PairWindows, told: PairTold | None) -> Guide:
+def _by_energies(prior: Prior, windows: PairWindows, told: TextGuidance | None) -> Guide:
     guidance = prior.guidance
-    energies: list[Energy] = [picture_energy(windows, prior.sampler.body, guidance.reprojection)]
+    energies: list[Energy] = [reprojection_energy(windows, prior.sampler.body, guidance.reprojection)]
     if told is not None:
         guidance = replace(guidance, steps=guidance.told_steps * guidance.steps)
         if guidance.told > 0:
@@ -247,6 +247,6 @@ def _by_energies(prior: Prior, windows: PairWindows, told: PairTold | None) -> G
     return guide_by_energies(windows, energies, physics, guidance)
 
 
-def _pair_clip(people: People, evidence: Evidence, a: int, b: int, frames: slice) -> PairClip:
+def _pair_clip(people: PairBlender, evidence: KeypointTracks, a: int, b: int, frames: slice) -> PairClip:
     state, spread = people.pair(a, b, frames)
     return clip_of(evidence.frames(frames), (a, b), state, spread)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, swing
+from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, shortest_arc_rotation
 
 NUM_ROTATIONS = 22
 NUM_BETAS = 10
@@ -62,7 +62,9 @@ def pair_view(pelvis_cam: Tensor) -> PairView:
     """The view of pelvises [B, T, 2, 3] in the camera frame: turned, without rolling, to their middle."""
     origin = pelvis_cam.mean((1, 2))
     direction = F.normalize(origin, dim=-1)
-    return PairView(swing(direction, direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)), origin)
+    return PairView(
+        shortest_arc_rotation(direction, direction.new_tensor([0.0, 0.0, 1.0]).expand_as(direction)), origin
+    )
 
 
 def turn(view: PairView, root_cam: Tensor) -> Tensor:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody, capsule_gap
-from closemesh.body.landmarks import PointBody, PosedPoints, pose_points
-from closemesh.fitting.keypoint_tracks import Evidence
+from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.interaction_prior.state import (
@@ -70,20 +70,20 @@ class PairWindows:
 class PairBody:
     """What of the body is needed to see and feel two people: keypoints, and capsules around them."""
 
-    points: PointBody  # Coarse.
+    points: LandmarkBody  # Coarse.
     capsules: CapsuleBody
 
     def to(self, device: torch.device | str) -> PairBody:
         return PairBody(self.points.to(device), self.capsules.to(device))
 
 
-def pose_pair(body: PairBody, state: PairState) -> PosedPoints:
+def pose_pair(body: PairBody, state: PairState) -> PosedLandmarks:
     """Joints [T, B * 2, 22, 3] and keypoints [T, B * 2, 23, 3] of every window, in its view."""
     rotations = state.rotations.transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
     betas = state.betas.mean(1).flatten(0, 1)  # [B * 2, 10]
     pelvis = state.pelvis.transpose(0, 1).flatten(1, 2)
     transl = pelvis - body.points.rest_joints(betas)[:, 0]
-    return pose_points(body.points, betas, rotations, transl)
+    return pose_landmarks(body.points, betas, rotations, transl)
 
 
 def by_window(posed: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class PairClip:
         return replace(self, state=state, spread=spread, **kept)
 
 
-def clip_of(evidence: Evidence, pair: Sequence[int], state: PairState, spread: PairSpread) -> PairClip:
+def clip_of(evidence: KeypointTracks, pair: Sequence[int], state: PairState, spread: PairSpread) -> PairClip:
     """Two of the people of the evidence, with their motion over its frames."""
     people = list(pair)
     seen = evidence.seen[:, people] > 0
@@ -213,31 +213,31 @@ def clip_of(evidence: Evidence, pair: Sequence[int], state: PairState, spread: P
 
 
 @dataclass(frozen=True)
-class Cut:
+class WindowLayout:
     """Where the windows of a stretch lie, and how they fade into each other."""
 
     index: Tensor  # [B, WINDOW] frame of each window's frames; the last is repeated in a stretch shorter than a window
     weight: Tensor  # [B, WINDOW] adds up to 1 in every frame
 
 
-def cut(length: int, device: torch.device | str) -> Cut:
+def window_layout(length: int, device: torch.device | str) -> WindowLayout:
     """Windows of WINDOW frames, one every STEP; the last one ends with the stretch."""
     starts = sorted({*range(0, max(length - WINDOW, 0) + 1, STEP), max(length - WINDOW, 0)})
     frames = torch.arange(WINDOW, device=device)
     index = (torch.tensor(starts, device=device)[:, None] + frames).clamp(max=length - 1)
     ramp = (torch.minimum(frames, frames.flip(0)) + 1.0).expand_as(index)
     total = torch.zeros(length, device=device).index_add(0, index.flatten(), ramp.flatten())
-    return Cut(index, ramp / total[index])
+    return WindowLayout(index, ramp / total[index])
 
 
-def windows_of(clip: PairClip, where: Cut) -> PairWindows:
+def windows_of(clip: PairClip, where: WindowLayout) -> PairWindows:
     """The windows, each in the view of its own pair."""
     state = clip.state.map(lambda tensor: tensor[0][where.index])
     spread = PairSpread(**{f.name: getattr(clip.spread, f.name)[0][where.index] for f in fields(PairSpread)})
     view = pair_view(state.pelvis)
     count, times = len(where.index), clip.times[where.index]
     return PairWindows(
-        mean=seen_from(state, view),
+        mean=state_to_view(state, view),
         spread=spread,
         view=view,
         points=clip.points[where.index],
@@ -251,13 +251,13 @@ def windows_of(clip: PairClip, where: Cut) -> PairWindows:
     )
 
 
-def seen_from(state: PairState, view: PairView) -> PairState:
+def state_to_view(state: PairState, view: PairView) -> PairState:
     """A state in the camera frame [B, T, 2, ...] in the views."""
     rotations = torch.cat([turn(view, state.rotations[:, :, :, 0])[:, :, :, None], state.rotations[:, :, :, 1:]], dim=3)
     return PairState(rotations, state.betas, view.points_to_view(state.pelvis))
 
 
-def seen_by_camera(state: PairState, view: PairView) -> PairState:
+def state_to_camera(state: PairState, view: PairView) -> PairState:
     """The inverse of `seen_from`."""
     root = turn_back(view, state.rotations[:, :, :, 0])[:, :, :, None]
     return PairState(
@@ -265,9 +265,9 @@ def seen_by_camera(state: PairState, view: PairView) -> PairState:
     )
 
 
-def put_together(windows: PairState, view: PairView, where: Cut, length: int) -> PairState:
+def merge_windows(windows: PairState, view: PairView, where: WindowLayout, length: int) -> PairState:
     """One stretch [1, T, 2, ...] in the camera frame out of windows that fade into each other."""
-    cam = seen_by_camera(windows, view)
+    cam = state_to_camera(windows, view)
     blended = {
         "rotations": _blend(matrix_to_6d(cam.rotations), where, length),
         "betas": _blend(cam.betas, where, length),
@@ -276,13 +276,13 @@ def put_together(windows: PairState, view: PairView, where: Cut, length: int) ->
     return PairState(rotation_6d_to_matrix(blended["rotations"]), blended["betas"], blended["pelvis"])
 
 
-def agree(state: PairState, view: PairView, where: Cut, length: int) -> PairState:
+def synchronize_windows(state: PairState, view: PairView, where: WindowLayout, length: int) -> PairState:
     """The windows after those that share frames were made one; what each step of the sampling ends with."""
-    together = put_together(state, view, where, length)
-    return seen_from(together.map(lambda tensor: tensor[0][where.index]), view)
+    together = merge_windows(state, view, where, length)
+    return state_to_view(together.map(lambda tensor: tensor[0][where.index]), view)
 
 
-def _blend(values: Tensor, where: Cut, length: int) -> Tensor:
+def _blend(values: Tensor, where: WindowLayout, length: int) -> Tensor:
     """[1, T, ...] of values [B, WINDOW, ...]."""
     weighted = values * where.weight.reshape(*where.weight.shape, *([1] * (values.ndim - 2)))
     total = values.new_zeros(length, *values.shape[2:])

@@ -24,12 +24,12 @@ _WINDOW, _SIGMA = 11, 1.5  # Pixels, as in Wang et al. 2004.
 _C1, _C2 = 0.01**2, 0.03**2  # For pictures of 0..1.
 
 
-def absolute_difference(drawn: Tensor, seen: Tensor) -> Tensor:
+def l1(drawn: Tensor, seen: Tensor) -> Tensor:
     """L1 [..., H, W, C] of pictures [..., H, W, C] (CloseApp Eq. 6)."""
     return (drawn - seen).abs()
 
 
-def dissimilarity(drawn: Tensor, seen: Tensor) -> Tensor:
+def dssim(drawn: Tensor, seen: Tensor) -> Tensor:
     """1 - SSIM [H, W, C] of pictures [H, W, C] of 0..1 (Wang et al. 2004, CloseApp Eq. 6).
 
     Moments under a Gaussian window; beyond the edge both are taken for 0.
@@ -93,7 +93,7 @@ class PerceptualConfig:
     halved: int = 2
 
 
-class Perceptual(nn.Module):
+class LPIPS(nn.Module):
     """What five layers see of two pictures, compared in every place and weighted as people judge likeness."""
 
     shift: Tensor  # [3, 1, 1]
@@ -127,6 +127,6 @@ class Perceptual(nn.Module):
         return found
 
 
-def load_perceptual(device: torch.device) -> Perceptual:
+def load_perceptual(device: torch.device) -> LPIPS:
     """The published weights. Raises ModelFileError when the file is missing or damaged."""
-    return load_network(find_model(PERCEPTUAL_FILE), lambda config: Perceptual(PerceptualConfig(**config)), device)
+    return load_network(find_model(PERCEPTUAL_FILE), lambda config: LPIPS(PerceptualConfig(**config)), device)

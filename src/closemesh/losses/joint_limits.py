@@ -48,7 +48,7 @@ def _axes_of_hand(rest: Tensor, side: str, sign: float) -> Tensor:
     return torch.stack([flexion, torch.linalg.cross(twist, flexion), twist], dim=-2)
 
 
-def finger_surprise(hand_pose: Tensor, relaxed: Tensor, axes: Tensor) -> Tensor:
+def hand_pose_penalty(hand_pose: Tensor, relaxed: Tensor, axes: Tensor) -> Tensor:
     """How unlikely the fingers of each hand are [..., 2], squared standard deviations.
 
     hand_pose [..., 30, 3] axis-angle, relaxed [30, 3], axes [..., 30, 3, 3] broadcast against it.
@@ -84,7 +84,7 @@ _RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
 }
 
 
-def beyond_limits(body_pose: Tensor) -> Tensor:
+def joint_limit_excess(body_pose: Tensor) -> Tensor:
     """Excess [..., 21, 3] in radians of axis-angle components [..., 21, 3] over the range of each joint."""
     lower, upper = _BOUNDS.to(body_pose)
     return F.relu(body_pose - upper) + F.relu(lower - body_pose)

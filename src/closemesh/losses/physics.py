@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.contact.vertex_contacts import Crossings, SurfacePairs, surface_points
+from closemesh.contact.vertex_contacts import Penetrations, SurfacePairs, surface_points
 
 
-def contact_gap(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> Tensor:
+def contact_distance(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> Tensor:
     """Distance [N] in metres of each vertex from its partner on the other surface, differentiable in both meshes.
 
     vertices_a, vertices_b [T, V, 3] in one frame, faces [F, 3], pairs from `find_meeting`. What
@@ -28,7 +28,7 @@ def contact_gap(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: Su
     return torch.linalg.vector_norm(point - on_surface, dim=-1)
 
 
-def penetration_depth(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, crossings: Crossings) -> Tensor:
+def penetration_depth(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, crossings: Penetrations) -> Tensor:
     """Depth [N] in metres of each crossing vertex, differentiable in both meshes.
 
     vertices_a, vertices_b [T, V, 3] in one frame, faces [F, 3], crossings from `find_crossings`. Exact, gradient
@@ -36,7 +36,7 @@ def penetration_depth(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, cro
     one, so that it fades to zero when the vertex comes out.
     """
     point, on_surface = surface_points(vertices_a, vertices_b, faces, crossings)
-    return ((on_surface - point) * crossings.outward).sum(-1).clamp(min=0)
+    return ((on_surface - point) * crossings.normal).sum(-1).clamp(min=0)
 
 
 def acceleration(points: Tensor, times: Tensor) -> Tensor:
@@ -57,12 +57,12 @@ def height_above(points_cam: Tensor, floor: Tensor) -> Tensor:
     return points_cam @ floor[:3] + floor[3]
 
 
-def sinking(points_cam: Tensor, floor: Tensor) -> Tensor:
+def ground_penetration(points_cam: Tensor, floor: Tensor) -> Tensor:
     """How deep [...] in metres points lie below the floor; 0 above it."""
     return F.relu(-height_above(points_cam, floor))
 
 
-def sliding(points_cam: Tensor, standing: Tensor, times: Tensor) -> Tensor:
+def foot_skating(points_cam: Tensor, standing: Tensor, times: Tensor) -> Tensor:
     """Speed [T - 1, ..., ] in m/s of points [T, ..., 3] while they stand; standing [T, ...] in 0..1."""
     # A point slides only between two frames in both of which it stands.
     both = torch.minimum(standing[1:], standing[:-1])

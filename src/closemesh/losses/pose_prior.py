@@ -39,7 +39,7 @@ def load_pose_prior() -> PosePrior:
     return PosePrior(**arrays)
 
 
-def pose_surprise(prior: PosePrior, body_pose: Tensor) -> Tensor:
+def pose_prior_nll(prior: PosePrior, body_pose: Tensor) -> Tensor:
     """Squared Mahalanobis distance [...] to the most likely component, plus what that component is rarer by.
 
     body_pose [..., 21, 3] axis-angle in radians. The maximum over the components stands for their sum

@@ -12,9 +12,9 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skinning import posed_joints
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Floats, expect, expect_equal_lengths, read_npz
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.geometry.rotations import matrix_to_axis_angle
-from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.motion_files.smpl_parameters import BODY_PARTS, PARTS, Model, SmplParameters, body_name, smpl_sequence
 
 Arrays = dict[str, np.ndarray]
@@ -68,7 +68,7 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
     With the licensed body the world has z up, as in AMASS; with the open body it keeps y up and says
     `surface_model_type` closemesh_open, since no SMPL-X loader may take those betas for its own.
     """
-    motion = put_on_body(sequence.people(person), body)
+    motion = to_body_motion(sequence.people(person), body)
     turn = np.eye(3) if body.is_open else Z_UP_TO_Y_UP.T
     rotations = motion.rotations[:, 0].astype(np.float64)
     rotations[:, 0] = turn @ rotations[:, 0]
@@ -88,7 +88,7 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
         posed = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
         arrays["joints"] = posed_joints(body, *posed)[:, 0].numpy()  # So that no body is needed to know the pelvis.
         arrays["body_model"] = np.array(body.name)
-    with replacing(path) as part, part.open("wb") as file:
+    with atomic_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 

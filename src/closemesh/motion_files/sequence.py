@@ -86,7 +86,7 @@ class MotionSequence:
         return {"known": self.known, "betas": self.betas, "rest_joints": self.rest_joints}
 
 
-def put_on_body(sequence: MotionSequence, body: BodyModel, betas: Floats | None = None) -> BodyMotion:
+def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | None = None) -> BodyMotion:
     """The sequence's rotations and pelvis on `body`; world frame.
 
     betas [P, B] of that body; by default the sequence's own when they belong to it, else the mean shape. Fingers that

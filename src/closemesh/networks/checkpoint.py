@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from closemesh.core.errors import ModelFileError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -26,7 +26,7 @@ def save_network(path: Path, network: nn.Module, config: Any, about: dict[str, A
         for name, tensor in network.state_dict().items()
     }
     words = {"config": json.dumps(asdict(config)), "about": json.dumps(about or {})}
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         save_file({name: tensor.cpu() for name, tensor in tensors.items()}, part, metadata=words)
 
 

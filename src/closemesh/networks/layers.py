@@ -47,7 +47,7 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(width, hidden), nn.GELU(), last)
 
 
-class FrameBlock(nn.Module):
+class TransformerBlock(nn.Module):
     """Self-attention over frames and a feed-forward layer, normalised before each."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
@@ -63,7 +63,7 @@ class FrameBlock(nn.Module):
         return x + self.feed_forward(self.norms[1](x))
 
 
-class AdaptiveNorm(nn.Module):
+class AdaLayerNorm(nn.Module):
     """LayerNorm whose scale and shift a condition decides (AdaLN); the identity norm at first."""
 
     def __init__(self, width: int) -> None:
@@ -79,12 +79,12 @@ class AdaptiveNorm(nn.Module):
         return self.norm(x) * (1 + scale) + shift
 
 
-class PairBlock(nn.Module):
+class PairTransformerBlock(nn.Module):
     """One person's half of a two-person layer: over the own frames, over the partner's, feed-forward (CloseInt)."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(AdaptiveNorm(width) for _ in range(4))
+        self.norms = nn.ModuleList(AdaLayerNorm(width) for _ in range(4))
         self.own = Attention(width, heads)
         self.partner = Attention(width, heads)
         self.feed_forward = FeedForward(width, hidden)
@@ -101,29 +101,29 @@ class PairBlock(nn.Module):
         return x + self.feed_forward(self.norms[3](x, condition))
 
 
-def one_by_one(pairs: Tensor) -> Tensor:
+def fold_pairs(pairs: Tensor) -> Tensor:
     """[B * 2, T, C] of pairs [B, T, 2, C]: both people go through a block together."""
     return pairs.transpose(1, 2).flatten(0, 1)
 
 
-def in_pairs(people: Tensor) -> Tensor:
+def unfold_pairs(people: Tensor) -> Tensor:
     """The inverse of `one_by_one`."""
     return people.unflatten(0, (-1, 2)).transpose(1, 2)
 
 
-def partners(people: Tensor) -> Tensor:
+def swap_partners(people: Tensor) -> Tensor:
     """The other one of each pair, of people [B * 2, T, C]."""
     return people.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
 
 
-def time_features(times: Tensor, width: int, longest: float = 10.0) -> Tensor:
+def time_embedding(times: Tensor, width: int, longest: float = 10.0) -> Tensor:
     """Sines and cosines [..., width] of times [...] in seconds, with periods from 1/15 s to `longest` seconds."""
     periods = torch.logspace(math.log10(1 / 15), math.log10(longest), width // 2, device=times.device)
     angles = 2 * math.pi * times[..., None] / periods
     return torch.cat([angles.sin(), angles.cos()], dim=-1).to(times.dtype)
 
 
-class Quantiser(nn.Module):
+class VectorQuantizer(nn.Module):
     """Nearest code, with the gradient passed straight through; codes follow moving averages, dead ones begin anew."""
 
     book: Tensor  # [codes, width]

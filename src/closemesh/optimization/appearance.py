@@ -16,58 +16,65 @@ import torch
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from closemesh.avatars.fit import BACKGROUNDS, LearnConfig, LookWeights, as_seen, learn_looks, look_loss
-from closemesh.avatars.model import AvatarConfig, Cast, SkinGaussians
+from closemesh.avatars.fit import (
+    BACKGROUNDS,
+    AvatarFitConfig,
+    PhotometricWeights,
+    as_seen,
+    fit_avatars,
+    photometric_loss,
+)
+from closemesh.avatars.model import AvatarConfig, AvatarSet, LocalGaussians
 from closemesh.avatars.render import draw_looks
-from closemesh.avatars.views import Picture, PictureConfig, clear_pictures, collect_pictures, spread_frames
+from closemesh.avatars.views import PictureConfig, TrainingView, extract_views, spread_frames, unoccluded_views
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.config.schema import AppearanceConfig
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import Evidence, anchor_at
-from closemesh.fitting.objective import Subject, frame_energy
-from closemesh.fitting.optimizer import BY_LOOKS, SIGMAS, minimise
+from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
+from closemesh.fitting.objective import FitModel, frame_energy
+from closemesh.fitting.optimizer import PHOTOMETRIC, SIGMAS, minimize
 from closemesh.losses.image import load_perceptual
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.structures import BodyMotion, Camera, Clip
 from closemesh.video import read_frames
 
-COLOUR_ALONE = LookWeights(identity=0.0)  # Masks come from the same detector that took one for the other.
+COLOUR_ALONE = PhotometricWeights(identity=0.0)  # Masks come from the same detector that took one for the other.
 
 
 def collect_looks(
     clip: Clip, masks: Path | None, camera: Camera, motion: BodyMotion, config: AppearanceConfig
-) -> list[Picture]:
+) -> list[TrainingView]:
     """The pictures of the clip to look at; none without masks. Raises InputError when a mask is damaged."""
     if masks is None or not config.use or not masks.is_dir():
         return []
     chosen = spread_frames(np.asarray(motion.valid.any(1)), config.pictures)
     pictures = PictureConfig(side=config.side, most=config.pictures)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
-    return collect_pictures(enumerate(read_frames(clip)), labels, chosen, camera, pictures)
+    return extract_views(enumerate(read_frames(clip)), labels, chosen, camera, pictures)
 
 
 @dataclass(frozen=True)
-class Looks:
+class AppearanceModel:
     """Avatars of everybody, and the pictures that they are compared with."""
 
-    cast: Cast
-    pictures: Sequence[Picture]
+    cast: AvatarSet
+    pictures: Sequence[TrainingView]
     present: Tensor  # [T, P]
 
-    def vertices(self, variables: MotionVariables) -> Tensor:
+    def vertices(self, variables: MotionParameters) -> Tensor:
         """Skin [T, P, V, 3] that carries the Gaussians, camera frame."""
         rest = rest_joints(self.cast.body, variables.betas)[..., 0, :]
         return skin(self.cast.body, variables.betas, variables.rotations(), variables.pelvis() - rest)[0]
 
-    def present_in(self, picture: Picture) -> list[bool]:
+    def present_in(self, picture: TrainingView) -> list[bool]:
         """[P] who is drawn."""
         return (self.present[picture.frame] > 0).tolist()
 
 
-def meet_everybody(
-    pictures: Sequence[Picture],
+def fit_appearance(
+    pictures: Sequence[TrainingView],
     motion: BodyMotion,
     present: Tensor,
     body: BodyModel,
@@ -75,12 +82,12 @@ def meet_everybody(
     seed: int,
     device: torch.device,
     advance: Advance,
-) -> Looks:
+) -> AppearanceModel:
     """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
-    learning = LearnConfig(steps=config.steps, avatar=AvatarConfig(gaussians=config.gaussians))
+    learning = AvatarFitConfig(steps=config.steps, avatar=AvatarConfig(gaussians=config.gaussians))
     eye = load_perceptual(device) if config.perceptual else None
-    cast = learn_looks(clear_pictures(pictures), motion, body, learning, seed, device, advance, eye)
-    return Looks(cast, pictures, present)
+    cast = fit_avatars(unoccluded_views(pictures), motion, body, learning, seed, device, advance, eye)
+    return AppearanceModel(cast, pictures, present)
 
 
 MOVED = ("root", "body_pose", "ray", "log_depth")
@@ -88,16 +95,16 @@ NEAR = 0.1  # Seconds around a picture in which the motion follows it, or more w
 _FADE = 0.1  # What the motion itself counts beside a picture of the same frame.
 
 
-def follow_pictures(
-    looks: Looks,
-    variables: MotionVariables,
-    subject: Subject,
-    evidence: Evidence,
+def align_to_views(
+    looks: AppearanceModel,
+    variables: MotionParameters,
+    subject: FitModel,
+    evidence: KeypointTracks,
     pairs: Sequence[tuple[int, int]],
     iterations: int,
     advance: Advance,
-    terms: LookWeights,
-) -> MotionVariables:
+    terms: PhotometricWeights,
+) -> MotionParameters:
     """The variables moved to where drawn people fit the pictures best by some terms of theirs, near the motion.
 
     Each picture is fitted by itself; what it changes is carried to the frames around it. Distances from the camera are
@@ -106,18 +113,18 @@ def follow_pictures(
     """
     frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.ray.device)
     before = variables.frames(frames)
-    anchor = anchor_at(before, SIGMAS.refined_turn, SIGMAS.refined_depth)
+    anchor = reference_at(before, SIGMAS.refined_turn, SIGMAS.refined_depth)
     part = replace(evidence.frames(frames), anchor=anchor)
     with torch.no_grad():
-        gaussians = looks.cast.looks([True] * len(looks.cast.avatars))
+        gaussians = looks.cast.gaussians([True] * len(looks.cast.avatars))
 
-    def loss(v: MotionVariables, step: int) -> Tensor:
-        own = frame_energy(subject, v, pose_variables(subject.body, v), part, BY_LOOKS.weights).sum()
+    def loss(v: MotionParameters, step: int) -> Tensor:
+        own = frame_energy(subject, v, pose_parameters(subject.body, v), part, PHOTOMETRIC.weights).sum()
         background = BACKGROUNDS[step % len(BACKGROUNDS)]
-        return own + BY_LOOKS.weights.appearance * _pull(looks, gaussians, looks.vertices(v), background, terms)
+        return own + PHOTOMETRIC.weights.appearance * _pull(looks, gaussians, looks.vertices(v), background, terms)
 
-    rate = BY_LOOKS.learning_rate
-    after = minimise(before, loss, iterations=iterations, learning_rate=rate, free=MOVED, advance=advance)
+    rate = PHOTOMETRIC.learning_rate
+    after = minimize(before, loss, iterations=iterations, learning_rate=rate, free=MOVED, advance=advance)
     present = looks.present[frames]  # [N, P]
     changes = {name: getattr(after, name) - getattr(before, name) for name in MOVED}
     changes["log_depth"] = shared(changes["log_depth"], present, pairs)
@@ -131,7 +138,11 @@ def follow_pictures(
 
 
 def _pull(
-    looks: Looks, gaussians: Mapping[int, SkinGaussians], vertices: Tensor, background: float, terms: LookWeights
+    looks: AppearanceModel,
+    gaussians: Mapping[int, LocalGaussians],
+    vertices: Tensor,
+    background: float,
+    terms: PhotometricWeights,
 ) -> Tensor:
     """A number whose gradient in vertices [N, P, V, 3] is that of all pictures' losses; one is drawn at a time."""
     gradient = torch.zeros_like(vertices)
@@ -141,12 +152,12 @@ def _pull(
 
 
 def _gradient(
-    looks: Looks,
-    gaussians: Mapping[int, SkinGaussians],
+    looks: AppearanceModel,
+    gaussians: Mapping[int, LocalGaussians],
     vertices: Tensor,
-    picture: Picture,
+    picture: TrainingView,
     background: float,
-    terms: LookWeights,
+    terms: PhotometricWeights,
 ) -> Tensor:
     """Of one picture's loss in vertices [P, V, 3]."""
     people = {person: gaussians[person] for person, here in enumerate(looks.present_in(picture)) if here}
@@ -155,7 +166,7 @@ def _gradient(
     leaf = vertices.requires_grad_()
     drawn = draw_looks(looks.cast, people, leaf, picture.view)
     seen = as_seen(picture, len(looks.cast.avatars), leaf.device)
-    return torch.autograd.grad(look_loss(drawn, seen, background, terms), leaf)[0]
+    return torch.autograd.grad(photometric_loss(drawn, seen, background, terms), leaf)[0]
 
 
 def shared(change: Tensor, present: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from closemesh.avatars.fit import as_seen, look_loss
+from closemesh.avatars.fit import as_seen, photometric_loss
 from closemesh.avatars.render import draw_looks
-from closemesh.avatars.views import Picture
-from closemesh.body.motion import MotionVariables
+from closemesh.avatars.views import TrainingView
+from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
-from closemesh.optimization.appearance import COLOUR_ALONE, Looks
+from closemesh.optimization.appearance import COLOUR_ALONE, AppearanceModel
 from closemesh.structures import DepthOrder
 
 SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Metres that a is moved away against b.
@@ -23,13 +23,13 @@ SURE = 3.0  # Standard errors, over the pictures, that the gain must have.
 _ENOUGH = 0.8  # Of the largest gain: the smallest shift that gives as much is taken.
 
 
-def put_in_order(
-    looks: Looks,
-    variables: MotionVariables,
+def resolve_depth_order(
+    looks: AppearanceModel,
+    variables: MotionParameters,
     pairs: Sequence[tuple[int, int]],
     times: Tensor,
     advance: Advance,
-) -> tuple[MotionVariables, tuple[DepthOrder, ...]]:
+) -> tuple[MotionParameters, tuple[DepthOrder, ...]]:
     """The variables with people moved along their rays where the pictures clearly show another order; and where.
 
     Moved so, and scaled with their distance while they are compared, people cover the same pixels: what changes is
@@ -55,13 +55,15 @@ class _Trial:
     margin: float
 
 
-def count_parts(pictures: Sequence[Picture], num_pairs: int, times: Tensor) -> int:
+def count_parts(pictures: Sequence[TrainingView], num_pairs: int, times: Tensor) -> int:
     """How often `put_in_order` advances at most."""
     return num_pairs * sum(1 for _ in _parts(list(pictures), times))
 
 
 @torch.no_grad()
-def _compare(looks: Looks, variables: MotionVariables, part: Sequence[Picture], a: int, b: int) -> _Trial:
+def _compare(
+    looks: AppearanceModel, variables: MotionParameters, part: Sequence[TrainingView], a: int, b: int
+) -> _Trial:
     losses = torch.stack([_losses(looks, variables, picture, a, b) for picture in part])  # [N, shifts]
     gains = losses[:, SHIFTS.index(0.0), None] - losses
     mean = gains.mean(0)
@@ -74,22 +76,22 @@ def _compare(looks: Looks, variables: MotionVariables, part: Sequence[Picture], 
     return _Trial(SHIFTS[chosen] if sure else 0.0, margin)
 
 
-def _losses(looks: Looks, variables: MotionVariables, picture: Picture, a: int, b: int) -> Tensor:
+def _losses(looks: AppearanceModel, variables: MotionParameters, picture: TrainingView, a: int, b: int) -> Tensor:
     """[shifts] of one picture."""
     now = variables.frames(slice(picture.frame, picture.frame + 1))
     vertices, depth = looks.vertices(now)[0], now.log_depth.exp()[0]
-    people = looks.cast.looks(looks.present_in(picture))
+    people = looks.cast.gaussians(looks.present_in(picture))
     seen = as_seen(picture, len(looks.cast.avatars), vertices.device)
     losses = []
     for shift in SHIFTS:
         moved = vertices.clone()
         moved[a] *= 1 + shift / 2 / depth[a]
         moved[b] *= 1 - shift / 2 / depth[b]
-        losses.append(look_loss(draw_looks(looks.cast, people, moved, picture.view), seen, 0.0, COLOUR_ALONE))
+        losses.append(photometric_loss(draw_looks(looks.cast, people, moved, picture.view), seen, 0.0, COLOUR_ALONE))
     return torch.stack(losses)
 
 
-def _moved(variables: MotionVariables, order: DepthOrder) -> MotionVariables:
+def _moved(variables: MotionParameters, order: DepthOrder) -> MotionParameters:
     """Both people half of the way, along their rays, in the frames of the order."""
     log_depth, frames = variables.log_depth.clone(), slice(order.start, order.end + 1)
     for person, way in ((order.person_a, 0.5), (order.person_b, -0.5)):
@@ -97,14 +99,14 @@ def _moved(variables: MotionVariables, order: DepthOrder) -> MotionVariables:
     return variables.with_tensors(log_depth=log_depth)
 
 
-def _both(looks: Looks, picture: Picture, a: int, b: int) -> bool:
+def _both(looks: AppearanceModel, picture: TrainingView, a: int, b: int) -> bool:
     present = looks.present_in(picture)
     return present[a] and present[b]
 
 
-def _parts(pictures: list[Picture], times: Tensor) -> Iterator[list[Picture]]:
+def _parts(pictures: list[TrainingView], times: Tensor) -> Iterator[list[TrainingView]]:
     """The pictures in stretches of SECONDS."""
-    part: list[Picture] = []
+    part: list[TrainingView] = []
     for picture in pictures:
         if part and float(times[picture.frame] - times[part[0].frame]) > SECONDS:
             yield part

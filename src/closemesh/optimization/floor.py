@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.landmarks import PosedPoints
+from closemesh.body.landmarks import PosedLandmarks
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.fitting.keypoint_tracks import Evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.optimizer import SIGMAS, Weights
 from closemesh.losses.keypoints import geman_mcclure, pseudo_huber
-from closemesh.losses.physics import height_above, sinking, sliding
+from closemesh.losses.physics import foot_skating, ground_penetration, height_above
 from closemesh.structures import Camera
 
 HEIGHT_SIGMA = 0.10  # Metres; the depth of a person, and so the height of the feet, is this uncertain.
@@ -86,7 +86,7 @@ def floor_support(soles: Tensor, standing: Tensor, floor: Tensor, tolerance: flo
     return bool(((total >= FEWEST_STANDING) & (near >= FEWEST_SUPPORTING * total)).any())
 
 
-def camera_above(camera: Camera, floor: Tensor, points: Tensor, found: bool) -> Camera:
+def place_on_floor(camera: Camera, floor: Tensor, points: Tensor, found: bool) -> Camera:
     """The camera with its world: y along the floor's normal, origin on the floor under points [N, 3] of cam.
 
     z points from there towards the camera, so that a picture's left stays left.
@@ -142,17 +142,17 @@ def standing_energy(height: Tensor, ground: Ground) -> Tensor:
     return geman_mcclure((height / ground.sigma).square(), ground.airborne / ground.sigma) * ground.standing
 
 
-def ground_loss(posed: PosedPoints, ground: Ground, evidence: Evidence, weights: Weights) -> Tensor:
+def ground_loss(posed: PosedLandmarks, ground: Ground, evidence: KeypointTracks, weights: Weights) -> Tensor:
     """Weighted energy as one number: feet not below the floor, standing feet on it and still."""
-    depth = (sinking(posed.soles, ground.floor) / SIGMAS.sinking).square().amax(-1)  # [T, P, 2]
+    depth = (ground_penetration(posed.soles, ground.floor) / SIGMAS.ground_penetration).square().amax(-1)  # [T, P, 2]
     # Where the floor is wrong, or somebody is carried, feet far below it must not pull people apart.
     below = pseudo_huber(depth, SINKING_OUTLIER) * evidence.present[..., None]
     height = height_above(posed.soles, ground.floor).amin(-1)  # [T, P, 2]
     loss = weights.floor * (below.sum() + standing_energy(height, ground).sum())
-    if weights.sliding > 0 and len(evidence.times) > 1:
+    if weights.foot_skating > 0 and len(evidence.times) > 1:
         stands = ground.standing * (height.detach().abs() < ground.airborne)
-        speed = sliding(posed.soles.mean(-2), stands, evidence.times) / SIGMAS.sliding
-        loss = loss + weights.sliding * geman_mcclure(speed.square(), SLIDING_OUTLIER).sum()
+        speed = foot_skating(posed.soles.mean(-2), stands, evidence.times) / SIGMAS.foot_skating
+        loss = loss + weights.foot_skating * geman_mcclure(speed.square(), SLIDING_OUTLIER).sum()
     return loss
 
 
@@ -160,7 +160,7 @@ STANDING_SPEED = 0.35  # m/s across the view; a foot that is slower may stand.
 _SPEED_WIDTH = 0.08  # m/s over which standing fades out.
 
 
-def standing_feet(soles: Tensor, evidence: Evidence) -> Tensor:
+def standing_feet(soles: Tensor, evidence: KeypointTracks) -> Tensor:
     """How surely each foot stands [T, P, 2], in 0..1, from the speed of its sole across the view.
 
     soles [T, P, 2, N, 3] in the camera frame. Depth is left out: a single view knows it too badly.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import Evidence, best_seen_frames
-from closemesh.fitting.objective import POSE_VARIABLES, Subject, single_person_loss
-from closemesh.fitting.optimizer import SETTLE, minimise
+from closemesh.fitting.keypoint_tracks import KeypointTracks, best_seen_frames
+from closemesh.fitting.objective import POSE_VARIABLES, FitModel, single_person_loss
+from closemesh.fitting.optimizer import FLOOR_ALIGNMENT, minimize
 from closemesh.losses.physics import height_above
 from closemesh.optimization.floor import (
     HEIGHT_SIGMA,
@@ -35,17 +35,22 @@ _CHUNK = 64  # Frames skinned at a time.
 
 
 @dataclass(frozen=True)
-class Settled:
+class FloorAlignment:
     """Motion and floor that agree."""
 
-    variables: MotionVariables
+    variables: MotionParameters
     ground: Ground
     floor_found: bool
 
 
-def settle(
-    subject: Subject, variables: MotionVariables, evidence: Evidence, lone: Tensor, iterations: int, advance: Advance
-) -> Settled:
+def align_to_floor(
+    subject: FitModel,
+    variables: MotionParameters,
+    evidence: KeypointTracks,
+    lone: Tensor,
+    iterations: int,
+    advance: Advance,
+) -> FloorAlignment:
     """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only look.
 
     A single view leaves everybody's size and distance open together; a floor that all stand on ties them. Only `lone`
@@ -58,14 +63,16 @@ def settle(
     else:
         advance(iterations)
     ground, soles = _look(subject, variables, evidence, SIGHTINGS)
-    return Settled(variables, ground, floor_support(soles, ground.standing, ground.floor))
+    return FloorAlignment(variables, ground, floor_support(soles, ground.standing, ground.floor))
 
 
-def _look(subject: Subject, variables: MotionVariables, evidence: Evidence, sightings: float) -> tuple[Ground, Tensor]:
+def _look(
+    subject: FitModel, variables: MotionParameters, evidence: KeypointTracks, sightings: float
+) -> tuple[Ground, Tensor]:
     """The floor under the motion as it is, which feet stand, and the soles [T, P, 2, S, 3]."""
     with torch.no_grad():
         chunks = split_windows(len(evidence.times), _CHUNK, 0)
-        posed = [pose_variables(subject.body, variables.frames(chunk)) for chunk in chunks]
+        posed = [pose_parameters(subject.body, variables.frames(chunk)) for chunk in chunks]
     joints = torch.cat([p.joints for p in posed])
     soles = torch.cat([p.soles for p in posed])
     standing = standing_feet(soles, evidence)
@@ -73,24 +80,24 @@ def _look(subject: Subject, variables: MotionVariables, evidence: Evidence, sigh
 
 
 def _agree(
-    subject: Subject,
-    variables: MotionVariables,
-    evidence: Evidence,
+    subject: FitModel,
+    variables: MotionParameters,
+    evidence: KeypointTracks,
     ground: Ground,
     lone: Tensor,
     iterations: int,
     advance: Advance,
-) -> MotionVariables:
+) -> MotionParameters:
     """Shapes from some frames, with the floor following the feet; all frames move away or near with them."""
     index = best_seen_frames(evidence, SETTLE_FRAMES)
     some, part = variables.frames(index), evidence.frames(index)
     grounded = replace(ground.frames(index), sigma=HEIGHT_SIGMA, airborne=LOOSE)
-    (phase,) = SETTLE
+    (phase,) = FLOOR_ALIGNMENT
 
-    def loss(v: MotionVariables, step: int) -> Tensor:
+    def loss(v: MotionParameters, step: int) -> Tensor:
         nonlocal grounded
         v = _only(lone, v, some)
-        posed = pose_variables(subject.body, v)
+        posed = pose_parameters(subject.body, v)
         if step % REFIT_EVERY == 0:
             up = body_axis(posed.joints.detach(), part.seen)
             grounded = replace(
@@ -102,7 +109,7 @@ def _agree(
         own = single_person_loss(subject, v, posed, part, phase.weights)
         return own + phase.weights.floor * standing_energy(height, grounded).sum()
 
-    after = minimise(
+    after = minimize(
         some,
         loss,
         iterations=iterations,
@@ -115,7 +122,7 @@ def _agree(
     return variables.with_tensors(betas=after.betas, log_depth=variables.log_depth + moved)
 
 
-def _only(chosen: Tensor, after: MotionVariables, before: MotionVariables) -> MotionVariables:
+def _only(chosen: Tensor, after: MotionParameters, before: MotionParameters) -> MotionParameters:
     """The variables after a change of some people, `chosen` [P] bool, and those before it of all others."""
     changes = {}
     for name, value in after.tensors().items():

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionVariables, pose_variables
+from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skinning import rest_joints, skin
-from closemesh.contact.vertex_contacts import Meeting, find_meeting, meeting
-from closemesh.fitting.keypoint_tracks import Evidence
-from closemesh.fitting.objective import Subject, single_person_loss
+from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_contacts
+from closemesh.fitting.keypoint_tracks import KeypointTracks
+from closemesh.fitting.objective import FitModel, single_person_loss
 from closemesh.fitting.optimizer import SIGMAS, Weights
-from closemesh.losses.physics import contact_gap, penetration_depth
+from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.optimization.floor import Ground, ground_loss
-from closemesh.optimization.text_terms import Words
+from closemesh.optimization.text_terms import TextObjective
 
 QUERY_EVERY = 8  # Steps between two searches for crossing and touching points.
 TOUCH_REACH = 0.02  # Metres; surfaces nearer than this are taken to touch.
@@ -31,7 +31,7 @@ HOLD_WIDTH = 0.01  # Metres; the points this much farther apart than the nearest
 _FAR = 1e3  # Metres; where somebody who is away is put.
 
 
-class Interaction:
+class ContactObjective:
     """Penetration and contact of some pairs in one window; what crosses and touches is searched for now and then."""
 
     def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], present: Tensor) -> None:
@@ -39,15 +39,15 @@ class Interaction:
         self._body = body
         self._pairs = pairs
         self._present = present
-        self._found: dict[tuple[int, int], Meeting] = {}
+        self._found: dict[tuple[int, int], ContactPatch] = {}
         self._touched: dict[tuple[int, int], Tensor] = {}  # [T] bool, as the window began
 
     @torch.no_grad()
-    def remember(self, variables: MotionVariables) -> None:
+    def update_contacts(self, variables: MotionParameters) -> None:
         """Who touches here is held together, wherever the motion has gone since."""
         self._search(self._vertices(variables))
 
-    def loss(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
+    def loss(self, variables: MotionParameters, weights: Weights, step: int) -> Tensor:
         """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
         transl, rotations = self._transl(variables), variables.rotations()
         if step % QUERY_EVERY == 0:
@@ -59,22 +59,22 @@ class Interaction:
             vertices, _ = skin(met.body, variables.betas[two], rotations[:, two], transl[:, two])
             meshes = (vertices[:, 0], vertices[:, 1], met.faces)
             depth = penetration_depth(*meshes, met.crossings) / SIGMAS.penetration
-            gap = contact_gap(*meshes, met.touching) / SIGMAS.contact
+            gap = contact_distance(*meshes, met.touching) / SIGMAS.contact
             total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
         return total
 
-    def _transl(self, variables: MotionVariables) -> Tensor:
+    def _transl(self, variables: MotionParameters) -> Tensor:
         return variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
 
-    def _vertices(self, variables: MotionVariables) -> Tensor:
+    def _vertices(self, variables: MotionParameters) -> Tensor:
         return skin(self._body, variables.betas, variables.rotations(), self._transl(variables))[0]
 
     def _search(self, vertices: Tensor) -> None:
         for a, b in self._pairs:
             away = ((self._present[:, a] * self._present[:, b]) == 0)[:, None, None]
             meshes = (vertices[:, a], vertices[:, b] + _FAR * away, self._body.faces)
-            crossings, near = find_meeting(*meshes, HOLD_REACH)
-            gap = contact_gap(*meshes, near)
+            crossings, near = find_contacts(*meshes, HOLD_REACH)
+            gap = contact_distance(*meshes, near)
             touching = gap < TOUCH_REACH
             if (a, b) not in self._touched:
                 touched = torch.zeros(len(vertices), dtype=torch.bool, device=gap.device)
@@ -83,32 +83,32 @@ class Interaction:
             smallest = torch.full((len(vertices),), torch.inf, device=gap.device)
             smallest = smallest.scatter_reduce(0, near.frame, gap, "amin")
             held = self._touched[a, b][near.frame] & (gap < smallest[near.frame] + HOLD_WIDTH)
-            self._found[a, b] = meeting(self._body, crossings, near.where(touching | held))
+            self._found[a, b] = contact_patch(self._body, crossings, near.where(touching | held))
 
 
 @dataclass(frozen=True)
-class Together:
+class JointObjective:
     """The objective of T frames; called with variables, weights and the number of the step it gives one number."""
 
-    subject: Subject
-    evidence: Evidence
+    subject: FitModel
+    evidence: KeypointTracks
     ground: Ground | None
-    words: Words | None
-    interaction: Interaction | None = None
+    words: TextObjective | None
+    interaction: ContactObjective | None = None
 
     def frames(
-        self, window: slice | Tensor, meshes: BodyModel, pairs: Sequence[tuple[int, int]], touched: MotionVariables
-    ) -> Together:
+        self, window: slice | Tensor, meshes: BodyModel, pairs: Sequence[tuple[int, int]], touched: MotionParameters
+    ) -> JointObjective:
         """That of a window, in which `pairs` meet; who touches in `touched` [T, ...] is held together."""
         evidence = self.evidence.frames(window)
-        interaction = Interaction(meshes, pairs, evidence.present) if pairs else None
+        interaction = ContactObjective(meshes, pairs, evidence.present) if pairs else None
         if interaction:
-            interaction.remember(touched.frames(window))
+            interaction.update_contacts(touched.frames(window))
         ground, words = self.ground and self.ground.frames(window), self.words and self.words.frames(window)
         return replace(self, evidence=evidence, ground=ground, words=words, interaction=interaction)
 
-    def __call__(self, variables: MotionVariables, weights: Weights, step: int) -> Tensor:
-        posed = pose_variables(self.subject.body, variables)
+    def __call__(self, variables: MotionParameters, weights: Weights, step: int) -> Tensor:
+        posed = pose_parameters(self.subject.body, variables)
         total = single_person_loss(self.subject, variables, posed, self.evidence, weights)
         if self.ground is not None:
             total = total + ground_loss(posed, self.ground, self.evidence, weights)

@@ -26,7 +26,7 @@ from closemesh.body.motion import motion_in_world
 from closemesh.body.skeleton import JOINT_NAMES, PARENTS
 from closemesh.body.skinning import rest_joints, shaped_template
 from closemesh.core.arrays import Bools, Floats
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.geometry.rotations import matrix_to_quaternion
 from closemesh.rendering.bodies import face_incidence, person_colour, vertex_normals
 from closemesh.structures import BodyMotion, Camera, Clip
@@ -107,7 +107,7 @@ class GltfBuilder:
             document["animations"] = [self._animation]
         text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
         text += b" " * (-len(text) % 4)
-        with replacing(path) as part, part.open("wb") as file:
+        with atomic_file(path) as part, part.open("wb") as file:
             file.write(struct.pack("<III", _MAGIC, _VERSION, 28 + len(text) + len(self._binary)))
             file.write(struct.pack("<II", len(text), _JSON_CHUNK) + text)
             file.write(struct.pack("<II", len(self._binary), _BINARY_CHUNK) + self._binary)

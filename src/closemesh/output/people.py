@@ -13,7 +13,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_camera, motion_in_world, motion_joints
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing_folder
+from closemesh.core.files import atomic_folder
 from closemesh.core.records import load_arrays
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.structures import BodyMotion, Camera, Clip
@@ -51,7 +51,7 @@ class PersonMotion:
 def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
     """`folder`/person_00.npz and so on from camera-frame motion. Raises OutputError when it cannot be written."""
     people = world_people(clip, camera, motion, body)
-    with replacing_folder(folder) as part:
+    with atomic_folder(folder) as part:
         for index, person in enumerate(people):
             np.savez_compressed(part / f"person_{index:02d}.npz", **asdict(person))
 

@@ -44,7 +44,7 @@ def reprojection_figures(observations: Observations, camera: Camera, motion: Bod
     """
     keypoints_cam = motion_keypoints(motion, body)[:, :, :NUM_COCO_KEYPOINTS]
     depth = motion_joints(motion, body)[:, :, 0, 2]  # [T, P]
-    projected = project(torch.as_tensor(keypoints_cam), camera.focal, camera.centre).numpy()  # [T, P, 17, 2]
+    projected = project(torch.as_tensor(keypoints_cam), camera.focal, camera.principal_point).numpy()  # [T, P, 17, 2]
     seen = observations.keypoints[:, :, :NUM_COCO_KEYPOINTS]
     error = np.linalg.norm(projected - seen[..., :2], axis=-1)  # [T, P, 17]
     height = standing_heights(motion, body) * camera.focal / depth  # [T, P] pixels

@@ -19,7 +19,7 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.records import read_json, write_json
 from closemesh.output.quality import Figures, standing_heights
-from closemesh.structures import Appearance, BodyMotion, Camera, Clip, Contact, PairContacts, Reconstruction
+from closemesh.structures import AppearanceSummary, BodyMotion, Camera, Clip, Contact, PairContacts, Reconstruction
 
 SCENE_SCHEMA = 1
 
@@ -80,7 +80,7 @@ def scene_camera(scene: dict[str, Any]) -> Camera:
         T_cam_world = np.array(camera["T_cam_world"], dtype=np.float64)
         return Camera(
             focal=camera["focal_px"],
-            centre=tuple(camera["centre_px"]),
+            principal_point=tuple(camera["centre_px"]),
             size=tuple(scene["input"]["size"]),
             focal_source=camera["focal_source"],
             T_cam_world=np.broadcast_to(T_cam_world, (num_frames, 4, 4)).copy(),
@@ -107,7 +107,7 @@ def _camera(camera: Camera) -> dict[str, Any]:
     return {
         "focal_px": camera.focal,
         "focal_source": camera.focal_source,
-        "centre_px": camera.centre,
+        "centre_px": camera.principal_point,
         "floor_found": camera.floor_found,
         "T_cam_world": _one_if_still(camera.T_cam_world),
     }
@@ -130,7 +130,7 @@ def _people(motion: BodyMotion, body: BodyModel) -> list[dict[str, Any]]:
     ]
 
 
-def _appearance(appearance: Appearance | None) -> dict[str, Any] | None:
+def _appearance(appearance: AppearanceSummary | None) -> dict[str, Any] | None:
     if appearance is None:
         return None
     orders = [vars(order) for order in appearance.depth_orders]

@@ -15,7 +15,7 @@ import numpy as np
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_world, stream_vertices
-from closemesh.core.files import remove, replacing_folder
+from closemesh.core.files import atomic_folder, remove
 from closemesh.core.progress import Progress
 from closemesh.core.records import save_record
 from closemesh.output.gltf import write_glb
@@ -41,7 +41,7 @@ def write_frame_meshes(
 
     faces = body.faces.cpu().numpy()
     meshes = stream_vertices(motion_in_world(motion, camera, body), body)
-    with replacing_folder(folder) as part, progress.task(f"{mesh_format} meshes", len(motion.transl)) as advance:
+    with atomic_folder(folder) as part, progress.task(f"{mesh_format} meshes", len(motion.transl)) as advance:
         for person in range(motion.num_people):
             (part / f"person_{person:02d}").mkdir()
         for frame, vertices in enumerate(meshes):
@@ -84,7 +84,7 @@ def write_results(
 
 
 def _write_meshes(folder: Path, r: Reconstruction, body: BodyModel, mesh_format: Any, progress: Progress) -> None:
-    with replacing_folder(folder) as part:
+    with atomic_folder(folder) as part:
         write_glb(part / "scene.glb", r.clip, r.camera, r.motion, body)
         if mesh_format != "glb":
             write_frame_meshes(part / mesh_format, mesh_format, r.camera, r.motion, body, progress)

@@ -11,14 +11,14 @@ from closemesh.config.schema import ObserveConfig
 from closemesh.perception.detectors.person_detectors import MoveNet, YoloPose, YoloxFinder
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
 from closemesh.perception.keypoints.pose_networks import Rtmw
-from closemesh.perception.keypoints.topdown import Finder, JoinedDetector, MediaPipeDetector
+from closemesh.perception.keypoints.topdown import CombinedDetector, MediaPipeDetector, PersonDetector
 from closemesh.perception.segmentation.mask_models import SamMasks, YoloMasks
-from closemesh.perception.types import Detector, MaskMaker
-from closemesh.weights.registry import FAMILIES, RTMW, SAM, YOLO_MASKS, YOLO_POSE, YOLOX, Family
+from closemesh.perception.types import Detector, Segmenter
+from closemesh.weights.registry import FAMILIES, RTMW, SAM, YOLO_MASKS, YOLO_POSE, YOLOX, ModelFamily
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelSelection:
     """The downloaded files that are used; None stands for the networks that come along."""
 
     pose: Path | None = None
@@ -51,13 +51,13 @@ class Choice:
         return path.stem if path else "blazepose"
 
 
-def choose(config: ObserveConfig) -> Choice:
+def select_models(config: ObserveConfig) -> ModelSelection:
     """What `config` asks for. Raises ModelFileError when something that is named is not there."""
     named, masks = config.detector, config.mask_model if config.masks else "mediapipe"
     sam = _asked(SAM, masks, "sam")
     pose = YOLO_POSE.usable() if named == "rtmw" else _asked(YOLO_POSE, named, "yolo")
     whole_body = _asked(RTMW, named, "rtmw")
-    return Choice(
+    return ModelSelection(
         pose=pose,
         whole_body=whole_body,
         yolox=YOLOX.usable() if whole_body and not pose else None,
@@ -66,14 +66,14 @@ def choose(config: ObserveConfig) -> Choice:
     )
 
 
-def _asked(family: Family, chosen: str, name: str) -> Path | None:
+def _asked(family: ModelFamily, chosen: str, name: str) -> Path | None:
     """The family's file when it is named (it must be there) or when the best is wanted."""
     if chosen == name:
         return family.require()
     return family.usable() if chosen == "auto" else None
 
 
-def notes_on(choice: Choice, config: ObserveConfig) -> list[str]:
+def notes_on(choice: ModelSelection, config: ObserveConfig) -> list[str]:
     """What the user is told of the choice, one line each."""
     masks = f", masks by {choice.masks_by}" if config.masks else ""
     told = [f"people found by {choice.name}{masks}"]
@@ -84,26 +84,26 @@ def notes_on(choice: Choice, config: ObserveConfig) -> list[str]:
     return told
 
 
-def make_detector(choice: Choice, device: torch.device) -> Detector:
+def make_detector(choice: ModelSelection, device: torch.device) -> Detector:
     """The networks of a choice, ready to run. Raises ModelFileError when a file is damaged."""
     if choice.pose is None and choice.whole_body is None:
         return MediaPipeDetector()
     whole_body = Rtmw(choice.whole_body, device) if choice.whole_body else None
-    finder: Finder = MoveNet()
+    finder: PersonDetector = MoveNet()
     if choice.pose:
         finder = YoloPose(choice.pose, device)
     elif choice.yolox and whole_body:
         finder = YoloxFinder(choice.yolox, whole_body, device)
-    return JoinedDetector(choice.name, finder, whole_body)
+    return CombinedDetector(choice.name, finder, whole_body)
 
 
-def make_mask_maker(choice: Choice, device: torch.device) -> MaskMaker | None:
+def make_mask_maker(choice: ModelSelection, device: torch.device) -> Segmenter | None:
     """Who makes the masks; None leaves them to the closer look. Raises ModelFileError when a file is damaged."""
     if choice.sam:
         return SamMasks(choice.sam, device)
     return YoloMasks(choice.yolo_masks, device) if choice.yolo_masks else None
 
 
-def make_hand_reader(choice: Choice, config: ObserveConfig) -> HandLandmarks | None:
+def make_hand_reader(choice: ModelSelection, config: ObserveConfig) -> HandLandmarks | None:
     """Who looks at the hands; None where RTMW gives them, or nobody shall. Raises ModelFileError."""
     return HandLandmarks() if config.hands and choice.whole_body is None else None

@@ -20,39 +20,45 @@ from closemesh.config.schema import ObserveConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
-from closemesh.geometry.camera import R_cam_ray, default_focal
-from closemesh.perception.detectors.multi_scale import find_people
+from closemesh.geometry.camera import default_focal, ray_rotation
+from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
-from closemesh.perception.keypoints.left_right import sides_told, swapped_sides, with_steady_sides
-from closemesh.perception.keypoints.topdown import fuse, look_at_people
-from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, settle_claims
-from closemesh.perception.model_selection import choose, make_detector, make_hand_reader, make_mask_maker, notes_on
+from closemesh.perception.keypoints.left_right import fix_left_right, left_right_score, swapped_sides
+from closemesh.perception.keypoints.topdown import estimate_frame, fuse
+from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, resolve_shared_keypoints
+from closemesh.perception.model_selection import (
+    make_detector,
+    make_hand_reader,
+    make_mask_maker,
+    notes_on,
+    select_models,
+)
 from closemesh.perception.segmentation.label_images import label_image, write_labels
-from closemesh.perception.tracking.identity import drop_doubles, undo_swaps
+from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks
 from closemesh.perception.tracking.tracker import BoxTracker, Track, Tracker
-from closemesh.perception.tracking.tracklets import MIN_PIECE, choose_people, close_pairs, describe, join_pieces
-from closemesh.perception.types import NUM_BODY, Detection, Detector, Look, MaskMaker, Refinement
+from closemesh.perception.tracking.tracklets import MIN_PIECE, choose_people, close_pairs, describe, link_tracklets
+from closemesh.perception.types import NUM_BODY, CropEstimate, CropPose, Detection, Detector, Segmenter
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS, Clip, Observations
 from closemesh.video import read_frames
 
 _NO_MASK = np.zeros((0, 0))  # Masks are written when they are made, and not kept.
 
 
-class Record:
+class ObservationBuilder:
     """Collects what is seen of each person; `finish` adds what only all frames together tell."""
 
     def __init__(self, clip: Clip, num_people: int) -> None:
         T, P = len(clip), num_people
         self._size = clip.size
         self._focal = clip.focal_px or default_focal(clip.size)
-        self._seen: list[dict[int, tuple[Detection, Refinement | None]]] = [{} for _ in range(P)]
+        self._seen: list[dict[int, tuple[Detection, CropPose | None]]] = [{} for _ in range(P)]
         self.boxes = np.zeros((T, P, 4))
         self.keypoints = np.zeros((T, P, NUM_KEYPOINTS, 3))
         self.spread = np.zeros((T, P, NUM_KEYPOINTS))
-        self.cue_points = np.zeros((T, P, NUM_CUE_POINTS, 4))
+        self.keypoints3d = np.zeros((T, P, NUM_CUE_POINTS, 4))
         self.visible = np.zeros((T, P), bool)
 
-    def add(self, frame: int, person: int, detection: Detection, look: Look | None) -> None:
+    def add(self, frame: int, person: int, detection: Detection, look: CropEstimate | None) -> None:
         """Put in what was seen of one person in one frame."""
         self._seen[person][frame] = detection, replace(look.refinement, mask=_NO_MASK) if look else None
 
@@ -61,13 +67,13 @@ class Record:
         for person, seen in enumerate(self._seen):
             for frame, (detection, refinement) in _with_told_sides(seen).items():
                 self._put(frame, person, detection, refinement)
-        keypoints = settle_claims(self.keypoints, self.boxes, self.visible)
+        keypoints = resolve_shared_keypoints(self.keypoints, self.boxes, self.visible)
         sigmas = keypoint_sigmas(keypoints, self.boxes, self.visible, self.spread)
         return Observations(
-            self.boxes, keypoints, sigmas, self.cue_points, self.visible, track_scores * self.visible, detector
+            self.boxes, keypoints, sigmas, self.keypoints3d, self.visible, track_scores * self.visible, detector
         )
 
-    def _put(self, frame: int, person: int, detection: Detection, refinement: Refinement | None) -> None:
+    def _put(self, frame: int, person: int, detection: Detection, refinement: CropPose | None) -> None:
         fused = fuse(detection, refinement)
         width, height = self._size
         inside = (fused.keypoints[:, :2] >= 0).all(-1) & (fused.keypoints[:, :2] < (width, height)).all(-1)
@@ -77,25 +83,26 @@ class Record:
         self.spread[frame, person] = fused.spread
         self.visible[frame, person] = True
         if refinement is not None:
-            self.cue_points[frame, person] = self._in_camera_axes(fused.cue_points, refinement.centre)
+            self.keypoints3d[frame, person] = self._in_camera_axes(fused.keypoints3d, refinement.centre)
 
     def _in_camera_axes(self, cue_points: Floats, centre: Floats) -> Floats:
-        R = R_cam_ray(centre, self._focal, self._size)
+        R = ray_rotation(centre, self._focal, self._size)
         return np.concatenate([cue_points[:, :3] @ R.T, cue_points[:, 3:]], 1)
 
 
 def _with_told_sides(
-    seen: dict[int, tuple[Detection, Refinement | None]],
-) -> dict[int, tuple[Detection, Refinement | None]]:
+    seen: dict[int, tuple[Detection, CropPose | None]],
+) -> dict[int, tuple[Detection, CropPose | None]]:
     """One person's detections with left and right as most of the closer looks have them."""
     frames = sorted(seen)
     detections, looks = [seen[frame][0] for frame in frames], [seen[frame][1] for frame in frames]
     told = [
-        sides_told(d, look.keypoints[:NUM_BODY]) if look else 0.0 for d, look in zip(detections, looks, strict=True)
+        left_right_score(d, look.keypoints[:NUM_BODY]) if look else 0.0
+        for d, look in zip(detections, looks, strict=True)
     ]
     swapped = swapped_sides(frames, detections, np.array(told))
     return {
-        frame: (detection.side_swapped() if swap else detection, look)
+        frame: (detection.flip_left_right() if swap else detection, look)
         for frame, detection, look, swap in zip(frames, detections, looks, swapped, strict=True)
     }
 
@@ -104,7 +111,7 @@ MAX_FILLED = 10  # Frames between two sightings; limbs cannot be interpolated ov
 _GUESS = 0.5  # Confidence of an interpolated keypoint relative to its neighbours.
 
 
-def interpolated(seen: dict[int, Detection]) -> dict[int, Detection]:
+def interpolate_boxes(seen: dict[int, Detection]) -> dict[int, Detection]:
     """A detection for each frame of each short gap, linear between the sightings around it, score 0."""
     frames = sorted(seen)
     guesses = {}
@@ -140,16 +147,16 @@ def observe(
     Masks are written to `mask_folder` as 000000.png, ...: 0 nobody, p + 1 person p. `device` is where downloaded
     networks run. Raises InputError when nobody is found, ModelFileError when a network's file is missing or damaged.
     """
-    choice = choose(config)
+    choice = select_models(config)
     for line in notes_on(choice, config):
         progress.note(line)
     detector = make_detector(choice, device)
     wants_masks = config.masks and mask_folder is not None
     masks = make_mask_maker(choice, device) if wants_masks else None
-    people = find_whom(clip, detector, config, progress)
-    record = Record(clip, len(people))
+    people = select_tracks(clip, detector, config, progress)
+    record = ObservationBuilder(clip, len(people))
     folder, hands = mask_folder if wants_masks else None, make_hand_reader(choice, config)
-    look_closer(clip, detector, people, record, folder, progress, masks, hands)
+    estimate_crops(clip, detector, people, record, folder, progress, masks, hands)
     observations = record.finish(track_scores(people, len(clip)), detector.name)
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
@@ -157,31 +164,31 @@ def observe(
     return observations
 
 
-def find_whom(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
+def select_tracks(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
     """First pass: the tracks of the people to reconstruct."""
     tracker = Tracker() if config.tracker == "own" else BoxTracker(config.tracker)
-    tracks = join_pieces(follow_everybody(clip, detector, progress, tracker), min(MIN_PIECE, len(clip)))
+    tracks = link_tracklets(track_people(clip, detector, progress, tracker), min(MIN_PIECE, len(clip)))
     if not tracks:
         raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")
     chosen = choose_people(tracks, config.people)
     numbers = ", ".join(str(track.number) for track in chosen)
     progress.note(f"people found: {describe(tracks)}; taking {numbers}")
-    people, doubles = drop_doubles(chosen)
+    people, doubles = remove_duplicate_tracks(chosen)
     if doubles:
         progress.note(f"{doubles} detections of somebody in another one's place and clothes left out")
-    people, swaps = undo_swaps(people)
+    people, swaps = fix_identity_switches(people)
     if swaps:
         progress.note(f"{swaps} exchanged identities put right by the colour of the clothes; please check them")
     return people
 
 
-def follow_everybody(clip: Clip, detector: Detector, progress: Progress, tracker: Tracker | None = None) -> list[Track]:
+def track_people(clip: Clip, detector: Detector, progress: Progress, tracker: Tracker | None = None) -> list[Track]:
     """A track for everybody who is seen, with all its interruptions."""
     tracker = tracker or Tracker()
     with progress.task("finding people", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             expected = _looked_for(tracker.live(frame), frame)
-            tracker.step(frame, image, find_people(detector, image, expected, frame))
+            tracker.step(frame, image, detect_multi_scale(detector, image, expected, frame))
             advance(1)
     return tracker.tracks
 
@@ -197,14 +204,14 @@ def _looked_for(live: list[Track], frame: int) -> list[Detection]:
     ]
 
 
-def look_closer(
+def estimate_crops(
     clip: Clip,
     detector: Detector,
     people: list[Track],
-    record: Record,
+    record: ObservationBuilder,
     mask_folder: Path | None,
     progress: Progress,
-    masks: MaskMaker | None = None,
+    masks: Segmenter | None = None,
     hands: HandLandmarks | None = None,
 ) -> None:
     """Second pass: keypoints, 3D cues and masks of these people.
@@ -213,21 +220,23 @@ def look_closer(
     """
     if mask_folder is not None:
         mask_folder.mkdir(parents=True, exist_ok=True)
-    sightings = [with_steady_sides(dict(zip(track.frames, track.detections, strict=True))) for track in people]
-    whereabouts = [{**seen, **interpolated(seen)} for seen in sightings]
+    sightings = [fix_left_right(dict(zip(track.frames, track.detections, strict=True))) for track in people]
+    whereabouts = [{**seen, **interpolate_boxes(seen)} for seen in sightings]
     with progress.task("keypoints and masks", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             seen = {p: where[frame] for p, where in enumerate(whereabouts) if frame in where}
-            looks = look_at_people(detector, image, seen)
+            looks = estimate_frame(detector, image, seen)
             looks = hands.remade(image, looks) if hands else looks
             _record_frame(record, frame, seen, looks)
             if mask_folder is not None:
-                looks = masks.remade(image, looks) if masks else looks
+                looks = masks.refine_masks(image, looks) if masks else looks
                 write_labels(mask_folder / f"{frame:06d}.png", label_image(looks, clip.size))
             advance(1)
 
 
-def _record_frame(record: Record, frame: int, seen: dict[int, Detection], looks: dict[int, Look]) -> None:
+def _record_frame(
+    record: ObservationBuilder, frame: int, seen: dict[int, Detection], looks: dict[int, CropEstimate]
+) -> None:
     """Guesses that the closer look does not confirm are dropped, from `looks` too."""
     for person, detection in seen.items():
         look = looks.get(person)

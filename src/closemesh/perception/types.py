@@ -49,18 +49,18 @@ class Detection:
         keypoints[:, :2] += shift
         return Detection(self.box + np.tile(shift, 2), keypoints, self.score)
 
-    def side_swapped(self) -> Detection:
+    def flip_left_right(self) -> Detection:
         """With left called right and right called left."""
         return Detection(self.box, self.keypoints[list(BODY_MIRROR)], self.score)
 
 
 @dataclass(frozen=True)
-class Refinement:
+class CropPose:
     """A closer look at one person."""
 
     keypoints: Floats
     """[133, 3] x, y pixels and confidence; COCO-WholeBody."""
-    cue_points: Floats
+    keypoints3d: Floats
     """[23, 4] metres from the mid-hip, z along the viewing ray to `centre`, x and y as in the image; confidence."""
     centre: Floats
     """[2] pixel that the person was looked at along."""
@@ -84,30 +84,30 @@ class Detector(Protocol):
         """Everybody in the image, looked at with its longer side scaled to `long_side` pixels."""
         ...
 
-    def refine(self, image: Image, person: Detection) -> Refinement | None:
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
         """Whole-body keypoints, 3D cue and mask of one detected person; None when there is too little to go by."""
         ...
 
 
 @dataclass(frozen=True)
-class Look:
+class CropEstimate:
     """One person, seen twice."""
 
     person: int
     detection: Detection
-    refinement: Refinement
+    refinement: CropPose
     agreement: float
     """0..1 share of the limb keypoints on which detection and refinement agree."""
 
 
-class MaskMaker(Protocol):
+class Segmenter(Protocol):
     """Puts better masks in place of those of the closer look."""
 
-    def remade(self, image: Image, looks: dict[int, Look]) -> dict[int, Look]:
+    def refine_masks(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
         """The looks with new masks; who gets none keeps the old one. image: RGB [H, W, 3]. Nothing is kept of it."""
         ...
 
 
-def with_mask(look: Look, mask: Floats, T_image_mask: Floats) -> Look:
+def with_mask(look: CropEstimate, mask: Floats, T_image_mask: Floats) -> CropEstimate:
     """The look with this mask: [h, w] probabilities, and the affine map [2, 3] from its pixels to the image's."""
     return replace(look, refinement=replace(look.refinement, mask=mask, T_image_mask=T_image_mask))

@@ -22,8 +22,8 @@ from typing import Any
 
 from closemesh.core.device import gpu_peak_megabytes, peak_megabytes, reset_gpu_peak
 from closemesh.core.errors import InputError
-from closemesh.core.files import lock_folder, replacing_folder
-from closemesh.core.progress import NoteKeeper, Progress
+from closemesh.core.files import atomic_folder, lock_folder
+from closemesh.core.progress import Progress, RecordingProgress
 from closemesh.core.records import load_record, save_record
 from closemesh.output.result_json import read_scene
 from closemesh.structures import BodyMotion, Camera, Clip
@@ -60,7 +60,9 @@ class StageStore:
         self._resume = resume
         self._progress = progress
 
-    def stage(self, name: str, made_from: Mapping[str, Any], kinds: tuple[type, ...], make: Make) -> tuple[Any, ...]:
+    def get_or_run(
+        self, name: str, made_from: Mapping[str, Any], kinds: tuple[type, ...], make: Make
+    ) -> tuple[Any, ...]:
         """The records of stage `name`, kept from an earlier run or made now.
 
         `made_from` holds everything that decides the result, as JSON values; the key of an earlier stage stands for
@@ -94,10 +96,10 @@ class StageStore:
         return report, records
 
     def _make(self, name: str, key: str, make: Make) -> tuple[StageReport, Records]:
-        told = NoteKeeper(self._progress)
+        told = RecordingProgress(self._progress)
         started = time.perf_counter()
         reset_gpu_peak()
-        with replacing_folder(self.folder / name) as part:
+        with atomic_folder(self.folder / name) as part:
             with _seeded(self._seed):
                 records = tuple(make(part, told))
             seconds = time.perf_counter() - started
@@ -146,7 +148,7 @@ _PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion 
 
 
 @dataclass(frozen=True)
-class KeptMotion:
+class SavedMotion:
     """What an output folder keeps of one stage."""
 
     clip: Clip
@@ -156,13 +158,13 @@ class KeptMotion:
     """Of the licensed body; None for the open one."""
 
 
-def read_kept(out: Path, stage: str) -> KeptMotion:
+def load_saved_motion(out: Path, stage: str) -> SavedMotion:
     """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`. Raises InputError."""
     if not (out / "scene.json").is_file():
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
     config = read_scene(out / "scene.json")["config"]
     folder = out / "stages" / STAGE_OF[stage]
-    return KeptMotion(
+    return SavedMotion(
         clip=load_record(out / "stages" / CLIP_FILE, Clip),
         camera=load_record(_camera_file(out, stage), Camera),
         motion=load_record(folder / f"{_PLACE_OF[stage]}.BodyMotion.npz", BodyMotion),

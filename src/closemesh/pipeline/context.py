@@ -14,7 +14,7 @@ from closemesh.body.loading import load_body
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
 from closemesh.core.device import choose_device
-from closemesh.core.progress import NoteKeeper, Progress, Silent
+from closemesh.core.progress import NullProgress, Progress, RecordingProgress
 from closemesh.importers.registry import read_tool_result
 from closemesh.pipeline.cache import StageStore, open_store
 from closemesh.structures import Clip
@@ -23,7 +23,7 @@ from closemesh.video import open_clip
 
 
 @dataclass(frozen=True)
-class Run:
+class RunContext:
     """What does not change from stage to stage."""
 
     clip: Clip
@@ -32,7 +32,7 @@ class Run:
     device: torch.device
     out: Path
     store: StageStore
-    told: NoteKeeper
+    told: RecordingProgress
 
 
 @contextmanager
@@ -43,9 +43,9 @@ def open_run(
     device: str | None = None,
     progress: Progress | None = None,
     resume: bool = True,
-) -> Iterator[Run]:
+) -> Iterator[RunContext]:
     """Everything that the stages need, with `out` locked for this process. Raises ClosemeshError."""
-    told = NoteKeeper(progress or Silent())
+    told = RecordingProgress(progress or NullProgress())
     place = choose_device(device)
     clip = _open_clip(path, config.clip, told)
     check_language(config.language, clip.times)
@@ -53,7 +53,7 @@ def open_run(
     if config.initialise.init:
         read_tool_result(Path(config.initialise.init), clip)  # What is wrong with it is told before the long work.
     with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
-        yield Run(clip, body, config, place, out, store, told)
+        yield RunContext(clip, body, config, place, out, store, told)
 
 
 def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:

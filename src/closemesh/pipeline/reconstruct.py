@@ -9,11 +9,11 @@ from pathlib import Path
 
 from closemesh.config.schema import Config, to_dict
 from closemesh.contact.measure import measure_contacts
-from closemesh.core.files import replacing_folder
-from closemesh.core.progress import Progress, Silent
+from closemesh.core.files import atomic_folder
+from closemesh.core.progress import NullProgress, Progress
 from closemesh.core.records import save_record
 from closemesh.importers.initialize import start_from_tool
-from closemesh.importers.registry import tool_identity
+from closemesh.importers.registry import import_fingerprint
 from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine
 from closemesh.optimization.appearance import collect_looks
@@ -21,12 +21,26 @@ from closemesh.optimization.optimize import optimise
 from closemesh.output.write import write_results
 from closemesh.perception.observe import observe
 from closemesh.pipeline.cache import CLIP_FILE, STAGE_OF
-from closemesh.pipeline.context import Run, open_run
-from closemesh.pipeline.stages import chosen_files, clip_identity, sidecar_identity, stage_origin, weight_files
-from closemesh.structures import Appearance, BodyMotion, Camera, Observations, PairContacts, PoseSpread, Reconstruction
+from closemesh.pipeline.context import RunContext, open_run
+from closemesh.pipeline.stages import (
+    clip_fingerprint,
+    code_fingerprint,
+    selected_weights,
+    sidecar_identity,
+    weight_files,
+)
+from closemesh.structures import (
+    AppearanceSummary,
+    BodyMotion,
+    Camera,
+    Observations,
+    PairContacts,
+    PoseUncertainty,
+    Reconstruction,
+)
 from closemesh.text.annotate import describe
-from closemesh.text.calibration import weigh
-from closemesh.text.statements import Told
+from closemesh.text.calibration import calibrate_confidence
+from closemesh.text.statements import TimedStatement
 from closemesh.video import read_frames
 
 _MASKS = "masks"
@@ -46,11 +60,11 @@ def reconstruct(
     With `resume`, what an earlier run into `out` made from the same things is used again.
     Raises a ClosemeshError (InputError, ModelFileError, OutputError) when something is wrong with the files.
     """
-    with open_run(Path(path), Path(out), config or Config(), device, progress or Silent(), resume) as run:
+    with open_run(Path(path), Path(out), config or Config(), device, progress or NullProgress(), resume) as run:
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
         told = describe(run.clip, observations, initial, run.config.language, run.out, run.told)
-        told = weigh(told, initial, spread, run.body, run.clip.times, camera.T_cam_world[:, :3, 1])
+        told = calibrate_confidence(told, initial, spread, run.body, run.clip.times, camera.T_cam_world[:, :3, 1])
         refined = refine_stage(run, observations, camera, initial, spread, told)
         camera, optimised, appearance = optimise_stage(run, observations, camera, refined, told)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}
@@ -58,16 +72,16 @@ def reconstruct(
         return write_stage(run, observations, camera, motions, contacts, appearance)
 
 
-def observe_stage(run: Run) -> Observations:
+def observe_stage(run: RunContext) -> Observations:
     """Who is where in the images."""
-    chosen = {file.name: file.sha256 for file in chosen_files(run.config)}
+    chosen = {file.name: file.sha256 for file in selected_weights(run.config)}
     made_from = {
-        **stage_origin("observe"),
+        **code_fingerprint("observe"),
         "chosen": [chosen, run.device.type] if chosen else [],  # What comes along runs on the CPU everywhere.
-        "clip": clip_identity(run.clip),
+        "clip": clip_fingerprint(run.clip),
         "config": to_dict(run.config.observe),
     }
-    (observations,) = run.store.stage(
+    (observations,) = run.store.get_or_run(
         "observe",
         made_from,
         (Observations,),
@@ -76,10 +90,10 @@ def observe_stage(run: Run) -> Observations:
     return observations
 
 
-def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, BodyMotion, PoseSpread]:
+def initialise_stage(run: RunContext, observations: Observations) -> tuple[Camera, BodyMotion, PoseUncertainty]:
     """The camera, a first motion of each person alone, and how sure it is."""
     made_from = {
-        **stage_origin("initialise"),
+        **code_fingerprint("initialise"),
         "observe": run.store.key("observe"),
         "body": run.body.sha256,
         "sidecar": sidecar_identity(run.clip.path),
@@ -88,17 +102,19 @@ def initialise_stage(run: Run, observations: Observations) -> tuple[Camera, Body
         "device": run.device.type,
     }
     if run.config.initialise.init:
-        made_from["init"] = tool_identity(Path(run.config.initialise.init))
-    camera, motion, spread = run.store.stage(
+        made_from["init"] = import_fingerprint(Path(run.config.initialise.init))
+    camera, motion, spread = run.store.get_or_run(
         "initialise",
         made_from,
-        (Camera, BodyMotion, PoseSpread),
+        (Camera, BodyMotion, PoseUncertainty),
         lambda _, tell: _first_motion(run, observations, tell),
     )
     return camera, motion, spread
 
 
-def _first_motion(run: Run, observations: Observations, tell: Progress) -> tuple[Camera, BodyMotion, PoseSpread]:
+def _first_motion(
+    run: RunContext, observations: Observations, tell: Progress
+) -> tuple[Camera, BodyMotion, PoseUncertainty]:
     """Our own, or that of another tool."""
     config = run.config.initialise
     made_of = (run.clip, observations, run.body, config, run.device, tell)
@@ -106,21 +122,21 @@ def _first_motion(run: Run, observations: Observations, tell: Progress) -> tuple
 
 
 def refine_stage(
-    run: Run,
+    run: RunContext,
     observations: Observations,
     camera: Camera,
     motion: BodyMotion,
-    spread: PoseSpread,
-    told: tuple[Told, ...] = (),
+    spread: PoseUncertainty,
+    told: tuple[TimedStatement, ...] = (),
 ) -> BodyMotion:
     """Pairs that come close, by what is known of how people touch, and by what is told of them."""
     made_from = {
-        **stage_origin("refine"),
+        **code_fingerprint("refine"),
         "initialise": run.store.key("initialise"),
         "config": to_dict(run.config.refine),
         **_said(told),
     }
-    (refined,) = run.store.stage(
+    (refined,) = run.store.get_or_run(
         "refine",
         made_from,
         (BodyMotion,),
@@ -135,49 +151,55 @@ def refine_stage(
 
 
 def optimise_stage(
-    run: Run, observations: Observations, camera: Camera, motion: BodyMotion, told: tuple[Told, ...] = ()
-) -> tuple[Camera, BodyMotion, Appearance]:
+    run: RunContext,
+    observations: Observations,
+    camera: Camera,
+    motion: BodyMotion,
+    told: tuple[TimedStatement, ...] = (),
+) -> tuple[Camera, BodyMotion, AppearanceSummary]:
     """All people together, by everything that is known of them."""
     made_from = {
-        **stage_origin("optimise"),
+        **code_fingerprint("optimise"),
         "refine": run.store.key("refine"),
         "config": to_dict(run.config.optimise),
         "seed": run.config.seed,
         **_said(told),
     }
 
-    def work(_: Path, tell: Progress) -> tuple[Camera, BodyMotion, Appearance]:
+    def work(_: Path, tell: Progress) -> tuple[Camera, BodyMotion, AppearanceSummary]:
         seen = collect_looks(run.clip, _mask_folder(run), camera, motion, run.config.optimise.appearance)
         given = run.clip, observations, camera, motion, run.body
         return optimise(*given, run.config.optimise, run.device, tell, seen, run.config.seed, told)
 
-    camera, motion, appearance = run.store.stage("optimise", made_from, (Camera, BodyMotion, Appearance), work)
+    camera, motion, appearance = run.store.get_or_run(
+        "optimise", made_from, (Camera, BodyMotion, AppearanceSummary), work
+    )
     return camera, motion, appearance
 
 
-def _said(told: tuple[Told, ...]) -> dict[str, list[str]]:
+def _said(told: tuple[TimedStatement, ...]) -> dict[str, list[str]]:
     return {"told": [repr(one) for one in told]} if told else {}
 
 
-def contact_stages(run: Run, motions: Mapping[str, BodyMotion]) -> dict[str, tuple[PairContacts, ...]]:
+def contact_stages(run: RunContext, motions: Mapping[str, BodyMotion]) -> dict[str, tuple[PairContacts, ...]]:
     """Who touches whom, where and how deep, for every motion."""
     return {name: _measure(run, name, motion) for name, motion in motions.items()}
 
 
-def _measure(run: Run, name: str, motion: BodyMotion) -> tuple[PairContacts, ...]:
-    made_from = {**stage_origin("contact"), "motion": run.store.key(STAGE_OF[name])}
-    return run.store.stage(
+def _measure(run: RunContext, name: str, motion: BodyMotion) -> tuple[PairContacts, ...]:
+    made_from = {**code_fingerprint("contact"), "motion": run.store.key(STAGE_OF[name])}
+    return run.store.get_or_run(
         f"contact_{name}", made_from, (PairContacts,), lambda _, tell: measure_contacts(motion, run.body, tell)
     )
 
 
 def write_stage(
-    run: Run,
+    run: RunContext,
     observations: Observations,
     camera: Camera,
     motions: Mapping[str, BodyMotion],
     contacts: Mapping[str, tuple[PairContacts, ...]],
-    appearance: Appearance | None = None,
+    appearance: AppearanceSummary | None = None,
 ) -> Reconstruction:
     """The files of the result."""
     reconstruction = Reconstruction(
@@ -187,19 +209,19 @@ def write_stage(
         motions,
         contacts,
         appearance=None if appearance is None or math.isnan(appearance.psnr) else appearance,
-        weight_files=(*weight_files(run.body), *chosen_files(run.config)),
+        weight_files=(*weight_files(run.body), *selected_weights(run.config)),
         config=to_dict(run.config),
         notes=tuple(run.told.notes),
     )
     save_record(run.store.folder / CLIP_FILE, run.clip)
     if masks := _mask_folder(run):
-        with replacing_folder(run.out / _MASKS) as part:
+        with atomic_folder(run.out / _MASKS) as part:
             shutil.copytree(masks, part, dirs_exist_ok=True)
     write_results(run.out, reconstruction, run.body, run.store.reports, read_frames(run.clip), run.told)
     return reconstruction
 
 
-def _mask_folder(run: Run) -> Path | None:
+def _mask_folder(run: RunContext) -> Path | None:
     """Of the label images, when the first stage made them."""
     folder = run.store.folder / "observe" / _MASKS
     return folder if folder.is_dir() else None

@@ -11,7 +11,7 @@ from closemesh import __version__
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import Config
 from closemesh.initialization.initialize import sidecar_path
-from closemesh.perception.model_selection import choose
+from closemesh.perception.model_selection import select_models
 from closemesh.structures import Clip, WeightFile
 from closemesh.weights.locate import find_model, sha256_of
 from closemesh.weights.registry import BUNDLED_FILES, LICENSED_BODY
@@ -20,13 +20,13 @@ from closemesh.weights.registry import BUNDLED_FILES, LICENSED_BODY
 STAGE_VERSIONS = {"observe": 3, "initialise": 4, "refine": 6, "optimise": 9, "contact": 2}
 
 
-def stage_origin(stage: str) -> dict[str, Any]:
+def code_fingerprint(stage: str) -> dict[str, Any]:
     """The code and the weights that a stage's result depends on."""
     files = {known.name: sha256_of(find_model(known.name)) for known in BUNDLED_FILES if known.stage == stage}
     return {"closemesh": __version__, "stage_version": STAGE_VERSIONS[stage], "weights": files}
 
 
-def clip_identity(clip: Clip) -> dict[str, Any]:
+def clip_fingerprint(clip: Clip) -> dict[str, Any]:
     """The file and which of its frames."""
     frames = hashlib.sha256(clip.frame_indices.tobytes() + clip.times.tobytes()).hexdigest()
     return {"sha256": clip.sha256, "frames": frames, "size": clip.size, "focal": clip.focal_px}
@@ -38,9 +38,9 @@ def sidecar_identity(path: Path) -> str | None:
     return sha256_of(sidecar) if sidecar.is_file() else None
 
 
-def chosen_files(config: Config) -> tuple[WeightFile, ...]:
+def selected_weights(config: Config) -> tuple[WeightFile, ...]:
     """The downloaded files that the first stage uses. Raises ModelFileError when one that is named is missing."""
-    files = choose(config.observe).files()
+    files = select_models(config.observe).files()
     return tuple(
         WeightFile(name, _sha256_at(path, path.stat().st_mtime_ns), licence) for name, (path, licence) in files.items()
     )

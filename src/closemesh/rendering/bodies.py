@@ -22,7 +22,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
 from closemesh.rendering.viewpoints import draw_floor, view_camera
-from closemesh.rendering.zbuffer import draw_mesh
+from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion, Camera, Clip
 from closemesh.video.movies import Image, write_movie
 
@@ -113,7 +113,7 @@ def render_view(
     return _from_elsewhere(view, clip, camera, motion, body, size)
 
 
-class BodyPainter:
+class BodyRenderer:
     """Draws people who share a body's faces, each in the own colour."""
 
     def __init__(self, body: BodyModel, num_people: int) -> None:
@@ -130,19 +130,19 @@ class BodyPainter:
         colours = [
             shade(vertex_normals(vertices_cam[p], self._faces, self._incidence), person_colour(int(p))) for p in people
         ]
-        return draw_mesh(
+        return render_mesh(
             image,
             np.concatenate(vertices_cam[people]),
             self._all_faces[: len(people) * len(self._faces)],
             np.concatenate(colours),
             camera.focal,
-            camera.centre,
+            camera.principal_point,
             opacity,
         )
 
 
 def _overlay(frames: Iterable[Image], camera: Camera, motion: BodyMotion, body: BodyModel) -> Iterator[Image]:
-    painter = BodyPainter(body, motion.num_people)
+    painter = BodyRenderer(body, motion.num_people)
     meshes = stream_vertices(motion, body)
     for frame, vertices_cam, present in zip(frames, meshes, motion.valid, strict=True):
         yield painter.paint(frame, vertices_cam, present, camera, OVERLAY_OPACITY)
@@ -161,7 +161,7 @@ def _from_elsewhere(
     observer = view_camera(view, camera, points_world, size)
     backdrop = draw_floor(observer, points_world)
     motion_view = change_frame(motion_world, observer.T_cam_world[0], body)
-    painter = BodyPainter(body, motion.num_people)
+    painter = BodyRenderer(body, motion.num_people)
     for index, vertices in enumerate(stream_vertices(motion_view, body)):
         picture = painter.paint(backdrop, vertices, motion.valid[index], observer)
         yield _label(picture, f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s")

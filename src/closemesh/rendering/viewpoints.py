@@ -34,7 +34,7 @@ def view_camera(view: Literal["side", "top"], camera: Camera, points_world: Floa
     T_view_world[:3, 3] = np.array([0, 0, reach.max()]) - middle
     return Camera(
         focal=float(focal),
-        centre=(size[0] / 2, size[1] / 2),
+        principal_point=(size[0] / 2, size[1] / 2),
         size=size,
         focal_source="option",
         T_cam_world=T_view_world[None],
@@ -83,6 +83,6 @@ def _draw_line(image: np.ndarray, observer: Camera, start: list[float], end: lis
     line = line[line[:, 2] > 0.1]
     if len(line) < 2:
         return
-    ends = line[[0, -1], :2] / line[[0, -1], 2:] * observer.focal + np.asarray(observer.centre)
+    ends = line[[0, -1], :2] / line[[0, -1], 2:] * observer.focal + np.asarray(observer.principal_point)
     (x0, y0), (x1, y1) = np.round(ends * 16).astype(int).tolist()  # Sixteenths of a pixel.
     cv2.line(image, (x0, y0), (x1, y1), _GRID_COLOUR, 1, cv2.LINE_AA, shift=4)

@@ -89,7 +89,7 @@ def _blend_band(samples, opacity, image):
                 image[y, x, 2] = np.uint8(over * blue + under * image[y, x, 2] + 0.5)
 
 
-def draw_mesh(
+def render_mesh(
     image: NDArray[np.uint8],  # [H, W, 3]
     points_cam: Floats,  # [N, 3]
     faces: NDArray[np.integer],  # [F, 3]

@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.body.skeleton import PARENTS
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.networks.checkpoint import load_network, save_network
-from closemesh.networks.layers import Quantiser
-from closemesh.text.text_encoder import Pieces, TextEncoder, TextEncoderConfig, clauses_of, load_pieces
+from closemesh.networks.layers import VectorQuantizer
+from closemesh.text.text_encoder import TextEncoder, TextEncoderConfig, WordPieceTokenizer, clauses_of, load_pieces
 from closemesh.weights.locate import find_model
 
 NUM_JOINTS = 22
@@ -78,7 +78,7 @@ def place_features(root: Tensor, pelvis: Tensor) -> Tensor:
     return torch.cat([away, matrix_to_6d(turned)], dim=-1)
 
 
-class PoseTokens(nn.Module):
+class PoseVQVAE(nn.Module):
     """Encoders, books and decoders of poses and of places; one set of weights for everybody."""
 
     rest: Tensor  # [22, 3] metres, joints of the mean body at rest
@@ -107,7 +107,7 @@ class PoseTokens(nn.Module):
         placed, decoded_place, place_far = self._code("place", place)
         return Tokens(torch.cat([vectors, placed], dim=-2), decoded, decoded_place, far + place_far)
 
-    def smooth(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
+    def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
         """The vectors before they are set to codes, for guidance: codes have no gradient, and are close to them."""
         told = {"pose": pose} if place is None else {"pose": pose, "place": place}
         return torch.cat([self._encode(name, x) for name, x in told.items()], dim=-2)
@@ -128,8 +128,8 @@ class PoseTokens(nn.Module):
         return vectors, self.decoders[name](vectors.flatten(-2)).float(), far
 
 
-def _book(config: PoseTokensConfig) -> Quantiser:
-    return Quantiser(config.codes, config.code_width, config.decay)
+def _book(config: PoseTokensConfig) -> VectorQuantizer:
+    return VectorQuantizer(config.codes, config.code_width, config.decay)
 
 
 def with_joints(pose: Tensor, rest: Tensor) -> Tensor:
@@ -169,14 +169,14 @@ class PoseReaderConfig:
     """Numbers of a vector of the common space."""
 
 
-class PoseReader(nn.Module):
+class PoseEncoder(nn.Module):
     """Tokens of one or two people, in the common space."""
 
     def __init__(self, config: PoseReaderConfig) -> None:
         super().__init__()
         self.config = config
         tokens = config.tokens
-        self.tokens = PoseTokens(tokens)
+        self.tokens = PoseVQVAE(tokens)
         self.width = (tokens.pose_tokens + tokens.place_tokens) * tokens.code_width
         self.layers = nn.Sequential(
             nn.Linear(2 * self.width, config.hidden),
@@ -191,9 +191,9 @@ class PoseReader(nn.Module):
         tokens = self.tokens(pose, place)
         return self._pool(tokens.vectors), tokens
 
-    def smooth(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
+    def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
         """The unit vectors without codes: their gradients tell how to come nearer to a text."""
-        return self._pool(self.tokens.smooth(pose, place))
+        return self._pool(self.tokens.soft(pose, place))
 
     def _pool(self, vectors: Tensor) -> Tensor:
         own = vectors.flatten(2)  # [B, P, tokens * code_width]
@@ -210,7 +210,7 @@ class TextReaderConfig:
     space: int = 256
 
 
-class Sayings(nn.Module):
+class LabelEmbeddings(nn.Module):
     """Everything that can be read out of a sentence, each thing a vector of the common space.
 
     A pose's unit vector times `scale` times the vector of a thing, with its log-odds, tells how surely it holds of it.
@@ -238,7 +238,7 @@ class TextReader(nn.Module):
         self.encoder = TextEncoder(config.encoder)
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, config.sayings))
         nn.init.constant_(self.head[-1].bias, _FIRST_ODDS)  # type: ignore[arg-type]
-        self.sayings = Sayings(config.sayings, config.space)
+        self.sayings = LabelEmbeddings(config.sayings, config.space)
 
     def forward(self, numbers: Tensor, known: Tensor) -> Tensor:
         """Log-odds [S, sayings] that each thing is said by sentences of pieces [S, N], padding where not `known`."""
@@ -249,14 +249,14 @@ class TextReader(nn.Module):
         return self(numbers, known).sigmoid() @ self.sayings.vectors
 
 
-class Alignment(nn.Module):
+class PoseTextModel(nn.Module):
     """Both readers, and the pieces that texts are cut into.
 
     The vectors of the sentences of a text add up, as the logarithms of independent chances do: a text is read piece by
     piece, and words that were never learned together are still understood together.
     """
 
-    def __init__(self, poses: PoseReader, text: TextReader, pieces: Pieces) -> None:
+    def __init__(self, poses: PoseEncoder, text: TextReader, pieces: WordPieceTokenizer) -> None:
         super().__init__()
         self.poses, self.text, self.pieces = poses, text, pieces
 
@@ -284,31 +284,31 @@ class Alignment(nn.Module):
         return found
 
 
-def new_alignment(poses: PoseReaderConfig, text: TextReaderConfig, pieces: Pieces) -> Alignment:
+def new_alignment(poses: PoseReaderConfig, text: TextReaderConfig, pieces: WordPieceTokenizer) -> PoseTextModel:
     """With random weights, and the joints of the mean open body."""
-    made = Alignment(PoseReader(poses), TextReader(text), pieces)
-    body = fitting_points(load_open_body("light"))
+    made = PoseTextModel(PoseEncoder(poses), TextReader(text), pieces)
+    body = load_landmark_body(load_open_body("light"))
     made.poses.tokens.rest.copy_(body.rest_joints(torch.zeros(1, body.num_betas))[0, :NUM_JOINTS])
     return made
 
 
-def load_alignment(device: torch.device | str, folder: Path | None = None) -> Alignment:
+def load_alignment(device: torch.device | str, folder: Path | None = None) -> PoseTextModel:
     """The readers of a folder, or the bundled ones. Raises ModelFileError when a file is missing or damaged."""
 
     def file(name: str) -> Path:
         return folder / Path(name).name if folder else find_model(name)
 
-    def poses(config: dict[str, Any]) -> PoseReader:
-        return PoseReader(PoseReaderConfig(**{**config, "tokens": PoseTokensConfig(**config["tokens"])}))
+    def poses(config: dict[str, Any]) -> PoseEncoder:
+        return PoseEncoder(PoseReaderConfig(**{**config, "tokens": PoseTokensConfig(**config["tokens"])}))
 
     def text(config: dict[str, Any]) -> TextReader:
         return TextReader(TextReaderConfig(**{**config, "encoder": TextEncoderConfig(**config["encoder"])}))
 
     readers = load_network(file(POSES_FILE), poses, device), load_network(file(TEXT_FILE), text, device)
-    return Alignment(*readers, load_pieces()).to(device).eval().requires_grad_(False)
+    return PoseTextModel(*readers, load_pieces()).to(device).eval().requires_grad_(False)
 
 
-def save_alignment(folder: Path, alignment: Alignment, about: dict[str, Any]) -> tuple[Path, Path]:
+def save_alignment(folder: Path, alignment: PoseTextModel, about: dict[str, Any]) -> tuple[Path, Path]:
     """Two files, half precision, each with its configuration."""
     files = folder / Path(POSES_FILE).name, folder / Path(TEXT_FILE).name
     for file, network in zip(files, (alignment.poses, alignment.text), strict=True):

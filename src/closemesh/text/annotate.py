@@ -34,11 +34,11 @@ from closemesh.text.descriptions import (
     read_descriptions,
     write_descriptions,
 )
-from closemesh.text.statements import Statement, Told
-from closemesh.text.vlm_client import KEY_VARIABLE, Chat, Endpoint, UnusableAnswerError
-from closemesh.text.vlm_prompt import as_data_url, frames_at, marked_picture, messages, read_answer, vote
+from closemesh.text.statements import Statement, TimedStatement
+from closemesh.text.vlm_client import KEY_VARIABLE, ChatClient, Endpoint, UnusableAnswerError
+from closemesh.text.vlm_prompt import annotated_crop, as_data_url, frames_at, messages, read_answer, vote
 
-HOLD = 0.25  # Seconds before and after a picture for which what it shows is taken to hold.
+VALIDITY_SECONDS = 0.25  # Seconds before and after a picture for which what it shows is taken to hold.
 APART = 0.5  # Seconds between two pictures of the same people.
 _WORTH_ASKING = 0.03  # Of 0..1; below it people are apart in the picture, which speaks for itself.
 _SEEN = 0.5  # Confidence from which on a keypoint is taken to be seen.
@@ -46,45 +46,45 @@ _LIMBS = slice(5, 17)  # Keypoints of shoulders, elbows, wrists, hips, knees and
 
 
 @dataclass(frozen=True)
-class Moment:
+class KeyFrame:
     """Some people in one frame."""
 
     people: tuple[int, ...]
     frame: int
-    doubt: float
+    ambiguity: float
     """0..1, how ambiguous their poses are."""
 
 
-def doubtful_moments(observations: Observations, motion: BodyMotion, times: Floats, count: int) -> list[Moment]:
+def select_key_frames(observations: Observations, motion: BodyMotion, times: Floats, count: int) -> list[KeyFrame]:
     """At most `count` moments in order of time: the most doubtful ones, those of one person APART from each other.
 
     What is left of `count` goes to what lies between them, further than HOLD from any. times [T] seconds. Pairs are
     asked about while they are beside each other in the picture, lone people while limbs of theirs are hidden or their
     pose is not trusted.
     """
-    chosen: list[Moment] = []
+    chosen: list[KeyFrame] = []
 
-    def away(moment: Moment) -> float:
+    def away(moment: KeyFrame) -> float:
         """Seconds to the next moment that is asked about already."""
         same = (m for m in chosen if set(m.people) & set(moment.people))
         return min((abs(times[m.frame] - times[moment.frame]) for m in same), default=math.inf)
 
-    moments = sorted(_all_moments(observations, motion), key=lambda m: (-m.doubt, m.frame, m.people))
+    moments = sorted(_all_moments(observations, motion), key=lambda m: (-m.ambiguity, m.frame, m.people))
     for moment in moments:
         if len(chosen) < count and away(moment) >= APART:
             chosen.append(moment)
-    while len(chosen) < count and any(away(moment) > HOLD for moment in moments):
+    while len(chosen) < count and any(away(moment) > VALIDITY_SECONDS for moment in moments):
         chosen.append(max(moments, key=away))
     return sorted(chosen, key=lambda m: (m.frame, m.people))
 
 
-def held_span(frame: int, times: Floats) -> tuple[float, float]:
+def validity_interval(frame: int, times: Floats) -> tuple[float, float]:
     """Seconds over which a picture of this frame speaks, rounded as in the file: a second run has the same spans."""
-    start, end = max(times[frame] - HOLD, times[0]), min(times[frame] + HOLD, times[-1])
+    start, end = max(times[frame] - VALIDITY_SECONDS, times[0]), min(times[frame] + VALIDITY_SECONDS, times[-1])
     return round(float(start), 4), round(float(end), 4)
 
 
-def _all_moments(observations: Observations, motion: BodyMotion) -> Iterator[Moment]:
+def _all_moments(observations: Observations, motion: BodyMotion) -> Iterator[KeyFrame]:
     hidden = (observations.keypoints[:, :, _LIMBS, 2] < _SEEN).mean(-1)  # [T, P]
     unsure = np.maximum(1 - motion.confidence.clip(0, 1), hidden)
     in_company = np.zeros_like(unsure)
@@ -95,11 +95,11 @@ def _all_moments(observations: Observations, motion: BodyMotion) -> Iterator[Mom
         in_company[:, pair] = np.maximum(in_company[:, pair], beside[:, None])
         doubt = overlap * (0.5 + 0.5 * unsure[:, pair].max(1)) + 0.5 * hidden[:, pair].max(1)
         asked = there & beside & (doubt > _WORTH_ASKING)
-        yield from (Moment(pair, int(t), float(doubt[t])) for t in np.flatnonzero(asked))
+        yield from (KeyFrame(pair, int(t), float(doubt[t])) for t in np.flatnonzero(asked))
     for person in range(motion.num_people):
         doubt = np.where(unsure[:, person] > 0.5, unsure[:, person], hidden[:, person])
         asked = _seen(observations, motion, (person,)) & (in_company[:, person] == 0) & (doubt > _WORTH_ASKING)
-        yield from (Moment((person,), int(t), float(doubt[t])) for t in np.flatnonzero(asked))
+        yield from (KeyFrame((person,), int(t), float(doubt[t])) for t in np.flatnonzero(asked))
 
 
 def _within_reach(boxes: Floats) -> Floats:
@@ -111,7 +111,7 @@ def _within_reach(boxes: Floats) -> Floats:
 def _seen(observations: Observations, motion: BodyMotion, people: tuple[int, ...]) -> Bools:
     """[T] all of them are detected and have a pose."""
     which = list(people)
-    return np.all(observations.visible[:, which] & motion.valid[:, which], axis=-1)
+    return np.all(observations.detected[:, which] & motion.valid[:, which], axis=-1)
 
 
 def box_overlap(a: Floats, b: Floats) -> Floats:
@@ -142,7 +142,7 @@ def describe(
     out: Path,
     progress: Progress,
     sleep: Sleep = time.sleep,
-) -> tuple[Told, ...]:
+) -> tuple[TimedStatement, ...]:
     """Statements about the people of a clip; none when neither a file nor a model was named.
 
     A model's answers are kept in out/descriptions.json and not asked for again. What it leaves unanswered becomes one
@@ -155,7 +155,7 @@ def describe(
         return all_told(entries)
     if not config.describe_with:
         return ()
-    moments = doubtful_moments(observations, motion, clip.times, config.pictures)
+    moments = select_key_frames(observations, motion, clip.times, config.pictures)
     if not moments:
         progress.note("nobody overlaps or is badly seen, so the model was not asked to describe anybody")
     entries = _ask_about(moments, clip, observations, config, out / DESCRIPTIONS_FILE, progress, sleep)
@@ -163,7 +163,7 @@ def describe(
 
 
 def _ask_about(
-    moments: Sequence[Moment],
+    moments: Sequence[KeyFrame],
     clip: Clip,
     observations: Observations,
     config: LanguageConfig,
@@ -174,13 +174,13 @@ def _ask_about(
     """The model's entries of these moments, after what a hand wrote into the file at `path`."""
     endpoint = _endpoint(config)
     kept = read_descriptions(path, clip.times) if path.is_file() else ()
-    describer = _Describer(Chat(endpoint, sleep=sleep), endpoint, config.answers, kept, path)
+    describer = VlmAnnotator(ChatClient(endpoint, sleep=sleep), endpoint, config.answers, kept, path)
     with progress.task(f"describe with {endpoint.model}", len(moments)) as advance:
         for asked in _questions(clip, observations, moments, endpoint.model):
             describer.answer(asked)
             advance(1)
     describer.tell(progress)
-    return describer.heeded
+    return describer.accepted
 
 
 @dataclass(frozen=True)
@@ -192,14 +192,16 @@ class _Question:
     identity: str
 
 
-class _Describer:
+class VlmAnnotator:
     """Asks, keeps what was answered, and remembers why something was not."""
 
-    def __init__(self, chat: Chat, endpoint: Endpoint, answers: int, kept: Sequence[Description], path: Path) -> None:
+    def __init__(
+        self, chat: ChatClient, endpoint: Endpoint, answers: int, kept: Sequence[Description], path: Path
+    ) -> None:
         self._chat, self._endpoint, self._answers, self._path = chat, endpoint, answers, path
         self._kept = list(kept)
         # What somebody wrote into the file by hand is heeded; answers to other questions are only kept.
-        self.heeded = [entry for entry in kept if not entry.source]
+        self.accepted = [entry for entry in kept if not entry.source]
         self._asked = 0
         self._unanswered: Counter[str] = Counter()
         self._gone = ""
@@ -209,7 +211,7 @@ class _Describer:
         self._asked += 1
         known = next((entry for entry in self._kept if entry.question == asked.identity), None)
         if known is not None:
-            self.heeded.append(known)
+            self.accepted.append(known)
         elif self._gone:
             self._unanswered[self._gone] += 1
         else:
@@ -222,7 +224,7 @@ class _Describer:
             return
         told = vote(answers, asked.start, asked.end)
         entry = Description(asked.people, told, asked.start, asked.end, self._endpoint.model, asked.identity)
-        self.heeded.append(entry)
+        self.accepted.append(entry)
         if not self._gone:  # Else there were fewer answers than wanted, and the next run asks again.
             self._kept.append(entry)
             write_descriptions(self._path, self._kept)
@@ -258,7 +260,7 @@ def _endpoint(config: LanguageConfig) -> Endpoint:
     )
 
 
-def _questions(clip: Clip, observations: Observations, moments: Sequence[Moment], model: str) -> list[_Question]:
+def _questions(clip: Clip, observations: Observations, moments: Sequence[KeyFrame], model: str) -> list[_Question]:
     frames = frames_at(clip, {moment.frame for moment in moments}) if moments else {}
     return [
         _question(frames[moment.frame], observations, moment, clip.times, model)
@@ -267,9 +269,11 @@ def _questions(clip: Clip, observations: Observations, moments: Sequence[Moment]
     ]
 
 
-def _question(frame: Any, observations: Observations, moment: Moment, times: Floats, model: str) -> _Question:
+def _question(frame: Any, observations: Observations, moment: KeyFrame, times: Floats, model: str) -> _Question:
     boxes = {person: observations.boxes[moment.frame, person] for person in moment.people}
-    asked = messages(moment.people, as_data_url(marked_picture(frame, boxes)))
+    asked = messages(moment.people, as_data_url(annotated_crop(frame, boxes)))
     # The frame too: the same picture may be shown twice.
     told = json.dumps([model, moment.frame, asked], sort_keys=True)
-    return _Question(moment.people, *held_span(moment.frame, times), asked, hashlib.sha256(told.encode()).hexdigest())
+    return _Question(
+        moment.people, *validity_interval(moment.frame, times), asked, hashlib.sha256(told.encode()).hexdigest()
+    )

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.body.capsules import NUM_POINTS, capsule_body
-from closemesh.body.loading import fitting_points
+from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.structures import BodyMotion, PoseSpread
-from closemesh.text.predicates import Figures, conditions, confidence, figures_at
-from closemesh.text.statements import Statement, Told, Touch, rivals
+from closemesh.structures import BodyMotion, PoseUncertainty
+from closemesh.text.predicates import PoseFeatures, conditions, confidence, figures_at
+from closemesh.text.statements import Statement, TimedStatement, Touch, alternatives
 
 _SAMPLES = 32  # Poses that the first one could be, of each frame.
 _FRAMES = 3  # Of each span that are looked at.
@@ -40,9 +40,14 @@ _BELIEVED, _ASKED = 9.0, 10.0  # Right ones among statements before, on which th
 Span = tuple[float, float]
 
 
-def weigh(
-    told: Sequence[Told], motion: BodyMotion, spread: PoseSpread, body: BodyModel, times: Floats, up_cam: Floats
-) -> tuple[Told, ...]:
+def calibrate_confidence(
+    told: Sequence[TimedStatement],
+    motion: BodyMotion,
+    spread: PoseUncertainty,
+    body: BodyModel,
+    times: Floats,
+    up_cam: Floats,
+) -> tuple[TimedStatement, ...]:
     """The same statements, each as sure as it is to be believed.
 
     motion: the first one, camera frame, with its spread; times [T] seconds; up_cam [T, 3] against gravity. Statements
@@ -57,7 +62,7 @@ def weigh(
     trust = np.zeros(len(told))
     for _ in range(_ROUNDS):
         for question in questions:
-            trust[question.told] = question.believed(reliable)
+            trust[question.told] = question.posterior(reliable)
         sure = sum(one.confidence for one in told)
         reliable = min((trust.sum() + _BELIEVED) / (sure + _ASKED), 1.0)
     believed = [replace(one, confidence=round(float(t), 3)) for one, t in zip(told, trust, strict=True)]
@@ -68,7 +73,7 @@ def weigh(
 
 
 @dataclass(frozen=True)
-class _Question:
+class _TopicChain:
     """One topic: K spans of which something is said, in order, and V answers; the last one is none of the others."""
 
     spans: list[Span]
@@ -83,7 +88,7 @@ class _Question:
     seen: Floats  # [K, V] by what the picture shows
     stay: Floats  # [K - 1] share that is the same in the next span
 
-    def believed(self, reliable: float) -> Floats:
+    def posterior(self, reliable: float) -> Floats:
         """How far each of its statements is believed, when this share of what is said is right."""
         evidence = self._evidence(reliable)
         forward, backward = evidence.copy(), np.ones_like(evidence)
@@ -122,17 +127,17 @@ def _carried(belief: Floats, stay: float) -> Floats:
     return stay * belief + (1 - stay) / len(belief)
 
 
-def _question(topic: tuple[object, ...], told: Sequence[Told], poses: _Poses) -> _Question:
+def _question(topic: tuple[object, ...], told: Sequence[TimedStatement], poses: _Poses) -> _TopicChain:
     mine = [number for number, one in enumerate(told) if one.statement.topic == topic]
     first = told[mine[0]].statement
-    answers = (first, *rivals(first))
+    answers = (first, *alternatives(first))
     asked = mine
     if isinstance(first, Touch):  # Wherever something is said of the two.
         asked = [number for number, one in enumerate(told) if one.statement.people == first.people]
     spans = sorted({(told[number].start, told[number].end) for number in asked}, key=poses.middle)
     node = [spans.index((told[number].start, told[number].end)) for number in mine]
     middles = np.array([poses.middle(span) for span in spans])
-    return _Question(
+    return _TopicChain(
         spans=spans,
         told=mine,
         node=node,
@@ -148,11 +153,13 @@ def _question(topic: tuple[object, ...], told: Sequence[Told], poses: _Poses) ->
 class _Poses:
     """What people could be like in each frame, by the first motion and its spread."""
 
-    def __init__(self, motion: BodyMotion, spread: PoseSpread, body: BodyModel, times: Floats, up_cam: Floats) -> None:
+    def __init__(
+        self, motion: BodyMotion, spread: PoseUncertainty, body: BodyModel, times: Floats, up_cam: Floats
+    ) -> None:
         self._made_of = motion, spread, up_cam
         self._times = np.asarray(times)
-        self._points, self._capsules = fitting_points(body).coarse(NUM_POINTS), capsule_body(body)
-        self._figures: dict[int, Figures] = {}
+        self._points, self._capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
+        self._figures: dict[int, PoseFeatures] = {}
         self._shown: dict[tuple[Statement, int], float] = {}
 
     def middle(self, span: Span) -> float:
@@ -182,7 +189,7 @@ class _Poses:
                 self._shown[statement, frame] = float(_holds(statement, self._figures[frame]).mean())
         return self._shown[statement, frame]
 
-    def _sampled(self, frame: int) -> Figures:
+    def _sampled(self, frame: int) -> PoseFeatures:
         """Poses drawn about the first one [_SAMPLES, P, ...]; always the same ones."""
         motion, spread, up_cam = self._made_of
         noise = torch.Generator().manual_seed(frame)
@@ -195,16 +202,16 @@ class _Poses:
             return torch.as_tensor(array, dtype=torch.float32).expand(_SAMPLES, *array.shape)
 
         people = motion.num_people
-        turns = axis_angle_to_matrix(drawn(spread.rotations[frame, :, :, None], people, 22, 3))
+        turns = axis_angle_to_matrix(drawn(spread.rotation_std[frame, :, :, None], people, 22, 3))
         rotations = mean(motion.rotations[frame, :, :22]) @ turns
         betas = mean(motion.betas)[..., : self._points.num_betas]
         pelvis = mean(motion.transl[frame]) + self._points.rest_joints(betas)[..., 0, :]
-        pelvis = pelvis + drawn(spread.pelvis[frame], people, 3)
+        pelvis = pelvis + drawn(spread.pelvis_std[frame], people, 3)
         up = F.normalize(mean(up_cam[frame]), dim=-1)
         return figures_at(rotations, pelvis, betas, up, self._points, self._capsules)
 
 
-def _holds(statement: Statement, figures: Figures) -> Tensor:
+def _holds(statement: Statement, figures: PoseFeatures) -> Tensor:
     """How surely a statement holds 0..1 [...]; a touch also where parts are only near: no first pose has it exactly."""
     if isinstance(statement, Touch):
         [gap] = conditions(statement, figures)

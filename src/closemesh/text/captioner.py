@@ -9,12 +9,12 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from closemesh.body.capsules import COARSE_PARTS, NUM_POINTS, capsule_body
-from closemesh.body.loading import fitting_points
+from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, capsule_body
+from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Bools, Floats
 from closemesh.structures import BodyMotion
-from closemesh.text.predicates import confidence, figures_of
+from closemesh.text.predicates import confidence, pose_features
 from closemesh.text.statements import (
     ARM_HEIGHTS,
     BENDING_JOINTS,
@@ -32,7 +32,7 @@ from closemesh.text.statements import (
     Spacing,
     Statement,
     Support,
-    Told,
+    TimedStatement,
     Touch,
 )
 
@@ -43,7 +43,7 @@ _SIDES = ("left", "right")
 class RuleConfig:
     """When a rule speaks."""
 
-    sure: float = 0.75
+    min_confidence: float = 0.75
     """Frames with less confidence say nothing."""
     shortest: float = 0.15
     """Seconds; what holds for less is not worth a sentence, unless it holds over the whole clip."""
@@ -51,9 +51,9 @@ class RuleConfig:
     """Seconds without it that do not end a span."""
 
 
-def describe_motion(
+def caption_motion(
     motion: BodyMotion, body: BodyModel, times: Floats, up_cam: Floats, config: RuleConfig | None = None
-) -> tuple[Told, ...]:
+) -> tuple[TimedStatement, ...]:
     """Everything of the vocabulary that holds in a motion, with its seconds; in order of start.
 
     motion: camera frame; times [T] seconds; up_cam [T, 3] unit vectors against gravity, camera frame. Frames in which
@@ -65,9 +65,11 @@ def describe_motion(
     valid = np.stack([motion.valid[:, list(s.people)].all(1) for s in said])
     trust = np.stack([motion.confidence[:, list(s.people)].min(1) for s in said])
     told = [
-        Told(statement, float(times[first]), float(times[last]), float((sure * weight)[first : last + 1].mean()))
+        TimedStatement(
+            statement, float(times[first]), float(times[last]), float((sure * weight)[first : last + 1].mean())
+        )
         for statement, sure, weight in zip(said, np.where(valid, held, 0.0), trust, strict=True)
-        for first, last in spans(sure >= config.sure, times, config)
+        for first, last in spans(sure >= config.min_confidence, times, config)
     ]
     return tuple(sorted(told, key=lambda one: (one.start, one.end)))
 
@@ -135,15 +137,15 @@ def _of_two(a: int, b: int) -> Iterator[Statement]:
         for side in _SIDES:
             yield Placement(one, f"{side}_hand", "above", other, "head")
     yield Facing(b, a, "behind")
-    for part_a in COARSE_PARTS:
-        yield from (Touch(a, part_a, b, part_b) for part_b in COARSE_PARTS)
+    for part_a in CAPSULE_PARTS:
+        yield from (Touch(a, part_a, b, part_b) for part_b in CAPSULE_PARTS)
 
 
 def confidences(said: Sequence[Statement], motion: BodyMotion, body: BodyModel, up_cam: Floats) -> Floats:
     """How surely each statement holds in each frame [S, T]; motion: camera frame; up_cam [T, 3]."""
-    points, capsules = fitting_points(body).coarse(NUM_POINTS), capsule_body(body)
+    points, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
     parts = []
     with torch.inference_mode():
-        for figures in figures_of(motion, points, capsules, up_cam):
+        for figures in pose_features(motion, points, capsules, up_cam):
             parts.append(torch.stack([confidence(statement, figures) for statement in said]))
     return torch.cat(parts, dim=1).numpy()

@@ -25,9 +25,9 @@ from typing import Any
 
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
-from closemesh.text.grammar import from_json, letter, person_of, read_text, say
-from closemesh.text.statements import ALWAYS, Statement, Told
+from closemesh.core.files import atomic_file
+from closemesh.text.grammar import from_json, letter, parse_statement, person_of, render_statement
+from closemesh.text.statements import ALWAYS, Statement, TimedStatement
 
 SCHEMA = 1
 DESCRIPTIONS_FILE = "descriptions.json"
@@ -39,7 +39,7 @@ class Description:
     """One entry: statements about the same people over the same span."""
 
     people: tuple[int, ...]
-    told: tuple[Told, ...]
+    told: tuple[TimedStatement, ...]
     start: float = ALWAYS[0]
     """Seconds."""
     end: float = ALWAYS[1]
@@ -63,21 +63,21 @@ def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
 def write_descriptions(path: Path, descriptions: Iterable[Description]) -> None:
     """Write the file, statements in plain English. Raises OutputError when it cannot be written."""
     entries = ",\n".join(_entry_text(entry) for entry in descriptions)
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_text(f'{{"schema": {SCHEMA},\n "descriptions": [\n{entries}\n ]}}\n', encoding="utf-8")
 
 
-def grouped(told: Iterable[Told], source: str) -> tuple[Description, ...]:
+def grouped(told: Iterable[TimedStatement], source: str) -> tuple[Description, ...]:
     """Statements as entries: those of the same people over the same span together, in order of start."""
 
-    def key(one: Told) -> tuple[float, float, tuple[int, ...]]:
+    def key(one: TimedStatement) -> tuple[float, float, tuple[int, ...]]:
         return one.start, one.end, one.statement.people
 
     entries = groupby(sorted(told, key=key), key)
     return tuple(Description(people, tuple(said), start, end, source) for (start, end, people), said in entries)
 
 
-def all_told(descriptions: Iterable[Description]) -> tuple[Told, ...]:
+def all_told(descriptions: Iterable[Description]) -> tuple[TimedStatement, ...]:
     """Every statement of every entry."""
     return tuple(told for entry in descriptions for told in entry.told)
 
@@ -134,7 +134,9 @@ def _statements(values: Mapping[str, Any], where: str) -> list[Any]:
         raise InputError(f"{where}: {error}") from error
 
 
-def _told(values: Sequence[Any], people: tuple[int, ...], start: float, end: float, where: str) -> tuple[Told, ...]:
+def _told(
+    values: Sequence[Any], people: tuple[int, ...], start: float, end: float, where: str
+) -> tuple[TimedStatement, ...]:
     told = []
     for number, value in enumerate(values, start=1):
         try:
@@ -148,14 +150,14 @@ def _told(values: Sequence[Any], people: tuple[int, ...], start: float, end: flo
     return tuple(told)
 
 
-def read_statement(value: Any) -> Told:
+def read_statement(value: Any) -> TimedStatement:
     """A statement given as text, as {"text"} or by its kind, perhaps with a confidence. Raises ValueError."""
     if isinstance(value, str):
-        return Told(read_text(value))
+        return TimedStatement(parse_statement(value))
     if not isinstance(value, dict):
         raise ValueError(f"{value!r} is neither text nor an object in braces")
     rest = {name: item for name, item in value.items() if name != "confidence"}
-    return Told(_statement(rest), confidence=_confidence(value.get("confidence", 1.0)))
+    return TimedStatement(_statement(rest), confidence=_confidence(value.get("confidence", 1.0)))
 
 
 def _statement(values: Mapping[str, Any]) -> Statement:
@@ -163,7 +165,7 @@ def _statement(values: Mapping[str, Any]) -> Statement:
         return from_json(values)
     if len(values) > 1:
         raise ValueError(f"beside text only confidence may stand, not {', '.join(sorted(set(values) - {'text'}))}")
-    return read_text(str(values["text"]))
+    return parse_statement(str(values["text"]))
 
 
 def _confidence(value: Any) -> float:
@@ -204,6 +206,6 @@ def _entry_text(entry: Description) -> str:
     if entry.end != ALWAYS[1]:
         values["end"] = round(entry.end, 4)
     values |= {name: text for name in ("source", "question") if (text := getattr(entry, name))}
-    said = [{"text": say(told.statement), "confidence": round(told.confidence, 3)} for told in entry.told]
+    said = [{"text": render_statement(told.statement), "confidence": round(told.confidence, 3)} for told in entry.told]
     lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in said)
     return f'  {json.dumps(values, ensure_ascii=False)[:-1]}, "statements": [\n{lines}]}}'

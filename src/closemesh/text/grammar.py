@@ -17,8 +17,8 @@ from itertools import product
 from random import Random
 from typing import Any
 
-from closemesh.body.capsules import COARSE_PARTS
-from closemesh.text.statements import ALWAYS, BENDING_JOINTS, KINDS, POINTS, Placement, Statement, Told
+from closemesh.body.capsules import CAPSULE_PARTS
+from closemesh.text.statements import ALWAYS, BENDING_JOINTS, KINDS, POINTS, Placement, Statement, TimedStatement
 
 Phrases = Mapping[str, tuple[str, ...]]
 """For each word of the vocabulary the phrases that say it; the first is the plainest."""
@@ -43,8 +43,8 @@ def _parts() -> dict[str, tuple[str, ...]]:
     also = {"upper_trunk": "upper body", "lower_trunk": "lower body"}
     for side in ("left", "right"):
         also |= {f"{side}_lower_leg": f"{side} shin", f"{side}_upper_arm": f"upper {side} arm"}
-    plain = _plain(COARSE_PARTS)
-    return {part: (*plain[part], also[part]) if part in also else plain[part] for part in COARSE_PARTS}
+    plain = _plain(CAPSULE_PARTS)
+    return {part: (*plain[part], also[part]) if part in also else plain[part] for part in CAPSULE_PARTS}
 
 
 _BENDS = {
@@ -175,7 +175,7 @@ def letter(person: int) -> str:
     return _LETTERS[person] if person < len(_LETTERS) else f"P{person}"
 
 
-def wordings(statement: Statement) -> Iterator[str]:
+def paraphrases(statement: Statement) -> Iterator[str]:
     """Every way to say it, the plainest first."""
     for template in TEMPLATES[statement.kind]:
         if _fits(template, statement):
@@ -184,14 +184,14 @@ def wordings(statement: Statement) -> Iterator[str]:
                 yield _filled(template.text, phrases)
 
 
-def say(statement: Statement, random: Random | None = None) -> str:
+def render_statement(statement: Statement, random: Random | None = None) -> str:
     """One sentence without a full stop: the plainest, or a random one."""
-    return next(wordings(statement)) if random is None else random.choice(list(wordings(statement)))
+    return next(paraphrases(statement)) if random is None else random.choice(list(paraphrases(statement)))
 
 
-def say_told(told: Told, random: Random | None = None) -> str:
+def render_timed(told: TimedStatement, random: Random | None = None) -> str:
     """The same with the seconds between which it holds, when these are known."""
-    text = say(told.statement, random)
+    text = render_statement(told.statement, random)
     if (told.start, told.end) == ALWAYS:
         return text
     span = _SPANS[0] if random is None else random.choice(_SPANS)
@@ -203,10 +203,10 @@ def say_told(told: Told, random: Random | None = None) -> str:
     return said[0].upper() + said[1:]
 
 
-def describe(told: Iterable[Told], seed: int | None = None) -> str:
+def describe(told: Iterable[TimedStatement], seed: int | None = None) -> str:
     """Sentences about people, one after the other; with a seed in wordings drawn by it."""
     random = None if seed is None else Random(seed)
-    return " ".join(f"{say_told(one, random)}." for one in told)
+    return " ".join(f"{render_timed(one, random)}." for one in told)
 
 
 def _fits(template: Template, statement: Statement) -> bool:
@@ -264,7 +264,7 @@ class _Reader:
         return KINDS[self.kind](**values)
 
 
-def read_text(text: str) -> Statement:
+def parse_statement(text: str) -> Statement:
     """The statement that one sentence says, capitals and a full stop or not.
 
     Raises ValueError when it is not in the vocabulary.
@@ -277,7 +277,7 @@ def read_text(text: str) -> Statement:
     raise ValueError(f"'{text}' is not in the vocabulary; write it as in \"{_example()}\"")
 
 
-def read_told(text: str) -> Told:
+def parse_timed(text: str) -> TimedStatement:
     """One sentence, perhaps with the seconds between which it holds. Raises ValueError."""
     plain = " ".join(text.split()).rstrip(" .")
     for pattern in _SPAN_PATTERNS:
@@ -285,14 +285,14 @@ def read_told(text: str) -> Told:
         if match:
             start = ALWAYS[0] if match["start"].lower() == BEGINNING else float(match["start"].rstrip(" sS"))
             end = ALWAYS[1] if match["end"].lower() == END else float(match["end"].rstrip(" sS"))
-            return Told(read_text(match["text"]), start, end)
-    return Told(read_text(plain))
+            return TimedStatement(parse_statement(match["text"]), start, end)
+    return TimedStatement(parse_statement(plain))
 
 
-def read_description(text: str) -> tuple[Told, ...]:
+def read_description(text: str) -> tuple[TimedStatement, ...]:
     """All sentences of a text. Raises ValueError that quotes the first one that is not in the vocabulary."""
     sentences = (sentence.strip() for sentence in _SENTENCE_END.split(text))
-    return tuple(read_told(sentence) for sentence in sentences if sentence)
+    return tuple(parse_timed(sentence) for sentence in sentences if sentence)
 
 
 def to_json(statement: Statement) -> dict[str, str]:
@@ -354,4 +354,4 @@ def _reader(kind: str, template: Template) -> _Reader:
 
 
 def _example() -> str:
-    return say(KINDS["touch"](0, "left_hand", 1, "upper_trunk"))  # type: ignore[call-arg]
+    return render_statement(KINDS["touch"](0, "left_hand", 1, "upper_trunk"))  # type: ignore[call-arg]

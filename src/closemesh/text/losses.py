@@ -14,39 +14,39 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.capsules import COARSE_PARTS
-from closemesh.text.alignment import Alignment, PoseReader, place_features, pose_features
-from closemesh.text.grammar import say
-from closemesh.text.predicates import Figures, violation
-from closemesh.text.statements import DepthOrder, Statement, Told, Touch, renumbered
+from closemesh.body.capsules import CAPSULE_PARTS
+from closemesh.text.alignment import PoseEncoder, PoseTextModel, place_features, pose_features
+from closemesh.text.grammar import render_statement
+from closemesh.text.predicates import PoseFeatures, violation
+from closemesh.text.statements import DepthOrder, Statement, TimedStatement, Touch, renumbered
 
 LIKELY = 0.5  # From this confidence on a touch is told to the network, which knows no half ones.
 
 
-def told_violation(told: Sequence[Told], figures: Figures, times: Tensor) -> Tensor:
+def statement_loss(told: Sequence[TimedStatement], figures: PoseFeatures, times: Tensor) -> Tensor:
     """How far the people are from what is said of them [...], unweighted: 0 where all of it holds.
 
     figures of frames [...] at times [...] seconds. Robust squares in sigmas, each by how hard its statement pulls; what
     is said twice of a frame counts once.
     """
-    pulls = torch.tensor([one.pull for one in told]).to(times).reshape(-1, *([1] * times.ndim))
-    pulls = pulls * spoken_of(told, times)  # [S, ...]
+    pulls = torch.tensor([one.weight for one in told]).to(times).reshape(-1, *([1] * times.ndim))
+    pulls = pulls * active_mask(told, times)  # [S, ...]
     total = times.new_zeros(times.shape)
     for statement, numbers in _by_statement(told).items():
         total = total + violation(statement, figures) * pulls[numbers].amax(0)
     return total
 
 
-def _by_statement(told: Sequence[Told]) -> dict[Statement, list[int]]:
+def _by_statement(told: Sequence[TimedStatement]) -> dict[Statement, list[int]]:
     """Where each different statement that pulls stands among those told."""
     found: dict[Statement, list[int]] = {}
     for number, one in enumerate(told):
-        if one.pull > 0:
+        if one.weight > 0:
             found.setdefault(one.statement, []).append(number)
     return found
 
 
-def spoken_of(told: Sequence[Told], times: Tensor) -> Tensor:
+def active_mask(told: Sequence[TimedStatement], times: Tensor) -> Tensor:
     """Whether each statement speaks of each frame, 0 or 1 [S, ...]; times [..., T] seconds.
 
     A span reaches half a frame beyond its borders, so that one frame alone can be spoken of.
@@ -57,42 +57,42 @@ def spoken_of(told: Sequence[Told], times: Tensor) -> Tensor:
     return torch.stack([(times >= one.start - half) & (times <= one.end + half) for one in told]).to(times.dtype)
 
 
-def touching_parts(told: Sequence[Told], times: Tensor) -> Tensor | None:
+def contact_mask(told: Sequence[TimedStatement], times: Tensor) -> Tensor | None:
     """Parts of person 0 and of person 1 that are said to touch [..., 17, 17] bool at times [...]; None: nothing is."""
     touches = [one for one in told if isinstance(one.statement, Touch) and one.confidence >= LIKELY]
     if not touches:
         return None
-    said = torch.zeros(*times.shape, len(COARSE_PARTS), len(COARSE_PARTS), dtype=torch.bool, device=times.device)
-    for one, spoken in zip(touches, spoken_of(touches, times).bool(), strict=True):
+    said = torch.zeros(*times.shape, len(CAPSULE_PARTS), len(CAPSULE_PARTS), dtype=torch.bool, device=times.device)
+    for one, spoken in zip(touches, active_mask(touches, times).bool(), strict=True):
         assert isinstance(one.statement, Touch)
-        said[..., COARSE_PARTS.index(one.statement.part_a), COARSE_PARTS.index(one.statement.part_b)] |= spoken
+        said[..., CAPSULE_PARTS.index(one.statement.part_a), CAPSULE_PARTS.index(one.statement.part_b)] |= spoken
     return said if bool(said.any()) else None
 
 
 @dataclass(frozen=True)
-class Saying:
+class TextTarget:
     """What is said of the same one or two people, read once."""
 
     people: tuple[int, ...]
-    told: tuple[Told, ...]
+    told: tuple[TimedStatement, ...]
     vectors: Tensor  # [S, space]
 
 
-def read_sayings(alignment: Alignment, told: Sequence[Told]) -> tuple[Saying, ...]:
+def read_sayings(alignment: PoseTextModel, told: Sequence[TimedStatement]) -> tuple[TextTarget, ...]:
     """Statements by whom they are about; who is nearer to the camera is left out, no pose shows it."""
     of_poses = [one for one in told if not isinstance(one.statement, DepthOrder)]
     groups = sorted({one.statement.people for one in of_poses})
     return tuple(_saying(alignment, people, [o for o in of_poses if o.statement.people == people]) for people in groups)
 
 
-def _saying(alignment: Alignment, people: tuple[int, ...], told: Sequence[Told]) -> Saying:
+def _saying(alignment: PoseTextModel, people: tuple[int, ...], told: Sequence[TimedStatement]) -> TextTarget:
     number = {person: place for place, person in enumerate(people)}
-    vectors = alignment.read_sentences([f"{say(renumbered(one.statement, number))}." for one in told])
-    return Saying(people, tuple(told), vectors)
+    vectors = alignment.read_sentences([f"{render_statement(renumbered(one.statement, number))}." for one in told])
+    return TextTarget(people, tuple(told), vectors)
 
 
-def farness(
-    sayings: Sequence[Saying], poses: PoseReader, rotations: Tensor, pelvis: Tensor, up: Tensor, times: Tensor
+def text_pose_distance(
+    sayings: Sequence[TextTarget], poses: PoseEncoder, rotations: Tensor, pelvis: Tensor, up: Tensor, times: Tensor
 ) -> Tensor:
     """One minus the cosine between what is said and how people are, by how hard it pulls, summed over sayings [...].
 
@@ -105,9 +105,9 @@ def farness(
         people = list(one.people)
         place = place_features(rotations[..., people, 0, :, :], pelvis[..., people, :]) if len(people) == 2 else None
         pose = seen[..., people, :].flatten(0, -3)
-        found = poses.smooth(pose, None if place is None else place.flatten(0, -3)).unflatten(0, times.shape)
-        spoken = spoken_of(one.told, times)  # [S, ...]
-        sure = times.new_tensor([t.pull for t in one.told]).reshape(-1, *([1] * times.ndim)) * spoken
+        found = poses.soft(pose, None if place is None else place.flatten(0, -3)).unflatten(0, times.shape)
+        spoken = active_mask(one.told, times)  # [S, ...]
+        sure = times.new_tensor([t.weight for t in one.told]).reshape(-1, *([1] * times.ndim)) * spoken
         text = F.normalize(sure.flatten(1).T @ one.vectors.to(times), dim=-1).unflatten(0, times.shape)
         mean_sure = sure.sum(0) / spoken.sum(0).clamp(min=1)
         total = total + mean_sure * (1 - (text * found).sum(-1))

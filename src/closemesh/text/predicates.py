@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.capsules import COARSE_PARTS, NUM_POINTS, CapsuleBody, part_gaps
-from closemesh.body.landmarks import PointBody, pose_points
+from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, part_gaps
+from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.losses.keypoints import geman_mcclure
@@ -40,7 +40,7 @@ _PALM = 1.25  # The middle of the hand lies beyond the wrist by a quarter of the
 
 
 @dataclass(frozen=True)
-class Figures:
+class PoseFeatures:
     """P people as body and foot keypoints, camera frame."""
 
     keypoints: Tensor  # [..., P, 23, 3] metres
@@ -96,23 +96,25 @@ class Figures:
 
     def gap(self, a: int, part_a: str, b: int, part_b: str) -> Tensor:
         """Metres [...] between two parts."""
-        return self.gaps(a, b)[..., COARSE_PARTS.index(part_a), COARSE_PARTS.index(part_b)]
+        return self.gaps(a, b)[..., CAPSULE_PARTS.index(part_a), CAPSULE_PARTS.index(part_b)]
 
 
 def figures_at(
-    rotations: Tensor, pelvis: Tensor, betas: Tensor, up: Tensor, points: PointBody, capsules: CapsuleBody
-) -> Figures:
+    rotations: Tensor, pelvis: Tensor, betas: Tensor, up: Tensor, points: LandmarkBody, capsules: CapsuleBody
+) -> PoseFeatures:
     """People of N moments that have nothing to do with each other.
 
     rotations [N, P, 22, 3, 3], pelvis [N, P, 3] metres, betas [N, P, B], up [N, 3]; points: coarse.
     """
     count, people = pelvis.shape[:2]
     transl = pelvis - points.rest_joints(betas)[..., 0, :]
-    posed = pose_points(points, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
-    return Figures(posed.keypoints[0, :, :NUM_POINTS].unflatten(0, (count, people)), up, capsules)
+    posed = pose_landmarks(points, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
+    return PoseFeatures(posed.keypoints[0, :, :NUM_POINTS].unflatten(0, (count, people)), up, capsules)
 
 
-def figures_of(motion: BodyMotion, points: PointBody, capsules: CapsuleBody, up_cam: Floats) -> Iterator[Figures]:
+def pose_features(
+    motion: BodyMotion, points: LandmarkBody, capsules: CapsuleBody, up_cam: Floats
+) -> Iterator[PoseFeatures]:
     """Everybody [t, P, 23, 3], some frames at a time. motion: camera frame; points: coarse; up_cam [T, 3]."""
 
     def tensor(array: Floats) -> Tensor:
@@ -122,8 +124,8 @@ def figures_of(motion: BodyMotion, points: PointBody, capsules: CapsuleBody, up_
     betas = tensor(motion.betas)[:, : points.num_betas]
     for first in range(0, len(motion.transl), _CHUNK):
         part = slice(first, first + _CHUNK)
-        posed = pose_points(points, betas, tensor(motion.rotations[part, :, :joints]), tensor(motion.transl[part]))
-        yield Figures(posed.keypoints[..., :NUM_POINTS, :], tensor(up_cam[part]), capsules)
+        posed = pose_landmarks(points, betas, tensor(motion.rotations[part, :, :joints]), tensor(motion.transl[part]))
+        yield PoseFeatures(posed.keypoints[..., :NUM_POINTS, :], tensor(up_cam[part]), capsules)
 
 
 OUTLIER = 4.0  # A statement that is further off than this many sigmas pulls less and less: it may be wrong.
@@ -157,19 +159,19 @@ class Condition:
         return (F.relu(self.low + inward - self.value) + F.relu(self.value - self.high + inward)) / self.sigma
 
 
-def confidence(statement: Statement, figures: Figures) -> Tensor:
+def confidence(statement: Statement, figures: PoseFeatures) -> Tensor:
     """How surely the statement holds, 0..1 [...]."""
     told = [condition.confidence() for condition in conditions(statement, figures)]
     return torch.stack(told).amin(0)
 
 
-def violation(statement: Statement, figures: Figures) -> Tensor:
+def violation(statement: Statement, figures: PoseFeatures) -> Tensor:
     """Robust squared distance [...] from where the statement holds, in sigmas: 0 there, never above OUTLIER ** 2."""
     squared = torch.stack([condition.excess().square() for condition in conditions(statement, figures)]).sum(0)
     return geman_mcclure(squared, OUTLIER)
 
 
-def conditions(statement: Statement, figures: Figures) -> list[Condition]:
+def conditions(statement: Statement, figures: PoseFeatures) -> list[Condition]:
     """The conditions of a statement; its people are places in `figures`."""
     return _CONDITIONS[type(statement)](statement, figures)
 
@@ -201,7 +203,7 @@ _CHAINS = {
 }
 
 
-def _joint_angle(said: JointAngle, figures: Figures) -> list[Condition]:
+def _joint_angle(said: JointAngle, figures: PoseFeatures) -> list[Condition]:
     side, _, joint = said.joint.partition("_")
     start, middle, end = (figures.named(said.person, f"{side}_{name}") for name in _CHAINS[joint])
     return [_between(_angle(middle - start, end - middle), _BEND_DEGREES[said.bend])]
@@ -210,7 +212,7 @@ def _joint_angle(said: JointAngle, figures: Figures) -> list[Condition]:
 _ARM_DEGREES = {"down": (-_INF, 25), "low": (25, 60), "shoulder_height": (60, 115), "overhead": (115, _INF)}
 
 
-def _arm_height(said: ArmHeight, figures: Figures) -> list[Condition]:
+def _arm_height(said: ArmHeight, figures: PoseFeatures) -> list[Condition]:
     shoulder, elbow = (figures.named(said.person, f"{said.side}_{name}") for name in ("shoulder", "elbow"))
     down = figures.middle(said.person, "hip") - figures.middle(said.person, "shoulder")
     return [_between(_angle(elbow - shoulder, down), _ARM_DEGREES[said.height])]
@@ -219,7 +221,7 @@ def _arm_height(said: ArmHeight, figures: Figures) -> list[Condition]:
 _AXES = {"left_of": 0, "in_front_of": 2}  # Of the trunk.
 
 
-def _placement(said: Placement, figures: Figures) -> list[Condition]:
+def _placement(said: Placement, figures: PoseFeatures) -> list[Condition]:
     away = figures.point(said.person, said.point) - figures.point(said.of_person, said.of_point)
     if said.relation == "above":
         value = figures.height(away)
@@ -232,7 +234,7 @@ _SHARES = {"close": (-_INF, 0.65), "shoulder_width": (0.65, 1.5), "wide": (1.5, 
 """Of the person's own shoulder width."""
 
 
-def _spacing(said: Spacing, figures: Figures) -> list[Condition]:
+def _spacing(said: Spacing, figures: PoseFeatures) -> list[Condition]:
     limb = {"hands": "hand", "elbows": "elbow", "knees": "knee", "feet": "foot"}[said.limbs]
     ends = [figures.point(said.person, f"{side}_{limb}") for side in ("left", "right")]
     shoulders = [figures.named(said.person, f"{side}_shoulder") for side in ("left", "right")]
@@ -254,7 +256,7 @@ _POSTURES: dict[str, tuple[tuple[float, float], str, float]] = {
 """Degrees of the trunk from upright, and how far the chest, or the left side, looks up."""
 
 
-def _posture(said: Posture, figures: Figures) -> list[Condition]:
+def _posture(said: Posture, figures: PoseFeatures) -> list[Condition]:
     left, along, front = figures.trunk(said.person).unbind(-2)
     degrees, which, border = _POSTURES[said.posture]
     found = [_between(_angle(along, figures.up), degrees)]
@@ -264,7 +266,7 @@ def _posture(said: Posture, figures: Figures) -> list[Condition]:
     return found
 
 
-def _facing(said: Facing, figures: Figures) -> list[Condition]:
+def _facing(said: Facing, figures: PoseFeatures) -> list[Condition]:
     a, b = said.person_a, said.person_b
     to_b = F.normalize(figures.trunk_middle(b) - figures.trunk_middle(a), dim=-1, eps=1e-6)
     fronts = [figures.trunk(person)[..., 2, :] for person in (a, b)]
@@ -279,23 +281,23 @@ def _facing(said: Facing, figures: Figures) -> list[Condition]:
     return [_within(of_a, -0.5, 0.5), _within(of_b, -0.5, 0.5), _within(same_way, low=0.6)]
 
 
-def _touch(said: Touch, figures: Figures) -> list[Condition]:
+def _touch(said: Touch, figures: PoseFeatures) -> list[Condition]:
     gap = figures.gap(said.person_a, said.part_a, said.person_b, said.part_b)
     return [_near(gap)]
 
 
-def _depth_order(said: DepthOrder, figures: Figures) -> list[Condition]:
+def _depth_order(said: DepthOrder, figures: PoseFeatures) -> list[Condition]:
     behind = figures.trunk_middle(said.farther)[..., 2] - figures.trunk_middle(said.nearer)[..., 2]
     return [_within(behind, low=0.1, soft=0.1)]
 
 
-def _support(said: Support, figures: Figures) -> list[Condition]:
+def _support(said: Support, figures: PoseFeatures) -> list[Condition]:
     above = figures.lowest(said.carried) - figures.lowest(said.carrier)
     gap = figures.gaps(said.carrier, said.carried).amin((-1, -2))
     return [_within(above, low=0.25, soft=0.1), _near(gap)]
 
 
-_CONDITIONS: Mapping[type, Callable[[Any, Figures], list[Condition]]] = {
+_CONDITIONS: Mapping[type, Callable[[Any, PoseFeatures], list[Condition]]] = {
     JointAngle: _joint_angle,
     ArmHeight: _arm_height,
     Placement: _placement,

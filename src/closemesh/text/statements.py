@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeVar
 
-from closemesh.body.capsules import COARSE_PARTS
+from closemesh.body.capsules import CAPSULE_PARTS
 
 _SIDES = ("left", "right")
 BENDING_JOINTS = tuple(f"{side}_{joint}" for joint in ("elbow", "knee", "hip") for side in _SIDES)
@@ -194,7 +194,7 @@ class Touch(_Statement):
     """A part of one person is on a part of the other."""
 
     kind: ClassVar[str] = "touch"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"part_a": COARSE_PARTS, "part_b": COARSE_PARTS}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"part_a": CAPSULE_PARTS, "part_b": CAPSULE_PARTS}
     person_a: int
     part_a: str
     person_b: int
@@ -258,7 +258,7 @@ ALWAYS = -math.inf, math.inf
 
 
 @dataclass(frozen=True)
-class Told:
+class TimedStatement:
     """One statement over a span of the clip."""
 
     statement: Statement
@@ -270,27 +270,27 @@ class Told:
     """0..1."""
 
     @property
-    def pull(self) -> float:
+    def weight(self) -> float:
         """0..1, how hard it is heeded: not at all when it is as likely wrong as right."""
         return max(0.0, 2 * self.confidence - 1)
 
 
-def of_people(told: Iterable[Told], people: tuple[int, ...]) -> tuple[Told, ...]:
+def select_people(told: Iterable[TimedStatement], people: tuple[int, ...]) -> tuple[TimedStatement, ...]:
     """What is said of these people alone, with them renumbered 0, 1, ... in the order given."""
     number = {person: place for place, person in enumerate(people)}
     kept = (one for one in told if set(one.statement.people) <= set(people))
     return tuple(replace(one, statement=renumbered(one.statement, number)) for one in kept)
 
 
-def rivals(statement: Statement) -> tuple[Statement, ...]:
+def alternatives(statement: Statement) -> tuple[Statement, ...]:
     """Other statements of the same topic, of which only one can be true; of a touch there are none."""
     others = [one for one in _said_otherwise(statement) if one.topic == statement.topic]
     return tuple(dict.fromkeys(one for one in others if one != statement))
 
 
-def other_touches(touch: Touch) -> tuple[Touch, ...]:
+def alternative_contacts(touch: Touch) -> tuple[Touch, ...]:
     """Touches of the same people in which one of both parts is another."""
-    parts = ((name, part) for name in ("part_a", "part_b") for part in COARSE_PARTS)
+    parts = ((name, part) for name in ("part_a", "part_b") for part in CAPSULE_PARTS)
     others = (replace(touch, **{name: part}) for name, part in parts)
     return tuple(one for one in others if one != touch)
 

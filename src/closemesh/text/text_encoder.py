@@ -38,7 +38,7 @@ _SENTENCE_ENDS = re.compile(r"[.!?](?=\s|$)|[;\n]")
 _TOKENS = re.compile(r"\[[A-Z]+\]|[a-z]+|\d|[^\sa-z\d]")
 
 
-class Pieces:
+class WordPieceTokenizer:
     """The list, and texts cut by it."""
 
     def __init__(self, pieces: Sequence[str]) -> None:
@@ -95,11 +95,11 @@ def words_of(text: str) -> list[str]:
     return [word for word in _TOKENS.findall(lowered.replace("'s ", " ")) if not unicodedata.combining(word[0])]
 
 
-def load_pieces(path: Path | None = None) -> Pieces:
+def load_pieces(path: Path | None = None) -> WordPieceTokenizer:
     """The list of a file, one piece a line, or the bundled one. Raises ModelFileError."""
     path = path or find_model(PIECES_FILE)
     try:
-        return Pieces(path.read_text(encoding="utf-8").splitlines())
+        return WordPieceTokenizer(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError, KeyError) as error:
         raise ModelFileError(f"{path} is no list of word pieces; reinstall closemesh") from error
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from closemesh.core.errors import DownloadError, InputError
-from closemesh.core.http import PASSING, InterruptedTransferError, faults, open_session, pieces, retry_after
-from closemesh.weights.transfer import Patience
+from closemesh.core.http import RETRYABLE_STATUS, TransientError, faults, open_session, pieces, retry_after
+from closemesh.weights.transfer import RetryPolicy
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, Response
@@ -67,15 +67,15 @@ class Endpoint:
         return parts._replace(path=path if path.endswith(_PATH) else path + _PATH).geturl()
 
 
-class Chat:
+class ChatClient:
     """Asks one endpoint. The key is sent to its address alone and stands in no message."""
 
     def __init__(
-        self, endpoint: Endpoint, patience: Patience | None = None, sleep: Callable[[float], None] = time.sleep
+        self, endpoint: Endpoint, patience: RetryPolicy | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._endpoint = endpoint
         self._session = open_session()
-        self._patience = patience or Patience(attempts=4, longest_wait=60.0)
+        self._patience = patience or RetryPolicy(attempts=4, longest_wait=60.0)
         self._sleep = sleep
 
     def ask(self, messages: Sequence[Message]) -> str:
@@ -87,7 +87,7 @@ class Chat:
         while True:
             try:
                 return _text_of(self._attempt(messages))
-            except InterruptedTransferError as trouble:
+            except TransientError as trouble:
                 failures += 1
                 if failures >= self._patience.attempts:
                     raise DownloadError(f"{trouble}, {failures} times") from trouble
@@ -123,8 +123,8 @@ class Chat:
         if status == 200:
             return
         reason = _on_one_line(f"the server answered {status} {response.reason}{self._own_words(body)}")
-        if status in PASSING:
-            raise InterruptedTransferError(reason, retry_after(response))
+        if status in RETRYABLE_STATUS:
+            raise TransientError(reason, retry_after(response))
         if response.is_redirect:
             raise DownloadError("it leads to another address, which was not followed; give that one")
         if status in (401, 403):
@@ -156,7 +156,7 @@ def _whole(response: Response, deadline: float) -> bytes:
     for piece in pieces(response, 1):  # One by one: of a server that drips, larger pieces would be waited for.
         body += piece
         if time.monotonic() > deadline:
-            raise InterruptedTransferError("the answer took too long")
+            raise TransientError("the answer took too long")
         if len(body) > _LONGEST_ANSWER:
             raise UnusableAnswerError("too long")
     return bytes(body)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from closemesh.core.arrays import Floats
 from closemesh.structures import Clip
 from closemesh.text.grammar import from_json, letter
-from closemesh.text.statements import KINDS, PERSON_FIELDS, Statement, Told
+from closemesh.text.statements import KINDS, PERSON_FIELDS, Statement, TimedStatement
 from closemesh.text.vlm_client import UnusableAnswerError
 from closemesh.video import read_frames
 
@@ -108,7 +108,7 @@ def frames_at(clip: Clip, wanted: Iterable[int]) -> dict[int, Image]:
     return found
 
 
-def marked_picture(frame: Image, boxes: Mapping[int, Floats]) -> Image:
+def annotated_crop(frame: Image, boxes: Mapping[int, Floats]) -> Image:
     """The people with these boxes (x0, y0, x1, y1 pixels), cut out of an RGB frame, each boxed and named."""
     corner, size = _cut_out(np.stack(list(boxes.values())), frame.shape)
     cut = frame[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]]
@@ -168,7 +168,7 @@ def read_answer(text: str, people: Sequence[int]) -> frozenset[Statement]:
     return frozenset(found)
 
 
-def vote(answers: Sequence[frozenset[Statement]], start: float, end: float) -> tuple[Told, ...]:
+def vote(answers: Sequence[frozenset[Statement]], start: float, end: float) -> tuple[TimedStatement, ...]:
     """What most of the answers say; of statements that exclude each other the one that is said most.
 
     The confidence is the share of the answers, as if half an answer more had been for and half against: one answer
@@ -180,7 +180,7 @@ def vote(answers: Sequence[frozenset[Statement]], start: float, end: float) -> t
     for statement in sorted(votes, key=lambda s: (-votes[s], repr(s))):
         best.setdefault(statement.topic, statement)
     # Rounded as in the file, so that kept answers are the same to the last digit.
-    told = (Told(s, start, end, round((votes[s] + 0.5) / (len(answers) + 1), 3)) for s in best.values())
+    told = (TimedStatement(s, start, end, round((votes[s] + 0.5) / (len(answers) + 1), 3)) for s in best.values())
     return tuple(one for one in told if one.confidence > HALF)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.structures import Clip
-from closemesh.video.frame_source import Image, choose_frames, mean_rate
-from closemesh.video.image_folders import image_files, is_image_source, read_images, scan_images
-from closemesh.video.movies import read_movie, scan_movie
+from closemesh.video.frame_source import Image, mean_rate, sample_frames
+from closemesh.video.image_folders import image_files, is_image_source, probe_images, read_images
+from closemesh.video.movies import probe_video, read_movie
 
 MIN_SIDE = 64  # Pixels; a person in a smaller frame is a few dozen pixels tall and cannot be posed.
 
@@ -28,11 +28,11 @@ def open_clip(path: Path, config: ClipConfig) -> Clip:
         raise InputError(f"{path}: no such file or folder; give a video or a folder of images")
     if config.fps <= 0:
         raise InputError(f"the frame rate must be above 0, not {config.fps:g}; change --fps")
-    source = scan_images(path, config) if is_image_source(path) else scan_movie(path, config)
+    source = probe_images(path, config) if is_image_source(path) else probe_video(path, config)
     width, height = source.size
     if min(width, height) < MIN_SIDE:
         raise InputError(f"{path}: frames of {width}x{height} are too small; {MIN_SIDE} pixels a side is the least")
-    chosen = choose_frames(source.times, config)
+    chosen = sample_frames(source.times, config)
     if len(chosen) == 0:
         asked = f"from {config.start:g} s" + (f" to {config.end:g} s" if config.end is not None else "")
         raise InputError(f"{path}: no frame {asked}; the last is at {source.times[-1]:.2f} s; change --start or --end")

@@ -20,7 +20,7 @@ _FULL_FRAME_WIDTH_MM = 36.0
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceInfo:
     """Frames of a video file or of a folder of images."""
 
     times: NDArray[np.float64]
@@ -51,7 +51,7 @@ _RATE_SLACK = 1.05  # A clip at most this much faster than asked for keeps all i
 _TIME_SLACK = 1e-6  # Seconds; time stamps are rounded.
 
 
-def choose_frames(times: NDArray[np.floating], config: ClipConfig) -> NDArray[np.int64]:
+def sample_frames(times: NDArray[np.floating], config: ClipConfig) -> NDArray[np.int64]:
     """Indices of the frames nearest to a clock of `config.fps` ticks a second in [start, end), each frame once.
 
     times: [N] seconds, increasing. A slower clip keeps its own frames.

@@ -14,7 +14,7 @@ import numpy as np
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.structures import Clip
-from closemesh.video.frame_source import Image, Source, choose_frames, focal_from_metadata
+from closemesh.video.frame_source import Image, SourceInfo, focal_from_metadata, sample_frames
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FOCAL_KEY = "FocalLengthIn35mmFilm"
@@ -36,7 +36,7 @@ def image_files(path: Path) -> list[Path]:
     return sorted(files, key=_natural_key)
 
 
-def scan_images(path: Path, config: ClipConfig) -> Source:
+def probe_images(path: Path, config: ClipConfig) -> SourceInfo:
     """Images shown `config.fps` times a second. Those that will be used are decoded once.
 
     Raises InputError when one cannot be read or differs in size.
@@ -44,11 +44,11 @@ def scan_images(path: Path, config: ClipConfig) -> Source:
     files = image_files(path)
     times = np.arange(len(files)) / config.fps
     height, width = _read(files[0]).shape[:2]
-    for index in choose_frames(times, config):
+    for index in sample_frames(times, config):
         h, w = _read(files[index]).shape[:2]
         if (w, h) != (width, height):
             raise InputError(f"{files[index]}: {w}x{h}, but {files[0].name} is {width}x{height}; make all one size")
-    return Source(times, (width, height), _exif_focal(files[0], (width, height)))
+    return SourceInfo(times, (width, height), _exif_focal(files[0], (width, height)))
 
 
 def read_images(clip: Clip) -> Iterator[Image]:

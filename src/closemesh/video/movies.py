@@ -23,9 +23,9 @@ from av.container import InputContainer
 from closemesh.config.schema import ClipConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError, OutputError
-from closemesh.core.files import replacing, replacing_folder
+from closemesh.core.files import atomic_file, atomic_folder
 from closemesh.structures import Clip
-from closemesh.video.frame_source import Image, Source, focal_from_metadata
+from closemesh.video.frame_source import Image, SourceInfo, focal_from_metadata
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -38,7 +38,7 @@ _SHORTFALL = 0.05  # Of the promised duration; the last frame may be shown for l
 _PQ_TRANSFER = 16  # SMPTE ST 2084 in ISO/IEC 23091-2.
 
 
-def scan_movie(path: Path, config: ClipConfig) -> Source:
+def probe_video(path: Path, config: ClipConfig) -> SourceInfo:
     """Decode the frames up to `config.end` without converting them. Raises InputError when there are none."""
     end = np.inf if config.end is None else config.end
     with _opened(path) as container:
@@ -51,7 +51,7 @@ def scan_movie(path: Path, config: ClipConfig) -> Source:
         raise InputError(f"{path}: no frame can be decoded ({error or 'it holds none'}); convert or copy it again")
     if error or seconds[-1] < min(end, promised) - max(_SHORTFALL * promised, 2 * step):
         warnings.warn(f"{path}: damaged after {seconds[-1]:.2f} s; only the frames before are used", stacklevel=3)
-    return Source(np.array(seconds), size, focal_from_metadata(metadata, _FOCAL_KEY, size))
+    return SourceInfo(np.array(seconds), size, focal_from_metadata(metadata, _FOCAL_KEY, size))
 
 
 def _decoded_times(
@@ -146,7 +146,7 @@ def write_movie(frames: Iterable[Image], path: Path, times: Floats) -> None:
     import av
     from av.error import FFmpegError
 
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         try:
             with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
                 stream = None
@@ -162,7 +162,7 @@ def write_movie(frames: Iterable[Image], path: Path, times: Floats) -> None:
 
 def write_pictures(frames: Iterable[Image], folder: Path) -> None:
     """Write RGB frames as `folder`/000000.png and so on. Raises OutputError when they cannot be written."""
-    with replacing_folder(folder) as part:
+    with atomic_folder(folder) as part:
         for index, frame in enumerate(frames):
             if not cv2.imwrite(str(part / f"{index:06d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
                 raise OSError(f"picture {index} was refused")

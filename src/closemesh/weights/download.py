@@ -17,13 +17,13 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from closemesh.core.errors import DownloadError
-from closemesh.core.files import cannot_write_into, lock_folder, require_space
+from closemesh.core.files import lock_folder, require_space, write_error
 from closemesh.core.progress import Progress
 from closemesh.weights.account import Account
 from closemesh.weights.locate import first_with
 from closemesh.weights.manifest import Downloadable
-from closemesh.weights.transfer import PartFile, Transfer, Wanted
-from closemesh.weights.verify import Expected, WrongFileError, finish_fetched, finish_unpacked, keep
+from closemesh.weights.transfer import DownloadRequest, PartialFile, Transfer
+from closemesh.weights.verify import ExpectedFile, WrongFileError, finalize_download, finish_unpacked, verify_existing
 
 _PIECE = 1 << 20
 
@@ -88,22 +88,24 @@ def download(
 
 
 def _bring(file: Downloadable, folder: Path, source: Source, progress: Progress) -> Path:
-    expected = Expected.of(file, folder)
+    expected = ExpectedFile.of(file, folder)
     target = folder / file.file
     if target.exists():
-        return keep(target, expected, progress)
+        return verify_existing(target, expected, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = PartFile(target.parent / f"{file.fetched}.part")
+    part = PartialFile(target.parent / f"{file.fetched}.part")
     if source.folder:
         return _from_folder(source.folder, part, target, expected, progress)
     require_space(target.parent, max(0, (expected.size or 0) - part.length), file.name)
     return _from_servers(source, part, target, expected, progress)
 
 
-def _from_folder(folder: Path, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
+def _from_folder(folder: Path, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
     found = find_local(expected.file, folder)
-    finish = finish_fetched if found.name == expected.file.fetched else finish_unpacked
-    copy = PartFile(part.path.with_name(f".{found.name}.copy"))  # What a server gave of it stays until this is checked.
+    finish = finalize_download if found.name == expected.file.fetched else finish_unpacked
+    copy = PartialFile(
+        part.path.with_name(f".{found.name}.copy")
+    )  # What a server gave of it stays until this is checked.
     try:
         copy_into(found, copy.path, progress)
         finish(str(found), copy, target, expected, progress)
@@ -113,7 +115,7 @@ def _from_folder(folder: Path, part: PartFile, target: Path, expected: Expected,
     return target
 
 
-def _from_servers(source: Source, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
+def _from_servers(source: Source, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
     faults = []
     for url in expected.file.sources:
         host = urlsplit(url).hostname
@@ -128,14 +130,14 @@ def _from_servers(source: Source, part: PartFile, target: Path, expected: Expect
 
 
 def _from_server(
-    url: str, source: Source, part: PartFile, target: Path, expected: Expected, progress: Progress
+    url: str, source: Source, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress
 ) -> Path:
-    wanted = Wanted(expected.file.name, url, expected.sha256 is not None, _form(expected.file, source))
+    wanted = DownloadRequest(expected.file.name, url, expected.sha256 is not None, _form(expected.file, source))
     assert source.transfer, "a source is a folder or has a transfer"
     began_with = part.length
     try:
         source.transfer.fetch(wanted, part)
-        return finish_fetched(url, part, target, expected, progress)
+        return finalize_download(url, part, target, expected, progress)
     except WrongFileError:
         part.discard()
         if not began_with:
@@ -143,7 +145,7 @@ def _from_server(
     # The first half was of an earlier run, perhaps of another version: once from the beginning.
     source.transfer.fetch(wanted, part)
     try:
-        return finish_fetched(url, part, target, expected, progress)
+        return finalize_download(url, part, target, expected, progress)
     except WrongFileError:
         part.discard()
         raise
@@ -164,6 +166,6 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise cannot_write_into(folder, error, "--to") from error
+        raise write_error(folder, error, "--to") from error
     finally:
         lock.release()

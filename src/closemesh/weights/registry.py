@@ -17,7 +17,7 @@ from closemesh.weights.locate import find_model, first_with, model_folders
 
 
 @dataclass(frozen=True)
-class KnownFile:
+class WeightEntry:
     """A model file that closemesh can use."""
 
     feature: str
@@ -26,7 +26,7 @@ class KnownFile:
     name: str
     """Path below a models folder; for a licensed file, what its maker calls it."""
     licence: str
-    how_to_get: str
+    install_hint: str
     stage: str
     """The stage whose result depends on it; empty for what only training and measuring use."""
 
@@ -49,7 +49,7 @@ _OPEN_BODY = "Anny (NAVER) and MakeHuman"
 DEMO_CLIP = "demo/two_people_01.mp4"
 
 _LANGUAGE_FILES = tuple(
-    KnownFile(
+    WeightEntry(
         feature,
         "closemesh, learned from CMU motion capture and generated interactions" + begun,
         f"language/{name}",
@@ -65,7 +65,7 @@ _LANGUAGE_FILES = tuple(
 )
 
 BUNDLED_FILES = (
-    KnownFile(
+    WeightEntry(
         "people and 17 keypoints",
         "MoveNet MultiPose Lightning (Google)",
         "movenet_multipose/movenet_multipose_fp16.onnx",
@@ -73,7 +73,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "observe",
     ),
-    KnownFile(
+    WeightEntry(
         "feet, hands, 3D cue, masks",
         "BlazePose full (Google)",
         "blazepose/blazepose_full_fp16.onnx",
@@ -81,7 +81,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "observe",
     ),
-    KnownFile(
+    WeightEntry(
         "21 points of each hand",
         "MediaPipe Hands (Google)",
         "hand_landmarks/hand_landmark_full_fp16.onnx",
@@ -89,7 +89,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "observe",
     ),
-    KnownFile(
+    WeightEntry(
         "likely poses",
         "closemesh, learned from CMU motion capture",
         "pose_prior/pose_prior.npz",
@@ -97,7 +97,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "initialise",
     ),
-    KnownFile(
+    WeightEntry(
         "learned first pose",
         "closemesh, learned from CMU motion capture",
         "lifter/lifter.safetensors",
@@ -105,7 +105,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "initialise",
     ),
-    KnownFile(
+    WeightEntry(
         "how close people move",
         "closemesh, learned from CMU motion capture and generated interactions",
         "prior/denoiser.safetensors",
@@ -113,7 +113,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "refine",
     ),
-    KnownFile(
+    WeightEntry(
         "book of interactions",
         "closemesh, learned from CMU motion capture and generated interactions",
         "prior/codebook.safetensors",
@@ -121,7 +121,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "refine",
     ),
-    KnownFile(
+    WeightEntry(
         "likeness as people see it",
         "AlexNet (torchvision), LPIPS (Zhang et al.)",
         "perceptual/alexnet.safetensors",
@@ -129,7 +129,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "optimise",
     ),
-    KnownFile(
+    WeightEntry(
         "open body, full mesh",
         _OPEN_BODY,
         "open_body/open_body_std.npz",
@@ -137,7 +137,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "initialise",
     ),
-    KnownFile(
+    WeightEntry(
         "open body, mesh for fits",
         _OPEN_BODY,
         "open_body/open_body_light.npz",
@@ -145,7 +145,7 @@ BUNDLED_FILES = (
         _COMES_ALONG,
         "initialise",
     ),
-    KnownFile(
+    WeightEntry(
         "open body, mesh for contact",
         _OPEN_BODY,
         "open_body/open_body_mid.npz",
@@ -156,7 +156,7 @@ BUNDLED_FILES = (
     *_LANGUAGE_FILES,
 )
 
-LICENSED_BODY = KnownFile(
+LICENSED_BODY = WeightEntry(
     "licensed SMPL-X body",
     "Max Planck Institute for Intelligent Systems",
     "SMPLX_NEUTRAL.npz",
@@ -165,7 +165,7 @@ LICENSED_BODY = KnownFile(
     "initialise",
 )
 
-DETECTOR_ERRORS = KnownFile(
+DETECTOR_ERRORS = WeightEntry(
     "simulated detections",
     "closemesh, measured on rendered films",
     "detector_errors/detector_errors.npz",
@@ -178,7 +178,7 @@ KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, LICENSED_BODY)
 
 
 @dataclass(frozen=True)
-class Family:
+class ModelFamily:
     """Model files of one kind, in several sizes."""
 
     option: str
@@ -235,7 +235,7 @@ class Family:
         return f"closemesh download-weights {self.download}{accept}"
 
     @property
-    def how_to_get(self) -> str:
+    def install_hint(self) -> str:
         """Everything that it takes."""
         return f"{self.fetch}, {self.install}" if self.package else self.fetch
 
@@ -253,7 +253,7 @@ class Family:
 _FETCHED = {"yolo26m-pose", "yolo26m-seg", "sam2.1_hiera_small", "rtmw_dw_x_l_256x192", "yolox_m_humanart"}
 _SIZES = "xlmsn"
 
-YOLO_POSE = Family(
+YOLO_POSE = ModelFamily(
     "--detector yolo",
     "better people and 17 keypoints",
     "YOLO pose (Ultralytics)",
@@ -263,7 +263,7 @@ YOLO_POSE = Family(
     "ultralytics",
     "yolo",
 )
-RTMW = Family(
+RTMW = ModelFamily(
     "--detector rtmw",
     "hands and face, 133 keypoints",
     "RTMW (OpenMMLab)",
@@ -271,7 +271,7 @@ RTMW = Family(
     "Apache-2.0",
     "wholebody",
 )
-YOLOX = Family(
+YOLOX = ModelFamily(
     "--detector rtmw",
     "boxes of people for RTMW",
     "YOLOX (OpenMMLab)",
@@ -279,7 +279,7 @@ YOLOX = Family(
     "Apache-2.0",
     "wholebody",
 )
-YOLO_MASKS = Family(
+YOLO_MASKS = ModelFamily(
     "--mask-model yolo",
     "masks of whole people",
     "YOLO segmentation (Ultralytics)",
@@ -289,7 +289,7 @@ YOLO_MASKS = Family(
     "ultralytics",
     "yolo",
 )
-SAM = Family(
+SAM = ModelFamily(
     "--mask-model sam",
     "masks where people touch",
     "SAM 2.1 (Meta)",

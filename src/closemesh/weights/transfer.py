@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from closemesh.core.errors import DownloadError
 from closemesh.core.files import require_space
-from closemesh.core.http import REFUSED, InterruptedTransferError, ask, pieces
+from closemesh.core.http import REFUSED, TransientError, ask, pieces
 from closemesh.core.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PartFile:
+class PartialFile:
     """`path` grows until it is whole; beside it stands where it is from, for a later run to go on with."""
 
     path: Path
@@ -89,7 +89,7 @@ _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a transfer is tried. Attempts that bring nothing new are counted, the others are free."""
 
     attempts: int = 5
@@ -105,7 +105,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DownloadRequest:
     """What is asked of one server."""
 
     name: str
@@ -122,15 +122,15 @@ class Transfer:
         self,
         session: Session,
         progress: Progress,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._session = session
         self._progress = progress
-        self._patience = patience or Patience()
+        self._patience = patience or RetryPolicy()
         self._sleep = sleep
 
-    def fetch(self, wanted: Wanted, part: PartFile) -> None:
+    def fetch(self, wanted: DownloadRequest, part: PartialFile) -> None:
         """All of `wanted` into `part`. Raises DownloadError when the source cannot give it; `part` then stays."""
         failures, farthest = 0, part.length
         with ExitStack() as stack:
@@ -139,12 +139,12 @@ class Transfer:
                 try:
                     self._attempt(wanted, part, meter)
                     return
-                except InterruptedTransferError as trouble:
+                except TransientError as trouble:
                     failures = failures + 1 if part.length <= farthest else 1
                     farthest = max(farthest, part.length)
                     self._wait_or_give_up(wanted, trouble, failures)
 
-    def _wait_or_give_up(self, wanted: Wanted, trouble: InterruptedTransferError, failures: int) -> None:
+    def _wait_or_give_up(self, wanted: DownloadRequest, trouble: TransientError, failures: int) -> None:
         if failures >= self._patience.attempts:
             raise DownloadError(f"{trouble}, {failures} times") from trouble
         wait = self._patience.wait(failures, trouble.wait)
@@ -152,7 +152,7 @@ class Transfer:
         self._progress.note(f"{wanted.name} from {host}: {trouble}; trying again in {wait:.0f} s")
         self._sleep(wait)
 
-    def _attempt(self, wanted: Wanted, part: PartFile, meter: _Meter) -> None:
+    def _attempt(self, wanted: DownloadRequest, part: PartialFile, meter: _Meter) -> None:
         headers = part.range_headers(wanted.url, wanted.hash_known)
         with ask(self._session, wanted.url, headers, wanted.form) as response:
             offset, total = _agree(response, part)
@@ -173,7 +173,7 @@ class Transfer:
                     file.write(piece)
                     meter.at(file.tell(), total)
         if total is not None and part.length != total:
-            raise InterruptedTransferError("the connection ended early")
+            raise TransientError("the connection ended early")
 
 
 class _Meter:
@@ -194,7 +194,7 @@ class _Meter:
         self._done = done
 
 
-def _agree(response: Response, part: PartFile) -> tuple[int, int | None]:
+def _agree(response: Response, part: PartialFile) -> tuple[int, int | None]:
     """From which byte on the answer is, and how many there are. Raises InterruptedTransferError to begin anew."""
     if response.status_code == 200:  # The whole, because it was asked for, has changed, or is all the server can do.
         encoded = response.headers.get("Content-Encoding", "identity") != "identity"
@@ -207,7 +207,7 @@ def _agree(response: Response, part: PartFile) -> tuple[int, int | None]:
     fits = response.status_code == 206 and begin is not None and int(begin) == part.length
     if not is_whole and not fits:
         part.discard()
-        raise InterruptedTransferError("the server has not the rest of what is here", wait=0.0)
+        raise TransientError("the server has not the rest of what is here", wait=0.0)
     return part.length, in_all
 
 
@@ -217,7 +217,7 @@ def _validator(response: Response) -> str | None:
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
 
-def _refuse_page(response: Response, begin: bytes, wanted: Wanted) -> None:
+def _refuse_page(response: Response, begin: bytes, wanted: DownloadRequest) -> None:
     """A login or error page comes with status 200 as well."""
     is_html = response.headers.get("Content-Type", "").startswith("text/html")
     if not is_html and not begin.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
@@ -227,7 +227,7 @@ def _refuse_page(response: Response, begin: bytes, wanted: Wanted) -> None:
     raise DownloadError("a web page came instead of the file; does the network ask for a login?")
 
 
-def _refuse_without_end(response: Response, total: int | None, wanted: Wanted) -> None:
+def _refuse_without_end(response: Response, total: int | None, wanted: DownloadRequest) -> None:
     """Half a file must not be recorded as the whole: its length, its hash or an end mark has to tell."""
     if total is None and not wanted.hash_known and response.headers.get("Transfer-Encoding") != "chunked":
         raise DownloadError("the server does not tell how long the file is, and no hash of it is known")

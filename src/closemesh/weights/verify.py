@@ -23,13 +23,13 @@ from closemesh.core.files import require_space
 from closemesh.core.progress import Progress
 from closemesh.weights.locate import sha256_of
 from closemesh.weights.manifest import Downloadable
-from closemesh.weights.transfer import PartFile
+from closemesh.weights.transfer import PartialFile
 
 RECORD = "downloaded.json"
 
 
 @dataclass(frozen=True)
-class Downloaded:
+class DownloadRecord:
     """A file as it came."""
 
     source: str
@@ -41,11 +41,11 @@ class Downloaded:
     """Of the model file."""
 
 
-def read_record(folder: Path) -> dict[str, Downloaded]:
+def read_record(folder: Path) -> dict[str, DownloadRecord]:
     """What is recorded for `folder`, by name. Raises InputError when the record is damaged."""
     path = folder / RECORD
     try:
-        return {name: Downloaded(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {name: DownloadRecord(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -54,7 +54,7 @@ def read_record(folder: Path) -> dict[str, Downloaded]:
         ) from error
 
 
-def write_record(folder: Path, name: str, downloaded: Downloaded) -> None:
+def write_record(folder: Path, name: str, downloaded: DownloadRecord) -> None:
     """Add or replace one file of the record."""
     record = {**read_record(folder), name: downloaded}
     part = folder / f".{RECORD}.part"
@@ -63,17 +63,17 @@ def write_record(folder: Path, name: str, downloaded: Downloaded) -> None:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedFile:
     """What is known of one file of a models folder before it is looked at."""
 
     file: Downloadable
     folder: Path
-    recorded: Downloaded | None
+    recorded: DownloadRecord | None
 
     @staticmethod
-    def of(file: Downloadable, folder: Path) -> Expected:
+    def of(file: Downloadable, folder: Path) -> ExpectedFile:
         """From the manifest and the folder's record."""
-        return Expected(file, folder, read_record(folder).get(file.name))
+        return ExpectedFile(file, folder, read_record(folder).get(file.name))
 
     @property
     def size(self) -> int | None:
@@ -174,10 +174,10 @@ class WrongFileError(DownloadError):
     """What came is whole and is not what was asked for."""
 
 
-def finish_fetched(origin: str, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
+def finalize_download(origin: str, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
     """`part`, whole, from `origin`, becomes `target`. Raises WrongFileError when it is another file."""
     archive = expected.file.archive
-    unpacked = PartFile(target.with_name(f".{target.name}.unpacked"))
+    unpacked = PartialFile(target.with_name(f".{target.name}.unpacked"))
     try:
         sha256 = file_sha256 = expected.check_fetched(part.path)
         if archive:
@@ -186,7 +186,7 @@ def finish_fetched(origin: str, part: PartFile, target: Path, expected: Expected
         if expected.sha256 is None:
             _note_unknown(expected, progress)
         # The record is first: a file without one would later be taken for whatever it is.
-        _record(expected, Downloaded(origin, part.length, sha256, file_sha256))
+        _record(expected, DownloadRecord(origin, part.length, sha256, file_sha256))
         (unpacked if archive else part).become(target)
         part.discard()
         return target
@@ -196,7 +196,7 @@ def finish_fetched(origin: str, part: PartFile, target: Path, expected: Expected
         unpacked.discard()
 
 
-def finish_unpacked(origin: str, part: PartFile, target: Path, expected: Expected, progress: Progress) -> Path:
+def finish_unpacked(origin: str, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
     """The same for a model file that someone has taken out of its archive."""
     file_sha256 = expected.check_file(part.path)
     if expected.file_sha256 is None:
@@ -206,7 +206,7 @@ def finish_unpacked(origin: str, part: PartFile, target: Path, expected: Expecte
     return target
 
 
-def keep(target: Path, expected: Expected, progress: Progress) -> Path:
+def verify_existing(target: Path, expected: ExpectedFile, progress: Progress) -> Path:
     """A file that is there stays, when it is the one that is known. Raises DownloadError when it is not."""
     try:
         found = expected.check_file(target)
@@ -215,20 +215,20 @@ def keep(target: Path, expected: Expected, progress: Progress) -> Path:
     if expected.file_sha256 is None:
         _note_unknown(expected, progress)
         in_archive = expected.file.archive is not None
-        whole = Downloaded(str(target), target.stat().st_size, found, found)
+        whole = DownloadRecord(str(target), target.stat().st_size, found, found)
         _record(expected, _without_archive(str(target), expected, found) if in_archive else whole)
     return target
 
 
-def _without_archive(origin: str, expected: Expected, file_sha256: str) -> Downloaded:
+def _without_archive(origin: str, expected: ExpectedFile, file_sha256: str) -> DownloadRecord:
     """What is known of the archive stays as it is: it was not seen."""
     known = expected.recorded
-    return Downloaded(origin, known.size if known else None, known.sha256 if known else None, file_sha256)
+    return DownloadRecord(origin, known.size if known else None, known.sha256 if known else None, file_sha256)
 
 
-def _note_unknown(expected: Expected, progress: Progress) -> None:
+def _note_unknown(expected: ExpectedFile, progress: Progress) -> None:
     progress.note(f"{expected.file.name}: its hash was not known and is recorded; a change will be an error")
 
 
-def _record(expected: Expected, downloaded: Downloaded) -> None:
+def _record(expected: ExpectedFile, downloaded: DownloadRecord) -> None:
     write_record(expected.folder, expected.file.name, downloaded)

@@ -13,7 +13,7 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import posed_joints
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.asf_amc import find_asf, read_amc, read_asf
-from closemesh.motion_files.sequence import put_on_body
+from closemesh.motion_files.sequence import to_body_motion
 
 UNIT = 0.0254 / 0.45
 # Name, parent, direction, length, axis, dof, in the manner of CMU's subjects: legs spread by 20 degrees, arms out.
@@ -145,7 +145,7 @@ def test_a_bent_knee_is_a_bent_knee(tmp_path: Path) -> None:
     np.testing.assert_allclose(at["left_ankle"] - at["left_knee"], [-7.4 * UNIT, 0, 0], atol=1e-4)
     # On a body the same: the shin horizontal and back, the other leg down, the arms out along z.
     body = load_open_body("light")
-    motion = put_on_body(sequence, body)
+    motion = to_body_motion(sequence, body)
     joints = posed_joints(body, *(torch.as_tensor(x) for x in (motion.betas, motion.rotations, motion.transl)))[0, 0]
     at = {name: joints[index].numpy() for name, index in JOINT_INDEX.items()}
     for end, start, direction in [

@@ -18,7 +18,7 @@ from closemesh.body.skinning import posed_joints
 from closemesh.core.arrays import Z_UP_TO_Y_UP
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.bvh import read_bvh, read_bvh_file, write_bvh
-from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 
 FRAMES = 6
 
@@ -66,7 +66,7 @@ def in_a_pose(degrees: float) -> np.ndarray:
 
 
 def joints_on(sequence: MotionSequence, body: BodyModel) -> np.ndarray:
-    motion = put_on_body(sequence, body)
+    motion = to_body_motion(sequence, body)
     return posed_joints(body, *(torch.as_tensor(x) for x in (motion.betas, motion.rotations, motion.transl))).numpy()
 
 
@@ -149,7 +149,7 @@ def test_written_files_bring_every_joint_back_within_a_millimetre(tmp_path: Path
     again, truth = read_bvh(tmp_path / "b.bvh"), joints_on(sequence, known.body)[:, 1]
     assert again.joints is not None and again.fps == 29.97 and again.known.all()
     np.testing.assert_allclose(again.joints[:, 0], truth[:, :22], atol=1e-3)
-    on_the_same = put_on_body(again, known.body, sequence.betas[1:] if sequence.betas is not None else None)
+    on_the_same = to_body_motion(again, known.body, sequence.betas[1:] if sequence.betas is not None else None)
     tensors = (torch.as_tensor(x) for x in (on_the_same.betas, on_the_same.rotations, on_the_same.transl))
     np.testing.assert_allclose(posed_joints(known.body, *tensors)[:, 0], truth, atol=1e-3)
 

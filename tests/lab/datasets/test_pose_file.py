@@ -12,7 +12,7 @@ from closemesh.body.loading import load_open_body
 from closemesh.body.skinning import posed_joints
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.recording import read_pose_file, write_pose_file
-from closemesh.motion_files.sequence import from_body_motion, put_on_body
+from closemesh.motion_files.sequence import from_body_motion, to_body_motion
 
 
 def write_capture(path: Path, people: int = 2, **changes: object) -> dict[str, np.ndarray]:
@@ -46,12 +46,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_the_pelvis_comes_out_where_the_file_says_on_every_shape(tmp_path: Path) -> None:
     trans = write_capture(tmp_path / "a.npz")["trans"]
     sequence, body = read_pose_file(tmp_path / "a.npz"), load_open_body("light")
-    motion = put_on_body(sequence, body, np.random.default_rng(1).normal(size=(2, 10)).astype(np.float32))
+    motion = to_body_motion(sequence, body, np.random.default_rng(1).normal(size=(2, 10)).astype(np.float32))
     tensors = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
     np.testing.assert_allclose(posed_joints(body, *tensors)[:, :, 0], trans, atol=1e-5)
     back = from_body_motion(motion, body, "a", 30)
     np.testing.assert_allclose(back.pelvis, trans, atol=1e-5)
-    np.testing.assert_array_equal(put_on_body(back, body).betas, motion.betas)
+    np.testing.assert_array_equal(to_body_motion(back, body).betas, motion.betas)
 
 
 def test_a_single_person_needs_no_axis_of_people(tmp_path: Path) -> None:

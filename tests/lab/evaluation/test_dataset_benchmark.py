@@ -15,13 +15,13 @@ from scipy.spatial.transform import Rotation
 from closemesh.body.motion import motion_joints
 from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.evaluation import dataset_benchmark
 from closemesh.lab.evaluation.benchmark_stages import STAGES, Estimate
 from closemesh.lab.evaluation.dataset_benchmark import COLUMNS, benchmark_dataset
 from closemesh.lab.evaluation.dataset_items import PERSON_PA, PUBLISHED
 from closemesh.lab.evaluation.joint_metrics import METRIC
-from closemesh.structures import PoseSpread
+from closemesh.structures import PoseUncertainty
 
 FLIP = np.diag([1.0, -1.0, -1.0])
 VIEW = View(np.block([[FLIP, np.zeros((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]]), np.eye(3))
@@ -51,7 +51,7 @@ def pair(known_scene: KnownScene) -> KnownPair:
 def seen_exactly(monkeypatch: pytest.MonkeyPatch, known_scene: KnownScene) -> None:
     """In place of a detector: the keypoints of the known scene, its people in the other order."""
     observations = known_scene.observations
-    names = ("boxes", "keypoints", "sigmas", "cue_points", "visible", "track_scores")
+    names = ("boxes", "keypoints", "sigmas", "keypoints3d", "detected", "track_confidence")
     swapped = replace(observations, **{name: getattr(observations, name)[:, ::-1].copy() for name in names})
     monkeypatch.setattr(dataset_benchmark, "observe", lambda *arguments: swapped)
 
@@ -63,7 +63,7 @@ def perfect_stages(seen_exactly: None, monkeypatch: pytest.MonkeyPatch, known_sc
     names = ("rotations", "transl", "expression", "valid", "confidence")
     swapped = motion.with_pose(**{name: getattr(motion, name)[:, ::-1] for name in names})
     nothing = np.zeros(0, np.float32)
-    spread = PoseSpread(nothing, nothing, nothing)
+    spread = PoseUncertainty(nothing, nothing, nothing)
     estimate = Estimate(known_scene.camera, replace(swapped, betas=motion.betas[::-1]), spread)
     monkeypatch.setattr(dataset_benchmark, "run_stage", lambda *arguments: estimate)
 
@@ -86,7 +86,7 @@ def test_hi4d(tmp_path: Path, pair: KnownPair, view: View, perfect_stages: None)
     write_hi4d(tmp_path / "pair23" / "fight23", pair, first=11, view=view)
     names = [f"{number:06d}.jpg" for number in range(11, 23)]
     write_images(tmp_path / "pair23" / "fight23" / "images" / str(HI4D_CAMERAS[0]), names)
-    result = benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", Silent())
+    result = benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", NullProgress())
     assert [item.name for item in result.items] == ["pair23_fight23 4"]  # The other camera has no images.
     figures = result.ours["optimised"]
     assert set(COLUMNS["hi4d"]) - set(figures) == {"MPVPE"}
@@ -99,7 +99,7 @@ def test_chi3d(tmp_path: Path, pair: KnownPair, view: View, perfect_stages: None
     write_chi3d(tmp_path / "train" / "s02", pair, view=view)  # Is learned from, not tested on.
     for camera in CHI3D_CAMERAS:
         write_video(tmp_path / "train" / "s03" / "videos" / camera / "Hug 1.mp4", 12)
-    result = benchmark_dataset("chi3d", tmp_path, QUICK, "cpu", Silent(), limit=1)
+    result = benchmark_dataset("chi3d", tmp_path, QUICK, "cpu", NullProgress(), limit=1)
     assert [item.name for item in result.items] == ["s03_Hug 1 50591643"]
     assert set(result.ours["optimised"]) == set(COLUMNS["chi3d"]) > set(PERSON_PA)
     np.testing.assert_allclose(list(result.ours["optimised"].values()), 0, atol=EXACT)
@@ -109,7 +109,7 @@ def test_threedpw_through_the_real_stages(tmp_path: Path, pair: KnownPair, view:
     valid = np.arange(12) < 9
     write_threedpw(tmp_path, pair, valid=valid, view=view)
     write_images(tmp_path / "imageFiles" / "downtown_hug_00", [f"image_{t:05d}.jpg" for t in range(12)])
-    result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", Silent())
+    result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", NullProgress())
     assert result.found == 1 and list(result.ours) == list(STAGES)
     for figures in result.ours.values():
         assert set(figures) == set(COLUMNS["3dpw"])
@@ -124,7 +124,7 @@ def test_a_wrong_truth_is_told_in_millimetres(
     joints[:, 1, 21, 2] += 0.28
     write_hi4d(tmp_path / "pair1" / "hug1", replace(pair, joints=joints), view=view)
     write_images(tmp_path / "pair1" / "hug1" / "images" / "4", [f"{number:06d}.jpg" for number in range(11, 23)])
-    result = benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", Silent())
+    result = benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", NullProgress())
     figures = result.ours["initial"]
     assert figures["MPJPE"] == pytest.approx(10, abs=EXACT) and figures["Accel"] == pytest.approx(0, abs=EXACT)
     assert figures["PA-MPJPE"] > EXACT and EXACT < figures["Inter"] < 20
@@ -139,21 +139,21 @@ def test_who_is_not_found_is_told_and_counts_in_no_mean(
     monkeypatch.setattr(dataset_benchmark, "observe", nobody)
     write_threedpw(tmp_path, pair, view=view)
     write_images(tmp_path / "imageFiles" / "downtown_hug_00", [f"image_{t:05d}.jpg" for t in range(12)])
-    result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", Silent())
+    result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", NullProgress())
     assert result.found == 0 and result.ours == {} and result.items[0].stages == {}
 
 
 def test_faults_are_one_clear_line(tmp_path: Path, pair: KnownPair) -> None:
     with pytest.raises(InputError, match="no data set h36m; there are hi4d, chi3d, 3dpw"):
-        benchmark_dataset("h36m", tmp_path, QUICK, "cpu", Silent())
+        benchmark_dataset("h36m", tmp_path, QUICK, "cpu", NullProgress())
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        benchmark_dataset("hi4d", tmp_path / "nowhere", QUICK, "cpu", Silent())
+        benchmark_dataset("hi4d", tmp_path / "nowhere", QUICK, "cpu", NullProgress())
     for name in PUBLISHED:
         with pytest.raises(InputError, match="holds no recordings; expected is"):
-            benchmark_dataset(name, tmp_path, QUICK, "cpu", Silent())
+            benchmark_dataset(name, tmp_path, QUICK, "cpu", NullProgress())
     write_hi4d(tmp_path / "pair1" / "hug1", pair)
     with pytest.raises(InputError, match="but no images"):
-        benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", Silent())
+        benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", NullProgress())
 
 
 def test_published_figures_stand_in_columns_of_the_table() -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from closemesh.body.motion import motion_in_world
 from closemesh.cli.main import app
 from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.lab.evaluation import benchmark_scenes as benchmark_windows
 from closemesh.lab.evaluation.benchmark_runner import benchmark_synthetic
@@ -43,8 +43,8 @@ def test_rows_tell_the_truth_and_less_of_it():
 
 
 def test_one_window_through_both_stages(window: Window):
-    report = measure_descriptions([window], QUICK, (0,), "optimised", Silent(), "cpu")
-    plain = benchmark_synthetic([window], QUICK, "keypoints", Silent(), "cpu").windows[0]
+    report = measure_descriptions([window], QUICK, (0,), "optimised", NullProgress(), "cpu")
+    plain = benchmark_synthetic([window], QUICK, "keypoints", NullProgress(), "cpu").windows[0]
     [untold] = report.reports[0].windows
     assert untold.stages == {stage: plain.stages[stage] for stage in ("refined", "optimised")}
     told = [one.windows[0].stages["refined"]["all"]["MPJPE"]["mean"] for one in report.reports]

@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 
 from closemesh.cli.main import app
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
-from closemesh.lab.evaluation.evaluate import MotionOnBody, evaluate, match_people, pair_times, read_sequence
+from closemesh.lab.evaluation.evaluate import PosedMotion, evaluate, match_people, pair_times, read_sequence
 from closemesh.motion_files.sequence import from_body_motion
 from closemesh.output.people import write_people
 
 
 @pytest.fixture(scope="module")
-def motion(known_scene: KnownScene) -> MotionOnBody:
-    return MotionOnBody(known_scene.motion, known_scene.body, known_scene.clip.times, known_scene.camera)
+def motion(known_scene: KnownScene) -> PosedMotion:
+    return PosedMotion(known_scene.motion, known_scene.body, known_scene.clip.times, known_scene.camera)
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ def people(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def figures_of(predicted: MotionOnBody, truth: MotionOnBody, **options: bool) -> tuple[dict[str, float], list[str]]:
-    progress = Silent()
+def figures_of(predicted: PosedMotion, truth: PosedMotion, **options: bool) -> tuple[dict[str, float], list[str]]:
+    progress = NullProgress()
     return evaluate(predicted, truth, progress, cheap=True, **options), progress.notes
 
 
-def test_a_motion_is_itself_through_its_files(motion: MotionOnBody, people: Path) -> None:
-    read = read_sequence(people, None, Silent())
+def test_a_motion_is_itself_through_its_files(motion: PosedMotion, people: Path) -> None:
+    read = read_sequence(people, None, NullProgress())
     figures, notes = figures_of(read, motion)
     assert figures["MPJPE"] < 0.05
     assert figures["Inter"] < 0.05
@@ -48,14 +48,14 @@ def test_a_motion_is_itself_through_its_files(motion: MotionOnBody, people: Path
     assert "world" in notes[0]
 
 
-def test_in_the_camera_frame_depth_is_told(motion: MotionOnBody) -> None:
+def test_in_the_camera_frame_depth_is_told(motion: PosedMotion) -> None:
     figures, notes = figures_of(motion, motion)
     assert figures["root-depth"] == 0
     assert figures["PCDR"] == 100
     assert notes == []
 
 
-def test_another_world_needs_alignment(motion: MotionOnBody) -> None:
+def test_another_world_needs_alignment(motion: PosedMotion) -> None:
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = Rotation.from_rotvec([0.1, 2.0, -0.2]).as_matrix(), [3, 1, -2]
     elsewhere = motion.in_world().moved(T)
@@ -64,14 +64,14 @@ def test_another_world_needs_alignment(motion: MotionOnBody) -> None:
 
 
 @pytest.mark.parametrize("align", [False, True])
-def test_people_are_told_apart_by_place(motion: MotionOnBody, align: bool) -> None:
+def test_people_are_told_apart_by_place(motion: PosedMotion, align: bool) -> None:
     figures, notes = figures_of(motion.people([1, 0]), motion, align=align)
     assert figures["Inter"] < 0.05
     assert "[1, 0]" in notes[0]
 
 
 @pytest.mark.parametrize("side", ["predicted", "true"])
-def test_somebody_is_missing(motion: MotionOnBody, side: str) -> None:
+def test_somebody_is_missing(motion: PosedMotion, side: str) -> None:
     pair = (motion.people([1]), motion) if side == "predicted" else (motion, motion.people([1]))
     figures, notes = figures_of(*pair)
     assert figures["MPJPE"] < 0.05
@@ -79,7 +79,7 @@ def test_somebody_is_missing(motion: MotionOnBody, side: str) -> None:
     assert any("[1]" in note for note in notes)
 
 
-def test_half_the_rate_uses_every_second_frame(motion: MotionOnBody) -> None:
+def test_half_the_rate_uses_every_second_frame(motion: PosedMotion) -> None:
     figures, notes = figures_of(motion.frames(np.arange(0, 12, 2)), motion)
     assert figures["MPJPE"] < 0.05
     assert figures["Accel"] < 0.05
@@ -94,12 +94,12 @@ def test_times_are_paired_at_the_lower_rate() -> None:
     assert len(pair_times(slow, slow + 10)[0]) == 0
 
 
-def test_no_common_moment(motion: MotionOnBody) -> None:
+def test_no_common_moment(motion: PosedMotion) -> None:
     with pytest.raises(InputError, match="no moment in common"):
         figures_of(replace(motion, times=motion.times + 100), motion)
 
 
-def test_nobody_in_common(motion: MotionOnBody) -> None:
+def test_nobody_in_common(motion: PosedMotion) -> None:
     nobody = replace(motion.motion, valid=np.zeros_like(motion.motion.valid))
     with pytest.raises(InputError, match="nobody"):
         figures_of(replace(motion, motion=nobody), motion)
@@ -113,10 +113,10 @@ def test_matching_bears_people_who_are_absent() -> None:
     assert match_people(predicted, truth) == [2, 0]
 
 
-def test_motion_files_without_shape_are_put_on_the_mean_body(motion: MotionOnBody, tmp_path: Path) -> None:
+def test_motion_files_without_shape_are_put_on_the_mean_body(motion: PosedMotion, tmp_path: Path) -> None:
     sequence = from_body_motion(motion.in_world().motion, motion.body, "waves", 30.0)
     write_pose_file(tmp_path / "waves.npz", sequence)
-    progress = Silent()
+    progress = NullProgress()
     read = read_sequence(tmp_path / "waves.npz", None, progress)
     assert "mean shape" in progress.notes[0]
     assert figures_of(read, motion, align=True)[0]["MPJPE"] < 5  # Another mesh of the same skeleton.

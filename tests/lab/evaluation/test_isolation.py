@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from closemesh.core.device import peak_megabytes
-from closemesh.lab.evaluation.speed import in_a_process
+from closemesh.lab.evaluation.speed import run_isolated
 
 
 def _fill(megabytes: int) -> float | None:
@@ -15,10 +15,10 @@ def _fill(megabytes: int) -> float | None:
 
 
 def test_the_peak_of_one_process_does_not_show_in_the_next() -> None:
-    large, small = in_a_process(_fill, 600), in_a_process(_fill, 1)
+    large, small = run_isolated(_fill, 600), run_isolated(_fill, 1)
     assert large - small == pytest.approx(599, abs=60)
 
 
 def test_a_fault_comes_back() -> None:
     with pytest.raises(ValueError, match="ten"):
-        in_a_process(int, "ten")
+        run_isolated(int, "ten")

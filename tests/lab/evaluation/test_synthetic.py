@@ -16,7 +16,7 @@ from closemesh.cli.main import app
 from closemesh.config.loading import override
 from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.lab.evaluation import ablation
 from closemesh.lab.evaluation import benchmark_runner as synthetic
@@ -51,7 +51,7 @@ def windows(sequence: MotionSequence, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def report(windows: list[Window]):
     """Of two processes."""
-    return benchmark_synthetic(windows, QUICK, "keypoints", Silent(), "cpu", jobs=2)
+    return benchmark_synthetic(windows, QUICK, "keypoints", NullProgress(), "cpu", jobs=2)
 
 
 def test_every_stage_is_scored(report) -> None:
@@ -69,7 +69,7 @@ def test_every_stage_is_scored(report) -> None:
 
 
 def test_neither_order_nor_processes_change_a_result(report, windows: list[Window]) -> None:
-    alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", Silent(), "cpu").windows[0]
+    alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", NullProgress(), "cpu").windows[0]
     assert (alone.stages, alone.truth) == (report.windows[1].stages, report.windows[1].truth)
 
 
@@ -82,7 +82,7 @@ def test_a_part_is_left_out_and_nothing_is_made_twice(report, windows: list[Wind
     assert run == ["initial", "refined", "optimised", "refined", "optimised"]
     assert (whole.stages, whole.truth) == (report.windows[0].stages, report.windows[0].truth)
     assert again.stages == whole.stages
-    alone = benchmark_synthetic(windows[:1], configs[1], "keypoints", Silent(), "cpu").windows[0]
+    alone = benchmark_synthetic(windows[:1], configs[1], "keypoints", NullProgress(), "cpu").windows[0]
     assert without.stages == alone.stages
 
 
@@ -105,7 +105,7 @@ def test_a_stopped_run_goes_on(windows: list[Window], tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(synthetic, "run_window", run)
     start = lambda config=QUICK, resume=True: benchmark_synthetic(  # noqa: E731
-        windows, config, "keypoints", Silent(), "cpu", cache=tmp_path / "kept", resume=resume
+        windows, config, "keypoints", NullProgress(), "cpu", cache=tmp_path / "kept", resume=resume
     )
     with pytest.raises(KeyboardInterrupt):
         start(resume=False)
@@ -140,7 +140,7 @@ def test_two_runs_are_compared_window_by_window(report) -> None:
 
 
 def test_pixels_go_through_the_detector(windows: list[Window]) -> None:
-    found = benchmark_synthetic(windows[:1], QUICK, "pixels", Silent(), "cpu").windows[0]
+    found = benchmark_synthetic(windows[:1], QUICK, "pixels", NullProgress(), "cpu").windows[0]
     assert found.frames == 6
     assert found.found <= found.expected == 12
     assert bool(found.stages) == (found.found > 0)

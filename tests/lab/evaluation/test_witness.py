@@ -6,35 +6,35 @@ import numpy as np
 import pytest
 from known_scenes import KnownScene
 
-from closemesh.lab.evaluation.text_benchmark import Witness, false_of, witness
-from closemesh.text.annotate import Moment
+from closemesh.lab.evaluation.text_benchmark import SimulatedAnnotator, contradictions, witness
+from closemesh.text.annotate import KeyFrame
 from closemesh.text.captioner import confidences
-from closemesh.text.statements import Told, Touch
+from closemesh.text.statements import TimedStatement, Touch
 
-MOMENTS = (Moment((0, 1), 1, 1.0), Moment((0,), 6, 0.5))
+MOMENTS = (KeyFrame((0, 1), 1, 1.0), KeyFrame((0,), 6, 0.5))
 ANSWERS = 5
 
 
 @pytest.fixture(scope="module")
-def seen(known_scene: KnownScene) -> Witness:
+def seen(known_scene: KnownScene) -> SimulatedAnnotator:
     """The two people brought together until they touch."""
     return of_scene(known_scene)
 
 
-def of_scene(scene: KnownScene) -> Witness:
+def of_scene(scene: KnownScene) -> SimulatedAnnotator:
     transl = scene.motion.transl.copy()
     transl[:, 1] += 0.6 * (transl[:, 0] - transl[:, 1])
     motion = scene.motion.with_pose(transl=transl)
     return witness(MOMENTS, motion, scene.body, scene.clip.times, scene.camera.T_cam_world[:, :3, 1])
 
 
-def said(seen: Witness, share: float, seed: int = 3) -> list[tuple[Told, ...]]:
+def said(seen: SimulatedAnnotator, share: float, seed: int = 3) -> list[tuple[TimedStatement, ...]]:
     """By moment."""
     told = seen.told(share, seed, ANSWERS)
     return [tuple(one for one in told if (one.start, one.end) == span) for span in seen.spans]
 
 
-def test_the_truth_is_told_of_those_who_are_looked_at(seen: Witness):
+def test_the_truth_is_told_of_those_who_are_looked_at(seen: SimulatedAnnotator):
     both, one = said(seen, 0.0)
     assert [{told.statement for told in part} for part in (both, one)] == [set(part) for part in seen.true]
     assert any(isinstance(told.statement, Touch) for told in both)
@@ -44,7 +44,7 @@ def test_the_truth_is_told_of_those_who_are_looked_at(seen: Witness):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 1.0])
-def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: Witness, share: float):
+def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: SimulatedAnnotator, share: float):
     true, told = said(seen, 0.0), said(seen, share)
     count = sum(map(len, true))
     assert sum(map(len, told)) == count
@@ -62,10 +62,10 @@ def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: Wi
     assert {one.confidence for part in told for one in part} == {one.confidence for part in true for one in part}
 
 
-def test_false_statements_are_of_the_same_kind_and_people(seen: Witness):
+def test_false_statements_are_of_the_same_kind_and_people(seen: SimulatedAnnotator):
     for part in seen.true:
         for statement in part:
-            for other in false_of(statement):
+            for other in contradictions(statement):
                 assert type(other) is type(statement) and other.people == statement.people and other != statement
                 if isinstance(statement, Touch) and isinstance(other, Touch):
                     assert (statement.part_a == other.part_a) != (statement.part_b == other.part_b)
@@ -73,7 +73,9 @@ def test_false_statements_are_of_the_same_kind_and_people(seen: Witness):
                     assert other.topic == statement.topic
 
 
-def test_a_seed_decides_and_a_larger_share_keeps_what_a_smaller_one_replaced(known_scene: KnownScene, seen: Witness):
+def test_a_seed_decides_and_a_larger_share_keeps_what_a_smaller_one_replaced(
+    known_scene: KnownScene, seen: SimulatedAnnotator
+):
     again = of_scene(known_scene)
     assert again.told(0.4, 3, ANSWERS) == seen.told(0.4, 3, ANSWERS) != seen.told(0.4, 4, ANSWERS)
     true, some, more = (set(seen.told(share, 3, ANSWERS)) for share in (0.0, 0.2, 0.4))

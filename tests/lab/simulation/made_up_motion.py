@@ -10,7 +10,7 @@ from closemesh.body.loading import load_open_body
 from closemesh.body.motion import motion_in_camera
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.lab.simulation.scene import SimulatedScene
-from closemesh.motion_files.sequence import MotionSequence, body_rotations, put_on_body
+from closemesh.motion_files.sequence import MotionSequence, body_rotations, to_body_motion
 from closemesh.structures import Camera, Clip
 
 FPS = 30.0
@@ -41,5 +41,5 @@ def seen_from_the_front(sequence: MotionSequence, distance: float = 4.0, behind:
     frames = len(sequence)
     camera = Camera(600.0, (240.0, 320.0), size, "option", np.tile(T, (frames, 1, 1)), floor_found=True)
     clip = Clip(Path("wave.mp4"), "", np.arange(frames), sequence.times, size, sequence.fps)
-    motion = motion_in_camera(put_on_body(sequence, body), camera, body)
+    motion = motion_in_camera(to_body_motion(sequence, body), camera, body)
     return SimulatedScene(clip, camera, motion, body, sequence.name, sequence.action)

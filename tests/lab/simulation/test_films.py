@@ -7,7 +7,7 @@ import pytest
 from made_up_motion import seen_from_the_front, two_people
 
 from closemesh.config.schema import ClipConfig
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.simulation.measure import observe_film
 from closemesh.lab.simulation.rendered_video import film_frames, render_film
 from closemesh.lab.simulation.scene import SimulatedScene
@@ -31,13 +31,13 @@ def test_the_same_seed_gives_the_same_film_and_another_one_other_clothes(scene: 
 def test_the_same_seed_gives_the_same_file(scene: SimulatedScene, tmp_path):
     files = [tmp_path / f"{k}.mp4" for k in range(2)]
     for file in files:
-        render_film(scene, file, 1, Silent())
+        render_film(scene, file, 1, NullProgress())
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_the_real_detector_finds_both_people_in_a_film(scene: SimulatedScene, tmp_path):
     path = tmp_path / "film.mp4"
-    render_film(scene, path, 1, Silent())
+    render_film(scene, path, 1, NullProgress())
     clip = open_clip(path, ClipConfig())
     assert len(clip) == 4
     assert clip.size == scene.camera.size

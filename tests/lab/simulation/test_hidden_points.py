@@ -23,7 +23,9 @@ TRUNK = [KEYPOINT_INDEX[f"{side}_{name}"] for side in ("left", "right") for name
 
 def by_capsules(scene: SimulatedScene) -> np.ndarray:
     camera = scene.camera
-    numbers = (torch.tensor(value, dtype=torch.float32) for value in (camera.focal, camera.centre, camera.size))
+    numbers = (
+        torch.tensor(value, dtype=torch.float32) for value in (camera.focal, camera.principal_point, camera.size)
+    )
     points = torch.as_tensor(true_points(scene).points_cam)
     valid = torch.as_tensor(scene.motion.valid)
     return hidden_by_capsules(points, capsule_body(scene.body), *numbers, valid).numpy()
@@ -74,7 +76,7 @@ def test_scenes_in_a_batch_are_as_scenes_alone():
     scenes = [make_scene(two_people(frames=3), load_open_body("light"), seed) for seed in range(3)]
     points = torch.stack([torch.as_tensor(true_points(scene).points_cam) for scene in scenes])
     focal = torch.tensor([scene.camera.focal for scene in scenes])
-    centre, size = (torch.tensor([getattr(s.camera, name) for s in scenes]) for name in ("centre", "size"))
+    centre, size = (torch.tensor([getattr(s.camera, name) for s in scenes]) for name in ("principal_point", "size"))
     together = hidden_by_capsules(points, body, focal, centre, size).numpy()
     assert np.array_equal(together, np.stack([by_capsules(scene) for scene in scenes]))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.lab.simulation.detector_errors import lasting_noise, normal_rank, quantile
+from closemesh.lab.simulation.detector_errors import correlated_noise, normal_rank, quantile
 from closemesh.lab.simulation.statistics import (
     LAGS,
     TIMES,
@@ -24,7 +24,7 @@ FPS = 30.0
 
 def noise(shares: torch.Tensor = SHARES, mixing: torch.Tensor | None = None) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    return lasting_noise((200, 60, 2, 3, 1), shares, torch.as_tensor(TIMES).float(), FPS, generator, mixing)
+    return correlated_noise((200, 60, 2, 3, 1), shares, torch.as_tensor(TIMES).float(), FPS, generator, mixing)
 
 
 def asked_correlation(shares: torch.Tensor, lag: int) -> float:
@@ -89,7 +89,7 @@ def test_noise_that_jumps_has_the_same_correlation_but_mostly_stands_still():
     times = torch.as_tensor(TIMES).float()
     shares = torch.tensor([0.0, 0.3, 0.5, 0.2])
     wandering, jumping = (
-        lasting_noise((300, 60, 1, 1, 2), shares, times, FPS, generator, jumps=jumps) for jumps in (0.0, 0.9)
+        correlated_noise((300, 60, 1, 1, 2), shares, times, FPS, generator, jumps=jumps) for jumps in (0.0, 0.9)
     )
     assert float(jumping.std()) == pytest.approx(1, abs=0.05)
     for lag in (1, 5, 18):

@@ -12,13 +12,20 @@ from made_up_motion import two_people
 from test_sampled_detections import person
 
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.lab.simulation.detector_errors import DetectorErrors
-from closemesh.lab.simulation.error_labels import agreement, find_mistakes
+from closemesh.lab.simulation.error_labels import agreement, label_errors
 from closemesh.lab.simulation.error_model import sample_cue, sample_keypoints
 from closemesh.lab.simulation.fit import errors_of_films
-from closemesh.lab.simulation.measure import Detected, FilmConfig, Measured, Truth, measure_films, random_stretches
+from closemesh.lab.simulation.measure import (
+    Detections,
+    FilmConfig,
+    GroundTruth,
+    Measured,
+    measure_films,
+    random_stretches,
+)
 from closemesh.lab.simulation.statistics import person_size
 
 FRAMES = 60
@@ -38,7 +45,7 @@ def film(errors: DetectorErrors, seed: int) -> Measured:
     present = sampled.present.numpy()
     raw = torch.cat([sampled.points, sampled.confidence[..., None]], dim=-1).double().numpy() * present[..., None, None]
     body = pixels[:, :, :17].numpy()
-    truth = Truth(
+    truth = GroundTruth(
         pixels=pixels.numpy(),
         points_cam=points_cam.numpy(),
         hidden=hidden.numpy(),
@@ -47,7 +54,7 @@ def film(errors: DetectorErrors, seed: int) -> Measured:
         partner=pixels.flip(1).numpy(),
         valid=np.ones((FRAMES, 2), bool),
     )
-    detected = Detected(
+    detected = Detections(
         raw=raw,
         keypoints=raw,
         spread=sampled.spread.numpy(),
@@ -118,11 +125,11 @@ def test_the_cue_and_the_box_are_found_again(found: DetectorErrors):
 
 def test_mistakes_are_told_apart(planted: DetectorErrors):
     perfect = film(no_errors(), 0)
-    mistakes = find_mistakes(perfect)
+    mistakes = label_errors(perfect)
     assert not mistakes.absent.any() | mistakes.swapped.any() | mistakes.flipped.any() | mistakes.snapped.any()
     assert np.nanmax(mistakes.off) < 1e-4
     exchanged = replace(perfect, detected=replace(perfect.detected, raw=perfect.detected.raw[:, ::-1]))
-    assert find_mistakes(exchanged).swapped.all()
+    assert label_errors(exchanged).swapped.all()
 
 
 def test_agreement_of_the_same_is_perfect_and_of_worse_shows_it(planted: DetectorErrors):
@@ -144,7 +151,7 @@ def test_stretches_are_used_evenly_and_too_short_motion_is_one_clear_line(tmp_pa
     names = [s.name for s in random_stretches(files, FilmConfig(films=6, frames=10))]
     assert sorted(names) == sorted(2 * [path.stem for path in files])
     with pytest.raises(InputError, match="no motion of at least 50 frames"):
-        measure_films(files, FilmConfig(films=1, frames=50), Silent())
+        measure_films(files, FilmConfig(films=1, frames=50), NullProgress())
     blind = film(no_errors(), 0)
     with pytest.raises(InputError, match="found nobody"):
         errors_of_films([replace(blind, found=np.zeros(2, bool))], "")

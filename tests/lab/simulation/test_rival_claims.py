@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from closemesh.perception.keypoints.uncertainty import lost_claims, settle_claims
+from closemesh.perception.keypoints.uncertainty import lost_claims, resolve_shared_keypoints
 
 
 def test_the_same_claims_are_lost_as_in_the_observation_stage():
@@ -16,7 +16,7 @@ def test_the_same_claims_are_lost_as_in_the_observation_stage():
     boxes = np.concatenate([np.zeros((frames, people, 2)), rng.uniform(100, 300, (frames, people, 2))], axis=-1)
     keypoints = np.zeros((frames, people, 133, 3))
     keypoints[:, :, :23] = np.concatenate([points, confidence[..., None]], axis=-1)
-    settled = settle_claims(keypoints, boxes, np.ones((frames, people), bool))[:, :, :23, 2]
+    settled = resolve_shared_keypoints(keypoints, boxes, np.ones((frames, people), bool))[:, :, :23, 2]
     diagonal = torch.as_tensor(np.linalg.norm(boxes[..., 2:], axis=-1))
     lost = lost_claims(torch.as_tensor(points), torch.as_tensor(confidence), diagonal).numpy()
     assert 0.05 < lost.mean() < 0.95

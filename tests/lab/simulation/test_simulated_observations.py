@@ -22,25 +22,25 @@ def test_a_perfect_detector_sees_the_truth(scene: SimulatedScene):
     simulated = simulate_observations(scene, 0, no_errors())
     seen, truth = simulated.observations, true_points(scene)
     assert np.allclose(seen.keypoints[:, :, :23, :2], truth.pixels, atol=1e-3)
-    assert seen.visible.all()
+    assert seen.detected.all()
     assert (seen.keypoints[:, :, 23:, 2] == 0).all()
     hips = truth.points_cam[:, :, 11:13].mean(2, keepdims=True)
-    assert np.allclose(seen.cue_points[..., :3], truth.points_cam - hips, atol=1e-4)
+    assert np.allclose(seen.keypoints3d[..., :3], truth.points_cam - hips, atol=1e-4)
     body = truth.pixels[:, :, :17]
     assert np.allclose(seen.boxes, np.concatenate([body.min(2), body.max(2)], -1), atol=1e-3)
 
 
 def test_sigmas_are_the_observation_stages_own(scene: SimulatedScene):
     seen = simulate_observations(scene, 0, no_errors(error=uniform(0.1, 23, 2))).observations
-    expected = keypoint_sigmas(seen.keypoints, seen.boxes, seen.visible, np.zeros((20, 2, 133)))
+    expected = keypoint_sigmas(seen.keypoints, seen.boxes, seen.detected, np.zeros((20, 2, 133)))
     assert np.allclose(seen.sigmas, expected)
 
 
 def test_who_is_not_found_leaves_nothing_behind(scene: SimulatedScene):
     seen = simulate_observations(scene, 0, no_errors(absent=torch.full((4,), 0.5))).observations
-    gone = ~seen.visible
+    gone = ~seen.detected
     assert 0.2 < gone.mean() < 0.8
-    for array in (seen.boxes, seen.keypoints[..., 2], seen.cue_points, seen.track_scores):
+    for array in (seen.boxes, seen.keypoints[..., 2], seen.keypoints3d, seen.track_confidence):
         assert (array[gone] == 0).all()
 
 

@@ -11,7 +11,7 @@ from standing import standing_sources
 
 from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.contact.vertex_contacts import find_crossings
+from closemesh.contact.vertex_contacts import find_penetrations
 from closemesh.lab.synthesis.body_regions import find_regions
 from closemesh.lab.synthesis.energy_terms import SearchMesh, pose_energy, search_crossings, touch_energy
 from closemesh.lab.synthesis.key_pose_solver import APPROACH, POLISH, begin_pairs, solve_key_poses
@@ -125,7 +125,7 @@ def test_crossings_of_points_are_those_of_the_meshes():
     mesh = SearchMesh(torch.arange(len(BODY.v_template)), BODY.faces)
     deep = search_crossings(a, b, mesh)
     vertices_a, vertices_b = a.points(mesh.ids), b.points(mesh.ids)
-    found = find_crossings(vertices_a, vertices_b, BODY.faces)
+    found = find_penetrations(vertices_a, vertices_b, BODY.faces)
     depth = penetration_depth(vertices_a, vertices_b, BODY.faces, found)
     for from_a, side, own, other in ((True, deep[0], a, b), (False, deep[1], b, a)):
         for pair in (0, 1):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from closemesh.body.loading import load_open_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
-from closemesh.contact.signed_distance import ClosedSurface
+from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.synthesis.energy_terms import centre_of_mass
 from closemesh.lab.synthesis.initial_poses import lean_forward, set_arm, set_leg, trunk_rotation, turn_palm
@@ -113,7 +113,7 @@ def test_spheres_fill_the_body():
     spheres, posed = inner_spheres(BODY), shapes.pose(variables)
     vertices = posed.points(torch.arange(len(BODY.v_template)))[0]
     centres, radii = (tensor[0] for tensor in posed_spheres(posed, spheres))
-    found = ClosedSurface(BODY.faces.numpy()).closest(centres.double().numpy(), vertices.double().numpy())
+    found = WatertightMesh(BODY.faces.numpy()).closest(centres.double().numpy(), vertices.double().numpy())
     assert found.inside.all() and 100 < len(radii) < 300
     bulge = radii - torch.as_tensor(found.distance).float()  # Metres out of the skin.
     assert bulge.median() < 0.005 and bulge.max() < 0.04

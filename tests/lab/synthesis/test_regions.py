@@ -8,7 +8,7 @@ import torch
 
 from closemesh.body.loading import OpenVariant, load_open_body
 from closemesh.body.skeleton import JOINT_INDEX, other_side
-from closemesh.contact.signed_distance import ClosedSurface
+from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.lab.synthesis.body_regions import REGION_NAMES, faces_within, find_regions, rest_normals
 from closemesh.lab.synthesis.templates.schema import POSTURES
 from closemesh.lab.synthesis.work_units import RECIPES
@@ -44,7 +44,7 @@ def test_palms_look_down_at_rest_and_lie_between_wrist_and_knuckles():
 
 def test_normals_look_outward():
     body = load_open_body("light")
-    normals, surface = rest_normals(body), ClosedSurface(body.faces.numpy())
+    normals, surface = rest_normals(body), WatertightMesh(body.faces.numpy())
     just_inside = (body.v_template - 0.001 * normals).double().numpy()
     assert surface.closest(just_inside, body.v_template.double().numpy()).inside.mean() > 0.99
     assert torch.allclose(normals.norm(dim=-1), torch.ones(len(normals)), atol=1e-4)

@@ -13,15 +13,15 @@ from standing_motion import standing_motion
 
 from closemesh.body.loading import load_open_body
 from closemesh.contact.measure import measure_contacts
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import read_pose_file
-from closemesh.lab.synthesis.captured_clips import Walks, make_clips
+from closemesh.lab.synthesis.captured_clips import WalkLibrary, make_clips
 from closemesh.lab.synthesis.key_pose_solver import solve_key_poses
 from closemesh.lab.synthesis.key_poses import KeyPoses
 from closemesh.lab.synthesis.quality_checks import Tolerances, joint_motion
 from closemesh.lab.synthesis.windows import SHORTEST, Window, load_bodies, make_windows
 from closemesh.lab.synthesis.work_units import RECIPES_BY_NAME, write_window
-from closemesh.motion_files.sequence import put_on_body
+from closemesh.motion_files.sequence import to_body_motion
 
 BODIES = load_bodies()
 
@@ -35,7 +35,7 @@ def key_poses() -> KeyPoses:
 
 def make(key_poses: KeyPoses) -> Iterator[Window]:
     clips = make_clips([standing_motion()])
-    return make_windows(key_poses, clips, Walks(clips.values()), BODIES, torch.Generator().manual_seed(0))
+    return make_windows(key_poses, clips, WalkLibrary(clips.values()), BODIES, torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_a_written_window_touches_while_it_says_so_and_never_crosses(good: list[
     assert sequence.synthetic
     assert sequence.action == "fist_bump"
     body = load_open_body("light")
-    motion = put_on_body(sequence, body, sequence.betas)
-    (contacts,) = measure_contacts(motion, body, Silent())
+    motion = to_body_motion(sequence, body, sequence.betas)
+    (contacts,) = measure_contacts(motion, body, NullProgress())
     with np.load(tmp_path / "window.npz") as file:
         held = file["contact"]
         assert file["anchors"].shape[1] == 2

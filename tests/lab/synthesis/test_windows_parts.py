@@ -9,13 +9,20 @@ import torch
 from standing_motion import standing_motion
 
 from closemesh.body.loading import load_open_body
-from closemesh.contact.vertex_contacts import SurfacePairs, find_crossings, find_meeting
+from closemesh.contact.vertex_contacts import SurfacePairs, find_contacts, find_penetrations
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.captured_clips import make_clips, sample_clip
 from closemesh.lab.synthesis.contact_solver import second_differences
-from closemesh.lab.synthesis.least_squares import FREE_JOINTS, NUM_PARAMETERS, Points, PosedPairs, Rows, newton_step
-from closemesh.lab.synthesis.motion_blending import KeyPerson, Lead, bend
-from closemesh.lab.synthesis.pair_motion import Held, PairMotion, mirror, mirror_held, played_at, swap, turn
+from closemesh.lab.synthesis.least_squares import (
+    FREE_JOINTS,
+    NUM_PARAMETERS,
+    LinearResiduals,
+    Points,
+    PosedPairs,
+    gauss_newton_step,
+)
+from closemesh.lab.synthesis.motion_blending import ClipSegment, KeyPerson, warp_through_key_pose
+from closemesh.lab.synthesis.pair_motion import HeldContact, PairMotion, mirror, mirror_held, played_at, swap, turn
 from closemesh.lab.synthesis.quality_checks import longest_good
 from closemesh.lab.synthesis.residuals import NearSearch, turning_further
 from closemesh.lab.synthesis.timing import Timing
@@ -59,8 +66,8 @@ def test_a_bent_clip_passes_through_the_key_pose_and_is_the_clip_far_from_it() -
     clip = make_clips([motion])["standing"]
     key_rotations = sample_clip(clip, torch.tensor([80.0]))[0][0] @ axis_angle_to_matrix(0.3 * torch.ones(22, 3))
     key = KeyPerson(key_rotations, torch.tensor([1.0, 0.9, 2.0]), clip.leg_length, on_feet=True)
-    lead = Lead(clip, 80, 1, 1.0, steps=False)
-    bent = bend(lead, key, TIMING)
+    lead = ClipSegment(clip, 80, 1, 1.0, steps=False)
+    bent = warp_through_key_pose(lead, key, TIMING)
     between = (bent.rotations[49] + bent.rotations[50]) / 2
     assert (between - key_rotations).abs().max() < 1e-3
     assert (bent.pelvis[49] - key.pelvis).norm() < 1e-3
@@ -122,7 +129,7 @@ def test_a_newton_step_solves_the_dense_least_squares_problem() -> None:
     total = torch.randn(frames, count, generator=g)
     inverse = (1 + torch.rand(count, generator=g)).expand(frames, -1)
     bends = second_differences(torch.tensor([0, 2, 4, 5, 6, 8, 12]))
-    step = newton_step(Rows(frame, values, derivatives), total, inverse, bends)
+    step = gauss_newton_step(LinearResiduals(frame, values, derivatives), total, inverse, bends)
     dense = torch.zeros(rows, frames, count)
     dense[torch.arange(rows), frame] = derivatives
     smooth = torch.einsum("mf,cd->mcfd", bends, torch.diag(inverse[0])).reshape(-1, frames * count)
@@ -140,15 +147,15 @@ def test_second_differences_see_no_line() -> None:
 
 def test_the_search_finds_what_the_exact_queries_find() -> None:
     vertices, _ = two_people(3).skin(BODY)
-    crossings = find_crossings(vertices[:, 0], vertices[:, 1], BODY.faces)
+    crossings = find_penetrations(vertices[:, 0], vertices[:, 1], BODY.faces)
     found = NearSearch(BODY).find(vertices, 0.0)
     assert len(crossings) > 50
     assert named(found) == named(crossings)
     apart, _ = two_people(2, distance=0.45).skin(BODY)
     found = named(NearSearch(BODY).find(apart, 0.03))
-    inside = find_crossings(apart[:, 0], apart[:, 1], BODY.faces)
+    inside = find_penetrations(apart[:, 0], apart[:, 1], BODY.faces)
     depth = penetration_depth(apart[:, 0], apart[:, 1], BODY.faces, inside)
-    touching = named(find_meeting(apart[:, 0], apart[:, 1], BODY.faces, 0.03)[1])
+    touching = named(find_contacts(apart[:, 0], apart[:, 1], BODY.faces, 0.03)[1])
     # With a margin, what lies deeper than 5 cm is left out.
     assert touching | named(inside.where(depth < 0.049)) <= found <= touching | named(inside)
     assert len(touching) > 20
@@ -171,11 +178,11 @@ def test_mirrored_and_exchanged_people_come_back_and_lie_where_they_should() -> 
 
 
 def test_mirrored_anchors_name_the_other_side() -> None:
-    from closemesh.lab.synthesis.templates.schema import Touch
+    from closemesh.lab.synthesis.templates.schema import ContactConstraint
 
-    held = Held(torch.tensor([[100, 2000]]), (Touch("left_palm", "chest"),))
+    held = HeldContact(torch.tensor([[100, 2000]]), (ContactConstraint("left_palm", "chest"),))
     mirrored = mirror_held(held, BODY)
-    assert mirrored.touches == (Touch("right_palm", "chest"),)
+    assert mirrored.touches == (ContactConstraint("right_palm", "chest"),)
     way = BODY.v_template[mirrored.anchors] - BODY.v_template[held.anchors] * torch.tensor([-1.0, 1.0, 1.0])
     assert way.norm(dim=-1).max() < 0.03
 

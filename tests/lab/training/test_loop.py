@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def regression(forward: Forward, step: int) -> Losses:
 
 
 def test_it_learns_and_gives_the_averaged_network_back(tmp_path: Path) -> None:
-    trained = Trainer(network(), CONFIG, tmp_path, CPU).run(regression, Silent())
+    trained = Trainer(network(), CONFIG, tmp_path, CPU).run(regression, NullProgress())
     first, last = (float(regression(net, 1000)["square"].detach()) for net in (network(), trained))
     assert last < 0.1 * first
     assert "square" in (tmp_path / "log.csv").read_text()
@@ -36,7 +36,7 @@ def test_a_step_whose_loss_is_no_number_is_left_out(tmp_path: Path) -> None:
         terms = regression(forward, step)
         return {"square": terms["square"] * torch.nan} if step == 5 else terms
 
-    trained = Trainer(network(), CONFIG, tmp_path, CPU).run(sometimes, Silent())
+    trained = Trainer(network(), CONFIG, tmp_path, CPU).run(sometimes, NullProgress())
     assert all(parameter.isfinite().all() for parameter in trained.parameters())
     assert float(regression(trained, 1000)["square"].detach()) < 0.1
 
@@ -49,10 +49,10 @@ def test_a_stopped_run_ends_as_one_that_was_not_stopped(tmp_path: Path) -> None:
 
     config = LoopConfig(**{**vars(CONFIG), "save_every": 0.0})
     try:
-        Trainer(network(), config, tmp_path / "a", CPU).run(stops, Silent())
+        Trainer(network(), config, tmp_path / "a", CPU).run(stops, NullProgress())
     except KeyboardInterrupt:
         pass
-    resumed = Trainer(network(), config, tmp_path / "a", CPU).run(regression, Silent())
-    whole = Trainer(network(), config, tmp_path / "b", CPU).run(regression, Silent())
+    resumed = Trainer(network(), config, tmp_path / "a", CPU).run(regression, NullProgress())
+    whole = Trainer(network(), config, tmp_path / "b", CPU).run(regression, NullProgress())
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(a, b)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.initialization.lifting_network import Lifter, LifterConfig, load_lifter
 from closemesh.lab.training.lifter import LifterTraining, draw_batch, train_lifter
 from closemesh.lab.training.loop import LoopConfig
-from closemesh.lab.training.motion_bank import BODY_MODEL, Banks, draw_windows, make_bank
+from closemesh.lab.training.motion_bank import BODY_MODEL, MotionDatasets, draw_windows, make_bank
 from closemesh.motion_files.sequence import MotionSequence, body_rotations
 from closemesh.networks.checkpoint import save_network
 
@@ -39,21 +39,21 @@ def people(seed: int, count: int) -> MotionSequence:
     return MotionSequence(f"swing_{seed}", 30.0, rotations, pelvis, np.ones((60, count), bool), known)
 
 
-def banks(seeds: range) -> Banks:
+def banks(seeds: range) -> MotionDatasets:
     singles = make_bank([people(seed, 1) for seed in seeds], 1, BODY_MODEL)
     couples = make_bank([people(seed + 1000, 2) for seed in seeds], 2, BODY_MODEL)
-    return Banks(singles, couples, make_bank([], 2, BODY_MODEL))
+    return MotionDatasets(singles, couples, make_bank([], 2, BODY_MODEL))
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Lifter, dict[str, float]]:
     folder = tmp_path_factory.mktemp("lifter")
-    return folder, *train_lifter(banks(range(12)), banks(range(50, 54)), folder, TINY, CPU, Silent())
+    return folder, *train_lifter(banks(range(12)), banks(range(50, 54)), folder, TINY, CPU, NullProgress())
 
 
 def test_it_learns_what_it_has_not_seen(trained, tmp_path: Path):
     none = replace(TINY, loop=replace(TINY.loop, steps=1))
-    _, before = train_lifter(banks(range(12)), banks(range(50, 54)), tmp_path, none, CPU, Silent())
+    _, before = train_lifter(banks(range(12)), banks(range(50, 54)), tmp_path, none, CPU, NullProgress())
     after = trained[2]
     assert after["joints_mm"] < 0.8 * before["joints_mm"]
     assert after["root_deg"] < 0.9 * before["root_deg"]
@@ -70,14 +70,14 @@ def test_a_trained_one_can_be_trained_on(trained, tmp_path: Path):
     save_network(folder / "lifter.safetensors", lifter, lifter.config)
     first = load_lifter("cpu", folder / "lifter.safetensors")
     more = replace(TINY, loop=replace(TINY.loop, steps=2, learning_rate=1e-5))
-    _, same = train_lifter(banks(range(12)), banks(range(50, 54)), tmp_path, more, CPU, Silent(), first=first)
+    _, same = train_lifter(banks(range(12)), banks(range(50, 54)), tmp_path, more, CPU, NullProgress(), first=first)
     assert abs(same["joints_mm"] - figures["joints_mm"]) < 0.05 * figures["joints_mm"]
 
 
 def test_the_state_of_another_network_is_told_of(trained):
     other = replace(TINY, network=replace(TINY.network, width=32))
     with pytest.raises(InputError, match="not the state of this training"):
-        train_lifter(banks(range(12)), banks(range(50, 54)), trained[0], other, CPU, Silent())
+        train_lifter(banks(range(12)), banks(range(50, 54)), trained[0], other, CPU, NullProgress())
 
 
 def test_batches_are_made_of_strangers_and_couples():

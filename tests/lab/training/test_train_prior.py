@@ -9,19 +9,19 @@ import pytest
 import torch
 
 from closemesh.body.capsules import capsule_body, part_gaps
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.core.errors import ModelFileError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d
 from closemesh.interaction_prior.diffusion import Denoiser, DenoiserConfig
 from closemesh.interaction_prior.state import PairState
 from closemesh.interaction_prior.windows import NUM_LIMBS, NUM_POINTS, PairBody, by_window, pose_pair
 from closemesh.lab.training.denoiser import PriorTraining, train_denoiser
-from closemesh.lab.training.initial_motions import FOCAL, TOUCH, Starts
+from closemesh.lab.training.initial_motions import FOCAL, TOUCH, InitialMotions
 from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_proxemics
 from closemesh.lab.training.loop import LoopConfig
-from closemesh.lab.training.motion_bank import BODY_MODEL, Banks, make_bank
+from closemesh.lab.training.motion_bank import BODY_MODEL, MotionDatasets, make_bank
 from closemesh.networks.checkpoint import save_network
 
 CPU = torch.device("cpu")
@@ -36,10 +36,10 @@ TINY = PriorTraining(
 @pytest.fixture(scope="module")
 def body() -> PairBody:
     light = load_open_body("light")
-    return PairBody(fitting_points(light).coarse(NUM_POINTS), capsule_body(light))
+    return PairBody(load_landmark_body(light).coarse(NUM_POINTS), capsule_body(light))
 
 
-def starts(body: PairBody, count: int, seed: int) -> Starts:
+def starts(body: PairBody, count: int, seed: int) -> InitialMotions:
     """People who stand three metres away, put aside by some centimetres: what is seen says which way."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -55,7 +55,7 @@ def starts(body: PairBody, count: int, seed: int) -> Starts:
         pose_pair(body, PairState(rotations, betas[:, None].expand(-1, FRAMES, -1, -1), pelvis)).keypoints
     )
     aside = 0.15 * randn(count, 1, 2, 3) * torch.tensor([1.0, 0.3, 0.0])
-    return Starts(
+    return InitialMotions(
         rotations=matrix_to_6d(rotations),
         pelvis=pelvis + aside,
         betas=betas,
@@ -79,7 +79,7 @@ def starts(body: PairBody, count: int, seed: int) -> Starts:
 def trained(body: PairBody, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Denoiser, dict[str, float]]:
     folder = tmp_path_factory.mktemp("prior")
     learn, check = starts(body, 96, 0), starts(body, 16, 1)
-    return folder, *train_denoiser(learn, check, body, folder, TINY, CPU, Silent())
+    return folder, *train_denoiser(learn, check, body, folder, TINY, CPU, NullProgress())
 
 
 def test_a_tiny_prior_beats_the_first_motions_of_people_it_has_not_seen(trained) -> None:
@@ -91,23 +91,23 @@ def test_a_stopped_training_goes_on_to_the_same_end(trained, body: PairBody, tmp
     """The state holds steps and averages; a finished one has nothing left to do."""
     folder, network, figures = trained
     learn, check = starts(body, 96, 0), starts(body, 16, 1)
-    again, same = train_denoiser(learn, check, body, folder, TINY, CPU, Silent())
+    again, same = train_denoiser(learn, check, body, folder, TINY, CPU, NullProgress())
     assert same == figures
     for name, value in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
     short = replace(TINY, loop=replace(TINY.loop, steps=2))
-    train_denoiser(learn, check, body, tmp_path, short, CPU, Silent())
+    train_denoiser(learn, check, body, tmp_path, short, CPU, NullProgress())
     longer = replace(TINY, loop=replace(TINY.loop, steps=4, log_every=2))
-    train_denoiser(learn, check, body, tmp_path, longer, CPU, Silent())
+    train_denoiser(learn, check, body, tmp_path, longer, CPU, NullProgress())
     rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
     assert {row[0] for row in rows} == {"4"} and "interaction" in {row[2] for row in rows}
 
 
 def test_a_network_to_begin_with_that_is_missing_is_told_of_before_anything_is_trained(tmp_path: Path) -> None:
     nothing = make_bank([], 2, BODY_MODEL)
-    banks = Banks(make_bank([], 1, BODY_MODEL), nothing, nothing)
+    banks = MotionDatasets(make_bank([], 1, BODY_MODEL), nothing, nothing)
     save_network(tmp_path / "denoiser.safetensors", Denoiser(TINY.network), TINY.network)
     with pytest.raises(ModelFileError, match=r"codebook\.safetensors not found"):
         train_proxemics(
-            banks, banks, tmp_path, 2, TINY, CodebookTraining(), CPU, Silent(), begin_with=tmp_path, only=NETWORKS
+            banks, banks, tmp_path, 2, TINY, CodebookTraining(), CPU, NullProgress(), begin_with=tmp_path, only=NETWORKS
         )

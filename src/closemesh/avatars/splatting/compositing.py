@@ -275,7 +275,7 @@ def _differentiate(
 
     def differentiate(first: int, last: int) -> None:
         scratch = aligned_empty(*scratch_rows(num_channels, backward=True))
-        tiles = (bins.records, bins.boxes, bins.starts, bins.owners, bins.meetings, bins.tiles_x)
+        tiles = (bins.records, bins.boxes, bins.starts, bins.owners, bins.tile_intersections, bins.tiles_x)
         pixels = (image, transmittance, stops, image_gradient, alpha_gradient)
         differentiate_tiles(first, last, *tiles, scratch, *pixels, rows, (0,) * num_channels)
 

@@ -32,7 +32,7 @@ class Bins(NamedTuple):
     firsts: NDArray[np.int32]  # [V + 1] Gaussian v has the meetings firsts[v] : firsts[v + 1], in order of tiles
     starts: NDArray[np.int32]  # [tiles + 1] tile t has the places starts[t] : starts[t + 1], nearest first
     owners: NDArray[np.int32]  # [M] of each place: the Gaussian
-    meetings: NDArray[np.int32]  # [M] of each place: the meeting, where its gradient is kept
+    tile_intersections: NDArray[np.int32]  # [M] of each place: the meeting, where its gradient is kept
     tiles_x: int  # tiles in a row
 
 

@@ -12,7 +12,13 @@ from scipy.spatial.transform import Rotation
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.lab.datasets.skeleton_retargeting import METRES_PER_UNIT, PosedSkeleton, Up, onto_smplx, pose_skeleton
+from closemesh.lab.datasets.skeleton_retargeting import (
+    METRES_PER_UNIT,
+    PosedSkeleton,
+    Up,
+    pose_skeleton,
+    retarget_to_smplx,
+)
 from closemesh.motion_files.sequence import MotionSequence
 
 CMU_RATE = 120.0
@@ -59,7 +65,7 @@ def read_amc(
     skeleton = read_asf(asf or find_asf(path))
     posed = _posed(skeleton, _read_frames(path, skeleton))
     try:
-        return onto_smplx(posed, path.stem, fps, metres_per_unit or skeleton.metres_per_unit, up, body)
+        return retarget_to_smplx(posed, path.stem, fps, metres_per_unit or skeleton.metres_per_unit, up, body)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
 

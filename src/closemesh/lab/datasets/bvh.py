@@ -21,9 +21,15 @@ from closemesh.body.skeleton import JOINT_NAMES, PARENTS
 from closemesh.body.skinning import rest_joints
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
-from closemesh.lab.datasets.skeleton_retargeting import METRES_PER_UNIT, PosedSkeleton, Up, onto_smplx, pose_skeleton
-from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.core.files import atomic_file
+from closemesh.lab.datasets.skeleton_retargeting import (
+    METRES_PER_UNIT,
+    PosedSkeleton,
+    Up,
+    pose_skeleton,
+    retarget_to_smplx,
+)
+from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
 _PIECES = re.compile(r"([{}])|\s(?=(?:OFFSET|CHANNELS|JOINT|End)\s)")
@@ -70,7 +76,7 @@ def read_bvh_file(path: Path) -> BvhFile:
 def write_bvh_file(path: Path, bvh: BvhFile) -> None:
     """Raises OutputError. Joints must stand in the order of a walk down the tree, as readers take them."""
     children = [[c for c, joint in enumerate(bvh.joints) if joint.parent == j] for j in range(len(bvh.joints))]
-    with replacing(path) as part, part.open("w") as file:
+    with atomic_file(path) as part, part.open("w") as file:
         file.write("HIERARCHY\n")
         file.writelines(f"{line}\n" for line in _hierarchy_lines(bvh.joints, children, 0, ""))
         file.write(f"MOTION\nFrames: {len(bvh.values)}\nFrame Time: {bvh.frame_time:.9f}\n")
@@ -180,14 +186,14 @@ def read_bvh(
     """
     bvh = read_bvh_file(path)
     try:
-        return onto_smplx(_posed(bvh), path.stem, _rate(bvh), metres_per_unit, up, body)
+        return retarget_to_smplx(_posed(bvh), path.stem, _rate(bvh), metres_per_unit, up, body)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
 
 
 def write_bvh(path: Path, sequence: MotionSequence, body: BodyModel, person: int = 0) -> None:
     """One person put on `body`, as its 55 joints under their SMPL-X names; y up, centimetres. Raises OutputError."""
-    motion = put_on_body(sequence.people(person), body)
+    motion = to_body_motion(sequence.people(person), body)
     rest = rest_joints(body, torch.as_tensor(motion.betas).to(body.joint_template))[0].double().cpu().numpy()  # [55, 3]
     order = _walk(0)
     angles = Rotation.from_matrix(motion.rotations[:, 0].reshape(-1, 3, 3)).as_euler(_WRITTEN_ORDER, degrees=True)

@@ -18,7 +18,7 @@ from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats, expect, expect_equal_lengths
 from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import matrix_to_axis_angle
-from closemesh.lab.datasets.recording import DatasetCamera, DatasetSequence, extrinsics, turn_to_y_up
+from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
 
@@ -43,7 +43,7 @@ def chi3d_recordings(root: Path) -> list[Path]:
     return sorted(file for file in root.rglob("smplx/*.json") if is_chi3d(file.parent.parent))
 
 
-def read_chi3d(path: Path, body: BodyModel | None = None) -> DatasetSequence:
+def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
     """One recording by its smplx/<action>.json, its world turned to y up: see `turn_to_y_up`.
 
     The pelvis is exact with the licensed body, else see `rest_pelvis`. `keypoints` are joints3d_25 [T, P, 25, 3].
@@ -58,7 +58,7 @@ def read_chi3d(path: Path, body: BodyModel | None = None) -> DatasetSequence:
     sequence = side_by_side(people, f"{subject.name}_{action}")
     if joints.shape[1] != len(sequence):
         raise InputError(f"{path} has {len(sequence)} frames, {joints_path} has {joints.shape[1]}; get them again")
-    return DatasetSequence(
+    return Recording(
         sequence=sequence,
         cameras=tuple(_cameras(subject, action, len(sequence), R_world_file)),
         contact_frames=_contact_frames(subject, action, len(sequence)),

@@ -12,7 +12,7 @@ import numpy as np
 
 from closemesh.core.arrays import Floats, expect, read_npz
 from closemesh.core.errors import InputError
-from closemesh.lab.datasets.recording import DatasetCamera, DatasetSequence, extrinsics
+from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
 
@@ -31,7 +31,7 @@ def hi4d_recordings(root: Path) -> list[Path]:
     return sorted({meta.parent for meta in root.rglob("meta.npz") if is_hi4d(meta.parent)})
 
 
-def read_hi4d(folder: Path) -> DatasetSequence:
+def read_hi4d(folder: Path) -> Recording:
     """One recording; its world has y up. Raises InputError with the file and the array at fault."""
     meta = read_npz(folder / "meta.npz", (), ("genders", "contact_ids"))
     files = sorted((folder / "smpl").glob("*.npz"))
@@ -44,7 +44,7 @@ def read_hi4d(folder: Path) -> DatasetSequence:
     people = [_person(told, p, genders) for p in range(joints.shape[1])]
     sequence = side_by_side(people, f"{folder.parent.name}_{folder.name}")
     contact = meta.get("contact_ids", np.zeros(0))
-    return DatasetSequence(
+    return Recording(
         sequence=sequence,
         cameras=_cameras(folder, numbers) if (folder / "cameras").is_dir() else (),
         contact_frames=np.flatnonzero(np.isin(numbers, contact.astype(np.int64).reshape(-1))),

@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from closemesh.body.skeleton import PARENTS
 from closemesh.core.arrays import Floats, expect, read_npz
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.motion_files.sequence import MotionSequence, body_rotations
 from closemesh.structures import NUM_BODY_JOINTS
@@ -43,7 +43,7 @@ class DatasetCamera:
 
 
 @dataclass(frozen=True)
-class DatasetSequence:
+class Recording:
     """The truth of one recording and what belongs to it."""
 
     sequence: MotionSequence
@@ -141,7 +141,7 @@ def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.
         arrays |= {"betas": sequence.betas, "body_model": np.array(sequence.body_model)}
     if sequence.rest_joints is not None:
         arrays["offsets"] = _offsets(sequence.rest_joints)
-    with replacing(path) as part, part.open("wb") as file:
+    with atomic_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays, **(more or {}))  # type: ignore[arg-type]
 
 

@@ -150,7 +150,7 @@ _ELSEWHERE = np.cos(np.deg2rad(45))
 _LIMBS = ("hip", "knee", "shoulder", "elbow")
 
 
-def onto_smplx(
+def retarget_to_smplx(
     skeleton: PosedSkeleton,
     name: str,
     fps: float,

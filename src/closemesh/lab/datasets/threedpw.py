@@ -13,7 +13,7 @@ import numpy as np
 from closemesh.core.arrays import Floats, expect, expect_equal_lengths
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import read_pickle
-from closemesh.lab.datasets.recording import DatasetCamera, DatasetSequence, extrinsics, turn_to_y_up
+from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
 
@@ -33,7 +33,7 @@ def threedpw_files(root: Path, split: str = "test") -> list[Path]:
     return sorted((root / "sequenceFiles" / split).glob("*.pkl"))
 
 
-def read_threedpw(path: Path) -> DatasetSequence:
+def read_threedpw(path: Path) -> Recording:
     """One sequence, its world turned to y up: the files do not say which axis is up, see `turn_to_y_up`.
 
     A person is valid in the frames in which `campose_valid` is 1. Raises InputError.
@@ -50,7 +50,7 @@ def read_threedpw(path: Path) -> DatasetSequence:
     expect_equal_lengths(path, cam_poses=cam_poses, **{f"jointPositions_{p}": array for p, array in enumerate(joints)})
     R_world_file = turn_to_y_up(np.concatenate([array[:, _NECK] - array[:, 0] for array in joints]))
     people = [_person(path, told, p, joints[p], R_world_file) for p in range(count)]
-    return DatasetSequence(side_by_side(people, path.stem), (_camera(path, told, cam_poses, R_world_file),))
+    return Recording(side_by_side(people, path.stem), (_camera(path, told, cam_poses, R_world_file),))
 
 
 def _person(path: Path, told: dict[str, Any], p: int, joints: Floats, R_world_file: Floats) -> MotionSequence:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from closemesh.config.loading import override
 from closemesh.config.schema import Config, to_dict
-from closemesh.core.progress import Progress, Silent
-from closemesh.lab.evaluation.benchmark_run import Filmed, WindowResult, film_window
+from closemesh.core.progress import NullProgress, Progress
+from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene
 from closemesh.lab.evaluation.benchmark_runner import run_windows
 from closemesh.lab.evaluation.benchmark_scenes import Source, Window
 from closemesh.lab.evaluation.benchmark_stages import STAGES, Estimate, run_stage, with_known_focal
@@ -19,7 +19,7 @@ from closemesh.lab.evaluation.report import BenchmarkReport, Difference, current
 
 FIRST_POSE = "the learned first pose"
 Settings = dict[str, dict[str, object]]
-WITHOUT: dict[Source, dict[str, Settings]] = {
+REMOVED: dict[Source, dict[str, Settings]] = {
     "keypoints": {
         FIRST_POSE: {"initialise": {"lifter": False}},
         "the prior": {"refine": {"prior": False}},
@@ -34,7 +34,7 @@ WITHOUT: dict[Source, dict[str, Settings]] = {
     },
 }
 """What is seen -> part -> the settings, stage by stage, that leave it out."""
-WITH: dict[Source, dict[str, Settings]] = {
+ADDED: dict[Source, dict[str, Settings]] = {
     "keypoints": {
         "the book of interactions": {"refine": {"codebook": True}},
         "fine-tuning the network": {"optimise": {"motion": "network"}},
@@ -68,7 +68,7 @@ def measure_ablation(
     What a part does not change is made once for each window. `cache`: a folder in which finished windows are kept; what
     is there of the same code is not run again.
     """
-    settings = {"": {}} | WITHOUT[source] | WITH[source]
+    settings = {"": {}} | REMOVED[source] | ADDED[source]
     configs = {name: override(config, chosen) if chosen else config for name, chosen in settings.items()}
     work = functools.partial(run_configs, configs=tuple(configs.values()), source=source, device=device)
     made_from = {"configs": [to_dict(one) for one in configs.values()], "source": source, "device": device}
@@ -79,8 +79,8 @@ def measure_ablation(
         for name, results in zip(configs, zip(*found, strict=True), strict=True)
     }
     whole = reports[""]
-    worth = {name: differences(reports[name], whole) for name in WITHOUT[source]}
-    return whole, worth | {name: differences(whole, reports[name]) for name in WITH[source]}
+    worth = {name: differences(reports[name], whole) for name in REMOVED[source]}
+    return whole, worth | {name: differences(whole, reports[name]) for name in ADDED[source]}
 
 
 def run_configs(
@@ -90,11 +90,11 @@ def run_configs(
     assert all(one.observe == configs[0].observe for one in configs)
     made: dict[tuple[str, ...], Estimate] = {}
     with tempfile.TemporaryDirectory() as folder:
-        filmed = film_window(window, configs[0], source, device, Path(folder))
+        filmed = build_scene(window, configs[0], source, device, Path(folder))
         return tuple(_run_config(filmed.again(), one, made) for one in configs)
 
 
-def _run_config(filmed: Filmed, config: Config, made: dict[tuple[str, ...], Estimate]) -> WindowResult:
+def _run_config(filmed: BenchmarkScene, config: Config, made: dict[tuple[str, ...], Estimate]) -> WindowResult:
     """All stages; `made` has what came of stages by their configurations, and of those before."""
     if filmed.task is None:
         return filmed.result()
@@ -104,7 +104,7 @@ def _run_config(filmed: Filmed, config: Config, made: dict[tuple[str, ...], Esti
     for number, stage in enumerate(STAGES, start=1):
         if configs[:number] not in made:
             with filmed.watch.time(stage):
-                made[configs[:number]] = run_stage(stage, task, estimate, Silent())
+                made[configs[:number]] = run_stage(stage, task, estimate, NullProgress())
         estimate = made[configs[:number]]
         filmed.score(stage, estimate.motion)
     return filmed.result()

@@ -13,19 +13,19 @@ from pathlib import Path
 from closemesh.body.loading import load_body
 from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.evaluation.benchmark_scenes import (
     MASKS,
-    Sighting,
+    SceneObservations,
     Source,
     Window,
     in_picture,
+    observe_keypoints,
+    observe_pixels,
     people_of,
-    see_keypoints,
-    see_pixels,
 )
 from closemesh.lab.evaluation.benchmark_stages import STAGES, Task, run_stage, with_known_focal
-from closemesh.lab.evaluation.contact_metrics import MeshMeasures, measure_meshes
+from closemesh.lab.evaluation.contact_metrics import MeshMetrics, measure_meshes
 from closemesh.lab.evaluation.evaluate import fitting_betas
 from closemesh.lab.evaluation.joint_metrics import METRIC, TOUCH, lsp_hidden
 from closemesh.lab.evaluation.scores import Groups, group_scores, score_motions
@@ -66,26 +66,26 @@ def run_window(window: Window, config: Config, source: Source, device: str | Non
 
 def _run_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> WindowResult:
     """The same with a `folder` for what is seen."""
-    filmed = film_window(window, config, source, device, folder)
+    filmed = build_scene(window, config, source, device, folder)
     estimate = None
     if filmed.task is not None:
         for stage in STAGES:
             with filmed.watch.time(stage):
-                estimate = run_stage(stage, filmed.task, estimate, Silent())
+                estimate = run_stage(stage, filmed.task, estimate, NullProgress())
             filmed.score(stage, estimate.motion)
     return filmed.result()
 
 
-class Filmed:
+class BenchmarkScene:
     """A window that was filmed and seen, and the scores of the stages that were run on it."""
 
     def __init__(
         self,
         window: Window,
         scene: SimulatedScene,
-        sighting: Sighting | None,
+        sighting: SceneObservations | None,
         task: Task | None,
-        watch: Watch,
+        watch: Timer,
         scorer: Scorer | None = None,
     ) -> None:
         """task: None where nobody was found."""
@@ -95,9 +95,9 @@ class Filmed:
             self._scorer = scorer or Scorer(scene, measure_meshes(scene.motion, scene.body))
         self._stages: dict[str, Groups] = {}
 
-    def again(self) -> Filmed:
+    def again(self) -> BenchmarkScene:
         """The same without scores."""
-        return Filmed(self._window, self.scene, self._sighting, self.task, Watch(), self._scorer)
+        return BenchmarkScene(self._window, self.scene, self._sighting, self.task, Timer(), self._scorer)
 
     def score(self, stage: str, motion: BodyMotion) -> None:
         """Keep the scores of the motion that a stage made."""
@@ -120,36 +120,38 @@ class Filmed:
         )
 
 
-def film_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> Filmed:
+def build_scene(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> BenchmarkScene:
     """The scene of a window, and what the pipeline gets to see of it; files go to `folder`. Raises InputError."""
-    watch, seed = Watch(), seed_of(window, config.seed)
+    watch, seed = Timer(), seed_of(window, config.seed)
     sequence, body = window.read(), load_body(config.body_model)
     with watch.time("observe"):
         scene = make_scene(sequence, body, seed, fitting_betas(sequence, body))
         from_keypoints = source == "keypoints"
-        sighting = see_keypoints(scene, seed + 1) if from_keypoints else see_pixels(scene, config, seed + 1, folder)
+        sighting = (
+            observe_keypoints(scene, seed + 1) if from_keypoints else observe_pixels(scene, config, seed + 1, folder)
+        )
     task = None
     if sighting is not None:
         known = with_known_focal(config, scene.camera.focal)
         masks = None if from_keypoints else folder / MASKS
         task = Task(sighting.clip, sighting.observations, body, known, choose_device(device), masks)
-    return Filmed(window, scene, sighting, task, watch)
+    return BenchmarkScene(window, scene, sighting, task, watch)
 
 
 class Scorer:
     """Scores motions of one scene, whose truth is measured once."""
 
-    def __init__(self, scene: SimulatedScene, measured: MeshMeasures) -> None:
+    def __init__(self, scene: SimulatedScene, measured: MeshMetrics) -> None:
         self._scene = scene
         self._measured = measured
         self._hidden = lsp_hidden(hidden_points(scene))
         self._touching = measured.distance < TOUCH  # nan where one is absent: no contact.
 
-    def of_stage(self, motion: BodyMotion, sighting: Sighting) -> Groups:
+    def of_stage(self, motion: BodyMotion, sighting: SceneObservations) -> Groups:
         """The motion of all tracks, of the clip that was seen, against the truth."""
         predicted = people_of(motion.frames(sighting.frames), sighting.people)
         true = sighting.true_frames
-        measured = MeshMeasures(**{name: array[true] for name, array in vars(self._measured).items()})
+        measured = MeshMetrics(**{name: array[true] for name, array in vars(self._measured).items()})
         scores = score_motions(
             predicted,
             self._scene.motion.frames(true),
@@ -171,7 +173,7 @@ class Scorer:
         return group_scores(own, self._hidden, self._touching)
 
 
-class Watch:
+class Timer:
     """Adds up the seconds of named pieces of work."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from closemesh.config.schema import Config, to_dict
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import WindowResult, run_window
 from closemesh.lab.evaluation.benchmark_scenes import Source, Window
@@ -147,7 +147,7 @@ class _Kept:
     def put(self, window: Window, results: tuple[WindowResult, ...]) -> None:
         """Raises OutputError when it cannot be written."""
         if self._folder is not None:
-            with replacing(self._file(window)) as part:
+            with atomic_file(self._file(window)) as part:
                 part.write_text(
                     json.dumps({"key": self._key(window), "results": [asdict(result) for result in results]})
                 )

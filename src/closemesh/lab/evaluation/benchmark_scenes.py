@@ -21,7 +21,7 @@ from scipy.optimize import linear_sum_assignment
 from closemesh.config.schema import Config
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Silent
+from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
 from closemesh.lab.evaluation.evaluate import pair_times
 from closemesh.lab.simulation.detections import simulate_observations
@@ -120,7 +120,7 @@ _BODY = 17
 
 
 @dataclass(frozen=True)
-class FoundPeople:
+class TrackMatch:
     """True people and the tracks that follow them."""
 
     tracks: tuple[int | None, ...]
@@ -129,7 +129,7 @@ class FoundPeople:
     """[T, P] the track of the person is where the person is in this frame."""
 
 
-def match_tracks(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: Bools) -> FoundPeople:
+def match_tracks(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: Bools) -> TrackMatch:
     """Tracks and people put together so that as many frames as possible agree, each track with one person.
 
     keypoints [T, Q, K, 3] with confidence and visible [T, Q] of the tracks, true_pixels [T, P, K, 2] and valid [T, P]
@@ -143,7 +143,7 @@ def match_tracks(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: 
         if agreement[track, person]:
             tracks[person] = int(track)
             found[:, person] = near[:, track, person]
-    return FoundPeople(tuple(tracks), found)
+    return TrackMatch(tuple(tracks), found)
 
 
 def _near(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: Bools) -> Bools:
@@ -156,7 +156,7 @@ def _near(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: Bools) 
     return (count > 0) & (mean < NEAR * size[:, None]) & visible[:, :, None] & valid[:, None]
 
 
-def people_of(motion: BodyMotion, people: FoundPeople) -> BodyMotion:
+def people_of(motion: BodyMotion, people: TrackMatch) -> BodyMotion:
     """The motion of the true people in their order; who was not found is not valid."""
     order = [track or 0 for track in people.tracks]
     names = ("rotations", "transl", "expression", "valid", "confidence")
@@ -171,12 +171,12 @@ _NUM_BODY = 17
 
 
 @dataclass(frozen=True)
-class Sighting:
+class SceneObservations:
     """Observations of a scene."""
 
     clip: Clip
     observations: Observations
-    people: FoundPeople
+    people: TrackMatch
     """Over the frames that are paired below."""
     frames: np.ndarray
     """[T] frames of the clip that show ..."""
@@ -186,36 +186,36 @@ class Sighting:
     """Of the people in the picture, frame by frame, how many were detected."""
 
 
-def see_keypoints(scene: SimulatedScene, seed: int) -> Sighting:
+def observe_keypoints(scene: SimulatedScene, seed: int) -> SceneObservations:
     """Simulated detections; who is who is known."""
     observations = simulate_observations(scene, seed).observations
     frames = np.arange(len(scene.clip))
-    everybody = FoundPeople(tuple(range(scene.motion.num_people)), np.ones_like(scene.motion.valid))
-    return Sighting(scene.clip, observations, everybody, frames, frames, _count(scene, observations.visible))
+    everybody = TrackMatch(tuple(range(scene.motion.num_people)), np.ones_like(scene.motion.valid))
+    return SceneObservations(scene.clip, observations, everybody, frames, frames, _count(scene, observations.detected))
 
 
-def see_pixels(scene: SimulatedScene, config: Config, seed: int, folder: Path) -> Sighting | None:
+def observe_pixels(scene: SimulatedScene, config: Config, seed: int, folder: Path) -> SceneObservations | None:
     """A rendered film through the detector and the tracker; None when they find nobody.
 
     Film and masks are written to `folder`, and read again by later stages.
     """
     film = folder / "film.mp4"
-    render_film(scene, film, seed, Silent())
+    render_film(scene, film, seed, NullProgress())
     clip = open_clip(film, config.clip)
     try:
-        observations = observe(clip, config.observe, folder / MASKS, Silent())
+        observations = observe(clip, config.observe, folder / MASKS, NullProgress())
     except InputError:  # Nobody found.
         return None
     frames, true_frames = pair_times(clip.times, scene.clip.times)
     people = match_tracks(
         observations.keypoints[frames],
-        observations.visible[frames],
+        observations.detected[frames],
         true_points(scene).pixels[true_frames],
         scene.motion.valid[true_frames],
     )
     found = np.zeros_like(scene.motion.valid)
     found[true_frames] = people.found
-    return Sighting(clip, observations, people, frames, true_frames, _count(scene, found))
+    return SceneObservations(clip, observations, people, frames, true_frames, _count(scene, found))
 
 
 def in_picture(scene: SimulatedScene) -> Bools:

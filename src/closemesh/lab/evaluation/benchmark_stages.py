@@ -15,8 +15,8 @@ from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine
 from closemesh.optimization.appearance import collect_looks
 from closemesh.optimization.optimize import optimise
-from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseSpread
-from closemesh.text.statements import Told
+from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseUncertainty
+from closemesh.text.statements import TimedStatement
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Task:
     device: torch.device
     masks: Path | None = None
     """Folder of label images, where a film was seen."""
-    told: tuple[Told, ...] = ()
+    told: tuple[TimedStatement, ...] = ()
     """What is said of the people, as far as it is believed."""
 
 
@@ -40,7 +40,7 @@ class Estimate:
 
     camera: Camera
     motion: BodyMotion
-    spread: PoseSpread
+    spread: PoseUncertainty
     """Of the first motion."""
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from closemesh.body.model import BodyModel
-from closemesh.contact.aabb_tree import BoxTree, build_box_tree, smallest_distance
+from closemesh.contact.aabb_tree import AabbTree, build_box_tree, smallest_distance
 from closemesh.contact.body_parts import PART_NAMES, part_labels
-from closemesh.contact.signed_distance import Array, ClosedSurface
+from closemesh.contact.signed_distance import Array, WatertightMesh
 from closemesh.contact.vertex_contacts import map_frames, posed_chunks
-from closemesh.contact.watertight import query_body
+from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Floats
 from closemesh.lab.evaluation.joint_metrics import person_pairs
 from closemesh.lab.evaluation.penetration_metrics import a_pd, overlap_volume, points_inside
@@ -41,7 +41,7 @@ class PartMesh:
 
     def __init__(self, body: BodyModel) -> None:
         """body: one closed surface, see `query_body`."""
-        self.faces = ClosedSurface(body.faces.cpu().numpy()).faces
+        self.faces = WatertightMesh(body.faces.cpu().numpy()).faces
         self._labels = part_labels(body).cpu().numpy()
         corner_labels = self._labels[self.faces]  # [F, 3]
         self._vertices_of = [np.flatnonzero(self._labels == part) for part in range(_PARTS)]
@@ -75,11 +75,11 @@ class PartMesh:
         parts = [vertices[ids] for ids in self._vertices_of]
         return np.stack([part.min(0) for part in parts]), np.stack([part.max(0) for part in parts])
 
-    def _tree(self, vertices: Array, part: int) -> BoxTree:
+    def _tree(self, vertices: Array, part: int) -> AabbTree:
         return build_box_tree(vertices, self._faces_of[part])
 
 
-def _distance(points: Array, tree: BoxTree, reach: float) -> float:
+def _distance(points: Array, tree: AabbTree, reach: float) -> float:
     """From the nearest of the points [N, 3] to the faces of the tree; inf beyond reach."""
     gap = np.maximum(np.maximum(tree.boxes[1, :3] - points, points - tree.boxes[1, 3:]), 0)
     squared = (gap * gap).sum(-1)
@@ -141,7 +141,7 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class MeshMeasures:
+class MeshMetrics:
     """Of every pair (see `person_pairs`) in every frame; nan where one of the two is not valid."""
 
     part_distances: Floats
@@ -161,9 +161,9 @@ class MeshMeasures:
         return nearest(self.part_distances)
 
 
-def measure_meshes(motion: BodyMotion, body: BodyModel) -> MeshMeasures:
+def measure_meshes(motion: BodyMotion, body: BodyModel) -> MeshMetrics:
     """Measured on the fine query body of `body`; the meshes are made some frames at a time."""
-    mesh = query_body(body)
+    mesh = watertight_body(body)
     parts = PartMesh(mesh)
     pairs = person_pairs(motion.num_people)
     measures = _empty(len(motion.transl), len(pairs))
@@ -185,9 +185,9 @@ def _measure(parts: PartMesh, a: Array, b: Array) -> tuple[Floats, float, float,
     return geometry.part_distances, float(depths.max()), float(depths.mean()), volume, average_depth
 
 
-def _empty(num_frames: int, num_pairs: int) -> MeshMeasures:
+def _empty(num_frames: int, num_pairs: int) -> MeshMetrics:
     count = len(PART_NAMES)
-    return MeshMeasures(
+    return MeshMetrics(
         np.full((num_frames, num_pairs, count, count), np.nan, np.float32),
         *(np.full((num_frames, num_pairs), np.nan) for _ in range(4)),
     )

@@ -15,11 +15,11 @@ from closemesh.body.motion import motion_joints
 from closemesh.body.skeleton import COCO_BODY
 from closemesh.config.schema import Config
 from closemesh.contact.vertex_contacts import posed_chunks
-from closemesh.contact.watertight import query_body
+from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Floats
 from closemesh.core.device import choose_device
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Progress, Silent
+from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.evaluation import joint_metrics as metrics
 from closemesh.lab.evaluation.benchmark_scenes import match_tracks, people_of
 from closemesh.lab.evaluation.benchmark_stages import STAGES, Task, run_stage, with_known_focal
@@ -138,17 +138,17 @@ def _run_item(
     """How many people were found over the frames, and the values of each stage."""
     clip = open_clip(item.clip, item.clip_config)
     try:
-        observations = observe(clip, config.observe, None, Silent(), choose_device(device))
+        observations = observe(clip, config.observe, None, NullProgress(), choose_device(device))
     except InputError:  # Nobody in the picture that the detector knows.
         return 0, {}
     frames, scored = _frames_of(item.clip_frames, clip.frame_indices)
     item = replace(item, joints_cam=item.joints_cam[scored], valid=item.valid[scored])
     pixels, keypoints = _limbs(item, observations, frames)
-    people = match_tracks(keypoints, observations.visible[frames], pixels, item.valid)
+    people = match_tracks(keypoints, observations.detected[frames], pixels, item.valid)
     task = Task(clip, observations, body, with_known_focal(config, float(item.K[0, 0])), choose_device(device))
     stages, estimate = {}, None
     for stage in STAGES:
-        estimate = run_stage(stage, task, estimate, Silent())
+        estimate = run_stage(stage, task, estimate, NullProgress())
         motion = people_of(_at(estimate.motion, frames), people)
         stages[stage] = {
             name: values
@@ -181,7 +181,7 @@ def _penetration(motion: BodyMotion, body: BodyModel) -> Floats:
     """[T, pairs] A-PD in mm."""
     pairs = metrics.person_pairs(motion.num_people)
     found = np.full((len(motion.transl), len(pairs)), np.nan)
-    mesh = query_body(body)
+    mesh = watertight_body(body)
     for first, vertices in posed_chunks(motion, mesh) if pairs else ():
         for t, frame in enumerate(vertices, start=first):
             for column, (a, b) in enumerate(pairs):

@@ -23,11 +23,11 @@ from closemesh.lab.datasets.chi3d import FPS as CHI3D_FPS
 from closemesh.lab.datasets.chi3d import chi3d_recordings, read_chi3d
 from closemesh.lab.datasets.hi4d import FPS as HI4D_FPS
 from closemesh.lab.datasets.hi4d import hi4d_recordings, read_hi4d
-from closemesh.lab.datasets.recording import DatasetCamera, DatasetSequence
+from closemesh.lab.datasets.recording import DatasetCamera, Recording
 from closemesh.lab.datasets.threedpw import FPS as THREEDPW_FPS
 from closemesh.lab.datasets.threedpw import read_threedpw, threedpw_files
 from closemesh.lab.evaluation.joint_metrics import lsp_joints
-from closemesh.motion_files.sequence import put_on_body
+from closemesh.motion_files.sequence import to_body_motion
 
 DatasetName = Literal["hi4d", "chi3d", "3dpw"]
 
@@ -178,16 +178,16 @@ _ITEMS: dict[DatasetName, Callable[[Path, BodyModel], Iterator[DatasetItem]]] = 
 }
 
 
-def _chi3d_joints(data: DatasetSequence, body: BodyModel) -> Floats:
+def _chi3d_joints(data: Recording, body: BodyModel) -> Floats:
     """[T, P, 14, 3]: SMPL-X's own with the licensed body, which the truth was fitted with, else the measured points."""
     if not body.is_open and data.sequence.body_model == body.name:
-        return lsp_joints(motion_joints(put_on_body(data.sequence, body), body))
+        return lsp_joints(motion_joints(to_body_motion(data.sequence, body), body))
     assert data.keypoints is not None
     return data.keypoints[:, :, list(_LSP_OF_IMAR25)]
 
 
 def _item(
-    data: DatasetSequence, camera: DatasetCamera, joints: Floats, frames: np.ndarray, clip_config: ClipConfig
+    data: Recording, camera: DatasetCamera, joints: Floats, frames: np.ndarray, clip_config: ClipConfig
 ) -> Iterator[DatasetItem]:
     """One item, or none when the clip is not there or shows none of the frames."""
     frames = frames[camera.clip_frames[frames] >= 0]

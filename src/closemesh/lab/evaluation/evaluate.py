@@ -25,14 +25,14 @@ from closemesh.geometry.transforms import rigid_alignment
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.evaluation.joint_metrics import IN_CAMERA_ONLY, lsp_joints, without_absent
 from closemesh.lab.evaluation.scores import reduce_scores, score_motions
-from closemesh.motion_files.sequence import MotionSequence, fit_betas, put_on_body
+from closemesh.motion_files.sequence import MotionSequence, fit_betas, to_body_motion
 from closemesh.output.people import OPEN_TYPE, PersonMotion, camera_motion, read_people
 from closemesh.output.result_json import read_scene, scene_camera
 from closemesh.structures import BodyMotion, Camera
 
 
 @dataclass(frozen=True)
-class MotionOnBody:
+class PosedMotion:
     """A motion with everything that is needed to pose its bodies."""
 
     motion: BodyMotion
@@ -42,29 +42,29 @@ class MotionOnBody:
     camera: Camera | None
     """Given when the motion is in its frame; else the motion is in a world of its own."""
 
-    def in_world(self) -> MotionOnBody:
+    def in_world(self) -> PosedMotion:
         """The same in the world frame."""
         if self.camera is None:
             return self
         return replace(self, motion=motion_in_world(self.motion, self.camera, self.body), camera=None)
 
-    def moved(self, T_new_old: Floats) -> MotionOnBody:
+    def moved(self, T_new_old: Floats) -> PosedMotion:
         """The same in another frame; T_new_old [4, 4]."""
         return replace(self, motion=change_frame(self.motion, T_new_old, self.body), camera=None)
 
-    def frames(self, index: np.ndarray) -> MotionOnBody:
+    def frames(self, index: np.ndarray) -> PosedMotion:
         """Some of the frames."""
         camera = replace(self.camera, T_cam_world=self.camera.T_cam_world[index]) if self.camera else None
         motion = _choose(self.motion, lambda array: array[index])
         return replace(self, motion=motion, times=self.times[index], camera=camera)
 
-    def people(self, order: list[int]) -> MotionOnBody:
+    def people(self, order: list[int]) -> PosedMotion:
         """Some of the people, in this order."""
         motion = _choose(self.motion, lambda array: array[:, order])
         return replace(self, motion=replace(motion, betas=self.motion.betas[order]))
 
 
-def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> MotionOnBody:
+def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> PosedMotion:
     """The motion in `path`: a folder that `reconstruct` wrote, person files (one or a folder of them), a motion file.
 
     body_path: the licensed body, for files whose betas belong to it. Raises InputError, ModelFileError.
@@ -83,7 +83,7 @@ def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> Mot
         progress.note(f"{path} has no shape of the body {body.name}: its people get the shape that fits their bones")
     elif sequence.body_model != body.name:
         progress.note(f"{path} has no shape of the body {body.name}: its people get the mean shape")
-    return MotionOnBody(put_on_body(sequence, body, betas), body, sequence.times, None)
+    return PosedMotion(to_body_motion(sequence, body, betas), body, sequence.times, None)
 
 
 def fitting_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
@@ -104,10 +104,10 @@ def _keys(path: Path) -> set[str]:
 
 def _from_people(
     people: list[PersonMotion], camera: Camera, body_path: Path | None, *, keep_camera: bool
-) -> MotionOnBody:
+) -> PosedMotion:
     body = _body_of(people[0], body_path)
     motion = camera_motion(people, camera, body)
-    return MotionOnBody(motion, body, np.asarray(people[0].times), camera if keep_camera else None)
+    return PosedMotion(motion, body, np.asarray(people[0].times), camera if keep_camera else None)
 
 
 def _body_of(person: PersonMotion, body_path: Path | None) -> BodyModel:
@@ -132,7 +132,7 @@ _MOST_PEOPLE = 5  # All orders of so many people are tried.
 
 
 def evaluate(
-    predicted: MotionOnBody, truth: MotionOnBody, progress: Progress, align: bool = False, cheap: bool = False
+    predicted: PosedMotion, truth: PosedMotion, progress: Progress, align: bool = False, cheap: bool = False
 ) -> dict[str, float]:
     """Every metric of `names.METRICS` that is defined, in its unit (shares in percent), averaged over the motion.
 
@@ -183,9 +183,7 @@ def match_people(predicted: Floats, truth: Floats, align: bool = False) -> list[
     return list(min(orders, key=lambda order: _mean_distance(predicted[:, list(order)], truth, align)))
 
 
-def _common_frames(
-    predicted: MotionOnBody, truth: MotionOnBody, progress: Progress
-) -> tuple[MotionOnBody, MotionOnBody]:
+def _common_frames(predicted: PosedMotion, truth: PosedMotion, progress: Progress) -> tuple[PosedMotion, PosedMotion]:
     first, second = pair_times(predicted.times, truth.times)
     if len(first) == 0:
         spans = " and ".join(f"{times[0]:.2f}-{times[-1]:.2f} s" for times in (predicted.times, truth.times))
@@ -196,8 +194,8 @@ def _common_frames(
 
 
 def _common_people(
-    predicted: MotionOnBody, truth: MotionOnBody, align: bool, progress: Progress
-) -> tuple[MotionOnBody, MotionOnBody]:
+    predicted: PosedMotion, truth: PosedMotion, align: bool, progress: Progress
+) -> tuple[PosedMotion, PosedMotion]:
     joints, joints_true = _joints(predicted), _joints(truth)
     num_predicted, num_true = joints.shape[1], joints_true.shape[1]
     if num_predicted >= num_true:
@@ -231,7 +229,7 @@ def _best_move(points: Floats, target: Floats) -> Floats:
     return rigid_alignment(points[there], target[there])
 
 
-def _joints(sequence: MotionOnBody) -> Floats:
+def _joints(sequence: PosedMotion) -> Floats:
     """[T, P, 14, 3] with nan where a person is absent."""
     return without_absent(lsp_joints(motion_joints(sequence.motion, sequence.body)), sequence.motion.valid)
 

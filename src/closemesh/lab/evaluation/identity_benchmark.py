@@ -13,17 +13,17 @@ import torch
 from closemesh.body.loading import load_body
 from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.arrays import Floats
-from closemesh.core.progress import Progress, Silent
+from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.evaluation.benchmark_run import seed_of
 from closemesh.lab.evaluation.benchmark_scenes import Window
 from closemesh.lab.evaluation.evaluate import fitting_betas, pair_times
 from closemesh.lab.simulation.rendered_video import render_film
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
-from closemesh.perception.model_selection import choose, make_detector
-from closemesh.perception.observe import follow_everybody
-from closemesh.perception.tracking.identity import drop_doubles, exchange, undo_swaps
+from closemesh.perception.model_selection import make_detector, select_models
+from closemesh.perception.observe import track_people
+from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks, swap_identities
 from closemesh.perception.tracking.tracker import Track
-from closemesh.perception.tracking.tracklets import MIN_PIECE, choose_people, join_pieces
+from closemesh.perception.tracking.tracklets import MIN_PIECE, choose_people, link_tracklets
 from closemesh.video import open_clip
 
 INJECTED = 10  # Exchanges tried on each window, one at a time,
@@ -64,16 +64,18 @@ def _tracked(window: Window, seed: int) -> tuple[SimulatedScene, list[Track]]:
     scene = make_scene(sequence, body, seed_of(window, seed), fitting_betas(sequence, body))
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "film.mp4"
-        render_film(scene, film, seed_of(window, seed) + 1, Silent())
+        render_film(scene, film, seed_of(window, seed) + 1, NullProgress())
         clip = open_clip(film, ClipConfig())
-        followed = follow_everybody(clip, make_detector(choose(ObserveConfig()), torch.device("cpu")), Silent())
-    tracks = join_pieces(followed, min(MIN_PIECE, len(clip)))
+        followed = track_people(
+            clip, make_detector(select_models(ObserveConfig()), torch.device("cpu")), NullProgress()
+        )
+    tracks = link_tracklets(followed, min(MIN_PIECE, len(clip)))
     return scene, choose_people(tracks, None) if tracks else []
 
 
 def _figures(name: str, scene: SimulatedScene, tracks: list[Track], seed: int) -> IdentityFigures:
     fps, rng = scene.clip.fps, np.random.default_rng(seed)
-    repaired_tracks, _ = undo_swaps(drop_doubles(tracks)[0])
+    repaired_tracks, _ = fix_identity_switches(remove_duplicate_tracks(tracks)[0])
     before, told = wrong_detections(tracks, scene)
     after, _ = wrong_detections(repaired_tracks, scene)
     two = len(repaired_tracks) > 1
@@ -108,7 +110,7 @@ def injection_is_repaired(tracks: Sequence[Track], fps: float, rng: np.random.Ge
     if len(common) <= 2 * length:  # The longer part is what tells who is who.
         return None
     start = int(rng.integers(len(common) - length))
-    (one, _), _ = undo_swaps(list(exchange(a, b, set(common[start : start + length]))))
+    (one, _), _ = fix_identity_switches(list(swap_identities(a, b, set(common[start : start + length]))))
     return min(_misplaced(one, a), _misplaced(one, b)) <= _TOLERANCE * fps
 
 

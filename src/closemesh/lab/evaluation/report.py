@@ -18,7 +18,7 @@ import numpy as np
 from closemesh import __version__
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.lab.evaluation.benchmark_run import WindowResult
 from closemesh.lab.evaluation.joint_metrics import METRICS
 from closemesh.lab.evaluation.scores import ALL, CONTACT, OCCLUDED, Groups
@@ -163,7 +163,7 @@ def write_report(path: Path, report: BenchmarkReport) -> None:
         TRUTH: _plain(report.summary(TRUTH)),
         "windows": [asdict(window) for window in report.windows],
     }
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_text(json.dumps(values, indent=1))
 
 

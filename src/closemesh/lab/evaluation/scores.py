@@ -19,7 +19,7 @@ from closemesh.contact.vertex_contacts import posed_chunks
 from closemesh.core.arrays import Bools, Floats
 from closemesh.lab.evaluation import contact_metrics as contact
 from closemesh.lab.evaluation import joint_metrics as metrics
-from closemesh.lab.evaluation.contact_metrics import MeshMeasures, measure_meshes
+from closemesh.lab.evaluation.contact_metrics import MeshMetrics, measure_meshes
 from closemesh.lab.evaluation.joint_metrics import (
     METRIC,
     METRICS,
@@ -45,8 +45,8 @@ def score_motions(
     body_truth: BodyModel,
     times: Floats,
     cheap: bool = False,
-    measured_truth: MeshMeasures | None = None,
-    measured_prediction: MeshMeasures | None = None,
+    measured_truth: MeshMetrics | None = None,
+    measured_prediction: MeshMetrics | None = None,
 ) -> Scores:
     """Every metric of `names.METRICS`, per frame, nan where it is not defined.
 
@@ -129,7 +129,7 @@ def _vertex_errors(
     return errors
 
 
-def _mesh_scores(predicted: MeshMeasures, true: MeshMeasures) -> Scores:
+def _mesh_scores(predicted: MeshMetrics, true: MeshMetrics) -> Scores:
     """Penetration of the prediction, and contact against that of the truth."""
     scores: Scores = {
         "A-PD": predicted.a_pd,

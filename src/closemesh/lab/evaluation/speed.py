@@ -27,8 +27,8 @@ from torch import Tensor
 from closemesh.body.loading import load_open_body
 from closemesh.body.skinning import skin
 from closemesh.config.schema import ClipConfig, Config, RefineConfig
-from closemesh.contact.vertex_contacts import find_crossings
-from closemesh.contact.watertight import query_body
+from closemesh.contact.vertex_contacts import find_penetrations
+from closemesh.contact.watertight import watertight_body
 from closemesh.core.device import peak_megabytes
 from closemesh.core.progress import Progress
 from closemesh.geometry.camera import project
@@ -41,13 +41,13 @@ from closemesh.interaction_prior.windows import (
     PairBody,
     PairClip,
     by_window,
-    cut,
     pose_pair,
+    window_layout,
     windows_of,
 )
-from closemesh.perception.detectors.multi_scale import find_people
+from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
-from closemesh.pipeline.context import Run, open_run
+from closemesh.pipeline.context import RunContext, open_run
 from closemesh.pipeline.reconstruct import (
     contact_stages,
     initialise_stage,
@@ -56,7 +56,7 @@ from closemesh.pipeline.reconstruct import (
     refine_stage,
     write_stage,
 )
-from closemesh.rendering.bodies import BodyPainter
+from closemesh.rendering.bodies import BodyRenderer
 from closemesh.structures import Camera
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.locate import find_model
@@ -84,10 +84,10 @@ def skinning(device: torch.device) -> Step:
 
 def crossings(device: torch.device) -> Step:
     """The vertices of two bodies inside one another, in one frame."""
-    body = query_body(load_open_body())
+    body = watertight_body(load_open_body())
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
-    return lambda: find_crossings(vertices[:1], vertices[1:], body.faces)
+    return lambda: find_penetrations(vertices[:1], vertices[1:], body.faces)
 
 
 def drawing(device: torch.device) -> Step:
@@ -95,7 +95,7 @@ def drawing(device: torch.device) -> Step:
     body = load_open_body()
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
-    painter = BodyPainter(body, 2)
+    painter = BodyRenderer(body, 2)
     image = np.full((1080, 1920, 3), 128, np.uint8)
     camera = Camera(1500.0, (960.0, 540.0), (1920, 1080), "option", np.eye(4)[None])
     vertices_cam = vertices.numpy() * (1, -1, 1) + (0, 0, 3.5)
@@ -109,7 +109,7 @@ def detection(device: torch.device) -> Step:
     detector = MediaPipeDetector()
 
     def step() -> None:
-        for person in find_people(detector, image, [], 0):
+        for person in detect_multi_scale(detector, image, [], 0):
             detector.refine(image, person)
 
     return step
@@ -121,7 +121,7 @@ def refining(device: torch.device, guided: bool) -> Step:
     pair = _embrace(prior.sampler.body, device)
     if guided:
         return lambda: refine_stretch(prior, pair)
-    windows = windows_of(pair, cut(len(pair), device))
+    windows = windows_of(pair, window_layout(len(pair), device))
     return lambda: sample(prior.sampler, windows, [])
 
 
@@ -164,7 +164,7 @@ def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return betas, rotations, transl
 
 
-def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:
+def run_isolated(function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function called in a fresh process, so that its peak memory is its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -199,10 +199,10 @@ def measure_speed(
             with tempfile.TemporaryDirectory() as folder:
                 played = loop_clip(clip, times, Path(folder)) if times > 1 else clip
                 for stage in STAGES:
-                    figures.append(in_a_process(_measure_stage, stage, played, Path(folder) / "out", config, device))
+                    figures.append(run_isolated(_measure_stage, stage, played, Path(folder) / "out", config, device))
                     advance(1)
         for part in PARTS:
-            figures.append(in_a_process(_measure_part, part, runs, device))
+            figures.append(run_isolated(_measure_part, part, runs, device))
             advance(1)
     return figures
 
@@ -243,7 +243,7 @@ def _measure_stage(stage: str, clip: Path, out: Path, config: Config, device: st
     return SpeedFigure(f"{stage}, {len(run.clip)} frames", 1000 * seconds, 1, peak_megabytes())
 
 
-def _run_until(stage: str, run: Run) -> float:
+def _run_until(stage: str, run: RunContext) -> float:
     """Seconds of the last of the stages up to `stage`."""
     observations = observe_stage(run)
     if stage == "observe":

@@ -25,29 +25,29 @@ import numpy as np
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.arrays import Bools, Floats
-from closemesh.core.progress import Progress, Silent
-from closemesh.lab.evaluation.benchmark_run import Filmed, WindowResult, film_window, seed_of
+from closemesh.core.progress import NullProgress, Progress
+from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene, seed_of
 from closemesh.lab.evaluation.benchmark_runner import run_windows
 from closemesh.lab.evaluation.benchmark_scenes import Window
 from closemesh.lab.evaluation.benchmark_stages import Estimate, run_stage
 from closemesh.lab.evaluation.report import BenchmarkReport, Difference, current_commit, differences
 from closemesh.structures import BodyMotion
-from closemesh.text.annotate import Moment, doubtful_moments, held_span
-from closemesh.text.calibration import weigh
+from closemesh.text.annotate import KeyFrame, select_key_frames, validity_interval
+from closemesh.text.calibration import calibrate_confidence
 from closemesh.text.captioner import RuleConfig, candidates, confidences
-from closemesh.text.statements import Statement, Told, Touch, other_touches, rivals
+from closemesh.text.statements import Statement, TimedStatement, Touch, alternative_contacts, alternatives
 from closemesh.text.vlm_prompt import vote
 
 
 @dataclass(frozen=True)
-class Witness:
+class SimulatedAnnotator:
     """What surely holds, and what surely does not, in each of M moments of a scene."""
 
     spans: tuple[tuple[float, float], ...]
     true: tuple[tuple[Statement, ...], ...]
     false: tuple[frozenset[Statement], ...]
 
-    def told(self, share: float, seed: int, answers: int) -> tuple[Told, ...]:
+    def told(self, share: float, seed: int, answers: int) -> tuple[TimedStatement, ...]:
         """What is said when this share of the statements is replaced by false ones of the same kind.
 
         A false one is of the same people and parts and says something else of them; of a touch one of both parts is
@@ -59,7 +59,7 @@ class Witness:
         wanted = round(share * len(places))
         for place in rng.permutation(len(places)):
             moment, number = places[place]
-            wrong = [one for one in false_of(said[moment][number]) if one in self.false[moment]]
+            wrong = [one for one in contradictions(said[moment][number]) if one in self.false[moment]]
             wrong = [one for one in wrong if one not in said[moment]]
             chosen = rng.integers(len(wrong)) if wrong else 0
             if wrong and wanted > 0:
@@ -69,13 +69,15 @@ class Witness:
         return tuple(one for answer, span in zip(agreed, self.spans, strict=True) for one in vote(answer, *span))
 
 
-def witness(moments: Sequence[Moment], motion: BodyMotion, body: BodyModel, times: Floats, up_cam: Floats) -> Witness:
+def witness(
+    moments: Sequence[KeyFrame], motion: BodyMotion, body: BodyModel, times: Floats, up_cam: Floats
+) -> SimulatedAnnotator:
     """Of the true motion, camera frame; times [T] seconds; up_cam [T, 3] unit vectors against gravity."""
     frames = [moment.frame for moment in moments]
     said = list(candidates(motion.num_people))
-    tried = list(dict.fromkeys([*said, *(other for one in said for other in false_of(one))]))
+    tried = list(dict.fromkeys([*said, *(other for one in said for other in contradictions(one))]))
     held = confidences(tried, motion.frames(frames), body, up_cam[frames]) if moments else np.zeros((len(tried), 0))
-    true, false = held >= RuleConfig().sure, held <= 1 - RuleConfig().sure  # [S, M]
+    true, false = held >= RuleConfig().min_confidence, held <= 1 - RuleConfig().min_confidence  # [S, M]
 
     def of_moment(number: int, which: Bools, among: Sequence[Statement]) -> tuple[Statement, ...]:
         people = set(moments[number].people)
@@ -83,16 +85,16 @@ def witness(moments: Sequence[Moment], motion: BodyMotion, body: BodyModel, time
         return tuple(one for one, chosen in rows if chosen and people.issuperset(one.people))
 
     numbers = range(len(moments))
-    return Witness(
-        tuple(held_span(frame, times) for frame in frames),
+    return SimulatedAnnotator(
+        tuple(validity_interval(frame, times) for frame in frames),
         tuple(of_moment(number, true, said) for number in numbers),
         tuple(frozenset(of_moment(number, false, tried)) for number in numbers),
     )
 
 
-def false_of(statement: Statement) -> tuple[Statement, ...]:
+def contradictions(statement: Statement) -> tuple[Statement, ...]:
     """What can be said falsely in the place of a statement."""
-    return other_touches(statement) if isinstance(statement, Touch) else rivals(statement)
+    return alternative_contacts(statement) if isinstance(statement, Touch) else alternatives(statement)
 
 
 NOTHING = "nothing told"
@@ -171,36 +173,38 @@ def run_rows(
 ) -> tuple[WindowResult, ...]:
     """Every row of one window. Raises InputError when the window's file cannot be read."""
     with tempfile.TemporaryDirectory() as folder:
-        filmed = film_window(window, config, "keypoints", device, Path(folder))
+        filmed = build_scene(window, config, "keypoints", device, Path(folder))
         assert filmed.task is not None  # Whoever is simulated is found.
         with filmed.watch.time("initial"):
-            first = run_stage("initial", filmed.task, None, Silent())
+            first = run_stage("initial", filmed.task, None, NullProgress())
         present = _witness(filmed, first)
         return tuple(_run_row(filmed.again(), first, present, row, last, seed_of(window, config.seed)) for row in rows)
 
 
-def _witness(filmed: Filmed, first: Estimate) -> Witness:
+def _witness(filmed: BenchmarkScene, first: Estimate) -> SimulatedAnnotator:
     scene, task = filmed.scene, filmed.task
     assert task is not None
     times = scene.clip.times
-    moments = doubtful_moments(task.observations, first.motion, times, task.config.language.pictures)
+    moments = select_key_frames(task.observations, first.motion, times, task.config.language.pictures)
     return witness(moments, scene.motion, scene.body, times, scene.camera.T_cam_world[:, :3, 1])
 
 
-def _run_row(filmed: Filmed, first: Estimate, present: Witness, row: Row, last: str, seed: int) -> WindowResult:
+def _run_row(
+    filmed: BenchmarkScene, first: Estimate, present: SimulatedAnnotator, row: Row, last: str, seed: int
+) -> WindowResult:
     task = filmed.task
     assert task is not None
     if row.heeded:
         said = present.told(row.false / 100, seed, task.config.language.answers)
         up_cam = first.camera.T_cam_world[:, :3, 1]
         with filmed.watch.time("believe"):
-            believed = weigh(said, first.motion, first.spread, task.body, task.clip.times, up_cam)
+            believed = calibrate_confidence(said, first.motion, first.spread, task.body, task.clip.times, up_cam)
         refine = replace(task.config.refine, **HEEDED[row.heeded])
         task = replace(task, told=believed, config=replace(task.config, refine=refine))
     estimate = first
     for stage in STAGES[: STAGES.index(last) + 1]:
         with filmed.watch.time(stage):
-            estimate = run_stage(stage, task, estimate, Silent())
+            estimate = run_stage(stage, task, estimate, NullProgress())
         filmed.score(stage, estimate.motion)
     return filmed.result()
 

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import NUM_POINTS, capsule_body
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.core.errors import InputError
 from closemesh.lab.evaluation.benchmark_scenes import find_windows
-from closemesh.text.alignment import Alignment, pose_features
+from closemesh.text.alignment import PoseTextModel, pose_features
 from closemesh.text.captioner import RuleConfig, candidates
 from closemesh.text.grammar import describe
-from closemesh.text.predicates import Figures, confidence, figures_at
-from closemesh.text.statements import Told
+from closemesh.text.predicates import PoseFeatures, confidence, figures_at
+from closemesh.text.statements import TimedStatement
 from closemesh.weights.locate import find_model
 
 POSES = 1000
@@ -34,14 +34,14 @@ class Gallery:
     names: tuple[str, ...]
     """Window, person and frame."""
     rotations: Tensor  # [N, 22, 3, 3] world
-    figures: Figures  # [N, 1, 23, 3]
+    figures: PoseFeatures  # [N, 1, 23, 3]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def part(self, index: Tensor) -> Gallery:
         """Some of them."""
-        figures = Figures(self.figures.keypoints[index], self.figures.up[index], self.figures.capsules)
+        figures = PoseFeatures(self.figures.keypoints[index], self.figures.up[index], self.figures.capsules)
         return Gallery(tuple(self.names[k] for k in index.tolist()), self.rotations[index], figures)
 
     def features(self) -> Tensor:
@@ -52,9 +52,14 @@ class Gallery:
         """All that the writer finds true of each, in wordings drawn by the seed, the plainest without one."""
         said = list(candidates(1))
         with torch.inference_mode():
-            sure = torch.stack([confidence(statement, self.figures) for statement in said], dim=-1) >= RuleConfig().sure
+            sure = (
+                torch.stack([confidence(statement, self.figures) for statement in said], dim=-1)
+                >= RuleConfig().min_confidence
+            )
         return [
-            describe((Told(said[k]) for k in row.nonzero()[:, 0].tolist()), None if seed is None else seed + number)
+            describe(
+                (TimedStatement(said[k]) for k in row.nonzero()[:, 0].tolist()), None if seed is None else seed + number
+            )
             for number, row in enumerate(sure)
         ]
 
@@ -77,7 +82,7 @@ def benchmark_gallery(count: int = POSES, seed: int = 0) -> Gallery:
     """
     names, rotations, betas = _all_poses()
     body = load_open_body("light")
-    points, capsules = fitting_points(body).coarse(NUM_POINTS), capsule_body(body)
+    points, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
     up = torch.tensor(_UP).expand(len(names), 3)
     nowhere = torch.zeros(len(names), 1, 3)
     figures = figures_at(rotations[:, None], nowhere, betas[:, None], up, points, capsules)
@@ -104,7 +109,7 @@ def retrieve(texts: Tensor, own: Sequence[int], poses: Tensor) -> Retrieval:
     return Retrieval(len(poses), len(texts), float((ranks < 1).float().mean()), float((ranks < 10).float().mean()))
 
 
-def measure_retrieval(alignment: Alignment, seed: int) -> dict[str, Retrieval]:
+def measure_retrieval(alignment: PoseTextModel, seed: int) -> dict[str, Retrieval]:
     """By the writer's own texts, plain and in many wordings, and by hand-written paraphrases.
 
     Raises InputError when a paraphrase is about a pose that is not in the gallery.
@@ -147,7 +152,7 @@ def _all_poses() -> tuple[list[str], Tensor, Tensor]:
     return names, torch.cat(rotations), torch.cat(betas)
 
 
-def _headed(figures: Figures) -> Tensor:
+def _headed(figures: PoseFeatures) -> Tensor:
     """Keypoints [N, 23, 3] about the mid-hip, turned so that all trunks face the same way."""
     points = figures.keypoints[:, 0] - figures.middle(0, "hip")[:, None]
     left = figures.trunk(0)[:, 0] * points.new_tensor([1.0, 0.0, 1.0])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.body.skinning import keypoints133
+from closemesh.body.skinning import wholebody_keypoints
 from closemesh.contact.body_parts import PART_INDEX, part_labels
 from closemesh.core.arrays import Bools, Floats
 
@@ -151,7 +151,7 @@ def random_outfit(body: BodyModel, rng: np.random.Generator) -> Outfit:
 
 def _find_regions(body: BodyModel) -> _Regions:
     with torch.inference_mode():
-        face = keypoints133(body, body.v_template, body.joint_template)[_FACE].cpu().numpy()
+        face = wholebody_keypoints(body, body.v_template, body.joint_template)[_FACE].cpu().numpy()
     vertices = body.v_template.cpu().numpy()
     parts = part_labels(body).cpu().numpy()
     head = body.skin_weights[:, _HEAD_JOINTS].sum(-1).cpu().numpy() > 0.5

@@ -11,7 +11,7 @@ from torch import Tensor
 from closemesh.core.arrays import Bools, Floats
 from closemesh.lab.simulation.detector_errors import (
     DetectorErrors,
-    lasting_noise,
+    correlated_noise,
     load_detector_errors,
     normal_rank,
     quantile,
@@ -21,7 +21,7 @@ from closemesh.lab.simulation.occlusion import hidden_points, outside
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.perception.keypoints.topdown import AGREEMENT
-from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, settle_claims
+from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, resolve_shared_keypoints
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS, Observations
 
 
@@ -58,14 +58,14 @@ def simulate_observations(
     rank = _rank((*visible.shape, 1, 1), errors.event_shares[1], errors, fps, generator)[..., 0, 0]
     scores = quantile(errors.track_score, errors.levels, rank, crowd).numpy()
     keypoints, spread = _whole_body(sampled, boxes, visible, scene.camera.size)
-    keypoints = settle_claims(keypoints, boxes, visible)
+    keypoints = resolve_shared_keypoints(keypoints, boxes, visible)
     observations = Observations(
         boxes=boxes,
         keypoints=keypoints,
         sigmas=keypoint_sigmas(keypoints, boxes, visible, spread),
-        cue_points=cue * visible[..., None, None],
-        visible=visible,
-        track_scores=scores * visible,
+        keypoints3d=cue * visible[..., None, None],
+        detected=visible,
+        track_confidence=scores * visible,
         detector="simulated",
     )
     return SimulatedObservations(observations, hidden)
@@ -114,4 +114,4 @@ def _sample_boxes(
 def _rank(
     shape: tuple[int, ...], shares: Tensor, errors: DetectorErrors, fps: float, generator: torch.Generator
 ) -> Tensor:
-    return normal_rank(lasting_noise(shape, shares, errors.times, fps, generator))
+    return normal_rank(correlated_noise(shape, shares, errors.times, fps, generator))

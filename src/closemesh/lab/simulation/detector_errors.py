@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from closemesh.core.errors import ModelFileError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DETECTOR_ERRORS
 
@@ -99,11 +99,11 @@ def save_detector_errors(path: Path, errors: DetectorErrors) -> None:
     """Write them as .npz, half precision. Raises OutputError when the file cannot be written."""
     arrays = {name: getattr(errors, name).cpu().numpy().astype(np.float16) for name in _TENSORS}
     arrays |= {name: getattr(errors, name).cpu().numpy() for name in ("levels", "times")}
-    with replacing(path) as part, part.open("wb") as file:
+    with atomic_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays, measured_on=np.array(errors.measured_on))
 
 
-def lasting_noise(
+def correlated_noise(
     shape: tuple[int, ...],
     shares: Tensor,
     times: Tensor,

@@ -28,7 +28,9 @@ class Rays:
 def camera_rays(camera: Camera) -> Rays:
     """One ray through the middle of each pixel."""
     width, height = camera.size
-    x, y = np.meshgrid(np.arange(width) + 0.5 - camera.centre[0], np.arange(height) + 0.5 - camera.centre[1])
+    x, y = np.meshgrid(
+        np.arange(width) + 0.5 - camera.principal_point[0], np.arange(height) + 0.5 - camera.principal_point[1]
+    )
     directions_cam = np.stack([x, y, np.full_like(x, camera.focal)], axis=-1)
     directions_cam /= np.linalg.norm(directions_cam, axis=-1, keepdims=True)
     R, t = camera.T_cam_world[0, :3, :3], camera.T_cam_world[0, :3, 3]

@@ -19,7 +19,7 @@ from closemesh.core.progress import Progress
 from closemesh.lab.simulation.detections import simulate_observations
 from closemesh.lab.simulation.detector_errors import DetectorErrors
 from closemesh.lab.simulation.error_model import SNAP_REACH, same_kind, take_points
-from closemesh.lab.simulation.measure import Detected, FilmConfig, Measured, Truth, each_film, mean_distance
+from closemesh.lab.simulation.measure import Detections, FilmConfig, GroundTruth, Measured, each_film, mean_distance
 from closemesh.lab.simulation.statistics import ARMS, LEGS, MIRROR
 from closemesh.structures import NUM_CUE_POINTS, Observations
 
@@ -29,7 +29,7 @@ _SNAPPED = 0.08  # Of the person's size: how near a snapped keypoint lies to the
 
 
 @dataclass(frozen=True)
-class Mistakes:
+class ErrorLabels:
     """Of one film; T frames, P people."""
 
     counted: Bools
@@ -56,7 +56,7 @@ class Mistakes:
     """[T, P, 23] distance from the meant point, of the person's size, snapped ones too; nan where missed or swapped."""
 
 
-def find_mistakes(film: Measured) -> Mistakes:
+def label_errors(film: Measured) -> ErrorLabels:
     """The most likely reading of each detection."""
     truth, detected = film.truth, film.detected
     counted = truth.valid & ((~truth.outside).mean(-1) > 0.5) & film.found
@@ -76,7 +76,7 @@ def find_mistakes(film: Measured) -> Mistakes:
     within_reach = given & (apart < SNAP_REACH) & (apart > _FAR)
     snapped = within_reach & (other_off < _SNAPPED) & (other_off < _CLEARLY * off)
     error = (detected.raw[..., :2] - meant) / size[..., None]
-    return Mistakes(
+    return ErrorLabels(
         counted=counted,
         absent=counted & ~detected.visible,
         swapped=swapped,
@@ -163,7 +163,7 @@ def compare_detections(
     return agreement(films, simulated)
 
 
-def agreement(real: list[Measured], simulated: list[Detected]) -> list[Agreement]:
+def agreement(real: list[Measured], simulated: list[Detections]) -> list[Agreement]:
     """The table of films and of other detections of the same people. People who were never found are left out."""
     kinds: dict[str, list[int]] = {}
     for k, name in enumerate(KEYPOINT_NAMES[:NUM_CUE_POINTS]):
@@ -186,7 +186,7 @@ def agreement(real: list[Measured], simulated: list[Detected]) -> list[Agreement
 class _Samples:
     """All films one after the other: N people and frames."""
 
-    def __init__(self, films: list[tuple[Measured, Detected]]) -> None:
+    def __init__(self, films: list[tuple[Measured, Detections]]) -> None:
         parts = [_film_samples(film.truth, film.found, detected) for film, detected in films]
         self._counted, self._hidden, self._given, self._error, self._step, self._confidence = (
             np.concatenate([part[i] for part in parts]) for i in range(6)
@@ -210,7 +210,7 @@ class _Samples:
         )
 
 
-def _film_samples(truth: Truth, found: Bools, detected: Detected) -> tuple[np.ndarray, ...]:
+def _film_samples(truth: GroundTruth, found: Bools, detected: Detections) -> tuple[np.ndarray, ...]:
     """Counted, hidden, given, error, step and confidence [T * P, 23] of one film."""
     offset = (detected.keypoints[..., :2] - truth.pixels) / truth.size[..., None, None]
     given = detected.visible[..., None] & (detected.keypoints[..., 2] > 0)
@@ -222,10 +222,10 @@ def _film_samples(truth: Truth, found: Bools, detected: Detected) -> tuple[np.nd
     return tuple(array.reshape(-1, NUM_CUE_POINTS) for array in arrays)
 
 
-def _simulated(film: Measured, observations: Observations) -> Detected:
+def _simulated(film: Measured, observations: Observations) -> Detections:
     """Only what the table needs is filled in; the rest is that of the film."""
     return replace(
         film.detected,
         keypoints=observations.keypoints[:, :, :NUM_CUE_POINTS],
-        visible=observations.visible,
+        visible=observations.detected,
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.simulation.detector_errors import (
     DetectorErrors,
-    lasting_noise,
+    correlated_noise,
     load_detector_errors,
     normal_rank,
     quantile,
@@ -125,7 +125,7 @@ class _Draw:
     def noise(
         self, shares: Tensor, shape: tuple[int, ...], mixing: Tensor | None = None, jumps: Tensor | float = 0.0
     ) -> Tensor:
-        return lasting_noise(shape, shares, self.errors.times, self._fps, self._generator, mixing, jumps)
+        return correlated_noise(shape, shares, self.errors.times, self._fps, self._generator, mixing, jumps)
 
     def keypoints(self, shares: Tensor, mixing: Tensor | None = None) -> Tensor:
         """[..., T, P, 23]."""
@@ -236,7 +236,7 @@ def sample_cue(
     people, device = points_cam.shape[:-2], points_cam.device
 
     def rank(shares: Tensor, *shape: int) -> Tensor:
-        return normal_rank(lasting_noise((*people, *shape), shares, errors.times, fps, generator))
+        return normal_rank(correlated_noise((*people, *shape), shares, errors.times, fps, generator))
 
     axis, keypoint = torch.arange(3, device=device), torch.arange(errors.num_keypoints, device=device)
     turn = quantile(errors.cue_turn, errors.levels, rank(errors.cue_shares[0], 1, 3)[..., 0, :], axis)

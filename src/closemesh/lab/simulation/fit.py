@@ -18,7 +18,7 @@ from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
 from closemesh.lab.datasets.registry import split_motion_files
 from closemesh.lab.simulation.detector_errors import DetectorErrors, save_detector_errors
-from closemesh.lab.simulation.error_labels import Mistakes, find_mistakes
+from closemesh.lab.simulation.error_labels import ErrorLabels, label_errors
 from closemesh.lab.simulation.fit_points import ERROR_EDGES, PointSamples
 from closemesh.lab.simulation.measure import FilmConfig, Measured, measure_films
 from closemesh.lab.simulation.statistics import (
@@ -45,7 +45,7 @@ _HIPS = [11, 12]
 _NUM_KEYPOINTS = 23
 
 
-def fit_people(films: list[Measured], mistakes: list[Mistakes]) -> dict[str, Floats]:
+def fit_people(films: list[Measured], mistakes: list[ErrorLabels]) -> dict[str, Floats]:
     """The fields of DetectorErrors that tell of whole people."""
     fps = films[0].fps
     crowd = [np.digitize(film.truth.hidden.mean(-1), HIDDEN_EDGES) for film in films]
@@ -102,7 +102,7 @@ def _track_scores(films: list[Measured], seen: list[Bools], crowd: list[np.ndarr
     return np.stack(tables)
 
 
-def _fit_boxes(films: list[Measured], mistakes: list[Mistakes], fps: float) -> dict[str, Floats]:
+def _fit_boxes(films: list[Measured], mistakes: list[ErrorLabels], fps: float) -> dict[str, Floats]:
     """How far the sides of the box lie outwards of the true body keypoints' box, people cut by the border left out."""
     outwards = []
     for film, mistake in zip(films, mistakes, strict=True):
@@ -125,7 +125,7 @@ def quantiles_of_columns(samples: Floats) -> Floats:
     return np.quantile(samples, LEVELS, axis=0).T
 
 
-def fit_cue(films: list[Measured], mistakes: list[Mistakes]) -> dict[str, Floats]:
+def fit_cue(films: list[Measured], mistakes: list[ErrorLabels]) -> dict[str, Floats]:
     """The fields of DetectorErrors that tell of the 3D cue."""
     turns, scales, residuals, hidden, confidences, agree = [], [], [], [], [], []
     for film, mistake in zip(films, mistakes, strict=True):
@@ -239,7 +239,7 @@ def errors_of_films(films: list[Measured], measured_on: str) -> DetectorErrors:
         raise InputError(
             "the detector found nobody in any film, so that its errors cannot be measured; make more films"
         )
-    mistakes = [find_mistakes(film) for film in films]
+    mistakes = [label_errors(film) for film in films]
     arrays = {
         **{"levels": LEVELS, "times": TIMES, "error_edges": ERROR_EDGES, "hidden_edges": HIDDEN_EDGES},
         **PointSamples(films, mistakes).fit(),

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from closemesh.core.arrays import Bools, Floats
-from closemesh.lab.simulation.error_labels import Mistakes
+from closemesh.lab.simulation.error_labels import ErrorLabels
 from closemesh.lab.simulation.measure import Measured
 from closemesh.lab.simulation.statistics import (
     LEVELS,
@@ -40,7 +40,7 @@ _OUTWARDS = np.where(np.array(MIRROR) > np.arange(len(MIRROR)), 1, -1) * (np.arr
 class PointSamples:
     """All films of a fit, as long arrays: N people and frames."""
 
-    def __init__(self, films: list[Measured], mistakes: list[Mistakes]) -> None:
+    def __init__(self, films: list[Measured], mistakes: list[ErrorLabels]) -> None:
         self.fps = films[0].fps
         self._shapes = [film.truth.size.shape for film in films]
         self.error = _long([mistake.error for mistake in mistakes])

@@ -15,7 +15,7 @@ from closemesh.body.loading import load_open_body
 from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Progress, Silent
+from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.simulation.detections import nearest_partner
 from closemesh.lab.simulation.occlusion import hidden_points, outside
@@ -24,7 +24,7 @@ from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_poin
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
-from closemesh.perception.observe import Record, find_whom, look_closer, track_scores
+from closemesh.perception.observe import ObservationBuilder, estimate_crops, select_tracks, track_scores
 from closemesh.structures import NUM_CUE_POINTS
 from closemesh.video import open_clip
 
@@ -34,7 +34,7 @@ _SAME_PERSON = (
 
 
 @dataclass(frozen=True)
-class Truth:
+class GroundTruth:
     """What a film shows."""
 
     pixels: Floats
@@ -54,7 +54,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Detected:
+class Detections:
     """What was detected of the same people; zeros where nothing was."""
 
     raw: Floats
@@ -77,8 +77,8 @@ class Detected:
 class Measured:
     """One film."""
 
-    truth: Truth
-    detected: Detected
+    truth: GroundTruth
+    detected: Detections
     found: Bools
     """[P] people who were given a track."""
     fps: float
@@ -110,7 +110,7 @@ def each_film(files: list[Path], config: FilmConfig, progress: Progress) -> Iter
         for number, sequence in enumerate(random_stretches(files, config)):
             scene = make_scene(sequence, body, config.seed + number)
             path = Path(folder) / "film.mp4"
-            render_film(scene, path, config.seed + number, Silent())
+            render_film(scene, path, config.seed + number, NullProgress())
             yield scene, observe_film(scene, path)
             advance(1)
 
@@ -143,32 +143,32 @@ def observe_film(scene: SimulatedScene, path: Path) -> Measured:
     """Everything the real detector says about the film of a scene, next to the truth."""
     clip = open_clip(path, ClipConfig(fps=scene.clip.fps))
     truth = find_truth(scene)
-    silent, detector = Silent(), MediaPipeDetector()
+    silent, detector = NullProgress(), MediaPipeDetector()
     try:
-        people = find_whom(clip, detector, ObserveConfig(masks=False), silent)
+        people = select_tracks(clip, detector, ObserveConfig(masks=False), silent)
     except InputError:  # Nobody was found.
         return Measured(truth, _nothing(truth), np.zeros(truth.valid.shape[1], bool), clip.fps)
-    record = Record(clip, len(people))
-    look_closer(clip, detector, people, record, None, silent)
+    record = ObservationBuilder(clip, len(people))
+    estimate_crops(clip, detector, people, record, None, silent)
     observations = record.finish(track_scores(people, len(clip)), detector.name)
     diagonal = np.linalg.norm(record.boxes[..., 2:] - record.boxes[..., :2], axis=-1)
-    tracks = Detected(
+    tracks = Detections(
         raw=record.keypoints[:, :, :NUM_CUE_POINTS],
         keypoints=observations.keypoints[:, :, :NUM_CUE_POINTS],
         spread=record.spread[:, :, :NUM_CUE_POINTS] / np.maximum(diagonal, 1)[..., None],
         boxes=observations.boxes,
-        cue_points=observations.cue_points,
-        visible=observations.visible,
-        track_scores=observations.track_scores,
+        cue_points=observations.keypoints3d,
+        visible=observations.detected,
+        track_scores=observations.track_confidence,
     )
     return _matched(truth, tracks, clip.fps)
 
 
-def find_truth(scene: SimulatedScene) -> Truth:
+def find_truth(scene: SimulatedScene) -> GroundTruth:
     """What the detector should say."""
     points, valid = true_points(scene), scene.motion.valid
     pixels = torch.as_tensor(points.pixels)
-    return Truth(
+    return GroundTruth(
         pixels=points.pixels,
         points_cam=points.points_cam,
         hidden=hidden_points(scene),
@@ -179,7 +179,7 @@ def find_truth(scene: SimulatedScene) -> Truth:
     )
 
 
-def _matched(truth: Truth, tracks: Detected, fps: float) -> Measured:
+def _matched(truth: GroundTruth, tracks: Detections, fps: float) -> Measured:
     """Tracks in the order of the true people: each person gets the track that shows them in most frames."""
     votes = _frames_together(truth, tracks)  # [P, tracks]
     people, chosen = linear_sum_assignment(-votes)
@@ -193,7 +193,7 @@ def _matched(truth: Truth, tracks: Detected, fps: float) -> Measured:
     return Measured(truth, detected, found, fps)
 
 
-def _frames_together(truth: Truth, tracks: Detected) -> Floats:
+def _frames_together(truth: GroundTruth, tracks: Detections) -> Floats:
     """[P, tracks] frames in which a track lies on a person, and nearer than on any other."""
     apart = mean_distance(tracks.raw[:, None], truth.pixels[:, :, None]) / truth.size[..., None]  # [T, P, tracks]
     apart = np.where(truth.valid[..., None] & tracks.visible[:, None], apart, np.inf)
@@ -212,10 +212,10 @@ def mean_distance(keypoints: Floats, pixels: Floats) -> Floats:
         return (weight * apart).sum(-1) / weight.sum(-1)
 
 
-def _nothing(truth: Truth) -> Detected:
+def _nothing(truth: GroundTruth) -> Detections:
     """Nobody detected."""
     people = truth.valid.shape
-    return Detected(
+    return Detections(
         raw=np.zeros((*people, NUM_CUE_POINTS, 3)),
         keypoints=np.zeros((*people, NUM_CUE_POINTS, 3)),
         spread=np.zeros((*people, NUM_CUE_POINTS)),

@@ -14,7 +14,7 @@ from torch import Tensor
 from closemesh.body.capsules import CapsuleBody
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import stream_vertices
-from closemesh.body.skinning import keypoints133
+from closemesh.body.skinning import wholebody_keypoints
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.camera import project
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
@@ -37,7 +37,7 @@ def hidden_points(scene: SimulatedScene) -> Bools:
     """
     truth = true_points(scene)
     scale = _DEPTH_SIDE / max(scene.camera.size)
-    focal, centre = scene.camera.focal * scale, tuple(scale * c for c in scene.camera.centre)
+    focal, centre = scene.camera.focal * scale, tuple(scale * c for c in scene.camera.principal_point)
     size = tuple(round(scale * side) for side in scene.camera.size)
     faces, allowance = scene.body.faces.cpu().numpy(), own_depths(scene.body)
     hidden = outside(truth.pixels, scene.camera.size) | ~scene.motion.valid[..., None]
@@ -60,7 +60,7 @@ def outside(pixels: Floats, size: tuple[int, int]) -> Bools:
 def own_depths(body: BodyModel) -> Floats:
     """[23] metres that each keypoint may lie behind its own surface and still be seen."""
     with torch.inference_mode():
-        points = keypoints133(body, body.v_template, body.joint_template)[:NUM_CUE_POINTS]
+        points = wholebody_keypoints(body, body.v_template, body.joint_template)[:NUM_CUE_POINTS]
         skin_distance = torch.cdist(points, body.v_template).amin(-1)
     return (OWN_DEPTH * skin_distance + OWN_MARGIN).cpu().numpy()
 

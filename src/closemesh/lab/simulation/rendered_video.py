@@ -20,7 +20,7 @@ from closemesh.lab.simulation.clothing import Outfit, random_outfit, skirt_faces
 from closemesh.lab.simulation.environment import paint_room
 from closemesh.lab.simulation.scene import SimulatedScene
 from closemesh.rendering.bodies import face_incidence, vertex_normals
-from closemesh.rendering.zbuffer import draw_mesh
+from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import Camera
 from closemesh.video.movies import Image, write_movie
 
@@ -113,7 +113,7 @@ class _Painter:
         points, corners = np.concatenate(vertices), np.concatenate([f + s for f, s in zip(faces, starts, strict=True)])
         picture = (self._room * self._shade_on_floor(points, corners)).astype(np.uint8)
         camera = self._camera
-        return draw_mesh(picture, points, corners, np.concatenate(colours), camera.focal, camera.centre)
+        return render_mesh(picture, points, corners, np.concatenate(colours), camera.focal, camera.principal_point)
 
     def _lit(self, normals: Floats, colours: Floats) -> Floats:
         """[V, 3] 0..255."""
@@ -130,8 +130,8 @@ class _Painter:
         on_floor = _along_light(vertices_cam, self._camera, self._light.direction_world)
         small = np.zeros((height // _SHADOW_SCALE, width // _SHADOW_SCALE, 3), np.uint8)
         white = np.full((len(on_floor), 3), 255.0)
-        focal, centre = (np.asarray(x) / _SHADOW_SCALE for x in (self._camera.focal, self._camera.centre))
-        mask = draw_mesh(small, on_floor, faces, white, float(focal), (float(centre[0]), float(centre[1])))[..., 0]
+        focal, centre = (np.asarray(x) / _SHADOW_SCALE for x in (self._camera.focal, self._camera.principal_point))
+        mask = render_mesh(small, on_floor, faces, white, float(focal), (float(centre[0]), float(centre[1])))[..., 0]
         mask = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), softness * width / _SHADOW_SCALE)
         return (1 - depth / 255 * cv2.resize(mask, (width, height)))[..., None]
 

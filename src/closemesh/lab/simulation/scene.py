@@ -19,8 +19,8 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_camera, motion_keypoints
 from closemesh.core.arrays import Floats
 from closemesh.geometry.camera import project
-from closemesh.geometry.transforms import rigid
-from closemesh.motion_files.sequence import MotionSequence, put_on_body
+from closemesh.geometry.transforms import make_transform
+from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.structures import NUM_CUE_POINTS, BodyMotion, Camera, Clip
 
 PICTURE_SIZES = ((1280, 720), (960, 720), (720, 1280), (854, 480), (720, 960))
@@ -95,7 +95,7 @@ def _look_at(aim: Tensor, azimuth: Tensor, height: Tensor, distance: Tensor, rol
     down = torch.linalg.cross(forward, right)
     c, s = roll.cos()[:, None], roll.sin()[:, None]
     R = torch.stack([c * right + s * down, c * down - s * right, forward], dim=-2)
-    return rigid(R, -(R @ position[..., None])[..., 0])
+    return make_transform(R, -(R @ position[..., None])[..., 0])
 
 
 def _reach(outline: Tensor, inside: Tensor, T_cam_world: Tensor, focal: Tensor, size: Tensor) -> Tensor:
@@ -179,13 +179,13 @@ def make_scene(sequence: MotionSequence, body: BodyModel, seed: int, betas: Floa
     if betas is None:
         betas = (_SHAPES * torch.randn(sequence.num_people, body.num_betas, generator=generator)).numpy()
         sequence = _stand_on_floor(sequence, body, betas)
-    motion_world = put_on_body(sequence, body, betas)
+    motion_world = to_body_motion(sequence, body, betas)
     pelvis, valid = torch.as_tensor(sequence.pelvis)[None], torch.as_tensor(sequence.valid)[None]
     sampled = sample_cameras(pelvis.double(), generator, valid)
     width, height = (int(side) for side in sampled.size[0])
     camera = Camera(
         focal=float(sampled.focal[0]),
-        centre=(width / 2, height / 2),
+        principal_point=(width / 2, height / 2),
         size=(width, height),
         focal_source="option",
         T_cam_world=np.tile(sampled.T_cam_world[0].numpy(), (len(sequence), 1, 1)),
@@ -207,7 +207,7 @@ def _own_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
 
 def _stand_on_floor(sequence: MotionSequence, body: BodyModel, betas: Floats) -> MotionSequence:
     """The same motion, each person raised or lowered so that legs of another length end on the floor."""
-    points = motion_keypoints(put_on_body(sequence, body, betas), body)[:, :, :NUM_CUE_POINTS]
+    points = motion_keypoints(to_body_motion(sequence, body, betas), body)[:, :, :NUM_CUE_POINTS]
     lowest = np.where(sequence.valid, points[..., 1].min(2), np.nan)  # [T, P]
     lift = np.nan_to_num(_LOWEST_POINT - np.nanquantile(lowest, _ON_FLOOR, axis=0))  # [P]
     return replace(sequence, pelvis=(sequence.pelvis + lift[:, None] * (0, 1, 0)).astype(sequence.pelvis.dtype))
@@ -216,5 +216,5 @@ def _stand_on_floor(sequence: MotionSequence, body: BodyModel, betas: Floats) ->
 def true_points(scene: SimulatedScene) -> TruePoints:
     """Where the keypoints 0-22 are, in the camera frame and in the picture."""
     points_cam = motion_keypoints(scene.motion, scene.body)[:, :, :NUM_CUE_POINTS]
-    pixels = project(torch.as_tensor(points_cam), scene.camera.focal, scene.camera.centre)
+    pixels = project(torch.as_tensor(points_cam), scene.camera.focal, scene.camera.principal_point)
     return TruePoints(points_cam, pixels.numpy())

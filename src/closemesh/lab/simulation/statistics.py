@@ -18,7 +18,7 @@ from torch import Tensor
 
 from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
 from closemesh.core.arrays import Bools, Floats
-from closemesh.lab.simulation.detector_errors import lasting_noise
+from closemesh.lab.simulation.detector_errors import correlated_noise
 
 LEVELS = np.array([0, 0.01, 0.03, *np.arange(0.05, 0.91, 0.05), 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1])
 """Ranks at which distributions are stored."""
@@ -100,7 +100,7 @@ def jumping_share(median_step: float, shares: Floats, fps: float) -> float:
     lasting, times = (torch.as_tensor(array, dtype=torch.float32) for array in (shares, TIMES))
     for jumps in grid:
         generator = torch.Generator().manual_seed(0)
-        noise = lasting_noise((300, 60, 1, 1, 2), lasting, times, fps, generator, jumps=float(jumps))
+        noise = correlated_noise((300, 60, 1, 1, 2), lasting, times, fps, generator, jumps=float(jumps))
         steps.append(float(noise.diff(dim=1).norm(dim=-1).median()))
     return float(np.interp(-median_step, -np.array(steps), grid))
 

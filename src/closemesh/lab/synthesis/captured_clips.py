@@ -23,7 +23,7 @@ from closemesh.geometry.rotations import (
     rotation_6d_to_matrix,
 )
 from closemesh.lab.synthesis.key_poses import heading, yaw_matrix
-from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.structures import NUM_BODY_JOINTS
 
@@ -33,7 +33,7 @@ STANDING_SPEED = 0.40  # m/s; a foot that is slower and low stands.
 
 
 @dataclass(frozen=True)
-class Clip:
+class CapturedClip:
     """Motion of one person. Frame: world, y up, metres."""
 
     name: str
@@ -54,15 +54,15 @@ class Clip:
         return int(before[-1]) + 1 if len(before) else 0, int(after[0]) - 1 if len(after) else len(self) - 1
 
 
-def make_clips(sequences: Sequence[MotionSequence]) -> dict[str, Clip]:
+def make_clips(sequences: Sequence[MotionSequence]) -> dict[str, CapturedClip]:
     """Single people's sequences by name; those with several people or without a skeleton are left out."""
     usable = [s for s in sequences if s.num_people == 1 and s.rest_joints is not None and len(s) > 3]
     return {sequence.name: _clip(sequence) for sequence in usable}
 
 
-def still_clip(rotations: Tensor, leg_length: float, frames: int = 9) -> Clip:
+def still_clip(rotations: Tensor, leg_length: float, frames: int = 9) -> CapturedClip:
     """Somebody who holds a pose [22, 3, 3]."""
-    return Clip(
+    return CapturedClip(
         name="still",
         fps=30.0,
         rotations=rotations.expand(frames, -1, -1, -1),
@@ -73,7 +73,7 @@ def still_clip(rotations: Tensor, leg_length: float, frames: int = 9) -> Clip:
     )
 
 
-def sample_clip(clip: Clip, frames: Tensor) -> tuple[Tensor, Tensor]:
+def sample_clip(clip: CapturedClip, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Rotations [N, 22, 3, 3] and pelvis [N, 3] at fractional frames [N], with continuous velocity (Catmull-Rom)."""
     frames = frames.clamp(0, len(clip) - 1)
     first = frames.floor().long().clamp(max=len(clip) - 2)
@@ -101,12 +101,12 @@ def skeleton_joints(rotations: Tensor, pelvis: Tensor, rest_joints: Tensor) -> T
     return torch.stack(positions, dim=1)
 
 
-def _clip(sequence: MotionSequence) -> Clip:
+def _clip(sequence: MotionSequence) -> CapturedClip:
     rotations = _within_limits(torch.as_tensor(sequence.rotations[:, 0, :NUM_BODY_JOINTS], dtype=torch.float32))
     pelvis = torch.as_tensor(sequence.pelvis[:, 0], dtype=torch.float32)
     rest = torch.as_tensor(sequence.rest_joints[0], dtype=torch.float32)  # type: ignore[index]
     joints = skeleton_joints(rotations, pelvis, rest)
-    return Clip(
+    return CapturedClip(
         name=sequence.name,
         fps=sequence.fps,
         rotations=rotations,
@@ -120,7 +120,7 @@ def _clip(sequence: MotionSequence) -> Clip:
 def _within_limits(rotations: Tensor) -> Tensor:
     """Rotations [T, 22, 3, 3] with joints that were solved beyond their range brought back to its end."""
     body_pose = matrix_to_axis_angle(rotations[:, 1:])
-    within = body_pose - beyond_limits(body_pose) * body_pose.sign()  # Every range holds 0.
+    within = body_pose - joint_limit_excess(body_pose) * body_pose.sign()  # Every range holds 0.
     return torch.cat([rotations[:, :1], axis_angle_to_matrix(within)], dim=1)
 
 
@@ -156,14 +156,14 @@ _JOINTS = [JOINT_INDEX[name] for name in _COMPARED]
 class Moment:
     """One frame of a clip."""
 
-    clip: Clip
+    clip: CapturedClip
     frame: int
 
 
-class Walks:
+class WalkLibrary:
     """All moments of walking in some clips, found by the pose of trunk and legs."""
 
-    def __init__(self, clips: Iterable[Clip]) -> None:
+    def __init__(self, clips: Iterable[CapturedClip]) -> None:
         self._moments = [Moment(clip, frame) for clip in clips for frame in _walking_frames(clip)]
         poses = [_stance(m.clip.rotations[m.frame]) for m in self._moments]
         self._poses = torch.stack(poses) if poses else torch.zeros(0, len(_JOINTS), 3, 3)
@@ -194,7 +194,7 @@ class Walks:
         return chosen[:count]
 
 
-def _walking_frames(clip: Clip) -> list[int]:
+def _walking_frames(clip: CapturedClip) -> list[int]:
     """Frames, `_SPACING` apart, in which somebody walks ahead with a foot on the ground."""
     if len(clip) <= 2 * _STEP:
         return []

@@ -18,12 +18,12 @@ from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import read_npz
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.datasets.recording import read_pose_file
 from closemesh.lab.synthesis.pair_motion import PairMotion
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.rendering.bodies import BodyPainter
+from closemesh.rendering.bodies import BodyRenderer
 from closemesh.rendering.viewpoints import draw_floor, view_camera
 from closemesh.structures import Camera
 
@@ -51,7 +51,7 @@ def draw_strip(
     points = joints[:, :, :22].reshape(-1, 3).double().numpy()
     observer = view_camera("side", _looking(yaw), points, size)
     people = vertices.shape[1]
-    painter = BodyPainter(body, people)
+    painter = BodyRenderer(body, people)
     floor = draw_floor(observer, points)
     T = observer.T_cam_world[0]
     pictures = [
@@ -65,7 +65,7 @@ def write_sheet(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
     """A PNG with one row for each (name, picture [H, W, 3] RGB). Raises OutputError."""
     pictures = [cv2.hconcat([_label(name, row.shape[0]), row]) for name, row in rows]
     sheet = cv2.cvtColor(cv2.vconcat(pictures), cv2.COLOR_RGB2BGR)
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         cv2.imwrite(str(part), sheet)
 
 

@@ -19,23 +19,23 @@ from closemesh.body.landmarks import sole_vertices
 from closemesh.body.model import BodyModel
 from closemesh.lab.synthesis.least_squares import (
     FREE_JOINTS,
+    LinearResiduals,
     PosedPairs,
-    Rows,
-    correct,
     parameter_sigmas,
+    solve_correction,
     turned_further,
     vertex_points,
 )
 from closemesh.lab.synthesis.pair_motion import PairMotion
 from closemesh.lab.synthesis.residuals import (
     NearSearch,
+    contact_residuals,
     crossing_rows,
     floor_rows,
     limit_rows,
-    meeting_rows,
     parting_rows,
 )
-from closemesh.lab.synthesis.timing import Blended, Timing, interpolate
+from closemesh.lab.synthesis.timing import BlendedMotion, Timing, interpolate
 
 _CLOSING_STEPS = 6
 _HELD_STEP, _APART_STEP = 5, 4  # Frames between two that are looked at while nothing is about to cross.
@@ -50,7 +50,7 @@ _BENDING = 0.08  # Of the sigmas of the joints, that a frame may stand out from 
 _LOW = 0.02  # Metres; points of a standing foot lower than this rest on the floor.
 
 
-def close_contact(blended: Blended, body: BodyModel) -> PairMotion:
+def enforce_contact(blended: BlendedMotion, body: BodyModel) -> PairMotion:
     """The motion of a window, corrected in some of its frames and smoothly between them."""
     looks = _frames_to_look_at(blended, body)
     motion = blended.motion.frames(looks)
@@ -58,17 +58,19 @@ def close_contact(blended: Blended, body: BodyModel) -> PairMotion:
     feet = StandingFeet(blended.motion, blended.standing, body, looks)
     search = NearSearch(body)
 
-    def residuals(posed: PosedPairs, moved: PairMotion) -> Rows:
+    def residuals(posed: PosedPairs, moved: PairMotion) -> LinearResiduals:
         parts = [
-            meeting_rows(posed, held, blended.anchors, blended.gaps, _MEETING),
+            contact_residuals(posed, held, blended.anchors, blended.gaps, _MEETING),
             crossing_rows(posed, search, body.faces, _ALLOWED_DEPTH, _CROSSING),
             floor_rows(posed, feet.points, feet.targets, feet.held, _STANDING),
             limit_rows(moved),
         ]
-        return Rows.join(parts)
+        return LinearResiduals.join(parts)
 
     inverse = 1 / parameter_sigmas(blended.anchors, body).expand(len(looks), -1)
-    turns, shift = correct(motion, body, residuals, inverse, second_differences(looks) / _BENDING, _CLOSING_STEPS)
+    turns, shift = solve_correction(
+        motion, body, residuals, inverse, second_differences(looks) / _BENDING, _CLOSING_STEPS
+    )
     length = len(blended.motion)
     return blended.motion.moved(interpolate(looks, turns, length), interpolate(looks, shift, length))
 
@@ -112,7 +114,7 @@ def _mean_of_runs(positions: Tensor, rests: Tensor) -> Tensor:
     return result
 
 
-def _frames_to_look_at(blended: Blended, body: BodyModel) -> Tensor:
+def _frames_to_look_at(blended: BlendedMotion, body: BodyModel) -> Tensor:
     """All frames around those in which something crosses or nearly does, few of the others."""
     timing = blended.timing
     frames = torch.arange(timing.length)
@@ -139,7 +141,7 @@ _OPENING_MARGIN = 0.01  # Metres between the surfaces then.
 _SIGMA = 0.005
 
 
-def open_hold(blended: Blended, key: PairMotion, body: BodyModel) -> Blended:
+def release_contact(blended: BlendedMotion, key: PairMotion, body: BodyModel) -> BlendedMotion:
     """The motion with turns that let the two go before they walk apart, and come together in the same way.
 
     key: one frame, the key pose. The frames before contact are followed backwards, those after it forwards, both at
@@ -186,22 +188,28 @@ def _ended(known: dict[int, Tensor], timing: Timing) -> dict[int, Tensor]:
 
 
 def _solve_moment(
-    blended: Blended, base: PairMotion, body: BodyModel, search: NearSearch, turns: Tensor, way: Tensor, share: float
+    blended: BlendedMotion,
+    base: PairMotion,
+    body: BodyModel,
+    search: NearSearch,
+    turns: Tensor,
+    way: Tensor,
+    share: float,
 ) -> Tensor:
     """Turns [2, 2, 22, 3] of two frames, from those of their neighbours; share: 0 in contact, 1 when it is left."""
     both = torch.arange(2)
     start = base.moved(turns, torch.zeros_like(base.pelvis))
 
-    def residuals(posed: PosedPairs, moved: PairMotion) -> Rows:
+    def residuals(posed: PosedPairs, moved: PairMotion) -> LinearResiduals:
         parts = [crossing_rows(posed, search, body.faces, -_OPENING_MARGIN * share, _SIGMA), limit_rows(moved)]
         if share == 0:
-            parts.append(meeting_rows(posed, both, blended.anchors, blended.gaps, _SIGMA))
+            parts.append(contact_residuals(posed, both, blended.anchors, blended.gaps, _SIGMA))
         else:
             parts.append(parting_rows(posed, both, blended.anchors, way, _APART * share, _SIGMA))
-        return Rows.join(parts)
+        return LinearResiduals.join(parts)
 
     inverse = 1 / (_STEP_SIZE * parameter_sigmas(blended.anchors, body, rooted=True)).expand(2, -1)
-    further, _ = correct(start, body, residuals, inverse, torch.zeros(0, 2), _OPENING_STEPS)
+    further, _ = solve_correction(start, body, residuals, inverse, torch.zeros(0, 2), _OPENING_STEPS)
     result = turns.clone()
     result[:, :, FREE_JOINTS] = turned_further(turns[:, :, FREE_JOINTS], further[:, :, FREE_JOINTS])
     return result
@@ -229,7 +237,7 @@ _NEAR = 0.04  # Metres to the partner, beyond which a point is not held.
 _POINTS = 2  # Around each anchor.
 
 
-def hold_points(key: PairMotion, anchors: Tensor, body: BodyModel) -> tuple[Tensor, Tensor]:
+def contact_point_pairs(key: PairMotion, anchors: Tensor, body: BodyModel) -> tuple[Tensor, Tensor]:
     """Vertices [H, 2] of a and of b, and the gaps [H, 3] in metres from b to a that they are to keep.
 
     key: one frame, the key pose; anchors [K, 2] come first. Points around each keep its parts from turning.

@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.contact.vertex_contacts import Crossings, find_crossings
+from closemesh.contact.vertex_contacts import Penetrations, find_penetrations
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.synthesis.posed_bodies import BodyShapes, PosedBodies, PoseVariables, joint_freedom
 from closemesh.lab.synthesis.surface_points import Marks
 from closemesh.lab.synthesis.templates.schema import Posture
-from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.physics import penetration_depth
-from closemesh.losses.pose_prior import PosePrior, pose_surprise
+from closemesh.losses.pose_prior import PosePrior, pose_prior_nll
 
 # Mass of a segment as a share of the body's, and where its centre lies from the first joint to the second
 # (de Leva 1996, mean of women and men).
@@ -114,14 +114,14 @@ def person_energy(
 def pose_energy(person: Person, variables: PoseVariables, prior: PosePrior) -> Tensor:
     """[N] of rotations alone: limits, likelihood, comfort of wrists and hands, nearness to the start."""
     pose = variables.body_pose
-    limits = (beyond_limits(pose) / SIGMAS.limit).square().sum((-1, -2))
+    limits = (joint_limit_excess(pose) / SIGMAS.limit).square().sum((-1, -2))
     moved = ((pose - person.start.body_pose) / joint_freedom(pose)).square().sum((-1, -2))
     turned = (axis_angle_to_matrix(variables.root) - axis_angle_to_matrix(person.start.root)).square().sum((-1, -2))
     wrists = pose[:, [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]]
     comfort = (wrists / torch.tensor(SIGMAS.wrist).to(pose)).square().sum((-1, -2))
     fingers = (variables.bend / SIGMAS.bend).square().sum((-1, -2)) + _uneven_fingers(variables.bend)
     return (
-        limits + PRIOR_WEIGHT * pose_surprise(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + fingers
+        limits + PRIOR_WEIGHT * pose_prior_nll(prior, pose) + moved + turned / (2 * SIGMAS.root**2) + comfort + fingers
     )
 
 
@@ -192,7 +192,7 @@ class DeepPoints:
     vertex: Tensor  # [N, P]
     corners: Tensor  # [N, P, 3] vertices of the other body's face
     barycentric: Tensor  # [N, P, 3]
-    outward: Tensor  # [N, P, 3]
+    normal: Tensor  # [N, P, 3]
     counts: Tensor  # [N, P] 1 where there is one, else 0
 
     def depth(self, own: PosedBodies, other: PosedBodies) -> Tensor:
@@ -200,7 +200,7 @@ class DeepPoints:
         points = own.points(self.vertex)
         corners = other.points(self.corners.flatten(1)).unflatten(1, (-1, 3))
         surface = (self.barycentric[..., None] * corners).sum(-2)
-        return F.relu(((surface - points) * self.outward).sum(-1)) * self.counts
+        return F.relu(((surface - points) * self.normal).sum(-1)) * self.counts
 
 
 def touch_energy(pairs: Pairs, a: PosedBodies, b: PosedBodies, sigma: Tensor) -> Tensor:
@@ -239,13 +239,13 @@ def search_crossings(a: PosedBodies, b: PosedBodies, mesh: SearchMesh) -> tuple[
     """What of a is inside b and what of b is inside a, now."""
     with torch.no_grad():
         vertices_a, vertices_b = a.points(mesh.ids), b.points(mesh.ids)
-        found = find_crossings(vertices_a, vertices_b, mesh.faces)
+        found = find_penetrations(vertices_a, vertices_b, mesh.faces)
         depth = penetration_depth(vertices_a, vertices_b, mesh.faces, found)
     both = (_deepest(found, depth, mesh, len(vertices_a), from_a) for from_a in (True, False))
     return next(both), next(both)
 
 
-def _deepest(found: Crossings, depth: Tensor, mesh: SearchMesh, count: int, from_a: bool) -> DeepPoints:
+def _deepest(found: Penetrations, depth: Tensor, mesh: SearchMesh, count: int, from_a: bool) -> DeepPoints:
     """The deepest of one direction, in rows by pair."""
     chosen = (found.from_a == from_a).nonzero()[:, 0]
     order = chosen[depth[chosen].argsort(descending=True)]
@@ -266,6 +266,6 @@ def _deepest(found: Crossings, depth: Tensor, mesh: SearchMesh, count: int, from
         vertex=rows(mesh.ids[found.vertex[order]]),
         corners=rows(mesh.ids[mesh.faces[found.face[order]]]),
         barycentric=rows(found.barycentric[order]),
-        outward=rows(found.outward[order]),
+        normal=rows(found.normal[order]),
         counts=rows(torch.ones_like(depth[order])),
     )

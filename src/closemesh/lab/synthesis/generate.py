@@ -16,16 +16,16 @@ from typing import Literal
 import torch
 
 from closemesh.core.errors import InputError
-from closemesh.core.files import remove, replacing
+from closemesh.core.files import atomic_file, remove
 from closemesh.core.progress import Advance, Progress
 from closemesh.lab.synthesis.non_contact_pairs import KIND as APART
 from closemesh.lab.synthesis.single_person import KINDS as POSTURE_KINDS
 from closemesh.lab.synthesis.work_units import (
     RECIPES_BY_NAME,
+    Assets,
     KindReport,
-    Materials,
-    UnitResult,
     UnitTask,
+    WorkUnitResult,
     load_materials,
     load_unit,
     make_unit,
@@ -87,7 +87,7 @@ class _KindMaker:
     def __init__(self, name: str, quota: int, out: Path, config: InteractionsConfig) -> None:
         self.name, self.quota, self._out = name, quota, out
         self._seed = config.seed
-        self.results: dict[int, UnitResult] = {}
+        self.results: dict[int, WorkUnitResult] = {}
         self.running: set[int] = set()
         for path in sorted((out / UNITS_FOLDER).glob(f"{name}_[0-9]*.json")):
             result = load_unit(path)
@@ -113,12 +113,12 @@ class _KindMaker:
         seed = [self._seed, zlib.crc32(self.name.encode()), unit]
         return UnitTask(self.name, unit, seed, self._out / WINDOWS_FOLDER)
 
-    def take(self, result: UnitResult) -> None:
+    def take(self, result: WorkUnitResult) -> None:
         self.running.discard(result.unit)
         self.results[result.unit] = result
         save_unit(self._out / UNITS_FOLDER / f"{result.kind}_{result.unit:05d}.json", result)
 
-    def counted(self) -> Iterator[UnitResult]:
+    def counted(self) -> Iterator[WorkUnitResult]:
         """The units, in order, that make up the quota."""
         total = 0
         for result in self._consecutive():
@@ -135,7 +135,7 @@ class _KindMaker:
             for name in self.results.pop(unit).windows:
                 remove(self._out / WINDOWS_FOLDER / name)
 
-    def _consecutive(self) -> list[UnitResult]:
+    def _consecutive(self) -> list[WorkUnitResult]:
         units = []
         while len(units) in self.results:
             units.append(self.results[len(units)])
@@ -144,7 +144,7 @@ class _KindMaker:
 
 def _run_all(kinds: dict[str, _KindMaker], run: _Here | _Elsewhere, advance: Advance) -> None:
     """Hands out units, the emptiest kind first, until every kind has its windows."""
-    pending: dict[Future[UnitResult], _KindMaker] = {}
+    pending: dict[Future[WorkUnitResult], _KindMaker] = {}
     while True:
         open_kinds = [kind for kind in kinds.values() if kind.open]
         while open_kinds and len(pending) < run.cores:
@@ -169,8 +169,8 @@ class _Here:
     def __init__(self, data: Path, config: InteractionsConfig) -> None:
         self._materials = load_materials(data, config.split, config.device)
 
-    def submit(self, task: UnitTask) -> Future[UnitResult]:
-        done: Future[UnitResult] = Future()
+    def submit(self, task: UnitTask) -> Future[WorkUnitResult]:
+        done: Future[WorkUnitResult] = Future()
         done.set_result(make_unit(task, self._materials))
         return done
 
@@ -181,7 +181,7 @@ class _Elsewhere:
     def __init__(self, pool: ProcessPoolExecutor, cores: int) -> None:
         self._pool, self.cores = pool, cores
 
-    def submit(self, task: UnitTask) -> Future[UnitResult]:
+    def submit(self, task: UnitTask) -> Future[WorkUnitResult]:
         return self._pool.submit(_work, task)
 
 
@@ -205,7 +205,7 @@ def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Here | _Elsewh
         pool.shutdown(cancel_futures=True)
 
 
-_materials: dict[str, Materials] = {}  # Of this worker process, set once when it starts.
+_materials: dict[str, Assets] = {}  # Of this worker process, set once when it starts.
 
 
 def _start_worker(data: Path, split: str, device: str) -> None:
@@ -216,7 +216,7 @@ def _start_worker(data: Path, split: str, device: str) -> None:
     _materials["here"] = load_materials(data, split, device)
 
 
-def _work(task: UnitTask) -> UnitResult:
+def _work(task: UnitTask) -> WorkUnitResult:
     return make_unit(task, _materials["here"])
 
 
@@ -249,7 +249,7 @@ def _claim(out: Path, data: Path, config: InteractionsConfig) -> None:
     settings = {name: value for name, value in asdict(config).items() if name in ("seed", "split")}
     path = out / SETTINGS_FILE
     if not path.exists():
-        with replacing(path) as part:
+        with atomic_file(path) as part:
             part.write_text(json.dumps(settings, indent=1))
         return
     try:

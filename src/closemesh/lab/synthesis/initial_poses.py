@@ -17,7 +17,7 @@ from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_an
 from closemesh.lab.synthesis.energy_terms import Person
 from closemesh.lab.synthesis.posed_bodies import NUM_BENDS, PoseVariables, shape_bodies
 from closemesh.lab.synthesis.surface_points import Marks
-from closemesh.lab.synthesis.templates.schema import POSTURES, Direction, Limb, Posture, Role
+from closemesh.lab.synthesis.templates.schema import POSTURES, Direction, Limb, PersonTemplate, Posture
 
 _LARGEST_TWIST = 1.3  # Radians.
 _USUAL_SHARE = 0.3  # Sine of the bend at which a limb's own twist counts as much as the usual one.
@@ -120,7 +120,7 @@ _RISE = 0.02  # Metres above the floor at which bodies begin that nothing bears.
 def begin(
     body: BodyModel,
     marks: Marks,
-    role: Role,
+    role: PersonTemplate,
     betas: Tensor,
     hands: Tensor,
     root: Tensor,

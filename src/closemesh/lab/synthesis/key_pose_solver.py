@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
-from closemesh.contact.watertight import query_body
+from closemesh.contact.watertight import watertight_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.synthesis.energy_terms import (
     DeepPoints,
@@ -32,18 +32,23 @@ from closemesh.lab.synthesis.energy_terms import (
 )
 from closemesh.lab.synthesis.initial_poses import begin, synthetic_start, turned
 from closemesh.lab.synthesis.key_poses import KeyPoses, SourceFrame, SourcePoses
-from closemesh.lab.synthesis.posed_bodies import PosedBodies, PoseVariables, descend, hand_shapes
+from closemesh.lab.synthesis.posed_bodies import PosedBodies, PoseVariables, hand_shapes, minimize_batch
 from closemesh.lab.synthesis.quality_checks import FLOOR, check_pairs
 from closemesh.lab.synthesis.single_person import floor_errors, random_betas
 from closemesh.lab.synthesis.surface_points import Marks, draw_anchors, find_marks, nearest_anchors, sphere_energy
-from closemesh.lab.synthesis.templates.schema import POSTURES, Recipe, Role
+from closemesh.lab.synthesis.templates.schema import POSTURES, InteractionTemplate, PersonTemplate
 from closemesh.losses.pose_prior import load_pose_prior
 
 PairSources = tuple[tuple[SourceFrame, SourceFrame], ...]
 
 
 def begin_pairs(
-    recipe: Recipe, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
+    recipe: InteractionTemplate,
+    sources: SourcePoses,
+    body: BodyModel,
+    marks: Marks,
+    count: int,
+    generator: torch.Generator,
 ) -> tuple[Pairs, PairSources]:
     """`count` pairs before anything is solved, and where their poses come from."""
     a, frames_a = _begin_role(recipe.a, sources, body, marks, count, generator)
@@ -60,7 +65,7 @@ def begin_pairs(
 
 
 def _begin_role(
-    role: Role, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
+    role: PersonTemplate, sources: SourcePoses, body: BodyModel, marks: Marks, count: int, generator: torch.Generator
 ) -> tuple[Person, tuple[SourceFrame, ...]]:
     like, posture = body.v_template, POSTURES[role.stance]
     betas = random_betas(count, body.num_betas, generator).to(like)
@@ -103,7 +108,7 @@ SETTLED = 0.75
 
 
 def solve_key_poses(
-    recipe: Recipe,
+    recipe: InteractionTemplate,
     sources: SourcePoses,
     body: BodyModel,
     count: int,
@@ -130,8 +135,8 @@ class _Surface:
     """The fine mesh that is posed, and the coarse one on a part of its vertices."""
 
     def __init__(self, body: BodyModel) -> None:
-        self.body = query_body(body, "fine")
-        coarse = query_body(body, "coarse")
+        self.body = watertight_body(body, "fine")
+        coarse = watertight_body(body, "coarse")
         # The coarse mesh keeps a part of the fine one's vertices where they are.
         ids = torch.cdist(coarse.v_template, self.body.v_template).argmin(-1)
         self.coarse = SearchMesh(ids, coarse.faces)
@@ -148,7 +153,7 @@ class _Surface:
 class _Solver:
     """The energy of a batch of pairs, and what it remembers between steps: crossings and anchors."""
 
-    def __init__(self, recipe: Recipe, pairs: Pairs, surface: _Surface) -> None:
+    def __init__(self, recipe: InteractionTemplate, pairs: Pairs, surface: _Surface) -> None:
         self.pairs = pairs
         self._recipe, self._surface, self._marks = recipe, surface, surface.marks
         self._drawn = pairs.anchors
@@ -161,7 +166,9 @@ class _Solver:
         self, phase: SolvePhase, people: tuple[PoseVariables, PoseVariables]
     ) -> tuple[PoseVariables, PoseVariables]:
         """The two after one phase."""
-        a, b = descend(people, lambda v, step: self._energy(phase, v[0], v[1], step), phase.steps, phase.learning_rate)
+        a, b = minimize_batch(
+            people, lambda v, step: self._energy(phase, v[0], v[1], step), phase.steps, phase.learning_rate
+        )
         return a, b
 
     def _energy(self, phase: SolvePhase, a: PoseVariables, b: PoseVariables, step: int) -> Tensor:
@@ -198,7 +205,7 @@ class _Solver:
 
 
 def _measured(
-    recipe: Recipe,
+    recipe: InteractionTemplate,
     fine: BodyModel,
     pairs: Pairs,
     solved: tuple[PoseVariables, PoseVariables],

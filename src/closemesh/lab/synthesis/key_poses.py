@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.landmarks import PointBody, pose_points
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.landmarks import LandmarkBody, pose_landmarks
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.lab.synthesis.templates.schema import Recipe
+from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.structures import NUM_BODY_JOINTS
 
@@ -36,7 +36,7 @@ SourceFrame = tuple[str, int]
 class KeyPoses:
     """N pairs of person a (0) and person b (1). Frame: world, y up, floor y = 0, metres, radians."""
 
-    recipe: Recipe
+    recipe: InteractionTemplate
     body_model: str
     """The body that the betas belong to; the variants of the open body share them."""
     betas: Tensor  # [N, 2, B]
@@ -108,7 +108,7 @@ def find_source_poses(sequences: Iterable[MotionSequence], spacing: float = 0.5)
 
     Raises InputError when there is none.
     """
-    body = fitting_points(load_open_body("light"))
+    body = load_landmark_body(load_open_body("light"))
     found = [
         _upright_poses(sequence, person, spacing, body)
         for sequence in sequences
@@ -130,7 +130,7 @@ def take_heading_out(R_world_root: Tensor) -> Tensor:
 
 
 def _upright_poses(
-    sequence: MotionSequence, person: int, spacing: float, body: PointBody
+    sequence: MotionSequence, person: int, spacing: float, body: LandmarkBody
 ) -> tuple[Tensor, Tensor, tuple[SourceFrame, ...]]:
     """Roots, poses and frames of one person that pass."""
     step = max(round(spacing * sequence.fps), 1)
@@ -143,10 +143,10 @@ def _upright_poses(
     return axis_angle[:, 0], axis_angle[:, 1:], tuple((sequence.name, int(frame)) for frame in frames[passed])
 
 
-def _stands(rotations: Tensor, body: PointBody) -> Tensor:
+def _stands(rotations: Tensor, body: LandmarkBody) -> Tensor:
     """[N] bool of rotations [N, 55, 3, 3]."""
     betas, transl = torch.zeros(1, body.num_betas), torch.zeros(len(rotations), 1, 3)
-    posed = pose_points(body, betas, rotations[:, None], transl)
+    posed = pose_landmarks(body, betas, rotations[:, None], transl)
     soles = posed.soles[:, 0, :, :, 1].amin(-1)  # [N, 2]
     ankles = posed.joints[:, 0, [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]]]
     knees = matrix_to_axis_angle(rotations[:, [JOINT_INDEX["left_knee"], JOINT_INDEX["right_knee"]]]).norm(dim=-1)

@@ -29,7 +29,7 @@ _REACH = 2  # Frames to either side that the smoothness of a frame involves.
 
 
 @dataclass(frozen=True)
-class Rows:
+class LinearResiduals:
     """N linearised residuals, each already divided by its standard deviation, of one frame each."""
 
     frame: Tensor  # [N] int64
@@ -37,12 +37,16 @@ class Rows:
     derivatives: Tensor  # [N, D] with the parameters of that frame
 
     @staticmethod
-    def join(parts: list[Rows]) -> Rows:
+    def join(parts: list[LinearResiduals]) -> LinearResiduals:
         """All rows of several."""
-        return Rows(*(torch.cat([getattr(p, name) for p in parts]) for name in ("frame", "values", "derivatives")))
+        return LinearResiduals(
+            *(torch.cat([getattr(p, name) for p in parts]) for name in ("frame", "values", "derivatives"))
+        )
 
 
-def newton_step(rows: Rows, total: Tensor, inverse_sigmas: Tensor, bends: Tensor, damping: float = 0.0) -> Tensor:
+def gauss_newton_step(
+    rows: LinearResiduals, total: Tensor, inverse_sigmas: Tensor, bends: Tensor, damping: float = 0.0
+) -> Tensor:
     """The step [F, D] that minimises rows, the size of the parameters and how unevenly they change over time.
 
     total [F, D]: the parameters so far. inverse_sigmas [F, D]: of their size. bends [M, F]: linear combinations over
@@ -180,12 +184,12 @@ def _below() -> Tensor:
 _BELOW = _below()
 
 
-Residuals = Callable[[PosedPairs, PairMotion], Rows]
+Residuals = Callable[[PosedPairs, PairMotion], LinearResiduals]
 _FIRST_DAMPING = 0.3  # In units of the weight that keeps parameters small.
 _GOOD_ENOUGH = 0.005  # A step that lowers the cost by no more than this share is the last one.
 
 
-def correct(
+def solve_correction(
     motion: PairMotion, body: BodyModel, residuals: Residuals, inverse_sigmas: Tensor, bends: Tensor, steps: int
 ) -> tuple[Tensor, Tensor]:
     """Turns [F, 2, 22, 3] in radians and shift [F, 2, 3] in metres that make the residuals small.
@@ -198,7 +202,9 @@ def correct(
     if len(best.rows.values) == 0:
         return best.turns, best.shift
     for _ in range(steps):
-        step = newton_step(best.rows, best.total, inverse_sigmas, bends, damping).unflatten(1, (2, NUM_PARAMETERS))
+        step = gauss_newton_step(best.rows, best.total, inverse_sigmas, bends, damping).unflatten(
+            1, (2, NUM_PARAMETERS)
+        )
         trial = _Trial(motion, body, residuals, *best.stepped(step))
         cost = trial.cost(inverse_sigmas, bends)
         if cost > lowest:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.lab.synthesis.captured_clips import Clip, sample_clip
+from closemesh.lab.synthesis.captured_clips import CapturedClip, sample_clip
 from closemesh.lab.synthesis.key_poses import nearest_yaw, yaw_matrix
 from closemesh.lab.synthesis.timing import FPS, Timing, smooth_step
 
@@ -41,10 +41,10 @@ class KeyPerson:
 
 
 @dataclass(frozen=True)
-class Lead:
+class ClipSegment:
     """What leads to a key pose or away from it: a clip, the frame that falls on the key pose, and how it plays."""
 
-    clip: Clip
+    clip: CapturedClip
     frame: float
     direction: int
     """1 plays forwards, -1 backwards."""
@@ -67,7 +67,7 @@ class PersonMotion:
     standing: Tensor  # [T, 2] bool, left and right foot
 
 
-def bend(lead: Lead, key: KeyPerson, timing: Timing) -> PersonMotion:
+def warp_through_key_pose(lead: ClipSegment, key: KeyPerson, timing: Timing) -> PersonMotion:
     """The clip of `lead`, placed so that it passes through the key pose at `timing.key`."""
     frames = lead.captured_frames(timing)
     rotations, pelvis = sample_clip(lead.clip, torch.cat([frames, frames.new_tensor([lead.frame])]))
@@ -96,13 +96,13 @@ def join_motions(before: PersonMotion, after: PersonMotion, timing: Timing) -> P
     )
 
 
-def _standing(lead: Lead, frames: Tensor) -> Tensor:
+def _standing(lead: ClipSegment, frames: Tensor) -> Tensor:
     if not lead.steps:
         return torch.ones(len(frames), 2, dtype=torch.bool)
     return lead.clip.standing[frames.round().long().clamp(0, len(lead.clip) - 1)]
 
 
-def _shares(lead: Lead, key: KeyPerson, timing: Timing, standing: Tensor) -> Tensor:
+def _shares(lead: ClipSegment, key: KeyPerson, timing: Timing, standing: Tensor) -> Tensor:
     """[T, 22] how much of its offset each joint has in each frame."""
     shares = timing.closeness()[:, None].repeat(1, 22)
     if not lead.steps:

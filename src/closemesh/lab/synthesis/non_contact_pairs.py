@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from closemesh.body.skinning import rest_joints
-from closemesh.lab.synthesis.captured_clips import Clip, leg_length, sample_clip, skeleton_joints
+from closemesh.lab.synthesis.captured_clips import CapturedClip, leg_length, sample_clip, skeleton_joints
 from closemesh.lab.synthesis.key_poses import heading, yaw_matrix
-from closemesh.lab.synthesis.pair_motion import Held, PairMotion, mirror, mirror_standing, settle_on_floor
+from closemesh.lab.synthesis.pair_motion import HeldContact, PairMotion, mirror, mirror_standing, settle_on_floor
 from closemesh.lab.synthesis.quality_checks import Tolerances, closest, measure_frames, sliding_speed
 from closemesh.lab.synthesis.single_person import random_betas
 from closemesh.lab.synthesis.window_plan import SPEEDS, overlap, spheres
@@ -29,7 +29,9 @@ _UPRIGHT = 0.85  # Cosine of the pelvis's tilt.
 _ON_FEET = 0.9  # Of the frames.
 
 
-def make_apart(clips: Mapping[str, Clip], bodies: Bodies, generator: torch.Generator, tolerances: Tolerances) -> Window:
+def make_apart(
+    clips: Mapping[str, CapturedClip], bodies: Bodies, generator: torch.Generator, tolerances: Tolerances
+) -> Window:
     """Two people, each from a clip drawn at random, placed so that they never come nearer than `LEAST_DISTANCE`.
 
     `faults` of the window says what is out of range, `distance` when they come nearer after all.
@@ -54,21 +56,21 @@ def make_apart(clips: Mapping[str, Clip], bodies: Bodies, generator: torch.Gener
         faults = (*faults, "sliding")
     if not faults and closest(motion, bodies.fine, LEAST_DISTANCE) < LEAST_DISTANCE:
         faults = ("distance",)
-    none = Held(torch.zeros(0, 2, dtype=torch.int64), ())
+    none = HeldContact(torch.zeros(0, 2, dtype=torch.int64), ())
     return Window(KIND, motion, contact, none, errors, faults)
 
 
-def _on_feet(clip: Clip) -> bool:
+def _on_feet(clip: CapturedClip) -> bool:
     """Somebody who stands or walks nearly all the time."""
     upright = clip.rotations[:, 0, 1, 1] > _UPRIGHT
     return float((clip.standing.any(-1) & upright).float().mean()) > _ON_FEET
 
 
-def _pick(clips: Sequence[Clip], generator: torch.Generator) -> Clip:
+def _pick(clips: Sequence[CapturedClip], generator: torch.Generator) -> CapturedClip:
     return clips[int(torch.randint(len(clips), (), generator=generator))]
 
 
-def _play(clip: Clip, length: int, leg: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def _play(clip: CapturedClip, length: int, leg: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations [T, 22, 3, 3], pelvis [T, 3] and standing [T, 2] of a part of a clip at some speed."""
     first, frames = _longest_run(clip)
     speed = SPEEDS[0] + (SPEEDS[1] - SPEEDS[0]) * float(torch.rand((), generator=generator))
@@ -81,7 +83,7 @@ def _play(clip: Clip, length: int, leg: float, generator: torch.Generator) -> tu
     return rotations, path, clip.standing[shown.round().long()]
 
 
-def _longest_run(clip: Clip) -> tuple[int, int]:
+def _longest_run(clip: CapturedClip) -> tuple[int, int]:
     """First frame and number of frames of the longest uninterrupted motion."""
     runs = {clip.captured_around(int(frame)) for frame in clip.valid.nonzero()[:, 0]}
     first, last = max(runs, key=lambda run: run[1] - run[0], default=(0, -1))

@@ -23,7 +23,7 @@ from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, other_side
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.key_poses import yaw_matrix
-from closemesh.lab.synthesis.templates.schema import Touch
+from closemesh.lab.synthesis.templates.schema import ContactConstraint
 from closemesh.structures import NUM_BODY_JOINTS
 
 
@@ -72,11 +72,11 @@ _FLIP = torch.tensor([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldContact:
     """What is held in a window, by place and by name."""
 
     anchors: Tensor  # [K, 2] int64, vertices of a and of b
-    touches: tuple[Touch, ...]  # K
+    touches: tuple[ContactConstraint, ...]  # K
 
 
 def played_at(motion: PairMotion, frames: Tensor) -> PairMotion:
@@ -112,11 +112,11 @@ def mirror_standing(standing: Tensor) -> Tensor:
     return standing.flip(-1)
 
 
-def mirror_held(held: Held, body: BodyModel) -> Held:
+def mirror_held(held: HeldContact, body: BodyModel) -> HeldContact:
     """The vertices and regions of the other side; anchors of the given body, the nearest vertex standing for each."""
     wanted = body.v_template[held.anchors] * _FLIP.to(body.v_template)
     anchors = torch.cdist(wanted.flatten(0, 1), body.v_template).argmin(-1).view_as(held.anchors)
-    return Held(anchors, tuple(replace(t, a=other_side(t.a), b=other_side(t.b)) for t in held.touches))
+    return HeldContact(anchors, tuple(replace(t, a=other_side(t.a), b=other_side(t.b)) for t in held.touches))
 
 
 def swap(motion: PairMotion) -> PairMotion:
@@ -124,9 +124,9 @@ def swap(motion: PairMotion) -> PairMotion:
     return PairMotion(motion.betas.flip(1), motion.rotations.flip(1), motion.hand_pose.flip(1), motion.pelvis.flip(1))
 
 
-def swap_held(held: Held) -> Held:
+def swap_held(held: HeldContact) -> HeldContact:
     """The same touches after `swap`."""
-    return Held(held.anchors.flip(1), tuple(replace(t, a=t.b, b=t.a) for t in held.touches))
+    return HeldContact(held.anchors.flip(1), tuple(replace(t, a=t.b, b=t.a) for t in held.touches))
 
 
 def turn(motion: PairMotion, yaw: Tensor, to: Tensor) -> PairMotion:

@@ -181,7 +181,7 @@ _ROOT, _PELVIS, _BEND = 0.2, 0.12, 0.5  # Radians, metres and radians that count
 BatchedBodies = Sequence[PoseVariables]
 
 
-def descend(
+def minimize_batch(
     start: BatchedBodies, energy: Callable[[BatchedBodies, int], Tensor], steps: int, learning_rate: float
 ) -> tuple[PoseVariables, ...]:
     """Variables that lower the sum of `energy(bodies, step)` [N]; every pair of the batch goes its own way.

@@ -17,14 +17,14 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.contact.aabb_tree import build_box_tree, smallest_distance
-from closemesh.contact.signed_distance import ClosedSurface
-from closemesh.contact.vertex_contacts import boxes_within, find_crossings
+from closemesh.contact.signed_distance import WatertightMesh
+from closemesh.contact.vertex_contacts import boxes_within, find_penetrations
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.synthesis.body_regions import faces_within, find_regions
 from closemesh.lab.synthesis.pair_motion import PairMotion
-from closemesh.lab.synthesis.templates.schema import Recipe
+from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.lab.synthesis.timing import FPS
-from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.physics import penetration_depth
 from closemesh.structures import NUM_BODY_JOINTS
 
@@ -54,7 +54,9 @@ class PairErrors:
         return within & ((self.contact <= CONTACT) | ~self.firm).all(-1)
 
 
-def check_pairs(recipe: Recipe, fine: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor) -> PairErrors:
+def check_pairs(
+    recipe: InteractionTemplate, fine: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor
+) -> PairErrors:
     """Measures pairs, or the frames of one pair, on the fine query body.
 
     betas [N, 2, B] (or [2, B] for all), rotations [N, 2, 55, 3, 3], pelvis [N, 2, 3] position of the pelvis joint;
@@ -72,7 +74,7 @@ def check_pairs(recipe: Recipe, fine: BodyModel, betas: Tensor, rotations: Tenso
         contact += [[touch.distance(*pair) for touch in touches] for pair in vertices.cpu().double().numpy()]
     low = torch.cat(lowest)  # [N, 2]
     borne = low[:, :1] if recipe.carried else low
-    limits = beyond_limits(matrix_to_axis_angle(rotations[:, :, 1:22]))
+    limits = joint_limit_excess(matrix_to_axis_angle(rotations[:, :, 1:22]))
     return PairErrors(
         contact=torch.tensor(contact).to(pelvis).reshape(len(rotations), len(touches)),
         firm=torch.tensor([touch.firm for touch in recipe.touches], device=pelvis.device),
@@ -86,7 +88,7 @@ def check_pairs(recipe: Recipe, fine: BodyModel, betas: Tensor, rotations: Tenso
 def deepest_depth(vertices: Tensor, faces: Tensor) -> Tensor:
     """[N] metres of the deepest vertex of either of two meshes [N, 2, V, 3] inside the other."""
     a, b = vertices[:, 0], vertices[:, 1]
-    found = find_crossings(a, b, faces)
+    found = find_penetrations(a, b, faces)
     depth = penetration_depth(a, b, faces, found)
     return a.new_zeros(len(a)).scatter_reduce(0, found.frame, depth, "amax")
 
@@ -161,7 +163,7 @@ class FrameErrors:
 
 
 def measure_frames(
-    motion: PairMotion, contact: Tensor, fine: BodyModel, soles: BodyModel, recipe: Recipe | None = None
+    motion: PairMotion, contact: Tensor, fine: BodyModel, soles: BodyModel, recipe: InteractionTemplate | None = None
 ) -> FrameErrors:
     """All frames on the fine query body; contact [T] bool, where the touches of the recipe are held.
 
@@ -181,7 +183,7 @@ def measure_frames(
     return FrameErrors(
         contact_error=error,
         depth=depth,
-        limit_excess=beyond_limits(matrix_to_axis_angle(motion.rotations[:, :, 1:])).amax((1, 2, 3)),
+        limit_excess=joint_limit_excess(matrix_to_axis_angle(motion.rotations[:, :, 1:])).amax((1, 2, 3)),
         speed=torch.cat([torch.zeros(1), speed.amax((1, 2))]),
         acceleration=torch.cat([torch.zeros(1), acceleration.amax((1, 2)), torch.zeros(1)]),
         sinking=(-vertices[..., 1]).amax((1, 2)).clamp(min=0),
@@ -197,7 +199,7 @@ def longest_good(good: Tensor, around: int) -> slice:
 
 def closest(motion: PairMotion, fine: BodyModel, reach: float) -> float:
     """Smallest distance in metres between the two surfaces over all frames; inf beyond `reach`, 0 when they cross."""
-    surface = ClosedSurface(fine.faces.numpy())
+    surface = WatertightMesh(fine.faces.numpy())
     smallest = float("inf")
     for frames in torch.arange(len(motion)).split(_CHUNK):
         vertices, _ = motion.frames(frames).skin(fine)

@@ -21,14 +21,14 @@ from closemesh.lab.synthesis.energy_terms import Person, person_energy
 from closemesh.lab.synthesis.initial_poses import begin, synthetic_start
 from closemesh.lab.synthesis.key_poses import SourcePoses
 from closemesh.lab.synthesis.motion_blending import living_turns
-from closemesh.lab.synthesis.pair_motion import Held, PairMotion
-from closemesh.lab.synthesis.posed_bodies import BatchedBodies, PoseVariables, descend, hand_shapes
+from closemesh.lab.synthesis.pair_motion import HeldContact, PairMotion
+from closemesh.lab.synthesis.posed_bodies import BatchedBodies, PoseVariables, hand_shapes, minimize_batch
 from closemesh.lab.synthesis.quality_checks import Tolerances, measure_frames
 from closemesh.lab.synthesis.surface_points import find_marks
-from closemesh.lab.synthesis.templates.schema import POSTURES, Role
+from closemesh.lab.synthesis.templates.schema import POSTURES, PersonTemplate
 from closemesh.lab.synthesis.timing import smooth_step
 from closemesh.lab.synthesis.windows import Bodies, Window
-from closemesh.losses.joint_limits import beyond_limits
+from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.pose_prior import load_pose_prior
 
 _STEPS = 80
@@ -72,12 +72,12 @@ def solve_postures(
     body = (body or load_open_body("light")).to(device)
     like = body.v_template
     betas = random_betas(count, body.num_betas, generator).to(like) if betas is None else betas.to(like)
-    role = Role(kind)
+    role = PersonTemplate(kind)
     if posture.captured:
         if sources is None:
             raise ValueError(f"the posture {kind} starts from captured poses; give sources")
         root, body_pose, _ = sources.draw(count, generator)
-        role = Role(kind, left_arm=posture.left_arm, right_arm=posture.right_arm, lean=posture.lean)
+        role = PersonTemplate(kind, left_arm=posture.left_arm, right_arm=posture.right_arm, lean=posture.lean)
     else:
         root, body_pose = synthetic_start(posture, count, generator, like)
     hands = hand_shapes(body, [role.hands] * count)
@@ -87,9 +87,9 @@ def solve_postures(
     def energy(bodies: BatchedBodies, step: int) -> Tensor:
         return person_energy(person, person.shapes.pose(bodies[0]), bodies[0], marks, prior)
 
-    (solved,) = descend([person.start], energy, _STEPS, _LEARNING_RATE)
+    (solved,) = minimize_batch([person.start], energy, _STEPS, _LEARNING_RATE)
     floating = floor_errors(person, solved)
-    excess = beyond_limits(solved.body_pose).amax((-1, -2))
+    excess = joint_limit_excess(solved.body_pose).amax((-1, -2))
     accepted = (floating < _LARGEST_FLOAT) & (excess < _LARGEST_EXCESS)
     fingers = person.shapes.finger_pose(solved)
     return Postures(kind, betas, solved.root, solved.body_pose, fingers, solved.pelvis, accepted)
@@ -135,7 +135,7 @@ def _window(solved: Postures, first: int, bodies: Bodies, generator: torch.Gener
     motion = _rest_on_floor(motion, bodies)
     nothing = torch.zeros(length, dtype=torch.bool)
     errors = measure_frames(motion, nothing, bodies.fine, bodies.soles)
-    held = Held(torch.zeros(0, 2, dtype=torch.int64), ())
+    held = HeldContact(torch.zeros(0, 2, dtype=torch.int64), ())
     return Window(solved.kind, motion, nothing, held, errors, errors.faults(tolerances))
 
 

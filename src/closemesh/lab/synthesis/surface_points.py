@@ -21,7 +21,7 @@ from closemesh.body.model import BodyModel
 from closemesh.contact.body_parts import PART_INDEX, part_labels
 from closemesh.lab.synthesis.body_regions import find_regions, rest_normals
 from closemesh.lab.synthesis.posed_bodies import PosedBodies
-from closemesh.lab.synthesis.templates.schema import Recipe
+from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 
 _OPPOSITE = math.cos(math.radians(40))  # The normals at both ends of a sphere point this nearly along its diameter.
 _APART = 0.8  # Of the radius of a chosen sphere: nearer centres add nothing.
@@ -142,7 +142,7 @@ _FACING = 0.03  # Metres of distance that normals across each other are worth.
 
 
 def draw_anchors(
-    recipe: Recipe, body: BodyModel, regions: Mapping[str, Tensor], count: int, generator: torch.Generator
+    recipe: InteractionTemplate, body: BodyModel, regions: Mapping[str, Tensor], count: int, generator: torch.Generator
 ) -> Tensor:
     """Vertices [count, K, 2] of a and b for each touch, near the middles of their regions rather than at the rims."""
     columns = [
@@ -153,7 +153,12 @@ def draw_anchors(
 
 
 def nearest_anchors(
-    recipe: Recipe, body: BodyModel, regions: Mapping[str, Tensor], drawn: Tensor, a: PosedBodies, b: PosedBodies
+    recipe: InteractionTemplate,
+    body: BodyModel,
+    regions: Mapping[str, Tensor],
+    drawn: Tensor,
+    a: PosedBodies,
+    b: PosedBodies,
 ) -> Tensor:
     """Vertices [N, K, 2] of the same regions that are nearest to each other now and not far from the `drawn` ones."""
     with torch.no_grad():

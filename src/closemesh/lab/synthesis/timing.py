@@ -95,7 +95,7 @@ def smooth_step(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Blended:
+class BlendedMotion:
     """Captured motion of two people bent through a key pose; what it touches is not yet held."""
 
     timing: Timing

@@ -15,10 +15,16 @@ import torch
 from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_INDEX, PARENTS
-from closemesh.lab.synthesis.captured_clips import Clip, Moment, Walks, skeleton_joints, still_clip
+from closemesh.lab.synthesis.captured_clips import CapturedClip, Moment, WalkLibrary, skeleton_joints, still_clip
 from closemesh.lab.synthesis.key_poses import SourceFrame
-from closemesh.lab.synthesis.motion_blending import KeyPerson, Lead, PersonMotion, bend, join_motions
-from closemesh.lab.synthesis.templates.schema import Recipe
+from closemesh.lab.synthesis.motion_blending import (
+    ClipSegment,
+    KeyPerson,
+    PersonMotion,
+    join_motions,
+    warp_through_key_pose,
+)
+from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.lab.synthesis.timing import FPS, Timing
 from closemesh.structures import NUM_BODY_JOINTS
 
@@ -72,7 +78,7 @@ _ASIDE = 0.05  # Metres that somebody may come from the partner's side.
 class KeyPair:
     """Both people of one key pose, and where their poses were captured."""
 
-    recipe: Recipe
+    recipe: InteractionTemplate
     people: tuple[KeyPerson, KeyPerson]
     rest_joints: Tensor  # [2, 22, 3] of their bodies, pelvis at the origin
     sources: tuple[SourceFrame, SourceFrame]
@@ -86,7 +92,7 @@ class Plan:
     motions: tuple[PersonMotion, PersonMotion]
 
 
-def draw_timing(recipe: Recipe, generator: torch.Generator) -> Timing:
+def draw_timing(recipe: InteractionTemplate, generator: torch.Generator) -> Timing:
     """A timing at random: contact held for seconds, or for a moment when the recipe is brief."""
 
     def draw(low_high: tuple[float, float]) -> float:
@@ -113,7 +119,9 @@ def draw_timing(recipe: Recipe, generator: torch.Generator) -> Timing:
     )
 
 
-def plan_window(pair: KeyPair, clips: Mapping[str, Clip], walks: Walks, generator: torch.Generator) -> Plan:
+def plan_window(
+    pair: KeyPair, clips: Mapping[str, CapturedClip], walks: WalkLibrary, generator: torch.Generator
+) -> Plan:
     """Leads such that the two come and go without passing through each other.
 
     Where no captured motion does that, the window begins or ends in contact; its timing says so.
@@ -130,7 +138,7 @@ def plan_window(pair: KeyPair, clips: Mapping[str, Clip], walks: Walks, generato
         before, after = before or staying, after or staying
     timing = _with_room(timing, pair, before, after)
     a, b = (
-        join_motions(bend(lead, key, timing), bend(away, key, timing), timing)
+        join_motions(warp_through_key_pose(lead, key, timing), warp_through_key_pose(away, key, timing), timing)
         for key, lead, away in zip(pair.people, before, after, strict=True)
     )
     if pair.recipe.carried:
@@ -138,7 +146,9 @@ def plan_window(pair: KeyPair, clips: Mapping[str, Clip], walks: Walks, generato
     return Plan(timing, (a, b))
 
 
-def _with_room(timing: Timing, pair: KeyPair, before: tuple[Lead, ...], after: tuple[Lead, ...]) -> Timing:
+def _with_room(
+    timing: Timing, pair: KeyPair, before: tuple[ClipSegment, ...], after: tuple[ClipSegment, ...]
+) -> Timing:
     """The timing of an embrace whose limbs come back only when the two have stepped apart."""
     if not _embraces(pair.recipe):
         return timing
@@ -147,18 +157,18 @@ def _with_room(timing: Timing, pair: KeyPair, before: tuple[Lead, ...], after: t
         (before, range(timing.first, -1, -1)),
         (after, range(timing.last, timing.length)),
     ):
-        a, b = (bend(lead, key, timing).pelvis for lead, key in zip(leads, pair.people, strict=True))
+        a, b = (warp_through_key_pose(lead, key, timing).pelvis for lead, key in zip(leads, pair.people, strict=True))
         distance = (a - b)[list(frames)].norm(dim=-1)
         far = (distance > distance[0] + _ROOM).nonzero()[:, 0]
         lingering.append(min(max(int(far[0]) if len(far) else _LONGEST_LINGERING, timing.closing), _LONGEST_LINGERING))
     return replace(timing, lingering=(lingering[0], lingering[1]))
 
 
-def _embraces(recipe: Recipe) -> bool:
+def _embraces(recipe: InteractionTemplate) -> bool:
     return not recipe.brief and recipe.distance[1] < _EMBRACE
 
 
-def captured_moment(key: KeyPerson, source: SourceFrame, clips: Mapping[str, Clip]) -> Moment:
+def captured_moment(key: KeyPerson, source: SourceFrame, clips: Mapping[str, CapturedClip]) -> Moment:
     """Where the pose of a person was captured; a pose that was not is taken to be held still."""
     name, frame = source
     if name in clips:
@@ -171,21 +181,21 @@ def _choose(
     pair: KeyPair,
     moments: tuple[Moment, ...],
     timing: Timing,
-    walks: Walks,
+    walks: WalkLibrary,
     generator: torch.Generator,
     approaching: bool,
-) -> tuple[Lead, ...] | None:
+) -> tuple[ClipSegment, ...] | None:
     """One lead for each person, at random among those that keep the two apart; None where nothing does."""
     span = slice(0, timing.first + 1) if approaching else slice(timing.last, timing.length)
     leads, paths = [], []
     for person, (key, moment) in enumerate(zip(pair.people, moments, strict=True)):
         own = leads_of_person(pair.recipe, person, key, moment, walks, timing, approaching)
         leads.append(own)
-        spheres_of = [_path(bend(lead, key, timing), pair.rest_joints[person], span) for lead in own]
+        spheres_of = [_path(warp_through_key_pose(lead, key, timing), pair.rest_joints[person], span) for lead in own]
         paths.append([path if approaching else path.flip(0) for path in spheres_of])
     limit = max(float(overlap(paths[0][0][-1], paths[1][0][-1])) + _MORE_OVERLAP, 0.0)
     embrace = _embraces(pair.recipe)
-    fitting: dict[bool, list[tuple[Lead, ...]]] = {True: [], False: []}
+    fitting: dict[bool, list[tuple[ClipSegment, ...]]] = {True: [], False: []}
     for i, j in itertools.product(range(len(leads[0])), range(len(leads[1]))):
         a, b = paths[0][i], paths[1][j]
         apart = overlap(a, b)  # [t], from far away to contact
@@ -196,28 +206,28 @@ def _choose(
 
 
 def leads_of_person(
-    recipe: Recipe,
+    recipe: InteractionTemplate,
     person: int,
     key: KeyPerson,
     moment: Moment,
-    walks: Walks,
+    walks: WalkLibrary,
     timing: Timing,
     approaching: bool,
-) -> list[Lead]:
+) -> list[ClipSegment]:
     """What could lead this person to the key pose (or away): staying, the clip of the pose itself, nearby walks."""
     leads = [_staying(moment, timing)]
     if not key.on_feet or recipe.mover not in ("both", "ab"[person]):
         return leads
-    own = [Lead(moment.clip, moment.frame, direction, 1.0, steps=True) for direction in (1, -1)]
+    own = [ClipSegment(moment.clip, moment.frame, direction, 1.0, steps=True) for direction in (1, -1)]
     reach = float((timing.played(1.0)[-1 if not approaching else 0]).abs()) + 1
     for ahead in (1, -1):
         span = (reach, 0.0) if (ahead == 1) == approaching else (0.0, reach)
         near = walks.nearest(key.rotations, _NEAREST_WALKS, *span)
-        own.extend(Lead(m.clip, m.frame, ahead, 1.0, steps=True) for m in near)
+        own.extend(ClipSegment(m.clip, m.frame, ahead, 1.0, steps=True) for m in near)
     return leads + [lead for lead in own if _is_captured(lead, timing, approaching)]
 
 
-def _staying(moment: Moment, timing: Timing) -> Lead:
+def _staying(moment: Moment, timing: Timing) -> ClipSegment:
     """The clip of the pose, so slow that nobody who stands slides."""
     clip, frame = moment.clip, moment.frame
     near = clip.pelvis[max(frame - 15, 0) : frame + 16]
@@ -227,10 +237,10 @@ def _staying(moment: Moment, timing: Timing) -> Lead:
     longest = max(float(-span[0]), float(span[-1]), 1.0)
     first, last = clip.captured_around(frame)
     room = min(last - frame, frame - first) / longest
-    return Lead(clip, frame, 1, min(rate, room), steps=False)
+    return ClipSegment(clip, frame, 1, min(rate, room), steps=False)
 
 
-def _is_captured(lead: Lead, timing: Timing, approaching: bool) -> bool:
+def _is_captured(lead: ClipSegment, timing: Timing, approaching: bool) -> bool:
     frames = lead.captured_frames(timing)
     shown = frames[: timing.last + 1] if approaching else frames[timing.first :]
     first, last = lead.clip.captured_around(int(lead.frame))

@@ -13,13 +13,13 @@ from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.lab.synthesis.captured_clips import Clip, Walks, leg_length
-from closemesh.lab.synthesis.contact_solver import close_contact, hold_points, open_hold
+from closemesh.lab.synthesis.captured_clips import CapturedClip, WalkLibrary, leg_length
+from closemesh.lab.synthesis.contact_solver import contact_point_pairs, enforce_contact, release_contact
 from closemesh.lab.synthesis.key_poses import KeyPoses
 from closemesh.lab.synthesis.least_squares import touching_legs
 from closemesh.lab.synthesis.motion_blending import KeyPerson, common_sway, living_turns
 from closemesh.lab.synthesis.pair_motion import (
-    Held,
+    HeldContact,
     PairMotion,
     mirror,
     mirror_held,
@@ -39,8 +39,8 @@ from closemesh.lab.synthesis.quality_checks import (
     measure_frames,
     sliding_speed,
 )
-from closemesh.lab.synthesis.templates.schema import POSTURES, Recipe
-from closemesh.lab.synthesis.timing import Blended
+from closemesh.lab.synthesis.templates.schema import POSTURES, InteractionTemplate
+from closemesh.lab.synthesis.timing import BlendedMotion
 from closemesh.lab.synthesis.window_plan import KeyPair, plan_window
 from closemesh.structures import NUM_BODY_JOINTS
 
@@ -66,7 +66,7 @@ class Window:
     kind: str
     motion: PairMotion
     contact: Tensor  # [T] bool: all touches are held
-    held: Held
+    held: HeldContact
     errors: FrameErrors
     faults: tuple[str, ...]
     """What is out of range; such a window is of no use."""
@@ -85,8 +85,8 @@ def load_bodies() -> Bodies:
 
 def make_windows(
     key_poses: KeyPoses,
-    clips: Mapping[str, Clip],
-    walks: Walks,
+    clips: Mapping[str, CapturedClip],
+    walks: WalkLibrary,
     bodies: Bodies,
     generator: torch.Generator,
     tolerances: Tolerances = DEFAULT_TOLERANCES,
@@ -115,27 +115,31 @@ def make_windows(
 class _Solved:
     """A window before it is measured."""
 
-    recipe: Recipe
+    recipe: InteractionTemplate
     motion: PairMotion
     contact: Tensor  # [T] bool
     standing: Tensor  # [T, 2, 2] bool, person and foot
-    held: Held
+    held: HeldContact
     key: int
     """The frame of the key pose."""
 
 
 def _solve_window(
-    key_pose: KeyPoses, clips: Mapping[str, Clip], walks: Walks, bodies: Bodies, generator: torch.Generator
+    key_pose: KeyPoses,
+    clips: Mapping[str, CapturedClip],
+    walks: WalkLibrary,
+    bodies: Bodies,
+    generator: torch.Generator,
 ) -> _Solved:
     """The window of the only one of `key_pose`."""
     blended = _blend(key_pose, clips, walks, bodies, generator)
-    opened = open_hold(blended, _as_frames(key_pose), bodies.light)
+    opened = release_contact(blended, _as_frames(key_pose), bodies.light)
     return _Solved(
         recipe=key_pose.recipe,
-        motion=close_contact(opened, bodies.light),
+        motion=enforce_contact(opened, bodies.light),
         contact=opened.timing.contact(),
         standing=opened.standing,
-        held=Held(key_pose.anchors[0], key_pose.recipe.touches),
+        held=HeldContact(key_pose.anchors[0], key_pose.recipe.touches),
         key=int(opened.timing.key),
     )
 
@@ -177,8 +181,12 @@ def _finish(made: _Solved, bodies: Bodies, generator: torch.Generator, tolerance
 
 
 def _blend(
-    key_pose: KeyPoses, clips: Mapping[str, Clip], walks: Walks, bodies: Bodies, generator: torch.Generator
-) -> Blended:
+    key_pose: KeyPoses,
+    clips: Mapping[str, CapturedClip],
+    walks: WalkLibrary,
+    bodies: Bodies,
+    generator: torch.Generator,
+) -> BlendedMotion:
     """Captured motion bent through the key pose, with small movements, on the floor; contact is not yet closed."""
     pair = _key_pair(key_pose, bodies.light)
     plan = plan_window(pair, clips, walks, generator)
@@ -198,8 +206,8 @@ def _blend(
     turns = living_turns(length, generator) * (_LIVELIER if still else 1.0)
     alive = settled.moved(turns, common_sway(length, generator) * bool(on_feet.any()))
     firm = torch.tensor([touch.firm for touch in pair.recipe.touches])
-    anchors, gaps = hold_points(_as_frames(key_pose), key_pose.anchors[0, firm], bodies.light)
-    return Blended(plan.timing, alive, standing, anchors, gaps)
+    anchors, gaps = contact_point_pairs(_as_frames(key_pose), key_pose.anchors[0, firm], bodies.light)
+    return BlendedMotion(plan.timing, alive, standing, anchors, gaps)
 
 
 def _key_pair(key_pose: KeyPoses, body: BodyModel) -> KeyPair:

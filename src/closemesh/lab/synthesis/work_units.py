@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
-from closemesh.lab.synthesis.captured_clips import Clip, Walks, make_clips
+from closemesh.lab.synthesis.captured_clips import CapturedClip, WalkLibrary, make_clips
 from closemesh.lab.synthesis.key_pose_solver import solve_key_poses
 from closemesh.lab.synthesis.key_poses import KeyPoses, SourcePoses, find_source_poses
 from closemesh.lab.synthesis.non_contact_pairs import KIND as APART
@@ -34,7 +34,7 @@ from closemesh.lab.synthesis.quality_checks import DEFAULT_TOLERANCES
 from closemesh.lab.synthesis.single_person import KINDS as POSTURE_KINDS
 from closemesh.lab.synthesis.single_person import make_posture_windows
 from closemesh.lab.synthesis.templates.holding import CARRYING, HOLDING
-from closemesh.lab.synthesis.templates.schema import Recipe
+from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.lab.synthesis.templates.strikes import BLOWS
 from closemesh.lab.synthesis.timing import FPS
 from closemesh.lab.synthesis.windows import Bodies, Window, load_bodies, make_windows
@@ -42,7 +42,7 @@ from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence
 
 
 @dataclass(frozen=True)
-class UnitResult:
+class WorkUnitResult:
     """One unit of work: some attempts at one kind."""
 
     kind: str
@@ -83,31 +83,31 @@ class KindReport:
         return self.accepted / max(self.tried, 1)
 
 
-def save_unit(path: Path, result: UnitResult) -> None:
+def save_unit(path: Path, result: WorkUnitResult) -> None:
     """Raises OutputError."""
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_text(json.dumps(asdict(result), indent=1))
 
 
-def load_unit(path: Path) -> UnitResult:
+def load_unit(path: Path) -> WorkUnitResult:
     """Raises InputError when the file is damaged."""
     try:
         values = json.loads(path.read_text())
         lists = ("windows", "contact_errors", "mean_contact_errors", "depths")
-        return UnitResult(**{**values, **{name: tuple(values[name]) for name in lists}})
+        return WorkUnitResult(**{**values, **{name: tuple(values[name]) for name in lists}})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is damaged; remove it, and the same command makes it again") from error
 
 
-def report(results: Iterable[UnitResult]) -> list[KindReport]:
+def report(results: Iterable[WorkUnitResult]) -> list[KindReport]:
     """What became of each kind, in the order in which the kinds first occur."""
-    kinds: dict[str, list[UnitResult]] = {}
+    kinds: dict[str, list[WorkUnitResult]] = {}
     for result in results:
         kinds.setdefault(result.kind, []).append(result)
     return [_kind_report(kind, units) for kind, units in kinds.items()]
 
 
-def _kind_report(kind: str, units: list[UnitResult]) -> KindReport:
+def _kind_report(kind: str, units: list[WorkUnitResult]) -> KindReport:
     means = [error for unit in units for error in unit.mean_contact_errors]
     return KindReport(
         kind=kind,
@@ -158,7 +158,7 @@ def as_sequence(name: str, window: Window, attribution: str) -> MotionSequence:
     )
 
 
-RECIPES: tuple[Recipe, ...] = (*HOLDING, *CARRYING, *BLOWS)
+RECIPES: tuple[InteractionTemplate, ...] = (*HOLDING, *CARRYING, *BLOWS)
 RECIPES_BY_NAME = {recipe.name: recipe for recipe in RECIPES}
 
 
@@ -169,12 +169,12 @@ WINDOWS_EACH, MOST_EACH = 2, 5
 
 
 @dataclass(frozen=True)
-class Materials:
+class Assets:
     """What windows are made of."""
 
     sources: SourcePoses
-    clips: dict[str, Clip]
-    walks: Walks
+    clips: dict[str, CapturedClip]
+    walks: WalkLibrary
     bodies: Bodies
     attribution: str
     device: str
@@ -190,12 +190,12 @@ class UnitTask:
     folder: Path
 
 
-def load_materials(data: Path, split: str, device: str) -> Materials:
+def load_materials(data: Path, split: str, device: str) -> Assets:
     """Captured motion of single people. Raises InputError when there is none, or a file is damaged."""
     sequences = read_singles(data, split)
     clips = make_clips(sequences)
     attribution = " ".join(sorted({sequence.attribution for sequence in sequences} - {""}))
-    return Materials(find_source_poses(sequences), clips, Walks(clips.values()), load_bodies(), attribution, device)
+    return Assets(find_source_poses(sequences), clips, WalkLibrary(clips.values()), load_bodies(), attribution, device)
 
 
 def read_singles(data: Path, split: str) -> list[MotionSequence]:
@@ -208,7 +208,7 @@ def read_singles(data: Path, split: str) -> list[MotionSequence]:
     return sequences
 
 
-def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
+def make_unit(task: UnitTask, materials: Assets) -> WorkUnitResult:
     """The good windows of some attempts, written to the folder of the task. Raises OutputError."""
     generator = torch.Generator().manual_seed(
         int(np.random.SeedSequence(task.seed).generate_state(1, np.uint64)[0] >> 1)
@@ -223,7 +223,7 @@ def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
         name = f"{task.kind}_{task.unit:05d}_{len(good):02d}.npz"
         write_window(task.folder / name, window, materials.attribution)
         good.append((name, window))
-    return UnitResult(
+    return WorkUnitResult(
         kind=task.kind,
         unit=task.unit,
         attempts=ATTEMPTS_APART if task.kind == APART else ATTEMPTS,
@@ -237,7 +237,7 @@ def make_unit(task: UnitTask, materials: Materials) -> UnitResult:
     )
 
 
-def _attempts(kind: str, m: Materials, generator: torch.Generator) -> tuple[int, Iterator[Window]]:
+def _attempts(kind: str, m: Assets, generator: torch.Generator) -> tuple[int, Iterator[Window]]:
     """How many key poses were found, and windows from them, good or not."""
     if kind == APART:
         apart = (make_apart(m.clips, m.bodies, generator, DEFAULT_TOLERANCES) for _ in range(ATTEMPTS_APART))

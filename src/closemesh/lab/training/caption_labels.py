@@ -18,17 +18,17 @@ import torch
 from torch import Tensor
 
 from closemesh.lab.training.both_phrases import BOTH_NOTED, BOTH_PLACED
-from closemesh.lab.training.pose_attributes import Remark, remarks
+from closemesh.lab.training.pose_attributes import PoseAttribute, pose_attributes
 from closemesh.text.captioner import candidates
 from closemesh.text.statements import ArmHeight, DepthOrder, JointAngle, Placement, Posture, Spacing, Statement, Touch
 
 SIDES = ("left", "right")
-Part = Statement | Remark
+Part = Statement | PoseAttribute
 AnyOf = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
-class Gist:
+class CompositeLabel:
     """Several things in one, of one person."""
 
     all_of: tuple[AnyOf, ...]
@@ -37,7 +37,7 @@ class Gist:
     """`{who}` is the person, `{both:hands}` his hands."""
     person: int = 0
 
-    def of(self, person: int) -> Gist:
+    def of(self, person: int) -> CompositeLabel:
         """The same of somebody else."""
         all_of = tuple(tuple(of_person(part, person) for part in group) for group in self.all_of)
         return replace(self, all_of=all_of, person=person)
@@ -45,7 +45,7 @@ class Gist:
 
 def of_person(part: Part, person: int) -> Part:
     """What is said of one person, of another one."""
-    people = ("person",) if isinstance(part, Remark) else part.person_fields()
+    people = ("person",) if isinstance(part, PoseAttribute) else part.person_fields()
     return replace(part, **{name: person for name in people})
 
 
@@ -54,13 +54,13 @@ def both(make: Callable[[str], Part]) -> tuple[AnyOf, ...]:
     return tuple((make(side),) for side in SIDES)
 
 
-def both_sides() -> Iterator[Gist]:
+def both_sides() -> Iterator[CompositeLabel]:
     """Both elbows, both arms, both hands."""
     yield from _both_joints()
     yield from _both_arms()
     yield from _both_placed()
     for kind, texts in BOTH_NOTED.items():
-        yield Gist(both(lambda side, k=kind: Remark(0, k, side)), texts)
+        yield CompositeLabel(both(lambda side, k=kind: PoseAttribute(0, k, side)), texts)
 
 
 _BENDS = {
@@ -72,27 +72,29 @@ _BENDS = {
 _LIMBS = {"elbow": ("elbows", "arms"), "knee": ("knees", "legs"), "hip": ("hips", "thighs at the hips")}
 
 
-def _both_joints() -> Iterator[Gist]:
+def _both_joints() -> Iterator[CompositeLabel]:
     for joint, nouns in _LIMBS.items():
         for bend, words in _BENDS.items():
             texts = [f"{{both:{noun}}} are {word}" for noun in nouns for word in words]
-            yield Gist(both(lambda side, j=joint, b=bend: JointAngle(0, f"{side}_{j}", b)), tuple(texts))
+            yield CompositeLabel(both(lambda side, j=joint, b=bend: JointAngle(0, f"{side}_{j}", b)), tuple(texts))
         words = ("bent", "clearly bent", "flexed", "bent a lot")
-        yield Gist(
+        yield CompositeLabel(
             tuple(tuple(JointAngle(0, f"{side}_{joint}", b) for b in ("bent", "sharply_bent")) for side in SIDES),
             tuple(f"{{both:{noun}}} are {word}" for noun in nouns for word in words),
         )
 
 
-def one_side() -> Iterator[Gist]:
+def one_side() -> Iterator[CompositeLabel]:
     """What is said of one limb less exactly than the vocabulary says it."""
     for side in SIDES:
         for joint, nouns in (("elbow", ("elbow", "arm")), ("knee", ("knee", "leg"))):
             for bends, words in _ROUGHLY:
                 group = tuple(JointAngle(0, f"{side}_{joint}", bend) for bend in bends)
-                yield Gist((group,), tuple(f"{{part:{side} {noun}}} {word}" for noun in nouns for word in words))
+                yield CompositeLabel(
+                    (group,), tuple(f"{{part:{side} {noun}}} {word}" for noun in nouns for word in words)
+                )
         for heights, words in _ROUGH_ARMS:
-            yield Gist(
+            yield CompositeLabel(
                 (tuple(ArmHeight(0, side, h) for h in heights),), tuple(f"{{part:{side} arm}} {w}" for w in words)
             )
 
@@ -137,26 +139,26 @@ _ARMS = {
 }
 
 
-def _both_arms() -> Iterator[Gist]:
+def _both_arms() -> Iterator[CompositeLabel]:
     for height, words in _ARMS.items():
         texts = tuple(f"{{both:arms}} {word}" for word in words)
-        yield Gist(both(lambda side, h=height: ArmHeight(0, side, h)), texts)
+        yield CompositeLabel(both(lambda side, h=height: ArmHeight(0, side, h)), texts)
     for heights, words in _ROUGH_ARMS:
         groups = tuple(tuple(ArmHeight(0, side, height) for height in heights) for side in SIDES)
         plural = (re.sub(r"^(is|hangs|dangles)", lambda verb: _PLURAL[verb[0]], word) for word in words)
-        yield Gist(groups, tuple(f"{{both:arms}} {word}" for word in plural))
+        yield CompositeLabel(groups, tuple(f"{{both:arms}} {word}" for word in plural))
 
 
-def _both_placed() -> Iterator[Gist]:
+def _both_placed() -> Iterator[CompositeLabel]:
     for (point, relation, of_point), texts in BOTH_PLACED.items():
 
         def placed(side: str, p: str = point, r: str = relation, o: str = of_point) -> Part:
             return Placement(0, p.format(side), r, 0, o.format(side))
 
-        yield Gist(both(placed), texts)
+        yield CompositeLabel(both(placed), texts)
 
 
-Saying = Statement | Remark | Gist
+Label = Statement | PoseAttribute | CompositeLabel
 SURE = 0.75  # From this confidence on a thing is said.
 _TOUCH_WEIGHT = 0.3  # Two in an embrace touch in twenty places; nobody tells them all.
 
@@ -164,30 +166,30 @@ _TOUCH_WEIGHT = 0.3  # Two in an embrace touch in twenty places; nobody tells th
 def parts_of(people: int) -> list[Part]:
     """What poses are asked for; the camera is left out: who is nearer to it is no matter of poses."""
     statements = (statement for statement in candidates(people) if not isinstance(statement, DepthOrder))
-    return [*statements, *remarks(people)]
+    return [*statements, *pose_attributes(people)]
 
 
-def sayings_of(people: int) -> list[Saying]:
+def labels_of(people: int) -> list[Label]:
     """The parts, then the gists of each person."""
     return [*parts_of(people), *(gist for person in range(people) for gist in _gists(person))]
 
 
-def _gists(person: int) -> Iterator[Gist]:
+def _gists(person: int) -> Iterator[CompositeLabel]:
     from closemesh.lab.training.whole_poses import whole_poses
 
     yield from (gist.of(person) for gist in chain(one_side(), both_sides(), whole_poses()))
 
 
 @dataclass(frozen=True)
-class SayingTable:
+class LabelTable:
     """S sayings about one person or about two."""
 
     place: Tensor  # [S] of each in the list of those about two, which holds all
     members: Tensor  # [S, G, M] parts of which one in each group must hold; -1 fills up
     weight: Tensor  # [S] how often each is said
 
-    def to(self, device: torch.device | str) -> SayingTable:
-        return SayingTable(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+    def to(self, device: torch.device | str) -> LabelTable:
+        return LabelTable(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     def hold(self, confidences: Tensor) -> Tensor:
         """[B, S] of sayings from those of parts [B, C]."""
@@ -201,17 +203,17 @@ class SayingTable:
         return found
 
 
-def saying_table(people: int) -> SayingTable:
+def label_table(people: int) -> LabelTable:
     """The table of all that can be said of so many people."""
-    everything = {saying: number for number, saying in enumerate(sayings_of(2))}
-    said, column = sayings_of(people), {part: number for number, part in enumerate(parts_of(people))}
-    groups = [one.all_of if isinstance(one, Gist) else ((one,),) for one in said]
+    everything = {saying: number for number, saying in enumerate(labels_of(2))}
+    said, column = labels_of(people), {part: number for number, part in enumerate(parts_of(people))}
+    groups = [one.all_of if isinstance(one, CompositeLabel) else ((one,),) for one in said]
     members = torch.full((len(said), max(map(len, groups)), max(len(g) for one in groups for g in one)), -1)
     for row, one in enumerate(groups):
         for number, group in enumerate(one):
             members[row, number, : len(group)] = torch.tensor([column[part] for part in group])
     weight = torch.tensor([_TOUCH_WEIGHT if isinstance(one, Touch) else 1.0 for one in said])
-    return SayingTable(torch.tensor([everything[one] for one in said]), members, weight)
+    return LabelTable(torch.tensor([everything[one] for one in said]), members, weight)
 
 
 LOOSE = ("straight", "slightly_bent")
@@ -252,7 +254,7 @@ def apart(limbs: str, *apart: str) -> AnyOf:
 
 def noted(*kinds: str, side: str = "") -> AnyOf:
     """One of these is remarked."""
-    return tuple(Remark(0, kind, side) for kind in kinds)
+    return tuple(PoseAttribute(0, kind, side) for kind in kinds)
 
 
 def both_noted(*kinds: str) -> tuple[AnyOf, ...]:

@@ -10,11 +10,11 @@ from random import Random
 import torch
 from torch import Tensor
 
-from closemesh.lab.training.caption_labels import Saying, sayings_of
+from closemesh.lab.training.caption_labels import Label, labels_of
 from closemesh.lab.training.paraphrasing import sentence
-from closemesh.lab.training.pose_attributes import Remark
+from closemesh.lab.training.pose_attributes import PoseAttribute
 from closemesh.text.statements import ArmHeight, JointAngle, Placement, Touch
-from closemesh.text.text_encoder import MOST_PIECES, Pieces
+from closemesh.text.text_encoder import MOST_PIECES, WordPieceTokenizer
 
 _ABOUT_TWO = 0.35  # Of the sentences.
 _MOST = 3  # Things in one sentence.
@@ -50,16 +50,16 @@ class Examples:
     said: Tensor  # [N, S] 0 or 1
 
 
-class Sentences:
+class CaptionSampler:
     """Draws sentences about one person and about two, without end."""
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: WordPieceTokenizer) -> None:
         self._pieces = pieces
-        everything = sayings_of(2)
+        everything = labels_of(2)
         self.count = len(everything)
         place = {saying: number for number, saying in enumerate(everything)}
         self._all = everything
-        self._said = {people: sayings_of(people) for people in (1, 2)}
+        self._said = {people: labels_of(people) for people in (1, 2)}
         self._rows = {people: [place[one] for one in said] for people, said in self._said.items()}
         self._limbs: dict[int, dict[tuple[int, str, str] | None, list[int]]] = {1: {}, 2: {}}
         for people, said in self._said.items():
@@ -128,7 +128,7 @@ class Sentences:
         return Examples(pieces, said)
 
 
-def limb_of(saying: Saying) -> tuple[int, str, str] | None:
+def limb_of(saying: Label) -> tuple[int, str, str] | None:
     """Person, side and arm or leg, of what is said of one limb alone."""
     if isinstance(saying, ArmHeight):
         return saying.person, saying.side, "arm"
@@ -137,7 +137,7 @@ def limb_of(saying: Saying) -> tuple[int, str, str] | None:
         ends = (saying.joint,) if isinstance(saying, JointAngle) else (saying.point, saying.of_point)
         side, _, part = next((end for end in ends if not end.endswith(("_shoulder", "_hip"))), ends[0]).partition("_")
         return (saying.person, side, _LIMB[part]) if part in _LIMB else None
-    if isinstance(saying, Remark):
+    if isinstance(saying, PoseAttribute):
         part = saying.kind.partition("_")[0]
         return (saying.person, saying.side, _LIMB[part]) if part in _LIMB else None
     return None

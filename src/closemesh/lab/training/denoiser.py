@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from closemesh.body.landmarks import PosedPoints
+from closemesh.body.landmarks import PosedLandmarks
 from closemesh.core.progress import Progress
 from closemesh.interaction_prior.diffusion import (
     CONDITIONS,
@@ -29,8 +29,14 @@ from closemesh.interaction_prior.diffusion import (
 )
 from closemesh.interaction_prior.state import PairState, pack, pack_spread, unpack
 from closemesh.interaction_prior.windows import PairBody, by_window, constant_conditions, estimate_conditions, pose_pair
-from closemesh.lab.training.denoiser_examples import Lesson, draw_lesson, hide, random_hidden, tell_touching
-from closemesh.lab.training.initial_motions import Starts
+from closemesh.lab.training.denoiser_examples import (
+    TrainingExample,
+    mask_frames,
+    random_hidden,
+    sample_examples,
+    tell_touching,
+)
+from closemesh.lab.training.initial_motions import InitialMotions
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
 
 NUM_JOINTS = 22
@@ -85,7 +91,7 @@ def motion_loss(
     }
 
 
-def _joints(posed: PosedPoints) -> Tensor:
+def _joints(posed: PosedLandmarks) -> Tensor:
     """[B, T, 2, 22, 3]."""
     return by_window(posed.joints[..., :NUM_JOINTS, :])
 
@@ -129,8 +135,8 @@ class PriorTraining:
 
 
 def train_denoiser(
-    learn: Starts,
-    check: Starts,
+    learn: InitialMotions,
+    check: InitialMotions,
     body: PairBody,
     folder: Path,
     config: PriorTraining,
@@ -149,17 +155,17 @@ def train_denoiser(
     generator = torch.Generator(device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:
-        lesson = draw_lesson(learn, config.batch, generator)
+        lesson = sample_examples(learn, config.batch, generator)
         hidden = random_hidden(config.batch, config.hide_frames, config.hide_person, generator, device)
         guesses = (step * 0.618034) % 1 < config.first_guess
-        lesson = tell_touching(hide(lesson, hidden), config.tell_touching, generator)
+        lesson = tell_touching(mask_frames(lesson, hidden), config.tell_touching, generator)
         predicted, lesson = _predict(forward, schedule, body, lesson, config, guesses, generator)
         everybody = torch.ones_like(lesson.windows.hidden)
         return motion_loss(body, predicted, lesson.truth, lesson.known, everybody, config.loss)
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         assert isinstance(network, Denoiser)
-        return figures(Sampler(network.eval(), schedule, body), check, config.batch)
+        return denoiser_metrics(Sampler(network.eval(), schedule, body), check, config.batch)
 
     denoiser = trainer.run(loss, progress, evaluate, resume)
     assert isinstance(denoiser, Denoiser)
@@ -170,11 +176,11 @@ def _predict(
     forward: Forward,
     schedule: Schedule,
     body: PairBody,
-    lesson: Lesson,
+    lesson: TrainingExample,
     config: PriorTraining,
     guesses: bool,
     generator: torch.Generator,
-) -> tuple[PairState, Lesson]:
+) -> tuple[PairState, TrainingExample]:
     """x0 predicted from the noised truth at a random step, and the lesson as it was told.
 
     guesses: the network sees its own first guess.
@@ -207,7 +213,7 @@ def _predict(
 
 
 @torch.no_grad()
-def figures(sampler: Sampler, check: Starts, batch: int) -> dict[str, float]:
+def denoiser_metrics(sampler: Sampler, check: InitialMotions, batch: int) -> dict[str, float]:
     """Mean errors in mm before and after: joints about the pelvis, distances between people, those of close ones.
 
     `gap_straight` and `gap_filled` are of the joints in the middle of windows in which one person is hidden there.
@@ -235,11 +241,11 @@ def figures(sampler: Sampler, check: Starts, batch: int) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def _gap_errors(sampler: Sampler, lesson: Lesson, truth: Tensor) -> dict[str, float]:
+def _gap_errors(sampler: Sampler, lesson: TrainingExample, truth: Tensor) -> dict[str, float]:
     """Of joints of a person hidden in _GAP, on the straight way between the frames around it and filled in."""
     hidden = torch.zeros_like(lesson.windows.hidden)
     hidden[:, _GAP, 1] = True
-    windows = replace(hide(lesson, hidden).windows, touching=None)
+    windows = replace(mask_frames(lesson, hidden).windows, touching=None)
     states = {"gap_straight_mm": windows.mean, "gap_filled_mm": sample(sampler, windows, [])}
     return {
         name: _joint_error(_state_joints(sampler.body, state)[:, _GAP, 1:], truth[:, _GAP, 1:])
@@ -265,12 +271,12 @@ def _joint_error(joints: Tensor, truth: Tensor) -> float:
     return 1000 * float(centred.norm(dim=-1).mean())
 
 
-def _check_lessons(check: Starts, batch: int) -> Iterator[Lesson]:
+def _check_lessons(check: InitialMotions, batch: int) -> Iterator[TrainingExample]:
     generator = _generator(check)
-    return (draw_lesson(check, batch, generator) for _ in range(CHECK_BATCHES))
+    return (sample_examples(check, batch, generator) for _ in range(CHECK_BATCHES))
 
 
-def _generator(check: Starts) -> torch.Generator:
+def _generator(check: InitialMotions) -> torch.Generator:
     return torch.Generator(check.times.device).manual_seed(0)
 
 

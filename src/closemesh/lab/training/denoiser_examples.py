@@ -16,21 +16,21 @@ from torch import Tensor
 from closemesh.geometry.rotations import rotation_6d_to_matrix
 from closemesh.interaction_prior.refine import SMALLEST_BETA, SMALLEST_MOVE, SMALLEST_TURN
 from closemesh.interaction_prior.state import PairSpread, PairState, pack, pair_view, unpack
-from closemesh.interaction_prior.windows import WINDOW, PairWindows, seen_from
-from closemesh.lab.training.initial_motions import FOCAL, Starts
+from closemesh.interaction_prior.windows import WINDOW, PairWindows, state_to_view
+from closemesh.lab.training.initial_motions import FOCAL, InitialMotions
 
 _Record = TypeVar("_Record", PairState, PairSpread)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingExample:
     """Windows and their truth."""
 
     windows: PairWindows
     truth: PairState
     known: Tensor  # [B, 2, 22] bool
 
-    def chosen(self, swap: Tensor) -> Lesson:
+    def chosen(self, swap: Tensor) -> TrainingExample:
         """The two people exchanged in the windows where `swap` [B] says so."""
         windows, other = self.windows, self.windows.swapped()
         names = ("points", "inverse_sigmas", "limbs", "hidden", "touching")
@@ -39,14 +39,14 @@ class Lesson:
             _either_record(swap, other.mean, windows.mean),
             _either_record(swap, other.spread, windows.spread),
         )
-        return Lesson(
+        return TrainingExample(
             replace(windows, mean=mean, spread=spread, **people),
             _either_record(swap, self.truth.swapped(), self.truth),
             _either(swap, self.known.flip(1), self.known),
         )
 
 
-def draw_lesson(starts: Starts, count: int, generator: torch.Generator) -> Lesson:
+def sample_examples(starts: InitialMotions, count: int, generator: torch.Generator) -> TrainingExample:
     """Random windows of WINDOW frames; the two people in random order."""
     device = starts.times.device
     which = torch.randint(len(starts), (count,), generator=generator, device=device)
@@ -55,7 +55,7 @@ def draw_lesson(starts: Starts, count: int, generator: torch.Generator) -> Lesso
     return lesson.chosen(torch.rand(count, generator=generator, device=device) < 0.5)
 
 
-def lesson_of(starts: Starts, which: Tensor, frames: Tensor) -> Lesson:
+def lesson_of(starts: InitialMotions, which: Tensor, frames: Tensor) -> TrainingExample:
     """Windows `which` [B] of the starts at `frames` [B, WINDOW]."""
 
     def over_time(tensor: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def lesson_of(starts: Starts, which: Tensor, frames: Tensor) -> Lesson:
     cam = state("")
     view, times = pair_view(cam.pelvis), over_time(starts.times)
     windows = PairWindows(
-        mean=seen_from(cam, view),
+        mean=state_to_view(cam, view),
         spread=PairSpread(
             over_time(starts.rotation_spread).clamp(min=SMALLEST_TURN),
             each_frame(starts.betas_spread).clamp(min=SMALLEST_BETA),
@@ -88,7 +88,7 @@ def lesson_of(starts: Starts, which: Tensor, frames: Tensor) -> Lesson:
         alone=torch.zeros(len(which), dtype=torch.bool, device=times.device),
         touching=starts.touching[which[:, None], frames],
     )
-    return Lesson(windows, seen_from(state("true_"), view), starts.known[which])
+    return TrainingExample(windows, state_to_view(state("true_"), view), starts.known[which])
 
 
 def _either(swap: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ TURN_RATE, MOVE_RATE = 0.5, 0.1  # Radians, metres by which a second without sig
 UNKNOWN_TURN, UNKNOWN_MOVE, UNKNOWN_BETA = 0.5, 0.5, 1.0  # Spread of a person who is never seen: radians, metres.
 
 
-def hide(lesson: Lesson, hidden: Tensor) -> Lesson:
+def mask_frames(lesson: TrainingExample, hidden: Tensor) -> TrainingExample:
     """The lesson with nothing known of the `hidden` [B, T, 2] frames of a person.
 
     Hidden frames lie on the straight way from the last known frame to the next, less sure the farther from both; a
@@ -149,7 +149,7 @@ def random_hidden(
     return frames | (person & who).expand(-1, WINDOW, -1)
 
 
-def tell_touching(lesson: Lesson, share: float, generator: torch.Generator) -> Lesson:
+def tell_touching(lesson: TrainingExample, share: float, generator: torch.Generator) -> TrainingExample:
     """In a `share` of the windows it is said which parts touch, all of them or only some; in the others it is not."""
     touching = lesson.windows.touching
     assert touching is not None

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody, part_gaps
-from closemesh.body.motion import MotionVariables
+from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Progress
-from closemesh.fitting.keypoint_tracks import Evidence
-from closemesh.fitting.objective import Subject, run_phases
-from closemesh.fitting.optimizer import LIFTED
+from closemesh.fitting.keypoint_tracks import KeypointTracks
+from closemesh.fitting.objective import FitModel, run_phases
+from closemesh.fitting.optimizer import NEAR_PREDICTION
 from closemesh.geometry.rotations import matrix_to_6d
 from closemesh.initialization.lifting import anchor_of, lifted_variables
 from closemesh.initialization.lifting_network import Lifter, PoseDistribution, Sightings, lift
 from closemesh.lab.training.lifter import simulate
-from closemesh.lab.training.motion_bank import Banks
-from closemesh.lab.training.simulated_views import SeenBatch, Studio
+from closemesh.lab.training.motion_bank import MotionDatasets
+from closemesh.lab.training.simulated_views import DetectionSimulator, SeenBatch
 from closemesh.losses.keypoints import limb_confidence, limb_directions
 from closemesh.losses.pose_prior import load_pose_prior
 
@@ -28,7 +28,7 @@ FOCAL = 1000.0  # Pixels; every camera is brought to this one, so that all windo
 
 
 @dataclass(frozen=True)
-class Starts:
+class InitialMotions:
     """N windows of T frames of pairs in the camera frame: first motion, its spread, what was seen, the truth."""
 
     rotations: Tensor  # [N, T, 2, 22, 6] R_cam_root first
@@ -52,17 +52,17 @@ class Starts:
         return len(self.times)
 
 
-def make_starts(
-    banks: Banks,
+def simulate_initial_motions(
+    banks: MotionDatasets,
     lifter: Lifter,
-    studio: Studio,
+    studio: DetectionSimulator,
     windows: int,
     batch: int,
     frames: int,
     iterations: int,
     generator: torch.Generator,
     progress: Progress,
-) -> Starts:
+) -> InitialMotions:
     """`windows` first motions, `batch` of them at a time; rates from 15 to 30 frames a second."""
     parts = []
     with progress.task("first motions", windows) as advance:
@@ -71,18 +71,20 @@ def make_starts(
             seen = simulate(banks, studio, batch, frames, fps, generator, STRANGERS)
             parts.append(_compact(_start(studio, lifter, seen, iterations)))
             advance(batch)
-    return Starts(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Starts)})
+    return InitialMotions(
+        **{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(InitialMotions)}
+    )
 
 
-def _start(studio: Studio, lifter: Lifter, seen: SeenBatch, iterations: int) -> Starts:
+def _start(studio: DetectionSimulator, lifter: Lifter, seen: SeenBatch, iterations: int) -> InitialMotions:
     """Lifted, then fitted person by person, as `initialise` does."""
-    subject = Subject(studio.points, load_pose_prior().to(seen.seen.points.device))
+    subject = FitModel(studio.points, load_pose_prior().to(seen.seen.points.device))
     normal = one_camera(seen.seen)
     with torch.no_grad():
         lifted = lift(lifter, normal)
     evidence = replace(evidence_of(normal), anchor=anchor_of(lifted))
     first = lifted_variables(subject.body, lifted)
-    fitted = run_phases(subject, first, evidence, LIFTED, iterations, lambda _: None)
+    fitted = run_phases(subject, first, evidence, NEAR_PREDICTION, iterations, lambda _: None)
     return _record(seen, normal, evidence, lifted, fitted, studio.capsules)
 
 
@@ -98,14 +100,14 @@ def one_camera(seen: Sightings) -> Sightings:
     )
 
 
-def evidence_of(seen: Sightings) -> Evidence:
+def evidence_of(seen: Sightings) -> KeypointTracks:
     """All people of the batch as the people of one clip."""
 
     def each(tensor: Tensor) -> Tensor:
         return tensor.transpose(0, 1)
 
     visible = each(seen.visible).float()
-    return Evidence(
+    return KeypointTracks(
         points=each(seen.points),
         inverse_sigmas=each(seen.inverse_sigmas),
         limb_directions=limb_directions(each(seen.cue_points[..., :3])),
@@ -121,11 +123,11 @@ def evidence_of(seen: Sightings) -> Evidence:
 def _record(
     seen: SeenBatch,
     normal: Sightings,
-    evidence: Evidence,
+    evidence: KeypointTracks,
     lifted: PoseDistribution,
-    fitted: MotionVariables,
+    fitted: MotionParameters,
     capsules: CapsuleBody,
-) -> Starts:
+) -> InitialMotions:
     def pairs(tensor: Tensor) -> Tensor:
         """[N * 2, ...] as [N, 2, ...]."""
         return tensor.unflatten(0, (-1, 2))
@@ -138,7 +140,7 @@ def _record(
     limbs = torch.cat([evidence.limb_directions, evidence.limb_weights[..., None]], dim=-1).transpose(0, 1)
     pelvis = over_time(fitted.pelvis().transpose(0, 1))
     rotations = fitted.rotations()[:, :, :22].transpose(0, 1)
-    return Starts(
+    return InitialMotions(
         rotations=matrix_to_6d(over_time(rotations)),
         pelvis=pelvis,
         betas=pairs(fitted.betas),
@@ -158,7 +160,7 @@ def _record(
     )
 
 
-def _compact(starts: Starts) -> Starts:
+def _compact(starts: InitialMotions) -> InitialMotions:
     """Half precision for all but places, pixels and times."""
     small = ("rotations", "betas", "rotation_spread", "pelvis_spread", "betas_spread", "limbs")
     small += ("true_rotations", "true_betas")

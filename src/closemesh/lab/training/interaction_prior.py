@@ -31,11 +31,11 @@ from closemesh.interaction_prior.state import PairState, pack, unpack
 from closemesh.interaction_prior.windows import WINDOW, PairBody, by_window, pose_pair
 from closemesh.lab.training.denoiser import NUM_JOINTS, LossWeights, PriorTraining, motion_loss, train_denoiser
 from closemesh.lab.training.denoiser_examples import random_hidden
-from closemesh.lab.training.initial_motions import STRANGERS, TOUCH, Starts, make_starts
+from closemesh.lab.training.initial_motions import STRANGERS, TOUCH, InitialMotions, simulate_initial_motions
 from closemesh.lab.training.lifter import draw_batch
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
-from closemesh.lab.training.motion_bank import FPS_RANGE, Banks, MotionBatch
-from closemesh.lab.training.simulated_views import Studio, open_studio
+from closemesh.lab.training.motion_bank import FPS_RANGE, MotionBatch, MotionDatasets
+from closemesh.lab.training.simulated_views import DetectionSimulator, open_studio
 
 CHECK_BATCHES = 8
 _APART = 0.15
@@ -56,8 +56,8 @@ class CodebookTraining:
 
 
 def train_codebook(
-    learn: Banks,
-    check: Banks,
+    learn: MotionDatasets,
+    check: MotionDatasets,
     body: PairBody,
     folder: Path,
     config: CodebookTraining,
@@ -89,7 +89,7 @@ def train_codebook(
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         assert isinstance(network, Codebook)
-        return figures(network.eval(), check, body, config.batch)
+        return codebook_metrics(network.eval(), check, body, config.batch)
 
     codebook = trainer.run(loss, progress, evaluate, resume)
     assert isinstance(codebook, Codebook)
@@ -103,7 +103,7 @@ def state_of(batch: MotionBatch) -> PairState:
 
 
 @torch.no_grad()
-def figures(codebook: Codebook, check: Banks, body: PairBody, batch: int) -> dict[str, float]:
+def codebook_metrics(codebook: Codebook, check: MotionDatasets, body: PairBody, batch: int) -> dict[str, float]:
     """Reconstruction in mm, how many codes are used how evenly, and how far codes of touch differ from those of none.
 
     `code_difference` is the total variation, 0 to 1, between the codes of windows in which people touch and of those in
@@ -164,8 +164,8 @@ Trained = dict[str, tuple[Denoiser | Codebook, dict[str, float]]]
 
 
 def train_proxemics(
-    learn: Banks,
-    check: Banks,
+    learn: MotionDatasets,
+    check: MotionDatasets,
     folder: Path,
     windows: int,
     denoising: PriorTraining,
@@ -203,13 +203,21 @@ def train_proxemics(
 
 
 def _first_motions(
-    learn: Banks, check: Banks, studio: Studio, windows: int, seed: int, device: torch.device, progress: Progress
-) -> tuple[Starts, Starts]:
+    learn: MotionDatasets,
+    check: MotionDatasets,
+    studio: DetectionSimulator,
+    windows: int,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> tuple[InitialMotions, InitialMotions]:
     """To learn from and to check on."""
     lifter = load_lifter(device)
 
-    def starts(banks: Banks, count: int, seed: int) -> Starts:
+    def starts(banks: MotionDatasets, count: int, seed: int) -> InitialMotions:
         generator, batch = torch.Generator(device).manual_seed(seed), min(TOGETHER.get(device.type, 256), count)
-        return make_starts(banks.to(device), lifter, studio, count, batch, FRAMES, FIT_STEPS, generator, progress)
+        return simulate_initial_motions(
+            banks.to(device), lifter, studio, count, batch, FRAMES, FIT_STEPS, generator, progress
+        )
 
     return starts(learn, windows, seed), starts(check, max(2, windows // _CHECKED), seed + 1)

@@ -25,22 +25,22 @@ from closemesh.initialization.lifting_network import (
     NUM_ROTATIONS,
     Lifter,
     LifterConfig,
-    View,
-    ViewPrediction,
-    choose_view,
-    features,
+    LifterOutput,
+    NormalizedView,
+    fit_view,
+    lifter_features,
     to_view,
 )
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.lab.training.motion_bank import (
     FPS_RANGE,
-    Banks,
     MotionBatch,
+    MotionDatasets,
     draw_windows,
     join_batches,
     side_by_side,
 )
-from closemesh.lab.training.simulated_views import SeenBatch, Studio, look_at, open_studio
+from closemesh.lab.training.simulated_views import DetectionSimulator, SeenBatch, open_studio, simulate_views
 
 APART = (0.3, 1.6)  # Metres between two single people who are put side by side.
 
@@ -85,7 +85,7 @@ class Examples:
 
 
 def draw_batch(
-    banks: Banks, count: int, frames: int, fps: float, generator: torch.Generator, strangers: float = 0.5
+    banks: MotionDatasets, count: int, frames: int, fps: float, generator: torch.Generator, strangers: float = 0.5
 ) -> MotionBatch:
     """Pairs: a share `strangers` two single people side by side, the others captured or generated couples."""
     couples = [bank for bank in (banks.pairs, banks.interactions) if len(bank.length)]
@@ -101,8 +101,8 @@ def draw_batch(
 
 
 def simulate(
-    banks: Banks,
-    studio: Studio,
+    banks: MotionDatasets,
+    studio: DetectionSimulator,
     count: int,
     frames: int,
     fps: float,
@@ -111,16 +111,18 @@ def simulate(
 ) -> SeenBatch:
     """`count` windows of pairs, a share of them `strangers`, as they would be detected."""
     with torch.no_grad():
-        return look_at(draw_batch(banks, count, frames, fps, generator, strangers), studio, fps, generator)
+        return simulate_views(draw_batch(banks, count, frames, fps, generator, strangers), studio, fps, generator)
 
 
 def examples_of(batch: SeenBatch) -> Examples:
     """One example for each person of each window."""
-    view = choose_view(batch.seen)
-    return Examples(features(batch.seen, view), batch.seen.visible, batch.seen.times, target_in_view(batch, view))
+    view = fit_view(batch.seen)
+    return Examples(
+        lifter_features(batch.seen, view), batch.seen.visible, batch.seen.times, target_in_view(batch, view)
+    )
 
 
-def target_in_view(batch: SeenBatch, view: View) -> Target:
+def target_in_view(batch: SeenBatch, view: NormalizedView) -> Target:
     """The truth as the network should tell it."""
 
     def each(tensor: Tensor) -> Tensor:
@@ -140,7 +142,9 @@ def target_in_view(batch: SeenBatch, view: View) -> Target:
     )
 
 
-def lifter_loss(told: ViewPrediction, target: Target, studio: Studio, weights: LifterLoss) -> dict[str, Tensor]:
+def lifter_loss(
+    told: LifterOutput, target: Target, studio: DetectionSimulator, weights: LifterLoss
+) -> dict[str, Tensor]:
     """The weighted terms; spreads are fitted to residuals that they do not move."""
     rotations = rotation_6d_to_matrix(told.rotations_6d)
     known = target.known[:, None].float()  # [N, 1, 22]
@@ -159,13 +163,13 @@ def lifter_loss(told: ViewPrediction, target: Target, studio: Studio, weights: L
     }
 
 
-def residuals(told: ViewPrediction, target: Target, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def residuals(told: LifterOutput, target: Target, rotations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Angles [N, T, 22] in radians, places [N, T, 3] and betas [N, num_betas] off the truth."""
     angle = geodesic_angle(rotations, target.rotations)
     return angle, told.place - target.place, told.betas - target.betas
 
 
-def _spread_loss(told: ViewPrediction, target: Target, rotations: Tensor) -> Tensor:
+def _spread_loss(told: LifterOutput, target: Target, rotations: Tensor) -> Tensor:
     """Negative log likelihood of the residuals, which it does not move."""
     angle, place, betas = (r.detach() for r in residuals(told, target, rotations))
     of_rotation, of_place = told.log_spread.split([NUM_ROTATIONS, NUM_PLACE], dim=-1)
@@ -180,7 +184,7 @@ def _unlikely(residual: Tensor, log_spread: Tensor, dimensions: int = 1) -> Tens
     return dimensions * log_spread + F.huber_loss(z, torch.zeros_like(z), reduction="none", delta=4.0)
 
 
-def centred_joints(studio: Studio, rotations: Tensor, betas: Tensor) -> Tensor:
+def centred_joints(studio: DetectionSimulator, rotations: Tensor, betas: Tensor) -> Tensor:
     """[N, T, 22, 3] with the pelvis at the origin."""
     _, joints = forward_kinematics(rotations, studio.points.rest_joints(betas)[:, None])
     return joints - joints[..., :1, :]
@@ -207,8 +211,8 @@ class LifterTraining:
 
 
 def train_lifter(
-    learn: Banks,
-    check: Banks,
+    learn: MotionDatasets,
+    check: MotionDatasets,
     folder: Path,
     config: LifterTraining,
     device: torch.device,
@@ -253,14 +257,14 @@ def calibrate(lifter: Lifter, batches: Iterable[Examples]) -> None:
 
 
 @torch.no_grad()
-def figures(lifter: nn.Module, studio: Studio, batches: Iterable[Examples]) -> dict[str, float]:
+def figures(lifter: nn.Module, studio: DetectionSimulator, batches: Iterable[Examples]) -> dict[str, float]:
     """Mean errors, and which share of the truth lies in the 90 % intervals."""
     lifter.eval()
     rows = [_figures(lifter, studio, batch) for batch in batches]
     return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
 
 
-def _figures(lifter: nn.Module, studio: Studio, shown: Examples) -> dict[str, float]:
+def _figures(lifter: nn.Module, studio: DetectionSimulator, shown: Examples) -> dict[str, float]:
     told, target = lifter(shown.inputs, shown.visible, shown.times), shown.target
     rotations = rotation_6d_to_matrix(told.rotations_6d)
     angle, place, betas = residuals(told, target, rotations)
@@ -290,7 +294,9 @@ def _scores(lifter: nn.Module, shown: Examples) -> tuple[Tensor, Tensor, Tensor]
     )
 
 
-def _stream(learn: Banks, studio: Studio, config: LifterTraining, generator: torch.Generator) -> Iterator[Examples]:
+def _stream(
+    learn: MotionDatasets, studio: DetectionSimulator, config: LifterTraining, generator: torch.Generator
+) -> Iterator[Examples]:
     """Endless batches; each lot of windows has another rate."""
     windows = config.batch * max(1, min(config.ahead, _AT_ONCE // config.batch)) // 2
     for lot in itertools.count():

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
 
 Losses = dict[str, Tensor]
@@ -162,7 +162,7 @@ class Trainer:
             "step": self.step,
             "spent": self.spent,
         }
-        with replacing(self.folder / "state.pt") as part:
+        with atomic_file(self.folder / "state.pt") as part:
             torch.save(state, part)
 
     def _restore(self) -> None:

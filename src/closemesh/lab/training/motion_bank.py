@@ -31,7 +31,7 @@ _MIRROR = [JOINT_NAMES.index(other_side(name)) for name in JOINT_NAMES[:NUM_BODY
 
 
 @dataclass(frozen=True)
-class MotionBank:
+class MotionDataset:
     """N frames of C runs of P people, one run after the other."""
 
     poses: Tensor  # [N, P, 22, 3] axis-angle
@@ -43,8 +43,8 @@ class MotionBank:
     betas: Tensor  # [C, P, B]; nan where the data has no shape for the body that is learned on
     weight: Tensor  # [C] how often a window is drawn from it
 
-    def to(self, device: torch.device | str) -> MotionBank:
-        return MotionBank(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+    def to(self, device: torch.device | str) -> MotionDataset:
+        return MotionDataset(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     @property
     def seconds(self) -> float:
@@ -62,7 +62,7 @@ class MotionBatch:
     times: Tensor  # [T] seconds, the same for all windows
 
 
-def make_bank(sequences: Sequence[MotionSequence], people: int, body_model: str, num_betas: int = 10) -> MotionBank:
+def make_bank(sequences: Sequence[MotionSequence], people: int, body_model: str, num_betas: int = 10) -> MotionDataset:
     """The runs of at least half a second in which all `people` of a sequence are valid.
 
     Runs count by the square root of their length, so that long walks do not drown the rest.
@@ -72,7 +72,7 @@ def make_bank(sequences: Sequence[MotionSequence], people: int, body_model: str,
         return _empty_bank(people, num_betas)
     poses = [_axis_angles(run) for run in runs]
     length = torch.tensor([len(run) for run in runs])
-    return MotionBank(
+    return MotionDataset(
         poses=torch.cat(poses),
         pelvis=torch.cat([torch.as_tensor(run.pelvis, dtype=torch.float32) for run in runs]),
         start=length.cumsum(0) - length,
@@ -84,7 +84,7 @@ def make_bank(sequences: Sequence[MotionSequence], people: int, body_model: str,
     )
 
 
-def draw_windows(bank: MotionBank, count: int, frames: int, fps: float, generator: torch.Generator) -> MotionBatch:
+def draw_windows(bank: MotionDataset, count: int, frames: int, fps: float, generator: torch.Generator) -> MotionBatch:
     """Random windows at `fps`: mirrored or not, a little faster or slower; people without a shape get a random one."""
     device = bank.poses.device
     run = torch.multinomial(bank.weight.cpu(), count, replacement=True, generator=_cpu(generator)).to(device)
@@ -141,7 +141,7 @@ def join_batches(batches: Sequence[MotionBatch]) -> MotionBatch:
     return MotionBatch(**joined, times=batches[0].times)
 
 
-def _interpolate(bank: MotionBank, frame: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+def _interpolate(bank: MotionDataset, frame: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     """Rotations [B, T, P, 22, 3, 3] and pelvis [B, T, P, 3] between frames [B, T] and the ones after."""
     after = (frame + 1).clamp(max=len(bank.poses) - 1)
     share = share[..., None, None]
@@ -182,9 +182,9 @@ def _betas(run: MotionSequence, body_model: str, num_betas: int) -> Tensor:
     return torch.as_tensor(run.betas, dtype=torch.float32)
 
 
-def _empty_bank(people: int, num_betas: int) -> MotionBank:
+def _empty_bank(people: int, num_betas: int) -> MotionDataset:
     nothing = torch.zeros(0, dtype=torch.long)
-    return MotionBank(
+    return MotionDataset(
         poses=torch.zeros(0, people, NUM_BODY_JOINTS, 3),
         pelvis=torch.zeros(0, people, 3),
         start=nothing,
@@ -207,22 +207,22 @@ def _cpu(generator: torch.Generator) -> torch.Generator:
 
 
 @dataclass(frozen=True)
-class Banks:
+class MotionDatasets:
     """What windows are drawn from."""
 
-    singles: MotionBank
-    pairs: MotionBank
-    interactions: MotionBank
+    singles: MotionDataset
+    pairs: MotionDataset
+    interactions: MotionDataset
 
-    def to(self, device: torch.device | str) -> Banks:
-        return Banks(self.singles.to(device), self.pairs.to(device), self.interactions.to(device))
+    def to(self, device: torch.device | str) -> MotionDatasets:
+        return MotionDatasets(self.singles.to(device), self.pairs.to(device), self.interactions.to(device))
 
 
 CHECK_EVERY = 12  # Of the files to learn from, each so-and-so-many-th is kept back to watch and calibrate training.
 BODY_MODEL = "closemesh_open/light"  # All variants of the open body share its betas.
 
 
-def load_banks(data: Path, interactions: Path | None, progress: Progress) -> tuple[Banks, Banks]:
+def load_banks(data: Path, interactions: Path | None, progress: Progress) -> tuple[MotionDatasets, MotionDatasets]:
     """Motion to learn from and motion to check on: captured files below `data`, generated ones below `interactions`.
 
     Nothing that is held out for the benchmark is in either. Raises InputError when there is nothing to learn from.
@@ -242,14 +242,14 @@ def _read(file: Path, advance) -> MotionSequence:
     return read_motion(file)
 
 
-def _banks(captured: list[MotionSequence], made: list[MotionSequence], check: bool) -> Banks:
+def _banks(captured: list[MotionSequence], made: list[MotionSequence], check: bool) -> MotionDatasets:
     def chosen(sequences: list[MotionSequence], people: int) -> list[MotionSequence]:
         of_people = [s for s in sequences if s.num_people == people]
         # At least one of each to check on, however few there are.
         kept = [k % min(CHECK_EVERY, max(len(of_people), 2)) == 1 for k in range(len(of_people))]
         return [s for s, is_check in zip(of_people, kept, strict=True) if is_check == check]
 
-    return Banks(
+    return MotionDatasets(
         singles=make_bank(chosen(captured, 1) + chosen(made, 1), 1, BODY_MODEL),
         pairs=make_bank(chosen(captured, 2), 2, BODY_MODEL),
         interactions=make_bank(chosen(made, 2), 2, BODY_MODEL),

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from random import Random
 
 from closemesh.lab.training import body_phrases, limb_phrases, place_phrases, remark_phrases
-from closemesh.lab.training.caption_labels import Gist, Saying
-from closemesh.lab.training.pose_attributes import Remark
+from closemesh.lab.training.caption_labels import CompositeLabel, Label
+from closemesh.lab.training.pose_attributes import PoseAttribute
 from closemesh.lab.training.synonyms import DOING, SYNONYMS
-from closemesh.text.grammar import letter, say
+from closemesh.text.grammar import letter, render_statement
 from closemesh.text.statements import (
     ArmHeight,
     Facing,
@@ -40,7 +40,7 @@ _WRITER_OF = re.compile(r" of (?:[Pp]erson )?A\b")
 _WRITER_WHO = re.compile(r"\b(?:[Pp]erson )?A\b")
 
 
-def sentence(saying: Saying, random: Random, named: bool) -> str:
+def sentence(saying: Label, random: Random, named: bool) -> str:
     """One way to say it, without a full stop. named: people are called by their letters, as they must where two are."""
     return _other_words(_said(saying, random, named), random)
 
@@ -54,15 +54,15 @@ def _other_words(said: str, random: Random) -> str:
     return _EXCHANGEABLE.sub(other, said)
 
 
-def _said(saying: Saying, random: Random, named: bool) -> str:
-    if isinstance(saying, Gist):
+def _said(saying: Label, random: Random, named: bool) -> str:
+    if isinstance(saying, CompositeLabel):
         return _fill(_choice(saying.texts, random, named), random, named, (saying.person,))
-    if isinstance(saying, Remark):
+    if isinstance(saying, PoseAttribute):
         texts = remark_phrases.OF_SIDE if saying.side else remark_phrases.OF_ALL
         text = _sided(_choice(texts[saying.kind], random, named), saying.side)
         return _fill(text, random, named, (saying.person,))
     if random.random() < _OWN_SHARE:
-        said = say(saying, random)
+        said = render_statement(saying, random)
         return said if named or random.random() > _NAMELESS else _nameless(said, random)
     people = saying.people
     if isinstance(saying, Facing | Support | Touch):
@@ -133,7 +133,7 @@ def _loose(said: Statement, random: Random, named: bool) -> str:
         return f"{{{one}}}'s {part} {random.choice(body_phrases.TOUCHES)} {{{other}}}'s {of_part}"
     if isinstance(said, Support):
         return random.choice(body_phrases.SUPPORTS)
-    return say(said, random)
+    return render_statement(said, random)
 
 
 def _placement(said: Placement, random: Random) -> str:

@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.text.predicates import Condition, Figures
+from closemesh.text.predicates import Condition, PoseFeatures
 
 
 @dataclass(frozen=True)
 class Seen:
     """One person, as seen with one side in mind."""
 
-    figures: Figures
+    figures: PoseFeatures
     person: int
     side: str
 
@@ -66,7 +66,7 @@ _SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
-class Remark:
+class PoseAttribute:
     """Something about one person's limb of one side, or about all of the person where there is no side."""
 
     person: int
@@ -74,14 +74,14 @@ class Remark:
     side: str = ""
 
 
-def remarks(people: int) -> Iterator[Remark]:
+def pose_attributes(people: int) -> Iterator[PoseAttribute]:
     """All that can be remarked on so many people."""
     for person in range(people):
-        yield from (Remark(person, kind) for kind in _OF_ALL)
-        yield from (Remark(person, kind, side) for kind in _OF_SIDE for side in _SIDES)
+        yield from (PoseAttribute(person, kind) for kind in _OF_ALL)
+        yield from (PoseAttribute(person, kind, side) for kind in _OF_SIDE for side in _SIDES)
 
 
-def remark_confidence(remark: Remark, figures: Figures) -> Tensor:
+def remark_confidence(remark: PoseAttribute, figures: PoseFeatures) -> Tensor:
     """How surely it holds, 0..1 [...]."""
     seen = Seen(figures, remark.person, remark.side or "left")
     told = (_OF_SIDE if remark.side else _OF_ALL)[remark.kind](seen)

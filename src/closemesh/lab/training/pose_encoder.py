@@ -18,16 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closemesh.body.capsules import NUM_POINTS, CapsuleBody, capsule_body
-from closemesh.body.landmarks import PointBody, pose_points
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.landmarks import LandmarkBody, pose_landmarks
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
-from closemesh.lab.training.caption_labels import SURE, Part, SayingTable, parts_of
+from closemesh.lab.training.caption_labels import SURE, LabelTable, Part, parts_of
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
-from closemesh.lab.training.motion_bank import MotionBank, draw_windows
-from closemesh.lab.training.pose_attributes import Remark, remark_confidence
-from closemesh.text.alignment import PoseReader, Sayings, Tokens, place_features, pose_features
-from closemesh.text.predicates import Figures, confidence, figures_at
+from closemesh.lab.training.motion_bank import MotionDataset, draw_windows
+from closemesh.lab.training.pose_attributes import PoseAttribute, remark_confidence
+from closemesh.text.alignment import LabelEmbeddings, PoseEncoder, Tokens, place_features, pose_features
+from closemesh.text.predicates import PoseFeatures, confidence, figures_at
 
 _TOGETHER = {"cpu": 1024, "cuda": 8192}
 UP = (0.0, 1.0, 0.0)  # The world's.
@@ -59,9 +59,9 @@ class PoseBank:
 
 
 def draw_poses(
-    banks: Sequence[tuple[MotionBank, int]],
+    banks: Sequence[tuple[MotionDataset, int]],
     people: int,
-    points: PointBody,
+    points: LandmarkBody,
     capsules: CapsuleBody,
     generator: torch.Generator,
 ) -> PoseBank:
@@ -84,9 +84,9 @@ def draw_poses(
     return PoseBank(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(PoseBank)})
 
 
-def _holding(said: Sequence[Part], figures: Figures) -> Tensor:
+def _holding(said: Sequence[Part], figures: PoseFeatures) -> Tensor:
     """[N, C]."""
-    sure = [remark_confidence(s, figures) if isinstance(s, Remark) else confidence(s, figures) for s in said]
+    sure = [remark_confidence(s, figures) if isinstance(s, PoseAttribute) else confidence(s, figures) for s in said]
     return (torch.stack(sure, dim=-1) * _SURE).round().to(torch.uint8)
 
 
@@ -117,22 +117,22 @@ class Library:
 
     singles: PoseBank
     pairs: PoseBank
-    about_one: SayingTable
-    about_two: SayingTable
+    about_one: LabelTable
+    about_two: LabelTable
 
 
 @dataclass(frozen=True)
 class Measure:
     """The mean body, for the joints of decoded poses."""
 
-    points: PointBody
+    points: LandmarkBody
     capsules: CapsuleBody
 
 
 class PosesAndSayings(nn.Module):
     """What learns here."""
 
-    def __init__(self, poses: PoseReader, sayings: Sayings) -> None:
+    def __init__(self, poses: PoseEncoder, sayings: LabelEmbeddings) -> None:
         super().__init__()
         self.poses, self.sayings = poses, sayings
 
@@ -166,7 +166,7 @@ def train_poses(
         terms: Losses = {}
         read = forward([features(states) for states in drawn])
         for (name, _, table), states, (poses, tokens) in zip(learned, drawn, read, strict=True):
-            true = holds(states, table)
+            true = label_probability(states, table)
             holding, nearness = contrast(poses, network.sayings, table, true, _some(true, table, generator))
             terms[f"holding_{name}"] = config.holding * holding
             terms[f"nearness_{name}"] = config.nearness * nearness
@@ -178,12 +178,12 @@ def train_poses(
     return made
 
 
-def holds(states: PoseBank, table: SayingTable) -> Tensor:
+def label_probability(states: PoseBank, table: LabelTable) -> Tensor:
     """[B, S] 0..1 how surely each saying holds of each state."""
     return table.hold(states.holds / _FULL)
 
 
-def _some(true: Tensor, table: SayingTable, generator: torch.Generator) -> Tensor:
+def _some(true: Tensor, table: LabelTable, generator: torch.Generator) -> Tensor:
     """[B, S] bool: of each state some of what surely holds, mostly little, sometimes nearly all."""
 
     def rand(*shape: int) -> Tensor:
@@ -192,7 +192,9 @@ def _some(true: Tensor, table: SayingTable, generator: torch.Generator) -> Tenso
     return (true >= SURE) & (rand(*true.shape) < rand(len(true), 1).square() * table.weight)
 
 
-def contrast(poses: Tensor, sayings: Sayings, table: SayingTable, true: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+def contrast(
+    poses: Tensor, sayings: LabelEmbeddings, table: LabelTable, true: Tensor, told: Tensor
+) -> tuple[Tensor, Tensor]:
     """How badly it is told of which poses each saying holds, and which of all poses some of them are about.
 
     poses [B, space] unit vectors; true [B, S] 0..1; told [B, S] bool. The first is a sigmoid over all pairs (SigLIP,
@@ -240,7 +242,9 @@ def _joints(pose: Tensor, body: Measure) -> Tensor:
     rotations = rotation_6d_to_matrix(pose[:, :-3].unflatten(-1, (-1, 6)))
     root = torch.eye(3, device=pose.device).expand(len(pose), 1, 3, 3)
     betas = pose.new_zeros(len(pose), body.points.num_betas)
-    posed = pose_points(body.points, betas, torch.cat([root, rotations], dim=1)[None], pose.new_zeros(1, len(pose), 3))
+    posed = pose_landmarks(
+        body.points, betas, torch.cat([root, rotations], dim=1)[None], pose.new_zeros(1, len(pose), 3)
+    )
     joints = posed.joints[0]
     return joints - joints[:, :1]
 
@@ -248,4 +252,4 @@ def _joints(pose: Tensor, body: Measure) -> Tensor:
 def measure(device: torch.device) -> Measure:
     """The open body, coarse."""
     body = load_open_body("light")
-    return Measure(fitting_points(body).coarse(NUM_POINTS).to(device), capsule_body(body).to(device))
+    return Measure(load_landmark_body(body).coarse(NUM_POINTS).to(device), capsule_body(body).to(device))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_NAMES, other_side
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
+from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
@@ -47,7 +47,7 @@ def train_pose_prior(data: Path, out: Path, progress: Progress, components: int 
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariances))
     constants = shares.log() + whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     prior = PosePrior(torch.tensor(PRIOR_JOINTS), means, whitening, constants - constants.max()).to("cpu")
-    with replacing(out) as part, part.open("wb") as file:
+    with atomic_file(out) as part, part.open("wb") as file:
         np.savez(file, **{name: tensor.numpy() for name, tensor in vars(prior).items()})
     unseen, _ = _load_poses(held_out)
     return float(component_surprise(prior, unseen.float()).median()) if len(unseen) else math.nan

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody, capsule_body
-from closemesh.body.landmarks import PointBody, pose_points
-from closemesh.body.loading import fitting_points, load_open_body
+from closemesh.body.landmarks import LandmarkBody, pose_landmarks
+from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.geometry.camera import project
 from closemesh.initialization.lifting_network import NUM_POINTS, Sightings
 from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors
@@ -47,24 +47,24 @@ class SeenBatch:
 
 
 @dataclass(frozen=True)
-class Studio:
+class DetectionSimulator:
     """What is needed to look at motion: a body, its capsules, the detector's errors."""
 
-    points: PointBody
+    points: LandmarkBody
     capsules: CapsuleBody
     errors: DetectorErrors
 
-    def to(self, device: torch.device | str) -> Studio:
-        return Studio(self.points.to(device), self.capsules.to(device), self.errors.to(device))
+    def to(self, device: torch.device | str) -> DetectionSimulator:
+        return DetectionSimulator(self.points.to(device), self.capsules.to(device), self.errors.to(device))
 
 
-def open_studio() -> Studio:
+def open_studio() -> DetectionSimulator:
     """With the bundled body and errors."""
     body = load_open_body("light")
-    return Studio(fitting_points(body).coarse(NUM_POINTS), capsule_body(body), load_detector_errors())
+    return DetectionSimulator(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body), load_detector_errors())
 
 
-def look_at(batch: MotionBatch, studio: Studio, fps: float, generator: torch.Generator) -> SeenBatch:
+def simulate_views(batch: MotionBatch, studio: DetectionSimulator, fps: float, generator: torch.Generator) -> SeenBatch:
     """Random cameras, and what the detector would say of each window."""
     cameras = sample_cameras(batch.pelvis, generator)
     R, t = cameras.T_cam_world[:, :3, :3], cameras.T_cam_world[:, :3, 3]
@@ -86,12 +86,12 @@ def look_at(batch: MotionBatch, studio: Studio, fps: float, generator: torch.Gen
     return SeenBatch(truth, _forget(sightings, generator), hidden)
 
 
-def _pose(points: PointBody, rotations: Tensor, pelvis: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
+def _pose(points: LandmarkBody, rotations: Tensor, pelvis: Tensor, betas: Tensor) -> tuple[Tensor, Tensor]:
     """Joints [B, T, P, 22, 3] and keypoints [B, T, P, 23, 3]; the people of all windows go through together."""
     windows, people = pelvis.shape[0], pelvis.shape[2]
     shapes = betas.flatten(0, 1)
     transl = pelvis.transpose(0, 1).flatten(1, 2) - points.rest_joints(shapes)[:, 0]
-    posed = pose_points(points, shapes, rotations.transpose(0, 1).flatten(1, 2), transl)
+    posed = pose_landmarks(points, shapes, rotations.transpose(0, 1).flatten(1, 2), transl)
 
     def by_window(tensor: Tensor) -> Tensor:
         return tensor.unflatten(1, (windows, people)).transpose(0, 1)
@@ -100,7 +100,7 @@ def _pose(points: PointBody, rotations: Tensor, pelvis: Tensor, betas: Tensor) -
 
 
 def _detect(
-    studio: Studio,
+    studio: DetectionSimulator,
     pixels: Tensor,
     keypoints: Tensor,
     hidden: Tensor,

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from closemesh.core.progress import Progress
-from closemesh.lab.training.caption_labels import SURE, SayingTable, saying_table
-from closemesh.lab.training.caption_sampler import Sentences
+from closemesh.lab.training.caption_labels import SURE, LabelTable, label_table
+from closemesh.lab.training.caption_sampler import CaptionSampler
 from closemesh.lab.training.loop import LoopConfig
-from closemesh.lab.training.motion_bank import Banks, MotionBank
+from closemesh.lab.training.motion_bank import MotionDataset, MotionDatasets
 from closemesh.lab.training.pose_encoder import (
     Library,
     PoseBank,
@@ -22,23 +22,23 @@ from closemesh.lab.training.pose_encoder import (
     PosesAndSayings,
     draw_poses,
     features,
-    holds,
     joint_errors,
+    label_probability,
     measure,
     train_poses,
 )
 from closemesh.lab.training.text_encoder import TextReading, begin_with_sentences, train_text
 from closemesh.text.alignment import (
-    Alignment,
-    PoseReader,
+    LabelEmbeddings,
+    PoseEncoder,
     PoseReaderConfig,
-    Sayings,
+    PoseTextModel,
     TextReader,
     TextReaderConfig,
     load_alignment,
     new_alignment,
 )
-from closemesh.text.text_encoder import Pieces
+from closemesh.text.text_encoder import WordPieceTokenizer
 
 CHECKED = 0.05  # Poses to check on, for each to learn from.
 GALLERY = 1000  # Poses among which the right one is looked for.
@@ -60,27 +60,27 @@ class AlignmentTraining:
     seed: int = 0
 
 
-def make_library(banks: Banks, config: AlignmentTraining, share: float, device: torch.device) -> Library:
+def make_library(banks: MotionDatasets, config: AlignmentTraining, share: float, device: torch.device) -> Library:
     """A `share` of the poses that training draws, with mirrored ones, and what can be said of them."""
     body = measure(device)
     banks = banks.to(device)
     generator = torch.Generator(device).manual_seed(config.seed + 2)
 
-    def drawn(people: int, of_banks: Sequence[tuple[MotionBank, float]], count: int) -> PoseBank:
+    def drawn(people: int, of_banks: Sequence[tuple[MotionDataset, float]], count: int) -> PoseBank:
         shares = [(bank, round(count * share * part)) for bank, part in of_banks]
         return draw_poses(shares, people, body.points, body.capsules, generator)
 
     # People of couples come by twos: a sixth of the draws gives a third of the poses.
     one = [(banks.singles, 0.4), (banks.pairs, 0.1), (banks.interactions, 0.2)]
     two = [(banks.pairs, 0.25), (banks.interactions, 0.75)]
-    tables = saying_table(1).to(device), saying_table(2).to(device)
+    tables = label_table(1).to(device), label_table(2).to(device)
     return Library(drawn(1, one, config.singles), drawn(2, two, config.pairs), *tables)
 
 
 def train_alignment(
     learn: Library,
     check: Library,
-    pieces: Pieces,
+    pieces: WordPieceTokenizer,
     folder: Path,
     config: AlignmentTraining,
     device: torch.device,
@@ -88,7 +88,7 @@ def train_alignment(
     resume: bool = True,
     sentences: Path | None = None,
     begin_with: Path | None = None,
-) -> tuple[Alignment, dict[str, float]]:
+) -> tuple[PoseTextModel, dict[str, float]]:
     """The alignment, and its figures on `check`, which it has not learned from.
 
     sentences: folder of a published sentence encoder whose weights the text reader begins with; begin_with: folder of
@@ -110,15 +110,15 @@ def train_alignment(
 
     def evaluate(trained: nn.Module) -> dict[str, float]:
         assert isinstance(trained, TextReader)
-        return figures(Alignment(found.poses, trained, pieces).eval(), check)
+        return figures(PoseTextModel(found.poses, trained, pieces).eval(), check)
 
     begun = sentences is not None or begin_with is not None
     text = train_text(text, pieces, folder / "text", config.text_reading, device, progress, evaluate, resume, begun)
-    made = Alignment(found.poses, text, pieces).eval()
+    made = PoseTextModel(found.poses, text, pieces).eval()
     return made, figures(made, check)
 
 
-def _named(sayings: Sayings) -> dict[str, Tensor]:
+def _named(sayings: LabelEmbeddings) -> dict[str, Tensor]:
     return {f"sayings.{name}": value for name, value in sayings.state_dict().items()}
 
 
@@ -136,9 +136,9 @@ def _told_by_vectors(check: Library) -> Callable[[nn.Module], dict[str, float]]:
     return evaluate
 
 
-def figures(alignment: Alignment, check: Library) -> dict[str, float]:
+def figures(alignment: PoseTextModel, check: Library) -> dict[str, float]:
     """How well some of what is true of a pose finds it among others, in wordings drawn by a seed; decoded joints."""
-    sentences = Sentences(alignment.pieces)
+    sentences = CaptionSampler(alignment.pieces)
 
     def texts(said: Sequence[Sequence[int]], people: int) -> Tensor:
         random = Random(0)
@@ -151,7 +151,7 @@ def figures(alignment: Alignment, check: Library) -> dict[str, float]:
 
 @torch.no_grad()
 def _figures(
-    poses: PoseReader, check: Library, texts: Callable[[Sequence[Sequence[int]], int], Tensor]
+    poses: PoseEncoder, check: Library, texts: Callable[[Sequence[Sequence[int]], int], Tensor]
 ) -> dict[str, float]:
     found: dict[str, float] = {}
     body = measure(check.singles.holds.device)
@@ -159,7 +159,7 @@ def _figures(
         people = 1 if name == "one" else 2
         generator = torch.Generator().manual_seed(0)
         gallery = bank.part(torch.randperm(len(bank), generator=generator)[:GALLERY].to(bank.holds.device))
-        said = _told(holds(gallery, table)[:_TEXTS], table, generator)
+        said = _told(label_probability(gallery, table)[:_TEXTS], table, generator)
         pose, place = features(gallery)
         vectors, tokens = poses(pose, place)
         ranks = ranks_of(texts(said, people).to(vectors), vectors)
@@ -170,7 +170,7 @@ def _figures(
     return found
 
 
-def _told(true: Tensor, table: SayingTable, generator: torch.Generator) -> list[list[int]]:
+def _told(true: Tensor, table: LabelTable, generator: torch.Generator) -> list[list[int]]:
     """Of each state _TOLD things that surely hold, by their place among all sayings."""
     told = []
     for row in true.cpu():

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
-from closemesh.lab.training.caption_sampler import Examples, Sentences
+from closemesh.lab.training.caption_sampler import CaptionSampler, Examples
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
 from closemesh.text.alignment import TextReader
-from closemesh.text.text_encoder import PERSON_A, PERSON_B, Pieces, TextEncoder
+from closemesh.text.text_encoder import PERSON_A, PERSON_B, TextEncoder, WordPieceTokenizer
 
 _AT_ONCE = 64  # Batches that are drawn together, so that each is of sentences of one length.
 
@@ -43,7 +43,7 @@ class TextReading:
 
 def train_text(
     network: TextReader,
-    pieces: Pieces,
+    pieces: WordPieceTokenizer,
     folder: Path,
     config: TextReading,
     device: torch.device,
@@ -64,7 +64,7 @@ def train_text(
         nonlocal examples
         drawn = next(examples, None)
         if drawn is None:
-            examples = Sentences(pieces).batches(Random(f"{config.seed} {step}"), config.batch, _AT_ONCE)
+            examples = CaptionSampler(pieces).batches(Random(f"{config.seed} {step}"), config.batch, _AT_ONCE)
             drawn = next(examples)
         numbers = drawn.pieces.to(device)
         odds = forward(numbers, numbers != pieces.pad)
@@ -87,7 +87,7 @@ _LAYER = {
 }
 
 
-def begin_with_sentences(encoder: TextEncoder, pieces: Pieces, folder: Path) -> None:
+def begin_with_sentences(encoder: TextEncoder, pieces: WordPieceTokenizer, folder: Path) -> None:
     """Weights of the first layers and of the pieces' embeddings, from model.safetensors and tokenizer.json of a folder.
 
     Raises InputError when they are not there or of another shape.

@@ -8,7 +8,7 @@ from closemesh.lab.training.caption_labels import (
     BENT,
     LOOSE,
     SIDES,
-    Gist,
+    CompositeLabel,
     Named,
     apart,
     arms,
@@ -22,14 +22,14 @@ from closemesh.lab.training.sided_poses import arms_of, legs_of
 from closemesh.text.statements import Placement
 
 
-def whole_poses() -> Iterator[Gist]:
+def whole_poses() -> Iterator[CompositeLabel]:
     """All of them, of person 0."""
     for groups, texts in (*_standing(), *_of_arms(), *_low()):
-        yield Gist(groups, tuple(texts.split("; ")))
+        yield CompositeLabel(groups, tuple(texts.split("; ")))
     for side, other in (SIDES, SIDES[::-1]):
         for groups, texts in (*legs_of(side, other), *arms_of(side, other)):
             sided = texts.replace("{side}", side).replace("{other}", other)
-            yield Gist(groups, tuple(sided.split("; ")))
+            yield CompositeLabel(groups, tuple(sided.split("; ")))
 
 
 def _standing() -> Iterator[Named]:

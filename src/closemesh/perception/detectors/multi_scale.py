@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from closemesh.perception.tracking.similarity import keypoint_similarity, merge_duplicates
+from closemesh.perception.tracking.similarity import keypoint_nms, oks
 from closemesh.perception.types import Detection, Detector, Image
 
 Region = tuple[int, int, int, int]
@@ -22,7 +22,7 @@ _FULL_SIDES = (384, 512)
 _OVERLAP = 0.1  # Of the smaller box.
 
 
-def find_people(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
+def detect_multi_scale(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
     """Everybody in the image; looks again and otherwise until all of the `expected` are found.
 
     People fill the crop around them as they filled the detector's training images, which is why small or
@@ -31,7 +31,7 @@ def find_people(detector: Detector, image: Image, expected: list[Detection], fra
     found: list[Detection] = []
     least = _least_looks(expected, frame)
     for count, (region, long_side, mirrored) in enumerate(_looks(image, expected, frame), start=1):
-        found = merge_duplicates(found + _look(detector, image, region, long_side, mirrored))
+        found = keypoint_nms(found + _look(detector, image, region, long_side, mirrored))
         if expected and count >= least and _all_found(expected, found):
             break
     return found
@@ -93,13 +93,13 @@ def unmirrored(person: Detection, width: int) -> Detection:
     keypoints[:, 0] = width - 1 - keypoints[:, 0]
     box = person.box.copy()
     box[[0, 2]] = width - 1 - person.box[[2, 0]]
-    return Detection(box, keypoints, person.score).side_swapped()
+    return Detection(box, keypoints, person.score).flip_left_right()
 
 
 def _all_found(expected: list[Detection], found: list[Detection]) -> bool:
     sure = [person for person in found if person.score >= _FOUND_SCORE]
     if len(sure) < len(expected):
         return False
-    similarity = np.array([[keypoint_similarity(a, b) for b in sure] for a in expected])
+    similarity = np.array([[oks(a, b) for b in sure] for a in expected])
     rows, columns = linear_sum_assignment(-similarity)
     return bool((similarity[rows, columns] > _FOUND_SIMILARITY).all())

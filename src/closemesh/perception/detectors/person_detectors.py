@@ -77,11 +77,11 @@ class YoloPose:
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         """Everybody with a score of at least MIN_SCORE. image: RGB [H, W, 3]; results in its pixels."""
         scale = _LARGER * long_side / max(image.shape[:2])
-        rows, _ = self._network.run(as_pixels(image, scale), YOLO_MIN_SCORE)
+        rows, _ = self._network.run(preprocess(image, scale), YOLO_MIN_SCORE)
         return [_yolo_detection(row, scale) for row in rows]
 
 
-def as_pixels(image: Image, scale: float) -> Floats:
+def preprocess(image: Image, scale: float) -> Floats:
     """[3, H, W] 0..1: the image times `scale`, padded to multiples of the network's stride."""
     fitted = letterbox(image, scale, rounded_up(image, scale, _YOLO_STRIDE))
     return fitted.transpose(2, 0, 1).astype(np.float32) / 255

@@ -117,7 +117,7 @@ class SamNetwork:
         return embedding, fine
 
     @torch.inference_mode()
-    def cut_out(self, seen: tuple[Tensor, list[Tensor]], points: Floats, labels: Floats) -> Floats:
+    def segment(self, seen: tuple[Tensor, list[Tensor]], points: Floats, labels: Floats) -> Floats:
         """Logits [N, side / 4, side / 4] of N masks.
 
         points: [N, K, 2] pixels of the picture. labels: [N, K] 1 on the person, 0 not on the person, 2 and 3 the

@@ -11,7 +11,7 @@ import numpy as np
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.perception.detectors.onnx_runtime import load_onnx
-from closemesh.perception.types import Image, Look
+from closemesh.perception.types import CropEstimate, Image
 
 MODEL_NAME = "hand_landmarks/hand_landmark_full_fp16.onnx"
 CROP = 224  # Pixels a side, fixed by the network.
@@ -73,7 +73,7 @@ class HandLandmarks:
         self._session = load_onnx(MODEL_NAME)
         self._input = self._session.get_inputs()[0].name
 
-    def remade(self, image: Image, looks: dict[int, Look]) -> dict[int, Look]:
+    def remade(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
         """The looks with 21 points of every hand that is clearly seen; image: RGB [H, W, 3].
 
         Where two people, or both hands of one, are given the same hand, the one whose side it fits better keeps it.
@@ -159,7 +159,7 @@ def _coincide(a: Hand, b: Hand) -> bool:
     return bool(apart < _SAME * max(a.size, b.size))
 
 
-def _with_hand(look: Look, hand: Hand, side: str) -> Look:
+def _with_hand(look: CropEstimate, hand: Hand, side: str) -> CropEstimate:
     keypoints = look.refinement.keypoints.copy()
     first = KEYPOINT_INDEX[f"{side}_hand_wrist"]
     keypoints[first : first + NUM_POINTS] = np.column_stack([hand.points, np.full(NUM_POINTS, hand.presence)])

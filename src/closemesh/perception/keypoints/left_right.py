@@ -14,14 +14,14 @@ _FORGET = 5  # Frames; after a longer gap sides are not compared.
 _MIN_CONFIDENCE = 0.2
 
 
-def with_steady_sides(seen: dict[int, Detection]) -> dict[int, Detection]:
+def fix_left_right(seen: dict[int, Detection]) -> dict[int, Detection]:
     """Detections by frame, with left and right exchanged where that is needed."""
     frames = sorted(seen)
     swapped = swapped_sides(frames, [seen[frame] for frame in frames])
-    return {f: seen[f].side_swapped() if swap else seen[f] for f, swap in zip(frames, swapped, strict=True)}
+    return {f: seen[f].flip_left_right() if swap else seen[f] for f, swap in zip(frames, swapped, strict=True)}
 
 
-def sides_told(detection: Detection, keypoints: Floats) -> float:
+def left_right_score(detection: Detection, keypoints: Floats) -> float:
     """-1..1 how clearly another look, keypoints [17, 3], calls the left of a detection right; below 0, left.
 
     Near 0 where the two are not of one person, or see him from the side.

@@ -21,7 +21,7 @@ from closemesh.body.skeleton import COCO_BODY, KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import ModelFileError
 from closemesh.perception.detectors.onnx_runtime import load_onnx, open_onnx
-from closemesh.perception.types import Detection, Image, Refinement
+from closemesh.perception.types import CropPose, Detection, Image
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
 
 MODEL_NAME = "blazepose/blazepose_full_fp16.onnx"
@@ -49,7 +49,7 @@ class BlazePose:
         self._session = load_onnx(MODEL_NAME)
         self._input = self._session.get_inputs()[0].name
 
-    def refine(self, image: Image, person: Detection) -> Refinement | None:
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
         """image: RGB [H, W, 3]. None when hips and shoulders are not known well enough to place the crop."""
         T_crop_image = crop_transform(person.keypoints)
         if T_crop_image is None:
@@ -62,9 +62,9 @@ class BlazePose:
         confidence = expit(points[:, 3]) * expit(points[:, 4])
         T_image_crop = np.asarray(cv2.invertAffineTransform(T_crop_image), float)
         pixels = refine_with_heatmaps(points[:, :2], expit(heatmaps[0])) @ T_image_crop[:, :2].T + T_image_crop[:, 2]
-        return Refinement(
+        return CropPose(
             keypoints=_as_wholebody(np.column_stack([pixels, confidence])),
-            cue_points=_as_cue(world.reshape(39, 3)[:33].astype(float), confidence, T_image_crop),
+            keypoints3d=_as_cue(world.reshape(39, 3)[:33].astype(float), confidence, T_image_crop),
             centre=T_image_crop @ np.array([CROP / 2, CROP / 2, 1]),
             mask=expit(mask[0, :, :, 0]),
             T_image_mask=T_image_crop,

@@ -27,7 +27,7 @@ from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
-from closemesh.perception.types import NUM_BODY, Detection, Detector, Image, Look, Refinement
+from closemesh.perception.types import NUM_BODY, CropEstimate, CropPose, Detection, Detector, Image
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
 
 
@@ -43,7 +43,7 @@ class MediaPipeDetector:
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         return self._movenet.detect(image, long_side)
 
-    def refine(self, image: Image, person: Detection) -> Refinement | None:
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
         return self._blazepose.refine(image, person)
 
 
@@ -68,11 +68,11 @@ class Fused:
     """[133, 3]."""
     spread: Floats
     """[133] pixels that the two looks lie apart, at most AGREEMENT; 0 where there is only one."""
-    cue_points: Floats
+    keypoints3d: Floats
     """[23, 4]."""
 
 
-def fuse(person: Detection, look: Refinement | None) -> Fused:
+def fuse(person: Detection, look: CropPose | None) -> Fused:
     """Mean of both where they agree, the detection where they do not, feet, hands and face where their joint agrees."""
     keypoints = np.zeros((NUM_KEYPOINTS, 3))
     keypoints[:NUM_BODY] = person.keypoints
@@ -85,7 +85,7 @@ def fuse(person: Detection, look: Refinement | None) -> Fused:
     spread[:NUM_BODY] = np.where(known, np.minimum(apart, AGREEMENT * person.diagonal), 0)
     agree = (apart < AGREEMENT * person.diagonal) & (person.keypoints[:, 2] > _MIN_FUSED_CONFIDENCE)
     keypoints[:NUM_BODY] = _mean(person.keypoints, look.keypoints[:NUM_BODY], agree)
-    cue = look.cue_points.copy()
+    cue = look.keypoints3d.copy()
     cue[:NUM_BODY, 3] *= agree
     for joint, hanging in _FOLLOWS.items():
         if agree[joint]:
@@ -103,16 +103,16 @@ def _mean(a: Floats, b: Floats, agree: Bools) -> Floats:
     return np.column_stack([a[:, :2] + share * (b[:, :2] - a[:, :2]), confidence])
 
 
-def with_matching_sides(person: Detection, look: Refinement) -> Refinement:
+def with_matching_sides(person: Detection, look: CropPose) -> CropPose:
     """The look with its sides exchanged when it took the back for the front; depth and face are wrong and dropped."""
     order = [*KEYPOINT_MIRROR, *range(23, 91), *range(112, 133), *range(91, 112)]
     exchanged = look.keypoints[order]
     exchanged[_FACE, 2] = 0
     if _distance(person, exchanged) >= 0.5 * _distance(person, look.keypoints):
         return look
-    cue = look.cue_points.copy()
+    cue = look.keypoints3d.copy()
     cue[:, 3] = 0
-    return replace(look, keypoints=exchanged, cue_points=cue)
+    return replace(look, keypoints=exchanged, keypoints3d=cue)
 
 
 def _distance(person: Detection, keypoints: Floats) -> float:
@@ -127,7 +127,7 @@ _MIN_CONFIDENCE = 0.2
 _SOLID = 0.5
 
 
-def look_at_people(detector: Detector, image: Image, people: dict[int, Detection]) -> dict[int, Look]:
+def estimate_frame(detector: Detector, image: Image, people: dict[int, Detection]) -> dict[int, CropEstimate]:
     """The best look at each person; people too hidden for any are left out."""
     looks = {person: _look(detector, image, person, detection) for person, detection in people.items()}
     found = {person: look for person, look in looks.items() if look is not None}
@@ -135,13 +135,15 @@ def look_at_people(detector: Detector, image: Image, people: dict[int, Detection
     for person, look in found.items():
         others = [other for other in trusted if other.person != person]
         if look.agreement < _TRUSTED and others:
-            again = _look_past(detector, image, look, others)
+            again = reestimate_occluded(detector, image, look, others)
             if again is not None and again.agreement > look.agreement:
                 found[person] = again
     return found
 
 
-def _look_past(detector: Detector, image: Image, look: Look, others: list[Look]) -> Look | None:
+def reestimate_occluded(
+    detector: Detector, image: Image, look: CropEstimate, others: list[CropEstimate]
+) -> CropEstimate | None:
     """A look at a person with the `others` painted over in the mean colour, so that the one behind draws attention."""
     covered = _shown(others, image.shape)
     painted = np.where(covered[..., None], image[::16, ::16].reshape(-1, 3).mean(0).astype(np.uint8), image)
@@ -154,32 +156,32 @@ def _look_past(detector: Detector, image: Image, look: Look, others: list[Look])
     return replace(again, refinement=replace(again.refinement, mask=again.refinement.mask * (1 - hidden)))
 
 
-def _shown(looks: list[Look], shape: tuple[int, ...]) -> Bools:
+def _shown(looks: list[CropEstimate], shape: tuple[int, ...]) -> Bools:
     """[H, W] where these people are seen."""
     masks = (cv2.warpAffine(look.refinement.mask, look.refinement.T_image_mask, shape[1::-1]) for look in looks)
     return np.any([mask > _SOLID for mask in masks], axis=0)
 
 
-def _look(detector: Detector, image: Image, person: int, detection: Detection) -> Look | None:
+def _look(detector: Detector, image: Image, person: int, detection: Detection) -> CropEstimate | None:
     refinement = detector.refine(image, detection)
-    return None if refinement is None else Look(person, detection, refinement, agreement(detection, refinement))
+    return None if refinement is None else CropEstimate(person, detection, refinement, agreement(detection, refinement))
 
 
-def agreement(detection: Detection, refinement: Refinement) -> float:
+def agreement(detection: Detection, refinement: CropPose) -> float:
     """Share of the confident keypoints from shoulders to ankles that both put in the same place.
 
     Whichever way round they face: who is seen from behind is the same person still.
     """
-    return max(_share_in_place(detection, refinement), _share_in_place(detection.side_swapped(), refinement))
+    return max(_share_in_place(detection, refinement), _share_in_place(detection.flip_left_right(), refinement))
 
 
-def _share_in_place(detection: Detection, refinement: Refinement) -> float:
+def _share_in_place(detection: Detection, refinement: CropPose) -> float:
     confident = detection.keypoints[5:, 2] > _MIN_CONFIDENCE
     apart = np.linalg.norm(detection.keypoints[5:, :2] - refinement.keypoints[5:NUM_BODY, :2], axis=1)
     return float((apart[confident] < AGREEMENT / 2 * detection.diagonal).mean()) if confident.any() else 0.0
 
 
-class Finder(Protocol):
+class PersonDetector(Protocol):
     """Finds people in an image: MoveNet, YoloPose, YoloxFinder."""
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
@@ -187,10 +189,10 @@ class Finder(Protocol):
         ...
 
 
-class JoinedDetector:
+class CombinedDetector:
     """A finder, BlazePose and, if given, RTMW behind the Detector protocol."""
 
-    def __init__(self, name: str, finder: Finder, whole_body: Rtmw | None = None) -> None:
+    def __init__(self, name: str, finder: PersonDetector, whole_body: Rtmw | None = None) -> None:
         self.name = name
         self._finder, self._whole_body = finder, whole_body
         self._blazepose = BlazePose()
@@ -198,9 +200,9 @@ class JoinedDetector:
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         return self._finder.detect(image, long_side)
 
-    def refine(self, image: Image, person: Detection) -> Refinement | None:
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
         look = self._blazepose.refine(image, person)
         if look is None or self._whole_body is None:
             return look
-        agreed = fuse(person, look).cue_points
-        return replace(look, keypoints=self._whole_body.keypoints(image, person.box), cue_points=agreed)
+        agreed = fuse(person, look).keypoints3d
+        return replace(look, keypoints=self._whole_body.keypoints(image, person.box), keypoints3d=agreed)

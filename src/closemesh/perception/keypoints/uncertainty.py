@@ -60,7 +60,7 @@ def sigmas_of(keypoints: Tensor, boxes: Tensor, visible: Tensor, spread: Tensor)
     base = _DETECTOR * scales * area / keypoints[..., 2].clamp(0.2, 1)
     speed = _speed(keypoints, visible)
     sigmas = (base.square() + (_SPREAD_SHARE * spread).square() + (_SPEED_SHARE * speed).square()).sqrt()
-    return sigmas * _doubt_near_partners(keypoints, diagonal, visible)
+    return sigmas * occlusion_inflation(keypoints, diagonal, visible)
 
 
 def _speed(keypoints: Tensor, visible: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def _speed(keypoints: Tensor, visible: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(keypoints[..., :1, :, :, 2]), moved], dim=-3)
 
 
-def _doubt_near_partners(keypoints: Tensor, diagonal: Tensor, visible: Tensor) -> Tensor:
+def occlusion_inflation(keypoints: Tensor, diagonal: Tensor, visible: Tensor) -> Tensor:
     """[..., T, P, K] factor from 1 far from every partner's limb to _NEAR_FACTOR on one."""
     factor = torch.ones_like(keypoints[..., 0])
     can_be_taken = torch.as_tensor(_CAN_BE_TAKEN[: keypoints.shape[-2]], device=keypoints.device)
@@ -100,7 +100,7 @@ def _to_limbs(points: Tensor, keypoints: Tensor) -> Tensor:
     return torch.where(known, distance, torch.inf).amin(-1)
 
 
-def settle_claims(keypoints: Floats, boxes: Floats, visible: Bools) -> Floats:
+def resolve_shared_keypoints(keypoints: Floats, boxes: Floats, visible: Bools) -> Floats:
     """A point that two people claim goes to the one who is clearly surer of it, else to neither.
 
     keypoints: [T, P, 133, 3]; returned with confidence 0 where a claim is lost.

@@ -10,8 +10,8 @@ import numpy as np
 from closemesh.body.skeleton import LIMBS
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.files import replacing
-from closemesh.perception.types import Image, Look, Refinement
+from closemesh.core.files import atomic_file
+from closemesh.perception.types import CropEstimate, CropPose, Image
 
 _REACH = 0.05  # Of the box diagonal: how fast a mask fades away from its own skeleton.
 _WORK_SIDE = 640  # Pixels; winners are decided in an image of at most this size, edges stay those of the masks.
@@ -20,7 +20,7 @@ _THRESHOLD = 0.5
 _PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
-def label_image(looks: dict[int, Look], size: tuple[int, int]) -> Image:
+def label_image(looks: dict[int, CropEstimate], size: tuple[int, int]) -> Image:
     """[H, W] 0 where there is nobody, p + 1 where person p is. size: width, height.
 
     The winner of a pixel has the largest probability times exp(-distance to the own skeleton / reach).
@@ -42,7 +42,7 @@ def label_image(looks: dict[int, Look], size: tuple[int, int]) -> Image:
     return labels
 
 
-def _covered(look: Refinement, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _covered(look: CropPose, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The window of the image that the mask can reach."""
     rows, columns = np.nonzero(look.mask > _THRESHOLD)
     if len(rows) == 0:
@@ -80,5 +80,5 @@ def read_labels(path: Path) -> Image:
 def write_labels(path: Path, labels: Image) -> None:
     """An 8-bit PNG. Raises OutputError when it cannot be written."""
     encoded = cv2.imencode(".png", labels, _PNG)[1]
-    with replacing(path) as part:
+    with atomic_file(path) as part:
         part.write_bytes(encoded.tobytes())

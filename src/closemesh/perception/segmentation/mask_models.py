@@ -24,9 +24,9 @@ from scipy.special import expit
 
 from closemesh.core.arrays import Floats
 from closemesh.perception.detectors.onnx_runtime import T_image_cells, letterbox
-from closemesh.perception.detectors.person_detectors import as_pixels
+from closemesh.perception.detectors.person_detectors import preprocess
 from closemesh.perception.detectors.ultralytics_backend import SamNetwork, YoloNetwork
-from closemesh.perception.types import Detection, Image, Look, with_mask
+from closemesh.perception.types import CropEstimate, Detection, Image, with_mask
 
 _LONG_SIDE = 640  # Pixels, the size that YOLO was trained in.
 _MIN_SCORE = 0.2
@@ -41,10 +41,10 @@ class YoloMasks:
     def __init__(self, path: Path, device: torch.device) -> None:
         self._network = YoloNetwork(path, device, "segment")
 
-    def remade(self, image: Image, looks: dict[int, Look]) -> dict[int, Look]:
+    def refine_masks(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
         """The looks with the masks that fit them; see MaskMaker."""
         scale = _LONG_SIDE / max(image.shape[:2])
-        rows, prototypes = self._network.run(as_pixels(image, scale), _MIN_SCORE)
+        rows, prototypes = self._network.run(preprocess(image, scale), _MIN_SCORE)
         if not looks or len(rows) == 0 or prototypes is None:
             return looks
         masks = instance_masks(rows, prototypes)
@@ -99,14 +99,14 @@ class SamMasks:
     def __init__(self, path: Path, device: torch.device, side: int = 1024) -> None:
         self._network = SamNetwork(path, device, side)
 
-    def remade(self, image: Image, looks: dict[int, Look]) -> dict[int, Look]:
+    def refine_masks(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
         """The looks with new masks; see MaskMaker."""
         if not looks:
             return looks
         scale = self._network.side / max(image.shape[:2])
         seen = self._network.look(normalized_pixels(image, self._network.side))
         points, labels = prompts([look.detection for look in looks.values()])
-        logits = self._network.cut_out(seen, points * scale, labels)
+        logits = self._network.segment(seen, points * scale, labels)
         T = T_image_cells(_MASK_CELL, scale)
         return {
             person: with_mask(look, expit(mask), T) for (person, look), mask in zip(looks.items(), logits, strict=True)

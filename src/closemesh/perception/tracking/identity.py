@@ -15,7 +15,7 @@ import numpy as np
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.multi_scale import boxes_overlap
-from closemesh.perception.tracking.similarity import PARTS, Wardrobe, exchange_evidence, keypoint_similarity, wardrobe
+from closemesh.perception.tracking.similarity import PARTS, ClothingModel, exchange_evidence, oks, wardrobe
 from closemesh.perception.tracking.tracker import Track, assembled
 from closemesh.perception.types import Detection
 
@@ -39,7 +39,7 @@ def nearness(a: Track, b: Track, frames: list[int]) -> Floats:
 
 
 def _similarity(a: Detection, b: Detection) -> float:
-    return max(keypoint_similarity(a, b), keypoint_similarity(a, b.side_swapped()))
+    return max(oks(a, b), oks(a, b.flip_left_right()))
 
 
 def most_likely(evidence: Floats, switch: Floats) -> Bools:
@@ -63,14 +63,16 @@ _ROUNDS = 4  # Of telling wardrobes from identities and identities from wardrobe
 _NEAR = 5  # Frames around an overlap or a gap in which tracks are easily exchanged.
 
 
-def undo_swaps(tracks: list[Track]) -> tuple[list[Track], int]:
+def fix_identity_switches(tracks: list[Track]) -> tuple[list[Track], int]:
     """The tracks with exchanged identities put back, and how many stretches of frames were exchanged."""
     tracks, count = list(tracks), 0
     for i, j in combinations(range(len(tracks)), 2):
         frames = sorted({*tracks[i].frames, *tracks[j].frames})
         exchanged = exchanged_frames(tracks[i], tracks[j], frames)
         count += int((np.diff(exchanged.astype(int), prepend=0) == 1).sum())
-        tracks[i], tracks[j] = exchange(tracks[i], tracks[j], {f for f, e in zip(frames, exchanged, strict=True) if e})
+        tracks[i], tracks[j] = swap_identities(
+            tracks[i], tracks[j], {f for f, e in zip(frames, exchanged, strict=True) if e}
+        )
     return tracks, count
 
 
@@ -96,7 +98,7 @@ def exchanged_frames(a: Track, b: Track, frames: list[int]) -> Bools:
     return ~exchanged if exchanged.mean() > 0.5 else exchanged
 
 
-def _wardrobes(a: Floats, b: Floats, exchanged: Bools, known: Bools) -> tuple[Wardrobe, Wardrobe]:
+def _wardrobes(a: Floats, b: Floats, exchanged: Bools, known: Bools) -> tuple[ClothingModel, ClothingModel]:
     """Of both people, from the frames that are known, with the exchanged ones put back."""
     swap = exchanged[:, None, None]
     return wardrobe(np.where(swap, b, a)[known]), wardrobe(np.where(swap, a, b)[known])
@@ -110,7 +112,7 @@ def _switch_costs(a: Track, b: Track, frames: list[int]) -> Floats:
     return np.where(unsure, _SWITCH, _SWITCH_APART)
 
 
-def exchange(a: Track, b: Track, exchanged: set[int]) -> tuple[Track, Track]:
+def swap_identities(a: Track, b: Track, exchanged: set[int]) -> tuple[Track, Track]:
     """Both tracks with the rows of these frames in the other one."""
 
     def rows(own: Track, other: Track) -> list[tuple[Track, int]]:
@@ -128,7 +130,7 @@ _MOSTLY = 0.8  # Of the frames in which both are seen.
 _DUPLICATE_SWITCH = 4.0  # Evidence that it takes to begin, and to end, with taking two for one.
 
 
-def drop_doubles(tracks: list[Track]) -> tuple[list[Track], int]:
+def remove_duplicate_tracks(tracks: list[Track]) -> tuple[list[Track], int]:
     """The tracks without detections of somebody else, and how many of them there were."""
     tracks, before = list(tracks), sum(len(track.frames) for track in tracks)
     for i, j in permutations(range(len(tracks)), 2):

@@ -45,7 +45,7 @@ _BINS = (4, 8, 8)
 NUM_COLOURS = int(np.prod(_BINS))
 
 
-def keypoint_similarity(a: Detection, b: Detection) -> float:
+def oks(a: Detection, b: Detection) -> float:
     """Object keypoint similarity 0..1 over the keypoints that both have; 0 when they share fewer than four."""
     common = (a.keypoints[:, 2] > _MIN_CONFIDENCE) & (b.keypoints[:, 2] > _MIN_CONFIDENCE)
     if common.sum() < _MIN_COMMON:
@@ -55,11 +55,11 @@ def keypoint_similarity(a: Detection, b: Detection) -> float:
     return float(np.exp(-squared / scale)[common].mean())
 
 
-def merge_duplicates(detections: list[Detection], limit: float = 0.6) -> list[Detection]:
+def keypoint_nms(detections: list[Detection], limit: float = 0.6) -> list[Detection]:
     """Best score first; those more alike than `limit` to a better one are taken together with it."""
     kept: list[Detection] = []
     for detection in sorted(detections, key=lambda d: -d.score):
-        likeness = [keypoint_similarity(detection, other) for other in kept]
+        likeness = [oks(detection, other) for other in kept]
         if likeness and max(likeness) >= limit:
             best = int(np.argmax(likeness))
             kept[best] = _merged(kept[best], detection)
@@ -114,7 +114,7 @@ _SMALLEST_SPREAD = 8.0  # Of 255: no cloth looks the same in every frame.
 _CAP = 4.0  # Half squared spreads from which a part is just "another colour": what is in front of it, say.
 
 
-def worn_colours(image: Image, person: Detection) -> Floats:
+def clothing_colors(image: Image, person: Detection) -> Floats:
     """[6, 4] median Lab colour of each of PARTS, lightness halved, and 1 where the part can be seen, else 0."""
     colours = np.zeros((len(PARTS), 4), np.float32)
     for row, pairs in enumerate(PARTS.values()):
@@ -137,7 +137,7 @@ def _along(image: Image, person: Detection, start: int, end: int) -> Image:
 
 
 @dataclass(frozen=True)
-class Wardrobe:
+class ClothingModel:
     """What one person usually wears."""
 
     colours: Floats  # [6, 3]
@@ -151,7 +151,7 @@ class Wardrobe:
         return np.where(self.known & (seen[..., 3] > 0), cost, np.nan)
 
 
-def wardrobe(seen: Floats) -> Wardrobe:
+def wardrobe(seen: Floats) -> ClothingModel:
     """Medians over colours [N, 6, 4] of one person, so that a minority of wrong frames does not count."""
     known = seen[..., 3] > 0
     told = np.where(known[..., None], seen[..., :3], np.nan)  # [N, 6, 3]
@@ -160,10 +160,10 @@ def wardrobe(seen: Floats) -> Wardrobe:
     colours[enough] = np.nanmedian(told[:, enough], axis=0)
     away = np.sqrt(((told[:, enough] - colours[enough]) ** 2).sum(-1))
     spread[enough] = np.maximum(np.nanmedian(away, axis=0), _SMALLEST_SPREAD)
-    return Wardrobe(colours, spread, enough)
+    return ClothingModel(colours, spread, enough)
 
 
-def exchange_evidence(a: Floats, b: Floats, of_a: Wardrobe, of_b: Wardrobe) -> Floats:
+def exchange_evidence(a: Floats, b: Floats, of_a: ClothingModel, of_b: ClothingModel) -> Floats:
     """[N] how much better colours a and b [N, 6, 4] fit the other one's wardrobe than the own."""
     straight = np.concatenate([of_a.unlikeness(a), of_b.unlikeness(b)], axis=-1)
     exchanged = np.concatenate([of_b.unlikeness(a), of_a.unlikeness(b)], axis=-1)

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from closemesh.core.arrays import Floats
 from closemesh.perception.detectors.ultralytics_backend import BoxTracks
-from closemesh.perception.tracking.similarity import colour_similarity, keypoint_similarity, torso_colour, worn_colours
+from closemesh.perception.tracking.similarity import clothing_colors, colour_similarity, oks, torso_colour
 from closemesh.perception.types import Detection, Image
 
 MAX_GAP = 15  # Frames; a person unseen for longer starts a new track, which people.py may join to the old one.
@@ -89,7 +89,7 @@ class Tracker:
     def step(self, frame: int, image: Image, detections: list[Detection]) -> None:
         """Give each detection to a live track or to a new one."""
         colours = [torso_colour(image, detection) for detection in detections]
-        clothes = [worn_colours(image, detection) for detection in detections]
+        clothes = [clothing_colors(image, detection) for detection in detections]
         live = self.live(frame)
         affinity = affinities(live, frame, detections, colours)
         free = set(range(len(detections)))
@@ -109,7 +109,7 @@ def affinities(live: list[Track], frame: int, detections: list[Detection], colou
     for i, track in enumerate(live):
         predicted = track.predict(frame)
         for j, detection in enumerate(detections):
-            affinity[i, j] = _KEYPOINT_SHARE * keypoint_similarity(predicted, detection)
+            affinity[i, j] = _KEYPOINT_SHARE * oks(predicted, detection)
             affinity[i, j] += _COLOUR_SHARE * colour_similarity(track.colour, colours[j])  # type: ignore[arg-type]
     return affinity
 
@@ -141,4 +141,4 @@ class BoxTracker(Tracker):
             if track is None:
                 track = self._track_of[number] = Track(len(self.tracks))
                 self.tracks.append(track)
-            track.add(frame, detections[j], colours[j], worn_colours(image, detections[j]), sure)
+            track.add(frame, detections[j], colours[j], clothing_colors(image, detections[j]), sure)

@@ -26,7 +26,7 @@ _LONG_ENOUGH = 0.3  # Of the longest track.
 _LARGE_ENOUGH = 0.5  # Of the median box height of the largest track; bystanders stand farther away.
 
 
-def join_pieces(tracks: list[Track], shortest: int = MIN_PIECE) -> list[Track]:
+def link_tracklets(tracks: list[Track], shortest: int = MIN_PIECE) -> list[Track]:
     """Join tracks that look like one person who was out of sight in between, the most alike first.
 
     Two people seen at the same time are never joined; a frame or two in which the end of one piece meets the start
@@ -134,7 +134,7 @@ def _near(observations: Observations, a: int, b: int) -> Bools:
     extent = observations.boxes[:, [a, b], 2:] - observations.boxes[:, [a, b], :2]
     diagonal = np.linalg.norm(extent, axis=-1)  # [T, 2]
     smaller, larger = diagonal.min(1), np.maximum(diagonal.max(1), 1)
-    both = observations.visible[:, a] & observations.visible[:, b] & (smaller / larger > _LIKE_SIZE)
+    both = observations.detected[:, a] & observations.detected[:, b] & (smaller / larger > _LIKE_SIZE)
     gap = np.minimum(_gap(observations.keypoints, a, b), _gap(observations.keypoints, b, a))
     return both & (gap < _NEAR * smaller)
 

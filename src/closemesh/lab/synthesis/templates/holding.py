@@ -21,9 +21,9 @@ from closemesh.lab.synthesis.templates.schema import (
     ROUND,
     SAME_WAY,
     UNDER,
-    Recipe,
-    Role,
-    Touch,
+    ContactConstraint,
+    InteractionTemplate,
+    PersonTemplate,
     both_arms,
     both_legs,
     clasp,
@@ -32,70 +32,70 @@ from closemesh.lab.synthesis.templates.schema import (
     mirrored,
 )
 
-HOLDING: tuple[Recipe, ...] = (
-    Recipe(
+HOLDING: tuple[InteractionTemplate, ...] = (
+    InteractionTemplate(
         "hug",
         (
             *hand_of_a("right", "left_upper_back"),
             *hand_of_a("left", "right_lower_back"),
             *hand_of_b("right", "left_upper_back"),
             *hand_of_b("left", "right_lower_back"),
-            Touch("chest", "chest"),
-            Touch("right_temple", "right_temple", firm=False),
+            ContactConstraint("chest", "chest"),
+            ContactConstraint("right_temple", "right_temple", firm=False),
         ),
         **FACING,
         distance=(0.24, 0.32),
-        a=Role(left_arm=UNDER, right_arm=mirrored(OVER), **FLAT),
-        b=Role(left_arm=UNDER, right_arm=mirrored(OVER), **FLAT),
+        a=PersonTemplate(left_arm=UNDER, right_arm=mirrored(OVER), **FLAT),
+        b=PersonTemplate(left_arm=UNDER, right_arm=mirrored(OVER), **FLAT),
     ),
-    Recipe(
+    InteractionTemplate(
         "hug_round_neck_and_waist",
         (
             *hand_of_a("right", "left_upper_back"),
             *hand_of_a("left", "right_upper_back"),
             *hand_of_b("right", "left_lower_back"),
             *hand_of_b("left", "right_lower_back"),
-            Touch("chest", "chest"),
-            Touch("right_temple", "right_temple", firm=False),
+            ContactConstraint("chest", "chest"),
+            ContactConstraint("right_temple", "right_temple", firm=False),
         ),
         **FACING,
         distance=(0.24, 0.32),
-        a=Role(**both_arms(OVER), **FLAT),
-        b=Role(**both_arms(UNDER), **FLAT),
+        a=PersonTemplate(**both_arms(OVER), **FLAT),
+        b=PersonTemplate(**both_arms(UNDER), **FLAT),
     ),
-    Recipe(
+    InteractionTemplate(
         "hug_from_behind",
         (
             *hand_of_a("left", "belly"),
             *hand_of_a("right", "left_chest"),
-            Touch("chest", "upper_back"),
+            ContactConstraint("chest", "upper_back"),
             *hand_of_b("left", "left_forearm"),
         ),
         **SAME_WAY,
         bearing=(-8, 8),
         distance=(0.24, 0.32),
-        a=Role(left_arm=UNDER, right_arm=mirrored(((0.5, -0.3, 0.9), (-0.7, 0.2, 0.7))), **FLAT),
-        b=Role(left_arm=((0.4, -1, 0.1), (-0.5, 0.1, 0.8)), right_arm=mirrored(HANGING)),
+        a=PersonTemplate(left_arm=UNDER, right_arm=mirrored(((0.5, -0.3, 0.9), (-0.7, 0.2, 0.7))), **FLAT),
+        b=PersonTemplate(left_arm=((0.4, -1, 0.1), (-0.5, 0.1, 0.8)), right_arm=mirrored(HANGING)),
         mover="a",
     ),
-    Recipe(
+    InteractionTemplate(
         "handshake",
-        (*clasp("right", "right", "palm"), Touch("right_web", "right_web", firm=False)),
+        (*clasp("right", "right", "palm"), ContactConstraint("right_web", "right_web", firm=False)),
         facing=(165, 195),
         bearing=(0, 20),
         distance=(0.7, 0.9),
-        a=Role(right_arm=mirrored(OFFERED)),
-        b=Role(right_arm=mirrored(OFFERED)),
+        a=PersonTemplate(right_arm=mirrored(OFFERED)),
+        b=PersonTemplate(right_arm=mirrored(OFFERED)),
     ),
-    Recipe(
+    InteractionTemplate(
         "holding_both_hands",
         (*clasp("left", "right", "palm"), *clasp("right", "left", "palm")),
         **FACING,
         distance=(0.55, 0.8),
-        a=Role(**both_arms(OFFERED), **PALMS_UP),
-        b=Role(**both_arms(OFFERED), **PALMS_DOWN),
+        a=PersonTemplate(**both_arms(OFFERED), **PALMS_UP),
+        b=PersonTemplate(**both_arms(OFFERED), **PALMS_DOWN),
     ),
-    Recipe(
+    InteractionTemplate(
         "closed_dance_hold",
         (
             *hand_of_a("right", "left_upper_back"),
@@ -105,10 +105,10 @@ HOLDING: tuple[Recipe, ...] = (
         facing=(165, 195),
         bearing=(-20, 0),
         distance=(0.32, 0.45),
-        a=Role(left_arm=ASIDE, right_arm=mirrored(UNDER), palms=((0, 0, 1), None)),
-        b=Role(left_arm=((0.6, -0.1, 1), (-0.2, 0.2, 1)), right_arm=mirrored(ASIDE), palms=(None, (0, 0, 1))),
+        a=PersonTemplate(left_arm=ASIDE, right_arm=mirrored(UNDER), palms=((0, 0, 1), None)),
+        b=PersonTemplate(left_arm=((0.6, -0.1, 1), (-0.2, 0.2, 1)), right_arm=mirrored(ASIDE), palms=(None, (0, 0, 1))),
     ),
-    Recipe(
+    InteractionTemplate(
         "slow_dance",
         (
             *hand_of_a("left", "right_waist"),
@@ -118,53 +118,53 @@ HOLDING: tuple[Recipe, ...] = (
         ),
         **FACING,
         distance=(0.32, 0.48),
-        a=Role(**both_arms(((0.5, -0.8, 0.5), (-0.3, -0.1, 1))), **FLAT),
-        b=Role(**both_arms(((0.3, 0.0, 1), (-0.1, 0.3, 1))), **FLAT),
+        a=PersonTemplate(**both_arms(((0.5, -0.8, 0.5), (-0.3, -0.1, 1))), **FLAT),
+        b=PersonTemplate(**both_arms(((0.3, 0.0, 1), (-0.1, 0.3, 1))), **FLAT),
     ),
-    Recipe(
+    InteractionTemplate(
         "arm_round_shoulder",
-        (*hand_of_a("left", "left_shoulder_outer"), Touch("left_forearm", "upper_back")),
+        (*hand_of_a("left", "left_shoulder_outer"), ContactConstraint("left_forearm", "upper_back")),
         **SAME_WAY,
         bearing=(75, 105),
         distance=(0.36, 0.5),
-        a=Role(left_arm=ROUND, **FLAT),
-        b=Role(left_arm=HANGING, right_arm=mirrored(HANGING)),
+        a=PersonTemplate(left_arm=ROUND, **FLAT),
+        b=PersonTemplate(left_arm=HANGING, right_arm=mirrored(HANGING)),
     ),
-    Recipe(
+    InteractionTemplate(
         "linked_arms",
         (
-            Touch("left_elbow_crook", "right_forearm_inner"),
+            ContactConstraint("left_elbow_crook", "right_forearm_inner"),
             *hand_of_b("right", "left_forearm"),
-            Touch("left_upper_arm_outer", "right_upper_arm_outer", firm=False),
+            ContactConstraint("left_upper_arm_outer", "right_upper_arm_outer", firm=False),
         ),
         **SAME_WAY,
         bearing=(75, 105),
         distance=(0.36, 0.5),
-        a=Role(left_arm=HOOKED),
-        b=Role(right_arm=((-0.5, -1, -0.1), (-0.4, -0.1, 1))),
+        a=PersonTemplate(left_arm=HOOKED),
+        b=PersonTemplate(right_arm=((-0.5, -1, -0.1), (-0.4, -0.1, 1))),
     ),
 )
 
 
-CARRYING: tuple[Recipe, ...] = (
-    Recipe(
+CARRYING: tuple[InteractionTemplate, ...] = (
+    InteractionTemplate(
         "piggyback",
         (
-            Touch("upper_back", "chest"),
-            Touch("left_forearm", "left_thigh_back"),
-            Touch("right_forearm", "right_thigh_back"),
-            Touch("left_palm", "left_thigh_back", firm=False),
-            Touch("right_palm", "right_thigh_back", firm=False),
-            Touch("left_waist", "left_thigh_inner"),
-            Touch("right_waist", "right_thigh_inner"),
-            Touch("chest", "left_forearm_inner"),
-            Touch("chest", "right_forearm_inner"),
+            ContactConstraint("upper_back", "chest"),
+            ContactConstraint("left_forearm", "left_thigh_back"),
+            ContactConstraint("right_forearm", "right_thigh_back"),
+            ContactConstraint("left_palm", "left_thigh_back", firm=False),
+            ContactConstraint("right_palm", "right_thigh_back", firm=False),
+            ContactConstraint("left_waist", "left_thigh_inner"),
+            ContactConstraint("right_waist", "right_thigh_inner"),
+            ContactConstraint("chest", "left_forearm_inner"),
+            ContactConstraint("chest", "right_forearm_inner"),
         ),
         facing=(-5, 5),
         bearing=(175, 185),
         distance=(0.22, 0.28),
-        a=Role(**both_arms(((0.5, -0.9, -0.1), (0.0, -0.3, 1))), lean=20, hands=("grip", "grip")),
-        b=Role(
+        a=PersonTemplate(**both_arms(((0.5, -0.9, -0.1), (0.0, -0.3, 1))), lean=20, hands=("grip", "grip")),
+        b=PersonTemplate(
             "carried",
             **both_arms(((0.3, -0.1, 1), (-0.7, -0.6, 0.6))),
             **both_legs(((0.55, -0.25, 0.9), (-0.1, -1, 0.1))),
@@ -174,20 +174,20 @@ CARRYING: tuple[Recipe, ...] = (
         carried=True,
         mover="b",
     ),
-    Recipe(
+    InteractionTemplate(
         "bridal_carry",
         (
-            Touch("left_forearm", "upper_back"),
-            Touch("right_forearm", "left_back_of_knee"),
-            Touch("right_forearm", "right_back_of_knee"),
-            Touch("belly", "right_waist"),
+            ContactConstraint("left_forearm", "upper_back"),
+            ContactConstraint("right_forearm", "left_back_of_knee"),
+            ContactConstraint("right_forearm", "right_back_of_knee"),
+            ContactConstraint("belly", "right_waist"),
             *hand_of_b("right", "upper_back"),
         ),
         facing=(0, 0),
         bearing=(-8, 8),
         distance=(0.28, 0.36),
-        a=Role(**both_arms(CRADLING), lean=-6, hands=("grip", "grip")),
-        b=Role(
+        a=PersonTemplate(**both_arms(CRADLING), lean=-6, hands=("grip", "grip")),
+        b=PersonTemplate(
             "carried",
             left_arm=((0.2, -1.0, 0.2), (-0.6, -0.6, 0.5)),
             right_arm=((-1, 0.3, 0.3), (-0.6, 0.2, -0.6)),
@@ -198,22 +198,22 @@ CARRYING: tuple[Recipe, ...] = (
         carried=True,
         mover="a",
     ),
-    Recipe(
+    InteractionTemplate(
         "helping_up",
         (*clasp("left", "right", "palm"), *clasp("right", "left", "palm")),
         **FACING,
         distance=(0.75, 0.95),
-        a=Role(**both_arms(((0.1, -0.7, 0.8), (0.0, -0.5, 1))), lean=28, **PALMS_DOWN),
-        b=Role("floor_sitting", **both_arms(((0.1, 0.2, 1), (0, 0.5, 1))), **PALMS_UP),
+        a=PersonTemplate(**both_arms(((0.1, -0.7, 0.8), (0.0, -0.5, 1))), lean=28, **PALMS_DOWN),
+        b=PersonTemplate("floor_sitting", **both_arms(((0.1, 0.2, 1), (0, 0.5, 1))), **PALMS_UP),
         mover="a",
     ),
-    Recipe(
+    InteractionTemplate(
         "back_to_back",
-        (Touch("upper_back", "upper_back"), Touch("lower_back", "lower_back", firm=False)),
+        (ContactConstraint("upper_back", "upper_back"), ContactConstraint("lower_back", "lower_back", firm=False)),
         facing=(165, 195),
         bearing=(175, 185),
         distance=(0.24, 0.32),
-        a=Role("floor_sitting"),
-        b=Role("floor_sitting"),
+        a=PersonTemplate("floor_sitting"),
+        b=PersonTemplate("floor_sitting"),
     ),
 )

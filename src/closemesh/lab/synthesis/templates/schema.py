@@ -21,7 +21,7 @@ Limb = tuple[Direction, Direction]
 
 
 @dataclass(frozen=True)
-class Touch:
+class ContactConstraint:
     """One place where the two meet: a region of a on a region of b (names of `regions.REGION_NAMES`)."""
 
     a: str
@@ -31,7 +31,7 @@ class Touch:
 
 
 @dataclass(frozen=True)
-class Role:
+class PersonTemplate:
     """What one of the two does, and where the limbs begin that would not find their way by themselves."""
 
     stance: str = "standing"
@@ -54,19 +54,19 @@ class Role:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class InteractionTemplate:
     """A kind of interaction. Angles in degrees, distances in metres."""
 
     name: str
-    touches: tuple[Touch, ...]
+    touches: tuple[ContactConstraint, ...]
     facing: tuple[float, float]
     """Range of the yaw of b against a: 0 looks the same way, 180 face to face, 90 to a's left."""
     bearing: tuple[float, float]
     """Range of the direction in which a sees b: 0 ahead, 90 to a's left."""
     distance: tuple[float, float]
     """Range of the horizontal distance of the pelvises."""
-    a: Role = Role()
-    b: Role = Role()
+    a: PersonTemplate = PersonTemplate()
+    b: PersonTemplate = PersonTemplate()
     mover: Mover = "both"
     """Who walks up to the other before, and who leaves after."""
     brief: bool = False
@@ -227,22 +227,22 @@ def both_legs(limb: Limb) -> dict[str, Any]:
     return {"left_leg": limb, "right_leg": mirrored(limb)}
 
 
-def hand_of_a(side: str, on: str) -> tuple[Touch, Touch]:
+def hand_of_a(side: str, on: str) -> tuple[ContactConstraint, ContactConstraint]:
     """A palm of a on a region of b, the fingers along it."""
-    return Touch(f"{side}_palm", on), Touch(f"{side}_fingertips", on, firm=False)
+    return ContactConstraint(f"{side}_palm", on), ContactConstraint(f"{side}_fingertips", on, firm=False)
 
 
-def hand_of_b(side: str, on: str) -> tuple[Touch, Touch]:
+def hand_of_b(side: str, on: str) -> tuple[ContactConstraint, ContactConstraint]:
     """A palm of b on a region of a."""
-    return Touch(on, f"{side}_palm"), Touch(on, f"{side}_fingertips", firm=False)
+    return ContactConstraint(on, f"{side}_palm"), ContactConstraint(on, f"{side}_fingertips", firm=False)
 
 
-def clasp(a: str, b: str, firm: str) -> tuple[Touch, ...]:
+def clasp(a: str, b: str, firm: str) -> tuple[ContactConstraint, ...]:
     """Hand a (of a) and hand b (of b) in each other, fingers round the other's edge."""
     return (
-        Touch(f"{a}_{firm}", f"{b}_{firm}"),
-        Touch(f"{a}_fingertips", f"{b}_hand_edge", firm=False),
-        Touch(f"{a}_hand_edge", f"{b}_fingertips", firm=False),
+        ContactConstraint(f"{a}_{firm}", f"{b}_{firm}"),
+        ContactConstraint(f"{a}_fingertips", f"{b}_hand_edge", firm=False),
+        ContactConstraint(f"{a}_hand_edge", f"{b}_fingertips", firm=False),
     )
 
 

@@ -10,85 +10,88 @@ from closemesh.lab.synthesis.templates.schema import (
     RAISED,
     SAME_WAY,
     STRETCHED,
-    Recipe,
-    Role,
-    Touch,
+    ContactConstraint,
+    InteractionTemplate,
+    PersonTemplate,
     both_arms,
     hand_of_a,
     hand_of_b,
     mirrored,
 )
 
-BLOWS: tuple[Recipe, ...] = (
-    Recipe(
+BLOWS: tuple[InteractionTemplate, ...] = (
+    InteractionTemplate(
         "high_five",
-        (Touch("right_palm", "right_palm"), Touch("right_fingertips", "right_fingertips", firm=False)),
+        (
+            ContactConstraint("right_palm", "right_palm"),
+            ContactConstraint("right_fingertips", "right_fingertips", firm=False),
+        ),
         facing=(160, 200),
         bearing=(-5, 20),
         distance=(0.55, 0.8),
-        a=Role(right_arm=mirrored(RAISED), hands=("relaxed", "flat"), palms=(None, (0, 0, 1))),
-        b=Role(right_arm=mirrored(RAISED), hands=("relaxed", "flat"), palms=(None, (0, 0, 1))),
+        a=PersonTemplate(right_arm=mirrored(RAISED), hands=("relaxed", "flat"), palms=(None, (0, 0, 1))),
+        b=PersonTemplate(right_arm=mirrored(RAISED), hands=("relaxed", "flat"), palms=(None, (0, 0, 1))),
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "fist_bump",
-        (Touch("right_fist", "right_fist"),),
+        (ContactConstraint("right_fist", "right_fist"),),
         facing=(160, 200),
         bearing=(-5, 15),
         distance=(0.75, 1.0),
-        a=Role(right_arm=mirrored(AHEAD), hands=("relaxed", "fist")),
-        b=Role(right_arm=mirrored(AHEAD), hands=("relaxed", "fist")),
+        a=PersonTemplate(right_arm=mirrored(AHEAD), hands=("relaxed", "fist")),
+        b=PersonTemplate(right_arm=mirrored(AHEAD), hands=("relaxed", "fist")),
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "hand_on_shoulder",
         hand_of_a("right", "left_shoulder_top"),
         facing=(150, 210),
         bearing=(-15, 15),
         distance=(0.5, 0.75),
-        a=Role(right_arm=mirrored(STRETCHED), **FLAT),
-        b=Role(left_arm=HANGING, right_arm=mirrored(HANGING)),
+        a=PersonTemplate(right_arm=mirrored(STRETCHED), **FLAT),
+        b=PersonTemplate(left_arm=HANGING, right_arm=mirrored(HANGING)),
         mover="a",
     ),
-    Recipe(
+    InteractionTemplate(
         "pat_on_head",
         hand_of_a("right", "crown"),
         facing=(150, 210),
         bearing=(-20, 20),
         distance=(0.45, 0.65),
-        a=Role(right_arm=mirrored(((0.2, 0.3, 1), (0.0, 0.5, 1))), **FLAT),
-        b=Role(left_arm=HANGING, right_arm=mirrored(HANGING)),
+        a=PersonTemplate(right_arm=mirrored(((0.2, 0.3, 1), (0.0, 0.5, 1))), **FLAT),
+        b=PersonTemplate(left_arm=HANGING, right_arm=mirrored(HANGING)),
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "push",
         (*hand_of_a("left", "right_chest"), *hand_of_a("right", "left_chest")),
         **FACING,
         distance=(0.55, 0.8),
-        a=Role(**both_arms(STRETCHED), lean=12, **FLAT),
-        b=Role(lean=-6),
+        a=PersonTemplate(**both_arms(STRETCHED), lean=12, **FLAT),
+        b=PersonTemplate(lean=-6),
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "push_from_behind",
         (*hand_of_a("left", "left_upper_back"), *hand_of_a("right", "right_upper_back")),
         **SAME_WAY,
         bearing=(-10, 10),
         distance=(0.55, 0.8),
-        a=Role(**both_arms(STRETCHED), lean=12, **FLAT),
-        b=Role(lean=6),
+        a=PersonTemplate(**both_arms(STRETCHED), lean=12, **FLAT),
+        b=PersonTemplate(lean=6),
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "punch",
-        (Touch("right_fist", "left_cheek"),),
+        (ContactConstraint("right_fist", "left_cheek"),),
         facing=(155, 205),
         bearing=(-10, 10),
         distance=(0.55, 0.75),
-        a=Role(
+        a=PersonTemplate(
             left_arm=((0.3, -0.9, 0.4), (-0.3, 0.9, 0.6)),
             right_arm=mirrored(((0.2, 0.1, 1), (-0.2, 0.15, 1))),
             hands=("fist", "fist"),
@@ -96,45 +99,47 @@ BLOWS: tuple[Recipe, ...] = (
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "punch_to_the_body",
-        (Touch("right_fist", "belly"),),
+        (ContactConstraint("right_fist", "belly"),),
         facing=(155, 205),
         bearing=(-10, 10),
         distance=(0.5, 0.7),
-        a=Role(
+        a=PersonTemplate(
             left_arm=((0.3, -0.9, 0.4), (-0.3, 0.9, 0.6)),
             right_arm=mirrored(((0.3, -0.6, 0.8), (-0.2, 0.0, 1))),
             lean=8,
             hands=("fist", "fist"),
         ),
-        b=Role(lean=12),
+        b=PersonTemplate(lean=12),
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "kick",
-        (Touch("right_ball", "belly"),),
+        (ContactConstraint("right_ball", "belly"),),
         facing=(160, 200),
         bearing=(-8, 8),
         distance=(0.9, 1.05),
-        a=Role("standing_on_left_foot", right_leg=((-0.1, 0.0, 1), (0, -0.15, 1)), lean=-12, hands=("fist", "fist")),
+        a=PersonTemplate(
+            "standing_on_left_foot", right_leg=((-0.1, 0.0, 1), (0, -0.15, 1)), lean=-12, hands=("fist", "fist")
+        ),
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "kick_to_the_leg",
-        (Touch("right_shin", "left_thigh_outer"),),
+        (ContactConstraint("right_shin", "left_thigh_outer"),),
         facing=(150, 200),
         bearing=(-5, 20),
         distance=(0.6, 0.85),
-        a=Role(
+        a=PersonTemplate(
             "standing_on_left_foot", right_leg=((-0.5, -0.6, 0.8), (0.5, -0.5, 0.7)), lean=-8, hands=("fist", "fist")
         ),
         mover="a",
         brief=True,
     ),
-    Recipe(
+    InteractionTemplate(
         "clinch",
         (
             *hand_of_a("right", "back_of_neck"),
@@ -144,7 +149,11 @@ BLOWS: tuple[Recipe, ...] = (
         ),
         **FACING,
         distance=(0.5, 0.7),
-        a=Role(left_arm=AHEAD, right_arm=mirrored(((0.2, 0.1, 1), (-0.3, 0.2, 1))), lean=15, hands=("grip", "relaxed")),
-        b=Role(left_arm=AHEAD, right_arm=mirrored(((0.2, 0.1, 1), (-0.3, 0.2, 1))), lean=15, hands=("grip", "relaxed")),
+        a=PersonTemplate(
+            left_arm=AHEAD, right_arm=mirrored(((0.2, 0.1, 1), (-0.3, 0.2, 1))), lean=15, hands=("grip", "relaxed")
+        ),
+        b=PersonTemplate(
+            left_arm=AHEAD, right_arm=mirrored(((0.2, 0.1, 1), (-0.3, 0.2, 1))), lean=15, hands=("grip", "relaxed")
+        ),
     ),
 )
