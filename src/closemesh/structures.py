@@ -89,6 +89,15 @@ class Observations:
 
 
 @dataclass(frozen=True)
+class ObservedClip:
+    """What later stages know of a clip: its frames, what was observed in them, and the camera."""
+
+    clip: Clip
+    observations: Observations
+    camera: Camera
+
+
+@dataclass(frozen=True)
 class BodyMotion:
     """Everybody's motion in the camera frame, in SMPL-X parameters."""
 
