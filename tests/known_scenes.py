@@ -14,7 +14,7 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import rest_joints, skin, wholebody_keypoints
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.structures import BodyMotion, Camera, Clip, Observations
+from closemesh.structures import BodyMotion, Camera, Clip, Observations, ObservedClip
 
 SIZE = (640, 480)
 FOCAL = 600.0
@@ -33,6 +33,10 @@ class KnownScene:
     observations: Observations
     """Exact keypoints and cue of the truth."""
     body: BodyModel
+
+    @property
+    def observed(self) -> ObservedClip:
+        return ObservedClip(self.clip, self.observations, self.camera)
 
 
 def make_known_scene() -> KnownScene:

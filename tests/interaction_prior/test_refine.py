@@ -35,8 +35,7 @@ def spread_of(scene: KnownScene, people: int) -> PoseUncertainty:
 
 def run(scene: KnownScene, motion: BodyMotion, config: RefineConfig = QUICK) -> BodyMotion:
     spread = spread_of(scene, motion.num_people)
-    arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body)
-    return refine(*arguments, config, torch.device("cpu"), NullProgress())
+    return refine(scene.observed, motion, spread, scene.body, config, torch.device("cpu"), NullProgress())
 
 
 def with_people(scene: KnownScene, places: list[tuple[int, float]]) -> KnownScene:

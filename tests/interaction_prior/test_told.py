@@ -62,7 +62,7 @@ def run(
         pelvis_std=np.tile(np.array([0.02, 0.02, 0.2], np.float32), (frames, people, 1)),
         betas_std=np.full((people, 10), 0.3, np.float32),
     )
-    arguments = (scene.clip, scene.observations, scene.camera, motion, spread, scene.body, config or RefineConfig())
+    arguments = (scene.observed, motion, spread, scene.body, config or RefineConfig())
     return refine(*arguments, torch.device("cpu"), progress or NullProgress(), told)
 
 

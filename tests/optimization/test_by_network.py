@@ -59,7 +59,7 @@ def test_fine_tuning_goes_where_the_loss_says(
 def test_the_stage_takes_either_parametrisation(known_scene: KnownScene) -> None:
     scene = known_scene
     config = OptimiseConfig(iterations=4, pairs=((0, 1),), motion="network")
-    given = scene.clip, scene.observations, scene.camera, scene.motion, scene.body
+    given = scene.observed, scene.motion, scene.body
     _, by_network, _ = optimise(*given, config, CPU, NullProgress())
     _, by_parameters, _ = optimise(*given, replace(config, motion="parameters"), CPU, NullProgress())
     assert abs(by_network.transl - by_parameters.transl).max() > 1e-5

@@ -14,7 +14,7 @@ from closemesh.body.loading import load_landmark_body
 from closemesh.config.schema import AppearanceConfig, OptimiseConfig
 from closemesh.core.progress import NullProgress
 from closemesh.fitting.objective import from_motion
-from closemesh.optimization.appearance import AppearanceModel, fit_appearance
+from closemesh.optimization.appearance import AppearanceModel, AppearanceViews, fit_appearance
 from closemesh.optimization.depth_order import resolve_depth_order
 from closemesh.optimization.optimize import optimise
 from closemesh.structures import BodyMotion
@@ -82,8 +82,8 @@ def test_people_of_one_colour_tell_nothing(dressed: DressedPeople) -> None:
 def test_the_whole_stage_tells_what_it_saw_and_stays_near(dressed: DressedPeople) -> None:
     known = dressed.known
     config = OptimiseConfig(iterations=20, appearance=CONFIG)
-    given = known.clip, known.observations, known.camera, known.motion, known.body, config, CPU, NullProgress()
-    _, motion, appearance = optimise(*given, dressed.pictures)
+    given = known.observed, known.motion, known.body, config, CPU, NullProgress()
+    _, motion, appearance = optimise(*given, AppearanceViews(dressed.pictures))
     _, without, nothing = optimise(*given)
     assert appearance.psnr > 18 and np.isnan(nothing.psnr)
     assert appearance.depth_orders == ()

@@ -23,6 +23,7 @@ from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.optimization.floor_alignment import align_to_floor
 from closemesh.optimization.optimize import optimise
+from closemesh.structures import ObservedClip
 
 CPU = torch.device("cpu")
 
@@ -38,9 +39,7 @@ def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
     transl[:, 1] *= 1.25  # Farther along the viewing rays: the same picture, feet under the floor.
     wrong = scene.motion.with_pose(transl=transl)
     config = OptimiseConfig(iterations=60)
-    camera, motion, _ = optimise(
-        scene.clip, scene.observations, scene.camera, wrong, scene.body, config, CPU, NullProgress()
-    )
+    camera, motion, _ = optimise(scene.observed, wrong, scene.body, config, CPU, NullProgress())
     heights = _lowest(motion_in_world(motion, camera, scene.body), scene.body)
     assert camera.floor_found
     assert np.abs(np.median(heights, axis=0)).max() < 0.06  # 4 cm measured, of 23 cm before.
@@ -81,9 +80,7 @@ def test_overlap_goes_and_touch_stays(overlapping):
     clip, camera, motion, observations, body = overlapping
     refined = {
         physics: optimise(
-            clip,
-            observations,
-            camera,
+            ObservedClip(clip, observations, camera),
             motion,
             body,
             OptimiseConfig(iterations=80, physics=physics),
@@ -106,7 +103,7 @@ def test_a_pair_that_is_not_there_is_one_clear_line(known_scene, pair):
     scene = known_scene
     config = OptimiseConfig(iterations=1, pairs=(pair,))
     with pytest.raises(InputError, match="two different people from 0 to 1"):
-        optimise(scene.clip, scene.observations, scene.camera, scene.motion, scene.body, config, CPU, NullProgress())
+        optimise(scene.observed, scene.motion, scene.body, config, CPU, NullProgress())
 
 
 def test_only_lone_people_are_settled(known_scene):

@@ -72,8 +72,7 @@ def bent(scene: KnownScene, degrees: float) -> BodyMotion:
 
 def optimised(scene: KnownScene, motion: BodyMotion, told: Sequence[TimedStatement] = ()) -> BodyMotion:
     config = OptimiseConfig(iterations=60)
-    given = scene.clip, scene.observations, scene.camera, motion, scene.body, config, CPU, NullProgress()
-    return optimise(*given, told=told)[1]
+    return optimise(scene.observed, motion, scene.body, config, CPU, NullProgress(), text=told)[1]
 
 
 def elbow(motion: BodyMotion) -> float:

@@ -49,7 +49,7 @@ from closemesh.interaction_prior.windows import (
     window_layout,
     windows_of,
 )
-from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseUncertainty
+from closemesh.structures import BodyMotion, ObservedClip, PoseUncertainty
 from closemesh.text.alignment import PoseTextModel, load_alignment
 from closemesh.text.statements import TimedStatement, select_people
 
@@ -144,40 +144,39 @@ def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> P
 
 
 def refine(
-    clip: Clip,
-    observations: Observations,
-    camera: Camera,
+    observed: ObservedClip,
     motion: BodyMotion,
-    spread: PoseUncertainty,
+    uncertainty: PoseUncertainty,
     body: BodyModel,
     config: RefineConfig,
     device: torch.device,
     progress: Progress,
-    told: Sequence[TimedStatement] = (),
+    text: Sequence[TimedStatement] = (),
 ) -> BodyMotion:
-    """The motion, camera frame, with everybody who comes near somebody refined together with him.
+    """The motion, camera frame, with people who come close refined in pairs; the others are unchanged.
 
-    A person in two pairs gets the mean of what both say; who is near nobody stays as he is. What is `told` of a pair
-    or of one of its people is heeded, as far as the picture allows.
+    A person in two pairs gets the mean of both. Statements in `text` about a pair or about one of its people guide
+    the sampling.
     """
     if not config.prior:
-        if told:
+        if text:
             progress.note("what is told of the people is heeded by the last stage alone without the prior")
         return motion
-    evidence = make_evidence(observations, clip.times, camera, device)
-    people = PairBlender(motion, spread, body, device)
-    pairs = find_close_pairs(motion, body, REACH, spread.pelvis_std[..., 2])
+    camera = observed.camera
+    evidence = make_evidence(observed.observations, observed.clip.times, camera, device)
+    people = PairBlender(motion, uncertainty, body, device)
+    pairs = find_close_pairs(motion, body, REACH, uncertainty.pelvis_std[..., 2])
     prior = load_prior(body, config, device) if pairs else None
-    if prior and told and config.alignment:
+    if prior and text and config.alignment:
         prior = replace(prior, alignment=load_alignment(device))
-    if told and not pairs:
+    if text and not pairs:
         progress.note(
             "what is told of the people is heeded by the last stage alone: no two of them come near each other"
         )
     with progress.task("refine", sum(int(near.sum()) for *_, near in pairs)) as advance:
         for a, b, near in pairs:
             assert prior is not None
-            said = select_people(told, (a, b))
+            said = select_people(text, (a, b))
             for frames, weight in close_intervals(near, motion.valid[:, a] & motion.valid[:, b]):
                 part = _pair_clip(people, evidence, a, b, frames)
                 words = TextGuidance(said, torch.as_tensor(camera.T_cam_world[frames, :3, 1].mean(0))) if said else None

@@ -37,22 +37,34 @@ from closemesh.fitting.objective import FitModel, frame_energy
 from closemesh.fitting.optimizer import PHOTOMETRIC, SIGMAS, minimize
 from closemesh.losses.image import load_perceptual
 from closemesh.perception.segmentation.label_images import read_labels
-from closemesh.structures import BodyMotion, Camera, Clip
+from closemesh.structures import BodyMotion, ObservedClip
 from closemesh.video import read_frames
 
 COLOUR_ALONE = PhotometricWeights(identity=0.0)  # Masks come from the same detector that took one for the other.
 
 
-def collect_looks(
-    clip: Clip, masks: Path | None, camera: Camera, motion: BodyMotion, config: AppearanceConfig
-) -> list[TrainingView]:
-    """The pictures of the clip to look at; none without masks. Raises InputError when a mask is damaged."""
+@dataclass(frozen=True)
+class AppearanceViews:
+    """The views of a clip that avatars are fitted to and compared with, and the seed of the avatars."""
+
+    views: Sequence[TrainingView] = ()
+    seed: int = 0
+
+
+def collect_views(
+    observed: ObservedClip, masks: Path | None, motion: BodyMotion, config: AppearanceConfig, seed: int
+) -> AppearanceViews:
+    """Views cut from the frames of the clip; none when `masks`, the folder of label images, is missing.
+
+    Raises InputError when a mask is damaged.
+    """
     if masks is None or not config.use or not masks.is_dir():
-        return []
+        return AppearanceViews(seed=seed)
     chosen = spread_frames(np.asarray(motion.valid.any(1)), config.pictures)
     pictures = PictureConfig(side=config.side, most=config.pictures)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
-    return extract_views(enumerate(read_frames(clip)), labels, chosen, camera, pictures)
+    frames = enumerate(read_frames(observed.clip))
+    return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, pictures), seed)
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,20 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks, make_evidence, ref
 from closemesh.fitting.objective import POSE_VARIABLES, FitModel, from_motion, to_motion
 from closemesh.fitting.optimizer import JOINT, SIGMAS, TEXT, Phase, minimize
 from closemesh.losses.pose_prior import load_pose_prior
-from closemesh.optimization.appearance import COLOUR_ALONE, AppearanceModel, align_to_views, fit_appearance
+from closemesh.optimization.appearance import (
+    COLOUR_ALONE,
+    AppearanceModel,
+    AppearanceViews,
+    align_to_views,
+    fit_appearance,
+)
 from closemesh.optimization.depth_order import count_parts, resolve_depth_order
 from closemesh.optimization.floor import place_on_floor
 from closemesh.optimization.floor_alignment import align_to_floor
 from closemesh.optimization.joint_objective import JointObjective
 from closemesh.optimization.network_finetuning import FinetunedMotion, refine_by_network
 from closemesh.optimization.text_terms import apply_text, text_objective
-from closemesh.structures import AppearanceSummary, BodyMotion, Camera, Clip, DepthOrder, Observations
+from closemesh.structures import AppearanceSummary, BodyMotion, Camera, DepthOrder, ObservedClip
 from closemesh.temporal import crossfade_window, split_windows
 from closemesh.text.statements import TimedStatement
 
@@ -106,34 +112,33 @@ PAIR_REACH = 0.3  # Metres between two people from which they are refined togeth
 
 
 def optimise(
-    clip: Clip,
-    observations: Observations,
-    camera: Camera,
+    observed: ObservedClip,
     motion: BodyMotion,
     body: BodyModel,
     config: OptimiseConfig,
     device: torch.device,
     progress: Progress,
-    pictures: Sequence[TrainingView] = (),
-    seed: int = 0,
-    told: Sequence[TimedStatement] = (),
+    views: AppearanceViews = AppearanceViews(),
+    text: Sequence[TimedStatement] = (),
 ) -> tuple[Camera, BodyMotion, AppearanceSummary]:
     """The camera above its floor, the motion of everybody refined together (camera frame), and what looks told.
 
-    pictures: of `collect_looks`, in which everybody's look is learned and compared; without any, looks are left out.
-    told: of anybody; it decides what no keypoint shows.
+    views: of `collect_views`, to which avatars are fitted; without any, appearance is left out.
+    text: statements about anybody; they constrain what no keypoint shows.
     """
+    pictures, seed = views.views, views.seed
     if pictures and not has_uv(body):
         progress.note(f"body {body.name} has no texture coordinates: everybody's look is left out")
         pictures = ()
-    evidence = make_evidence(observations, clip.times, camera, device)
+    clip, camera = observed.clip, observed.camera
+    evidence = make_evidence(observed.observations, clip.times, camera, device)
     subject = FitModel(load_landmark_body(body).to(device), load_pose_prior().to(device))
     variables = from_motion(subject.body, motion, device)
     # The prior knows nothing of hands, and turns wrists as it likes.
     variables = fit_hands(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
     windows = split_windows(len(clip), config.window, config.overlap)
     pairs = _pairs(config, motion, body)
-    words = text_objective(told, motion.num_people, camera.T_cam_world[:, :3, 1], body, device)
+    words = text_objective(text, motion.num_people, camera.T_cam_world[:, :3, 1], body, device)
     phases = (TEXT, *JOINT) if words else JOINT
     looking = count_steps(pictures, pairs, evidence.times, config.appearance)
     with progress.task("optimise", _steps(config, phases, len(windows)) + looking) as advance:

@@ -16,7 +16,7 @@ from closemesh.importers.initialize import start_from_tool
 from closemesh.importers.registry import import_fingerprint
 from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine
-from closemesh.optimization.appearance import collect_looks
+from closemesh.optimization.appearance import collect_views
 from closemesh.optimization.optimize import optimise
 from closemesh.output.write import write_results
 from closemesh.perception.observe import observe
@@ -34,6 +34,7 @@ from closemesh.structures import (
     BodyMotion,
     Camera,
     Observations,
+    ObservedClip,
     PairContacts,
     PoseUncertainty,
     Reconstruction,
@@ -142,8 +143,8 @@ def refine_stage(
         (BodyMotion,),
         lambda _, tell: (
             refine(
-                *(run.clip, observations, camera, motion, spread, run.body),
-                *(run.config.refine, run.device, tell, told),
+                ObservedClip(run.clip, observations, camera),
+                *(motion, spread, run.body, run.config.refine, run.device, tell, told),
             ),
         ),
     )
@@ -167,9 +168,9 @@ def optimise_stage(
     }
 
     def work(_: Path, tell: Progress) -> tuple[Camera, BodyMotion, AppearanceSummary]:
-        seen = collect_looks(run.clip, _mask_folder(run), camera, motion, run.config.optimise.appearance)
-        given = run.clip, observations, camera, motion, run.body
-        return optimise(*given, run.config.optimise, run.device, tell, seen, run.config.seed, told)
+        observed, config = ObservedClip(run.clip, observations, camera), run.config.optimise
+        views = collect_views(observed, _mask_folder(run), motion, config.appearance, run.config.seed)
+        return optimise(observed, motion, run.body, config, run.device, tell, views, told)
 
     camera, motion, appearance = run.store.get_or_run(
         "optimise", made_from, (Camera, BodyMotion, AppearanceSummary), work

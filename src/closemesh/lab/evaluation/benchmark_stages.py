@@ -13,9 +13,9 @@ from closemesh.config.schema import Config
 from closemesh.core.progress import Progress
 from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine
-from closemesh.optimization.appearance import collect_looks
+from closemesh.optimization.appearance import collect_views
 from closemesh.optimization.optimize import optimise
-from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseUncertainty
+from closemesh.structures import BodyMotion, Camera, Clip, Observations, ObservedClip, PoseUncertainty
 from closemesh.text.statements import TimedStatement
 
 
@@ -54,17 +54,21 @@ def _initial(task: Task, before: Estimate | None, progress: Progress) -> Estimat
 
 def _refined(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
-    seen = task.clip, task.observations, before.camera, before.motion, before.spread
-    return replace(before, motion=refine(*seen, task.body, task.config.refine, task.device, progress, task.told))
+    given = task.body, task.config.refine, task.device, progress, task.told
+    return replace(before, motion=refine(_observed(task, before), before.motion, before.spread, *given))
 
 
 def _optimised(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
-    config, seen = task.config.optimise, (task.clip, task.observations, before.camera, before.motion)
-    pictures = collect_looks(task.clip, task.masks, before.camera, before.motion, config.appearance)
+    config, observed = task.config.optimise, _observed(task, before)
+    views = collect_views(observed, task.masks, before.motion, config.appearance, task.config.seed)
     told = task.told if task.config.refine.statements else ()  # Here words act as statements alone.
-    camera, motion, _ = optimise(*seen, task.body, config, task.device, progress, pictures, task.config.seed, told)
+    camera, motion, _ = optimise(observed, before.motion, task.body, config, task.device, progress, views, told)
     return replace(before, camera=camera, motion=motion)
+
+
+def _observed(task: Task, before: Estimate) -> ObservedClip:
+    return ObservedClip(task.clip, task.observations, before.camera)
 
 
 STAGES: dict[str, Stage] = {"initial": _initial, "refined": _refined, "optimised": _optimised}
