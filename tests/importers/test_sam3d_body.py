@@ -1,4 +1,4 @@
-"""SAM 3D Body's answers: 70 keypoints of another body, numbered anew in every picture, become motion of ours."""
+"""Outputs of SAM 3D Body: 70 keypoints of another body, without tracks, become motion of the body of closemesh."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.importers.initialize import start_from_tool
-from closemesh.importers.registry import read_tool_result
-from closemesh.importers.sam3d_body import PLACES
+from closemesh.importers.initialize import import_initial_motion
+from closemesh.importers.registry import read_imported_result
+from closemesh.importers.sam3d_body import SAM3D_KEYPOINTS
 from closemesh.structures import BodyMotion
 
 # As the published list of the 70 names has them.
@@ -36,9 +36,9 @@ PUBLISHED = {
 }
 
 
-def test_the_keypoints_stand_where_they_are_published() -> None:
-    assert {name: PLACES[KEYPOINT_INDEX[name]] for name in PUBLISHED} == PUBLISHED
-    assert len(PLACES) == 17 + 6 + 40 and max(PLACES.values()) == 62
+def test_keypoint_indices_are_the_published_ones() -> None:
+    assert {name: SAM3D_KEYPOINTS[KEYPOINT_INDEX[name]] for name in PUBLISHED} == PUBLISHED
+    assert len(SAM3D_KEYPOINTS) == 17 + 6 + 40 and max(SAM3D_KEYPOINTS.values()) == 62
 
 
 @pytest.fixture(scope="module")
@@ -56,39 +56,39 @@ def scene(known_scene: KnownScene) -> KnownScene:
     )
 
 
-def answers(scene: KnownScene, focal: float, jumps: float = 0.0) -> list[list[dict[str, Any]]]:
-    """What the tool would say, frame by frame; people change places in the list, the focal length jumps."""
+def outputs(scene: KnownScene, focal: float, jumps: float = 0.0) -> list[list[dict[str, Any]]]:
+    """Outputs of the tool, frame by frame; the order of people changes, and the focal length jumps."""
     points = motion_keypoints(scene.motion, scene.body)
     rng = np.random.default_rng(0)
     frames = []
-    for t, both in enumerate(points):
-        guess = focal * float(1 + jumps * rng.uniform(-1, 1))
-        people = [_answer(scene, person, guess) for person in both]
+    for t, pair in enumerate(points):
+        noisy = focal * float(1 + jumps * rng.uniform(-1, 1))
+        people = [_output(scene, person, noisy) for person in pair]
         frames.append(people[:: 1 if t % 3 else -1])
     return frames
 
 
-def _answer(scene: KnownScene, person: Floats, focal: float) -> dict[str, Any]:
-    told = np.full((70, 3), 0.05, np.float32)
-    told[list(PLACES.values())] = person[list(PLACES)]
-    told[63:] = person[:7]  # Elbow tips and the like, which have no like in ours.
-    told[:, 2] += person[:, 2].mean() * (focal / FOCAL - 1)
-    place = told[[9, 10]].mean(0)
-    pixels = project(torch.as_tensor(told), focal, scene.camera.principal_point).numpy()
+def _output(scene: KnownScene, person: Floats, focal: float) -> dict[str, Any]:
+    points = np.full((70, 3), 0.05, np.float32)
+    points[list(SAM3D_KEYPOINTS.values())] = person[list(SAM3D_KEYPOINTS)]
+    points[63:] = person[:7]  # Elbow tips and others without a counterpart.
+    points[:, 2] += person[:, 2].mean() * (focal / FOCAL - 1)
+    translation = points[[9, 10]].mean(0)
+    pixels = project(torch.as_tensor(points), focal, scene.camera.principal_point).numpy()
     return {
         "bbox": np.array([*pixels.min(0), *pixels.max(0)], np.float32),
         "focal_length": np.float32(focal),
-        "pred_keypoints_3d": told - place,
+        "pred_keypoints_3d": points - translation,
         "pred_keypoints_2d": pixels,
         "pred_vertices": np.zeros((4, 3), np.float32),
-        "pred_cam_t": place.astype(np.float32),
+        "pred_cam_t": translation.astype(np.float32),
         "shape_params": np.zeros(45, np.float32),
         "mask": None,
     }
 
 
 def write_files(folder: Path, frames: list[list[dict[str, Any]]], first: int) -> Path:
-    """One .npz a person and picture, as the repository of the tool's body has them."""
+    """One .npz per person and image, as in the repository of the tool's body."""
     folder.mkdir()
     for t, people in enumerate(frames):
         for k, person in enumerate(people):
@@ -102,9 +102,10 @@ def write_pickle(path: Path, frames: list[list[dict[str, Any]]]) -> Path:
     return path
 
 
-def begin(path: Path, scene: KnownScene, told: NullProgress) -> BodyMotion:
-    given = (scene.clip, scene.observations, scene.body, InitialiseConfig(focal=FOCAL, iterations=3))
-    return start_from_tool(path, *given, torch.device("cpu"), told)[1]
+def begin(path: Path, scene: KnownScene, progress: NullProgress) -> BodyMotion:
+    config = InitialiseConfig(focal=FOCAL, iterations=3)
+    cpu = torch.device("cpu")
+    return import_initial_motion(path, scene.clip, scene.observations, scene.body, config, cpu, progress)[1]
 
 
 def joint_errors(scene: KnownScene, motion: BodyMotion) -> Floats:
@@ -117,31 +118,31 @@ def joint_errors(scene: KnownScene, motion: BodyMotion) -> Floats:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_two_people_come_out_of_the_files_of_single_pictures(scene: KnownScene, tmp_path: Path, first: int) -> None:
-    told = read_tool_result(write_files(tmp_path / "out", answers(scene, 700.0), first), scene.clip)
-    assert told.tool == "SAM 3D Body" and told.camera is not None
-    assert told.camera.focal == pytest.approx(700) and told.camera.principal_point == pytest.approx(
+def test_files_of_single_images_become_two_people(scene: KnownScene, tmp_path: Path, first: int) -> None:
+    result = read_imported_result(write_files(tmp_path / "out", outputs(scene, 700.0), first), scene.clip)
+    assert result.tool == "SAM 3D Body" and result.camera is not None
+    assert result.camera.focal == pytest.approx(700) and result.camera.principal_point == pytest.approx(
         scene.camera.principal_point, abs=1e-3
     )
-    assert [person.frames.tolist() for person in told.people] == [list(range(12))] * 2
-    for person in told.people:
-        assert person.points is not None
-        pixels = project(torch.as_tensor(person.points[:, :17]), 700.0, told.camera.principal_point).numpy()
-        off = np.linalg.norm(pixels[:, None] - seen_at(scene, 700.0), axis=-1).max((0, 2))
+    assert [person.frames.tolist() for person in result.people] == [list(range(12))] * 2
+    for person in result.people:
+        assert person.keypoints is not None
+        pixels = project(torch.as_tensor(person.keypoints[:, :17]), 700.0, result.camera.principal_point).numpy()
+        off = np.linalg.norm(pixels[:, None] - tool_pixels(scene, 700.0), axis=-1).max((0, 2))
         assert off.min() < 0.05, "the same pixels as the tool's"
 
 
-def seen_at(scene: KnownScene, focal: float) -> Floats:
-    """[T, P, 17, 2] the tool's own pixels."""
+def tool_pixels(scene: KnownScene, focal: float) -> Floats:
+    """[T, P, 17, 2] pixels in the tool's camera."""
     points = motion_keypoints(scene.motion, scene.body)
     points[..., 2] += points[..., 2].mean(-1, keepdims=True) * (focal / FOCAL - 1)
     return project(torch.as_tensor(points[:, :, :17]), focal, scene.camera.principal_point).numpy()
 
 
-def test_our_body_meets_the_points(scene: KnownScene, tmp_path: Path) -> None:
-    told = NullProgress()
-    motion = begin(write_pickle(tmp_path / "clip.pkl", answers(scene, FOCAL)), scene, told)
-    assert motion.valid.all() and not any("our own" in note for note in told.notes)
+def test_the_body_fits_the_keypoints(scene: KnownScene, tmp_path: Path) -> None:
+    progress = NullProgress()
+    motion = begin(write_pickle(tmp_path / "clip.pkl", outputs(scene, FOCAL)), scene, progress)
+    assert motion.valid.all() and not any("own first pose" in note for note in progress.notes)
     errors = joint_errors(scene, motion)
     assert errors.mean() < 0.012 and errors.max() < 0.05
     tips = [KEYPOINT_INDEX[f"left_hand_{finger}4"] for finger in ("index", "middle", "ring", "pinky")]
@@ -154,7 +155,7 @@ def test_focal_lengths_that_jump_do_not_move_people_in_depth(
     scene: KnownScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("closemesh.importers.body_fitting.STEPS", (20, 1))
-    motion = begin(write_pickle(tmp_path / "clip.pkl", answers(scene, FOCAL, jumps=0.2)), scene, NullProgress())
+    motion = begin(write_pickle(tmp_path / "clip.pkl", outputs(scene, FOCAL, jumps=0.2)), scene, NullProgress())
     depth = motion.transl[:, 1, 2] - scene.motion.transl[:, 1, 2]
     assert np.ptp(depth) < 0.15, "person 1 stands still; 20 % of 4 m are 0.8 m"
 
@@ -168,16 +169,18 @@ def test_focal_lengths_that_jump_do_not_move_people_in_depth(
         ({"pred_cam_t": np.array([0, 0, np.nan], np.float32)}, "not finite"),
     ],
 )
-def test_damaged_answers_are_one_line(scene: KnownScene, tmp_path: Path, fault: dict[str, Any], message: str) -> None:
-    frames = answers(scene, FOCAL)
+def test_damaged_outputs_are_one_error_line(
+    scene: KnownScene, tmp_path: Path, fault: dict[str, Any], message: str
+) -> None:
+    frames = outputs(scene, FOCAL)
     frames[3][0] |= fault
     with pytest.raises(InputError, match=message) as caught:
-        read_tool_result(write_pickle(tmp_path / "clip.pkl", frames), scene.clip)
+        read_imported_result(write_pickle(tmp_path / "clip.pkl", frames), scene.clip)
     assert "\n" not in str(caught.value)
 
 
 def test_files_without_a_frame_in_their_names(scene: KnownScene, tmp_path: Path) -> None:
-    folder = write_files(tmp_path / "out", answers(scene, FOCAL)[:1], 0)
+    folder = write_files(tmp_path / "out", outputs(scene, FOCAL)[:1], 0)
     next(iter(folder.iterdir())).rename(folder / "img_subj00.npz")
-    with pytest.raises(InputError, match="does not tell the frame; name the files like"):
-        read_tool_result(folder, scene.clip)
+    with pytest.raises(InputError, match="no frame number in its name; name the files like"):
+        read_imported_result(folder, scene.clip)

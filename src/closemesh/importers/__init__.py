@@ -1,1 +1,1 @@
-"""Other tools' results as first motion."""
+"""Other tools' results as the first motion."""

@@ -1,11 +1,4 @@
-"""Imported people to tracks and frames.
-
-Which person of a tool is which of our tracks, told by where their keypoints fall.
-
-People of a tool on the frames of the clip, and where our body would show their keypoints.
-
-The people of a tool put together on our tracks.
-"""
+"""Association of imported people with the tracks and frames of a clip."""
 
 from __future__ import annotations
 
@@ -20,130 +13,127 @@ from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.camera import project
 from closemesh.importers.results import ImportedPerson
-from closemesh.structures import Camera, Clip, Observations
+from closemesh.structures import Camera, Clip, Observations, ObservedClip
 
-FARTHEST = 0.25  # Of the diagonal of a person's box; farther off it is somebody else.
-_SEEN = 0.3  # Confidence of a keypoint that counts.
-_NOBODY = 1e3
-
-
-def match_people(pixels: Sequence[Floats], observations: Observations) -> dict[int, list[int]]:
-    """For each of our tracks the people of the tool, by number, that show it: the best first.
-
-    pixels: [T, 17, 2] of each person, nan where he is not. One person is the best of one track at most; another who
-    is near no track's frames but those (a track that the tool lost and found again) follows behind.
-    """
-    costs = np.stack([track_costs(points, observations) for points in pixels])  # [N, P]
-    rows, columns = linear_sum_assignment(np.minimum(costs, _NOBODY))
-    best = {int(c): int(r) for r, c in zip(rows, columns, strict=True) if costs[r, c] < FARTHEST}
-    matched: dict[int, list[int]] = {track: [person] for track, person in best.items()}
-    for person in sorted(set(range(len(pixels))) - set(best.values()), key=lambda n: costs[n].min()):
-        track = int(costs[person].argmin())
-        if costs[person, track] < FARTHEST:
-            matched.setdefault(track, []).append(person)
-    return matched
-
-
-def track_costs(pixels: Floats, observations: Observations) -> Floats:
-    """[P] median over the frames that a person, pixels [T, 17, 2], shares with each track; inf when there are none."""
-    errors = frame_errors(pixels, observations)
-    return np.array([np.median(row[known]) if (known := np.isfinite(row)).any() else np.inf for row in errors.T])
-
-
-def frame_errors(pixels: Floats, observations: Observations) -> Floats:
-    """[T, P] mean distance of the keypoints from the seen ones, as a share of the box's diagonal; nan when unknown."""
-    seen = observations.keypoints[:, :, : pixels.shape[1]].astype(np.float64)  # [T, P, 17, 3]
-    size = np.linalg.norm(observations.boxes[..., 2:] - observations.boxes[..., :2], axis=-1)  # [T, P]
-    counts = (seen[..., 2] > _SEEN) & observations.detected[..., None]
-    distance = np.linalg.norm(pixels[:, None] - seen[..., :2], axis=-1)
-    number = counts.sum(-1)
-    mean = np.where(counts, distance, 0).sum(-1) / np.maximum(number, 1)
-    return np.where(_known(number, size), mean / np.maximum(size, 1e-9), np.nan)
-
-
-def _known(number: Floats, size: Floats) -> Bools:
-    return (number > 0) & (size > 0)
-
-
-NUM_POINTS = 17  # Body of COCO.
+MIN_CONFIDENCE = 0.3  # Of a keypoint that counts.
+_MAX_ERROR = 0.25  # Of the diagonal of a person's box; beyond it is another person.
+_NO_MATCH = 1e3
+_NUM_POINTS = 17  # Body keypoints of COCO.
 
 
 @dataclass(frozen=True)
 class ClipPerson:
-    """One person of a tool over the T frames of the clip; what is not there is nan."""
+    """One imported person over the T frames of the clip; nan in frames that the file does not have."""
 
-    told: ImportedPerson
+    imported: ImportedPerson
     rotations: Floats  # [T, 55, 3, 3]
     pelvis: Floats  # [T, 3] metres
     confidence: Floats  # [T]
     valid: Bools  # [T]
 
-    def moved(self, T_cam_world: Floats) -> ClipPerson:
-        """The same in another frame; T_cam_world [4, 4]."""
+    def transform(self, T_cam_world: Floats) -> ClipPerson:
+        """The same person in another frame; T_cam_world [4, 4]."""
         R, t = T_cam_world[:3, :3], T_cam_world[:3, 3]
         rotations = self.rotations.copy()
         rotations[:, 0] = R @ rotations[:, 0]
         return replace(self, rotations=rotations, pelvis=self.pelvis @ R.T + t)
 
 
-def on_clip(person: ImportedPerson, clip: Clip) -> ClipPerson:
-    """The person in the frames of the clip; frames that the tool lacks are left out."""
-    place = {int(frame): n for n, frame in enumerate(person.frames)}
-    chosen = np.array([place.get(int(frame), -1) for frame in clip.frame_indices], dtype=np.int64)
-    there = chosen >= 0
-    there[there] = np.isfinite(person.pelvis[chosen[there]]).all(-1)
-
-    def spread(array: Floats) -> Floats:
-        values = array[np.maximum(chosen, 0)].astype(np.float64)
-        values[~there] = np.nan
-        return values
-
-    return ClipPerson(person, spread(person.rotations), spread(person.pelvis), spread(person.confidence), there)
-
-
-def body_points(person: ClipPerson, body: LandmarkBody) -> Floats:
-    """Keypoints [T, 17, 3] of the mean shape of `body` in the frame of the person, metres; nan where nobody is."""
-    at = person.valid
-    points = np.full((len(at), NUM_POINTS, 3), np.nan)
-    if at.any():
-        betas = torch.zeros(1, body.num_betas)
-        transl = torch.as_tensor(person.pelvis[at, None], dtype=torch.float32) - body.rest_joints(betas)[:, 0]
-        rotations = torch.as_tensor(person.rotations[at, None], dtype=torch.float32)
-        points[at] = pose_landmarks(body, betas, rotations, transl).keypoints[:, 0, :NUM_POINTS].numpy()
-    return points
-
-
-def pixels(person: ClipPerson, body: LandmarkBody, camera: Camera) -> Floats:
-    """Pixels [T, 17, 2] of those keypoints; the person stands before `camera`."""
-    return project(torch.as_tensor(body_points(person, body)), camera.focal, camera.principal_point).numpy()
-
-
 @dataclass(frozen=True)
 class MatchedPoses:
-    """What a tool says of our P tracks over the T frames of the clip, camera frame."""
+    """Imported poses of the P tracks over the T frames of the clip, camera frame."""
 
     people: tuple[ImportedPerson | None, ...]
-    """The person who shows each track best; None for nobody."""
-    rotations: Floats  # [T, P, 55, 3, 3]; the identity where nothing is told
+    """The person who matches each track best; None for a track without one."""
+    rotations: Floats  # [T, P, 55, 3, 3]; identity where not valid
     pelvis: Floats  # [T, P, 3] metres
-    confidence: Floats  # [T, P] as the tool says; 1 where it is silent
-    valid: Bools  # [T, P] the tool tells of this frame
+    confidence: Floats  # [T, P] that of the file, else 1
+    valid: Bools  # [T, P] the file has a pose
 
 
-def match_to_tracks(
-    people: Sequence[ClipPerson], observations: Observations, camera: Camera, body: LandmarkBody
-) -> MatchedPoses:
-    """Each track gets the person whose keypoints fall on it, and in frames that he lacks those who follow him."""
-    frames, tracks = observations.detected.shape
+def on_clip(person: ImportedPerson, clip: Clip) -> ClipPerson:
+    """The person in the frames of the clip; frames that the file does not have are not valid."""
+    position = {int(frame): n for n, frame in enumerate(person.frames)}
+    index = np.array([position.get(int(frame), -1) for frame in clip.frame_indices], dtype=np.int64)
+    valid = index >= 0
+    valid[valid] = np.isfinite(person.pelvis[index[valid]]).all(-1)
+
+    def select(array: Floats) -> Floats:
+        values = array[np.maximum(index, 0)].astype(np.float64)
+        values[~valid] = np.nan
+        return values
+
+    return ClipPerson(person, select(person.rotations), select(person.pelvis), select(person.confidence), valid)
+
+
+def match_to_tracks(people: Sequence[ClipPerson], observed: ObservedClip, body: LandmarkBody) -> MatchedPoses:
+    """The poses of each track: those of the best match, and in frames that it lacks those of the next ones.
+
+    people: camera frame.
+    """
+    frames, tracks = observed.observations.detected.shape
     rotations = np.tile(np.eye(3), (frames, tracks, 55, 1, 1))
-    pelvis, there = np.zeros((frames, tracks, 3)), np.zeros((frames, tracks), bool)
+    pelvis, valid = np.zeros((frames, tracks, 3)), np.zeros((frames, tracks), bool)
     confidence = np.ones((frames, tracks))
-    matched = match_people([pixels(person, body, camera) for person in people], observations)
-    for track, chosen in matched.items():
-        for person in (people[number] for number in chosen):
-            new = person.valid & ~there[:, track]
+    pixels = [project_keypoints(person, body, observed.camera) for person in people]
+    matches = match_people(pixels, observed.observations)
+    for track, numbers in matches.items():
+        for person in (people[number] for number in numbers):
+            new = person.valid & ~valid[:, track]
             rotations[new, track], pelvis[new, track] = person.rotations[new], person.pelvis[new]
             confidence[new, track] = person.confidence[new]
-            there[:, track] |= new
-    best = tuple(people[matched[track][0]].told if track in matched else None for track in range(tracks))
-    return MatchedPoses(best, rotations, pelvis, confidence, there)
+            valid[:, track] |= new
+    best = tuple(people[matches[track][0]].imported if track in matches else None for track in range(tracks))
+    return MatchedPoses(best, rotations, pelvis, confidence, valid)
+
+
+def match_people(pixels: Sequence[Floats], observations: Observations) -> dict[int, list[int]]:
+    """Indices of the people that match each track, the best first.
+
+    pixels: [T, 17, 2] of each person, nan where absent. A person is the best match of one track at most. People who
+    are left over follow behind at their nearest track: the tool may have lost a track and found it again.
+    """
+    costs = np.stack([track_costs(points, observations) for points in pixels])  # [N, P]
+    rows, columns = linear_sum_assignment(np.minimum(costs, _NO_MATCH))
+    best = {int(c): int(r) for r, c in zip(rows, columns, strict=True) if costs[r, c] < _MAX_ERROR}
+    matched: dict[int, list[int]] = {track: [person] for track, person in best.items()}
+    for person in sorted(set(range(len(pixels))) - set(best.values()), key=lambda n: costs[n].min()):
+        track = int(costs[person].argmin())
+        if costs[person, track] < _MAX_ERROR:
+            matched.setdefault(track, []).append(person)
+    return matched
+
+
+def track_costs(pixels: Floats, observations: Observations) -> Floats:
+    """[P] median error of a person, pixels [T, 17, 2], over the frames in common with each track; inf without any."""
+    errors = _frame_errors(pixels, observations)
+    return np.array([np.median(row[known]) if (known := np.isfinite(row)).any() else np.inf for row in errors.T])
+
+
+def _frame_errors(pixels: Floats, observations: Observations) -> Floats:
+    """[T, P] mean distance from the detected keypoints, relative to the diagonal of the box; nan when unknown."""
+    detected = observations.keypoints[:, :, : pixels.shape[1]].astype(np.float64)  # [T, P, 17, 3]
+    size = np.linalg.norm(observations.boxes[..., 2:] - observations.boxes[..., :2], axis=-1)  # [T, P]
+    counted = (detected[..., 2] > MIN_CONFIDENCE) & observations.detected[..., None]
+    distance = np.linalg.norm(pixels[:, None] - detected[..., :2], axis=-1)
+    count = counted.sum(-1)
+    mean = np.where(counted, distance, 0).sum(-1) / np.maximum(count, 1)
+    return np.where((count > 0) & (size > 0), mean / np.maximum(size, 1e-9), np.nan)
+
+
+def mean_shape_keypoints(person: ClipPerson, body: LandmarkBody) -> Floats:
+    """Keypoints [T, 17, 3] in metres of the mean shape of `body` in the person's frame; nan where not valid."""
+    valid = person.valid
+    keypoints = np.full((len(valid), _NUM_POINTS, 3), np.nan)
+    if valid.any():
+        betas = torch.zeros(1, body.num_betas)
+        transl = torch.as_tensor(person.pelvis[valid, None], dtype=torch.float32) - body.rest_joints(betas)[:, 0]
+        rotations = torch.as_tensor(person.rotations[valid, None], dtype=torch.float32)
+        keypoints[valid] = pose_landmarks(body, betas, rotations, transl).keypoints[:, 0, :_NUM_POINTS].numpy()
+    return keypoints
+
+
+def project_keypoints(person: ClipPerson, body: LandmarkBody, camera: Camera) -> Floats:
+    """Pixels [T, 17, 2] of the mean-shape keypoints of a person in the frame of `camera`."""
+    keypoints = torch.as_tensor(mean_shape_keypoints(person, body))
+    return project(keypoints, camera.focal, camera.principal_point).numpy()

@@ -1,9 +1,4 @@
-"""Body to imported keypoints, betas.
-
-Pose and shape of our body for a person of whom a tool tells points alone.
-
-Shapes of our body for people of another tool, whose betas belong to another body and are not taken over.
-"""
+"""Pose and shape of the body for imported people: fit to imported keypoints, and betas from the file or the clip."""
 
 from __future__ import annotations
 
@@ -31,48 +26,55 @@ from closemesh.motion_files.sequence import MotionSequence, fit_betas
 from closemesh.structures import NUM_BODY_JOINTS, NUM_CUE_POINTS, Camera, Observations
 
 STEPS = (60, 120)
-"""Of the body, then of body and hands."""
-_SIGMA, _HAND_SIGMA = 0.015, 0.005  # Metres by which bodies differ in where a keypoint lies.
-_FAR = 3.0
-_PRIOR = 0.1
+"""Optimizer steps: body, then body and hands."""
+_SIGMA, _HAND_SIGMA = 0.015, 0.005  # Metres: how much bodies differ in the position of a keypoint.
+_HUBER_DELTA = 3.0  # Sigmas.
+_PRIOR_WEIGHT = 0.1
 _HANDS = slice(91, 133)
 _HIPS = slice(11, 13)
-_FOCAL = 1000.0  # Of a camera that is made up for the start alone.
-_CHUNK = 256  # Frames at once; shapes are those of the first chunk.
+_START_FOCAL = 1000.0  # Pixels; of the virtual camera that gives start values.
+_CHUNK = 256  # Frames per fit; the first chunk also estimates the shape.
+
+_SHAPE_FRAMES = 24  # Evenly from the clip.
+_SHAPE_ITERATIONS = 60
+# Poses and distances are those of the tool, so size in the image determines shape.
+_SHAPE = Phase("shape", Weights(limbs=0.0, pose_prior=0.0, limits=0.0, shape=10.0), fraction=1.0, learning_rate=0.03)
 
 
 @dataclass(frozen=True)
-class _Task:
+class _KeypointFit:
     body: LandmarkBody
     prior: PosePrior
-    points: Tensor  # [T, 1, 133, 3] metres
+    keypoints: Tensor  # [T, 1, 133, 3] metres
     weights: Tensor  # [T, 1, 133] 1 where known
 
 
-def fit_points(person: ImportedPerson, body: LandmarkBody, advance: Advance = lambda steps: None) -> ImportedPerson:
-    """The person with rotations, pelvis and joints of `body` [22] that meet the told points; body on the CPU.
+def fit_keypoints(person: ImportedPerson, body: LandmarkBody, advance: Advance = lambda steps: None) -> ImportedPerson:
+    """The person with rotations, pelvis and joints of `body` fitted to its keypoints; unchanged when it has none.
 
-    One shape for all frames; each frame by itself, smoothing comes later. Frame: the tool's camera.
+    body: on the CPU. One shape for all frames; frames are fitted independently and smoothed later. Frame: camera of
+    the tool.
     """
-    if person.points is None:
+    if person.keypoints is None:
         return person
-    pieces, betas = [], None
+    chunks, betas = [], None
     for first in range(0, len(person.frames), _CHUNK):
-        found = _fit(person.points[first : first + _CHUNK], body, betas, advance)
-        betas = found.betas
-        pieces.append(found)
-    posed = [pose_parameters(body, piece) for piece in pieces]
+        fitted = _fit(person.keypoints[first : first + _CHUNK], body, betas, advance)
+        betas = fitted.betas
+        chunks.append(fitted)
+    posed = [pose_parameters(body, chunk) for chunk in chunks]
     joints = torch.cat([one.joints[:, 0, :NUM_BODY_JOINTS] for one in posed]).double().numpy()
-    rotations = torch.cat([piece.rotations()[:, 0] for piece in pieces]).double().numpy()
-    known_hands = bool(np.isfinite(person.points[:, _HANDS]).all(-1).mean() > 0.5)
-    return replace(person, rotations=rotations, pelvis=joints[:, 0], joints=joints, known_hands=known_hands)
+    rotations = torch.cat([chunk.rotations()[:, 0] for chunk in chunks]).double().numpy()
+    hands_known = bool(np.isfinite(person.keypoints[:, _HANDS]).all(-1).mean() > 0.5)
+    return replace(person, rotations=rotations, pelvis=joints[:, 0], joints=joints, hands_known=hands_known)
 
 
-def _fit(points: Floats, body: LandmarkBody, betas: Tensor | None, advance: Advance) -> MotionParameters:
-    known = np.asarray(np.isfinite(points).all(-1))
-    filled = torch.as_tensor(np.where(known[..., None], points, 0), dtype=torch.float32)[:, None]
-    task = _Task(body, load_pose_prior(), filled, torch.as_tensor(known, dtype=torch.float32)[:, None])
-    variables = _start(points, known, body, betas)
+def _fit(keypoints: Floats, body: LandmarkBody, betas: Tensor | None, advance: Advance) -> MotionParameters:
+    """Parameters for keypoints [T, 133, 3]; betas [1, B] are fitted too unless given."""
+    known = np.asarray(np.isfinite(keypoints).all(-1))
+    filled = torch.as_tensor(np.where(known[..., None], keypoints, 0), dtype=torch.float32)[:, None]
+    task = _KeypointFit(body, load_pose_prior(), filled, torch.as_tensor(known, dtype=torch.float32)[:, None])
+    variables = _start(keypoints, known, body, betas)
     shape = () if betas is not None else ("betas",)
     free = ("root", "body_pose", "ray", "log_depth", *shape)
     for steps, rate, more in zip(STEPS, (0.08, 0.04), ((), ("hand_pose",)), strict=True):
@@ -87,67 +89,61 @@ def _fit(points: Floats, body: LandmarkBody, betas: Tensor | None, advance: Adva
     return variables
 
 
-def _start(points: Floats, known: Bools, body: LandmarkBody, betas: Tensor | None) -> MotionParameters:
-    """Trunk and limbs as the points have them, as if they were the image-based cue of a clip."""
-    frames = len(points)
-    depth = np.where(known, points[..., 2], 1.0)[..., None]
-    pixels = np.where(known[..., None], points[..., :2] / depth * _FOCAL, 0)
-    middle = points[:, _HIPS].mean(1, keepdims=True)
-    cue = np.where(known[:, :NUM_CUE_POINTS, None], points[:, :NUM_CUE_POINTS] - middle, 0)
-    seen = known.astype(np.float64)[..., None]
+def _start(keypoints: Floats, known: Bools, body: LandmarkBody, betas: Tensor | None) -> MotionParameters:
+    """Torso and limb directions of the keypoints, taken as monocular 3D keypoints of a virtual camera."""
+    frames = len(keypoints)
+    depth = np.where(known, keypoints[..., 2], 1.0)[..., None]
+    pixels = np.where(known[..., None], keypoints[..., :2] / depth * _START_FOCAL, 0)
+    mid_hip = keypoints[:, _HIPS].mean(1, keepdims=True)
+    relative = np.where(known[:, :NUM_CUE_POINTS, None], keypoints[:, :NUM_CUE_POINTS] - mid_hip, 0)
+    confidence = known.astype(np.float64)[..., None]
     observations = Observations(
         boxes=np.concatenate([pixels.min(1), pixels.max(1)], -1)[:, None],
-        keypoints=np.concatenate([pixels, seen], -1)[:, None],
+        keypoints=np.concatenate([pixels, confidence], -1)[:, None],
         sigmas=np.ones((frames, 1, len(known[0]))),
-        keypoints3d=np.concatenate([cue, seen[:, :NUM_CUE_POINTS]], -1)[:, None],
+        keypoints3d=np.concatenate([relative, confidence[:, :NUM_CUE_POINTS]], -1)[:, None],
         detected=np.ones((frames, 1), bool),
         track_confidence=np.ones((frames, 1)),
         detector="points",
     )
-    camera = Camera(_FOCAL, (0.0, 0.0), (1, 1), "option", np.tile(np.eye(4), (frames, 1, 1)))
-    evidence = make_evidence(observations, np.arange(frames) / 30, camera, "cpu")
-    return initial_parameters(body, evidence, torch.zeros(1, body.num_betas) if betas is None else betas)[0]
+    camera = Camera(_START_FOCAL, (0.0, 0.0), (1, 1), "option", np.tile(np.eye(4), (frames, 1, 1)))
+    tracks = make_evidence(observations, np.arange(frames) / 30, camera, "cpu")
+    return initial_parameters(body, tracks, torch.zeros(1, body.num_betas) if betas is None else betas)[0]
 
 
-def _loss(task: _Task, variables: MotionParameters, hands: bool) -> Tensor:
-    """Points against the told ones; an unlikely pose, hand or shape."""
+def _loss(task: _KeypointFit, variables: MotionParameters, hands: bool) -> Tensor:
+    """Keypoint distance, pose prior, joint limits, hand pose and shape prior as one number."""
     posed = pose_parameters(task.body, variables)
-    pull = _pull(task, posed)
+    keypoints = _keypoint_loss(task, posed)
     if not hands:
-        pull = pull[..., : _HANDS.start]
-    likely = pose_prior_nll(task.prior, variables.body_pose)
-    beyond = (joint_limit_excess(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
+        keypoints = keypoints[..., : _HANDS.start]
+    prior = pose_prior_nll(task.prior, variables.body_pose)
+    excess = (joint_limit_excess(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
     axes = finger_axes(task.body.rest_joints(variables.betas))
     fingers = hand_pose_penalty(variables.hand_pose, task.body.hand_mean.flatten(0, 1), axes)
-    return pull.sum() + (_PRIOR * likely + beyond).sum() + fingers.sum() + variables.betas.square().sum()
+    return keypoints.sum() + (_PRIOR_WEIGHT * prior + excess).sum() + fingers.sum() + variables.betas.square().sum()
 
 
-def _pull(task: _Task, posed: PosedLandmarks) -> Tensor:
+def _keypoint_loss(task: _KeypointFit, posed: PosedLandmarks) -> Tensor:
     """[T, 1, 133]."""
     sigmas = torch.full_like(task.weights, _SIGMA)
     sigmas[..., _HANDS] = _HAND_SIGMA
-    away = (posed.keypoints - task.points).square().sum(-1) / sigmas.square()
-    return pseudo_huber(away, _FAR) * task.weights
-
-
-_FRAMES = 24  # Spread over the clip, that shapes are fitted to.
-_ITERATIONS = 60
-# Poses and distances are the tool's, so that sizes in the picture tell the shape.
-_SHAPE = Phase("shape", Weights(limbs=0.0, pose_prior=0.0, limits=0.0, shape=10.0), fraction=1.0, learning_rate=0.03)
+    squared = (posed.keypoints - task.keypoints).square().sum(-1) / sigmas.square()
+    return pseudo_huber(squared, _HUBER_DELTA) * task.weights
 
 
 def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
-    """[B] of `body` that the file itself tells; None when it tells nothing of that body.
+    """Betas [B] of `body` that follow from the file; None when it has neither betas nor joints that apply to it.
 
-    Its own betas only when they are SMPL-X's and `body` is that; else the shape whose limbs are as long as those of
-    the joints in the file.
+    The file's betas apply only when both it and `body` are SMPL-X. Otherwise they are fitted to the bone lengths of
+    the file's joints.
     """
     if person is None:
         return None
     if person.model == "smplx" and not body.is_open and person.betas is not None:
         betas = np.zeros(body.num_betas)
-        kept = min(len(betas), len(person.betas))
-        betas[:kept] = person.betas[:kept]
+        count = min(len(betas), len(person.betas))
+        betas[:count] = person.betas[:count]
         return betas
     if person.joints is None:
         return None
@@ -164,15 +160,15 @@ def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
     return fit_betas(skeleton, body)[0]
 
 
-def fitted_betas(body: LandmarkBody, variables: MotionParameters, evidence: KeypointTracks, advance: Advance) -> Floats:
-    """[P, B] with which the poses and distances as they are show the keypoints that were seen."""
-    index = best_seen_frames(evidence, _FRAMES)
-    subject = FitModel(body, load_pose_prior().to(evidence.seen.device))
-    some, part = variables.frames(index), evidence.frames(index)
-    fitted = run_phases(subject, some, part, (_SHAPE,), _ITERATIONS, advance, free=("betas", "ray"))
+def fitted_betas(body: LandmarkBody, variables: MotionParameters, tracks: KeypointTracks, advance: Advance) -> Floats:
+    """Betas [P, B] that reproject best on the keypoints of the clip, with poses and distances fixed."""
+    index = best_seen_frames(tracks, _SHAPE_FRAMES)
+    model = FitModel(body, load_pose_prior().to(tracks.seen.device))
+    parameters, subset = variables.frames(index), tracks.frames(index)
+    fitted = run_phases(model, parameters, subset, (_SHAPE,), _SHAPE_ITERATIONS, advance, free=("betas", "ray"))
     return fitted.betas.cpu().numpy()
 
 
-def choose_betas(told: Sequence[Floats | None], seen: Floats) -> Floats:
-    """[P, B] what the file tells, else what was seen."""
-    return np.stack([row if known is None else known for known, row in zip(told, seen, strict=True)])
+def choose_betas(from_file: Sequence[Floats | None], from_clip: Floats) -> Floats:
+    """Betas [P, B]: those of the file, else those fitted to the clip."""
+    return np.stack([row if known is None else known for known, row in zip(from_file, from_clip, strict=True)])

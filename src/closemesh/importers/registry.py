@@ -1,4 +1,4 @@
-"""Which tool a file is from, told by what it holds."""
+"""Format detection: which tool wrote a result file."""
 
 from __future__ import annotations
 
@@ -27,37 +27,38 @@ from closemesh.structures import Clip
 from closemesh.weights.locate import sha256_of
 
 _SUFFIXES = (".npz", ".pkl", ".pt", ".pth")
-_KNOWN = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), SAM 3D Body (.npz, .pkl), AMASS-style (.npz)"
+_FORMATS = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), SAM 3D Body (.npz, .pkl), AMASS-style (.npz)"
 
 
-def read_tool_result(path: Path, clip: Clip) -> ImportedResult:
-    """Everybody in a file, or in the files of a folder, which must be of one tool.
+def read_imported_result(path: Path, clip: Clip) -> ImportedResult:
+    """All people in a result file, or in the files of a folder, which must be of one tool.
 
-    Raises InputError when there is none, or nobody in it, or a file is damaged or of a format that is not known.
+    Raises InputError when there is no file, when it has no people in the clip, or when it is damaged or of an unknown
+    format.
     """
-    files = tool_files(path)
+    files = result_files(path)
     results = [read_sam3d_files(files, clip)] if is_sam3d_npz(files[0]) else [_read(file, clip) for file in files]
     people = tuple(person for result in results for person in result.people if len(person.frames))
     if len({(result.tool, result.camera) for result in results}) > 1:
         raise InputError(f"{path} holds files of several tools or clips; give those of one")
     if not people:
-        raise InputError(f"{path} tells of nobody in this part of the clip; give the tool's result of this clip")
+        raise InputError(f"{path} has no people in this part of the clip; give the tool's result of this clip")
     return replace(results[0], people=people)
 
 
-def tool_files(path: Path) -> list[Path]:
-    """The file itself, or those of a folder, by name. Raises InputError when there is none."""
+def result_files(path: Path) -> list[Path]:
+    """The file itself, or the result files of a folder, sorted by name. Raises InputError when there is none."""
     if path.is_file():
         return [path]
     files = sorted(file for file in path.glob("*") if file.suffix.lower() in _SUFFIXES) if path.is_dir() else []
     if not files:
-        raise InputError(f"{path}: no such file, or no file of a tool in it; known are {_KNOWN}")
+        raise InputError(f"{path}: no such file, or no result file in the folder; formats: {_FORMATS}")
     return files
 
 
 def import_fingerprint(path: Path) -> str:
-    """A hash of everything that is read from `path`. Raises InputError when there is nothing."""
-    return hashlib.sha256("".join(sha256_of(file) for file in tool_files(path)).encode()).hexdigest()
+    """SHA-256 of all files that are read from `path`. Raises InputError when there is none."""
+    return hashlib.sha256("".join(sha256_of(file) for file in result_files(path)).encode()).hexdigest()
 
 
 def _read(path: Path, clip: Clip) -> ImportedResult:
@@ -65,19 +66,19 @@ def _read(path: Path, clip: Clip) -> ImportedResult:
     if suffix == ".npz":
         return read_amass_person(path, clip)
     if suffix in (".pt", ".pth"):
-        told = read_torch(path)
-        if is_gvhmr(told):
-            return read_gvhmr(path, told)
-        if is_comotion(told):
-            return read_comotion(path, told, clip)
+        data = read_torch(path)
+        if is_gvhmr(data):
+            return read_gvhmr(path, data)
+        if is_comotion(data):
+            return read_comotion(path, data, clip)
     if suffix == ".pkl":
-        told = read_joblib(path)
-        if is_prompthmr(told):
-            return read_prompthmr(path, told, clip)
-        if is_phalp(told):
-            return read_phalp(path, told, clip)
-        if is_sam3d_frames(told):
-            return read_sam3d_frames(path, told, clip)
-        if is_wham(told):
-            return read_wham(path, told, clip)
-    raise InputError(f"{path}: no result of a tool that is known ({_KNOWN})")
+        data = read_joblib(path)
+        if is_prompthmr(data):
+            return read_prompthmr(path, data, clip)
+        if is_phalp(data):
+            return read_phalp(path, data, clip)
+        if is_sam3d_frames(data):
+            return read_sam3d_frames(path, data, clip)
+        if is_wham(data):
+            return read_wham(path, data, clip)
+    raise InputError(f"{path} is of an unknown format; formats: {_FORMATS}")

@@ -1,4 +1,4 @@
-"""What a file of another tool tells, whatever its format: people over frames, and the camera it saw them with."""
+"""The common form of another tool's result: people over frames and the camera that they are seen by."""
 
 from __future__ import annotations
 
@@ -18,46 +18,49 @@ from closemesh.structures import NUM_BODY_JOINTS
 
 @dataclass(frozen=True)
 class ToolCamera:
-    """A pinhole over the full frame of the clip, pixels; OpenCV axes."""
+    """Pinhole camera over the full frame of the clip; OpenCV axes."""
 
     focal: float
-    centre: tuple[float, float]
-    of_crops: bool = False
-    """True when the focal length is a convention of the crops that the tool looked at, not of the clip."""
+    """Pixels."""
+    principal_point: tuple[float, float]
+    """x and y in pixels."""
+    crop_focal: bool = False
+    """True when the focal length is a convention for the tool's crops, not an estimate for the clip."""
 
 
 @dataclass(frozen=True)
 class ImportedPerson:
-    """One person in N frames of the clip. Frame: the tool's camera, or its world when it tells no camera."""
+    """One person in N frames. Frame: camera of the tool, or its world when the file has no camera."""
 
     frames: NDArray[np.int64]
-    """[N] position among the decoded frames of the clip's file, from 0."""
+    """[N] indices into the decoded frames of the clip's file, from 0."""
     rotations: Floats
-    """[N, 55, 3, 3] relative to the parent, root first; the identity where nothing is known."""
+    """[N, 55, 3, 3] relative to the parent joint, root first; identity where unknown."""
     pelvis: Floats
     """[N, 3] metres."""
     confidence: Floats
-    """[N] 0..1, as the tool says, else 1."""
+    """[N] 0..1; 1 where the file has none."""
     model: Model
-    """Whose betas they are; those of SMPL say nothing of another body."""
+    """Body model that the betas belong to."""
     betas: Floats | None = None
     """[B]."""
     joints: Floats | None = None
-    """[N, 22, 3] of the tool's own body, any origin; nan for joints that the file lacks."""
-    known_hands: bool = False
-    points: Floats | None = None
-    """[N, 133, 3] keypoints of a body that is none of SMPL's, nan where unknown: rotations, pelvis and joints are then
-    still to be found by a fit (point_fit.py)."""
+    """[N, 22, 3] metres, joints of the tool's own body, any origin; nan for joints that are not in the file."""
+    hands_known: bool = False
+    """True when the finger rotations come from the file."""
+    keypoints: Floats | None = None
+    """[N, 133, 3] metres, nan where unknown: keypoints of a body outside the SMPL family. Rotations, pelvis and joints
+    then come from `body_fitting.fit_keypoints`."""
 
 
 @dataclass(frozen=True)
 class ImportedResult:
-    """What one file tells."""
+    """Content of one result file."""
 
     tool: str
     people: tuple[ImportedPerson, ...]
     camera: ToolCamera | None
-    """None when the file tells only a world."""
+    """None when the people are in a world without a camera."""
 
 
 def smpl_person(
@@ -69,10 +72,11 @@ def smpl_person(
     confidence: Floats | None = None,
     joints: Floats | None = None,
 ) -> ImportedPerson:
-    """A person out of SMPL-family parameters; rotations [N, >= 22, 3, 3] or axis-angle [N, >= 22, 3], transl [N, 3].
+    """The person that SMPL-family parameters describe.
 
-    The pelvis is transl + the pelvis at rest, which is the published mean: no licensed file is asked for. SMPL's last
-    two joints, the hands, have no like in SMPL-X.
+    rotations [N, >= 22, 3, 3], or axis-angle [N, >= 22, 3]; transl [N, 3] metres; frames, confidence and joints as in
+    ImportedPerson. The pelvis is transl plus the published mean rest pelvis, so no licensed file is needed. SMPL's
+    last two joints, the hands, have no counterpart in SMPL-X.
     """
     if rotations.ndim == 3:
         rotations = axis_angle_to_matrix(torch.as_tensor(rotations, dtype=torch.float64)).numpy()
@@ -89,14 +93,14 @@ def smpl_person(
     )
 
 
-def person_of_points(frames: NDArray[np.int64], points: Floats) -> ImportedPerson:
-    """A person of whom keypoints [N, 133, 3] are told, metres, and no pose."""
-    hips = points[:, [KEYPOINT_INDEX["left_hip"], KEYPOINT_INDEX["right_hip"]]].mean(1)
+def person_from_keypoints(frames: NDArray[np.int64], keypoints: Floats) -> ImportedPerson:
+    """The person with keypoints [N, 133, 3] in metres and no pose yet; the pelvis is the mid-hip."""
+    hips = keypoints[:, [KEYPOINT_INDEX["left_hip"], KEYPOINT_INDEX["right_hip"]]].mean(1)
     return ImportedPerson(
         frames=np.asarray(frames, np.int64),
         rotations=np.tile(np.eye(3), (len(frames), NUM_JOINTS, 1, 1)),
         pelvis=hips,
         confidence=np.ones(len(frames)),
         model="smplx",
-        points=points,
+        keypoints=keypoints,
     )

@@ -15,7 +15,7 @@ from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
 from closemesh.core.device import choose_device
 from closemesh.core.progress import NullProgress, Progress, RecordingProgress
-from closemesh.importers.registry import read_tool_result
+from closemesh.importers.registry import read_imported_result
 from closemesh.pipeline.cache import StageStore, open_store
 from closemesh.structures import Clip
 from closemesh.text.annotate import check_language
@@ -51,7 +51,7 @@ def open_run(
     check_language(config.language, clip.times)
     body = load_body(config.body_model)
     if config.initialise.init:
-        read_tool_result(Path(config.initialise.init), clip)  # What is wrong with it is told before the long work.
+        read_imported_result(Path(config.initialise.init), clip)  # What is wrong with it is told before the long work.
     with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
         yield RunContext(clip, body, config, place, out, store, told)
 

@@ -12,7 +12,7 @@ from closemesh.contact.measure import measure_contacts
 from closemesh.core.files import atomic_folder
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.core.records import save_record
-from closemesh.importers.initialize import start_from_tool
+from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import import_fingerprint
 from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine
@@ -119,7 +119,7 @@ def _first_motion(
     """Our own, or that of another tool."""
     config = run.config.initialise
     made_of = (run.clip, observations, run.body, config, run.device, tell)
-    return start_from_tool(Path(config.init), *made_of) if config.init else initialise(*made_of)
+    return import_initial_motion(Path(config.init), *made_of) if config.init else initialise(*made_of)
 
 
 def refine_stage(
