@@ -64,12 +64,12 @@ def test_changes_are_called_better_or_worse_only_beyond_chance() -> None:
 
 PARTS = {
     "keypoints": (
-        *({"initialise.lifter": False}, {"refine.prior": False}, {"refine.partner": False}),
-        *({"refine.projection": False}, {"refine.physics": False}),
+        *({"initialise.lifter": False}, {"refine.prior": False}, {"refine.cross_attention": False}),
+        *({"refine.projection_condition": False}, {"refine.physics": False}),
         *({"refine.codebook": True}, {"optimise.motion": "network"}),
     ),
     "pixels": (
-        {"optimise.appearance.use": False},
+        {"optimise.appearance.enabled": False},
         {"refine.prior": False},
         {"refine.physics": False, "optimise.physics": False},
     ),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from closemesh.config.loading import dump_config, load_config, override
-from closemesh.config.schema import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config
+from closemesh.config.loading import RENAMED_OPTIONS, dump_config, load_config, override, rename_old_options
+from closemesh.config.schema import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config, to_dict
 from closemesh.core.errors import InputError
 
 
@@ -35,7 +35,7 @@ def test_presets_spend_more_and_more_work() -> None:
     configs = [preset_config(preset) for preset in PRESETS]
     first = [config.initialise.iterations for config in configs]
     assert first == sorted(set(first))
-    together = [(c.refine.guidance, c.optimise.iterations) for c in configs]
+    together = [(c.refine.guidance_steps, c.optimise.iterations) for c in configs]
     assert together == sorted(set(together))
 
 
@@ -89,3 +89,46 @@ def test_a_broken_file_is_an_input_error(content: bytes, tmp_path: Path) -> None
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.toml"):
         load_config(tmp_path / "nothing.toml")
+
+
+def test_old_option_names_work_and_one_warning_names_the_new_ones(tmp_path: Path) -> None:
+    file = tmp_path / "closemesh.toml"
+    file.write_text(
+        "[refine]\npartner = false\nguidance = 3\nstatements = false\n[language]\nalignment = false\n"
+        "[optimise]\nphysics = false\n[optimise.appearance]\nuse = false\n"
+    )
+    with pytest.warns(FutureWarning) as caught:
+        config = load_config(file)
+    assert (config.refine.cross_attention, config.refine.guidance_steps) == (False, 3)
+    assert (config.language.statements, config.language.alignment) == (False, False)
+    assert (config.optimise.physics, config.optimise.appearance.enabled) == (False, False)
+    assert len(caught) == 1
+    for old in ("refine.partner", "refine.guidance", "refine.statements", "optimise.appearance.use"):
+        assert f"{old} is now {RENAMED_OPTIONS[old]}" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("old", RENAMED_OPTIONS)
+def test_every_old_name_leads_to_an_option(old: str) -> None:
+    current = RENAMED_OPTIONS[old]
+    value: object = to_dict(Config())
+    for name in current.split("."):
+        assert isinstance(value, dict)
+        value = value[name]
+    values = {}
+    *tables, name = old.split(".")
+    table = values
+    for one in tables:
+        table = table.setdefault(one, {})
+    table[name] = value
+    with pytest.warns(FutureWarning, match=current):
+        assert override(Config(), values) == Config()
+    assert rename_old_options(values)[1] == [old] and table == {name: value}, "the values given are not changed"
+
+
+def test_an_option_under_both_names_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"remove refine\.partner"):
+        override(Config(), {"refine": {"partner": True, "cross_attention": False}})
+
+
+def test_the_tracker_own_is_the_tracker_by_keypoints() -> None:
+    assert override(Config(), {"observe": {"tracker": "own"}}) == Config()

@@ -28,7 +28,7 @@ def _joints(body, motion) -> np.ndarray:
 @pytest.mark.parametrize(("lifter", "error"), [(True, 0.075), (False, 0.035)])  # 61 and 25 mm measured.
 def test_exact_keypoints_give_the_pose_back(known_scene, lifter: bool, error: float):
     scene = known_scene
-    config = InitialiseConfig(focal=scene.camera.focal, lifter=lifter, iterations=60, plain_iterations=60)
+    config = InitialiseConfig(focal=scene.camera.focal, lifter=lifter, iterations=60, multi_start_iterations=60)
     camera, motion, _ = initialise(
         scene.clip, scene.observations, scene.body, config, torch.device("cpu"), NullProgress()
     )

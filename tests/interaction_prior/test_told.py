@@ -12,7 +12,7 @@ from known_scenes import KnownScene, observe_exactly
 
 from closemesh.body.capsules import NUM_POINTS, capsule_body
 from closemesh.body.loading import load_landmark_body
-from closemesh.config.schema import RefineConfig
+from closemesh.config.schema import LanguageConfig, RefineConfig
 from closemesh.core.progress import NullProgress
 from closemesh.interaction_prior.refine import refine
 from closemesh.structures import BodyMotion, PoseUncertainty
@@ -55,6 +55,7 @@ def run(
     told: Sequence[TimedStatement] = (),
     config: RefineConfig | None = None,
     progress: NullProgress | None = None,
+    language: LanguageConfig | None = None,
 ) -> BodyMotion:
     frames, people = motion.valid.shape
     spread = PoseUncertainty(
@@ -63,7 +64,7 @@ def run(
         betas_std=np.full((people, 10), 0.3, np.float32),
     )
     arguments = (scene.observed, motion, spread, scene.body, config or RefineConfig())
-    return refine(*arguments, torch.device("cpu"), progress or NullProgress(), told)
+    return refine(*arguments, torch.device("cpu"), progress or NullProgress(), told, language)
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +127,12 @@ def test_the_alignment_pulls_towards_the_words(touching: KnownScene, apart: Body
     up = torch.as_tensor(touching.camera.T_cam_world[:, :3, 1], dtype=torch.float32)
     times = torch.as_tensor(touching.clip.times, dtype=torch.float32)
     away = {}
-    for name, config in (("without", RefineConfig(alignment=False)), ("with", RefineConfig())):
-        found = run(touching, apart, told, config)
+    for name, alone in (("without", LanguageConfig(alignment=False)), ("with", LanguageConfig())):
+        found = run(touching, apart, told, language=alone)
         rotations, pelvis = torch.as_tensor(found.rotations[:, :, :22]), torch.as_tensor(found.transl)
         away[name] = float(text_pose_distance(sayings, alignment.poses, rotations, pelvis, up, times).mean())
     assert away["with"] < away["without"] - 0.002  # 0.004 measured: the picture shows otherwise.
-    plain, same = (run(touching, apart, (), RefineConfig(alignment=heeded)).rotations for heeded in (False, True))
+    plain, same = (
+        run(touching, apart, (), language=LanguageConfig(alignment=heeded)).rotations for heeded in (False, True)
+    )
     assert np.array_equal(plain, same), "nothing is told, nothing pulls"

@@ -21,7 +21,7 @@ from closemesh.optimization.appearance import fit_appearance
 from closemesh.optimization.optimize import Seen, count_steps, optimize_appearance
 
 CPU = torch.device("cpu")
-CONFIG = AppearanceConfig(gaussians=4000, steps=60, following=40, silhouettes=True)
+CONFIG = AppearanceConfig(num_gaussians=4000, fit_steps=60, pose_steps=40, silhouette_alignment=True)
 PAIRS = ((0, 1),)
 BESIDE = 0.06  # Metres: half of an upper arm's thickness.
 
@@ -84,10 +84,10 @@ def test_without_pictures_nothing_is_told(dressed: DressedPeople, beside) -> Non
 
 
 def test_looks_are_learned_by_what_a_network_sees_too(dressed: DressedPeople) -> None:
-    known, config = dressed.known, replace(CONFIG, steps=30, perceptual=True)
+    known, config = dressed.known, replace(CONFIG, fit_steps=30, lpips=True)
     present = torch.ones(12, 2)
     given = dressed.pictures[::6], known.motion, present, known.body
     seen = fit_appearance(*given, config, 0, CPU, lambda _: None)
-    unseen = fit_appearance(*given, replace(config, perceptual=False), 0, CPU, lambda _: None)
+    unseen = fit_appearance(*given, replace(config, lpips=False), 0, CPU, lambda _: None)
     assert mean_psnr(seen.cast, known.motion, dressed.pictures) > 14
     assert not torch.equal(seen.cast.avatars[0].latent, unseen.cast.avatars[0].latent)

@@ -41,7 +41,7 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 @pytest.fixture(scope="module")
 def looks(dressed: DressedPeople) -> AppearanceModel:
-    known, config = dressed.known, AppearanceConfig(gaussians=4000, steps=80)
+    known, config = dressed.known, AppearanceConfig(num_gaussians=4000, fit_steps=80)
     pictures, present = dressed.pictures[::3], torch.ones(12, 2)
     return fit_appearance(pictures, known.motion, present, known.body, config, 0, CPU, lambda _: None)
 

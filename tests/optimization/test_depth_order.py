@@ -20,7 +20,7 @@ from closemesh.optimization.optimize import optimise
 from closemesh.structures import BodyMotion
 
 CPU = torch.device("cpu")
-CONFIG = AppearanceConfig(gaussians=4000, steps=80)
+CONFIG = AppearanceConfig(num_gaussians=4000, fit_steps=80)
 MET = slice(6, 12)  # Frames in which one stands before the other.
 
 

@@ -45,4 +45,4 @@ def test_a_missing_package_is_told_and_not_installed(monkeypatch: pytest.MonkeyP
 
 
 def test_the_own_tracker_is_the_default() -> None:
-    assert ObserveConfig().tracker == "own"
+    assert ObserveConfig().tracker == "keypoints"

@@ -56,7 +56,7 @@ class Describer:
     def __call__(self, *replies: Reply, **config: object) -> tuple[TimedStatement, ...]:
         self.server.replies, self.server.asked[:] = list(replies), []
         progress = NullProgress()
-        told = LanguageConfig(describe_with=self.server.url, model=MODEL, answers=3, timeout=5.0)
+        told = LanguageConfig(describe_with=self.server.url, model=MODEL, num_samples=3, timeout=5.0)
         told = replace(told, **config)  # type: ignore[arg-type]
         scene = self.scene
         found = describe(
@@ -91,14 +91,14 @@ def test_a_model_is_shown_the_doubtful_frames_and_its_answers_are_kept(describer
 
 
 def test_answers_that_disagree(describer: Describer):
-    told = describer(SAID, statements(ORDER), statements(), pictures=1)
+    told = describer(SAID, statements(ORDER), statements(), num_frames=1)
     assert [(one.statement, one.confidence) for one in told] == [(DepthOrder(0, 1), 2.5 / 4)]
 
 
 def test_another_model_is_asked_anew_and_both_are_kept(describer: Describer, monkeypatch: pytest.MonkeyPatch):
-    describer(SAID, pictures=1)
+    describer(SAID, num_frames=1)
     monkeypatch.setattr("chat_server.MODEL", "another")
-    told = describer(statements(ORDER), model="another", pictures=1)
+    told = describer(statements(ORDER), model="another", num_frames=1)
     assert {one.statement for one in told} == {DepthOrder(0, 1)}
     kept = read_descriptions(describer.out / "descriptions.json", describer.scene.clip.times)
     assert [entry.source for entry in kept] == [MODEL, "another"]
@@ -110,7 +110,7 @@ def test_what_a_hand_added_is_heeded_and_stays(describer: Describer):
     foreign = {**mine, "source": "rules", "statements": ["B is upside down"]}
     stranger = {"people": ["D"], "statements": ["D is upright"]}
     file.write_text(json.dumps({"schema": 1, "descriptions": [mine, foreign, stranger]}))
-    told = describer(SAID, pictures=1)
+    told = describer(SAID, num_frames=1)
     assert told[0] == TimedStatement(Posture(1, "upright"), end=0.5) and len(told) == 3
     assert len(read_descriptions(file, describer.scene.clip.times)) == 4
 
@@ -136,7 +136,7 @@ def test_a_broken_file_of_answers_is_not_overwritten(describer: Describer):
     ],
 )
 def test_without_an_answer_the_run_goes_on(describer: Describer, replies: tuple[Reply, ...], told: str, requests: int):
-    assert describer(*replies, pictures=1) == ()
+    assert describer(*replies, num_frames=1) == ()
     [note] = describer.notes
     assert note.startswith(f"{MODEL} at 127.0.0.1 left 1 of 1 pictures without a description")
     assert told in note and note.endswith("going on without")
@@ -145,7 +145,7 @@ def test_without_an_answer_the_run_goes_on(describer: Describer, replies: tuple[
 
 
 def test_unusable_answers_are_asked_for_again(describer: Describer):
-    told = describer(CUT_OFF, Reply(status=429, headers={"Retry-After": "3"}), REFUSED, SAID, pictures=1)
+    told = describer(CUT_OFF, Reply(status=429, headers={"Retry-After": "3"}), REFUSED, SAID, num_frames=1)
     assert len(told) == 2 and describer.notes == [] and describer.waits == [3.0]
     assert len(describer.server.asked) == 6
 
@@ -163,7 +163,7 @@ def test_a_server_that_dies_is_asked_no_more(describer: Describer):
 def test_the_key_stands_nowhere(describer: Describer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(KEY_VARIABLE, KEY + "\n")
     describer.server.key = KEY
-    assert describer(SAID, pictures=1)
+    assert describer(SAID, num_frames=1)
     describer.server.key = "another"
     describer(SAID, model="sees-worse")
     assert describer.notes

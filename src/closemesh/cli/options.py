@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from closemesh.cli.console import print_line
 from closemesh.config.schema import Detector, MaskModel, MeshFormat, Preset, TrackerKind
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ DetectorOption = Annotated[
     typer.Option(help="Who finds the people.", rich_help_panel=_METHOD, show_default="the best that is there"),
 ]
 TrackerOption = Annotated[
-    TrackerKind | None, typer.Option(help="Who follows them.", rich_help_panel=_METHOD, show_default="own")
+    TrackerKind | None, typer.Option(help="Who follows them.", rich_help_panel=_METHOD, show_default="keypoints")
 ]
 MaskModelOption = Annotated[
     MaskModel | None,
@@ -141,7 +143,11 @@ def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -
 
     values = read_toml(file) if file else {}
     name = preset or values.get("preset", "balanced")
-    config = override(preset_config(name), {**values, "preset": name})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        config = override(preset_config(name), {**values, "preset": name})
+    for warning in caught:
+        print_line(f"note: {warning.message}")
     try:
         return override(config, _nested(given))
     except InputError as error:

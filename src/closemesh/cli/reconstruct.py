@@ -67,7 +67,7 @@ def reconstruct(
                 "observe.mask_model": mask_model,
                 "observe.people": people,
                 "initialise.focal": focal,
-                "optimise.appearance.use": False if no_appearance else None,
+                "optimise.appearance.enabled": False if no_appearance else None,
                 "language.descriptions": str(descriptions) if descriptions else None,
                 "language.describe_with": describe_with,
                 "language.model": vlm_model,

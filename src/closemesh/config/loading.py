@@ -1,49 +1,125 @@
-"""Configurations out of TOML files and options, checked, and into TOML."""
+"""Configurations from TOML files and nested values: old option names, validation, rules between options."""
 
 from __future__ import annotations
 
+import sys
+import warnings
 from pathlib import Path
-from typing import Any
-
-import tomli
+from typing import TYPE_CHECKING, Any
 
 from closemesh.config.schema import Config, preset_config, to_dict
 from closemesh.core.errors import InputError
 
+if TYPE_CHECKING or sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RENAMED_OPTIONS = {
+    "initialise.plain_iterations": "initialise.multi_start_iterations",
+    "language.pictures": "language.num_frames",
+    "language.answers": "language.num_samples",
+    "refine.partner": "refine.cross_attention",
+    "refine.projection": "refine.projection_condition",
+    "refine.guidance": "refine.guidance_steps",
+    "refine.statements": "language.statements",
+    "refine.alignment": "language.alignment",
+    "optimise.appearance.use": "optimise.appearance.enabled",
+    "optimise.appearance.pictures": "optimise.appearance.num_views",
+    "optimise.appearance.side": "optimise.appearance.view_size",
+    "optimise.appearance.gaussians": "optimise.appearance.num_gaussians",
+    "optimise.appearance.steps": "optimise.appearance.fit_steps",
+    "optimise.appearance.perceptual": "optimise.appearance.lpips",
+    "optimise.appearance.following": "optimise.appearance.pose_steps",
+    "optimise.appearance.silhouettes": "optimise.appearance.silhouette_alignment",
+}
+"""Option names of earlier versions, which still work, to their names now."""
+
 
 def override(config: Config, values: dict[str, Any]) -> Config:
-    """`config` with nested `values` laid over it.
+    """Return `config` with nested `values` in place of its own; a table replaces only the options that it has.
 
-    Raises InputError that names the first value that is unknown, of a wrong kind or out of range.
+    Options of earlier versions are accepted under their old names, with one FutureWarning that lists them.
+    Raises InputError that names the first value that is unknown, of the wrong type or out of range.
     """
     from pydantic import TypeAdapter, ValidationError
 
+    values, renamed = rename_old_options(values)
+    if renamed:
+        listed = ", ".join(f"{old} is now {RENAMED_OPTIONS[old]}" for old in renamed)
+        warnings.warn(f"old option names in the configuration still work: {listed}", FutureWarning, stacklevel=2)
     try:
         changed = TypeAdapter(Config).validate_python(_merge(to_dict(config), values))
     except ValidationError as error:
-        raise InputError(_first_fault(error.errors()[0])) from error
-    return _check_together(changed)
+        raise InputError(_first_error(error.errors()[0])) from error
+    _check_rules(changed)
+    return changed
+
+
+def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return nested `values` under today's option names, and the dotted old names that were in use.
+
+    Raises InputError when an option is given under both names.
+    """
+    values = _copy(values)
+    renamed = []
+    for old, new in RENAMED_OPTIONS.items():
+        *tables, name = old.split(".")
+        table = _table(values, tables)
+        if name not in table:
+            continue
+        value = table.pop(name)
+        *tables, name = new.split(".")
+        target = _table(values, tables, create=True)
+        if name in target:
+            raise InputError(f"the configuration has {old} and its new name {new}; remove {old}")
+        target[name] = value
+        renamed.append(old)
+    observe = _table(values, ["observe"])
+    if observe.get("tracker") == "own":
+        observe["tracker"] = "keypoints"
+    return values, renamed
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values of a TOML file. Raises InputError when it cannot be read."""
+    """Return the values of a TOML file. Raises InputError when it cannot be read."""
     try:
-        return tomli.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"cannot read the configuration {path}: {error}") from error
 
 
 def load_config(path: Path) -> Config:
-    """A TOML file laid over the preset that it names. Raises InputError when it cannot be read."""
+    """Return the preset that a TOML file names, with the file's options in place of the preset's.
+
+    Raises InputError when the file cannot be read or an option is wrong.
+    """
     values = read_toml(path)
     return override(preset_config(values.get("preset", "balanced")), values)
 
 
 def dump_config(config: Config) -> str:
-    """The configuration as TOML."""
+    """Return the configuration as TOML text."""
     import tomli_w
 
     return tomli_w.dumps(to_dict(config))
+
+
+def _copy(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested tables are copied, values are not."""
+    return {name: _copy(value) if isinstance(value, dict) else value for name, value in values.items()}
+
+
+def _table(values: dict[str, Any], names: list[str], create: bool = False) -> dict[str, Any]:
+    """The nested table of this name; a new empty one where there is none. It is inserted if `create` is set."""
+    for name in names:
+        inner = values.get(name)
+        if not isinstance(inner, dict):
+            inner = {}
+            if create and name not in values:
+                values[name] = inner
+        values = inner
+    return values
 
 
 def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
@@ -54,17 +130,17 @@ def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _first_fault(fault: Any) -> str:
-    """One line from pydantic's account of a fault."""
-    # Members of a union stand in the location as type names; the option's own name is lower case.
-    where = ".".join(str(part) for part in fault["loc"] if str(part).isidentifier() or isinstance(part, int))
-    if fault["type"] == "unexpected_keyword_argument":
+def _first_error(error: Any) -> str:
+    """One line from one of pydantic's errors."""
+    # Members of a union are type names in the location; option names are lower-case identifiers.
+    where = ".".join(str(part) for part in error["loc"] if str(part).isidentifier() or isinstance(part, int))
+    if error["type"] == "unexpected_keyword_argument":
         return f"unknown option '{where}' in the configuration; closemesh reconstruct --help lists the options"
-    return f"option {where}: {fault['msg'].lower()}, got {fault['input']!r}"
+    return f"option {where}: {error['msg'].lower()}, got {error['input']!r}"
 
 
-def _check_together(config: Config) -> Config:
-    """Rules that tie several values. Raises InputError."""
+def _check_rules(config: Config) -> None:
+    """Raises InputError when options contradict each other."""
     clip = config.clip
     if clip.end is not None and clip.end <= clip.start:
         raise InputError(f"the clip ends at {clip.end:g} s, before it starts at {clip.start:g} s; give a later end")
@@ -75,7 +151,6 @@ def _check_together(config: Config) -> Config:
     if language.descriptions and language.describe_with:
         raise InputError("descriptions come from a file or from a model, not from both; leave one out")
     if bool(language.describe_with) != bool(language.model):
-        raise InputError("a model that describes needs both its address, --describe-with, and its name, --vlm-model")
+        raise InputError("a vision-language model needs its address, --describe-with, and its name, --vlm-model")
     if any(a == b for a, b in config.optimise.pairs or ()):
         raise InputError("a pair needs two different people, such as 0-1")
-    return config

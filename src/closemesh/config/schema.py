@@ -12,7 +12,7 @@ from closemesh.core.errors import InputError
 Preset = Literal["fast", "balanced", "best"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 Detector = Literal["auto", "mediapipe", "yolo", "rtmw"]
-TrackerKind = Literal["own", "bytetrack", "botsort"]
+TrackerKind = Literal["keypoints", "bytetrack", "botsort", "own"]
 MaskModel = Literal["auto", "mediapipe", "yolo", "sam"]
 MeshFormat = Literal["glb", "ply", "obj"]
 MotionBranch = Literal["parameters", "network"]
@@ -44,8 +44,8 @@ class ObserveConfig:
     """Who finds people; `auto` is the best that is there, `rtmw` adds hands and face."""
     people: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None = None
     """How many people, or which track numbers; None takes those with the longest and largest tracks."""
-    tracker: TrackerKind = "own"
-    """Who follows people; `own` goes by keypoints and clothes, the others by boxes."""
+    tracker: TrackerKind = "keypoints"
+    """`keypoints` compares keypoints and clothing colors, the others compare boxes; `own` means `keypoints`."""
     hands: bool = True
     """Look at each hand too, for its fingers."""
     masks: bool = True
@@ -67,7 +67,7 @@ class InitialiseConfig:
     """Path of another tool's result to start from, a file or a folder of files; None is our own first pose."""
     iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window, near the learned first pose."""
-    plain_iterations: Annotated[int, Ge(1)] = 120
+    multi_start_iterations: Annotated[int, Ge(1)] = 120
     """Optimiser steps per window and start, without it."""
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
@@ -86,12 +86,16 @@ class LanguageConfig:
     """Address of an OpenAI-compatible chat endpoint that takes pictures."""
     model: str | None = None
     """Name of the model there."""
-    pictures: Annotated[int, Ge(1)] = 8
+    num_frames: Annotated[int, Ge(1)] = 8
     """Frames that it is asked about, at most."""
-    answers: Annotated[int, Ge(1)] = 5
+    num_samples: Annotated[int, Ge(1)] = 5
     """Answers to each question, voted upon."""
     timeout: Annotated[float, Gt(0)] = 120.0
     """Seconds to wait for an answer."""
+    statements: bool = True
+    """Use each statement as a term of the refinement."""
+    alignment: bool = True
+    """Also compare each person with all statements about that person, in the shared space of text and pose."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +108,13 @@ class RefineConfig:
     """Refine by the interaction prior at all."""
     codebook: bool = False
     """Mix in the book of interactions."""
-    partner: bool = True
+    cross_attention: bool = True
     """Let the network see the other person."""
-    projection: bool = True
+    projection_condition: bool = True
     """Let the network see where its estimate falls in the picture."""
     physics: bool = True
     """Guide by penetration and contact."""
-    statements: bool = True
-    """Heed what is told, statement by statement."""
-    alignment: bool = True
-    """Heed what is told of each person also as a whole, by the space that texts and poses have in common."""
-    guidance: Annotated[int, Ge(1)] = 6
+    guidance_steps: Annotated[int, Ge(1)] = 6
     """Steps of gradient descent after each of the network's predictions."""
 
 
@@ -124,20 +124,20 @@ class AppearanceConfig:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    use: bool = True
-    pictures: Annotated[int, Ge(1)] = 24
+    enabled: bool = True
+    num_views: Annotated[int, Ge(1)] = 24
     """Frames that are looked at, spread over the clip."""
-    side: Annotated[int, Ge(32)] = 256
+    view_size: Annotated[int, Ge(32)] = 256
     """Pixels of the square pictures."""
-    gaussians: Annotated[int, Ge(100)] = 10_000
+    num_gaussians: Annotated[int, Ge(100)] = 10_000
     """For each person."""
-    steps: Annotated[int, Ge(1)] = 160
+    fit_steps: Annotated[int, Ge(1)] = 160
     """Of learning the looks before they are used."""
-    perceptual: bool = False
+    lpips: bool = False
     """Learn them also by what a network sees (LPIPS): sharper, and slower."""
-    following: Annotated[int, Ge(0)] = 40
+    pose_steps: Annotated[int, Ge(0)] = 40
     """Steps of bringing the motion to the pictures."""
-    silhouettes: bool = False
+    silhouette_alignment: bool = False
     """Bring it to the masks before looks are learned: good for people who stand, bad for who lies or is carried."""
 
 
@@ -195,20 +195,20 @@ def preset_config(preset: str) -> Config:
     if preset == "fast":
         return Config(
             preset="fast",
-            initialise=InitialiseConfig(iterations=40, plain_iterations=50),
-            refine=RefineConfig(guidance=4),
-            optimise=OptimiseConfig(iterations=40, appearance=AppearanceConfig(use=False)),
+            initialise=InitialiseConfig(iterations=40, multi_start_iterations=50),
+            refine=RefineConfig(guidance_steps=4),
+            optimise=OptimiseConfig(iterations=40, appearance=AppearanceConfig(enabled=False)),
         )
     if preset == "balanced":
         return Config()
     if preset == "best":
         return Config(
             preset="best",
-            initialise=InitialiseConfig(iterations=240, plain_iterations=300),
+            initialise=InitialiseConfig(iterations=240, multi_start_iterations=300),
             optimise=OptimiseConfig(
                 iterations=200,
                 appearance=AppearanceConfig(
-                    pictures=64, side=512, gaussians=30_000, steps=300, following=60, perceptual=True
+                    num_views=64, view_size=512, num_gaussians=30_000, fit_steps=300, pose_steps=60, lpips=True
                 ),
             ),
         )

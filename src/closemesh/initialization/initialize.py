@@ -152,7 +152,9 @@ def initialise(
         variables = fit_near_prediction(subject, evidence, lifted, config, progress)
         spread = _lifted_spread(lifted, variables)
     else:
-        variables = multi_start_fit(subject, evidence, config.plain_iterations, config.window, config.overlap, progress)
+        variables = multi_start_fit(
+            subject, evidence, config.multi_start_iterations, config.window, config.overlap, progress
+        )
         spread = _plain_spread(variables)
     for fit in (fit_hands, fit_jaw):
         variables = fit(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)

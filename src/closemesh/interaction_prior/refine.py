@@ -18,7 +18,7 @@ from closemesh.body.capsules import capsule_body
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints
-from closemesh.config.schema import RefineConfig
+from closemesh.config.schema import LanguageConfig, RefineConfig
 from closemesh.contact.measure import find_close_pairs
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Bools, Floats
@@ -130,17 +130,19 @@ class Prior:
     """Heeds what is told, as a whole."""
 
 
-def load_prior(body: BodyModel, config: RefineConfig, device: torch.device) -> Prior:
+def load_prior(body: BodyModel, config: RefineConfig, device: torch.device, statements: bool = True) -> Prior:
     """The bundled networks. Raises ModelFileError."""
     seen = PairBody(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)).to(device)
-    sampler = Sampler(load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection)
+    sampler = Sampler(
+        load_denoiser(device), cosine_schedule().to(device), seen, use_projection=config.projection_condition
+    )
     codebook = load_codebook(device) if config.codebook else None
-    guidance = GuidanceConfig(steps=config.guidance)
-    if not config.statements:
+    guidance = GuidanceConfig(steps=config.guidance_steps)
+    if not statements:
         guidance = replace(guidance, told=0.0)
     if not config.physics:
         guidance = replace(guidance, penetration=0.0, contact=0.0)
-    return Prior(sampler, codebook, watertight_body(body, "coarse").to(device), guidance, config.partner)
+    return Prior(sampler, codebook, watertight_body(body, "coarse").to(device), guidance, config.cross_attention)
 
 
 def refine(
@@ -152,6 +154,7 @@ def refine(
     device: torch.device,
     progress: Progress,
     text: Sequence[TimedStatement] = (),
+    language: LanguageConfig | None = None,
 ) -> BodyMotion:
     """The motion, camera frame, with people who come close refined in pairs; the others are unchanged.
 
@@ -162,12 +165,13 @@ def refine(
         if text:
             progress.note("what is told of the people is heeded by the last stage alone without the prior")
         return motion
+    language = language or LanguageConfig()
     camera = observed.camera
     evidence = make_evidence(observed.observations, observed.clip.times, camera, device)
     people = PairBlender(motion, uncertainty, body, device)
     pairs = find_close_pairs(motion, body, REACH, uncertainty.pelvis_std[..., 2])
-    prior = load_prior(body, config, device) if pairs else None
-    if prior and text and config.alignment:
+    prior = load_prior(body, config, device, language.statements) if pairs else None
+    if prior and text and language.alignment:
         prior = replace(prior, alignment=load_alignment(device))
     if text and not pairs:
         progress.note(

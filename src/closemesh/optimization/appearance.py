@@ -58,10 +58,10 @@ def collect_views(
 
     Raises InputError when a mask is damaged.
     """
-    if masks is None or not config.use or not masks.is_dir():
+    if masks is None or not config.enabled or not masks.is_dir():
         return AppearanceViews(seed=seed)
-    chosen = spread_frames(np.asarray(motion.valid.any(1)), config.pictures)
-    pictures = PictureConfig(side=config.side, most=config.pictures)
+    chosen = spread_frames(np.asarray(motion.valid.any(1)), config.num_views)
+    pictures = PictureConfig(side=config.view_size, most=config.num_views)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
     frames = enumerate(read_frames(observed.clip))
     return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, pictures), seed)
@@ -96,8 +96,8 @@ def fit_appearance(
     advance: Advance,
 ) -> AppearanceModel:
     """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
-    learning = AvatarFitConfig(steps=config.steps, avatar=AvatarConfig(gaussians=config.gaussians))
-    eye = load_perceptual(device) if config.perceptual else None
+    learning = AvatarFitConfig(steps=config.fit_steps, avatar=AvatarConfig(gaussians=config.num_gaussians))
+    eye = load_perceptual(device) if config.lpips else None
     cast = fit_avatars(unoccluded_views(pictures), motion, body, learning, seed, device, advance, eye)
     return AppearanceModel(cast, pictures, present)
 

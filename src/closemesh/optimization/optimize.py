@@ -82,8 +82,8 @@ def optimize_appearance(
     """
     if not pictures:
         return Seen(variables, variables, None, ())
-    following = (subject, evidence, pairs, config.following, advance)
-    if config.silhouettes:
+    following = (subject, evidence, pairs, config.pose_steps, advance)
+    if config.silhouette_alignment:
         plain = _plain_people(pictures, body, evidence.present, seed, device)
         variables = align_to_views(plain, variables, *following, SILHOUETTES)
     motion = to_motion(body, subject.body, variables, evidence)
@@ -96,8 +96,8 @@ def count_steps(
     pictures: Sequence[TrainingView], pairs: Sequence[tuple[int, int]], times: Tensor, config: AppearanceConfig
 ) -> int:
     """How often `heed_pictures` advances at most."""
-    followed = config.following * (1 + config.silhouettes)
-    return (config.steps + count_parts(pictures, len(pairs), times) + followed) if pictures else 0
+    followed = config.pose_steps * (1 + config.silhouette_alignment)
+    return (config.fit_steps + count_parts(pictures, len(pairs), times) + followed) if pictures else 0
 
 
 def _plain_people(

@@ -166,7 +166,7 @@ def observe(
 
 def select_tracks(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
     """First pass: the tracks of the people to reconstruct."""
-    tracker = Tracker() if config.tracker == "own" else BoxTracker(config.tracker)
+    tracker = BoxTracker(config.tracker) if config.tracker in ("bytetrack", "botsort") else Tracker()
     tracks = link_tracklets(track_people(clip, detector, progress, tracker), min(MIN_PIECE, len(clip)))
     if not tracks:
         raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")

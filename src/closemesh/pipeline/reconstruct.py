@@ -135,6 +135,7 @@ def refine_stage(
         **code_fingerprint("refine"),
         "initialise": run.store.key("initialise"),
         "config": to_dict(run.config.refine),
+        **({"language": [run.config.language.statements, run.config.language.alignment]} if told else {}),
         **_said(told),
     }
     (refined,) = run.store.get_or_run(
@@ -144,7 +145,7 @@ def refine_stage(
         lambda _, tell: (
             refine(
                 ObservedClip(run.clip, observations, camera),
-                *(motion, spread, run.body, run.config.refine, run.device, tell, told),
+                *(motion, spread, run.body, run.config.refine, run.device, tell, told, run.config.language),
             ),
         ),
     )

@@ -155,7 +155,7 @@ def describe(
         return all_told(entries)
     if not config.describe_with:
         return ()
-    moments = select_key_frames(observations, motion, clip.times, config.pictures)
+    moments = select_key_frames(observations, motion, clip.times, config.num_frames)
     if not moments:
         progress.note("nobody overlaps or is badly seen, so the model was not asked to describe anybody")
     entries = _ask_about(moments, clip, observations, config, out / DESCRIPTIONS_FILE, progress, sleep)
@@ -174,7 +174,7 @@ def _ask_about(
     """The model's entries of these moments, after what a hand wrote into the file at `path`."""
     endpoint = _endpoint(config)
     kept = read_descriptions(path, clip.times) if path.is_file() else ()
-    describer = VlmAnnotator(ChatClient(endpoint, sleep=sleep), endpoint, config.answers, kept, path)
+    describer = VlmAnnotator(ChatClient(endpoint, sleep=sleep), endpoint, config.num_samples, kept, path)
     with progress.task(f"describe with {endpoint.model}", len(moments)) as advance:
         for asked in _questions(clip, observations, moments, endpoint.model):
             describer.answer(asked)

@@ -23,12 +23,12 @@ REMOVED: dict[Source, dict[str, Settings]] = {
     "keypoints": {
         FIRST_POSE: {"initialise": {"lifter": False}},
         "the prior": {"refine": {"prior": False}},
-        "seeing the partner": {"refine": {"partner": False}},
-        "seeing the projection": {"refine": {"projection": False}},
+        "seeing the partner": {"refine": {"cross_attention": False}},
+        "seeing the projection": {"refine": {"projection_condition": False}},
         "physics guidance": {"refine": {"physics": False}},
     },
     "pixels": {
-        "everybody's look": {"optimise": {"appearance": {"use": False}}},
+        "everybody's look": {"optimise": {"appearance": {"enabled": False}}},
         "the prior": {"refine": {"prior": False}},
         "physics": {"refine": {"physics": False}, "optimise": {"physics": False}},
     },

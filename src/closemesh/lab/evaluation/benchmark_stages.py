@@ -54,7 +54,7 @@ def _initial(task: Task, before: Estimate | None, progress: Progress) -> Estimat
 
 def _refined(task: Task, before: Estimate | None, progress: Progress) -> Estimate:
     assert before is not None
-    given = task.body, task.config.refine, task.device, progress, task.told
+    given = task.body, task.config.refine, task.device, progress, task.told, task.config.language
     return replace(before, motion=refine(_observed(task, before), before.motion, before.spread, *given))
 
 
@@ -62,7 +62,7 @@ def _optimised(task: Task, before: Estimate | None, progress: Progress) -> Estim
     assert before is not None
     config, observed = task.config.optimise, _observed(task, before)
     views = collect_views(observed, task.masks, before.motion, config.appearance, task.config.seed)
-    told = task.told if task.config.refine.statements else ()  # Here words act as statements alone.
+    told = task.told if task.config.language.statements else ()  # Here words act as statements alone.
     camera, motion, _ = optimise(observed, before.motion, task.body, config, task.device, progress, views, told)
     return replace(before, camera=camera, motion=motion)
 

@@ -185,7 +185,7 @@ def _witness(filmed: BenchmarkScene, first: Estimate) -> SimulatedAnnotator:
     scene, task = filmed.scene, filmed.task
     assert task is not None
     times = scene.clip.times
-    moments = select_key_frames(task.observations, first.motion, times, task.config.language.pictures)
+    moments = select_key_frames(task.observations, first.motion, times, task.config.language.num_frames)
     return witness(moments, scene.motion, scene.body, times, scene.camera.T_cam_world[:, :3, 1])
 
 
@@ -195,12 +195,12 @@ def _run_row(
     task = filmed.task
     assert task is not None
     if row.heeded:
-        said = present.told(row.false / 100, seed, task.config.language.answers)
+        said = present.told(row.false / 100, seed, task.config.language.num_samples)
         up_cam = first.camera.T_cam_world[:, :3, 1]
         with filmed.watch.time("believe"):
             believed = calibrate_confidence(said, first.motion, first.spread, task.body, task.clip.times, up_cam)
-        refine = replace(task.config.refine, **HEEDED[row.heeded])
-        task = replace(task, told=believed, config=replace(task.config, refine=refine))
+        language = replace(task.config.language, **HEEDED[row.heeded])
+        task = replace(task, told=believed, config=replace(task.config, language=language))
     estimate = first
     for stage in STAGES[: STAGES.index(last) + 1]:
         with filmed.watch.time(stage):
