@@ -10,8 +10,9 @@ from known_scenes import KnownScene
 from closemesh.avatars.views import PictureConfig, TrainingView, extract_views
 from closemesh.body.motion import stream_vertices
 from closemesh.core.arrays import Floats
+from closemesh.geometry.mesh import vertex_normals
 from closemesh.lab.simulation.clothing import random_outfit
-from closemesh.rendering.bodies import face_incidence, shade, vertex_normals
+from closemesh.rendering.bodies import shade
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion
 
@@ -57,7 +58,7 @@ def moved(motion: BodyMotion, person: int, by: tuple[float, float, float]) -> Bo
 
 def _lit(known: KnownScene, vertices: Floats, colours: Floats) -> Floats:
     faces = known.body.faces.numpy()
-    normals = vertex_normals(vertices, faces, face_incidence(faces, len(vertices)))
+    normals = vertex_normals(vertices, faces)
     return shade(normals, (255, 255, 255)) * colours
 
 

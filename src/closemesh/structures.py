@@ -63,6 +63,11 @@ class Camera:
     floor_found: bool = False
     """True when y = 0 of `world` is a floor that feet stand on; else only gravity is meant."""
 
+    @property
+    def up(self) -> Floats:
+        """[T, 3] unit vectors against gravity, camera axes."""
+        return self.T_cam_world[:, :3, 1]
+
 
 @dataclass(frozen=True)
 class Observations:

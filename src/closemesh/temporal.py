@@ -1,22 +1,61 @@
-"""Everything over a time axis: Viterbi, windows with crossfade, runs of frames, interpolation of gaps.
-
-Long clips in overlapping windows, so that memory does not grow with the length.
-
-Which start won in each frame, chosen over time so that a person does not flip back and forth.
-"""
+"""Everything over a time axis: Viterbi, windows with crossfade, runs of frames, interpolation of gaps, jerk."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from closemesh.core.arrays import Floats
+from closemesh.core.arrays import Bools, Floats
 from closemesh.core.tensor_dataclass import TensorDataclass
 
 Record = TypeVar("Record", bound=TensorDataclass)
+
+
+def viterbi(unary: Floats, pairwise: Callable[[int], Floats], prefer_stay: bool = False) -> NDArray[np.int64]:
+    """The state [T] of each frame on the path of least cost (Viterbi 1967).
+
+    unary [T, S]: cost of each state in each frame, T at least 1. pairwise(t) [S, S]: cost [to, from] of the step from
+    frame t - 1 to frame t. Of equally good predecessors the first is taken; with `prefer_stay`, the same state.
+    """
+    frames, states = unary.shape
+    cost = unary[0]
+    predecessors = np.zeros((frames, states), np.int64)
+    for t in range(1, frames):
+        candidates = cost[None, :] + pairwise(t)  # [to, from]
+        least = candidates.min(1)
+        predecessors[t] = candidates.argmin(1)
+        if prefer_stay:
+            predecessors[t] = np.where(candidates.diagonal() == least, np.arange(states), predecessors[t])
+        cost = least + unary[t]
+    path = np.empty(frames, np.int64)
+    path[-1] = cost.argmin()
+    for t in range(frames - 1, 0, -1):
+        path[t - 1] = predecessors[t, path[t]]
+    return path
+
+
+def find_runs(active: Bools, max_step: float = 1, times: Floats | None = None) -> list[slice]:
+    """The runs of active frames, in order; each slice begins and ends with an active frame.
+
+    active [T]. Two active frames belong to one run when they follow each other within `max_step` frames, or within
+    `max_step` in the unit of `times` [T].
+    """
+    frames = np.flatnonzero(active)
+    if len(frames) == 0:
+        return []
+    steps = np.diff(frames if times is None else times[frames])
+    runs = np.split(frames, np.flatnonzero(steps > max_step) + 1)
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
+
+
+def jerk(points: Floats, fps: float) -> Floats:
+    """Magnitude of the third derivative [T - 3, ...] in m/s^3 of points [T, ..., 3] in meters; empty below 4 frames."""
+    return np.linalg.norm(np.diff(points.astype(np.float64), n=3, axis=0), axis=-1) * fps**3
 
 
 def split_windows(length: int, window: int, overlap: int) -> list[slice]:
@@ -29,9 +68,9 @@ def split_windows(length: int, window: int, overlap: int) -> list[slice]:
 
 
 def crossfade_window(clip: Record, window: Record, frames: slice, overlap: int) -> Record:
-    """`clip` with `window` put in at `frames`; it fades in over the first `overlap` frames unless it begins the clip.
+    """`clip` with `window` inserted at `frames`; it fades in over the first `overlap` frames unless it begins the clip.
 
-    Rotations are faded number by number, which is right for the small differences between two windows.
+    Every tensor is blended linearly, rotations too: two overlapping windows differ only a little.
     """
     length = frames.stop - frames.start
     fade = torch.ones(length)
@@ -39,60 +78,35 @@ def crossfade_window(clip: Record, window: Record, frames: slice, overlap: int) 
         fade[:overlap] = torch.linspace(0, 1, overlap + 2)[1:-1][:length]
 
     def blend(old: Tensor, new: Tensor) -> Tensor:
-        share = fade.to(new.device).reshape(-1, *([1] * (new.ndim - 1)))
+        weight = fade.to(new.device).reshape(-1, *([1] * (new.ndim - 1)))
         merged = old.clone()
-        merged[frames] = share * new + (1 - share) * old[frames]
+        merged[frames] = weight * new + (1 - weight) * old[frames]
         return merged
 
     return clip.zip_frames(window, blend)
 
 
-def interpolate_missing(record: Record, seen: Tensor) -> Record:
-    """Frames in which a person is not seen take values between the sightings around them; ends hold.
+def interpolate_missing(record: Record, detected: Tensor) -> Record:
+    """Frames without a detection interpolate linearly between the detections around them; the ends are held.
 
-    seen [T, P] bool. People never seen stay as they are.
+    detected [T, P] bool. People without any detection stay unchanged.
     """
     return record.map_frames(
         lambda tensor: torch.stack(
-            [_fill(tensor[:, person], seen[:, person]) for person in range(seen.shape[1])], dim=1
+            [_interpolate(tensor[:, person], detected[:, person]) for person in range(detected.shape[1])], dim=1
         )
     )
 
 
-def _fill(values: Tensor, seen: Tensor) -> Tensor:
-    """values [T, ...] with the frames that are not seen [T] interpolated."""
-    known = seen.nonzero()[:, 0]
-    if len(known) == 0:
+def _interpolate(values: Tensor, valid: Tensor) -> Tensor:
+    """values [T, ...] with the frames that are not valid [T] interpolated."""
+    anchors = valid.nonzero()[:, 0]
+    if len(anchors) == 0:
         return values
     frames = torch.arange(len(values), device=values.device)
-    after = torch.searchsorted(known, frames).clamp(max=len(known) - 1)
-    before = (torch.searchsorted(known, frames, right=True) - 1).clamp(min=0)
-    start, end = known[before], known[after]
-    span = (end - start).clamp(min=1)
-    share = ((frames - start).clamp(min=0) / span).clamp(0, 1).reshape(-1, *([1] * (values.ndim - 1)))
-    return values[start] * (1 - share) + values[end] * share
-
-
-JUMP_SIGMA = 0.12  # Metres that a joint may move, against the pelvis, from one frame to the next.
-LARGEST_JUMP = 60.0  # Energy; a true cut costs no more than this.
-
-
-def viterbi(energies: Floats, joints: Floats) -> np.ndarray:
-    """The start [T] of each frame whose summed energy and jumps are least (Viterbi).
-
-    energies [S, T] of each start in each frame; joints [S, T, J, 3] in metres against the pelvis.
-    """
-    starts, frames = energies.shape
-    cost = energies[:, 0]
-    came_from = np.zeros((frames, starts), dtype=int)
-    for t in range(1, frames):
-        jump = np.linalg.norm(joints[:, None, t] - joints[None, :, t - 1], axis=-1)  # [to, from, J]
-        jumps = np.minimum((jump / JUMP_SIGMA) ** 2, LARGEST_JUMP).mean(-1)
-        reached = cost[None, :] + jumps
-        came_from[t] = reached.argmin(1)
-        cost = reached.min(1) + energies[:, t]
-    path = np.empty(frames, dtype=int)
-    path[-1] = cost.argmin()
-    for t in range(frames - 1, 0, -1):
-        path[t - 1] = came_from[t, path[t]]
-    return path
+    after = torch.searchsorted(anchors, frames).clamp(max=len(anchors) - 1)
+    before = (torch.searchsorted(anchors, frames, right=True) - 1).clamp(min=0)
+    start, end = anchors[before], anchors[after]
+    length = (end - start).clamp(min=1)
+    fraction = ((frames - start).clamp(min=0) / length).clamp(0, 1).reshape(-1, *([1] * (values.ndim - 1)))
+    return values[start] * (1 - fraction) + values[end] * fraction

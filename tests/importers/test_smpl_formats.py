@@ -17,7 +17,7 @@ from closemesh.core.unpickling import read_joblib
 from closemesh.geometry.camera import project
 from closemesh.importers.camera_alignment import to_clip_camera
 from closemesh.importers.registry import import_fingerprint, read_imported_result
-from closemesh.motion_files.smpl_parameters import rest_pelvis
+from closemesh.motion_files.smpl_parameters import smpl_rest_pelvis
 from closemesh.structures import Camera
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def test_the_camera_of_phalp_is_that_of_its_source(known_scene, tmp_path: Path) 
     person = tool_people(known_scene.motion, known_scene.body, known_scene.camera, phalp_focal(size))[0]
     write_phalp(tmp_path / "demo.pkl", [person], size)
     frame = next(iter(read_joblib(tmp_path / "demo.pkl").values()))
-    stored = person.joints[0] - person.pelvis[0] + rest_pelvis("smpl", "neutral") + frame["camera"][0]
+    stored = person.joints[0] - person.pelvis[0] + smpl_rest_pelvis("smpl", "neutral") + frame["camera"][0]
     square = (stored[:, :2] / stored[:, 2:] * 5000 + 128) * max(size) / 256
     pixels = square - [(max(size) - size[0]) // 2, (max(size) - size[1]) // 2]
     result = read_imported_result(tmp_path / "demo.pkl", known_scene.clip)
@@ -154,4 +154,4 @@ def test_the_fingerprint_depends_on_the_content(tmp_path: Path) -> None:
 
 def test_the_pelvis_is_that_of_the_file(known_scene) -> None:
     person = tool_people(known_scene.motion, known_scene.body, known_scene.camera, 600)[0]
-    np.testing.assert_allclose(transl(person, "smpl") + rest_pelvis("smpl", "neutral"), person.pelvis, atol=1e-5)
+    np.testing.assert_allclose(transl(person, "smpl") + smpl_rest_pelvis("smpl", "neutral"), person.pelvis, atol=1e-5)

@@ -20,7 +20,7 @@ from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.importers.camera_alignment import to_clip_camera
 from closemesh.importers.results import ImportedPerson, ToolCamera
-from closemesh.motion_files.smpl_parameters import rest_pelvis
+from closemesh.motion_files.smpl_parameters import smpl_rest_pelvis
 from closemesh.structures import BodyMotion, Camera
 
 # Index of each SMPL joint among the 3d_joints of PHALP.
@@ -62,7 +62,7 @@ def tool_people(motion: BodyMotion, body: BodyModel, camera: Camera, focal: floa
 
 def transl(person: ToolPerson, model: str) -> Floats:
     """[T, 3] SMPL's translation, float32 as tools store it."""
-    return (person.pelvis - rest_pelvis(model, "neutral")).astype(np.float32)
+    return (person.pelvis - smpl_rest_pelvis(model, "neutral")).astype(np.float32)
 
 
 def phalp_focal(size: tuple[int, int]) -> float:
@@ -168,7 +168,7 @@ def write_amass(folder: Path, people: list[ToolPerson], T_cam_world: Floats, fps
         np.savez(
             folder / f"person_{k}_stageii.npz",
             poses=np.concatenate([pose, np.zeros((len(pose), 90))], axis=1),
-            trans=(person.pelvis - t) @ R.T - rest_pelvis("smplh", "neutral"),
+            trans=(person.pelvis - t) @ R.T - smpl_rest_pelvis("smplh", "neutral"),
             betas=np.zeros(16),
             gender=np.array("neutral"),
             mocap_framerate=np.array(fps),

@@ -9,8 +9,12 @@ import torch.nn.functional as F
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import pose_parameters
 from closemesh.fitting.keypoint_tracks import make_evidence
-from closemesh.initialization.multi_start import initial_parameters, known_directions, shortest_arc_rotation
-from closemesh.temporal import viterbi
+from closemesh.initialization.multi_start import (
+    best_start_path,
+    initial_parameters,
+    known_directions,
+    shortest_arc_rotation,
+)
 
 
 def test_swing_takes_one_direction_to_the_other():
@@ -48,17 +52,17 @@ def test_without_a_cue_directions_come_from_the_image(known_scene):
 
 def test_the_path_does_not_follow_one_frame_that_flips():
     frames, joints = 9, 22
-    poses = np.zeros((2, frames, joints, 3))
-    poses[1] += 1.0  # The second start is another pose altogether.
-    energies = np.zeros((2, frames))
-    energies[1] = 5.0
-    energies[:, 4] = [8.0, 0.0]  # In one frame it looks better.
-    assert viterbi(energies, poses).tolist() == [0] * frames
+    poses = np.zeros((frames, 2, joints, 3))
+    poses[:, 1] += 1.0  # The second start is another pose altogether.
+    energies = np.zeros((frames, 2))
+    energies[:, 1] = 5.0
+    energies[4] = [8.0, 0.0]  # In one frame it looks better.
+    assert best_start_path(energies, poses).tolist() == [0] * frames
 
 
 def test_the_path_follows_a_lasting_change():
-    poses = np.zeros((2, 10, 22, 3))
-    poses[1] += 1.0
-    energies = np.zeros((2, 10))
-    energies[0, 5:] = energies[1, :5] = 100.0
-    assert viterbi(energies, poses).tolist() == [0] * 5 + [1] * 5
+    poses = np.zeros((10, 2, 22, 3))
+    poses[:, 1] += 1.0
+    energies = np.zeros((10, 2))
+    energies[5:, 0] = energies[:5, 1] = 100.0
+    assert best_start_path(energies, poses).tolist() == [0] * 5 + [1] * 5

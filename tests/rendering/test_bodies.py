@@ -15,7 +15,8 @@ from closemesh.body.motion import motion_joints, stream_vertices
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import project
-from closemesh.rendering.bodies import face_incidence, person_colour, render_overlay, render_view, shade, vertex_normals
+from closemesh.geometry.mesh import face_incidence, vertex_normals
+from closemesh.rendering.bodies import person_colour, render_overlay, render_view, shade
 from closemesh.rendering.viewpoints import view_camera
 
 SIZE = (160, 120)

@@ -54,9 +54,9 @@ class MotionParameters(TensorDataclass):
         depth = self.log_depth.exp()[..., None]
         return torch.cat([self.ray * depth, depth], dim=-1)
 
-    def transl(self, body: LandmarkBody) -> Tensor:
+    def transl(self, body: BodyModel | LandmarkBody) -> Tensor:
         """SMPL-X translation [T, P, 3]: pelvis position minus where the pelvis of this shape rests."""
-        return self.pelvis() - body.rest_joints(self.betas)[..., 0, :]
+        return transl_of(body, self.betas, self.pelvis())
 
     def detached(self) -> MotionParameters:
         """Copies without a graph."""
@@ -67,6 +67,22 @@ class MotionParameters(TensorDataclass):
 
     def with_tensors(self, **changes: Tensor) -> MotionParameters:
         return replace(self, **changes)
+
+
+def rest_pelvis(body: BodyModel | LandmarkBody, betas: Tensor, expression: Tensor | None = None) -> Tensor:
+    """Pelvis [..., 3] of the shaped body in the zero pose, meters; betas [..., B], expression [..., E]."""
+    joints = body.rest_joints(betas) if isinstance(body, LandmarkBody) else rest_joints(body, betas, expression)
+    return joints[..., 0, :]
+
+
+def pelvis_of(body: BodyModel | LandmarkBody, betas: Tensor, transl: Tensor) -> Tensor:
+    """Position of the pelvis joint [..., 3] at SMPL-X translation transl [..., 3], meters; betas [..., B]."""
+    return transl + rest_pelvis(body, betas)
+
+
+def transl_of(body: BodyModel | LandmarkBody, betas: Tensor, pelvis: Tensor) -> Tensor:
+    """SMPL-X translation [..., 3] that puts the pelvis joint at pelvis [..., 3], meters; betas [..., B]."""
+    return pelvis - rest_pelvis(body, betas)
 
 
 def pose_parameters(body: LandmarkBody, variables: MotionParameters) -> PosedLandmarks:
@@ -109,7 +125,7 @@ def _pelvis_rest(motion: BodyMotion, body: BodyModel) -> Floats:
     dtype, device = body.joint_template.dtype, body.joint_template.device
     betas = torch.as_tensor(motion.betas, dtype=dtype, device=device)  # [P, B]
     expression = torch.as_tensor(motion.expression, dtype=dtype, device=device)  # [T, P, E]
-    return rest_joints(body, betas, expression)[..., 0, :].cpu().numpy()
+    return rest_pelvis(body, betas, expression).cpu().numpy()
 
 
 _MESHES_AT_ONCE = 8  # Enough to keep the cores busy; 0.25 MB for each person and frame.

@@ -19,7 +19,7 @@ from torch import Tensor
 from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.skinning import skin
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.vertex_contacts import find_contacts, map_frames, surface_points
 from closemesh.contact.watertight import watertight_body
@@ -101,8 +101,7 @@ def skins(source: BodyModel, target: BodyModel) -> tuple[BodyModel, BodyModel]:
 
 def pose_skin(body: BodyModel, variables: MotionParameters) -> Tensor:
     """Vertices [T, P, V, 3] of the mesh in the camera frame."""
-    transl = variables.pelvis() - rest_joints(body, variables.betas)[..., 0, :]
-    return skin(body, variables.betas, variables.rotations(), transl)[0]
+    return skin(body, variables.betas, variables.rotations(), variables.transl(body))[0]
 
 
 def motion_skin(body: BodyModel, motion: BodyMotion) -> Tensor:

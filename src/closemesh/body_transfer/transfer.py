@@ -12,8 +12,7 @@ from torch import Tensor
 from closemesh.body.landmarks import LandmarkBody
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionParameters, pose_parameters
-from closemesh.body.skinning import rest_joints
+from closemesh.body.motion import MotionParameters, pose_parameters, rest_pelvis
 from closemesh.body_transfer.targets import (
     ContactTargets,
     LandmarkTargets,
@@ -93,7 +92,7 @@ def copy_pose(motion: BodyMotion, source: BodyModel, target: BodyModel) -> BodyM
 
     def pelvis(body: BodyModel, betas: Floats, expression: Floats) -> Floats:
         values = (torch.as_tensor(array).to(body.joint_template) for array in (betas, expression))
-        return rest_joints(body, *values)[..., 0, :].cpu().numpy()
+        return rest_pelvis(body, *values).cpu().numpy()
 
     betas = np.zeros((motion.num_people, target.num_betas), np.float32)
     expression = np.zeros((*motion.valid.shape, target.num_expressions), np.float32)

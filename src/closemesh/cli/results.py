@@ -116,7 +116,7 @@ def describe(
         if target.exists():
             raise InputError(f"{target} is there already and may hold your own words; name another file with -o")
         kept = load_saved_motion(result, "optimised")
-        up_cam = kept.camera.T_cam_world[:, :3, 1]
+        up_cam = kept.camera.up
         told = caption_motion(kept.motion, load_body(kept.body_path), kept.clip.times, up_cam)
         write_descriptions(target, grouped(told, "rules"))
         if show:

@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
+from closemesh.body.motion import transl_of
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.camera import project
 from closemesh.importers.results import ImportedPerson
@@ -127,7 +128,7 @@ def mean_shape_keypoints(person: ClipPerson, body: LandmarkBody) -> Floats:
     keypoints = np.full((len(valid), _NUM_POINTS, 3), np.nan)
     if valid.any():
         betas = torch.zeros(1, body.num_betas)
-        transl = torch.as_tensor(person.pelvis[valid, None], dtype=torch.float32) - body.rest_joints(betas)[:, 0]
+        transl = transl_of(body, betas, torch.as_tensor(person.pelvis[valid, None], dtype=torch.float32))
         rotations = torch.as_tensor(person.rotations[valid, None], dtype=torch.float32)
         keypoints[valid] = pose_landmarks(body, betas, rotations, transl).keypoints[:, 0, :_NUM_POINTS].numpy()
     return keypoints

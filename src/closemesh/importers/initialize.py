@@ -10,8 +10,7 @@ import torch
 
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionParameters
-from closemesh.body.skinning import rest_joints
+from closemesh.body.motion import MotionParameters, rest_pelvis
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
@@ -164,7 +163,7 @@ def _mean_shape_motion(matched: MatchedPoses, own: BodyMotion | None, body: Body
 
 def _rest_pelvis(body: BodyModel, betas: Floats) -> Floats:
     """[P, 3] metres."""
-    return rest_joints(body, torch.as_tensor(betas).to(body.joint_template))[:, 0].cpu().numpy()
+    return rest_pelvis(body, torch.as_tensor(betas).to(body.joint_template)).cpu().numpy()
 
 
 def _uncertainty(matched: MatchedPoses, own: PoseUncertainty | None, motion: BodyMotion) -> PoseUncertainty:

@@ -12,7 +12,7 @@ from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.motion_files.sequence import NUM_JOINTS
-from closemesh.motion_files.smpl_parameters import Model, rest_pelvis
+from closemesh.motion_files.smpl_parameters import Model, smpl_rest_pelvis
 from closemesh.structures import NUM_BODY_JOINTS
 
 
@@ -85,7 +85,7 @@ def smpl_person(
     return ImportedPerson(
         frames=np.asarray(frames, np.int64),
         rotations=full,
-        pelvis=transl + rest_pelvis(model, "neutral"),
+        pelvis=transl + smpl_rest_pelvis(model, "neutral"),
         confidence=np.ones(len(frames)) if confidence is None else confidence,
         model=model,
         betas=betas,

@@ -36,6 +36,8 @@ _LIMBS = tuple(
 )
 _HIPS, _SHOULDERS, _TRUNK = 0, 1, 2
 MIN_START_DEPTH = 0.5  # Metres; the linear placement may fall behind the camera when only a face is seen.
+JUMP_SIGMA = 0.12  # Meters that a joint may move, relative to the pelvis, from one frame to the next.
+LARGEST_JUMP = 60.0  # Energy; a true cut costs no more than this.
 START_NAMES = ("cue", "mirrored depth", "turned round")
 
 
@@ -167,7 +169,20 @@ def _energy_and_joints(
 def _paths(energies: np.ndarray, joints: np.ndarray) -> np.ndarray:
     """Winning start [T, P] of energies [T, S, P] and joints [T, S, P, 22, 3]."""
     people = energies.shape[2]
-    return np.stack([viterbi(energies[:, :, p].T, joints[:, :, p].swapaxes(0, 1)) for p in range(people)], axis=1)
+    return np.stack([best_start_path(energies[:, :, p], joints[:, :, p]) for p in range(people)], axis=1)
+
+
+def best_start_path(energies: np.ndarray, joints: np.ndarray) -> np.ndarray:
+    """The start [T] of each frame whose summed energy and jumps are least.
+
+    energies [T, S] of each start; joints [T, S, J, 3] in meters relative to the pelvis.
+    """
+
+    def jumps(t: int) -> np.ndarray:
+        distance = np.linalg.norm(joints[t, :, None] - joints[t - 1, None, :], axis=-1)  # [to, from, J]
+        return np.minimum((distance / JUMP_SIGMA) ** 2, LARGEST_JUMP).mean(-1)
+
+    return viterbi(energies, jumps)
 
 
 def _select(candidates: list[MotionParameters], paths: Tensor) -> MotionParameters:

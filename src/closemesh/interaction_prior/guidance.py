@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.motion import transl_of
+from closemesh.body.skinning import skin
 from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_contacts
 from closemesh.interaction_prior.codebook import Codebook, canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.state import PairState, pack, pack_spread, unpack
@@ -96,12 +97,11 @@ class PhysicsEnergy:
     def _skinned(body: BodyModel, state: PairState) -> tuple[Tensor, Tensor]:
         """Vertices [B * T, V, 3] of both people."""
         betas = state.betas.mean(1, keepdim=True)  # [B, 1, 2, 10]
-        rest = rest_joints(body, betas)
         count = 55 - state.rotations.shape[3]
         identity = torch.eye(3, dtype=betas.dtype, device=betas.device)
         still = identity.expand(*state.rotations.shape[:3], count, 3, 3)
         rotations = torch.cat([state.rotations, still], dim=3)
-        vertices, _ = skin(body, betas, rotations, state.pelvis - rest[..., 0, :])
+        vertices, _ = skin(body, betas, rotations, transl_of(body, betas, state.pelvis))
         return vertices[:, :, 0].flatten(0, 1), vertices[:, :, 1].flatten(0, 1)
 
 

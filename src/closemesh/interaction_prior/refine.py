@@ -17,7 +17,7 @@ from torch import Tensor
 from closemesh.body.capsules import capsule_body
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import rest_joints
+from closemesh.body.motion import pelvis_of, transl_of
 from closemesh.config.schema import LanguageConfig, RefineConfig
 from closemesh.contact.measure import find_close_pairs
 from closemesh.contact.watertight import watertight_body
@@ -50,6 +50,7 @@ from closemesh.interaction_prior.windows import (
     windows_of,
 )
 from closemesh.structures import BodyMotion, ObservedClip, PoseUncertainty
+from closemesh.temporal import find_runs
 from closemesh.text.alignment import PoseTextModel, load_alignment
 from closemesh.text.statements import TimedStatement, select_people
 
@@ -65,12 +66,11 @@ class PairBlender:
 
         frames = len(motion.transl)
         betas = tensor(motion.betas)
-        rest = rest_joints(body.to(device), betas)[:, 0]  # [P, 3]
         # As PairState with all people in the place of the two.
         self.initial = PairState(
             rotations=tensor(motion.rotations[:, :, :NUM_ROTATIONS])[None],
             betas=betas[:, :NUM_BETAS].expand(1, frames, -1, -1),
-            pelvis=(tensor(motion.transl) + rest)[None],
+            pelvis=pelvis_of(body.to(device), betas, tensor(motion.transl))[None],
         )
         self.spread = PairSpread(
             rotations=tensor(spread.rotation_std).clamp(min=SMALLEST_TURN)[None],
@@ -105,7 +105,7 @@ class PairBlender:
         told = self._weight.sum(0)  # [P, 1]
         of_pairs = (self._sum[..., -3 - NUM_BETAS : -3]).sum(0) / told.clamp(min=1e-6)
         betas[:, :NUM_BETAS] = torch.where(told > 0, of_pairs, betas[:, :NUM_BETAS])
-        transl = merged[..., -3:] - rest_joints(self._body, betas)[:, 0]
+        transl = transl_of(self._body, betas, merged[..., -3:])
         rotations = self._motion.rotations.copy()
         rotations[:, :, :NUM_ROTATIONS] = turned.cpu().numpy()
         return self._motion.with_pose(rotations=rotations, transl=transl.cpu().numpy(), betas=betas.cpu().numpy())
@@ -183,7 +183,7 @@ def refine(
             said = select_people(text, (a, b))
             for frames, weight in close_intervals(near, motion.valid[:, a] & motion.valid[:, b]):
                 part = _pair_clip(people, evidence, a, b, frames)
-                words = TextGuidance(said, torch.as_tensor(camera.T_cam_world[frames, :3, 1].mean(0))) if said else None
+                words = TextGuidance(said, torch.as_tensor(camera.up[frames].mean(0))) if said else None
                 refined = refine_stretch(prior, part, words)
                 people.add(a, b, frames, refined, torch.as_tensor(weight, device=device))
                 advance(int(near[frames].sum()))
@@ -201,8 +201,8 @@ def close_intervals(near: Bools, present: Bools) -> Iterator[tuple[slice, Floats
         return
     away = np.abs(frames[:, None] - frames[near]).min(1)
     weight = np.clip(1 - away / (LEAD + 1), 0, 1).astype(np.float32) * present
-    borders = np.flatnonzero(np.diff(np.concatenate([[0], weight > 0, [0]]).astype(int)))
-    for start, end in borders.reshape(-1, 2):
+    for run in find_runs(weight > 0):
+        start, end = run.start, run.stop
         for first in range(start, max(end - LEAD, start + 1), STRETCH - LEAD):
             last = min(first + STRETCH, end)
             fade = np.ones(last - first, np.float32)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody, capsule_gap
 from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
+from closemesh.body.motion import transl_of
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
@@ -82,7 +83,7 @@ def pose_pair(body: PairBody, state: PairState) -> PosedLandmarks:
     rotations = state.rotations.transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
     betas = state.betas.mean(1).flatten(0, 1)  # [B * 2, 10]
     pelvis = state.pelvis.transpose(0, 1).flatten(1, 2)
-    transl = pelvis - body.points.rest_joints(betas)[:, 0]
+    transl = transl_of(body.points, betas, pelvis)
     return pose_landmarks(body.points, betas, rotations, transl)
 
 

@@ -38,7 +38,7 @@ def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] 
 
     AMASS has z up, which is turned to y up; closemesh's own person files, told by their `body_model`, are y up
     already; `up` overrides this. `trans` is SMPL's transl, so the pelvis stands at trans + the pelvis at rest: exact
-    for person files and when `body` is the licensed body that the file was made with, else see `rest_pelvis`.
+    for person files and when `body` is the licensed body that the file was made with, else see `smpl_rest_pelvis`.
     Hands and face that are zero in all frames count as not known. Raises InputError.
     """
     arrays = read_npz(path, ("trans",), (*_RATES, *_ABOUT, "poses", *PARTS))

@@ -15,8 +15,8 @@ import torch
 from scipy.optimize import least_squares
 
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import rest_pelvis
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.body.skinning import rest_joints
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -97,8 +97,8 @@ def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | No
         if sequence.betas is not None and sequence.body_model == body.name:
             kept = sequence.betas[:, : body.num_betas]  # A file may tell more of a shape than the body uses, or less.
             betas[:, : kept.shape[1]] = kept
-    rest = rest_joints(body, torch.as_tensor(betas, dtype=body.joint_template.dtype, device=body.joint_template.device))
-    pelvis_rest = rest[:, 0].cpu().numpy()  # [P, 3]
+    shape = torch.as_tensor(betas, dtype=body.joint_template.dtype, device=body.joint_template.device)
+    pelvis_rest = rest_pelvis(body, shape).cpu().numpy()  # [P, 3]
     return BodyMotion(
         body_model=body.name,
         betas=np.asarray(betas, np.float32),
@@ -112,12 +112,12 @@ def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | No
 
 def from_body_motion(motion: BodyMotion, body: BodyModel, name: str, fps: float, **about: object) -> MotionSequence:
     """A world-frame motion as a sequence; the inverse of `put_on_body`."""
-    rest = rest_joints(body, torch.as_tensor(motion.betas, dtype=body.joint_template.dtype))
+    pelvis_rest = rest_pelvis(body, torch.as_tensor(motion.betas, dtype=body.joint_template.dtype))
     return MotionSequence(
         name=name,
         fps=fps,
         rotations=motion.rotations,
-        pelvis=(motion.transl + rest[:, 0].cpu().numpy()).astype(np.float32),
+        pelvis=(motion.transl + pelvis_rest.cpu().numpy()).astype(np.float32),
         valid=motion.valid,
         known=np.ones((motion.num_people, NUM_JOINTS), bool),
         betas=motion.betas,

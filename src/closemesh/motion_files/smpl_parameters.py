@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import rest_joints
+from closemesh.body.motion import rest_pelvis
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.motion_files.sequence import MotionSequence
@@ -33,7 +33,7 @@ MEAN_REST_PELVIS = {"smpl": _SMPL, "smplh": _SMPL, "smplx": dict.fromkeys(_SMPL,
 """By model, then by gender; of SMPL-X the neutral one stands for all."""
 
 
-def rest_pelvis(model: str, gender: str, betas: Floats | None = None, body: BodyModel | None = None) -> Floats:
+def smpl_rest_pelvis(model: str, gender: str, betas: Floats | None = None, body: BodyModel | None = None) -> Floats:
     """[P, 3] or [3] rest position of the pelvis, to be added to transl; metres.
 
     model: smpl, smplh or smplx. Exact when `body` is the licensed SMPL-X body and betas [..., B] belong to it; else
@@ -43,7 +43,7 @@ def rest_pelvis(model: str, gender: str, betas: Floats | None = None, body: Body
         shape = np.zeros((*betas.shape[:-1], body.num_betas))
         kept = min(body.num_betas, betas.shape[-1])
         shape[..., :kept] = betas[..., :kept]
-        return rest_joints(body, torch.as_tensor(shape).to(body.joint_template))[..., 0, :].double().cpu().numpy()
+        return rest_pelvis(body, torch.as_tensor(shape).to(body.joint_template)).double().cpu().numpy()
     by_gender = MEAN_REST_PELVIS[model]
     return np.array(by_gender.get(gender, by_gender["neutral"]))
 
@@ -81,7 +81,7 @@ class SmplParameters:
 def smpl_sequence(
     name: str, fps: float, person: SmplParameters, R_world_file: Floats, body: BodyModel | None = None
 ) -> MotionSequence:
-    """One person as a MotionSequence, turned by R_world_file [3, 3] to y up; for the pelvis see `rest_pelvis`.
+    """One person as a MotionSequence, turned by R_world_file [3, 3] to y up; for the pelvis see `smpl_rest_pelvis`.
 
     Hands and face that are zero in all frames count as not known.
     """
@@ -89,7 +89,7 @@ def smpl_sequence(
     rotations[:, 0] = R_world_file @ rotations[:, 0]
     joints = None if person.joints is None else person.joints[:, :NUM_BODY_JOINTS] @ R_world_file.T
     if joints is None:
-        pelvis = (person.transl + rest_pelvis(person.model, person.gender, person.betas, body)) @ R_world_file.T
+        pelvis = (person.transl + smpl_rest_pelvis(person.model, person.gender, person.betas, body)) @ R_world_file.T
     else:
         pelvis = joints[:, 0]
     valid = np.ones(len(pelvis), bool) if person.valid is None else person.valid

@@ -29,7 +29,7 @@ from closemesh.avatars.render import draw_looks
 from closemesh.avatars.views import PictureConfig, TrainingView, extract_views, spread_frames, unoccluded_views
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters, pose_parameters
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.skinning import skin
 from closemesh.config.schema import AppearanceConfig
 from closemesh.core.progress import Advance
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
@@ -77,8 +77,8 @@ class AppearanceModel:
 
     def vertices(self, variables: MotionParameters) -> Tensor:
         """Skin [T, P, V, 3] that carries the Gaussians, camera frame."""
-        rest = rest_joints(self.cast.body, variables.betas)[..., 0, :]
-        return skin(self.cast.body, variables.betas, variables.rotations(), variables.pelvis() - rest)[0]
+        body = self.cast.body
+        return skin(body, variables.betas, variables.rotations(), variables.transl(body))[0]
 
     def present_in(self, picture: TrainingView) -> list[bool]:
         """[P] who is drawn."""

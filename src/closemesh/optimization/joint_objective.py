@@ -15,7 +15,7 @@ from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters, pose_parameters
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.skinning import skin
 from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_contacts
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, single_person_loss
@@ -64,7 +64,7 @@ class ContactObjective:
         return total
 
     def _transl(self, variables: MotionParameters) -> Tensor:
-        return variables.pelvis() - rest_joints(self._body, variables.betas)[..., 0, :]
+        return variables.transl(self._body)
 
     def _vertices(self, variables: MotionParameters) -> Tensor:
         return skin(self._body, variables.betas, variables.rotations(), self._transl(variables))[0]

@@ -138,7 +138,7 @@ def optimise(
     variables = fit_hands(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
     windows = split_windows(len(clip), config.window, config.overlap)
     pairs = _pairs(config, motion, body)
-    words = text_objective(text, motion.num_people, camera.T_cam_world[:, :3, 1], body, device)
+    words = text_objective(text, motion.num_people, camera.up, body, device)
     phases = (TEXT, *JOINT) if words else JOINT
     looking = count_steps(pictures, pairs, evidence.times, config.appearance)
     with progress.task("optimise", _steps(config, phases, len(windows)) + looking) as advance:

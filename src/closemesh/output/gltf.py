@@ -27,8 +27,9 @@ from closemesh.body.skeleton import JOINT_NAMES, PARENTS
 from closemesh.body.skinning import rest_joints, shaped_template
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.files import atomic_file
+from closemesh.geometry.mesh import vertex_normals
 from closemesh.geometry.rotations import matrix_to_quaternion
-from closemesh.rendering.bodies import face_incidence, person_colour, vertex_normals
+from closemesh.rendering.bodies import person_colour
 from closemesh.structures import BodyMotion, Camera, Clip
 
 _FLOAT, _UNSIGNED_BYTE, _UNSIGNED_INT = 5126, 5121, 5125
@@ -185,7 +186,7 @@ def _add_joints(builder: GltfBuilder, name: str, joints_rest: Floats) -> list[in
 
 def _add_mesh(builder: GltfBuilder, name: str, person: int, vertices: Floats, body: BodyModel, shared: Json) -> int:
     faces = body.faces.cpu().numpy()
-    normals = vertex_normals(vertices, faces, face_incidence(faces, len(vertices)))
+    normals = vertex_normals(vertices, faces)
     linear = (np.array(person_colour(person)) / 255) ** 2.2  # glTF factors are linear light.
     material = builder.add(
         "materials",

@@ -13,6 +13,7 @@ from closemesh.body.skinning import shaped_template
 from closemesh.core.arrays import Floats
 from closemesh.geometry.camera import project
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera, Clip, Observations, PairContacts
+from closemesh.temporal import jerk
 
 NUM_COCO_KEYPOINTS = 17
 MIN_CONFIDENCE = 0.5
@@ -64,9 +65,8 @@ def jitter(joints: Floats, motion: BodyMotion, fps: float) -> float | None:
     """
     if len(joints) < 4:
         return None
-    jerk = np.diff(joints[:, :, :NUM_BODY_JOINTS].astype(np.float64), n=3, axis=0) * fps**3  # [T - 3, P, 22, 3]
     valid = np.lib.stride_tricks.sliding_window_view(motion.valid, 4, axis=0).all(-1)  # [T - 3, P]
-    size = np.linalg.norm(jerk, axis=-1)[valid]
+    size = jerk(joints[:, :, :NUM_BODY_JOINTS], fps)[valid]
     return float(size.mean()) if size.size else None
 
 

@@ -65,7 +65,7 @@ def reconstruct(
         observations = observe_stage(run)
         camera, initial, spread = initialise_stage(run, observations)
         told = describe(run.clip, observations, initial, run.config.language, run.out, run.told)
-        told = calibrate_confidence(told, initial, spread, run.body, run.clip.times, camera.T_cam_world[:, :3, 1])
+        told = calibrate_confidence(told, initial, spread, run.body, run.clip.times, camera.up)
         refined = refine_stage(run, observations, camera, initial, spread, told)
         camera, optimised, appearance = optimise_stage(run, observations, camera, refined, told)
         motions = {"initial": initial, "refined": refined, "optimised": optimised}

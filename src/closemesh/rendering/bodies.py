@@ -13,14 +13,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import change_frame, motion_in_world, motion_joints, stream_vertices
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
+from closemesh.geometry.mesh import face_incidence, vertex_normals
 from closemesh.rendering.viewpoints import draw_floor, view_camera
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion, Camera, Clip
@@ -46,20 +45,6 @@ _AMBIENT = 0.30
 def person_colour(person: int) -> tuple[int, int, int]:
     """RGB 0..255 of a person, the same in every picture of a result."""
     return PERSON_COLOURS[person % len(PERSON_COLOURS)]
-
-
-def face_incidence(faces: NDArray[np.integer], num_vertices: int) -> csr_matrix:
-    """[V, F] with a one where a vertex belongs to a face."""
-    columns = np.repeat(np.arange(len(faces)), 3)
-    ones = np.ones(faces.size, dtype=np.float32)
-    return csr_matrix((ones, (faces.ravel(), columns)), shape=(num_vertices, len(faces)))
-
-
-def vertex_normals(vertices: Floats, faces: NDArray[np.integer], incidence: csr_matrix) -> Floats:
-    """Unit normals [V, 3] of vertices [V, 3]: the mean of the faces around each, weighted by area."""
-    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
-    sums = incidence @ np.cross(b - a, c - a)
-    return sums / np.linalg.norm(sums, axis=-1, keepdims=True).clip(min=1e-12)
 
 
 def shade(normals_cam: Floats, colour: tuple[int, int, int]) -> Floats:

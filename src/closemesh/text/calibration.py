@@ -19,6 +19,7 @@ from torch import Tensor
 from closemesh.body.capsules import NUM_POINTS, capsule_body
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import pelvis_of
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion, PoseUncertainty
@@ -205,7 +206,7 @@ class _Poses:
         turns = axis_angle_to_matrix(drawn(spread.rotation_std[frame, :, :, None], people, 22, 3))
         rotations = mean(motion.rotations[frame, :, :22]) @ turns
         betas = mean(motion.betas)[..., : self._points.num_betas]
-        pelvis = mean(motion.transl[frame]) + self._points.rest_joints(betas)[..., 0, :]
+        pelvis = pelvis_of(self._points, betas, mean(motion.transl[frame]))
         pelvis = pelvis + drawn(spread.pelvis_std[frame], people, 3)
         up = F.normalize(mean(up_cam[frame]), dim=-1)
         return figures_at(rotations, pelvis, betas, up, self._points, self._capsules)

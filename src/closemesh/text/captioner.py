@@ -14,6 +14,7 @@ from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Bools, Floats
 from closemesh.structures import BodyMotion
+from closemesh.temporal import find_runs
 from closemesh.text.predicates import confidence, pose_features
 from closemesh.text.statements import (
     ARM_HEIGHTS,
@@ -77,13 +78,10 @@ def caption_motion(
 def spans(holds: Bools, times: Floats, config: RuleConfig) -> Iterator[tuple[int, int]]:
     """First and last frame of each run of frames [T] that lasts; short gaps are bridged."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    frames = np.flatnonzero(holds)
-    if len(frames) == 0:
-        return
-    breaks = np.flatnonzero(np.diff(times[frames]) > config.bridge + 1.5 * step)
-    for run in np.split(frames, breaks + 1):
-        if times[run[-1]] - times[run[0]] + step >= config.shortest or len(run) == len(holds):
-            yield int(run[0]), int(run[-1])
+    for run in find_runs(holds, config.bridge + 1.5 * step, times):
+        first, last = run.start, run.stop - 1
+        if times[last] - times[first] + step >= config.shortest or holds.all():
+            yield first, last
 
 
 def candidates(num_people: int) -> Iterator[Statement]:

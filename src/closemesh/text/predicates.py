@@ -18,6 +18,7 @@ from torch import Tensor
 
 from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, part_gaps
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
+from closemesh.body.motion import transl_of
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.losses.keypoints import geman_mcclure
@@ -107,7 +108,7 @@ def figures_at(
     rotations [N, P, 22, 3, 3], pelvis [N, P, 3] metres, betas [N, P, B], up [N, 3]; points: coarse.
     """
     count, people = pelvis.shape[:2]
-    transl = pelvis - points.rest_joints(betas)[..., 0, :]
+    transl = transl_of(points, betas, pelvis)
     posed = pose_landmarks(points, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
     return PoseFeatures(posed.keypoints[0, :, :NUM_POINTS].unflatten(0, (count, people)), up, capsules)
 

@@ -46,7 +46,7 @@ def chi3d_recordings(root: Path) -> list[Path]:
 def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
     """One recording by its smplx/<action>.json, its world turned to y up: see `turn_to_y_up`.
 
-    The pelvis is exact with the licensed body, else see `rest_pelvis`. `keypoints` are joints3d_25 [T, P, 25, 3].
+    The pelvis is exact with the licensed body, else see `smpl_rest_pelvis`. `keypoints` are joints3d_25 [T, P, 25, 3].
     Raises InputError with the file and the key at fault.
     """
     subject, action = path.parent.parent, path.stem

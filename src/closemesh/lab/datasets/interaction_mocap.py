@@ -105,7 +105,7 @@ def interhuman_files(root: Path, split: str | None = None) -> list[Path]:
 
 
 def read_interhuman(path: Path) -> MotionSequence:
-    """Both people; the file's z up turned to y up, the pelvis by `rest_pelvis`. Raises InputError.
+    """Both people; the file's z up turned to y up, the pelvis by `smpl_rest_pelvis`. Raises InputError.
 
     `action` is the first sentence of annots/<id>.txt when it is there.
     """
@@ -164,7 +164,7 @@ def interx_clips(root: Path, split: str | None = None) -> list[Path]:
 
 
 def read_interx(folder: Path, body: BodyModel | None = None) -> MotionSequence:
-    """Both people of a clip; the pelvis by `rest_pelvis`. Raises InputError.
+    """Both people of a clip; the pelvis by `smpl_rest_pelvis`. Raises InputError.
 
     `action` is the first sentence of texts/<clip>.txt when it is there.
     """

@@ -20,6 +20,7 @@ import numpy as np
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.transforms import procrustes
+from closemesh.temporal import jerk
 
 LSP_NAMES: tuple[str, ...] = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -152,7 +153,7 @@ def jitter(joints: Floats, fps: float) -> Floats:
     """
     result = np.full(joints.shape[:-1], np.nan)
     if len(joints) > 3:
-        result[3:] = np.linalg.norm(np.diff(joints.astype(np.float64), n=3, axis=0), axis=-1) * fps**3
+        result[3:] = jerk(joints, fps)
     return result
 
 

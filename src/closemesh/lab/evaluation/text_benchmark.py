@@ -186,7 +186,7 @@ def _witness(filmed: BenchmarkScene, first: Estimate) -> SimulatedAnnotator:
     assert task is not None
     times = scene.clip.times
     moments = select_key_frames(task.observations, first.motion, times, task.config.language.num_frames)
-    return witness(moments, scene.motion, scene.body, times, scene.camera.T_cam_world[:, :3, 1])
+    return witness(moments, scene.motion, scene.body, times, scene.camera.up)
 
 
 def _run_row(
@@ -196,7 +196,7 @@ def _run_row(
     assert task is not None
     if row.heeded:
         said = present.told(row.false / 100, seed, task.config.language.num_samples)
-        up_cam = first.camera.T_cam_world[:, :3, 1]
+        up_cam = first.camera.up
         with filmed.watch.time("believe"):
             believed = calibrate_confidence(said, first.motion, first.spread, task.body, task.clip.times, up_cam)
         language = replace(task.config.language, **HEEDED[row.heeded])

@@ -12,14 +12,13 @@ import torch
 
 from closemesh.body.loading import load_open_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import stream_vertices
-from closemesh.body.skinning import rest_joints
+from closemesh.body.motion import rest_pelvis, stream_vertices
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Advance, Progress
+from closemesh.geometry.mesh import face_incidence, vertex_normals
 from closemesh.lab.simulation.clothing import Outfit, random_outfit, skirt_faces
 from closemesh.lab.simulation.environment import paint_room
 from closemesh.lab.simulation.scene import SimulatedScene
-from closemesh.rendering.bodies import face_incidence, vertex_normals
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import Camera
 from closemesh.video.movies import Image, write_movie
@@ -119,7 +118,7 @@ class _Painter:
         """[V, 3] 0..255."""
         normals = normals / np.linalg.norm(normals, axis=1, keepdims=True)
         light = self._light
-        from_above = normals @ self._camera.T_cam_world[0, :3, 1]
+        from_above = normals @ self._camera.up[0]
         strong = light.strength * np.clip(normals @ light.direction, 0, None)[:, None] * light.colour
         return (255 * colours * (light.ambient * (1 + 0.35 * from_above[:, None]) + strong)).clip(0, 255)
 
@@ -164,7 +163,7 @@ def _creases(body: BodyModel, outfit: Outfit, rng: np.random.Generator) -> Float
 
 def _places(scene: SimulatedScene, body: BodyModel) -> Floats:
     """[N, 3] pelvis positions in the world."""
-    pelvis_rest = rest_joints(body, torch.as_tensor(scene.motion.betas))[:, 0].numpy()
+    pelvis_rest = rest_pelvis(body, torch.as_tensor(scene.motion.betas)).numpy()
     pelvis_cam = (scene.motion.transl + pelvis_rest)[scene.motion.valid]
     R, t = scene.camera.T_cam_world[0, :3, :3], scene.camera.T_cam_world[0, :3, 3]
     return (pelvis_cam - t) @ R

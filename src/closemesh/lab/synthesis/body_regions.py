@@ -12,7 +12,7 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX, other_side
 from closemesh.contact.body_parts import PART_INDEX, part_labels
-from closemesh.rendering.bodies import face_incidence, vertex_normals
+from closemesh.geometry.mesh import vertex_normals
 
 _ANY = 180.0
 _MIDLINE = 0.01  # Metres on either side that belong to neither.
@@ -135,7 +135,7 @@ REGION_NAMES: tuple[str, ...] = (*_MIDDLE, *_LEFT, *(other_side(name) for name i
 def rest_normals(body: BodyModel) -> Tensor:
     """Unit outward normals [V, 3] of the mean body in the zero pose."""
     faces, vertices = body.faces.cpu().numpy(), body.v_template.cpu().numpy()
-    normals = vertex_normals(vertices, faces, face_incidence(faces, len(vertices)))
+    normals = vertex_normals(vertices, faces)
     return torch.as_tensor(normals).to(body.v_template)
 
 

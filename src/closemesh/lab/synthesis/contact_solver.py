@@ -17,6 +17,7 @@ from torch import Tensor
 
 from closemesh.body.landmarks import sole_vertices
 from closemesh.body.model import BodyModel
+from closemesh.geometry.mesh import batched_vertex_normals
 from closemesh.lab.synthesis.least_squares import (
     FREE_JOINTS,
     LinearResiduals,
@@ -217,18 +218,8 @@ def _solve_moment(
 
 def _way_apart(key: PairMotion, anchors: Tensor, body: BodyModel) -> Tensor:
     """Unit vectors [H, 3] from the surface of b to that of a where they meet, in the one frame of `key`."""
-    normals = vertex_normals(key.skin(body)[0][0], body.faces)  # [2, V, 3]
+    normals = batched_vertex_normals(key.skin(body)[0][0], body.faces)  # [2, V, 3]
     return F.normalize(normals[1, anchors[:, 1]] - normals[0, anchors[:, 0]], dim=-1)
-
-
-def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
-    """Unit normals [..., V, 3] of meshes [..., V, 3]."""
-    corners = vertices[..., faces, :]  # [..., F, 3, 3]
-    across = torch.linalg.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])
-    sums = torch.zeros_like(vertices)
-    for corner in range(3):
-        sums.index_add_(-2, faces[:, corner], across)
-    return F.normalize(sums, dim=-1)
 
 
 _LARGEST_GAP = 0.006  # Metres that are left between anchors.

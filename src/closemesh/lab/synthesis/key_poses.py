@@ -20,8 +20,9 @@ from torch import Tensor
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.body.loading import load_landmark_body, load_open_body
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import transl_of
 from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.skinning import skin
 from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.templates.schema import InteractionTemplate
@@ -71,7 +72,7 @@ class KeyPoses:
 
     def transl(self, body: BodyModel) -> Tensor:
         """SMPL-X translation [N, 2, 3] in metres on `body`."""
-        return self.pelvis - rest_joints(body, self.betas)[..., 0, :]
+        return transl_of(body, self.betas, self.pelvis)
 
     def vertices(self, body: BodyModel) -> Tensor:
         """World-frame vertices [N, 2, V, 3] in metres on any variant of the body."""

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from closemesh.body.landmarks import sole_vertices
 from closemesh.body.model import BodyModel
+from closemesh.body.motion import transl_of
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, other_side
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.skinning import skin
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.key_poses import yaw_matrix
 from closemesh.lab.synthesis.templates.schema import ContactConstraint
@@ -58,7 +59,7 @@ class PairMotion:
 
     def skin(self, body: BodyModel) -> tuple[Tensor, Tensor]:
         """World-frame vertices [F, 2, V, 3] and joints [F, 2, 55, 3] on any variant or subset of the body."""
-        transl = self.pelvis - rest_joints(body, self.betas)[..., 0, :]
+        transl = transl_of(body, self.betas, self.pelvis)
         return skin(body, self.betas, self.all_rotations(), transl)
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from closemesh.body.model import BodyModel
-from closemesh.body.skinning import rest_joints, skin
+from closemesh.body.motion import transl_of
+from closemesh.body.skinning import skin
 from closemesh.contact.aabb_tree import build_box_tree, smallest_distance
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.vertex_contacts import boxes_within, find_penetrations
@@ -62,7 +63,7 @@ def check_pairs(
     betas [N, 2, B] (or [2, B] for all), rotations [N, 2, 55, 3, 3], pelvis [N, 2, 3] position of the pelvis joint;
     world frame, y up, floor y = 0, metres.
     """
-    transl = pelvis - rest_joints(fine, betas)[..., 0, :]
+    transl = transl_of(fine, betas, pelvis)
     betas = betas.expand(len(rotations), 2, -1)
     regions = find_regions(fine)
     touches = [_TouchMeter(fine, regions[touch.a], regions[touch.b]) for touch in recipe.touches]

@@ -23,6 +23,7 @@ from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d, mat
 from closemesh.lab.datasets.registry import find_motions, read_motion, split_motion_files
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.structures import NUM_BODY_JOINTS
+from closemesh.temporal import find_runs
 
 SHAPE_SPREAD = 0.8  # Standard deviations of the betas of random people; the open body's betas have 1.
 SPEED_RANGE = (0.8, 1.25)
@@ -166,9 +167,7 @@ def _mirror(batch: MotionBatch, chosen: Tensor) -> MotionBatch:
 
 def _valid_runs(sequence: MotionSequence) -> list[MotionSequence]:
     valid = sequence.valid.all(1)
-    borders = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(int)))
-    runs = (slice(start, end) for start, end in borders.reshape(-1, 2))
-    return [sequence.frames(run) for run in runs if run.stop - run.start >= sequence.fps / 2]
+    return [sequence.frames(run) for run in find_runs(valid) if run.stop - run.start >= sequence.fps / 2]
 
 
 def _axis_angles(run: MotionSequence) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from closemesh.body.capsules import CapsuleBody, capsule_body
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.motion import transl_of
 from closemesh.geometry.camera import project
 from closemesh.initialization.lifting_network import NUM_POINTS, Sightings
 from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors
@@ -90,7 +91,7 @@ def _pose(points: LandmarkBody, rotations: Tensor, pelvis: Tensor, betas: Tensor
     """Joints [B, T, P, 22, 3] and keypoints [B, T, P, 23, 3]; the people of all windows go through together."""
     windows, people = pelvis.shape[0], pelvis.shape[2]
     shapes = betas.flatten(0, 1)
-    transl = pelvis.transpose(0, 1).flatten(1, 2) - points.rest_joints(shapes)[:, 0]
+    transl = transl_of(points, shapes, pelvis.transpose(0, 1).flatten(1, 2))
     posed = pose_landmarks(points, shapes, rotations.transpose(0, 1).flatten(1, 2), transl)
 
     def by_window(tensor: Tensor) -> Tensor:

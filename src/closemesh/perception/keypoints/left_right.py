@@ -6,6 +6,7 @@ import numpy as np
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.types import BODY_MIRROR, Detection
+from closemesh.temporal import viterbi
 
 _SWAP_COST = 0.01  # Per swapped frame; the detector is right in most frames.
 _TOLD = 0.03  # Weight of a frame's closer look beside a move; it is right four times in five where the two differ.
@@ -36,21 +37,13 @@ def swapped_sides(frames: list[int], detections: list[Detection], told: Floats |
     told [N]: `sides_told` of a closer look at each, 0 where there was none.
     """
     of_state = np.array([0.0, _SWAP_COST]) - np.outer(np.zeros(len(frames)) if told is None else told, [0.0, _TOLD])
-    cost = of_state[0]
-    came_from = np.zeros((len(frames), 2), int)
-    for n in range(1, len(frames)):
-        same, crossed = (
-            _step_costs(detections[n - 1], detections[n]) if frames[n] - frames[n - 1] <= _FORGET else (0, 0)
-        )
-        options = cost[None, :] + np.array([[same, crossed], [crossed, same]])  # [now, before]
-        came_from[n] = options.argmin(1)
-        cost = options.min(1) + of_state[n]
-    state = int(cost.argmin())
-    swapped = np.zeros(len(frames), bool)
-    for n in range(len(frames) - 1, -1, -1):
-        swapped[n] = bool(state)
-        state = came_from[n, state]
-    return swapped
+
+    def step_cost(n: int) -> Floats:
+        comparable = frames[n] - frames[n - 1] <= _FORGET
+        same, crossed = _step_costs(detections[n - 1], detections[n]) if comparable else (0, 0)
+        return np.array([[same, crossed], [crossed, same]])
+
+    return viterbi(of_state, step_cost).astype(bool)
 
 
 def _step_costs(before: Detection, now: Detection) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from closemesh.perception.detectors.multi_scale import boxes_overlap
 from closemesh.perception.tracking.similarity import PARTS, ClothingModel, exchange_evidence, oks, wardrobe
 from closemesh.perception.tracking.tracker import Track, assembled
 from closemesh.perception.types import Detection
+from closemesh.temporal import viterbi
 
 INDEPENDENT = 4.0  # Frames whose colours count as one: what covers somebody now covers him in the next frame too.
 APART = 0.15  # Keypoint similarity below which two detections surely show two people.
@@ -47,15 +48,8 @@ def most_likely(evidence: Floats, switch: Floats) -> Bools:
 
     evidence [N] for it in each frame, switch [N] what a change from the frame before costs.
     """
-    score, came = np.zeros(2), np.zeros((len(evidence), 2), int)
-    for k, told in enumerate(evidence):
-        change = score[::-1] - switch[k]
-        came[k] = np.where(score >= change, [0, 1], [1, 0])
-        score = np.maximum(score, change) + np.array([0, told])
-    states = [int(score[1] > score[0])]
-    for k in range(len(evidence) - 1, 0, -1):
-        states.append(came[k][states[-1]])
-    return np.array(states[::-1], bool)
+    unary = np.stack([np.zeros(len(evidence)), -evidence], axis=1)
+    return viterbi(unary, lambda k: switch[k] * (1 - np.eye(2)), prefer_stay=True).astype(bool)
 
 
 _SWITCH, _SWITCH_APART = 8.0, 16.0  # Evidence that an exchange needs at each end, where two meet and where they do not.

@@ -17,6 +17,7 @@ from closemesh.perception.keypoints.uncertainty import distance_to_limbs
 from closemesh.perception.tracking.similarity import colour_similarity
 from closemesh.perception.tracking.tracker import Track, assembled
 from closemesh.structures import Observations
+from closemesh.temporal import find_runs
 
 MIN_PIECE = 3  # Frames; shorter pieces are noise, unless the clip itself is shorter.
 _MAX_COMMON = 2  # Frames in which two pieces of one person may both be seen.
@@ -148,8 +149,5 @@ def _gap(keypoints: Floats, a: int, b: int) -> Floats:
 
 def intervals_of(active: Bools) -> tuple[tuple[int, int], ...]:
     """First and last frame of each run of True, short gaps bridged, very short runs left out."""
-    frames = np.flatnonzero(active)
-    if len(frames) == 0:
-        return ()
-    runs = np.split(frames, np.flatnonzero(np.diff(frames) > _BRIDGE) + 1)
-    return tuple((int(run[0]), int(run[-1])) for run in runs if len(run) >= _MIN_LENGTH)
+    runs = find_runs(active, max_step=_BRIDGE)
+    return tuple((run.start, run.stop - 1) for run in runs if active[run].sum() >= _MIN_LENGTH)
