@@ -13,7 +13,7 @@ from tool_files import TOOLS, Tool, ToolPerson, phalp_focal, tool_people, transl
 
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import read_joblib
+from closemesh.core.unpickling import load_joblib
 from closemesh.geometry.camera import project
 from closemesh.importers.camera_alignment import to_clip_camera
 from closemesh.importers.registry import import_fingerprint, read_imported_result
@@ -63,7 +63,7 @@ def test_the_camera_of_phalp_is_that_of_its_source(known_scene, tmp_path: Path) 
     size = (640, 480)
     person = tool_people(known_scene.motion, known_scene.body, known_scene.camera, phalp_focal(size))[0]
     write_phalp(tmp_path / "demo.pkl", [person], size)
-    frame = next(iter(read_joblib(tmp_path / "demo.pkl").values()))
+    frame = next(iter(load_joblib(tmp_path / "demo.pkl").values()))
     stored = person.joints[0] - person.pelvis[0] + smpl_rest_pelvis("smpl", "neutral") + frame["camera"][0]
     square = (stored[:, :2] / stored[:, 2:] * 5000 + 128) * max(size) / 256
     pixels = square - [(max(size) - size[0]) // 2, (max(size) - size[1]) // 2]
@@ -93,7 +93,7 @@ def test_amass_files_are_people_in_a_world(known_scene, tmp_path: Path) -> None:
 def test_joblib_files_are_read_without_joblib() -> None:
     """Both were written by joblib 1.6: plain, and with compress=3."""
     for name in ("joblib_plain.pkl", "joblib_zlib.pkl"):
-        data = read_joblib(HERE / name)[0]
+        data = load_joblib(HERE / name)[0]
         np.testing.assert_array_equal(data["pose"], np.arange(6, dtype=np.float32).reshape(2, 3))
         np.testing.assert_array_equal(data["order"], np.arange(6.0).reshape(2, 3))
         assert data["frame_ids"].tolist() == [3, 4] and data["scalar"] == 0.5 and data["empty"].shape == (0, 3)

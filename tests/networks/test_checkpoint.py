@@ -12,7 +12,7 @@ from closemesh.core.errors import ModelFileError
 from closemesh.initialization.lifting_network import Lifter, LifterConfig, load_lifter
 from closemesh.interaction_prior.codebook import load_codebook
 from closemesh.interaction_prior.diffusion import load_denoiser
-from closemesh.networks.checkpoint import load_network, save_network
+from closemesh.networks.checkpoint import load_network, rename_config, rename_keys, save_network
 
 SMALL = LifterConfig(width=32, layers=1, heads=4, hidden=64)
 
@@ -38,6 +38,17 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None) -> None:
         path.write_bytes(content)
     with pytest.raises(ModelFileError, match=r"bad\.safetensors"):
         load_network(path, make, "cpu")
+
+
+def test_keys_and_fields_of_earlier_versions_are_renamed() -> None:
+    keys = ["a", "x.a.weight", "a.book", "a.0.book", "ab.book.x", "abook"]
+    renamed = rename_keys({key: torch.zeros(()) for key in keys}, {"book": "codebook", "a": "c", "a.book": "d.books"})
+    assert list(renamed) == ["c", "x.c.weight", "d.books", "c.0.codebook", "ab.codebook.x", "abook"]
+    stored = {"encoder": {"pieces": 8000, "width": 3}, "sides": [1, 2]}
+    assert rename_config(stored, {"pieces": "num_pieces", "sides": "kernel_sizes"}) == {
+        "encoder": {"num_pieces": 8000, "width": 3},
+        "kernel_sizes": [1, 2],
+    }
 
 
 def test_the_bundled_networks_are_there_and_finite() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import read_joblib, read_torch
+from closemesh.core.unpickling import load_joblib, load_torch
 from closemesh.importers.results import ImportedResult
 from closemesh.importers.sam3d_body import is_sam3d_frames, is_sam3d_npz, read_sam3d_files, read_sam3d_frames
 from closemesh.importers.smpl_formats import (
@@ -66,13 +66,13 @@ def _read(path: Path, clip: Clip) -> ImportedResult:
     if suffix == ".npz":
         return read_amass_person(path, clip)
     if suffix in (".pt", ".pth"):
-        data = read_torch(path)
+        data = load_torch(path)
         if is_gvhmr(data):
             return read_gvhmr(path, data)
         if is_comotion(data):
             return read_comotion(path, data, clip)
     if suffix == ".pkl":
-        data = read_joblib(path)
+        data = load_joblib(path)
         if is_prompthmr(data):
             return read_prompthmr(path, data, clip)
         if is_phalp(data):

@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import numbers
+from closemesh.core.unpickling import expect_numbers
 from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, person_from_keypoints
 from closemesh.structures import NUM_KEYPOINTS, Clip
 
@@ -119,15 +119,15 @@ def _frame_number(path: Path) -> int:
 
 
 def _detection(path: Path, data: Mapping[str, Any], frame: int) -> _Detection:
-    points = numbers(path, "pred_keypoints_3d", data["pred_keypoints_3d"], (_NUM_POINTS, 3))
-    translation = numbers(path, "pred_cam_t", data["pred_cam_t"], (3,))
+    points = expect_numbers(path, "pred_keypoints_3d", data["pred_keypoints_3d"], (_NUM_POINTS, 3))
+    translation = expect_numbers(path, "pred_cam_t", data["pred_cam_t"], (3,))
     focal = float(np.asarray(data["focal_length"], np.float64).reshape(-1)[0])
     in_camera = points + translation
     if not focal > 0 or not (in_camera[:, 2] > 0).all():
         raise InputError(f"{path}: people behind the camera, or no focal length; the file is not as documented")
     principal_point = np.full(2, np.nan)
     if data.get("pred_keypoints_2d") is not None:
-        pixels = numbers(path, "pred_keypoints_2d", data["pred_keypoints_2d"], (_NUM_POINTS, 2))
+        pixels = expect_numbers(path, "pred_keypoints_2d", data["pred_keypoints_2d"], (_NUM_POINTS, 2))
         principal_point = np.median(pixels - focal * in_camera[:, :2] / in_camera[:, 2:], axis=0)
     return _Detection(frame, in_camera, focal, principal_point)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from closemesh.core.arrays import Floats, expect_equal_lengths
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import numbers
+from closemesh.core.unpickling import expect_numbers
 from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, smpl_person
 from closemesh.motion_files.amass import read_amass
 from closemesh.motion_files.sequence import MotionSequence
@@ -71,7 +71,7 @@ def read_phalp(path: Path, data: Mapping[Any, Any], clip: Clip) -> ImportedResul
 
 def _phalp_person(path: Path, rows: list[tuple[int, Any, int]]) -> ImportedPerson:
     def column(name: str, entry: Any, shape: tuple[int | str, ...]) -> Floats:
-        return np.stack([numbers(path, name, entry(frame, k), shape) for _, frame, k in rows])
+        return np.stack([expect_numbers(path, name, entry(frame, k), shape) for _, frame, k in rows])
 
     try:
         root = column("global_orient", lambda f, k: f["smpl"][k]["global_orient"], (1, 3, 3))
@@ -95,7 +95,7 @@ def _phalp_person(path: Path, rows: list[tuple[int, Any, int]]) -> ImportedPerso
 
 def _phalp_joints(path: Path, values: Any) -> Floats:
     """SMPL joints [22, 3] from the joints [J, 3] of PHALP; nan where it has none."""
-    source = numbers(path, "3d_joints", values, ("J", 3))
+    source = expect_numbers(path, "3d_joints", values, ("J", 3))
     joints = np.full((NUM_BODY_JOINTS, 3), np.nan)
     if len(source) > max(_OPENPOSE.values()):
         joints[list(_OPENPOSE)] = source[list(_OPENPOSE.values())]
@@ -122,10 +122,10 @@ def read_wham(path: Path, data: Mapping[Any, Any], clip: Clip) -> ImportedResult
 
 
 def _wham_person(path: Path, data: Mapping[str, Any]) -> ImportedPerson:
-    pose = numbers(path, "pose", data["pose"], ("N", 72))
-    trans = numbers(path, "trans", np.asarray(data["trans"]).reshape(-1, 3), ("N", 3))
-    betas = numbers(path, "betas", data["betas"], ("N", 10))
-    frames = numbers(path, "frame_ids", data["frame_ids"], ("N",))
+    pose = expect_numbers(path, "pose", data["pose"], ("N", 72))
+    trans = expect_numbers(path, "trans", np.asarray(data["trans"]).reshape(-1, 3), ("N", 3))
+    betas = expect_numbers(path, "betas", data["betas"], ("N", 10))
+    frames = expect_numbers(path, "frame_ids", data["frame_ids"], ("N",))
     expect_equal_lengths(path, pose=pose, trans=trans, betas=betas, frame_ids=frames)
     return smpl_person(frames.astype(np.int64), pose.reshape(-1, 24, 3), trans, np.median(betas, axis=0), "smpl")
 
@@ -145,8 +145,8 @@ def read_prompthmr(path: Path, data: Mapping[str, Any], clip: Clip) -> ImportedR
     them. Raises InputError when an entry is missing or of another shape, or when the clip has another aspect ratio.
     """
     camera = data["camera"]
-    focal = float(numbers(path, "img_focal", np.asarray(camera["img_focal"]).reshape(-1)[:1], (1,))[0])
-    middle = numbers(path, "img_center", camera.get("img_center", ()), (2,))
+    focal = float(expect_numbers(path, "img_focal", np.asarray(camera["img_focal"]).reshape(-1)[:1], (1,))[0])
+    middle = expect_numbers(path, "img_center", camera.get("img_center", ()), (2,))
     scales = np.array(clip.size) / (2 * np.maximum(middle, 1e-9))
     if abs(scales[0] / scales[1] - 1) > _MAX_ASPECT_ERROR or not focal > 0:
         raise InputError(f"{path} was made from frames of another shape than the clip's; give the result of this clip")
@@ -157,10 +157,10 @@ def read_prompthmr(path: Path, data: Mapping[str, Any], clip: Clip) -> ImportedR
 
 def _prompthmr_person(path: Path, data: Any) -> ImportedPerson:
     try:
-        parts, frames = data["smplx_cam"], numbers(path, "frames", data["frames"], ("N",))
-        rotations = numbers(path, "rotmat", parts["rotmat"], ("N", 55, 3, 3))
-        trans = numbers(path, "trans", np.asarray(parts["trans"]).reshape(-1, 3), ("N", 3))
-        betas = numbers(path, "shape", parts["shape"], ("N", 10))
+        parts, frames = data["smplx_cam"], expect_numbers(path, "frames", data["frames"], ("N",))
+        rotations = expect_numbers(path, "rotmat", parts["rotmat"], ("N", 55, 3, 3))
+        trans = expect_numbers(path, "trans", np.asarray(parts["trans"]).reshape(-1, 3), ("N", 3))
+        betas = expect_numbers(path, "shape", parts["shape"], ("N", 10))
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: a person of it has no {error}; let the whole pipeline of PromptHMR run") from error
     expect_equal_lengths(path, frames=frames, rotmat=rotations, trans=trans, shape=betas)
@@ -181,10 +181,11 @@ def read_gvhmr(path: Path, data: Mapping[str, Any]) -> ImportedResult:
     if missing:
         raise InputError(f"{path}: {_GVHMR_CAMERA} has no {', '.join(missing)}; the file is not as documented")
     parts = {
-        name: numbers(path, name, data[_GVHMR_CAMERA][name], ("N", width)) for name, width in _GVHMR_WIDTHS.items()
+        name: expect_numbers(path, name, data[_GVHMR_CAMERA][name], ("N", width))
+        for name, width in _GVHMR_WIDTHS.items()
     }
     expect_equal_lengths(path, **parts)
-    K = numbers(path, "K_fullimg", data["K_fullimg"], ("N", 3, 3))[0]
+    K = expect_numbers(path, "K_fullimg", data["K_fullimg"], ("N", 3, 3))[0]
     count = len(parts["transl"])
     pose = np.concatenate([parts["global_orient"], parts["body_pose"]], axis=1).reshape(count, 22, 3)
     betas = np.median(parts["betas"], axis=0)
@@ -204,8 +205,8 @@ def read_comotion(path: Path, data: Mapping[str, Any], clip: Clip) -> ImportedRe
     InputError when an entry is of another shape.
     """
     widths = {"pose": 72, "trans": 3, "betas": 10}
-    rows = {name: numbers(path, name, data[name], ("N", width)) for name, width in widths.items()}
-    ids, frames = (numbers(path, name, data[name], ("N",)).astype(np.int64) for name in ("id", "frame_idx"))
+    rows = {name: expect_numbers(path, name, data[name], ("N", width)) for name, width in widths.items()}
+    ids, frames = (expect_numbers(path, name, data[name], ("N",)).astype(np.int64) for name in ("id", "frame_idx"))
     expect_equal_lengths(path, **rows, id=ids, frame_idx=frames)
     people = []
     for track in np.unique(ids):

@@ -49,7 +49,7 @@ class CodebookOutput:
 
 
 class Codebook(nn.Module):
-    """Dual-branch encoder, quantiser and dual-branch decoder over windows in the frame of person a."""
+    """Dual-branch encoder, quantizer and dual-branch decoder over windows in the frame of person a."""
 
     def __init__(self, config: CodebookConfig) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Codebook(nn.Module):
         self.masked = nn.Parameter(torch.zeros(config.width))
         self.encoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.to_codes = nn.Linear(config.width, inner)
-        self.quantiser = VectorQuantizer(config.codes, config.code_width, config.decay)
+        self.quantizer = VectorQuantizer(config.codes, config.code_width, config.decay)
         self.from_codes = nn.Linear(inner, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.told = nn.LayerNorm(config.width)
@@ -77,7 +77,7 @@ class Codebook(nn.Module):
             x = torch.where(hidden[..., None], self.masked, x)
         place = time_embedding(times - times[:, :1], self.config.width)[:, :, None]
         latent = self.to_codes(self._run(self.encoder, x + place)).unflatten(-1, (self.config.groups, -1))
-        quantised, codes, commitment = self.quantiser(latent)
+        quantised, codes, commitment = self.quantizer(latent)
         decoded = self._run(self.decoder, self.from_codes(quantised.flatten(-2)) + place)
         return CodebookOutput(self.head(decoded).float(), codes, commitment)
 

@@ -1,9 +1,4 @@
-"""Attention, AdaLN, pair blocks, vector quantizer.
-
-Attention over frames: the plain block of the lifter, and the conditioned, two-person block of the diffusion.
-
-Vectors as the nearest of a book of codes (VQ-VAE).
-"""
+"""Layers that several networks share: attention over frames, conditioned two-person blocks, vector quantizer."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Multi-head attention of queries [..., T, C] to keys and values [..., S, C]; a null key lets it look nowhere."""
+    """Multi-head attention with a learned null key and value, so that a query can attend to nothing."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -26,19 +21,19 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, query: Tensor, source: Tensor, known: Tensor | None = None) -> Tensor:
-        """known [..., S] bool: which of the source may be looked at."""
+        """Attention [..., T, C] of query [..., T, C] to source [..., S, C]; known [..., S] bool masks the source."""
         key_value = torch.cat([self.null.flatten().expand(*source.shape[:-2], 1, -1), self.key_value(source)], dim=-2)
         q, k, v = (self._split(x) for x in (self.query(query), *key_value.chunk(2, dim=-1)))
         mask = None if known is None else F.pad(known, (1, 0), value=True)[..., None, None, :]
-        found = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out(found.transpose(-3, -2).flatten(-2))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(attended.transpose(-3, -2).flatten(-2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)  # [..., heads, T, C / heads]
 
 
 class FeedForward(nn.Sequential):
-    """Two linear layers; the second starts at zero, so that a fresh block changes nothing."""
+    """Two linear layers; the second starts at zero, so that an untrained block is the identity."""
 
     def __init__(self, width: int, hidden: int) -> None:
         last = nn.Linear(hidden, width)
@@ -48,7 +43,7 @@ class FeedForward(nn.Sequential):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention over frames and a feed-forward layer, normalised before each."""
+    """Self-attention over frames and a feed-forward layer, with a norm before each."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -57,14 +52,14 @@ class TransformerBlock(nn.Module):
         self.feed_forward = FeedForward(width, hidden)
 
     def forward(self, x: Tensor, known: Tensor | None = None) -> Tensor:
-        """x [..., T, C]; known [..., T] bool."""
+        """Features [..., T, C] of x [..., T, C]; known [..., T] bool masks frames."""
         normed = self.norms[0](x)
         x = x + self.attention(normed, normed, known)
         return x + self.feed_forward(self.norms[1](x))
 
 
 class AdaLayerNorm(nn.Module):
-    """LayerNorm whose scale and shift a condition decides (AdaLN); the identity norm at first."""
+    """LayerNorm with scale and shift computed from a condition (AdaLN); a plain LayerNorm before training."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -74,13 +69,13 @@ class AdaLayerNorm(nn.Module):
         nn.init.zeros_(self.modulation.bias)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x and condition [..., T, C]."""
+        """Features [..., T, C] of x [..., T, C] under condition [..., T, C]."""
         scale, shift = self.modulation(F.silu(condition)).chunk(2, dim=-1)
         return self.norm(x) * (1 + scale) + shift
 
 
 class PairTransformerBlock(nn.Module):
-    """One person's half of a two-person layer: over the own frames, over the partner's, feed-forward (CloseInt)."""
+    """One person's half of a two-person layer (CloseInt): self-attention, attention to the partner, feed-forward."""
 
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -90,9 +85,9 @@ class PairTransformerBlock(nn.Module):
         self.feed_forward = FeedForward(width, hidden)
 
     def forward(self, x: Tensor, other: Tensor | None, condition: Tensor) -> Tensor:
-        """x, condition [..., T, C]; other [..., T, C] the partner before this layer, None when there is none.
+        """Features [..., T, C] of x [..., T, C] under condition [..., T, C].
 
-        The partner is normalised under the own condition, as in CloseInt.
+        other [..., T, C]: the partner before this layer, or None. Its norm takes the own condition, as in CloseInt.
         """
         normed = self.norms[0](x, condition)
         x = x + self.own(normed, normed)
@@ -102,17 +97,17 @@ class PairTransformerBlock(nn.Module):
 
 
 def fold_pairs(pairs: Tensor) -> Tensor:
-    """[B * 2, T, C] of pairs [B, T, 2, C]: both people go through a block together."""
+    """People [B * 2, T, C] of pairs [B, T, 2, C]: a block processes both people in one batch."""
     return pairs.transpose(1, 2).flatten(0, 1)
 
 
 def unfold_pairs(people: Tensor) -> Tensor:
-    """The inverse of `one_by_one`."""
+    """Pairs [B, T, 2, C] of people [B * 2, T, C]: the inverse of `fold_pairs`."""
     return people.unflatten(0, (-1, 2)).transpose(1, 2)
 
 
 def swap_partners(people: Tensor) -> Tensor:
-    """The other one of each pair, of people [B * 2, T, C]."""
+    """The partner [B * 2, T, C] of each of the people [B * 2, T, C]."""
     return people.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
 
 
@@ -124,9 +119,9 @@ def time_embedding(times: Tensor, width: int, longest: float = 10.0) -> Tensor:
 
 
 class VectorQuantizer(nn.Module):
-    """Nearest code, with the gradient passed straight through; codes follow moving averages, dead ones begin anew."""
+    """Nearest code with a straight-through gradient (VQ-VAE); codes follow moving averages, unused ones are reset."""
 
-    book: Tensor  # [codes, width]
+    codebook: Tensor  # [codes, width]
     sums: Tensor  # [codes, width] moving sums of the vectors that chose each code
     uses: Tensor  # [codes] moving counts of them
 
@@ -134,29 +129,30 @@ class VectorQuantizer(nn.Module):
         """decay: of the moving averages that the codes follow."""
         super().__init__()
         self.decay = decay
-        self.register_buffer("book", torch.randn(codes, width))
-        self.register_buffer("sums", self.book.clone())
+        self.register_buffer("codebook", torch.randn(codes, width))
+        self.register_buffer("sums", self.codebook.clone())
         self.register_buffer("uses", torch.ones(codes))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes' vectors [..., C], their numbers [...], and the commitment loss, of vectors [..., C]."""
+        """Code vectors [..., C], code indices [...] and commitment loss [] of vectors x [..., C]."""
         flat = x.detach().float().flatten(0, -2)
-        numbers = torch.cdist(flat, self.book).argmin(-1)
+        indices = torch.cdist(flat, self.codebook).argmin(-1)
         if self.training:
-            self._follow(flat, numbers)
+            self._update_codebook(flat, indices)
         x = x.float()
-        quantised = self.book[numbers].view_as(x)
-        commitment = F.mse_loss(x, quantised)
-        return x + (quantised - x).detach(), numbers.view(x.shape[:-1]), commitment
+        quantized = self.codebook[indices].view_as(x)
+        commitment = F.mse_loss(x, quantized)
+        return x + (quantized - x).detach(), indices.view(x.shape[:-1]), commitment
 
     @torch.no_grad()
-    def _follow(self, flat: Tensor, numbers: Tensor) -> None:
-        one_hot = F.one_hot(numbers, len(self.book)).float()
+    def _update_codebook(self, flat: Tensor, indices: Tensor) -> None:
+        """flat [N, C], indices [N]."""
+        one_hot = F.one_hot(indices, len(self.codebook)).float()
         self.uses.mul_(self.decay).add_(one_hot.sum(0), alpha=1 - self.decay)
         self.sums.mul_(self.decay).add_(one_hot.T @ flat, alpha=1 - self.decay)
-        self.book.copy_(self.sums / self.uses[:, None].clamp(min=1e-5))
-        dead = self.uses < 1e-2 * len(flat) / len(self.book)
-        fresh = flat[torch.randint(len(flat), (len(self.book),), device=flat.device)]
-        self.book.copy_(torch.where(dead[:, None], fresh, self.book))
-        self.sums.copy_(torch.where(dead[:, None], fresh, self.sums))
-        self.uses.copy_(torch.where(dead, torch.ones_like(self.uses), self.uses))
+        self.codebook.copy_(self.sums / self.uses[:, None].clamp(min=1e-5))
+        unused = self.uses < 1e-2 * len(flat) / len(self.codebook)
+        samples = flat[torch.randint(len(flat), (len(self.codebook),), device=flat.device)]
+        self.codebook.copy_(torch.where(unused[:, None], samples, self.codebook))
+        self.sums.copy_(torch.where(unused[:, None], samples, self.sums))
+        self.uses.copy_(torch.where(unused, torch.ones_like(self.uses), self.uses))

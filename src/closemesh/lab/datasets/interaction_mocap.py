@@ -28,7 +28,7 @@ import numpy as np
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Floats, expect, expect_equal_lengths, read_npz
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import read_pickle, read_pickled_npy
+from closemesh.core.unpickling import load_pickle, load_pickled_npy
 from closemesh.lab.datasets.recording import turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
@@ -58,7 +58,7 @@ def read_harmony4d(folder: Path, fps: float) -> MotionSequence:
 
 
 def _read_frame(file: Path) -> dict[str, dict[str, Floats]]:
-    said = read_pickled_npy(file)
+    said = load_pickled_npy(file)
     if not isinstance(said, dict) or not all(isinstance(person, dict) for person in said.values()) or not said:
         raise InputError(f"{file} holds no parameters by person; is it a file of Harmony4D?")
     return {name: _checked(file, name, person) for name, person in said.items()}
@@ -109,7 +109,7 @@ def read_interhuman(path: Path) -> MotionSequence:
 
     `action` is the first sentence of annots/<id>.txt when it is there.
     """
-    told = read_pickle(path)
+    told = load_pickle(path)
     if not is_interhuman(told):
         raise InputError(f"{path} is no motion of InterHuman: it has no person1 and person2")
     rate = float(told.get("mocap_framerate", 0))

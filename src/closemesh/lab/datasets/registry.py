@@ -12,7 +12,7 @@ from pathlib import Path
 
 from closemesh.core.arrays import npz_keys
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import read_pickle
+from closemesh.core.unpickling import load_pickle
 from closemesh.lab.datasets.asf_amc import read_amc
 from closemesh.lab.datasets.bvh import read_bvh
 from closemesh.lab.datasets.chi3d import is_chi3d, read_chi3d
@@ -100,7 +100,7 @@ def _is_amass(keys: frozenset[str]) -> bool:
 
 
 def _read_pickle(path: Path) -> MotionSequence:
-    told = read_pickle(path)
+    told = load_pickle(path)
     if is_threedpw(told):
         return read_threedpw(path).sequence
     if is_interhuman(told):

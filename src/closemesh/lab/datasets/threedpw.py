@@ -12,7 +12,7 @@ import numpy as np
 
 from closemesh.core.arrays import Floats, expect, expect_equal_lengths
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import read_pickle
+from closemesh.core.unpickling import load_pickle
 from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
@@ -38,7 +38,7 @@ def read_threedpw(path: Path) -> Recording:
 
     A person is valid in the frames in which `campose_valid` is 1. Raises InputError.
     """
-    told = read_pickle(path)
+    told = load_pickle(path)
     if not isinstance(told, dict):
         raise InputError(f"{path} is no sequence of 3DPW: it does not hold a dictionary")
     missing = [key for key in _KEYS if key not in told]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import read_pickle, read_pickled_npy
+from closemesh.core.unpickling import load_pickle, load_pickled_npy
 
 
 class Malicious:
@@ -34,7 +34,7 @@ def test_arrays_and_containers_come_through(tmp_path: Path, protocol: int) -> No
         "ordered": OrderedDict(a=(1, None, True, b"bytes")),
     }
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(told, protocol=protocol))
-    read = read_pickle(tmp_path / "a.pkl")
+    read = load_pickle(tmp_path / "a.pkl")
     np.testing.assert_array_equal(read["poses"][0], told["poses"][0])
     assert read["poses"][1].dtype == np.int32 and read["scalar"] == 2.5 and read["ordered"] == told["ordered"]
     np.testing.assert_array_equal(read["objects"][1], np.ones(3))
@@ -43,7 +43,7 @@ def test_arrays_and_containers_come_through(tmp_path: Path, protocol: int) -> No
 def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
     # {'name': 'caf\xe9'} as Python 2 wrote it.
     (tmp_path / "old.pkl").write_bytes(b"(dp0\nS'name'\np1\nS'caf\\xe9'\np2\ns.")
-    assert read_pickle(tmp_path / "old.pkl") == {"name": "caf\xe9"}
+    assert load_pickle(tmp_path / "old.pkl") == {"name": "caf\xe9"}
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
@@ -52,10 +52,10 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int
     for told in (Malicious(run), {"poses": [np.zeros(3), Malicious(run)]}):
         (tmp_path / "bad.pkl").write_bytes(pickle.dumps(told, protocol=protocol))
         with pytest.raises(InputError, match=r"bad\.pkl.*system"):
-            read_pickle(tmp_path / "bad.pkl")
+            load_pickle(tmp_path / "bad.pkl")
     np.save(tmp_path / "bad.npy", np.array({"a": Malicious(run)}, dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match=r"bad\.npy.*system"):
-        read_pickled_npy(tmp_path / "bad.npy")
+        load_pickled_npy(tmp_path / "bad.npy")
     assert not run.exists()
 
 
@@ -65,16 +65,16 @@ def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int
 def test_no_other_function_may_be_named(tmp_path: Path, asked: bytes) -> None:
     (tmp_path / "bad.pkl").write_bytes(asked)
     with pytest.raises(InputError, match="neither array nor plain container"):
-        read_pickle(tmp_path / "bad.pkl")
+        load_pickle(tmp_path / "bad.pkl")
 
 
 def test_damaged_and_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "cut.pkl").write_bytes(pickle.dumps({"a": np.zeros(9)})[:-20])
     for name in ("cut.pkl", "missing.pkl"):
         with pytest.raises(InputError, match=name):
-            read_pickle(tmp_path / name)
+            load_pickle(tmp_path / name)
 
 
 def test_one_object_in_an_npy_file(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", {"aria01": {"transl": np.arange(3)}}, allow_pickle=True)  # type: ignore[arg-type]
-    np.testing.assert_array_equal(read_pickled_npy(tmp_path / "a.npy")["aria01"]["transl"], [0, 1, 2])
+    np.testing.assert_array_equal(load_pickled_npy(tmp_path / "a.npy")["aria01"]["transl"], [0, 1, 2])
