@@ -105,11 +105,12 @@ def test_a_dry_run_fetches_nothing(run: Run, server: FileServer, tmp_path: Path)
     assert not (tmp_path / "cache").exists()
 
 
-def test_licences_are_accepted_first(run: Run, server: FileServer) -> None:
+@pytest.mark.parametrize("spelling", ["--accept-license", "--accept-licence"])
+def test_licenses_are_accepted_first(run: Run, server: FileServer, spelling: str) -> None:
     line = one_error(run("free", "strict"))
-    assert "strict (AGPL-3.0)" in line and "--accept-licence" in line and "free" not in line
+    assert "strict (AGPL-3.0)" in line and "--accept-license" in line and "free" not in line
     assert not any(served.asked for served in server.files.values())
-    assert run("free", "strict", "--accept-licence").exit_code == 0
+    assert run("free", "strict", spelling).exit_code == 0
 
 
 def test_what_cannot_be_had_is_one_line(run: Run, server: FileServer) -> None:

@@ -1,4 +1,4 @@
-"""The help is instant: nothing heavy is imported for it; wrong usage ends with 2."""
+"""Help is shown without heavy imports; wrong usage ends with exit code 2."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import closemesh
-from closemesh.cli.main import app
+from closemesh.cli.main import COMMANDS, app, load_command
 
 HEAVY = {"torch", "numpy", "scipy", "cv2", "av", "onnxruntime", "numba", "trimesh", "requests"}
 
@@ -43,15 +43,33 @@ def test_every_command_has_help(arguments: list[str]) -> None:
     assert "Usage" in result.output
 
 
-def test_help_imports_nothing_heavy() -> None:
+def imported_for(*arguments: str) -> set[str]:
+    """Modules that a process has imported after this command, which ends with SystemExit."""
     code = (
         "import sys, json, contextlib, io\n"
-        "sys.argv = ['closemesh', 'reconstruct', '--help']\n"
+        f"sys.argv = ['closemesh', *{arguments!r}]\n"
         "from closemesh.cli.main import main\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()): main()\n"
         "print(json.dumps(sorted(sys.modules)))\n"
     )
-    assert not HEAVY & set(json.loads(closemesh_in_python(code)))
+    return set(json.loads(closemesh_in_python(code)))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert not HEAVY & imported_for("reconstruct", "--help")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_list_of_commands_imports_none_of_them(option: str) -> None:
+    imported = imported_for(option)
+    assert not (HEAVY | {"pydantic", "annotated_types", "rich", "filelock"}) & imported
+    assert {name for name in imported if name.startswith("closemesh.")} == {"closemesh.cli", "closemesh.cli.main"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_listed_command_can_be_loaded(name: str) -> None:
+    command = load_command(name)
+    assert command.name == name and command.help
 
 
 def test_the_package_is_lazy_and_names_what_it_gives() -> None:

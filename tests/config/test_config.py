@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from closemesh.config.loading import RENAMED_OPTIONS, dump_config, load_config, override, rename_old_options
 from closemesh.config.schema import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config, to_dict
@@ -132,3 +133,12 @@ def test_an_option_under_both_names_is_an_error() -> None:
 
 def test_the_tracker_own_is_the_tracker_by_keypoints() -> None:
     assert override(Config(), {"observe": {"tracker": "own"}}) == Config()
+
+
+def test_marks_of_command_line_options_do_not_change_what_a_value_may_be() -> None:
+    adapter = TypeAdapter(ClipConfig)
+    assert adapter.validate_python({"start": 1, "fps": 10}) == ClipConfig(start=1.0, fps=10.0)
+    for wrong in ({"start": -1}, {"end": 0}, {"fps": 0}, {"start": "soon"}):
+        with pytest.raises(ValidationError):
+            adapter.validate_python(wrong)
+    assert "flag" not in str(adapter.json_schema())

@@ -79,9 +79,9 @@ def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        (ObserveConfig(detector="yolo"), "download-weights detector --accept-licence fetches .*yolo26m-pose.pt"),
+        (ObserveConfig(detector="yolo"), "download-weights detector --accept-license fetches .*yolo26m-pose.pt"),
         (ObserveConfig(detector="rtmw"), "download-weights wholebody fetches .*rtmw_dw_x_l_256x192.onnx"),
-        (ObserveConfig(mask_model="yolo"), "download-weights yolo26m-seg --accept-licence fetches .*yolo26m-seg.pt"),
+        (ObserveConfig(mask_model="yolo"), "download-weights yolo26m-seg --accept-license fetches .*yolo26m-seg.pt"),
         (ObserveConfig(mask_model="sam"), "download-weights masks fetches sam2/sam2.1_hiera_small.pt"),
     ],
 )
@@ -109,7 +109,7 @@ def test_the_families_are_what_can_be_downloaded() -> None:
         fetched = choose_downloads(read_manifest(), [family.download])
         assert family.name in {file.file for file in fetched}
         needs = any(file.accept_licence for file in fetched)
-        assert needs == ("--accept-licence" in family.fetch)
+        assert needs == ("--accept-license" in family.fetch)
     read = {name for family in FAMILIES for name in family.names}
     unread = {name for name in downloads if name not in read and not name.startswith("smplx/")}
     assert not unread, "nothing is fetched that nothing reads"

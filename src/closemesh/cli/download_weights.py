@@ -92,7 +92,12 @@ def download_weights(
         typer.Option("--from-dir", help="Take the files from this folder, not from the internet.", file_okay=False),
     ] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="I accept the licences of these files, AGPL-3.0 for example.")
+        bool,
+        typer.Option(
+            "--accept-license",
+            "--accept-licence",
+            help="I accept the licenses of these files, AGPL-3.0 for example.",
+        ),
     ] = False,
     list_files: Annotated[bool, typer.Option("--list", help="Show what there is and what is here.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be fetched, from where.")] = False,
@@ -103,7 +108,7 @@ def download_weights(
     or comes from CLOSEMESH_BODY_USER and CLOSEMESH_BODY_PASSWORD.
 
     [dim]closemesh download-weights wholebody[/dim]
-    [dim]closemesh download-weights body --accept-licence[/dim]
+    [dim]closemesh download-weights body --accept-license[/dim]
     """
     with exit_codes(when_stopped="the same command goes on where it stopped"):
         from closemesh.weights.locate import model_folders, user_cache
@@ -130,7 +135,7 @@ def _check_licences(files: tuple[Downloadable, ...], accepted: bool) -> None:
     asked = [f"{file.name} ({file.licence})" for file in files if file.accept_licence]
     if asked and not accepted:
         raise DownloadError(
-            f"{', '.join(asked)} stand under licences that you have to accept: add --accept-licence, or leave them out"
+            f"{', '.join(asked)} have licenses that you must accept: add --accept-license, or leave them out"
         )
 
 

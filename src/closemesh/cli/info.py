@@ -79,7 +79,7 @@ def _file_facts(known: Any) -> dict[str, Any]:
         "path": str(path) if path else None,
         "megabytes": round(path.stat().st_size / 1e6, 1) if path else None,
         "licence": known.licence,
-        "how_to_get": known.how_to_get,
+        "how_to_get": known.install_hint,
     }
 
 

@@ -1,151 +1,150 @@
-"""The options that commands share, declared once, and the configuration that they make."""
+"""Typer options: those of the configuration, made from its fields, and those that several commands share."""
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
+from annotated_types import Ge
 
-from closemesh.cli.console import print_line
-from closemesh.config.schema import Detector, MaskModel, MeshFormat, Preset, TrackerKind
+from closemesh.cli.console import exit_codes, print_line
+from closemesh.config.schema import BODY_MODEL, METHOD, OUTPUT, PRESET, SEED, Cli, Config, Preset
 
-if TYPE_CHECKING:
-    from closemesh.config.schema import Config
-
-
-def parse_people(text: str) -> Any:
-    """`2` is how many; `0,3` (or `3,` for one) are track numbers."""
-    try:
-        if "," not in text:
-            return int(text)
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is neither a number such as 2 nor a list of tracks such as 0,3") from None
-
-
-def parse_pairs(text: str) -> Any:
-    """`0-1,1-2`."""
-    try:
-        return tuple((int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(",")))
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is no list of pairs such as 0-1,1-2") from None
-
-
-_INPUT, _METHOD, _OUTPUT = "Input", "Method", "Output"
+Command = Callable[..., None]
 
 ClipArg = Annotated[Path, typer.Argument(help="A video, or a folder of numbered images.", show_default=False)]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made when it is not there.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; it is created if missing.")]
 PresetOption = Annotated[
-    Preset | None,
-    typer.Option(help="How much work is spent.", rich_help_panel=_METHOD, show_default="balanced"),
+    Preset | None, typer.Option("--preset", help=PRESET.help, rich_help_panel=METHOD, show_default="balanced")
 ]
-PeopleOption = Annotated[
-    Any | None,
-    typer.Option(
-        metavar="N|A,B",
-        parser=parse_people,
-        help="How many people, or which track numbers (3, for one).",
-        rich_help_panel=_INPUT,
-    ),
-]
-PairsOption = Annotated[
-    Any | None,
-    typer.Option(
-        metavar="A-B,...",
-        parser=parse_pairs,
-        help="Pairs to refine together; found when not given.",
-        rich_help_panel=_METHOD,
-    ),
-]
-StartOption = Annotated[float | None, typer.Option(help="Seconds.", min=0, rich_help_panel=_INPUT)]
-EndOption = Annotated[float | None, typer.Option(help="Seconds.", min=0, rich_help_panel=_INPUT)]
-FpsOption = Annotated[
-    float | None, typer.Option(help="Frames a second to process.", rich_help_panel=_INPUT, show_default="30")
-]
-FocalOption = Annotated[
-    float | None, typer.Option(help="Focal length in pixels; read or estimated when not given.", rich_help_panel=_INPUT)
-]
-DetectorOption = Annotated[
-    Detector | None,
-    typer.Option(help="Who finds the people.", rich_help_panel=_METHOD, show_default="the best that is there"),
-]
-TrackerOption = Annotated[
-    TrackerKind | None, typer.Option(help="Who follows them.", rich_help_panel=_METHOD, show_default="keypoints")
-]
-MaskModelOption = Annotated[
-    MaskModel | None,
-    typer.Option(help="Who cuts the people out.", rich_help_panel=_METHOD, show_default="the best that is there"),
-]
-BodyModelOption = Annotated[
-    Path | None,
-    typer.Option(help="A licensed SMPL-X .npz or .pkl instead of the bundled open body.", rich_help_panel=_METHOD),
-]
-InitOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--init",
-        help="Start from another tool's result: 4D-Humans, WHAM, GVHMR, CoMotion, PromptHMR or AMASS files.",
-        rich_help_panel=_METHOD,
-    ),
-]
-NoPhysicsOption = Annotated[
-    bool, typer.Option("--no-physics", help="Without penetration, floor and foot terms.", rich_help_panel=_METHOD)
-]
-NoAppearanceOption = Annotated[
-    bool, typer.Option("--no-appearance", help="Without everybody's look as evidence.", rich_help_panel=_METHOD)
-]
-NoPriorOption = Annotated[
-    bool, typer.Option("--no-prior", help="Without what is known of how people touch.", rich_help_panel=_METHOD)
-]
-DescriptionsOption = Annotated[
-    Path | None,
-    typer.Option(help="What the people do, in words: a descriptions.json to heed.", rich_help_panel=_METHOD),
-]
-DescribeWithOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Have doubtful frames described by a model there (OpenAI's chat protocol); pictures are sent to it. "
-        "Its key: $CLOSEMESH_VLM_KEY.",
-        rich_help_panel=_METHOD,
-    ),
-]
-VlmModelOption = Annotated[
-    str | None, typer.Option("--vlm-model", metavar="NAME", help="Which model.", rich_help_panel=_METHOD)
-]
-SeedOption = Annotated[int | None, typer.Option(help="Same seed, same machine, same bytes.", rich_help_panel=_METHOD)]
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=_METHOD)]
-MeshFormatOption = Annotated[
-    MeshFormat | None,
-    typer.Option(help="One animated glb, or one ply or obj for each person and frame.", rich_help_panel=_OUTPUT),
-]
-NoOverlayOption = Annotated[bool, typer.Option("--no-overlay", help="Without overlay.mp4.", rich_help_panel=_OUTPUT)]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file; options given here go before it.", rich_help_panel=_METHOD)
-]
+SeedOption = Annotated[int | None, typer.Option("--seed", help=SEED.help, rich_help_panel=METHOD)]
+BodyModelOption = Annotated[Path | None, typer.Option("--body-model", help=BODY_MODEL.help, rich_help_panel=METHOD)]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=METHOD)]
 ResumeOption = Annotated[
     bool,
-    typer.Option("--resume/--fresh", help="Use what an earlier run made, or begin anew.", rich_help_panel=_OUTPUT),
+    typer.Option(
+        "--resume/--fresh", help="Use cached stages of an earlier run, or compute them anew.", rich_help_panel=OUTPUT
+    ),
 ]
+_ConfigFileOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A TOML file; options on the command line override it.", rich_help_panel=METHOD),
+]
+
+
+@dataclass(frozen=True)
+class ConfigOption:
+    """A command line option and the fields of the configuration that it sets."""
+
+    cli: Cli
+    hint: Any
+    """Type of the field, with metadata."""
+    default: Any
+    targets: tuple[str, ...]
+    """Dotted names of the fields."""
+
+    @property
+    def name(self) -> str:
+        """The name of the option as a parameter."""
+        return self.cli.flag.lstrip("-").replace("-", "_")
+
+    def parameter(self) -> inspect.Parameter:
+        """Return the parameter from which Typer makes the option."""
+        kind, settings = _value_type(self.hint), {}
+        if self.cli.off:
+            kind = bool
+        elif self.cli.parse:
+            kind, settings["parser"] = Any, _usage_error(self.cli.parse)
+        elif self.cli.is_path:
+            kind = Path
+        elif kind in (int, float):
+            settings["min"] = next((one.ge for one in get_args(self.hint)[1:] if isinstance(one, Ge)), None)
+        if self.default is not None and not self.cli.off:
+            settings["show_default"] = f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+        option = typer.Option(
+            self.cli.flag, help=self.cli.help, metavar=self.cli.metavar, rich_help_panel=self.cli.panel, **settings
+        )
+        annotation = Annotated[kind if self.cli.off else kind | None, option]
+        default = False if self.cli.off else None
+        return inspect.Parameter(self.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+    def values(self, given: Any) -> dict[str, Any]:
+        """Return what the fields are set to, by their dotted names; empty when the option was not given."""
+        if given is None or (self.cli.off and not given):
+            return {}
+        value = False if self.cli.off else str(given) if isinstance(given, Path) else given
+        return dict.fromkeys(self.targets, value)
+
+
+def options_of_config() -> dict[str, ConfigOption]:
+    """Return the options of the configuration by their flags, in the order of its fields."""
+    options: dict[str, ConfigOption] = {}
+    for name, hint, default in _fields_of(Config):
+        cli = next((one for one in get_args(hint)[1:] if isinstance(one, Cli)), None)
+        if cli is not None:
+            earlier = options[cli.flag].targets if cli.flag in options else ()
+            options[cli.flag] = ConfigOption(cli, hint, default, (*earlier, name))
+    return options
+
+
+def config_options(*flags: str, file: bool = False) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command the options of the configuration: `flags`, or all of them.
+
+    The command takes one parameter `config`; the options take its place on the command line. With `file` there is
+    an option `--config` too.
+    """
+    found = options_of_config()
+    options = [found[flag] for flag in flags or found]
+
+    def decorate(command: Command) -> Command:
+        def run(**arguments: Any) -> None:
+            given: dict[str, Any] = {}
+            for option in options:
+                given |= option.values(arguments.pop(option.name))
+            path = arguments.pop("config_file") if file else None
+            with exit_codes():
+                config = build_config(path, given.pop("preset", None), given)
+            command(**arguments, config=config)
+
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            one.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, one in inspect.signature(command).parameters.items()
+            if name != "config"
+        ]
+        required = [one for one in own if one.default is inspect.Parameter.empty]
+        parameters = [*required, *(option.parameter() for option in options), *own[len(required) :]]
+        if file:
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter("config_file", keyword, default=None, annotation=_ConfigFileOption))
+        run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate
 
 
 def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -> Config:
-    """The configuration from a preset, a TOML file over it, and the options given on top.
+    """Return the configuration of a preset, with a TOML file and then the options in place of its own.
 
-    `given` has dotted names (`clip.start`) and None where an option was not given. A fault in the file is an
-    InputError, a fault in an option is wrong usage.
+    preset: the one that the file names, or `balanced`, if None. given: values by dotted names such as `clip.start`.
+    Raises InputError for a wrong file, BadParameter for a wrong option.
     """
     from closemesh.config.loading import override, read_toml
     from closemesh.config.schema import preset_config
     from closemesh.core.errors import InputError
 
     values = read_toml(file) if file else {}
-    name = preset or values.get("preset", "balanced")
+    preset = preset or values.get("preset", "balanced")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        config = override(preset_config(name), {**values, "preset": name})
+        config = override(preset_config(str(preset)), {**values, "preset": preset})
     for warning in caught:
         print_line(f"note: {warning.message}")
     try:
@@ -154,13 +153,45 @@ def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -
         raise typer.BadParameter(str(error)) from error
 
 
-def _nested(given: dict[str, Any]) -> dict[str, Any]:
+def _fields_of(config: type, table: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, type with metadata and default of every field, without those that are dataclasses themselves."""
+    hints = get_type_hints(config, include_extras=True)
+    for one in fields(config):
+        if is_dataclass(hints[one.name]):
+            yield from _fields_of(hints[one.name], f"{table}{one.name}.")
+        else:
+            yield table + one.name, hints[one.name], one.default
+
+
+def _value_type(hint: Any) -> Any:
+    """The type without metadata and without None."""
+    while get_origin(hint) is Annotated:
+        hint = get_args(hint)[0]
+    others = [one for one in get_args(hint) if one is not type(None)]
+    return _value_type(others[0]) if len(others) == 1 and type(None) in get_args(hint) else hint
+
+
+def _usage_error(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`parse` with Typer's error in place of ValueError."""
+
+    def parse_option(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return parse_option
+
+
+def _nested(dotted: dict[str, Any]) -> dict[str, Any]:
+    """Tables in tables from dotted names."""
     nested: dict[str, Any] = {}
-    for dotted, value in given.items():
-        if value is not None:
-            *parents, name = dotted.split(".")
-            level = nested
-            for parent in parents:
-                level = level.setdefault(parent, {})
-            level[name] = value
+    for name, value in dotted.items():
+        if value is None:
+            continue
+        *tables, last = name.split(".")
+        table = nested
+        for one in tables:
+            table = table.setdefault(one, {})
+        table[last] = value
     return nested

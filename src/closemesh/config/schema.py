@@ -1,7 +1,8 @@
-"""One frozen dataclass per stage; presets fast, balanced and best."""
+"""One frozen dataclass per stage, the presets, and which fields are command line options."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,7 +18,48 @@ MaskModel = Literal["auto", "mediapipe", "yolo", "sam"]
 MeshFormat = Literal["glb", "ply", "obj"]
 MotionBranch = Literal["parameters", "network"]
 
+INPUT, METHOD, OUTPUT = "Input", "Method", "Output"
 _NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in a TOML file is an error, not ignored.
+
+
+@dataclass(frozen=True)
+class Cli:
+    """Marks a field as a command line option; `cli/options.py` turns it into one. Fields may have a flag in common."""
+
+    flag: str
+    help: str
+    panel: str
+    """The heading of `--help` under which the option is listed."""
+    metavar: str | None = None
+    parse: Callable[[str], Any] | None = None
+    """Makes the value from the text of the option; raises ValueError for a text that it cannot read."""
+    off: bool = False
+    """The flag takes no value and sets the field to False."""
+    is_path: bool = False
+
+
+def parse_people(text: str) -> int | tuple[int, ...]:
+    """Return the number in `2`, or the track ids in `0,3` or `3,`. Raises ValueError."""
+    try:
+        if "," not in text:
+            return int(text)
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"'{text}' is neither a number such as 2 nor a list of track ids such as 0,3") from None
+
+
+def parse_pairs(text: str) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of track ids in `0-1,1-2`. Raises ValueError."""
+    try:
+        return tuple((int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(",")))
+    except ValueError:
+        raise ValueError(f"'{text}' is no list of pairs such as 0-1,1-2") from None
+
+
+PRESET = Cli("--preset", "How much time the fits take.", METHOD)
+SEED = Cli("--seed", "Seed of all random numbers; the same seed gives the same bytes on the same machine.", METHOD)
+BODY_MODEL = Cli("--body-model", "A licensed SMPL-X .npz or .pkl; the bundled body if not given.", METHOD, is_path=True)
+_NO_PHYSICS = Cli("--no-physics", "Without penetration, floor and foot contact terms.", METHOD, off=True)
 
 
 @dataclass(frozen=True)
@@ -26,11 +68,14 @@ class ClipConfig:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    start: Annotated[float, Ge(0)] = 0.0
+    start: Annotated[float, Ge(0), Cli("--start", "First second that is processed.", INPUT)] = 0.0
     """Seconds."""
-    end: Annotated[float, Gt(0)] | None = None
+    end: Annotated[
+        Annotated[float, Gt(0)] | None,
+        Cli("--end", "Second at which to stop; the end of the clip if not given.", INPUT),
+    ] = None
     """Seconds; the end of the clip when None."""
-    fps: Annotated[float, Gt(0)] = 30.0
+    fps: Annotated[float, Gt(0), Cli("--fps", "Frames to process per second; at most those of the clip.", INPUT)] = 30.0
     """Processing rate; a clip with a lower rate keeps its own."""
 
 
@@ -40,124 +85,169 @@ class ObserveConfig:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    detector: Detector = "auto"
-    """Who finds people; `auto` is the best that is there, `rtmw` adds hands and face."""
-    people: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None = None
-    """How many people, or which track numbers; None takes those with the longest and largest tracks."""
-    tracker: TrackerKind = "keypoints"
+    detector: Annotated[
+        Detector, Cli("--detector", "Person and keypoint detector; auto: the best one installed.", METHOD)
+    ] = "auto"
+    """`auto` is the best one installed; `rtmw` adds hands and face."""
+    people: Annotated[
+        Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None,
+        Cli("--people", "Number of people, or ids of tracks (3, for one).", INPUT, "N|A,B", parse_people),
+    ] = None
+    """Number of people, or track ids; None selects people by length and size of their tracks."""
+    tracker: Annotated[
+        TrackerKind,
+        Cli("--tracker", "How people are tracked: by keypoints and clothing colors, or by boxes.", METHOD),
+    ] = "keypoints"
     """`keypoints` compares keypoints and clothing colors, the others compare boxes; `own` means `keypoints`."""
     hands: bool = True
-    """Look at each hand too, for its fingers."""
+    """Also estimate the keypoints of each hand from a crop."""
     masks: bool = True
-    mask_model: MaskModel = "auto"
-    """Who cuts people out; `auto` is the best that is there."""
+    mask_model: Annotated[
+        MaskModel, Cli("--mask-model", "Segmentation model; auto: the best one installed.", METHOD)
+    ] = "auto"
+    """`auto` is the best one installed."""
 
 
 @dataclass(frozen=True)
 class InitialiseConfig:
-    """First 3D motion of each person alone."""
+    """First 3D motion of each person, without the others."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    focal: Annotated[float, Gt(0)] | None = None
-    """Focal length in pixels; None reads the sidecar or the metadata, else estimates."""
+    focal: Annotated[
+        Annotated[float, Gt(0)] | None,
+        Cli("--focal", "Focal length in pixels; read from the clip or estimated if not given.", INPUT),
+    ] = None
+    """Focal length in pixels; None reads the intrinsics file or the metadata, or estimates it."""
     lifter: bool = True
-    """Start from the learned first pose; else every frame is fitted from several starts."""
-    init: str | None = None
-    """Path of another tool's result to start from, a file or a folder of files; None is our own first pose."""
+    """Start from the prediction of the lifting network; if False, fit every frame from several start poses."""
+    init: Annotated[
+        str | None,
+        Cli(
+            "--init",
+            "Start from another tool's result: 4D-Humans, WHAM, GVHMR, CoMotion, PromptHMR or AMASS files.",
+            METHOD,
+            is_path=True,
+        ),
+    ] = None
+    """Path of another tool's result to start from, a file or a folder; None predicts the first motion."""
     iterations: Annotated[int, Ge(1)] = 120
-    """Optimiser steps per window, near the learned first pose."""
+    """Optimizer steps per window, from the prediction of the lifting network."""
     multi_start_iterations: Annotated[int, Ge(1)] = 120
-    """Optimiser steps per window and start, without it."""
+    """Optimizer steps per window and start pose, without the lifting network."""
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16
+    """Frames that neighboring windows have in common."""
 
 
 @dataclass(frozen=True)
 class LanguageConfig:
-    """What is said of the people, by a file or by a model that looks at pictures."""
+    """Statements about the people, from a file or from a vision-language model."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    descriptions: str | None = None
+    descriptions: Annotated[
+        str | None,
+        Cli("--descriptions", "A descriptions.json with statements about the people.", METHOD, is_path=True),
+    ] = None
     """Path of a descriptions.json."""
-    describe_with: str | None = None
-    """Address of an OpenAI-compatible chat endpoint that takes pictures."""
-    model: str | None = None
+    describe_with: Annotated[
+        str | None,
+        Cli(
+            "--describe-with",
+            "Ask a vision-language model about ambiguous frames, which are sent to this address (OpenAI's chat "
+            "protocol). The key comes from $CLOSEMESH_VLM_KEY.",
+            METHOD,
+            "URL",
+        ),
+    ] = None
+    """Address of an OpenAI-compatible chat endpoint that accepts images."""
+    model: Annotated[
+        str | None, Cli("--vlm-model", "Name of the model at the address of --describe-with.", METHOD, "NAME")
+    ] = None
     """Name of the model there."""
     num_frames: Annotated[int, Ge(1)] = 8
-    """Frames that it is asked about, at most."""
+    """Most key frames that the model is asked about."""
     num_samples: Annotated[int, Ge(1)] = 5
-    """Answers to each question, voted upon."""
+    """Answers to each question; the vote counts."""
     timeout: Annotated[float, Gt(0)] = 120.0
     """Seconds to wait for an answer."""
     statements: bool = True
-    """Use each statement as a term of the refinement."""
+    """Use each statement as a term of the refinement and of the joint fit."""
     alignment: bool = True
     """Also compare each person with all statements about that person, in the shared space of text and pose."""
 
 
 @dataclass(frozen=True)
 class RefineConfig:
-    """Pairs together, by what is known of how people touch."""
+    """Pairs of people refined together by the interaction prior."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    prior: bool = True
-    """Refine by the interaction prior at all."""
+    prior: Annotated[
+        bool, Cli("--no-prior", "Without the interaction prior for pairs of people.", METHOD, off=True)
+    ] = True
+    """Run the interaction prior."""
     codebook: bool = False
-    """Mix in the book of interactions."""
+    """Also guide by the codebook of interactions."""
     cross_attention: bool = True
-    """Let the network see the other person."""
+    """The denoiser attends to the other person."""
     projection_condition: bool = True
-    """Let the network see where its estimate falls in the picture."""
-    physics: bool = True
-    """Guide by penetration and contact."""
+    """The denoiser gets the reprojection of its current estimate as a condition."""
+    physics: Annotated[bool, _NO_PHYSICS] = True
+    """Guide by penetration and contact distance."""
     guidance_steps: Annotated[int, Ge(1)] = 6
-    """Steps of gradient descent after each of the network's predictions."""
+    """Gradient steps after each prediction of the denoiser."""
 
 
 @dataclass(frozen=True)
 class AppearanceConfig:
-    """Everybody's look, as evidence beside keypoints; needs masks."""
+    """Gaussian avatars and photometric alignment; they need masks."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    enabled: bool = True
+    enabled: Annotated[
+        bool, Cli("--no-appearance", "Without Gaussian avatars and photometric alignment.", METHOD, off=True)
+    ] = True
     num_views: Annotated[int, Ge(1)] = 24
-    """Frames that are looked at, spread over the clip."""
+    """Most training views, spread evenly over the clip."""
     view_size: Annotated[int, Ge(32)] = 256
-    """Pixels of the square pictures."""
+    """Side of the square training views in pixels."""
     num_gaussians: Annotated[int, Ge(100)] = 10_000
     """For each person."""
     fit_steps: Annotated[int, Ge(1)] = 160
-    """Of learning the looks before they are used."""
+    """Optimizer steps of the avatars."""
     lpips: bool = False
-    """Learn them also by what a network sees (LPIPS): sharper, and slower."""
+    """Add LPIPS to the photometric loss: sharper and slower."""
     pose_steps: Annotated[int, Ge(0)] = 40
-    """Steps of bringing the motion to the pictures."""
+    """Optimizer steps of the photometric alignment of the motion."""
     silhouette_alignment: bool = False
-    """Bring it to the masks before looks are learned: good for people who stand, bad for who lies or is carried."""
+    """Align the motion to the masks before the avatars are fitted: helps for standing people, not for lying ones."""
 
 
 @dataclass(frozen=True)
 class OptimiseConfig:
-    """All people together."""
+    """Joint fit of all people."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
     iterations: Annotated[int, Ge(1)] = 100
+    """Optimizer steps per window."""
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16
-    physics: bool = True
-    """Penetration, floor and foot terms."""
+    """Frames that neighboring windows have in common."""
+    physics: Annotated[bool, _NO_PHYSICS] = True
+    """Penetration, floor and foot contact terms."""
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     motion: MotionBranch = "parameters"
-    """What is optimised: SMPL-X parameters, or the weights of the denoiser that tells them (of one pair)."""
-    pairs: tuple[tuple[int, int], ...] | None = None
-    """Pairs to refine together; None finds them."""
+    """What the optimizer changes: SMPL-X parameters, or the weights of the denoiser that predicts them (one pair)."""
+    pairs: Annotated[
+        tuple[tuple[int, int], ...] | None,
+        Cli("--pairs", "Pairs to refine together; found if not given.", METHOD, "A-B,...", parse_pairs),
+    ] = None
+    """Pairs to refine together, as indices of people; None finds them."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +256,11 @@ class OutputConfig:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    mesh_format: MeshFormat = "glb"
+    mesh_format: Annotated[
+        MeshFormat, Cli("--mesh-format", "One animated glb, or one ply or obj for each person and frame.", OUTPUT)
+    ] = "glb"
     """`glb` is one animated scene; `ply` and `obj` are one file for each person and frame."""
-    overlay: bool = True
+    overlay: Annotated[bool, Cli("--no-overlay", "Without overlay.mp4.", OUTPUT, off=True)] = True
 
 
 @dataclass(frozen=True)
@@ -177,10 +269,10 @@ class Config:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    preset: Preset = "balanced"
-    seed: Annotated[int, Ge(0)] = 0
-    body_model: str | None = None
-    """Path of a licensed SMPL-X .npz; None is the bundled open body."""
+    preset: Annotated[Preset, PRESET] = "balanced"
+    seed: Annotated[int, Ge(0), SEED] = 0
+    body_model: Annotated[str | None, BODY_MODEL] = None
+    """Path of a licensed SMPL-X .npz or .pkl; None is the bundled body."""
     clip: ClipConfig = field(default_factory=ClipConfig)
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     initialise: InitialiseConfig = field(default_factory=InitialiseConfig)
@@ -191,7 +283,7 @@ class Config:
 
 
 def preset_config(preset: str) -> Config:
-    """The configuration that a preset stands for. Raises InputError for an unknown name."""
+    """Return the configuration of a preset. Raises InputError for an unknown name."""
     if preset == "fast":
         return Config(
             preset="fast",
@@ -202,21 +294,19 @@ def preset_config(preset: str) -> Config:
     if preset == "balanced":
         return Config()
     if preset == "best":
+        appearance = AppearanceConfig(
+            num_views=64, view_size=512, num_gaussians=30_000, fit_steps=300, pose_steps=60, lpips=True
+        )
         return Config(
             preset="best",
             initialise=InitialiseConfig(iterations=240, multi_start_iterations=300),
-            optimise=OptimiseConfig(
-                iterations=200,
-                appearance=AppearanceConfig(
-                    num_views=64, view_size=512, num_gaussians=30_000, fit_steps=300, pose_steps=60, lpips=True
-                ),
-            ),
+            optimise=OptimiseConfig(iterations=200, appearance=appearance),
         )
     raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Nested plain values without the Nones, ready for TOML or JSON."""
+    """Return the options of a configuration as nested plain values without the Nones, ready for TOML or JSON."""
     return {
         name: to_dict(value) if isinstance(value, dict) else value
         for name, value in (asdict(config) if is_dataclass(config) else config).items()  # type: ignore[arg-type]

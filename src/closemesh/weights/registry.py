@@ -231,7 +231,7 @@ class ModelFamily:
     @property
     def fetch(self) -> str:
         """The command that fetches it."""
-        accept = " --accept-licence" if self.licence.startswith("AGPL") else ""
+        accept = " --accept-license" if self.licence.startswith("AGPL") else ""
         return f"closemesh download-weights {self.download}{accept}"
 
     @property
