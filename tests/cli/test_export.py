@@ -16,8 +16,8 @@ from stand_in_body import write_licensed_stand_in
 from typer.testing import CliRunner, Result
 
 from closemesh.body.loading import load_body, load_open_body
-from closemesh.body_transfer import transfer as convert
-from closemesh.body_transfer.transfer import ConversionSteps
+from closemesh.body_transfer import transfer
+from closemesh.body_transfer.transfer import TransferSteps
 from closemesh.cli.main import app
 from closemesh.output.people import read_people
 from closemesh.pipeline.cache import load_saved_motion
@@ -38,7 +38,7 @@ def export(*arguments: str | Path) -> Result:
 
 def test_export_writes_a_result_on_the_new_body(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # How near it comes with all steps is tested where it is made.
-    monkeypatch.setattr(convert, "ConversionSteps", lambda: ConversionSteps(shape=15, pose=5, contact=5))
+    monkeypatch.setattr(transfer, "TransferSteps", lambda: TransferSteps(shape=15, pose=5, contact=5))
     file, target = write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz"), tmp_path / "converted"
     ended = export(out, "--body-model", file, "-o", target)
     assert ended.exit_code == 0, ended.output
@@ -76,7 +76,7 @@ def test_a_malicious_body_is_one_line_and_not_run(out: Path, tmp_path: Path) -> 
 def test_what_makes_no_sense_is_one_line(out: Path, tmp_path: Path) -> None:
     same = find_model("open_body/open_body_std.npz")
     assert_fails(export(out, "--body-model", same, "-o", tmp_path / "to"), "on the body closemesh_open/std already")
-    assert_fails(export(out, "--body-model", same, "-o", out), "a result of its own")
+    assert_fails(export(out, "--body-model", same, "-o", out), "holds another result")
     assert_fails(export(tmp_path, "--body-model", same), "no finished result")
     assert_fails(export(out, "--body-model", tmp_path / "none.npz"), "none.npz not found")
 

@@ -1,1 +1,1 @@
-"""Command"""
+"""Transfer of a motion to another body: the command `export`."""

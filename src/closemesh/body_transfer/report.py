@@ -1,9 +1,4 @@
-"""Transfer errors, conversion.json, result folder.
-
-How near a motion on the new body comes to that on the old one, in millimetres: joints, keypoints, skin, contact.
-
-A converted result as a folder of the form that `reconstruct` writes, with conversion.json beside the rest.
-"""
+"""Transfer errors in millimetres, and the transferred motion as a result folder with conversion.json."""
 
 from __future__ import annotations
 
@@ -16,7 +11,7 @@ import numpy as np
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_joints, motion_keypoints
-from closemesh.body_transfer.targets import motion_skin, same_faces, skins
+from closemesh.body_transfer.targets import comparison_meshes, motion_vertices, same_faces
 from closemesh.contact.measure import ContactConfig, measure_contacts
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.core.arrays import Bools, Floats
@@ -37,158 +32,161 @@ from closemesh.structures import (
 )
 from closemesh.weights.registry import LICENSED_BODY
 
-Figures = dict[str, Any]
+SCHEMA = 1
+CONVERSION_FILE = "conversion.json"
+
+Metrics = dict[str, Any]
 """Plain values for JSON; lengths in millimetres with the unit at the end of the name."""
 
 _NUM_KEYPOINTS = 23  # Body and feet.
-_SKIN_FRAMES = 24  # Frames, spread over the clip, whose skin is measured.
-_TOUCH = ContactConfig().touch_distance
+_SURFACE_FRAMES = 24  # Evenly from the clip.
+_TOUCH_DISTANCE = ContactConfig().touch_distance
 
 
-def conversion_figures(
+def transfer_errors(
     motion: BodyMotion, source: BodyModel, versions: Mapping[str, BodyMotion], target: BodyModel
-) -> Figures:
-    """Mean and largest distances of each of `versions` on `target` from `motion` on `source`, over valid frames."""
+) -> Metrics:
+    """Mean and largest distance of each of `versions` on `target` from `motion` on `source`, over valid frames."""
     points = {
         "joints_mm": lambda m, body: motion_joints(m, body)[:, :, :NUM_BODY_JOINTS],
         "keypoints_mm": lambda m, body: motion_keypoints(m, body)[:, :, :_NUM_KEYPOINTS],
     }
-    figures: Figures = {}
-    for name, of_motion in points.items():
-        old = of_motion(motion, source)
-        figures[name] = {
-            version: _in_mm(np.linalg.norm(of_motion(m, target) - old, axis=-1), motion.valid)
+    metrics: Metrics = {}
+    for name, motion_points in points.items():
+        old = motion_points(motion, source)
+        metrics[name] = {
+            version: _in_mm(np.linalg.norm(motion_points(m, target) - old, axis=-1), motion.valid)
             for version, m in versions.items()
         }
-    figures["surface_measured_to"] = "the same vertex" if same_faces(source, target) else "the nearest point"
-    figures["surface_mm"] = {name: _skin_error(motion, source, m, target) for name, m in versions.items()}
-    return figures
+    metrics["surface_measured_to"] = "the same vertex" if same_faces(source, target) else "the nearest point"
+    metrics["surface_mm"] = {name: _surface_error(motion, source, m, target) for name, m in versions.items()}
+    return metrics
 
 
-def contact_figures(contacts: Mapping[str, Sequence[PairContacts]]) -> list[Figures]:
-    """What became of every pair that touches in the first of `contacts`, in the frames in which it does.
-
-    gap: mean of the smallest distances; depth: deepest crossing; touching: frames nearer than the touch distance.
-    """
-    names = list(contacts)
-    of_pairs = {name: {(pair.person_a, pair.person_b): pair for pair in pairs} for name, pairs in contacts.items()}
-    rows = []
-    for people, pair in of_pairs[names[0]].items():
-        touching = np.nan_to_num(pair.distance, nan=np.inf) < _TOUCH
-        if touching.any():
-            rows.append(
-                {"people": list(people), **{name: _contact(of_pairs[name].get(people), touching) for name in names}}
-            )
-    return rows
-
-
-def pair_contacts(
+def measure_versions(
     motion: BodyMotion, source: BodyModel, versions: Mapping[str, BodyMotion], target: BodyModel, progress: Progress
 ) -> dict[str, tuple[PairContacts, ...]]:
-    """Contacts on the old body (`source`) and of each version on the new one."""
+    """Contacts of `motion` on `source`, under the name `source`, and of each version on `target`."""
     return {
         "source": measure_contacts(motion, source, progress),
         **{name: measure_contacts(version, target, progress) for name, version in versions.items()},
     }
 
 
-def _contact(pair: PairContacts | None, touching: Bools) -> Figures | None:
-    """None for a pair that no longer comes near."""
+def contact_changes(contacts: Mapping[str, Sequence[PairContacts]]) -> list[Metrics]:
+    """Contact metrics of every pair in contact in the first of `contacts`, over the frames of that contact.
+
+    Keys: gap_mm is the mean of the smallest distances, depth_mm the largest depth, frames_touching the number of
+    frames within the touch distance.
+    """
+    names = list(contacts)
+    by_people = {name: {(pair.person_a, pair.person_b): pair for pair in pairs} for name, pairs in contacts.items()}
+    rows = []
+    for people, pair in by_people[names[0]].items():
+        touching = np.nan_to_num(pair.distance, nan=np.inf) < _TOUCH_DISTANCE
+        if touching.any():
+            rows.append(
+                {"people": list(people), **{name: _contact(by_people[name].get(people), touching) for name in names}}
+            )
+    return rows
+
+
+def _contact(pair: PairContacts | None, touching: Bools) -> Metrics | None:
+    """None for a pair that is never close."""
     if pair is None:
         return None
     return {
-        "frames_touching": int((pair.distance[touching] < _TOUCH).sum()),
+        "frames_touching": int((pair.distance[touching] < _TOUCH_DISTANCE).sum()),
         "gap_mm": 1000 * float(np.nanmean(pair.distance[touching])),
         "depth_mm": 1000 * float(np.nanmax(pair.depth[touching])),
     }
 
 
-def _skin_error(motion: BodyMotion, source: BodyModel, version: BodyMotion, target: BodyModel) -> Figures:
-    old, new = skins(source, target)
+def _surface_error(motion: BodyMotion, source: BodyModel, version: BodyMotion, target: BodyModel) -> Metrics:
+    old, new = comparison_meshes(source, target)
     surface = None if old is source else WatertightMesh(old.faces.cpu().numpy(), old.v_template.double().cpu().numpy())
-    frames = np.unique(np.linspace(0, len(motion.transl) - 1, _SKIN_FRAMES).round().astype(int))
+    frames = np.unique(np.linspace(0, len(motion.transl) - 1, _SURFACE_FRAMES).round().astype(int))
     errors = []
     for t in frames:
-        one, other = (_posed(body, m, t) for body, m in ((old, motion), (new, version)))
+        before, after = (_posed(body, m, t) for body, m in ((old, motion), (new, version)))
         if surface is None:
-            errors.append(np.linalg.norm(other - one, axis=-1))
+            errors.append(np.linalg.norm(after - before, axis=-1))
         else:
-            errors.append(np.stack([surface.closest(b, a).distance for a, b in zip(one, other, strict=True)]))
+            errors.append(np.stack([surface.closest(b, a).distance for a, b in zip(before, after, strict=True)]))
     return _in_mm(np.stack(errors), motion.valid[frames])
 
 
 def _posed(body: BodyModel, motion: BodyMotion, frame: int) -> Floats:
-    """Vertices [P, V, 3] in one frame."""
-    names = ("rotations", "transl", "expression", "valid", "confidence")
-    one = motion.with_pose(**{name: getattr(motion, name)[frame : frame + 1] for name in names})
-    return motion_skin(body, one)[0].double().cpu().numpy()
+    """Vertices [P, V, 3] in one frame, metres."""
+    return motion_vertices(body, motion.frames(slice(frame, frame + 1)))[0].double().cpu().numpy()
 
 
-def _in_mm(errors: Floats, valid: Bools) -> Figures:
-    """Mean and largest of errors [T, P, N] in metres where valid [T, P]; None where nobody is."""
+def _in_mm(errors: Floats, valid: Bools) -> Metrics:
+    """Mean and largest of errors [T, P, N] in metres where valid [T, P]; empty where no person is valid."""
     counted = 1000 * errors[valid]
     return {"mean": float(counted.mean()), "largest": float(counted.max())} if counted.size else {}
 
 
-SCHEMA = 1
-CONVERSION_FILE = "conversion.json"
-
-
 @dataclass(frozen=True)
-class Converted:
-    """A motion on its new body, camera frame, and what is told of the way there."""
+class TransferredResult:
+    """A motion on its new body, camera frame, with contacts and errors."""
 
     clip: Clip
     camera: Camera
     motion: BodyMotion
     contacts: Mapping[str, Sequence[PairContacts]]
     """By `source`, `copied`, `fitted`."""
-    figures: Figures
+    metrics: Metrics
     body_path: Path
 
 
-def check_place(result: Path, folder: Path) -> None:
-    """Raises OutputError when `folder` holds something that is not an earlier conversion."""
+def check_output_folder(result: Path, folder: Path) -> None:
+    """Raises OutputError when `folder` is `result` itself or holds another result that is not a transfer."""
     if folder.resolve() == result.resolve() or (
         (folder / "scene.json").exists() and not (folder / CONVERSION_FILE).exists()
     ):
-        raise OutputError(f"{folder} holds a result of its own; give another folder with -o")
+        raise OutputError(f"{folder} holds another result; give another folder with -o")
 
 
-def check_body(result: Path, body: BodyModel) -> None:
-    """Raises InputError unless the result in the folder `result` was made on this body."""
-    told = read_scene(result / "scene.json")["body_model"]
-    if told["sha256"] != body.sha256:
-        raise InputError(f"{result} was made on the body {told['name']}, not on {body.name}; load that body")
+def check_source_body(result: Path, body: BodyModel) -> None:
+    """Raises InputError unless the result in the folder `result` was made with this body."""
+    used = read_scene(result / "scene.json")["body_model"]
+    if used["sha256"] != body.sha256:
+        raise InputError(f"{result} was made with the body {used['name']}, not with {body.name}; load that body")
 
 
-def write_converted(
-    result: Path, folder: Path, converted: Converted, source: BodyModel, target: BodyModel, progress: Progress
+def write_transfer(
+    result: Path,
+    folder: Path,
+    transferred: TransferredResult,
+    source: BodyModel,
+    target: BodyModel,
+    progress: Progress,
 ) -> None:
     """Write people/, observations.npz, contacts.json, meshes/, scene.json, conversion.json and stages/ to `folder`.
 
-    contacts.json tells the contacts on the old body as `before`. The records below stages/ are what `render` draws.
+    contacts.json has the contacts on the source body as `before`. `render` reads the records below stages/.
     Raises InputError when `result` lacks a file, OutputError when `folder` cannot be written.
     """
     scene = read_scene(result / "scene.json")
     observations = load_record(result / "observations.npz", Observations)
-    config = {**scene["config"], "body_model": str(converted.body_path.resolve())}
+    config = {**scene["config"], "body_model": str(transferred.body_path.resolve())}
     config["output"] = {**config.get("output", {}), "overlay": False}
     reconstruction = Reconstruction(
-        converted.clip,
-        converted.camera,
+        transferred.clip,
+        transferred.camera,
         observations,
-        {"optimised": converted.motion},
-        {"before": tuple(converted.contacts["source"]), "optimised": tuple(converted.contacts["fitted"])},
+        {"optimised": transferred.motion},
+        {"before": tuple(transferred.contacts["source"]), "optimised": tuple(transferred.contacts["fitted"])},
         weight_files=_weight_files(scene, target),
         config=config,
         notes=(*scene["notes"], f"converted from the body {source.name} to {target.name}"),
     )
-    save_record(folder / "stages" / "clip.npz", converted.clip)
-    save_record(folder / "stages" / "optimise" / "0.Camera.npz", converted.camera)
-    save_record(folder / "stages" / "optimise" / "1.BodyMotion.npz", converted.motion)
+    save_record(folder / "stages" / "clip.npz", transferred.clip)
+    save_record(folder / "stages" / "optimise" / "0.Camera.npz", transferred.camera)
+    save_record(folder / "stages" / "optimise" / "1.BodyMotion.npz", transferred.motion)
     bodies = {name: {"name": body.name, "sha256": body.sha256} for name, body in (("from", source), ("to", target))}
-    write_json(folder / CONVERSION_FILE, SCHEMA, {**bodies, **converted.figures})
+    write_json(folder / CONVERSION_FILE, SCHEMA, {**bodies, **transferred.metrics})
     write_results(folder, reconstruction, target, (), (), progress)
 
 

@@ -1,4 +1,4 @@
-"""A motion on another body of the SMPL-X layout: rotations copied, the pelvis shifted, then all of it fitted."""
+"""Transfer of a motion to another body of the SMPL-X layout: copy rotations and pelvis, then fit shape and pose."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from closemesh.body_transfer.targets import (
     ContactTargets,
     LandmarkTargets,
     SurfaceTargets,
-    find_touches,
-    follow_energy,
-    followed_points,
-    motion_skin,
-    pose_skin,
+    find_contact_pairs,
+    landmark_loss,
+    landmark_targets,
+    motion_vertices,
+    parameter_vertices,
 )
 from closemesh.contact.measure import find_close_pairs
 from closemesh.contact.watertight import watertight_body
@@ -34,16 +34,16 @@ from closemesh.optimization.joint_objective import ContactObjective
 from closemesh.structures import BodyMotion
 from closemesh.temporal import crossfade_window, split_windows
 
-_SHAPE_FRAMES = 12  # Frames, spread over the clip, that the shape is fitted to.
+_SHAPE_FRAMES = 12  # Evenly from the clip.
 _WINDOW, _OVERLAP = 64, 16
-_TURN, _DEPTH = 0.15, 0.05  # Radians, share of the distance: how far the fit may readily go from the copied pose.
+_ROTATION_STD, _DEPTH_STD = 0.15, 0.05  # Radians, fraction of the distance: change from the copied pose.
 _PENETRATION = Weights(penetration=1.0)
-_PAIR_REACH = 0.1  # Metres between two people whose contact is looked at.
+_MAX_PAIR_DISTANCE = 0.1  # Metres between two people whose contact is kept.
 
 
 @dataclass(frozen=True)
-class ConversionSteps:
-    """Optimiser steps."""
+class TransferSteps:
+    """Optimizer steps."""
 
     shape: int = 120
     pose: int = 60
@@ -52,10 +52,10 @@ class ConversionSteps:
 
 @dataclass(frozen=True)
 class TransferResult:
-    """The motion on the new body, camera frame."""
+    """The motion on the target body, camera frame."""
 
     copied: BodyMotion
-    """Rotations and pelvis as they were, mean shape."""
+    """Rotations and pelvis of the source, mean shape."""
     fitted: BodyMotion
 
 
@@ -66,24 +66,24 @@ def transfer_motion(
     times: Floats,
     device: torch.device,
     progress: Progress,
-    steps: ConversionSteps | None = None,
+    steps: TransferSteps | None = None,
 ) -> TransferResult:
-    """`motion` of `source`, camera frame, put on `target`; times [T] seconds.
+    """`motion` of the body `source` on the body `target`, camera frame; times [T] seconds.
 
-    Joints, keypoints and skin of the new body follow those of the old one, and surfaces that touched touch again.
-    Expressions become neutral: those of two bodies have nothing in common.
+    Joints, keypoints, surface and contact of the target body are fitted to those of the source. Expressions become
+    neutral: the expression spaces of two bodies do not correspond.
     """
-    steps, source, target = steps or ConversionSteps(), source.to(device), target.to(device)
+    steps, source, target = steps or TransferSteps(), source.to(device), target.to(device)
     copied = copy_pose(motion, source, target)
     task = _task(motion, copied, source, target, torch.as_tensor(times, dtype=torch.float32, device=device))
     windows = split_windows(len(motion.transl), _WINDOW, _OVERLAP)
     total = steps.shape + len(windows) * (steps.pose + steps.contact)
-    with progress.task(f"putting it on {target.name}", total) as advance:
+    with progress.task(f"transfer to {target.name}", total) as advance:
         variables = from_motion(task.body, copied, device)
         variables = variables.with_tensors(betas=_fit_shape(task, variables, steps.shape, advance))
         for window in windows:
-            piece = _fit_window(task, variables.frames(window), window, steps, advance)
-            variables = crossfade_window(variables, piece, window, _OVERLAP)
+            fitted = _fit_window(task, variables.frames(window), window, steps, advance)
+            variables = crossfade_window(variables, fitted, window, _OVERLAP)
     return TransferResult(copied, _to_motion(copied, task.body, variables))
 
 
@@ -107,40 +107,41 @@ class _Task:
     source: BodyModel
     target: BodyModel
     body: LandmarkBody  # Of the target.
-    followed: LandmarkTargets
+    landmarks: LandmarkTargets
 
 
 def _task(motion: BodyMotion, copied: BodyMotion, source: BodyModel, target: BodyModel, times: Tensor) -> _Task:
     body = load_landmark_body(target)
-    anchor = reference_at(from_motion(body, copied, times.device), _TURN, _DEPTH)
-    return _Task(motion, source, target, body, followed_points(motion, load_landmark_body(source), times, anchor))
+    reference = reference_at(from_motion(body, copied, times.device), _ROTATION_STD, _DEPTH_STD)
+    landmarks = landmark_targets(motion, load_landmark_body(source), times, reference)
+    return _Task(motion, source, target, body, landmarks)
 
 
-Energy = Callable[[MotionParameters, int], Tensor]
+Loss = Callable[[MotionParameters, int], Tensor]
 
 
-def _following(task: _Task, index: slice | Tensor) -> Energy:
-    """Joints, keypoints and skin in these frames."""
-    part = _frames_of(task.motion, index if isinstance(index, slice) else index.cpu().numpy())
-    followed, skin = task.followed.frames(index), SurfaceTargets(task.source, task.target, part)
+def _single_person_loss(task: _Task, index: slice | Tensor) -> Loss:
+    """Loss of joints, keypoints and surface in these frames."""
+    part = task.motion.frames(index if isinstance(index, slice) else index.cpu().numpy())
+    landmarks, surface = task.landmarks.frames(index), SurfaceTargets(task.source, task.target, part)
 
-    def energy(variables: MotionParameters, step: int) -> Tensor:
+    def loss(variables: MotionParameters, step: int) -> Tensor:
         posed = pose_parameters(task.body, variables)
-        return follow_energy(variables, posed, followed) + skin.energy(variables, step)
+        return landmark_loss(variables, posed, landmarks) + surface.loss(variables, step)
 
-    return energy
+    return loss
 
 
 def _fit_shape(task: _Task, variables: MotionParameters, steps: int, advance: Advance) -> Tensor:
-    """Betas [P, B]; the poses found on the way are thrown away."""
-    there = task.followed.present.sum(-1)
-    parts = torch.arange(len(there), device=there.device).tensor_split(min(_SHAPE_FRAMES, len(there)))
-    index = torch.stack([part[there[part].argmax()] for part in parts])
-    # Frames far from each other say nothing of shaking.
-    alone = replace(task, followed=replace(task.followed, times=task.followed.times * 1e3))
+    """Betas [P, B] from some frames; their poses are fitted too and discarded."""
+    present = task.landmarks.present.sum(-1)
+    parts = torch.arange(len(present), device=present.device).tensor_split(min(_SHAPE_FRAMES, len(present)))
+    index = torch.stack([part[present[part].argmax()] for part in parts])
+    # Acceleration between distant frames means nothing: longer time steps make it vanish.
+    static = replace(task, landmarks=replace(task.landmarks, times=task.landmarks.times * 1e3))
     fitted = minimize(
         variables.frames(index),
-        _following(alone, index),
+        _single_person_loss(static, index),
         iterations=steps,
         learning_rate=0.03,
         free=(*POSE_VARIABLES, "betas"),
@@ -150,17 +151,17 @@ def _fit_shape(task: _Task, variables: MotionParameters, steps: int, advance: Ad
 
 
 def _fit_window(
-    task: _Task, variables: MotionParameters, window: slice, steps: ConversionSteps, advance: Advance
+    task: _Task, variables: MotionParameters, window: slice, steps: TransferSteps, advance: Advance
 ) -> MotionParameters:
-    """First each person alone, then what they do to each other."""
-    following = _following(task, window)
+    """Parameters fitted without, then with the terms between people."""
+    single = _single_person_loss(task, window)
     variables = minimize(
-        variables, following, iterations=steps.pose, learning_rate=0.01, free=POSE_VARIABLES, advance=advance
+        variables, single, iterations=steps.pose, learning_rate=0.01, free=POSE_VARIABLES, advance=advance
     )
-    meeting = _meeting(task, variables, window)
+    between = _contact_loss(task, variables, window)
     return minimize(
         variables,
-        lambda v, step: following(v, step) + meeting(v, step),
+        lambda v, step: single(v, step) + between(v, step),
         iterations=steps.contact,
         learning_rate=0.01,
         free=POSE_VARIABLES,
@@ -168,30 +169,25 @@ def _fit_window(
     )
 
 
-def _meeting(task: _Task, variables: MotionParameters, window: slice) -> Energy:
-    """Contact that is kept, and bodies that do not cross where they did not."""
+def _contact_loss(task: _Task, variables: MotionParameters, window: slice) -> Loss:
+    """Loss that keeps contact and prevents new penetration."""
     old, new = watertight_body(task.source), watertight_body(task.target, "coarse")
-    part = _frames_of(task.motion, window)
-    pairs = [(a, b) for a, b, _ in find_close_pairs(part, task.source, _PAIR_REACH)]
+    part = task.motion.frames(window)
+    pairs = [(a, b) for a, b, _ in find_close_pairs(part, task.source, _MAX_PAIR_DISTANCE)]
     valid = torch.as_tensor(part.valid, device=variables.ray.device)
-    touches = find_touches(motion_skin(old, part), old.faces, pairs, valid) if pairs else []
+    found = find_contact_pairs(motion_vertices(old, part), old.faces, pairs, valid) if pairs else []
     with torch.no_grad():
-        held = ContactTargets(touches, new, pose_skin(new, variables))
-    crossing = ContactObjective(new, pairs, task.followed.present[window])
+        contacts = ContactTargets(found, new, parameter_vertices(new, variables))
+    penetration = ContactObjective(new, pairs, task.landmarks.present[window])
 
-    def energy(v: MotionParameters, step: int) -> Tensor:
-        return held.energy(v) + crossing.loss(v, _PENETRATION, step) if pairs else held.energy(v)
+    def loss(v: MotionParameters, step: int) -> Tensor:
+        return contacts.loss(v) + penetration.loss(v, _PENETRATION, step) if pairs else contacts.loss(v)
 
-    return energy
-
-
-def _frames_of(motion: BodyMotion, index: slice | np.ndarray) -> BodyMotion:
-    names = ("rotations", "transl", "expression", "valid", "confidence")
-    return motion.with_pose(**{name: getattr(motion, name)[index] for name in names})
+    return loss
 
 
 def _to_motion(copied: BodyMotion, body: LandmarkBody, variables: MotionParameters) -> BodyMotion:
-    """The copied motion with what was fitted; jaw and eyes are not among the variables and stay as they are."""
+    """The copied motion with the fitted values; jaw and eyes are not fitted."""
     with torch.no_grad():
         rotations, transl = variables.rotations().cpu().numpy(), variables.transl(body).cpu().numpy()
     rotations[:, :, 22:25] = copied.rotations[:, :, 22:25]

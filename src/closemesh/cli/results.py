@@ -152,13 +152,13 @@ def export(
 def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> dict[str, Any]:
     from closemesh.body.loading import load_body
     from closemesh.body_transfer.report import (
-        Converted,
-        check_body,
-        check_place,
-        contact_figures,
-        conversion_figures,
-        pair_contacts,
-        write_converted,
+        TransferredResult,
+        check_output_folder,
+        check_source_body,
+        contact_changes,
+        measure_versions,
+        transfer_errors,
+        write_transfer,
     )
     from closemesh.body_transfer.transfer import transfer_motion
     from closemesh.cli.console import show_progress
@@ -167,19 +167,19 @@ def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> 
     from closemesh.pipeline.cache import load_saved_motion
 
     kept = load_saved_motion(result, "optimised")
-    check_place(result, folder)
+    check_output_folder(result, folder)
     source, target = load_body(kept.body_path), load_body(body_path)
-    check_body(result, source)
+    check_source_body(result, source)
     if target.sha256 == source.sha256:
         raise InputError(f"{result} is on the body {target.name} already; give another with --body-model")
     with show_progress() as progress:
         made = transfer_motion(kept.motion, source, target, kept.clip.times, choose_device(device), progress)
         versions = {"copied": made.copied, "fitted": made.fitted}
-        contacts = pair_contacts(kept.motion, source, versions, target, progress)
-        figures = conversion_figures(kept.motion, source, versions, target)
-        figures["contacts"] = contact_figures(contacts)
-        converted = Converted(kept.clip, kept.camera, made.fitted, contacts, figures, body_path)
-        write_converted(result, folder, converted, source, target, progress)
+        contacts = measure_versions(kept.motion, source, versions, target, progress)
+        figures = transfer_errors(kept.motion, source, versions, target)
+        figures["contacts"] = contact_changes(contacts)
+        converted = TransferredResult(kept.clip, kept.camera, made.fitted, contacts, figures, body_path)
+        write_transfer(result, folder, converted, source, target, progress)
     return figures
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from closemesh.body.motion import MotionParameters
 from closemesh.core.arrays import Bools, Floats
+from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.losses.keypoints import limb_confidence, limb_directions, pseudo_huber
 from closemesh.structures import Camera, Observations
 
@@ -23,17 +24,13 @@ _FAR = 3.0  # Spreads beyond which the pull grows only linearly: networks are so
 
 
 @dataclass(frozen=True)
-class PoseReference:
+class PoseReference(TensorDataclass):
     """Mean and spread of the rotations and of the depth."""
 
     rotations: Tensor  # [T, P, 22, 3, 3] R_cam_root first
     rotation_spread: Tensor  # [T, P, 22] radians about each axis
     log_depth: Tensor  # [T, P]
     log_depth_spread: Tensor  # [T, P]
-
-    def frames(self, index: slice | Tensor) -> PoseReference:
-        """The same people in some of the frames."""
-        return PoseReference(*(tensor[index] for tensor in vars(self).values()))
 
     def scale_std(self, factor: Tensor) -> PoseReference:
         """With the spreads of each person [P] times a factor."""

@@ -170,5 +170,5 @@ def fitted_betas(body: LandmarkBody, variables: MotionParameters, tracks: Keypoi
 
 
 def choose_betas(from_file: Sequence[Floats | None], from_clip: Floats) -> Floats:
-    """Betas [P, B]: those of the file, else those fitted to the clip."""
+    """Betas [P, B]: from_file ([B] for each person, or None), else from_clip [P, B]."""
     return np.stack([row if known is None else known for known, row in zip(from_file, from_clip, strict=True)])

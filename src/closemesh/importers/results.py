@@ -74,9 +74,9 @@ def smpl_person(
 ) -> ImportedPerson:
     """The person that SMPL-family parameters describe.
 
-    rotations [N, >= 22, 3, 3], or axis-angle [N, >= 22, 3]; transl [N, 3] metres; frames, confidence and joints as in
-    ImportedPerson. The pelvis is transl plus the published mean rest pelvis, so no licensed file is needed. SMPL's
-    last two joints, the hands, have no counterpart in SMPL-X.
+    frames [N], rotations [N, >= 22, 3, 3] or axis-angle [N, >= 22, 3], transl [N, 3] metres, betas [B],
+    confidence [N], joints [N, 22, 3] metres. The pelvis is transl plus the published mean rest pelvis, so no licensed
+    file is needed. SMPL's last two joints, the hands, have no counterpart in SMPL-X.
     """
     if rotations.ndim == 3:
         rotations = axis_angle_to_matrix(torch.as_tensor(rotations, dtype=torch.float64)).numpy()
@@ -94,7 +94,7 @@ def smpl_person(
 
 
 def person_from_keypoints(frames: NDArray[np.int64], keypoints: Floats) -> ImportedPerson:
-    """The person with keypoints [N, 133, 3] in metres and no pose yet; the pelvis is the mid-hip."""
+    """The person with keypoints [N, 133, 3] in metres, in frames [N], and no pose yet; the pelvis is the mid-hip."""
     hips = keypoints[:, [KEYPOINT_INDEX["left_hip"], KEYPOINT_INDEX["right_hip"]]].mean(1)
     return ImportedPerson(
         frames=np.asarray(frames, np.int64),
