@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from closemesh.cli.main import app
 from closemesh.config.schema import ClipConfig
 from closemesh.video import open_clip, read_frames
-from closemesh.video.movies import write_movie
+from closemesh.video.video_files import write_video
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
 
@@ -45,7 +45,7 @@ def make_clip(tmp_path: Path) -> Callable[[Images], Path]:
     """Writes frames as clip.mp4."""
 
     def write(images: Images, name: str = "clip.mp4") -> Path:
-        write_movie(images, tmp_path / name, np.arange(len(images)) / FPS)
+        write_video(images, tmp_path / name, np.arange(len(images)) / FPS)
         return tmp_path / name
 
     return write

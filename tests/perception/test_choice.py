@@ -17,8 +17,8 @@ from closemesh.perception.model_selection import notes_on, select_models
 from closemesh.pipeline.stages import selected_weights
 from closemesh.structures import WeightFile
 from closemesh.weights.locate import find_model
-from closemesh.weights.manifest import choose as choose_downloads
 from closemesh.weights.manifest import read_manifest
+from closemesh.weights.manifest import select_downloads as choose_downloads
 from closemesh.weights.registry import DEMO_CLIP, FAMILIES, SAM
 
 
@@ -109,7 +109,7 @@ def test_the_families_are_what_can_be_downloaded() -> None:
         fetched = choose_downloads(read_manifest(), [family.download])
         assert family.name in {file.file for file in fetched}
         needs = any(file.accept_licence for file in fetched)
-        assert needs == ("--accept-license" in family.fetch)
+        assert needs == ("--accept-license" in family.download_command)
     read = {name for family in FAMILIES for name in family.names}
     unread = {name for name in downloads if name not in read and not name.startswith("smplx/")}
     assert not unread, "nothing is fetched that nothing reads"

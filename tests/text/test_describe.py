@@ -20,7 +20,7 @@ from closemesh.text.descriptions import read_descriptions
 from closemesh.text.statements import DepthOrder, Posture, TimedStatement, Touch
 from closemesh.text.vlm_client import KEY_VARIABLE
 from closemesh.text.vlm_prompt import annotated_crop, as_data_url
-from closemesh.video.movies import write_movie
+from closemesh.video.video_files import write_video
 
 TOUCH = {"kind": "touch", "person_a": "A", "part_a": "left_hand", "person_b": "B", "part_b": "head"}
 ORDER = {"kind": "depth_order", "nearer": "A", "farther": "B"}
@@ -34,7 +34,7 @@ def scene(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) -> 
     clip = replace(known_scene.clip, path=tmp_path_factory.mktemp("clip") / "film.mp4", times=np.arange(12) / 10)
     random = np.random.default_rng(0)
     frames = [random.integers(0, 255, (480, 640, 3), dtype=np.uint8) for _ in range(12)]
-    write_movie(frames, clip.path, clip.times)
+    write_video(frames, clip.path, clip.times)
     return replace(known_scene, clip=clip, observations=moved_boxes(known_scene.observations, -60))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from numbered_movies import HEIGHT, WIDTH, number_of, numbered_image
+from numbered_videos import HEIGHT, WIDTH, number_of, numbered_image
 
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError

@@ -10,7 +10,7 @@ import pytest
 from file_server import entry, write_manifest
 
 from closemesh.core.errors import InputError
-from closemesh.weights.manifest import choose, read_manifest
+from closemesh.weights.manifest import read_manifest, select_downloads
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def test_the_one_that_comes_along() -> None:
 
 def test_names_and_groups() -> None:
     files = read_manifest()
-    assert {file.name for file in choose(files, ["wholebody", "yolox-m"])} == {"rtmw-l-256", "yolox-m"}
-    assert choose(files, ["all", "body"]) == files
+    assert {file.name for file in select_downloads(files, ["wholebody", "yolox-m"])} == {"rtmw-l-256", "yolox-m"}
+    assert select_downloads(files, ["all", "body"]) == files
     with pytest.raises(InputError, match="there is no download 'yolo26m_pose'; did you mean yolo26m-pose or"):
-        choose(files, ["yolo26m_pose"])
+        select_downloads(files, ["yolo26m_pose"])
     with pytest.raises(InputError, match="--list tells the names"):
-        choose(files, ["qqq"])
+        select_downloads(files, ["qqq"])
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from closemesh.cli.console import exit_codes, results
-from closemesh.core.files import megabytes
-from closemesh.weights.locate import first_with
+from closemesh.core.files import format_bytes
+from closemesh.weights.locate import first_existing
 from closemesh.weights.manifest import Downloadable
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def list_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     for file in files:
         licence = f"{file.licence}{', account' if file.account else ''}"
-        size = _size(file, first_with(file.file, folders))
+        size = _size(file, first_existing(file.file, folders))
         table.add_row(file.name, ", ".join(file.groups), _status(file, folders), size, licence, escape(file.purpose))
     return table
 
@@ -46,7 +46,9 @@ def plan_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
         table.add_row(file.name, _status(file, folders), _size(file, None), file.licence)
     known = sum(file.size or 0 for file in missing)
     unknown = sum(file.size is None for file in missing)
-    table.caption = f"{len(missing)} files, {megabytes(known)}" + (f" and {unknown} of unknown size" if unknown else "")
+    table.caption = f"{len(missing)} files, {format_bytes(known)}" + (
+        f" and {unknown} of unknown size" if unknown else ""
+    )
     return table
 
 
@@ -54,25 +56,25 @@ def plan_lines(files: Iterable[Downloadable], folders: list[Path], from_dir: Pat
     """From where to where, in whole lines: to copy, or to fetch by hand."""
     for file in _missing(files, folders):
         yield f"{file.name}: to {folders[0] / file.file}"
-        for source in [str(from_dir / file.fetched)] if from_dir else file.sources:
+        for source in [str(from_dir / file.download_name)] if from_dir else file.sources:
             yield f"  from {source}"
 
 
 def _missing(files: Iterable[Downloadable], folders: list[Path]) -> list[Downloadable]:
-    return [file for file in files if not first_with(file.file, folders)]
+    return [file for file in files if not first_existing(file.file, folders)]
 
 
 def _status(file: Downloadable, folders: list[Path]) -> str:
-    if first_with(file.file, folders):
+    if first_existing(file.file, folders):
         return "[good]there[/good]"
-    part = (folders[0] / file.file).with_name(f"{file.fetched}.part")
+    part = (folders[0] / file.file).with_name(f"{file.download_name}.part")
     return "[doubtful]begun[/doubtful]" if part.is_file() else "[doubtful]missing[/doubtful]"
 
 
 def _size(file: Downloadable, path: Path | None) -> str:
     if path:
-        return megabytes(path.stat().st_size)
-    return megabytes(file.size) if file.size is not None else "?"
+        return format_bytes(path.stat().st_size)
+    return format_bytes(file.size) if file.size is not None else "?"
 
 
 def download_weights(
@@ -112,9 +114,9 @@ def download_weights(
     """
     with exit_codes(when_stopped="the same command goes on where it stopped"):
         from closemesh.weights.locate import model_folders, user_cache
-        from closemesh.weights.manifest import EVERYTHING, choose, read_manifest
+        from closemesh.weights.manifest import EVERYTHING, read_manifest, select_downloads
 
-        files = choose(read_manifest(), names or [EVERYTHING])
+        files = select_downloads(read_manifest(), names or [EVERYTHING])
         folder = to.expanduser() if to else user_cache()
         looked_in = [folder] if to else [folder, *model_folders()]
         if list_files or not names:
@@ -144,10 +146,10 @@ def _fetch(files: tuple[Downloadable, ...], folder: Path, from_dir: Path | None,
     from closemesh.core.http import open_session
     from closemesh.weights.account import find_account
     from closemesh.weights.download import Source, download
-    from closemesh.weights.locate import first_with
+    from closemesh.weights.locate import first_existing
     from closemesh.weights.transfer import Transfer
 
-    portals = [file.account for file in files if file.account and not first_with(file.file, looked_in)]
+    portals = [file.account for file in files if file.account and not first_existing(file.file, looked_in)]
     # Asked before the first bar is drawn and before hours of other files.
     account = find_account(portals[0], lambda: _ask_for_account(portals[0])) if portals and not from_dir else None
     with show_progress(steps_are_bytes=True) as progress, open_session() as session:

@@ -23,7 +23,7 @@ from closemesh.cli.console import exit_codes, results
 if TYPE_CHECKING:
     from closemesh.core.progress import Advance
     from closemesh.structures import Clip
-    from closemesh.video.movies import Image
+    from closemesh.video.video_files import Image
 
 
 View = Literal["overlay", "side", "top"]
@@ -63,7 +63,7 @@ def _render(result: Path, view: View, picture: Picture, stage: Stage, target: Pa
     from closemesh.pipeline.cache import load_saved_motion
     from closemesh.rendering.bodies import render_view
     from closemesh.video import read_frames
-    from closemesh.video.movies import write_movie, write_pictures
+    from closemesh.video.video_files import write_images, write_video
 
     kept = load_saved_motion(result, stage)
     frames = read_frames(_found_clip(kept.clip, clip_file)) if view == "overlay" else None
@@ -71,9 +71,9 @@ def _render(result: Path, view: View, picture: Picture, stage: Stage, target: Pa
     pictures = render_view(view, kept.clip, kept.camera, kept.motion, body, frames)
     with show_progress() as progress, progress.task(f"render {view}", len(kept.clip)) as advance:
         if picture == "mp4":
-            write_movie(_counted(pictures, advance), target, kept.clip.times)
+            write_video(_counted(pictures, advance), target, kept.clip.times)
         else:
-            write_pictures(_counted(pictures, advance), target)
+            write_images(_counted(pictures, advance), target)
 
 
 def _found_clip(clip: Clip, moved_to: Path | None) -> Clip:

@@ -34,7 +34,7 @@ def choose_device(name: str | None = None) -> torch.device:
     return device
 
 
-def peak_megabytes() -> float | None:
+def peak_rss_mb() -> float | None:
     """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
     if sys.platform == "win32":
         return None
@@ -55,7 +55,7 @@ def reset_gpu_peak() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def gpu_peak_megabytes() -> float | None:
+def peak_gpu_mb() -> float | None:
     """Most GPU memory allocated since reset_gpu_peak, in MiB; None without a CUDA device."""
     import torch
 

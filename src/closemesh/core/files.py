@@ -62,7 +62,7 @@ def remove(path: Path) -> None:
         raise _cannot_write(path, error) from error
 
 
-def lock_folder(lock: Path, told: Path, doing: str, option: str) -> FileLock:
+def lock_folder(lock: Path, folder: Path, activity: str, option: str) -> FileLock:
     """The lock of this file, taken for this process; its folder is made when it is not there.
 
     Raises OutputError that names the folder `told`, what another run is `doing` there, and the `option` for another.
@@ -73,10 +73,10 @@ def lock_folder(lock: Path, told: Path, doing: str, option: str) -> FileLock:
         taken.acquire()
     except Timeout as error:
         raise OutputError(
-            f"another closemesh run is {doing} into {told}; wait for it, or choose another folder with {option}"
+            f"another closemesh run is {activity} into {folder}; wait for it, or choose another folder with {option}"
         ) from error
     except OSError as error:
-        raise write_error(told, error, option) from error
+        raise write_error(folder, error, option) from error
     return taken
 
 
@@ -103,19 +103,19 @@ def _clear(path: Path) -> None:
         pass
 
 
-_KEPT_FREE = 16 << 20  # A system without a free byte fails in worse places.
+_MIN_FREE = 16 << 20  # A system without a free byte fails in worse places.
 
 
 def require_space(folder: Path, needed: int, name: str) -> None:
     """Raises OutputError when `folder` has no room for `needed` bytes more."""
     free = shutil.disk_usage(folder).free
-    if needed + _KEPT_FREE > free:
+    if needed + _MIN_FREE > free:
         raise OutputError(
-            f"{name} needs {megabytes(needed)} more and {folder} has {megabytes(free)} free; free some space or choose "
+            f"{name} needs {format_bytes(needed)} more and {folder} has {format_bytes(free)} free; free some space or choose "
             "another folder with --to"
         )
 
 
-def megabytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes as people read them."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

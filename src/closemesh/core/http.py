@@ -45,12 +45,14 @@ def open_session() -> Session:
 
 
 @contextmanager
-def ask(session: Session, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> Iterator[Response]:
+def send_request(
+    session: Session, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None
+) -> Iterator[Response]:
     """The answer to a GET, or to a POST of `form`: 200, 206 or 416.
 
     Raises InterruptedTransferError for what may pass, DownloadError for what will not.
     """
-    with faults():
+    with request_errors():
         response = _send(session, url, headers, form)
     with response:
         _check(response, url)
@@ -58,7 +60,7 @@ def ask(session: Session, url: str, headers: Mapping[str, str], form: Mapping[st
 
 
 @contextmanager
-def faults() -> Iterator[None]:
+def request_errors() -> Iterator[None]:
     """What requests raises while it asks, as InterruptedTransferError or DownloadError."""
     import requests
 
@@ -75,7 +77,7 @@ def faults() -> Iterator[None]:
         raise DownloadError(f"it cannot be asked: {error}") from error
 
 
-def pieces(response: Response, size: int = _PIECE) -> Iterator[bytes]:
+def response_chunks(response: Response, size: int = _PIECE) -> Iterator[bytes]:
     """The bytes of an answer, so many at once. Raises InterruptedTransferError when the connection breaks."""
     import requests
 

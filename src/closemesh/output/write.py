@@ -24,7 +24,7 @@ from closemesh.output.quality import motion_quality
 from closemesh.output.result_json import StageCost, write_contacts, write_scene
 from closemesh.rendering.bodies import person_colour, render_overlay
 from closemesh.structures import BodyMotion, Camera, Reconstruction
-from closemesh.video.movies import Image
+from closemesh.video.video_files import Image
 
 FrameFormat = Literal["ply", "obj"]
 

@@ -33,7 +33,7 @@ class ModelSelection:
     def files(self) -> dict[str, tuple[Path, str]]:
         """Path and licence of each downloaded file by its name below a models folder."""
         used = zip((YOLO_POSE, RTMW, YOLOX, YOLO_MASKS, SAM), vars(self).values(), strict=True)
-        return {f"{path.parent.name}/{path.name}": (path, family.licence_of(path)) for family, path in used if path}
+        return {f"{path.parent.name}/{path.name}": (path, family.license_of(path)) for family, path in used if path}
 
     @property
     def name(self) -> str:
@@ -80,7 +80,7 @@ def notes_on(choice: ModelSelection, config: ObserveConfig) -> list[str]:
     lacking = [f for f in FAMILIES if f.locate() and not f.has_package()]
     if "auto" in (config.detector, config.mask_model) and lacking:
         names = ", ".join(family.name for family in lacking)
-        told.append(f"not used, for want of the package {lacking[0].package}: {names}; {lacking[0].install}")
+        told.append(f"not used, for want of the package {lacking[0].package}: {names}; {lacking[0].install_command}")
     return told
 
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from closemesh.core.device import gpu_peak_megabytes, peak_megabytes, reset_gpu_peak
+from closemesh.core.device import peak_gpu_mb, peak_rss_mb, reset_gpu_peak
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_folder, lock_folder
 from closemesh.core.progress import Progress, RecordingProgress
@@ -103,7 +103,7 @@ class StageStore:
             with _seeded(self._seed):
                 records = tuple(make(part, told))
             seconds = time.perf_counter() - started
-            report = StageReport(name, key, seconds, peak_megabytes(), gpu_peak_megabytes(), tuple(told.notes))
+            report = StageReport(name, key, seconds, peak_rss_mb(), peak_gpu_mb(), tuple(told.notes))
             files = {f"{i}.{type(record).__name__}.npz": record for i, record in enumerate(records)}
             for file, record in files.items():
                 save_record(part / file, record)

@@ -14,7 +14,7 @@ from closemesh.initialization.initialize import sidecar_path
 from closemesh.perception.model_selection import select_models
 from closemesh.structures import Clip, WeightFile
 from closemesh.weights.locate import find_model, sha256_of
-from closemesh.weights.registry import BUNDLED_FILES, LICENSED_BODY
+from closemesh.weights.registry import BUNDLED_FILES, SMPLX_BODY
 
 # Raised when a stage gives another result from the same input, so that results kept by older versions are made anew.
 STAGE_VERSIONS = {"observe": 3, "initialise": 4, "refine": 6, "optimise": 9, "contact": 2}
@@ -55,4 +55,4 @@ def _sha256_at(path: Path, changed: int) -> str:
 def weight_files(body: BodyModel) -> tuple[WeightFile, ...]:
     """What comes along, and the body where it does not."""
     bundled = tuple(WeightFile(k.name, sha256_of(find_model(k.name)), k.licence) for k in BUNDLED_FILES)
-    return bundled if body.is_open else (*bundled, WeightFile(body.name, body.sha256, LICENSED_BODY.licence))
+    return bundled if body.is_open else (*bundled, WeightFile(body.name, body.sha256, SMPLX_BODY.licence))

@@ -23,7 +23,7 @@ from closemesh.geometry.mesh import face_incidence, vertex_normals
 from closemesh.rendering.viewpoints import draw_floor, view_camera
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion, Camera, Clip
-from closemesh.video.movies import Image, write_movie
+from closemesh.video.video_files import Image, write_video
 
 # Okabe and Ito 2008: told apart with every kind of colour vision; neighbours in the list differ most.
 PERSON_COLOURS: tuple[tuple[int, int, int], ...] = (
@@ -71,7 +71,7 @@ def render_overlay(
     """Write `path` (MP4): the RGB frames of the clip with the bodies over them. Raises OutputError."""
     with progress.task("overlay", len(clip)) as advance:
         pictures = render_view("overlay", clip, camera, motion, body, frames)
-        write_movie(_counted(pictures, advance), path, clip.times)
+        write_video(_counted(pictures, advance), path, clip.times)
 
 
 def render_view(

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from closemesh.core.errors import DownloadError, InputError
-from closemesh.core.http import RETRYABLE_STATUS, TransientError, faults, open_session, pieces, retry_after
+from closemesh.core.http import (
+    RETRYABLE_STATUS,
+    TransientError,
+    open_session,
+    request_errors,
+    response_chunks,
+    retry_after,
+)
 from closemesh.weights.transfer import RetryPolicy
 
 if TYPE_CHECKING:
@@ -97,7 +104,7 @@ class ChatClient:
         # Without a temperature some servers always give the likeliest answer, and a vote over it means nothing.
         values = {"model": self._endpoint.model, "messages": messages, "temperature": 1.0}
         deadline = time.monotonic() + self._endpoint.timeout
-        with faults():
+        with request_errors():
             response = self._session.post(
                 self._endpoint.address,
                 json=values,
@@ -153,7 +160,7 @@ def _on_one_line(text: str) -> str:
 def _whole(response: Response, deadline: float) -> bytes:
     """The body. Raises InterruptedTransferError when it comes too slowly or is no end of it."""
     body = bytearray()
-    for piece in pieces(response, 1):  # One by one: of a server that drips, larger pieces would be waited for.
+    for piece in response_chunks(response, 1):  # One by one: of a server that drips, larger pieces would be waited for.
         body += piece
         if time.monotonic() > deadline:
             raise TransientError("the answer took too long")

@@ -11,7 +11,7 @@ from closemesh.core.errors import InputError
 from closemesh.structures import Clip
 from closemesh.video.frame_source import Image, mean_rate, sample_frames
 from closemesh.video.image_folders import image_files, is_image_source, probe_images, read_images
-from closemesh.video.movies import probe_video, read_movie
+from closemesh.video.video_files import probe_video, read_video
 
 MIN_SIDE = 64  # Pixels; a person in a smaller frame is a few dozen pixels tall and cannot be posed.
 
@@ -46,7 +46,7 @@ def read_frames(clip: Clip) -> Iterator[Image]:
     Raises InputError when the file no longer gives the frames that it gave to open_clip.
     """
     count = 0
-    for frame in read_images(clip) if is_image_source(clip.path) else read_movie(clip):
+    for frame in read_images(clip) if is_image_source(clip.path) else read_video(clip):
         count += 1
         yield frame
     if count != len(clip):

@@ -36,12 +36,12 @@ def account_file() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "closemesh" / "body_account"
 
 
-def find_account(portal: str, ask: Callable[[], Account | None]) -> Account:
+def find_account(portal: str, prompt: Callable[[], Account | None]) -> Account:
     """The account for `portal`. `ask` gives None where nobody can be asked.
 
     Raises DownloadError when there is none, only half of one, or a file of it that others can read.
     """
-    found = _from_environment() or _from_file(account_file()) or ask()
+    found = _from_environment() or _from_file(account_file()) or prompt()
     if found is None:
         raise DownloadError(
             f"the licensed body needs an account of {portal}; set {USER} and {PASSWORD}, or write both, a line each, "

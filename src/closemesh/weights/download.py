@@ -20,7 +20,7 @@ from closemesh.core.errors import DownloadError
 from closemesh.core.files import lock_folder, require_space, write_error
 from closemesh.core.progress import Progress
 from closemesh.weights.account import Account
-from closemesh.weights.locate import first_with
+from closemesh.weights.locate import first_existing
 from closemesh.weights.manifest import Downloadable
 from closemesh.weights.transfer import DownloadRequest, PartialFile, Transfer
 from closemesh.weights.verify import ExpectedFile, WrongFileError, finalize_download, finish_unpacked, verify_existing
@@ -30,7 +30,7 @@ _PIECE = 1 << 20
 
 def find_local(file: Downloadable, folder: Path) -> Path:
     """`file`, or the archive it comes in, in `folder`. Raises DownloadError that tells what to put there."""
-    names = (file.fetched, file.file, PurePosixPath(file.file).name)
+    names = (file.download_name, file.file, PurePosixPath(file.file).name)
     for name in names:
         if (folder / name).is_file():
             return folder / name
@@ -76,10 +76,10 @@ def download(
     with _writing(folder):
         for file in files:
             try:
-                there = first_with(file.file, looked_in) if not (folder / file.file).exists() else None
+                there = first_existing(file.file, looked_in) if not (folder / file.file).exists() else None
                 paths.append(there or _bring(file, folder, source, progress))
             except DownloadError as fault:
-                faults.append(DownloadError(f"{file.name} ({file.fetched}): {fault}"))
+                faults.append(DownloadError(f"{file.name} ({file.download_name}): {fault}"))
     for fault in faults[1:]:
         progress.note(str(fault))
     if faults:
@@ -93,7 +93,7 @@ def _bring(file: Downloadable, folder: Path, source: Source, progress: Progress)
     if target.exists():
         return verify_existing(target, expected, progress)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = PartialFile(target.parent / f"{file.fetched}.part")
+    part = PartialFile(target.parent / f"{file.download_name}.part")
     if source.folder:
         return _from_folder(source.folder, part, target, expected, progress)
     require_space(target.parent, max(0, (expected.size or 0) - part.length), file.name)
@@ -102,7 +102,7 @@ def _bring(file: Downloadable, folder: Path, source: Source, progress: Progress)
 
 def _from_folder(folder: Path, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
     found = find_local(expected.file, folder)
-    finish = finalize_download if found.name == expected.file.fetched else finish_unpacked
+    finish = finalize_download if found.name == expected.file.download_name else finish_unpacked
     copy = PartialFile(
         part.path.with_name(f".{found.name}.copy")
     )  # What a server gave of it stays until this is checked.
@@ -125,7 +125,7 @@ def _from_servers(source: Source, part: PartialFile, target: Path, expected: Exp
             faults.append(f"{host}: {fault}")
             if url != expected.file.sources[-1]:
                 progress.note(f"{expected.file.name} from {host}: {fault}; trying the next source")
-    advice = f"fetch {expected.file.fetched} by hand and give its folder with --from-dir"
+    advice = f"fetch {expected.file.download_name} by hand and give its folder with --from-dir"
     raise DownloadError("; ".join([*faults, advice]))
 
 

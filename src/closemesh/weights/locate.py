@@ -26,7 +26,7 @@ def user_cache() -> Path:
 
 def find_model(name: str) -> Path:
     """The file `name` (a path below a models folder). Raises ModelFileError that lists where was looked."""
-    if found := first_with(name, model_folders()):
+    if found := first_existing(name, model_folders()):
         return found
     looked = ", ".join(str(folder) for folder in model_folders())
     raise ModelFileError(
@@ -34,7 +34,7 @@ def find_model(name: str) -> Path:
     )
 
 
-def first_with(name: str, folders: Iterable[Path]) -> Path | None:
+def first_existing(name: str, folders: Iterable[Path]) -> Path | None:
     """The file `name` in the first of `folders` that has it."""
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 

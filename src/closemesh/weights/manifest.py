@@ -55,7 +55,7 @@ class Downloadable:
     archive: Archive | None
 
     @property
-    def fetched(self) -> str:
+    def download_name(self) -> str:
         """The name of what is fetched."""
         return self.archive.file if self.archive else PurePosixPath(self.file).name
 
@@ -79,7 +79,7 @@ def read_manifest(path: Path | None = None) -> tuple[Downloadable, ...]:
     return files
 
 
-def choose(files: tuple[Downloadable, ...], names: Iterable[str]) -> tuple[Downloadable, ...]:
+def select_downloads(files: tuple[Downloadable, ...], names: Iterable[str]) -> tuple[Downloadable, ...]:
     """The files that are named, each once, in the manifest's order. Raises InputError for a name that nothing has."""
     wanted = set(names)
     known = {EVERYTHING, *(file.name for file in files), *(group for file in files for group in file.groups)}
@@ -92,7 +92,7 @@ def choose(files: tuple[Downloadable, ...], names: Iterable[str]) -> tuple[Downl
 
 def _check(file: Downloadable, manifest: Path) -> None:
     """Paths stay below the models folder, hashes can be compared."""
-    names = [file.file, file.fetched]
+    names = [file.file, file.download_name]
     if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in names):
         raise InputError(f"the list of downloads {manifest} is damaged: {file.name} lies outside of the models folder")
     if file.sha256 is not None and not (len(file.sha256) == 64 and set(file.sha256) <= set("0123456789abcdef")):

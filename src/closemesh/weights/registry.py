@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from closemesh.core.errors import ModelFileError
-from closemesh.weights.locate import find_model, first_with, model_folders
+from closemesh.weights.locate import find_model, first_existing, model_folders
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class WeightEntry:
 
     def locate(self) -> Path | None:
         """Where it is, or None when it is not there."""
-        if self is LICENSED_BODY:
+        if self is SMPLX_BODY:
             chosen = os.environ.get("CLOSEMESH_BODY_MODEL")
             if chosen is None:
-                return first_with(_FETCHED_BODY, model_folders())
+                return first_existing(_FETCHED_BODY, model_folders())
             return Path(chosen).expanduser() if Path(chosen).expanduser().is_file() else None
         try:
             return find_model(self.name)
@@ -156,7 +156,7 @@ BUNDLED_FILES = (
     *_LANGUAGE_FILES,
 )
 
-LICENSED_BODY = WeightEntry(
+SMPLX_BODY = WeightEntry(
     "licensed SMPL-X body",
     "Max Planck Institute for Intelligent Systems",
     "SMPLX_NEUTRAL.npz",
@@ -174,7 +174,7 @@ DETECTOR_ERRORS = WeightEntry(
     "",  # No reconstruction depends on it.
 )
 
-KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, LICENSED_BODY)
+KNOWN_FILES = (*BUNDLED_FILES, DETECTOR_ERRORS, SMPLX_BODY)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ class ModelFamily:
 
     def locate(self) -> Path | None:
         """The best that is there, or None."""
-        found = (first_with(name, model_folders()) for name in self.names)
+        found = (first_existing(name, model_folders()) for name in self.names)
         return next((path for path in found if path), None)
 
     def has_package(self) -> bool:
@@ -213,12 +213,12 @@ class ModelFamily:
         """The best that is there. Raises ModelFileError that tells how to get what is missing."""
         path = self.locate()
         if path is None:
-            raise ModelFileError(f"{self.option} has no model file; {self.fetch} fetches {self._first}")
+            raise ModelFileError(f"{self.option} has no model file; {self.download_command} fetches {self._first}")
         if not self.has_package():
-            raise ModelFileError(f"{self.option} needs the package {self.package}; {self.install}")
+            raise ModelFileError(f"{self.option} needs the package {self.package}; {self.install_command}")
         return path
 
-    def licence_of(self, path: Path) -> str:
+    def license_of(self, path: Path) -> str:
         """The licence of one file: ultralytics gives away its copies of others' files under its own."""
         return "AGPL-3.0" if path.parent.name == "ultralytics" else self.licence
 
@@ -229,7 +229,7 @@ class ModelFamily:
         return f"{path.parent.name}/{path.name}" if path else self._first
 
     @property
-    def fetch(self) -> str:
+    def download_command(self) -> str:
         """The command that fetches it."""
         accept = " --accept-license" if self.licence.startswith("AGPL") else ""
         return f"closemesh download-weights {self.download}{accept}"
@@ -237,10 +237,10 @@ class ModelFamily:
     @property
     def install_hint(self) -> str:
         """Everything that it takes."""
-        return f"{self.fetch}, {self.install}" if self.package else self.fetch
+        return f"{self.download_command}, {self.install_command}" if self.package else self.download_command
 
     @property
-    def install(self) -> str:
+    def install_command(self) -> str:
         """The command that installs the package."""
         return f"pip install 'closemesh[{self.extra}]'"
 

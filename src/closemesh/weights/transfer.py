@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from closemesh.core.errors import DownloadError
 from closemesh.core.files import require_space
-from closemesh.core.http import REFUSED, TransientError, ask, pieces
+from closemesh.core.http import REFUSED, TransientError, response_chunks, send_request
 from closemesh.core.progress import Advance, Progress
 
 if TYPE_CHECKING:
@@ -154,11 +154,11 @@ class Transfer:
 
     def _attempt(self, wanted: DownloadRequest, part: PartialFile, meter: _Meter) -> None:
         headers = part.range_headers(wanted.url, wanted.hash_known)
-        with ask(self._session, wanted.url, headers, wanted.form) as response:
+        with send_request(self._session, wanted.url, headers, wanted.form) as response:
             offset, total = _agree(response, part)
             if offset == total:
                 return
-            body = pieces(response)
+            body = response_chunks(response)
             first = next(body, b"")
             _refuse_page(response, b"" if offset else first, wanted)
             _refuse_without_end(response, total, wanted)

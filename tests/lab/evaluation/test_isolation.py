@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from closemesh.core.device import peak_megabytes
+from closemesh.core.device import peak_rss_mb
 from closemesh.lab.evaluation.speed import run_isolated
 
 
 def _fill(megabytes: int) -> float | None:
     block = np.ones(megabytes << 17)  # 8 bytes each.
-    return peak_megabytes() if block.all() else None
+    return peak_rss_mb() if block.all() else None
 
 
 def test_the_peak_of_one_process_does_not_show_in_the_next() -> None:

@@ -29,7 +29,7 @@ from closemesh.body.skinning import skin
 from closemesh.config.schema import ClipConfig, Config, RefineConfig
 from closemesh.contact.vertex_contacts import find_penetrations
 from closemesh.contact.watertight import watertight_body
-from closemesh.core.device import peak_megabytes
+from closemesh.core.device import peak_rss_mb
 from closemesh.core.progress import Progress
 from closemesh.geometry.camera import project
 from closemesh.interaction_prior.diffusion import sample
@@ -240,7 +240,7 @@ def _measure_stage(stage: str, clip: Path, out: Path, config: Config, device: st
     """One stage; those before it are kept from the processes before this one."""
     with open_run(clip, out, config, device) as run:
         seconds = _run_until(stage, run)
-    return SpeedFigure(f"{stage}, {len(run.clip)} frames", 1000 * seconds, 1, peak_megabytes())
+    return SpeedFigure(f"{stage}, {len(run.clip)} frames", 1000 * seconds, 1, peak_rss_mb())
 
 
 def _run_until(stage: str, run: RunContext) -> float:
@@ -276,4 +276,4 @@ def _measure_part(name: str, runs: int, device: str | None) -> SpeedFigure:
         started = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - started)
-    return SpeedFigure(name, 1000 * statistics.median(seconds), runs, peak_megabytes())
+    return SpeedFigure(name, 1000 * statistics.median(seconds), runs, peak_rss_mb())

@@ -21,7 +21,7 @@ from closemesh.lab.simulation.environment import paint_room
 from closemesh.lab.simulation.scene import SimulatedScene
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import Camera
-from closemesh.video.movies import Image, write_movie
+from closemesh.video.video_files import Image, write_video
 
 _CREASE = 0.03  # Metres: wave length of the creases in cloth.
 _LEAST_SHUTTER = 0.2  # Of the time from frame to frame; a shorter exposure blurs nothing.
@@ -44,7 +44,7 @@ class _Light:
 def render_film(scene: SimulatedScene, path: Path, seed: int, progress: Progress) -> None:
     """Write `path` (MP4): the people of the scene in random clothes, light and surroundings. Raises OutputError."""
     with progress.task("film", len(scene.clip)) as advance:
-        write_movie(_counted(film_frames(scene, seed), advance), path, scene.clip.times)
+        write_video(_counted(film_frames(scene, seed), advance), path, scene.clip.times)
 
 
 def _counted(pictures: Iterator[Image], advance: Advance) -> Iterator[Image]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from closemesh.core.errors import OutputError
-from closemesh.video.movies import presentation_ticks, write_movie, write_pictures
+from closemesh.video.video_files import presentation_ticks, write_images, write_video
 
 TIMES = np.array([2.0, 2.04, 2.05, 2.2, 2.25])
 
@@ -28,7 +28,7 @@ def noisy_frames(count: int) -> Iterator[np.ndarray]:
 
 
 def test_what_is_decoded(tmp_path: Path) -> None:
-    write_movie(plain_frames(5, (64, 48)), tmp_path / "a.mp4", TIMES)
+    write_video(plain_frames(5, (64, 48)), tmp_path / "a.mp4", TIMES)
     with av.open(str(tmp_path / "a.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
@@ -40,19 +40,19 @@ def test_what_is_decoded(tmp_path: Path) -> None:
 
 
 def test_the_index_comes_first(tmp_path: Path) -> None:
-    write_movie(plain_frames(5, (64, 48)), tmp_path / "a.mp4", TIMES)
+    write_video(plain_frames(5, (64, 48)), tmp_path / "a.mp4", TIMES)
     data = (tmp_path / "a.mp4").read_bytes()
     assert data.index(b"moov") < data.index(b"mdat")
 
 
 def test_odd_sizes_lose_one_pixel(tmp_path: Path) -> None:
-    write_movie(plain_frames(5, (65, 49)), tmp_path / "a.mp4", TIMES)
+    write_video(plain_frames(5, (65, 49)), tmp_path / "a.mp4", TIMES)
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert [(f.width, f.height) for f in container.decode(video=0)] == [(64, 48)] * 5
 
 
 def test_one_frame(tmp_path: Path) -> None:
-    write_movie(plain_frames(1, (64, 48)), tmp_path / "a.mp4", TIMES[:1])
+    write_video(plain_frames(1, (64, 48)), tmp_path / "a.mp4", TIMES[:1])
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert len(list(container.decode(video=0))) == 1
 
@@ -63,19 +63,19 @@ def test_ticks_always_rise() -> None:
 
 def test_frames_and_times_must_agree(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
-        write_movie(plain_frames(4, (64, 48)), tmp_path / "a.mp4", TIMES)
+        write_video(plain_frames(4, (64, 48)), tmp_path / "a.mp4", TIMES)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_frame_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no frame"):
-        write_movie([], tmp_path / "a.mp4", np.zeros(0))
+        write_video([], tmp_path / "a.mp4", np.zeros(0))
 
 
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
-        write_movie(plain_frames(5, (64, 48)), tmp_path / "out" / "a.mp4", TIMES)
+        write_video(plain_frames(5, (64, 48)), tmp_path / "out" / "a.mp4", TIMES)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def little_space() -> Iterator[None]:
 def test_no_space_leaves_no_half_film(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("of an earlier run")
     with pytest.raises(OutputError, match="free some space"):
-        write_movie(noisy_frames(30), tmp_path / "a.mp4", np.arange(30) / 30)
+        write_video(noisy_frames(30), tmp_path / "a.mp4", np.arange(30) / 30)
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
     assert (tmp_path / "a.mp4").read_text() == "of an earlier run"
 
@@ -99,12 +99,12 @@ def test_no_space_leaves_no_half_film(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("little_space")
 def test_no_space_leaves_no_half_pictures(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        write_pictures(noisy_frames(2), tmp_path / "pictures")
+        write_images(noisy_frames(2), tmp_path / "pictures")
     assert not list(tmp_path.iterdir())
 
 
 def test_pictures(tmp_path: Path) -> None:
-    write_pictures(plain_frames(3, (64, 48)), tmp_path / "pictures")
+    write_images(plain_frames(3, (64, 48)), tmp_path / "pictures")
     files = sorted((tmp_path / "pictures").iterdir())
     assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
     assert cv2.imread(str(files[0]))[0, 0].tolist() == [30, 60, 200]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered_movies import HEIGHT, WIDTH, number_of, write_movie
+from numbered_videos import HEIGHT, WIDTH, number_of, write_movie
 
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError

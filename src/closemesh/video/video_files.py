@@ -75,7 +75,7 @@ def _decoded_times(
     return seconds, size, None
 
 
-def read_movie(clip: Clip) -> Iterator[Image]:
+def read_video(clip: Clip) -> Iterator[Image]:
     """The frames of the clip, RGB [H, W, 3]; fewer when the file cannot be decoded so far."""
     wanted = set(clip.frame_indices.tolist())
     last = int(clip.frame_indices[-1])
@@ -138,7 +138,7 @@ _TIME_BASE = Fraction(1, 90_000)  # The clock of MPEG systems; divides 24, 25, 3
 _BT709 = 1  # ITU-T H.273 code of primaries, transfer and matrix; untagged films are guessed at by players.
 
 
-def write_movie(frames: Iterable[Image], path: Path, times: Floats) -> None:
+def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
     """Write RGB frames shown at `times` [T] seconds as H.264 in MP4 (yuv420p, index first).
 
     Odd sizes lose their last row or column, which yuv420p cannot hold. Raises OutputError when it cannot be written.
@@ -160,7 +160,7 @@ def write_movie(frames: Iterable[Image], path: Path, times: Floats) -> None:
             raise OSError(error.errno, error.strerror) from error
 
 
-def write_pictures(frames: Iterable[Image], folder: Path) -> None:
+def write_images(frames: Iterable[Image], folder: Path) -> None:
     """Write RGB frames as `folder`/000000.png and so on. Raises OutputError when they cannot be written."""
     with atomic_folder(folder) as part:
         for index, frame in enumerate(frames):
