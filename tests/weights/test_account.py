@@ -53,7 +53,7 @@ def test_half_an_account(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
 def test_a_file_that_others_can_read_is_refused(mode: int) -> None:
     write("user\nsecret\n", mode)
-    with pytest.raises(DownloadError, match=r"others can read the password in .*; run: chmod 600") as fault:
+    with pytest.raises(DownloadError, match=r"other users can read the password in .*; run: chmod 600") as fault:
         found()
     assert "secret" not in str(fault.value)
 

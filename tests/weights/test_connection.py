@@ -90,7 +90,7 @@ def test_the_proxy_of_the_environment_leads_there(
 
 def test_a_proxy_that_is_not_there(get: Downloads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://localhost:9")
-    with pytest.raises(DownloadError, match="the proxy does not let through, 5 times"):
+    with pytest.raises(DownloadError, match="the proxy refuses the connection, 5 times"):
         get(entry("a", "https://files.example/a.bin"))
 
 
@@ -126,7 +126,7 @@ def test_the_body_comes_for_the_account_and_goes_on(trusted: FileServer, get: Do
 
 def test_a_wrong_password_is_told_in_one_line(trusted: FileServer, get: Downloads) -> None:
     serve_body(trusted, account=FORM)
-    with pytest.raises(DownloadError, match="user name or password is wrong, or the licence is not yet") as fault:
+    with pytest.raises(DownloadError, match="user name or password is wrong, or the license is not yet") as fault:
         get(body_of(trusted), account=Account("user", "wrong-one"))
     assert "wrong-one" not in str(fault.value)
     assert get.present == set()

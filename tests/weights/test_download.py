@@ -69,7 +69,7 @@ def test_what_is_there_is_compared_and_not_fetched_again(server: FileServer, get
     assert get(a) == [path]
     assert len(served.asked) == 1
     path.write_bytes(OTHER)
-    with pytest.raises(DownloadError, match=r"a\.bin is there, but its sha256 .* remove the file to fetch it anew"):
+    with pytest.raises(DownloadError, match=r"a\.bin exists, but its sha256 .* remove the file to download it again"):
         get(a)
     assert path.read_bytes() == OTHER, "a user's file is never removed"
 
@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_meanwhile(server: FileServer, get: Downloads, monk
         raise OSError(28, "No space left on device")
 
     server.serve("a.bin", BODY)
-    monkeypatch.setattr("closemesh.weights.transfer.PartFile.open_at", full)
+    monkeypatch.setattr("closemesh.weights.transfer.PartialFile.open_at", full)
     with pytest.raises(OutputError, match=r"cannot write into .*: No space left on device; free some space"):
         get(entry("a", server.url + "a.bin"))
 
@@ -193,5 +193,5 @@ def test_a_folder_that_cannot_be_made(get: Downloads) -> None:
 def test_a_damaged_record(get: Downloads) -> None:
     get.folder.mkdir()
     (get.folder / "downloaded.json").write_text('{"a": {"sha256": ')
-    with pytest.raises(InputError, match=r"downloaded\.json is damaged; put it right, or remove it"):
+    with pytest.raises(InputError, match=r"downloaded\.json is damaged; repair it, or remove it"):
         get(entry("a", "http://localhost:9/a.bin"))

@@ -36,7 +36,7 @@ def test_names_and_groups() -> None:
     assert select_downloads(files, ["all", "body"]) == files
     with pytest.raises(InputError, match="there is no download 'yolo26m_pose'; did you mean yolo26m-pose or"):
         select_downloads(files, ["yolo26m_pose"])
-    with pytest.raises(InputError, match="--list tells the names"):
+    with pytest.raises(InputError, match="--list shows them"):
         select_downloads(files, ["qqq"])
 
 

@@ -150,7 +150,7 @@ def test_a_web_page_is_not_the_file(server: FileServer, get: Downloads, kind: st
 
 def test_a_file_without_length_needs_a_hash(server: FileServer, get: Downloads) -> None:
     server.serve("a.bin", BODY, tells_length=False)
-    with pytest.raises(DownloadError, match="does not tell how long the file is"):
+    with pytest.raises(DownloadError, match="does not give the length of the file"):
         get(entry("a", server.url + "a.bin"))
     server.serve("b.bin", BODY, tells_length=False, cuts=[5 * PIECE])
     with pytest.raises(DownloadError, match="327680 bytes came instead of 700000"):

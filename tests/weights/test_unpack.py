@@ -36,7 +36,7 @@ def test_the_member_is_found_by_the_end_of_its_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../model.npz", "/tmp/model.npz", "a/../../model.npz", "..\\model.npz", "C:\\m.npz"])
 def test_paths_that_lead_out(tmp_path: Path, name: str) -> None:
     archive = make(tmp_path / "a.zip", **{"model.npz": b"good", name: b"bad"})
-    refused(archive, tmp_path, "leads out of the archive; get the archive from its maker")
+    refused(archive, tmp_path, "leads out of the archive; get the archive from its publisher")
 
 
 def test_links(tmp_path: Path) -> None:
@@ -48,9 +48,7 @@ def test_links(tmp_path: Path) -> None:
 
 
 def test_bombs(tmp_path: Path) -> None:
-    refused(
-        make(tmp_path / "a.zip", **{"model.npz": bytes(2_000_000)}), tmp_path, "more than any", most_bytes=1_000_000
-    )
+    refused(make(tmp_path / "a.zip", **{"model.npz": bytes(2_000_000)}), tmp_path, "more than any", max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize("names", [["other.npz"], ["a/model.npz", "b/model.npz"]])

@@ -1,13 +1,15 @@
-"""Arrays out of other people's files: only those asked for, never pickled, and of the shape they must have."""
+"""Arrays from .npz files: only those asked for, never pickled, checked for shape and finite values."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from closemesh.core.errors import InputError
@@ -16,29 +18,34 @@ Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
 
 Z_UP_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
-"""R_yup_zup: a quarter turn about x, which takes a world with z up to closemesh's with y up."""
+"""R_yup_zup [3, 3]: a quarter turn about x, from a world with z up to closemesh's world with y up."""
 
 
 def read_npz(path: Path, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
-    """The named arrays of an .npz file; other members, which may hold pickled objects, are not touched.
+    """Return the named arrays [...] of another tool's .npz file; other members, perhaps pickled objects, are not read.
 
     Raises InputError when the file is missing or damaged, or lacks a required array.
     """
     required, optional = tuple(required), tuple(optional)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = [key for key in required if key not in file.files]
-            if missing:
-                raise InputError(f"{path} has no {' and no '.join(missing)}; is it a file of another dataset?")
-            return {key: file[key] for key in (*required, *optional) if key in file.files}
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged or no .npz file ({error}); get it again") from error
+    with _open_npz(path, ": no such file; check the path", "get it again") as file:
+        missing = [key for key in required if key not in file.files]
+        if missing:
+            raise InputError(f"{path} has no {' and no '.join(missing)}; is it a file of another data set?")
+        return {key: file[key] for key in (*required, *optional) if key in file.files}
+
+
+def read_result_npz(path: Path) -> dict[str, np.ndarray]:
+    """Return every array [...] of an .npz file that closemesh wrote.
+
+    Raises InputError when it is missing, damaged or holds pickled objects.
+    """
+    missing = " not found; run `closemesh reconstruct` first"
+    with _open_npz(path, missing, "run `closemesh reconstruct` again") as file:
+        return {name: file[name] for name in file.files}
 
 
 def npz_keys(path: Path) -> frozenset[str]:
-    """Names of the arrays of an .npz file, without reading them. Raises InputError when it is none."""
+    """Return the names of the arrays of an .npz file without reading them. Raises InputError when it is none."""
     try:
         with zipfile.ZipFile(path) as archive:
             return frozenset(name.removesuffix(".npy") for name in archive.namelist())
@@ -47,9 +54,9 @@ def npz_keys(path: Path) -> frozenset[str]:
 
 
 def expect(path: Path, name: str, array: np.ndarray, shape: tuple[int | str, ...]) -> Floats:
-    """`array` as float64 when it has this shape, letters standing for any length, and all of it is finite.
+    """Return `array` [...] as float64 if it has the shape `shape`, where a letter stands for any length.
 
-    Raises InputError with the file and the name of the array.
+    Raises InputError with the file and the name of the array for another shape, other types and values not finite.
     """
     fits = array.ndim == len(shape) and all(
         isinstance(want, str) or have == want for have, want in zip(array.shape, shape, strict=True)
@@ -66,10 +73,22 @@ def expect(path: Path, name: str, array: np.ndarray, shape: tuple[int | str, ...
 
 
 def expect_equal_lengths(path: Path, **arrays: np.ndarray) -> None:
-    """Raises InputError when these arrays do not tell of the same number of frames."""
+    """Check that these arrays [T, ...] have the same number of frames, at least one. Raises InputError if not."""
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise InputError(f"{path}: arrays differ in their number of frames ({told}); get the file again")
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"{path}: arrays differ in their number of frames ({listed}); get the file again")
     if 0 in lengths.values():
         raise InputError(f"{path} holds no frames")
+
+
+@contextmanager
+def _open_npz(path: Path, missing: str, damaged: str) -> Iterator[NpzFile]:
+    """An open .npz file. Raises InputError: `missing` follows the path, `damaged` is what to do about the file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise InputError(f"{path}{missing}") from error
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged or no .npz file ({error}); {damaged}") from error

@@ -1,9 +1,4 @@
-"""Device choice, peak memory.
-
-Where tensors live: the argument decides, then $CLOSEMESH_DEVICE, then CUDA when it is there, else the CPU.
-
-How much memory the process has used at most.
-"""
+"""Choice of the device, and peak memory of the process and of the GPU."""
 
 from __future__ import annotations
 
@@ -17,11 +12,14 @@ from closemesh.core.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+_MIB = 1 << 20
+
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device to work on. Raises InputError when `name` is unknown or not there.
+    """Return the device `name`, else $CLOSEMESH_DEVICE, else CUDA if available, else the CPU.
 
-    MPS is used only when it is asked for: the fits need float64 in places, which it lacks.
+    MPS is never the default: the fits need float64 in places, which it lacks.
+    Raises InputError when the device is unknown or not available.
     """
     import torch
 
@@ -35,20 +33,20 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def peak_rss_mb() -> float | None:
-    """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
+    """Return the largest resident memory of this process so far in MiB; None on Windows."""
     if sys.platform == "win32":
         return None
     status = Path("/proc/self/status")
-    if status.is_file():  # Linux: getrusage would begin with the peak of the process that started this one.
+    if status.is_file():  # Linux: getrusage starts with the peak of the parent process.
         lines = status.read_text().splitlines()
         return next(int(line.split()[1]) / (1 << 10) for line in lines if line.startswith("VmHWM:"))
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)  # macOS counts bytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB  # macOS counts bytes.
 
 
 def reset_gpu_peak() -> None:
-    """Begin a new measurement for gpu_peak_megabytes."""
+    """Start a new measurement for peak_gpu_mb."""
     import torch
 
     if torch.cuda.is_available():
@@ -56,7 +54,7 @@ def reset_gpu_peak() -> None:
 
 
 def peak_gpu_mb() -> float | None:
-    """Most GPU memory allocated since reset_gpu_peak, in MiB; None without a CUDA device."""
+    """Return the most GPU memory allocated since reset_gpu_peak in MiB; None without a CUDA device."""
     import torch
 
-    return torch.cuda.max_memory_allocated() / (1 << 20) if torch.cuda.is_available() else None
+    return torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None

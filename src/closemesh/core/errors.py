@@ -1,14 +1,14 @@
-"""Errors that a user can act on: one line that says what is wrong, with which file, and what to do."""
+"""Errors that a user can act on: one line with what is wrong, in which file, and what to do."""
 
 from __future__ import annotations
 
 
 class ClosemeshError(Exception):
-    """The input or the environment is at fault; the command ends with exit code 1 and this one line."""
+    """The input or the environment is wrong; the command prints this one line and ends with exit code 1."""
 
 
 class InputError(ClosemeshError):
-    """A file that the user gave is missing, unreadable or not what it should be."""
+    """A file or an option of the user is missing, unreadable or invalid."""
 
 
 class ModelFileError(ClosemeshError):
@@ -16,8 +16,8 @@ class ModelFileError(ClosemeshError):
 
 
 class OutputError(ClosemeshError):
-    """The result cannot be written: no permission, no space, a file in the way."""
+    """A result cannot be written: no permission, no space, a file of the same name."""
 
 
 class DownloadError(ClosemeshError):
-    """A file cannot be fetched, or what came is not that file."""
+    """A file cannot be downloaded, or another file than the expected one arrived."""

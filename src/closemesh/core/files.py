@@ -1,9 +1,4 @@
-"""Atomic writes, locks, free space.
-
-Files that are whole or absent: written beside the target and renamed when complete.
-
-Whether a file still fits.
-"""
+"""Files that are complete or absent, locked folders, and free space."""
 
 from __future__ import annotations
 
@@ -16,14 +11,16 @@ from filelock import FileLock, Timeout
 
 from closemesh.core.errors import OutputError
 
+_MIN_FREE = 16 << 20  # Bytes: a system without any free space fails elsewhere with less clear errors.
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A file name beside `path` to write to; it takes the place of `path` when the block ends without an error.
+    """Yield a path beside `path` to write to; it is renamed to `path` when the block ends without an error.
 
-    Raises OutputError when the system refuses: no permission, no space, a file in the way.
+    Raises OutputError when the system refuses: no permission, no space, a file of the same name.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")  # The suffix stays: writers choose the format by it.
+    part = path.with_name(f".{path.stem}.part{path.suffix}")  # Writers choose the format by the suffix.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -36,7 +33,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """The same for a folder of files: what stood in `folder` before is gone when the block ends without an error."""
+    """Yield an empty folder beside `folder`; it replaces `folder` when the block ends without an error.
+
+    Raises OutputError when the system refuses.
+    """
     part = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
     try:
@@ -55,7 +55,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file if it is there. Raises OutputError when the system refuses."""
+    """Remove a file if it exists. Raises OutputError when the system refuses."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -63,28 +63,44 @@ def remove(path: Path) -> None:
 
 
 def lock_folder(lock: Path, folder: Path, activity: str, option: str) -> FileLock:
-    """The lock of this file, taken for this process; its folder is made when it is not there.
+    """Return the acquired lock of the file `lock`, whose folder is created if missing.
 
-    Raises OutputError that names the folder `told`, what another run is `doing` there, and the `option` for another.
+    folder: named in errors. activity: what a process with the lock does, such as `writing`. option: the option that
+    chooses another folder. Raises OutputError when another process has the lock or the folder cannot be written.
     """
-    taken = FileLock(lock, timeout=0)
+    acquired = FileLock(lock, timeout=0)
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        taken.acquire()
+        acquired.acquire()
     except Timeout as error:
         raise OutputError(
             f"another closemesh run is {activity} into {folder}; wait for it, or choose another folder with {option}"
         ) from error
     except OSError as error:
         raise write_error(folder, error, option) from error
-    return taken
+    return acquired
 
 
 def write_error(folder: Path, error: OSError, option: str) -> OutputError:
-    """What the system refused, in one line."""
+    """Return the one-line error for what the system refused; `option` chooses another folder."""
     in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
     reason = "a file is in the way" if in_the_way else error.strerror or str(error)
     return OutputError(f"cannot write into {folder}: {reason}; free some space or choose another folder with {option}")
+
+
+def require_space(folder: Path, needed: int, name: str) -> None:
+    """Check that `folder` has room for `needed` more bytes of the file `name`. Raises OutputError if not."""
+    free = shutil.disk_usage(folder).free
+    if needed + _MIN_FREE > free:
+        raise OutputError(
+            f"{name} needs {format_bytes(needed)} more and {folder} has {format_bytes(free)} free; free some space or "
+            "choose another folder with --to"
+        )
+
+
+def format_bytes(count: float) -> str:
+    """Return a number of bytes in MB, or in GB if large."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
@@ -93,7 +109,7 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 def _clear(path: Path) -> None:
-    """Best effort: a leftover must not hide the error that caused it."""
+    """Remove a file or folder if possible: an error here must not hide the one that caused it."""
     try:
         if path.is_dir():
             shutil.rmtree(path)
@@ -101,21 +117,3 @@ def _clear(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError:
         pass
-
-
-_MIN_FREE = 16 << 20  # A system without a free byte fails in worse places.
-
-
-def require_space(folder: Path, needed: int, name: str) -> None:
-    """Raises OutputError when `folder` has no room for `needed` bytes more."""
-    free = shutil.disk_usage(folder).free
-    if needed + _MIN_FREE > free:
-        raise OutputError(
-            f"{name} needs {format_bytes(needed)} more and {folder} has {format_bytes(free)} free; free some space or choose "
-            "another folder with --to"
-        )
-
-
-def format_bytes(count: float) -> str:
-    """Bytes as people read them."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""How a stage reports progress without printing: it is handed a Progress, the command line draws it."""
+"""Progress of a stage without printing: the stage calls a Progress, the command line shows it."""
 
 from __future__ import annotations
 
@@ -10,41 +10,48 @@ Advance = Callable[[int], None]
 
 
 class Progress(Protocol):
-    """What a stage may tell while it runs."""
+    """What a stage can report while it runs."""
 
     def task(self, description: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
-        """A context manager for one piece of work; it yields `advance(steps)`. `done` steps are from an earlier run."""
+        """Return a context manager for one task, which yields `advance(steps)`.
+
+        total: number of steps, None if unknown. done: steps of an earlier run.
+        """
         ...
 
     def note(self, message: str) -> None:
-        """One line the user should see: a fallback taken, something estimated, something doubtful."""
+        """Report one line that the user should see: a fallback, an estimate, a doubtful input."""
         ...
 
 
 class NullProgress:
-    """A Progress that shows nothing; notes are kept so that a caller or a test can read them."""
+    """A Progress that shows nothing and records the notes."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
 
     @contextmanager
     def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
+        """Yield a function that does nothing."""
         yield lambda steps: None
 
     def note(self, message: str) -> None:
+        """Record the message."""
         self.notes.append(message)
 
 
 class RecordingProgress:
-    """Passes everything on to another Progress and remembers the notes."""
+    """Passes everything on to another Progress and records the notes."""
 
     def __init__(self, progress: Progress) -> None:
         self.notes: list[str] = []
         self._progress = progress
 
     def task(self, description: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+        """Return a task of the other Progress."""
         return self._progress.task(description, total, done)
 
     def note(self, message: str) -> None:
+        """Record the message and pass it on."""
         self.notes.append(message)
         self._progress.note(message)

@@ -1,11 +1,7 @@
-"""Dataclasses as .npz, JSON with a schema.
+"""Frozen dataclasses as .npz files without pickle, and JSON files with a schema number.
 
-Records as .npz files, without pickle.
-
-A record is a frozen dataclass. Its arrays are stored as they are; numbers, strings, paths, None, tuples and small
-dataclasses without arrays go together into one JSON string.
-
-JSON files with a schema version: written whole, refused with one line when they are not what they should be.
+The arrays of a record are members of the .npz. Everything else is one JSON string in it: numbers, strings, paths,
+None, tuples and small dataclasses without arrays.
 """
 
 from __future__ import annotations
@@ -13,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import Field, asdict, fields, is_dataclass
 from pathlib import Path
@@ -21,17 +16,19 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from closemesh.core.arrays import read_result_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 
 Record = TypeVar("Record")
 
 _NAME_IN_FILE = "file"
-_HEADER = "record"  # The array that holds the JSON of everything that is no array.
+_HEADER = "record"  # The array with the JSON of everything that is no array.
+_NUMBER_LIST = re.compile(r"\[\s+((?:-?[\d.e+-]+|null)(?:,\s+(?:-?[\d.e+-]+|null))*)\s+\]")
 
 
 def stored_as(name: str) -> Mapping[str, str]:
-    """Metadata of a field that has another name in files: `field(metadata=stored_as("name"))`."""
+    """Return the metadata of a field that has another name in files: `field(metadata=stored_as("name"))`."""
     return {_NAME_IN_FILE: name}
 
 
@@ -46,11 +43,11 @@ def save_record(path: Path, record: Any) -> None:
 
 
 def load_record(path: Path, kind: type[Record]) -> Record:
-    """The record of type `kind` that save_record wrote.
+    """Return the record of type `kind` that save_record wrote.
 
-    Raises InputError when the file is missing, damaged, or holds another kind of record.
+    Raises InputError when the file is missing, damaged, or holds another type of record.
     """
-    arrays = load_arrays(path)
+    arrays = read_result_npz(path)
     try:
         header = json.loads(str(arrays.pop(_HEADER)))
         found, plain = header["type"], header["fields"]
@@ -67,15 +64,26 @@ def load_record(path: Path, kind: type[Record]) -> Record:
         raise InputError(f"{path} was written by another version of closemesh; run reconstruct again") from error
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npz file. Raises InputError when it is missing, damaged or holds pickled objects."""
+def write_json(path: Path, schema: int, values: dict[str, Any]) -> None:
+    """Write `values` under a schema number; nan becomes null. Raises OutputError when it cannot be written."""
+    text = json.dumps(_plain({"schema": schema, **values}), indent=1, ensure_ascii=False, allow_nan=False)
+    text = _NUMBER_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text)  # A list of numbers on one line.
+    with atomic_file(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, schema: int) -> dict[str, Any]:
+    """Return the values of a JSON file of this schema. Raises InputError for a missing, damaged or other file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{path} not found; run `closemesh reconstruct` first") from error
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zipfile.error) as error:
-        raise InputError(f"{path} is damaged or no .npz file; run `closemesh reconstruct` again") from error
+        raise InputError(f"{path} not found; give a folder that `closemesh reconstruct` wrote") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); run `closemesh reconstruct` again") from error
+    found = values.get("schema") if isinstance(values, dict) else None
+    if found != schema:
+        raise InputError(f"{path} has schema {found}, this closemesh reads {schema}; run `closemesh reconstruct` again")
+    return values
 
 
 def _name_in_file(one: Field) -> str:
@@ -93,7 +101,7 @@ def _to_plain(value: Any) -> Any:
 
 
 def _from_plain(value: Any, hint: Any) -> Any:
-    """JSON knows no tuples, paths and dataclasses; the type hint of the field tells which of them a value was."""
+    """JSON has no tuples, paths and dataclasses: the type hint of the field decides which of them a value becomes."""
     options: list[Any] = [hint, *get_args(hint)]
     if isinstance(value, list):
         inner = next((get_args(option)[0] for option in options if get_origin(option) is tuple), None)
@@ -102,31 +110,6 @@ def _from_plain(value: Any, hint: Any) -> Any:
         kind: Any = next((option for option in options if is_dataclass(option)), dict)
         return kind(**value)
     return Path(value) if isinstance(value, str) and Path in options else value
-
-
-_NUMBER_LIST = re.compile(r"\[\s+((?:-?[\d.e+-]+|null)(?:,\s+(?:-?[\d.e+-]+|null))*)\s+\]")
-
-
-def write_json(path: Path, schema: int, values: dict[str, Any]) -> None:
-    """Write `values` under a schema number; nan becomes null. Raises OutputError when it cannot be written."""
-    text = json.dumps(_plain({"schema": schema, **values}), indent=1, ensure_ascii=False, allow_nan=False)
-    text = _NUMBER_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text)  # A list of numbers on one line.
-    with atomic_file(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
-
-
-def read_json(path: Path, schema: int) -> dict[str, Any]:
-    """The values of a file of this schema. Raises InputError when it is missing, damaged or of another schema."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path} not found; give a folder that `closemesh reconstruct` wrote") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); run `closemesh reconstruct` again") from error
-    found = values.get("schema") if isinstance(values, dict) else None
-    if found != schema:
-        raise InputError(f"{path} has schema {found}, this closemesh reads {schema}; run `closemesh reconstruct` again")
-    return values
 
 
 def _plain(value: Any) -> Any:

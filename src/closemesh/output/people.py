@@ -11,10 +11,9 @@ import torch
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_camera, motion_in_world, motion_joints
-from closemesh.core.arrays import Bools, Floats
+from closemesh.core.arrays import Bools, Floats, read_result_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_folder
-from closemesh.core.records import load_arrays
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.structures import BodyMotion, Camera, Clip
 
@@ -131,7 +130,7 @@ def _split_poses(poses: Floats) -> dict[str, Floats]:
 
 
 def _read_person(path: Path) -> PersonMotion:
-    arrays = load_arrays(path)
+    arrays = read_result_npz(path)
     missing = [f.name for f in fields(PersonMotion) if f.name not in arrays]
     if missing:
         raise InputError(f"{path} is no person file of closemesh: it has no {', '.join(missing)}")

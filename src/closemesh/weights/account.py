@@ -1,7 +1,7 @@
-"""The user's account for the licensed body: looked up, used once, never kept or shown.
+"""The user's account of the SMPL-X portal, used for one download and never stored or shown.
 
-From $CLOSEMESH_BODY_USER and $CLOSEMESH_BODY_PASSWORD, else from a file of two lines that nobody else may read, else by
-asking.
+It comes from $CLOSEMESH_BODY_USER and $CLOSEMESH_BODY_PASSWORD, else from a private file of two lines, else from a
+prompt.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from pathlib import Path
 from closemesh.core.errors import DownloadError
 
 USER, PASSWORD = "CLOSEMESH_BODY_USER", "CLOSEMESH_BODY_PASSWORD"
+LOGIN_REFUSED = "user name or password is wrong, or the license is not yet accepted on the portal"
 
 
 @dataclass(frozen=True)
 class Account:
-    """A user name and its password, which no text of the record shows."""
+    """A user name and a password; the password is not part of the repr."""
 
     user: str
     password: str = field(repr=False)
@@ -31,21 +32,21 @@ class Account:
 
 
 def account_file() -> Path:
-    """Where the file is looked for: two lines, the user name and the password."""
+    """Return the path of the account file: the user name in the first line, the password in the second."""
     base = os.environ.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "closemesh" / "body_account"
 
 
 def find_account(portal: str, prompt: Callable[[], Account | None]) -> Account:
-    """The account for `portal`. `ask` gives None where nobody can be asked.
+    """Return the account for `portal`; `prompt` returns None where there is no terminal.
 
-    Raises DownloadError when there is none, only half of one, or a file of it that others can read.
+    Raises DownloadError when there is no account, only half of one, or a file of it that other users can read.
     """
     found = _from_environment() or _from_file(account_file()) or prompt()
     if found is None:
         raise DownloadError(
-            f"the licensed body needs an account of {portal}; set {USER} and {PASSWORD}, or write both, a line each, "
-            f"into {account_file()} (mode 600), or give a copy of the file with --from-dir"
+            f"the SMPL-X body needs an account of {portal}; set {USER} and {PASSWORD}, or write both, one per line, "
+            f"to {account_file()} (mode 600), or give a copy of the file with --from-dir"
         )
     return found
 
@@ -66,7 +67,7 @@ def _from_file(path: Path) -> Account | None:
         with path.open(encoding="utf-8") as file:
             mode = os.fstat(file.fileno()).st_mode
             if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-                raise DownloadError(f"others can read the password in {path}; run: chmod 600 {path}")
+                raise DownloadError(f"other users can read the password in {path}; run: chmod 600 {path}")
             lines = file.read().splitlines()
     except FileNotFoundError:
         return None

@@ -1,4 +1,4 @@
-"""What can be downloaded: the files of models/manifest.json, and how a user names them."""
+"""The files that can be downloaded: entries of models/manifest.json, chosen by name or group."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ EVERYTHING = "all"
 
 @dataclass(frozen=True)
 class Archive:
-    """The zip file that a model file comes in."""
+    """The zip file that contains a model file."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
     file: str
-    """What it is called."""
+    """Name of the zip file."""
     member: str
-    """The model file in it: the last part of its path, or more."""
+    """The model file in it: the last part of its path, or more parts."""
 
 
 @dataclass(frozen=True)
 class Downloadable:
-    """A file that closemesh can fetch."""
+    """A file that closemesh can download."""
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
@@ -38,32 +38,32 @@ class Downloadable:
     purpose: str
     """What it improves."""
     groups: tuple[str, ...]
-    """Names for several files at a time; `all` needs no mention."""
+    """Names for several files at once; `all` is implied."""
     file: str
     """Path below a models folder."""
     size: int | None
-    """Bytes of what is fetched, the archive if there is one; None when not known."""
+    """Bytes of the download, which is the archive if there is one; None if not known."""
     sha256: str | None
-    """Of what is fetched; None: recorded on the first download, and the same ever after."""
+    """Of the download; None: recorded on the first download, and compared from then on."""
     licence: str
     accept_licence: bool
-    """Whether the user has to say that the licence is accepted."""
+    """Whether the user must accept the license first."""
     sources: tuple[str, ...]
     """Addresses, the best first."""
     account: str | None
-    """Where the account is made that the source asks for; None when it asks for none."""
+    """Address of the portal whose account the source needs; None if it needs none."""
     archive: Archive | None
 
     @property
     def download_name(self) -> str:
-        """The name of what is fetched."""
+        """Name of the downloaded file: the archive, else the model file."""
         return self.archive.file if self.archive else PurePosixPath(self.file).name
 
 
 def read_manifest(path: Path | None = None) -> tuple[Downloadable, ...]:
-    """The files of a manifest: `path`, else $CLOSEMESH_MANIFEST, else the one that comes along.
+    """Return the files of a manifest: `path`, else $CLOSEMESH_MANIFEST, else the bundled one.
 
-    Raises InputError that names the file and its first fault.
+    Raises InputError that names the file and its first error.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -73,25 +73,28 @@ def read_manifest(path: Path | None = None) -> tuple[Downloadable, ...]:
     except OSError as error:
         raise InputError(f"cannot read the list of downloads {chosen}: {error.strerror or error}") from error
     except ValidationError as error:
-        raise InputError(f"the list of downloads {chosen} is damaged: {_first_fault(error.errors()[0])}") from error
+        raise InputError(f"the list of downloads {chosen} is damaged: {_first_error(error.errors()[0])}") from error
     for file in files:
         _check(file, chosen)
     return files
 
 
 def select_downloads(files: tuple[Downloadable, ...], names: Iterable[str]) -> tuple[Downloadable, ...]:
-    """The files that are named, each once, in the manifest's order. Raises InputError for a name that nothing has."""
+    """Return the files with these names or groups, each once, in the manifest's order.
+
+    Raises InputError for an unknown name.
+    """
     wanted = set(names)
     known = {EVERYTHING, *(file.name for file in files), *(group for file in files for group in file.groups)}
     for name in sorted(wanted - known):
-        near = difflib.get_close_matches(name, known, n=3)
-        advice = f"did you mean {' or '.join(near)}?" if near else "closemesh download-weights --list tells the names"
+        similar = difflib.get_close_matches(name, known, n=3)
+        advice = f"did you mean {' or '.join(similar)}?" if similar else "closemesh download-weights --list shows them"
         raise InputError(f"there is no download '{name}'; {advice}")
     return tuple(file for file in files if wanted & {EVERYTHING, file.name, *file.groups})
 
 
 def _check(file: Downloadable, manifest: Path) -> None:
-    """Paths stay below the models folder, hashes can be compared."""
+    """Raises InputError for a path outside of the models folder and for a malformed hash."""
     names = [file.file, file.download_name]
     if any(PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts for name in names):
         raise InputError(f"the list of downloads {manifest} is damaged: {file.name} lies outside of the models folder")
@@ -99,6 +102,6 @@ def _check(file: Downloadable, manifest: Path) -> None:
         raise InputError(f"the list of downloads {manifest} is damaged: {file.name} has no proper sha256")
 
 
-def _first_fault(fault: Any) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
-    return f"{where}: {fault['msg']}" if where else str(fault["msg"])
+def _first_error(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{where}: {error['msg']}" if where else str(error["msg"])

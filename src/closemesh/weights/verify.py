@@ -1,12 +1,7 @@
-"""Size, hash, unzip, download record.
+"""From a downloaded file to a model file: check size and hash, unzip, record, rename; compare existing files.
 
-What was downloaded into a models folder, in its `downloaded.json`: a hash seen once holds for ever after.
-
-Whether a file is the one that was published, or the one that came the first time.
-
-One file out of a zip file that nobody vouches for.
-
-From fetched bytes to a model file: check, unpack, record, rename; and what is there already is compared.
+`downloaded.json` of a models folder records every download. A hash that is not published is recorded on the first
+download and compared from then on.
 """
 
 from __future__ import annotations
@@ -26,45 +21,50 @@ from closemesh.weights.manifest import Downloadable
 from closemesh.weights.transfer import PartialFile
 
 RECORD = "downloaded.json"
+MAX_UNPACKED = 4 << 30  # Bytes: ten times the largest model file; more is an attack or a mistake.
+_CHUNK = 1 << 20
+_ENCRYPTED = 0x1
+
+
+class WrongFileError(DownloadError):
+    """The download is complete, but it is not the expected file."""
 
 
 @dataclass(frozen=True)
 class DownloadRecord:
-    """A file as it came."""
+    """A file as it was downloaded."""
 
     source: str
     """Address or path."""
     size: int | None
     sha256: str | None
-    """Of what was fetched: the archive, if it comes in one; None when only the model file was seen."""
+    """Of the download, which is the archive if there is one; None when only the model file is known."""
     file_sha256: str
     """Of the model file."""
 
 
 def read_record(folder: Path) -> dict[str, DownloadRecord]:
-    """What is recorded for `folder`, by name. Raises InputError when the record is damaged."""
+    """Return the records of a models folder by name. Raises InputError when the file is damaged."""
     path = folder / RECORD
     try:
         return {name: DownloadRecord(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"the record of downloads {path} is damaged; put it right, or remove it to begin anew"
-        ) from error
+        raise InputError(f"the record of downloads {path} is damaged; repair it, or remove it to start anew") from error
 
 
-def write_record(folder: Path, name: str, downloaded: DownloadRecord) -> None:
-    """Add or replace one file of the record."""
-    record = {**read_record(folder), name: downloaded}
+def write_record(folder: Path, name: str, record: DownloadRecord) -> None:
+    """Add or replace the record of one file."""
+    records = {**read_record(folder), name: record}
     part = folder / f".{RECORD}.part"
-    part.write_text(json.dumps({name: asdict(file) for name, file in sorted(record.items())}, indent=1) + "\n")
+    part.write_text(json.dumps({name: asdict(one) for name, one in sorted(records.items())}, indent=1) + "\n")
     part.replace(folder / RECORD)
 
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """What is known of one file of a models folder before it is looked at."""
+    """What is known about one file of a models folder before it is read."""
 
     file: Downloadable
     folder: Path
@@ -72,37 +72,55 @@ class ExpectedFile:
 
     @staticmethod
     def of(file: Downloadable, folder: Path) -> ExpectedFile:
-        """From the manifest and the folder's record."""
+        """Return what the manifest and the records of the folder contain. Raises InputError for damaged records."""
         return ExpectedFile(file, folder, read_record(folder).get(file.name))
 
     @property
+    def target(self) -> Path:
+        """Where the model file belongs."""
+        return self.folder / self.file.file
+
+    @property
     def size(self) -> int | None:
-        """Bytes of what is fetched."""
+        """Bytes of the download."""
         recorded = self.recorded.size if self.recorded else None
         return self.file.size if self.file.size is not None else recorded
 
     @property
     def sha256(self) -> str | None:
-        """Of what is fetched: as published, else as recorded."""
+        """Hash of the download: as published, else as recorded."""
         return self.file.sha256 or (self.recorded.sha256 if self.recorded else None)
 
     @property
     def file_sha256(self) -> str | None:
-        """Of the model file itself; for one that comes in an archive only the record can tell."""
+        """Hash of the model file; for a file from an archive only the record has it."""
         if self.file.archive is None:
             return self.sha256
         return self.recorded.file_sha256 if self.recorded else None
 
-    def check_fetched(self, path: Path) -> str:
-        """The sha256 of what was fetched. Raises DownloadError when it is another file."""
+    def check_download(self, path: Path) -> str:
+        """Return the sha256 of the download at `path`. Raises DownloadError when it is another file."""
         size = path.stat().st_size if path.is_file() else 0
         if self.size is not None and size != self.size:
             raise DownloadError(f"{size} bytes came instead of {self.size}")
         return self._compare(sha256_of(path), self.sha256)
 
     def check_file(self, path: Path) -> str:
-        """The sha256 of the model file. Raises DownloadError when it is another one."""
+        """Return the sha256 of the model file at `path`. Raises DownloadError when it is another file."""
         return self._compare(sha256_of(path), self.file_sha256)
+
+    def record(self, origin: str, size: int | None, sha256: str | None, file_sha256: str) -> None:
+        """Write the record of a download from `origin`."""
+        write_record(self.folder, self.file.name, DownloadRecord(origin, size, sha256, file_sha256))
+
+    def record_unpacked(self, origin: str, file_sha256: str) -> None:
+        """Write the record of a model file alone; what is known about its archive stays."""
+        known = self.recorded
+        self.record(origin, known.size if known else None, known.sha256 if known else None, file_sha256)
+
+    def note_unknown(self, progress: Progress) -> None:
+        """Report that the hash could not be compared."""
+        progress.note(f"{self.file.name}: its hash was not known and is recorded; a change will be an error")
 
     def _compare(self, found: str, wanted: str | None) -> str:
         if wanted is None or found == wanted:
@@ -115,31 +133,80 @@ class ExpectedFile:
         )
 
 
-MOST_BYTES = 4 << 30  # Ten times the largest file that is known; more is a bomb or a mistake.
-_PIECE = 1 << 20
-_ENCRYPTED = 0x1
+def finalize_download(origin: str, partial: PartialFile, expected: ExpectedFile, progress: Progress) -> Path:
+    """Check, unzip and record the complete download `partial` from `origin`, and return the path of the model file.
+
+    Raises WrongFileError when it is another file.
+    """
+    archive, target = expected.file.archive, expected.target
+    unpacked = PartialFile(target.with_name(f".{target.name}.unpacked"))
+    try:
+        sha256 = file_sha256 = expected.check_download(partial.path)
+        if archive:
+            unpack_member(partial.path, archive.member, unpacked.path)
+            file_sha256 = expected.check_file(unpacked.path)
+        if expected.sha256 is None:
+            expected.note_unknown(progress)
+        # Recorded before it is renamed: the hash of a file without a record would later be recorded as the right one.
+        expected.record(origin, partial.length, sha256, file_sha256)
+        (unpacked if archive else partial).become(target)
+        partial.discard()
+        return target
+    except DownloadError as error:
+        raise WrongFileError(str(error)) from error
+    finally:
+        unpacked.discard()
 
 
-def unpack_member(archive: Path, member: str, target: Path, most_bytes: int = MOST_BYTES) -> None:
+def finalize_unpacked(origin: str, partial: PartialFile, expected: ExpectedFile, progress: Progress) -> Path:
+    """Check and record a model file that the user took out of its archive, and return its path.
+
+    Raises DownloadError when it is another file.
+    """
+    file_sha256 = expected.check_file(partial.path)
+    if expected.file_sha256 is None:
+        expected.note_unknown(progress)
+    expected.record_unpacked(origin, file_sha256)
+    partial.become(expected.target)
+    return expected.target
+
+
+def verify_existing(expected: ExpectedFile, progress: Progress) -> Path:
+    """Return the path of an existing model file. Raises DownloadError when it is not the expected one."""
+    target = expected.target
+    try:
+        found = expected.check_file(target)
+    except DownloadError as error:
+        raise DownloadError(f"{target} exists, but {error}; remove the file to download it again") from error
+    if expected.file_sha256 is None:
+        expected.note_unknown(progress)
+        if expected.file.archive is not None:
+            expected.record_unpacked(str(target), found)
+        else:
+            expected.record(str(target), target.stat().st_size, found, found)
+    return target
+
+
+def unpack_member(archive: Path, member: str, target: Path, max_bytes: int = MAX_UNPACKED) -> None:
     """Write the file whose path in `archive` ends with `member` to `target`.
 
-    The whole archive is refused when any entry of it would escape, is a link, or when the file is too large. Raises
-    DownloadError, and leaves nothing behind.
+    Raises DownloadError, and leaves no file behind, when any entry leads out of the archive, is a link or encrypted,
+    or when the file has more than `max_bytes`.
     """
     try:
         with ZipFile(archive) as zipped:
             for entry in zipped.infolist():
                 _refuse_unsafe(entry, archive)
             entry = _find(zipped.infolist(), member, archive)
-            if entry.file_size > most_bytes:
+            if entry.file_size > max_bytes:
                 raise DownloadError(
                     f"{entry.filename} in {archive.name} has {entry.file_size / 1e9:.1f} GB unpacked, more than any "
-                    "model file; get the archive from its maker"
+                    "model file; get the archive from its publisher"
                 )
             require_space(target.parent, entry.file_size, target.name)
             _copy(zipped, entry, target)
     except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DownloadError(f"{archive.name} is no whole zip file ({error}); give the same command again") from error
+        raise DownloadError(f"{archive.name} is no whole zip file ({error}); repeat the command") from error
 
 
 def _refuse_unsafe(entry: ZipInfo, archive: Path) -> None:
@@ -148,7 +215,7 @@ def _refuse_unsafe(entry: ZipInfo, archive: Path) -> None:
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if escapes or is_link or entry.flag_bits & _ENCRYPTED:
         why = "leads out of the archive" if escapes else "is a link" if is_link else "is encrypted"
-        raise DownloadError(f"{entry.filename!r} in {archive.name} {why}; get the archive from its maker")
+        raise DownloadError(f"{entry.filename!r} in {archive.name} {why}; get the archive from its publisher")
 
 
 def _find(entries: list[ZipInfo], member: str, archive: Path) -> ZipInfo:
@@ -161,74 +228,10 @@ def _find(entries: list[ZipInfo], member: str, archive: Path) -> ZipInfo:
 
 def _copy(zipped: ZipFile, entry: ZipInfo, target: Path) -> None:
     try:
-        # At most the declared size comes out, and its checksum is compared at the end.
+        # zipfile yields at most the declared size and compares the checksum at the end.
         with zipped.open(entry) as source, target.open("wb") as file:
-            while piece := source.read(_PIECE):
-                file.write(piece)
+            while chunk := source.read(_CHUNK):
+                file.write(chunk)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
-
-class WrongFileError(DownloadError):
-    """What came is whole and is not what was asked for."""
-
-
-def finalize_download(origin: str, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
-    """`part`, whole, from `origin`, becomes `target`. Raises WrongFileError when it is another file."""
-    archive = expected.file.archive
-    unpacked = PartialFile(target.with_name(f".{target.name}.unpacked"))
-    try:
-        sha256 = file_sha256 = expected.check_fetched(part.path)
-        if archive:
-            unpack_member(part.path, archive.member, unpacked.path)
-            file_sha256 = expected.check_file(unpacked.path)
-        if expected.sha256 is None:
-            _note_unknown(expected, progress)
-        # The record is first: a file without one would later be taken for whatever it is.
-        _record(expected, DownloadRecord(origin, part.length, sha256, file_sha256))
-        (unpacked if archive else part).become(target)
-        part.discard()
-        return target
-    except DownloadError as fault:
-        raise WrongFileError(str(fault)) from fault
-    finally:
-        unpacked.discard()
-
-
-def finish_unpacked(origin: str, part: PartialFile, target: Path, expected: ExpectedFile, progress: Progress) -> Path:
-    """The same for a model file that someone has taken out of its archive."""
-    file_sha256 = expected.check_file(part.path)
-    if expected.file_sha256 is None:
-        _note_unknown(expected, progress)
-    _record(expected, _without_archive(origin, expected, file_sha256))
-    part.become(target)
-    return target
-
-
-def verify_existing(target: Path, expected: ExpectedFile, progress: Progress) -> Path:
-    """A file that is there stays, when it is the one that is known. Raises DownloadError when it is not."""
-    try:
-        found = expected.check_file(target)
-    except DownloadError as fault:
-        raise DownloadError(f"{target} is there, but {fault}; remove the file to fetch it anew") from fault
-    if expected.file_sha256 is None:
-        _note_unknown(expected, progress)
-        in_archive = expected.file.archive is not None
-        whole = DownloadRecord(str(target), target.stat().st_size, found, found)
-        _record(expected, _without_archive(str(target), expected, found) if in_archive else whole)
-    return target
-
-
-def _without_archive(origin: str, expected: ExpectedFile, file_sha256: str) -> DownloadRecord:
-    """What is known of the archive stays as it is: it was not seen."""
-    known = expected.recorded
-    return DownloadRecord(origin, known.size if known else None, known.sha256 if known else None, file_sha256)
-
-
-def _note_unknown(expected: ExpectedFile, progress: Progress) -> None:
-    progress.note(f"{expected.file.name}: its hash was not known and is recorded; a change will be an error")
-
-
-def _record(expected: ExpectedFile, downloaded: DownloadRecord) -> None:
-    write_record(expected.folder, expected.file.name, downloaded)

@@ -17,10 +17,9 @@ import numpy as np
 from closemesh.body.loading import load_body, load_open_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import change_frame, motion_in_world, motion_joints
-from closemesh.core.arrays import Floats
+from closemesh.core.arrays import Floats, read_result_npz
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
-from closemesh.core.records import load_arrays
 from closemesh.geometry.transforms import rigid_alignment
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.evaluation.joint_metrics import IN_CAMERA_ONLY, lsp_joints, without_absent
@@ -99,7 +98,7 @@ def _choose(motion: BodyMotion, function: Callable[[np.ndarray], np.ndarray]) ->
 
 
 def _keys(path: Path) -> set[str]:
-    return set(load_arrays(path)) if path.suffix == ".npz" else set()
+    return set(read_result_npz(path)) if path.suffix == ".npz" else set()
 
 
 def _from_people(
