@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import PARENTS
 
 K = np.array([[900.0, 0, 470], [0, 900, 640], [0, 0, 1]])
@@ -50,7 +50,7 @@ class View:
 
 def known_pair(frames: int = 6) -> KnownPair:
     rng = np.random.default_rng(5)
-    rest = load_open_body("light").joint_template[:22].double().numpy()
+    rest = load_bundled_body("light").joint_template[:22].double().numpy()
     pose = 0.2 * rng.normal(size=(1, 2, 22, 3)) + 0.02 * rng.normal(size=(frames, 2, 22, 3))
     pose[:, 1, 0, 1] += 2.5
     local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(*pose.shape, 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import rest_joints, skin, wholebody_keypoints
@@ -41,7 +41,7 @@ class KnownScene:
 
 def make_known_scene() -> KnownScene:
     """Twelve frames; person 0 waves and bends a knee, person 1 stands behind, turned half away."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     frames = 12
     T_cam_world = _camera_looking_down(frames)
     motion = _in_camera(_motion_in_world(body, frames), T_cam_world, body)

@@ -14,7 +14,7 @@ from torch import Tensor
 from closemesh.avatars.model import AvatarSet, LocalGaussians, posed_skin
 from closemesh.avatars.render import RenderedImage, Viewport, draw_looks, place_gaussians, skin_frames
 from closemesh.avatars.surface import sample_surface
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skinning import skin
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion
@@ -105,7 +105,7 @@ def _gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
 
 
 def test_placed_gaussians_have_the_gradients_of_finite_differences() -> None:
-    body = load_open_body("light").to("cpu", torch.float64)
+    body = load_bundled_body("light").to("cpu", torch.float64)
     surface = sample_surface(body, 8).to("cpu", torch.float64)
     generator = torch.Generator().manual_seed(0)
     used, corners = surface.corners.flatten().unique(return_inverse=True)

@@ -10,27 +10,27 @@ import torch
 
 from closemesh.avatars.render import skin_frames
 from closemesh.avatars.surface import map_side, sample_surface, surface_body
-from closemesh.body.loading import load_body, load_open_body
-from closemesh.body.model import BodyModel, texture_layout
+from closemesh.body.loading import load_body, load_bundled_body
+from closemesh.body.model import BodyModel, uv_map
 from closemesh.core.errors import ModelFileError
 from closemesh.weights.locate import find_model
 
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
-    return load_open_body("light")
+    return load_bundled_body("light")
 
 
 @pytest.mark.parametrize("variant", ["std", "light"])
 def test_texels_come_back_from_the_skin(variant) -> None:
-    body = load_open_body(variant)
+    body = load_bundled_body(variant)
     surface = sample_surface(body, 128)
     points = (surface.barycentric[..., None] * body.v_template[surface.corners]).sum(1)
     # Back from the body to the map, with nothing but the nearest point of the face's plane.
     a, b, c = body.v_template[body.faces[surface.face_ids]].unbind(1)
     shares = torch.linalg.lstsq(torch.stack([b - a, c - a], -1).double(), (points - a)[..., None].double()).solution
     shares = torch.cat([1 - shares.sum(1), shares[..., 0]], dim=1).float()
-    uv = (shares[..., None] * texture_layout(body).corners()[surface.face_ids]).sum(1)
+    uv = (shares[..., None] * uv_map(body).corners()[surface.face_ids]).sum(1)
     middles = (torch.stack([surface.columns, surface.rows], -1) + 0.5) / surface.side
     millimetres = 1e3 * ((uv - middles) * surface.side * surface.sizes.amax(-1, keepdim=True)).norm(dim=-1)
     assert float(millimetres.max()) < 0.1
@@ -68,7 +68,7 @@ def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
 
 
 def test_open_people_are_carried_by_the_light_body_and_others_by_their_own() -> None:
-    body = load_open_body("std")
+    body = load_bundled_body("std")
     assert surface_body(body).name == "closemesh_open/light"
     own = replace(body, name="smplx/SMPLX_NEUTRAL")
     assert surface_body(own) is own
@@ -86,7 +86,7 @@ def test_a_file_without_texture_coordinates_is_told(tmp_path, lacking) -> None:
 
 def test_a_part_of_a_body_keeps_its_part_of_the_map(body) -> None:
     part = body.subset(torch.arange(1500))
-    layout = texture_layout(part)
+    layout = uv_map(part)
     assert len(layout.ft) == len(part.faces)
     whole = {tuple(face): tuple(ft) for face, ft in zip(body.faces.tolist(), body.ft.tolist(), strict=True)}
     assert all(

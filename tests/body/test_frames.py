@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import change_frame, motion_in_camera, motion_in_world
 from closemesh.body.skinning import skin
@@ -18,7 +18,7 @@ FRAMES, PEOPLE = 4, 2
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
-    return load_open_body("light")
+    return load_bundled_body("light")
 
 
 @pytest.fixture(scope="module")

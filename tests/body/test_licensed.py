@@ -55,7 +55,7 @@ def licensed_file(request, tmp_path_factory):
 
 def test_skin_equals_smplx_with_pose_correctives_and_expressions(licensed_file):
     body = load_body(licensed_file)
-    assert body.name == "smplx/SMPLX_NEUTRAL" and not body.is_open
+    assert body.name == "smplx/SMPLX_NEUTRAL" and not body.is_bundled
     assert (body.num_betas, body.num_expressions) == (10, 10)
     assert body.pose_dirs is not None
     generator = torch.Generator().manual_seed(0)
@@ -174,6 +174,6 @@ def test_missing_package_says_how_to_get_it(licensed_file, monkeypatch):
 def test_open_body_given_as_a_file_needs_no_package(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "smplx", None)
     body = load_body(find_model("open_body/open_body_light.npz"))
-    assert body.is_open and body.name == "closemesh_open/light"
+    assert body.is_bundled and body.name == "closemesh_open/light"
     monkeypatch.setenv("CLOSEMESH_BODY_MODEL", str(find_model("open_body/open_body_mid.npz")))
     assert load_body().name == "closemesh_open/mid"

@@ -7,7 +7,7 @@ import torch
 from torch.autograd import gradcheck
 
 from closemesh.body.landmarks import pose_landmarks, sole_vertices
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.skinning import skin, wholebody_keypoints
 from closemesh.geometry.rotations import axis_angle_to_matrix
 
@@ -21,7 +21,7 @@ def _random_pose(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torc
 
 @pytest.mark.parametrize("variant", ["light", "std"])
 def test_points_equal_the_skinned_ones(variant):
-    body = load_open_body(variant).to("cpu", torch.float64)
+    body = load_bundled_body(variant).to("cpu", torch.float64)
     betas, rotations, transl = _random_pose()
     posed = pose_landmarks(load_landmark_body(body), betas, rotations, transl)
     vertices, joints = skin(body, betas, rotations, transl)
@@ -31,7 +31,7 @@ def test_points_equal_the_skinned_ones(variant):
 
 
 def test_the_coarse_body_moves_as_the_whole_one_with_fingers_and_face_at_rest():
-    points = load_landmark_body(load_open_body("light")).to("cpu", torch.float64)
+    points = load_landmark_body(load_bundled_body("light")).to("cpu", torch.float64)
     betas, rotations, transl = _random_pose()
     rotations[:, :, 22:] = torch.eye(3, dtype=torch.float64)
     whole, coarse = (
@@ -43,7 +43,7 @@ def test_the_coarse_body_moves_as_the_whole_one_with_fingers_and_face_at_rest():
 
 
 def test_gradients_reach_shape_pose_and_place():
-    points = load_landmark_body(load_open_body("light")).to("cpu", torch.float64)
+    points = load_landmark_body(load_bundled_body("light")).to("cpu", torch.float64)
     betas, rotations, transl = (tensor.requires_grad_() for tensor in _random_pose())
 
     def some_points(b: torch.Tensor, r: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from smplx_reference import smplx_output
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, KEYPOINT_NAMES, PARENTS
 from closemesh.body.skinning import (
     forward_kinematics,
@@ -21,12 +21,12 @@ from closemesh.weights.locate import find_model
 
 @pytest.fixture(scope="module")
 def body():
-    return load_open_body("std")
+    return load_bundled_body("std")
 
 
 @pytest.fixture(scope="module")
 def light():
-    return load_open_body("light").to("cpu", torch.float64)
+    return load_bundled_body("light").to("cpu", torch.float64)
 
 
 def random_pose(count, dtype=torch.float32, seed=0):
@@ -203,7 +203,7 @@ def test_keypoints_stand_where_their_names_say(body):
 
 @pytest.mark.parametrize("variant", ["mid", "light", "closed"])
 def test_variants_share_betas_and_joints(body, variant):
-    other = load_open_body(variant)
+    other = load_bundled_body(variant)
     betas, _, _, expression = random_pose(50)
     gap = (rest_joints(other, betas, expression) - rest_joints(body, betas, expression)).norm(dim=-1)
     assert gap.max() < 0.012 and gap.mean() < 1e-3

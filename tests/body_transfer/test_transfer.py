@@ -10,7 +10,7 @@ import torch
 from embrace import embrace
 from stand_in_body import write_licensed_stand_in, write_open_stand_in
 
-from closemesh.body.loading import load_body, load_open_body
+from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body.motion import motion_joints
 from closemesh.body_transfer.report import contact_changes, transfer_errors
 from closemesh.body_transfer.transfer import TransferSteps, copy_pose, transfer_motion
@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 def test_the_target_body_follows_the_source_body_and_its_contact(
     tmp_path: Path, write, name: str, measured_to: str, limits: tuple[float, float]
 ) -> None:
-    source, target = load_open_body("light"), load_body(write(tmp_path / name))
+    source, target = load_bundled_body("light"), load_body(write(tmp_path / name))
     motion = embrace(source, frames=2)
     result = transfer_motion(motion, source, target, np.arange(2) / 30, CPU, NullProgress(), STEPS)
     versions = {"copied": result.copied, "fitted": result.fitted}
@@ -50,7 +50,7 @@ def test_the_target_body_follows_the_source_body_and_its_contact(
 
 
 def test_copied_poses_have_the_same_rotations_and_pelvis(tmp_path: Path) -> None:
-    source, target = load_open_body("light"), load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
+    source, target = load_bundled_body("light"), load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
     motion = embrace(source, frames=2)
     copied = copy_pose(motion, source, target)
     np.testing.assert_array_equal(copied.rotations, motion.rotations)
@@ -59,7 +59,7 @@ def test_copied_poses_have_the_same_rotations_and_pelvis(tmp_path: Path) -> None
 
 
 def test_frames_that_are_not_valid_have_no_effect(tmp_path: Path) -> None:
-    source, target = load_open_body("light"), load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
+    source, target = load_bundled_body("light"), load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
     motion = embrace(source, frames=2)
     motion.valid[:, 1] = False
     result = transfer_motion(motion, source, target, np.arange(2) / 30, CPU, NullProgress(), TransferSteps(10, 5, 5))

@@ -15,7 +15,7 @@ from finished_result import write_finished_result
 from stand_in_body import write_licensed_stand_in
 from typer.testing import CliRunner, Result
 
-from closemesh.body.loading import load_body, load_open_body
+from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body_transfer import transfer
 from closemesh.body_transfer.transfer import TransferSteps
 from closemesh.cli.main import app
@@ -27,7 +27,7 @@ from closemesh.weights.locate import find_model
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished result on the bundled body."""
-    folder, body = tmp_path_factory.mktemp("result") / "out", load_open_body()
+    folder, body = tmp_path_factory.mktemp("result") / "out", load_bundled_body()
     write_finished_result(folder, embrace(body, frames=2), body)
     return folder
 

@@ -37,7 +37,7 @@ def test_exactly_the_vertices_inside_the_other_sphere_are_found(spheres):
 
 def test_touching_is_outside_and_within_reach(spheres):
     a, b, faces, _ = spheres
-    _, found = find_contacts(a, b, faces, reach=0.05)
+    _, found = find_contacts(a, b, faces, max_distance=0.05)
     point, on_surface = surface_points(a, b, faces, found)
     gap = torch.linalg.norm(point - on_surface, dim=-1)
     assert (gap < 0.05).all()

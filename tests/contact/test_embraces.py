@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
@@ -42,11 +42,11 @@ def deepest_depths(body: BodyModel) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def full_depths() -> np.ndarray:
-    return deepest_depths(load_open_body("std"))
+    return deepest_depths(load_bundled_body("std"))
 
 
 @pytest.mark.parametrize(("detail", "mean", "worst"), [("fine", 0.3, 1.0), ("coarse", 2.5, 8.0)])
 def test_query_bodies_keep_the_depth(full_depths: np.ndarray, detail: Detail, mean: float, worst: float):
-    error = np.abs(deepest_depths(watertight_body(load_open_body("std"), detail)) - full_depths)
+    error = np.abs(deepest_depths(watertight_body(load_bundled_body("std"), detail)) - full_depths)
     assert full_depths.min() > 10
     assert error.mean() < mean and error.max() < worst  # Measured: 0.1 and 0.4 mm, 1.6 and 5.0 mm.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.contact.measure import find_close_pairs, measure_contacts
@@ -15,7 +15,7 @@ GAPS = np.linspace(0.30, -0.04, T)  # Metres between the palms' nearest points, 
 
 @pytest.fixture(scope="module")
 def body():
-    return load_open_body("std")
+    return load_bundled_body("std")
 
 
 @pytest.fixture(scope="module")
@@ -102,17 +102,17 @@ def test_long_clips_are_measured_in_pieces_alike(approach, body, measured):
 
 
 def test_near_pairs_gives_the_frames_within_reach(approach, body):
-    ((a, b, frames),) = find_close_pairs(approach, body, reach=0.15)
+    ((a, b, frames),) = find_close_pairs(approach, body, max_distance=0.15)
     assert (a, b) == (0, 1)
     expected = (GAPS < 0.15) & (np.arange(T) != 3)
     wrong = frames != expected
     assert not wrong[np.abs(GAPS - 0.15) > 0.01].any()
-    assert find_close_pairs(approach.with_pose(valid=np.zeros((T, 3), bool)), body, reach=0.15) == []
+    assert find_close_pairs(approach.with_pose(valid=np.zeros((T, 3), bool)), body, max_distance=0.15) == []
 
 
 def test_right_wrist_is_on_the_negative_side():
     """What the construction above rests on."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     assert body.joint_template[JOINT_INDEX["right_wrist"], 0] < 0 < body.joint_template[JOINT_INDEX["left_wrist"], 0]
 
 
@@ -122,7 +122,7 @@ def test_people_whose_distance_is_unsure_may_be_near(approach, body):
     far = camera.transl.copy()
     far[:, 1] *= 1 + 2 / far[:, 1, 2:]
     far = camera.with_pose(transl=far)
-    assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, reach=0.15)]
+    assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, max_distance=0.15)]
     unsure, sure = np.full((T, 3), 1.0), np.full((T, 3), 0.1)
     near = {(a, b): frames for a, b, frames in find_close_pairs(far, body, 0.15, unsure)}
     assert near[0, 1].any()

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.contact.body_parts import PART_INDEX, PART_NAMES, part_labels
 
 
 @pytest.fixture(scope="module")
 def body():
-    return load_open_body("std")
+    return load_bundled_body("std")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def vertices_of(body, labels, part):
 
 def test_every_part_has_vertices_in_every_variant():
     for variant in ("std", "mid", "light"):
-        counts = torch.bincount(part_labels(load_open_body(variant)), minlength=len(PART_NAMES))
+        counts = torch.bincount(part_labels(load_bundled_body(variant)), minlength=len(PART_NAMES))
         assert len(counts) == len(PART_NAMES) and counts.min() >= 20, variant
 
 

@@ -6,7 +6,7 @@ import torch
 import trimesh
 from stand_in_body import write_open_stand_in
 
-from closemesh.body.loading import load_body, load_open_body
+from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body.skinning import rest_joints, skin, wholebody_keypoints
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.watertight import boundary_loops, watertight_body
@@ -14,13 +14,13 @@ from closemesh.contact.watertight import boundary_loops, watertight_body
 
 @pytest.fixture(scope="module")
 def open_body():
-    return load_open_body("std")
+    return load_bundled_body("std")
 
 
 @pytest.fixture(scope="module")
 def holed_body():
     """What a licensed mesh is like: one surface with holes at eyes and mouth, and two loose eyeballs."""
-    body = replace(load_open_body("mid"), name="smplx/STAND_IN")
+    body = replace(load_bundled_body("mid"), name="smplx/STAND_IN")
     head = body.v_template[:, 1] > 0.25 * body.v_template[:, 1].min() + 0.75 * body.v_template[:, 1].max()
     centres = body.v_template[body.faces].mean(1)
     front = body.v_template[head][body.v_template[head, 2].argmax()]
@@ -80,7 +80,7 @@ def test_holed_mesh_is_closed_without_its_eyeballs(holed_body):
     WatertightMesh(mesh.faces.numpy())
     holes = boundary_loops(holed_body.faces.numpy())
     assert len(mesh.v_template) == len(holed_body.v_template) - 2 * 162 + len(holes)
-    assert volume(mesh) == pytest.approx(volume(watertight_body(load_open_body("mid"))), rel=2e-3)
+    assert volume(mesh) == pytest.approx(volume(watertight_body(load_bundled_body("mid"))), rel=2e-3)
     assert volume(mesh) > 0  # Turned outward, the caps too.
 
 
@@ -127,7 +127,7 @@ def test_lost_keypoints_are_nan_not_wrong(open_body):
 
 def test_a_body_of_the_open_layout_but_other_proportions_is_its_own(tmp_path):
     body = load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
-    assert body.is_open
+    assert body.is_bundled
     for detail in ("fine", "coarse"):
         torch.testing.assert_close(watertight_body(body, detail).v_template, body.v_template)
-    assert len(watertight_body(load_open_body("closed"), "fine").v_template) == 6500
+    assert len(watertight_body(load_bundled_body("closed"), "fine").v_template) == 6500

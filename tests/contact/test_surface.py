@@ -3,7 +3,7 @@ import pytest
 import torch
 import trimesh
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.contact.signed_distance import WatertightMesh
@@ -108,7 +108,7 @@ def test_open_or_inconsistent_mesh_is_refused(sphere):
 
 def test_a_body_that_cuts_through_itself_gets_the_right_sign(brute_force):
     """An arm pressed through the chest: the surface that is closest may be one that is sunk in the body."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     pose = torch.zeros(55, 3)
     pose[JOINT_INDEX["left_shoulder"]] = torch.tensor([0.0, -1.4, -1.2])
     pose[JOINT_INDEX["left_elbow"]] = torch.tensor([0.0, -1.5, 0.0])
@@ -138,8 +138,8 @@ def test_a_surface_that_has_moved_is_searched_as_a_new_one(star):
     again, fresh = surface.closest(points, moved), WatertightMesh(faces).closest(points, moved)
     np.testing.assert_allclose(again.distance, fresh.distance, atol=1e-12)
     np.testing.assert_array_equal(again.inside, fresh.inside)
-    ids, inside = surface.contact_patch(points, moved, 0.0)
+    ids, inside = surface.closest_within(points, moved, 0.0)
     np.testing.assert_array_equal(ids, np.flatnonzero(fresh.inside))
     np.testing.assert_allclose(inside.distance, fresh.distance[ids], atol=1e-12)
-    none, nothing = surface.contact_patch(points[:0], moved, 0.0)
+    none, nothing = surface.closest_within(points[:0], moved, 0.0)
     assert len(none) == len(nothing.face) == 0

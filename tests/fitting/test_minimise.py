@@ -17,14 +17,14 @@ def test_finds_the_minimum_and_leaves_the_rest_alone(known_scene):
     steps: list[int] = []
     found = minimize(
         start,
-        lambda v, step: (v.log_depth - goal).square().sum() + v.ray.square().sum(),
+        lambda v, step: (v.log_depth - goal).square().sum() + v.pelvis_ray.square().sum(),
         iterations=200,
         learning_rate=0.1,
         free=("log_depth",),
         advance=steps.append,
     )
     assert torch.allclose(found.log_depth, goal, atol=1e-2)
-    assert torch.equal(found.ray, start.ray) and not found.log_depth.requires_grad
+    assert torch.equal(found.pelvis_ray, start.pelvis_ray) and not found.log_depth.requires_grad
     assert sum(steps) == 200
 
 
@@ -42,6 +42,6 @@ def test_confidence_falls_when_the_body_misses_its_keypoints(known_scene):
     scene = known_scene
     variables = from_motion(load_landmark_body(scene.body), scene.motion, "cpu")
     evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
-    away = variables.with_tensors(ray=variables.ray + 0.3)
+    away = variables.with_tensors(pelvis_ray=variables.pelvis_ray + 0.3)
     assert (pose_confidence(load_landmark_body(scene.body), variables, evidence) == 1).all()
     assert (pose_confidence(load_landmark_body(scene.body), away, evidence) == 0).all()

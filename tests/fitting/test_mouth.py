@@ -9,7 +9,7 @@ import pytest
 import torch
 from known_scenes import KnownScene, observe_exactly
 
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters
 from closemesh.body.skeleton import JOINT_INDEX
@@ -28,7 +28,7 @@ OPEN = 0.35  # Radians: 20 degrees.
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
     """With a mouth: those of the coarser bodies hardly open."""
-    return load_open_body("std")
+    return load_bundled_body("std")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def seen_with_jaw(scene: KnownScene, angles: np.ndarray, noise: float = 0.0) -> 
     turns = torch.zeros(len(angles), 3)
     turns[:, 0] = torch.as_tensor(angles)
     rotations[:, 0, JOINT_INDEX["jaw"]] = axis_angle_to_matrix(turns).numpy()
-    seen = observe_exactly(scene.motion.with_pose(rotations=rotations), close(scene), load_open_body("std"))
+    seen = observe_exactly(scene.motion.with_pose(rotations=rotations), close(scene), load_bundled_body("std"))
     keypoints = seen.keypoints.copy()
     keypoints[:, 0, FACE, 2] = 1
     keypoints[:, 0, FACE, :2] += noise * np.random.default_rng(0).standard_normal(keypoints[:, 0, FACE, :2].shape)

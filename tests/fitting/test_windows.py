@@ -36,7 +36,7 @@ def test_blending_equal_windows_changes_nothing():
     clip = _ramp(100)
     for window in split_windows(100, 40, 10):
         clip = crossfade_window(clip, clip.frames(window), window, 10)
-    assert torch.allclose(clip.ray, _ramp(100).ray)
+    assert torch.allclose(clip.pelvis_ray, _ramp(100).pelvis_ray)
 
 
 def test_a_window_that_is_off_fades_in_without_a_jump():

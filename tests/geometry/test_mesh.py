@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.geometry.mesh import batched_vertex_normals, face_incidence, vertex_normals
 
 
@@ -16,14 +16,14 @@ def test_normals_of_a_sphere_point_outward() -> None:
 
 
 def test_incidence_given_or_not_makes_no_difference() -> None:
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     vertices, faces = body.v_template.numpy(), body.faces.numpy()
     incidence = face_incidence(faces, len(vertices))
     assert (vertex_normals(vertices, faces) == vertex_normals(vertices, faces, incidence)).all()
 
 
 def test_batches_of_tensors_have_the_same_normals() -> None:
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     vertices = torch.stack([body.v_template, 1.1 * body.v_template.roll(1, dims=-1)])
     normals = batched_vertex_normals(vertices, body.faces)
     for mesh, expected in zip(vertices, normals, strict=True):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from known_scenes import observe_exactly
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import InitialiseConfig
@@ -51,7 +51,7 @@ def test_longer_clips_go_through_in_windows_without_a_seam(known_scene):
 
 def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
     """From keypoints of a whole-body model to the rotations that are written: 0.3 rad found, where resting finds 0."""
-    body, jaw = load_open_body("std"), JOINT_INDEX["jaw"]
+    body, jaw = load_bundled_body("std"), JOINT_INDEX["jaw"]
     rotations = known_scene.motion.rotations.copy()
     rotations[:, 0, jaw] = axis_angle_to_matrix(torch.tensor([0.3, 0.0, 0.0])).numpy()
     camera = replace(known_scene.camera, focal=4 * known_scene.camera.focal)

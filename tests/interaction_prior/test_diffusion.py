@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import CAPSULE_PARTS, capsule_body
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.interaction_prior.codebook import canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.diffusion import (
@@ -77,7 +77,7 @@ def sampler() -> Sampler:
     network = Denoiser(DenoiserConfig(width=32, layers=2, heads=4, hidden=64))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     return Sampler(
         network.eval(), cosine_schedule(), PairBody(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body))
     )

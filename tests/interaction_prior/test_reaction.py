@@ -8,7 +8,7 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
-from closemesh.body.capsules import CAPSULE_PARTS, part_gaps
+from closemesh.body.capsules import CAPSULE_PARTS, part_distances
 from closemesh.body.skinning import rest_joints
 from closemesh.config.schema import RefineConfig
 from closemesh.fitting.keypoint_tracks import make_evidence
@@ -81,7 +81,7 @@ def test_parts_that_are_said_to_touch_come_nearer(prior: Prior, lesson: Training
 
     def gap(windows: PairWindows) -> float:
         people = by_window(pose_pair(prior.sampler.body, sample(prior.sampler, windows, [])).keypoints)
-        gaps = part_gaps(people[:, :, 0], people[:, :, 1], prior.sampler.body.capsules)
+        gaps = part_distances(people[:, :, 0], people[:, :, 1], prior.sampler.body.capsules)
         return float(gaps[..., hand, trunk].mean())
 
     told, silent = gap(replace(unsure, touching=said)), gap(unsure)

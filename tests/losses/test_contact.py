@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.contact.vertex_contacts import find_contacts, find_penetrations
@@ -19,7 +19,7 @@ def degrees(**joints):
 @pytest.fixture(scope="module")
 def embrace():
     """Two people in each other's arms, their chests several centimetres inside each other; poses, transl, betas."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     a = degrees(
         left_shoulder=[0.0, -65, -10], right_shoulder=[0.0, 60, -25], left_elbow=[0.0, -70, 0], neck=[0.0, 20, 0]
     )
@@ -41,7 +41,7 @@ def meshes(embrace, pose=None, transl=None):
 
 def test_gap_is_the_known_distance_of_two_plates(sphere_pair):
     a, b, faces = sphere_pair
-    gap = contact_distance(a, b, faces, find_contacts(a, b, faces, reach=0.2)[1])
+    gap = contact_distance(a, b, faces, find_contacts(a, b, faces, max_distance=0.2)[1])
     assert gap.min().item() == pytest.approx(0.1, abs=5e-3)
     assert (gap < 0.2).all()
 
@@ -58,7 +58,7 @@ def sphere_pair():
 
 def test_gradcheck_in_both_meshes(sphere_pair):
     a, b, faces = sphere_pair
-    _, pairs = find_contacts(a, b, faces, reach=0.12)
+    _, pairs = find_contacts(a, b, faces, max_distance=0.12)
     assert len(pairs) > 4
     shifts = [torch.zeros(1, 1, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     assert torch.autograd.gradcheck(lambda s, t: contact_distance(a + s, b + t, faces, pairs), shifts)
@@ -66,7 +66,7 @@ def test_gradcheck_in_both_meshes(sphere_pair):
 
 def test_gradient_is_finite_where_the_surfaces_meet(sphere_pair):
     a, _, faces = sphere_pair
-    _, pairs = find_contacts(a, a + torch.tensor([2.05, 0, 0]), faces, reach=0.1)
+    _, pairs = find_contacts(a, a + torch.tensor([2.05, 0, 0]), faces, max_distance=0.1)
     # The partner of every vertex moved onto it: distance zero.
     meeting = type(pairs)(pairs.frame, pairs.from_a, faces[pairs.face, 0], pairs.face, pairs.barycentric, pairs.normal)
     meeting = type(pairs)(
@@ -89,7 +89,7 @@ def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     for step in range(60):
         a, b, faces = meshes(embrace, pose, transl)
         if step % 3 == 0:
-            crossings, touching = find_contacts(a, b, faces, reach=0.02)
+            crossings, touching = find_contacts(a, b, faces, max_distance=0.02)
         loss = 1e3 * penetration_depth(a, b, faces, crossings).square().sum()
         loss = loss + 10 * contact_distance(a, b, faces, touching).square().sum() + (pose - start_pose).square().sum()
         optimiser.zero_grad()
@@ -98,5 +98,5 @@ def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     a, b, faces = meshes(embrace, pose.detach(), transl.detach())
     depth = penetration_depth(a, b, faces, find_penetrations(a, b, faces))
     assert len(depth) == 0 or depth.max().item() < 5e-3
-    gap = contact_distance(a, b, faces, find_contacts(a, b, faces, reach=0.1)[1])
+    gap = contact_distance(a, b, faces, find_contacts(a, b, faces, max_distance=0.1)[1])
     assert gap.min().item() < 0.01

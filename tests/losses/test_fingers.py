@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES
 from closemesh.body.skinning import forward_kinematics
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -15,12 +15,12 @@ from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty
 
 @pytest.fixture(scope="module")
 def rest() -> Tensor:
-    return load_open_body("light").joint_template
+    return load_bundled_body("light").joint_template
 
 
 @pytest.fixture(scope="module")
 def relaxed() -> Tensor:
-    return load_open_body("light").hand_mean.flatten(0, 1)
+    return load_bundled_body("light").hand_mean.flatten(0, 1)
 
 
 def test_axes_stand_upright_on_each_other(rest: Tensor) -> None:
@@ -77,6 +77,6 @@ def test_each_hand_counts_for_itself(rest: Tensor, relaxed: Tensor) -> None:
 
 
 def test_shapes_follow_the_people(relaxed: Tensor) -> None:
-    body = load_landmark_body(load_open_body("light"))
+    body = load_landmark_body(load_bundled_body("light"))
     axes = finger_axes(body.rest_joints(torch.randn(2, body.num_betas)))
     assert hand_pose_penalty(relaxed.expand(7, 2, 30, 3), relaxed, axes).shape == (7, 2, 2)

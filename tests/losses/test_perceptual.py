@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from closemesh.core.errors import ModelFileError
-from closemesh.losses.image import LPIPS, PERCEPTUAL_FILE, PerceptualConfig, load_perceptual
+from closemesh.losses.image import LPIPS, LPIPS_FILE, LPIPSConfig, load_lpips
 from closemesh.weights.locate import find_model
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def eye() -> LPIPS:
-    return load_perceptual(CPU)
+    return load_lpips(CPU)
 
 
 def picture() -> torch.Tensor:
@@ -46,8 +46,8 @@ def test_the_more_a_picture_is_blurred_the_less_alike_it_is(eye):
 
 def test_gradient_against_finite_differences():
     torch.manual_seed(1)
-    network = LPIPS(PerceptualConfig(channels=(4, 4, 4, 4, 4))).double()
-    for judge in network.judges:
+    network = LPIPS(LPIPSConfig(channels=(4, 4, 4, 4, 4))).double()
+    for judge in network.linear_heads:
         torch.nn.init.uniform_(judge)
     one = torch.rand(64, 64, 3, dtype=torch.float64, requires_grad=True)
     other, way = torch.rand_like(one), torch.randn_like(one)
@@ -59,7 +59,7 @@ def test_gradient_against_finite_differences():
 def test_a_cut_file_is_named(tmp_path: Path, monkeypatch):
     folder = tmp_path / "perceptual"
     folder.mkdir()
-    (folder / Path(PERCEPTUAL_FILE).name).write_bytes(find_model(PERCEPTUAL_FILE).read_bytes()[:1000])
+    (folder / Path(LPIPS_FILE).name).write_bytes(find_model(LPIPS_FILE).read_bytes()[:1000])
     monkeypatch.setenv("CLOSEMESH_MODELS", str(tmp_path))
     with pytest.raises(ModelFileError, match=r"alexnet\.safetensors"):
-        load_perceptual(CPU)
+        load_lpips(CPU)

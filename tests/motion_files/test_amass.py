@@ -10,7 +10,7 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import posed_joints
 from closemesh.core.errors import InputError
@@ -24,7 +24,7 @@ FRAMES = 5
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
-    return load_open_body("light")
+    return load_bundled_body("light")
 
 
 def as_licensed(body: BodyModel) -> BodyModel:
@@ -65,7 +65,11 @@ def test_a_file_with_z_up_stands_upright_with_y_up(tmp_path: Path) -> None:
     np.testing.assert_allclose(sequence.pelvis[0, 0], [0.4991, 1.2278, 2.2114], atol=1e-4)
     assert sequence.fps == 120 and sequence.body_model == "smplh/SMPLH_FEMALE" and sequence.betas is not None
     assert sequence.betas.shape == (1, 16)
-    assert not sequence.known[0, 22:25].any() and not sequence.known[0, 25:].any() and sequence.known[0, :22].all()
+    assert (
+        not sequence.joint_valid[0, 22:25].any()
+        and not sequence.joint_valid[0, 25:].any()
+        and sequence.joint_valid[0, :22].all()
+    )
 
 
 def test_hands_of_smplh_stand_behind_the_body_and_those_of_smplx_behind_the_face(tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_hands_of_smplh_stand_behind_the_body_and_those_of_smplx_behind_the_face
     np.testing.assert_array_equal(of_h.rotations, of_split.rotations)
     left_index = axis_angle_to_matrix(torch.as_tensor(arrays["poses"][:, 66:69])).numpy()
     np.testing.assert_allclose(of_h.rotations[:, 0, 25], left_index, atol=1e-6)
-    assert of_h.known[0, 25:].all() and not of_x.known[0, 22:25].any()
+    assert of_h.joint_valid[0, 25:].all() and not of_x.joint_valid[0, 22:25].any()
     assert of_x.body_model == "smplx/SMPLX_FEMALE"
     assert not np.allclose(of_x.pelvis, of_h.pelvis)  # SMPL-X rests elsewhere.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import posed_joints, rest_joints
 from closemesh.core.errors import InputError
@@ -20,7 +20,7 @@ LIMBS = slice(0, 8)
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
-    return load_open_body("light")
+    return load_bundled_body("light")
 
 
 def skeleton(body: BodyModel, betas: np.ndarray, frames: int = 9) -> MotionSequence:
@@ -37,7 +37,7 @@ def skeleton(body: BodyModel, betas: np.ndarray, frames: int = 9) -> MotionSeque
         rotations=rotations.numpy(),
         pelvis=joints[:, :, 0],
         valid=np.ones((frames, people), bool),
-        known=np.ones((people, 55), bool),
+        joint_valid=np.ones((people, 55), bool),
         rest_joints=rest - rest[:, :1],
         joints=joints[:, :, :22],
     )

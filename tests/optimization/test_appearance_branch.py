@@ -38,9 +38,9 @@ def beside(dressed: DressedPeople) -> tuple[MotionParameters, Seen, int]:
     subject = FitModel(load_landmark_body(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
     true = from_motion(subject.body, known.motion, CPU)
-    ray = true.ray.clone()
+    ray = true.pelvis_ray.clone()
     ray[:, 0, 0] += BESIDE / true.log_depth.exp()[:, 0]
-    wrong, steps = true.with_tensors(ray=ray), []
+    wrong, steps = true.with_tensors(pelvis_ray=ray), []
     given = (evidence, PAIRS, CONFIG, 0, CPU, steps.append)
     return wrong, optimize_appearance(dressed.pictures[::3], subject, known.body, wrong, *given), sum(steps)
 
@@ -48,7 +48,7 @@ def beside(dressed: DressedPeople) -> tuple[MotionParameters, Seen, int]:
 def off(dressed: DressedPeople, variables: MotionParameters) -> Tensor:
     """[T, P] metres across the view that pelvises are seen off; silhouettes of few pixels are too fat."""
     true = from_motion(load_landmark_body(dressed.known.body), dressed.known.motion, CPU)
-    return (variables.ray - true.ray).norm(dim=-1) * true.log_depth.exp()
+    return (variables.pelvis_ray - true.pelvis_ray).norm(dim=-1) * true.log_depth.exp()
 
 
 def test_who_stands_beside_his_silhouette_is_moved_into_it(dressed: DressedPeople, beside) -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from closemesh.body.landmarks import sole_vertices
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.motion import pose_parameters
 from closemesh.fitting.keypoint_tracks import make_evidence
 from closemesh.fitting.objective import from_motion
@@ -66,7 +66,7 @@ def test_the_world_has_its_floor_at_zero_and_the_camera_above(known_scene):
 
 
 def test_soles_lie_under_the_feet_of_their_side():
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     soles = sole_vertices(body)
     assert (body.v_template[soles[0], 0] > 0).all() and (body.v_template[soles[1], 0] < 0).all()
     assert (body.v_template[soles, 1] < body.v_template[:, 1].min() + 0.02).all()

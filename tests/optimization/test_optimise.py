@@ -9,7 +9,7 @@ import pytest
 import torch
 from known_scenes import observe_exactly
 
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.motion import motion_in_world
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
@@ -50,7 +50,7 @@ def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
 @pytest.fixture(scope="module")
 def overlapping(known_scene):
     """The same people, face to face, one hand of person 0 several centimetres inside the other's chest."""
-    scene, body = known_scene, load_open_body("light")
+    scene, body = known_scene, load_bundled_body("light")
     frames = 4
     R_cam_world = scene.camera.T_cam_world[0, :3, :3]
     pose = np.zeros((frames, 2, 55, 3), np.float32)

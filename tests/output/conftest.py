@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_camera
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -65,7 +65,7 @@ def make_motion(body: BodyModel, num_frames: int) -> BodyMotion:
 @pytest.fixture
 def make_dance() -> Callable[..., Dance]:
     def make(num_frames: int = 6, size: tuple[int, int] = (160, 120), variant: str = "light", moving=True) -> Dance:
-        body = load_open_body(variant)  # type: ignore[arg-type]
+        body = load_bundled_body(variant)  # type: ignore[arg-type]
         times = 0.5 + np.cumsum(np.tile([0.03, 0.05], num_frames))[:num_frames]
         clip = Clip(Path("dance.mp4"), "ab" * 32, np.arange(7, 7 + num_frames), times, size, 25.0)
         camera = make_camera(num_frames, size, moving)

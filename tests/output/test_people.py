@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.core.errors import InputError
 from closemesh.output.people import camera_motion, read_people, write_people
 
@@ -72,7 +72,7 @@ def test_one_file_alone(dance, tmp_path: Path) -> None:
 def test_another_body_is_refused(dance, tmp_path: Path) -> None:
     write(dance, tmp_path)
     with pytest.raises(InputError, match="belong to the body closemesh_open/light, not to closemesh_open/mid"):
-        camera_motion(read_people(tmp_path), dance.camera, load_open_body("mid"))
+        camera_motion(read_people(tmp_path), dance.camera, load_bundled_body("mid"))
 
 
 def test_results_of_two_runs_are_not_mixed(dance, make_dance, tmp_path: Path) -> None:

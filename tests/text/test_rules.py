@@ -9,7 +9,7 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -39,7 +39,7 @@ Pose = dict[str, tuple[float, float, float]]
 
 @pytest.fixture(scope="module")
 def body() -> BodyModel:
-    return load_open_body("light")
+    return load_bundled_body("light")
 
 
 def standing(body: BodyModel, *people: tuple[tuple[float, float, float], Pose]) -> BodyMotion:

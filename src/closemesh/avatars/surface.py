@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.loading import load_open_body
-from closemesh.body.model import BodyModel, UVMap, texture_layout
+from closemesh.body.loading import load_bundled_body
+from closemesh.body.model import BodyModel, UVMap, uv_map
 
 SIDE_STEP = 8  # Sides are multiples of it, so that a network can halve a map three times.
 
@@ -45,14 +45,14 @@ class UVSurface:
 
 def surface_body(body: BodyModel) -> BodyModel:
     """The body that carries the Gaussians of people of `body`: the lightest open one, which has the same betas."""
-    if not body.is_open:
+    if not body.is_bundled:
         return body
-    return load_open_body("light").to(body.v_template.device, body.v_template.dtype)
+    return load_bundled_body("light").to(body.v_template.device, body.v_template.dtype)
 
 
 def map_side(body: BodyModel, wanted: int) -> int:
     """Side of the map on which about `wanted` texels lie on the skin. Raises ModelFileError without a texture map."""
-    corners = texture_layout(body).corners()
+    corners = uv_map(body).corners()
     share = float(_cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).abs().sum() / 2)
     return max(1, round(math.sqrt(wanted / share) / SIDE_STEP)) * SIDE_STEP
 
@@ -62,7 +62,7 @@ def sample_surface(body: BodyModel, side: int) -> UVSurface:
 
     Raises ModelFileError without a texture map.
     """
-    layout = texture_layout(body)
+    layout = uv_map(body)
     corners = layout.corners() * side  # [F, 3, 2] texels
     face_ids, rows, columns = _candidates(corners)
     barycentric = _barycentric(corners[face_ids], torch.stack([columns, rows], -1) + 0.5)

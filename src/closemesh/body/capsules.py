@@ -62,7 +62,7 @@ def _distances(points: Tensor, axes: Tensor) -> Tensor:
     return (points[:, None] - start - share.clamp(0, 1)[..., None] * along).norm(dim=-1)
 
 
-def capsule_gap(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:
+def capsule_distance(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:
     """Metres [...] between the two bodies with keypoints [..., 23, 3], negative when their capsules cross.
 
     Each capsule is a string of spheres as thick as itself; good to about a centimetre.
@@ -70,7 +70,7 @@ def capsule_gap(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> 
     return _bead_gaps(keypoints_a, keypoints_b, body).amin((-1, -2))
 
 
-def part_gaps(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:
+def part_distances(keypoints_a: Tensor, keypoints_b: Tensor, body: CapsuleBody) -> Tensor:
     """Metres [..., 17, 17] between each of COARSE_PARTS of a and each of b, as `capsule_gap`."""
     gaps, part = _bead_gaps(keypoints_a, keypoints_b, body), body.parts.repeat_interleave(_BEADS // 2, dim=1).flatten()
     for axis in (-1, -2):

@@ -28,7 +28,7 @@ class LandmarkBody:
 
     joint_template: Tensor  # [J, 3] J is 55, or 22 without fingers, jaw and eyes
     joint_dirs: Tensor  # [J, 3, B]
-    shares: Tensor  # [N, J] how much of each joint's transform moves each point
+    blend_weights: Tensor  # [N, J] how much of each joint's transform moves each point
     moments: Tensor  # [N, J, 3] share-weighted rest positions
     moment_dirs: Tensor  # [N, J, 3, B]
     hand_mean: Tensor  # [2, 15, 3] axis-angle
@@ -74,7 +74,7 @@ class PosedLandmarks:
     soles: Tensor  # [T, P, 2, S, 3]
 
 
-def point_body(body: BodyModel, soles: Tensor) -> LandmarkBody:
+def make_landmark_body(body: BodyModel, soles: Tensor) -> LandmarkBody:
     """The points of a body; soles [2, S] are vertex ids."""
     num_keypoints, num_soles = len(body.keypoint_vertices), soles.numel()
     vertices = body.keypoint_vertices.new_zeros(num_keypoints + num_soles, len(body.v_template))
@@ -89,7 +89,7 @@ def point_body(body: BodyModel, soles: Tensor) -> LandmarkBody:
     return LandmarkBody(
         joint_template=body.joint_template,
         joint_dirs=joint_dirs,
-        shares=spread.sum(1) + joints,
+        blend_weights=spread.sum(1) + joints,
         moments=moments + joints[..., None] * body.joint_template,
         moment_dirs=moment_dirs + joints[..., None, None] * joint_dirs,
         hand_mean=body.hand_mean,
@@ -105,7 +105,7 @@ def pose_landmarks(body: LandmarkBody, betas: Tensor, rotations: Tensor, transl:
     offsets = joints - (global_rotations @ joints_rest[..., None])[..., 0]  # [T, P, J, 3]
     moments = body.moments + torch.einsum("pk,njdk->pnjd", betas, body.moment_dirs)  # [P, N, J, 3]
     turned = global_rotations.transpose(-1, -2).flatten(-3, -2)  # [T, P, J * 3, 3]
-    points = moments.flatten(-2) @ turned + body.shares @ offsets  # [T, P, N, 3]
+    points = moments.flatten(-2) @ turned + body.blend_weights @ offsets  # [T, P, N, 3]
     keypoints, soles = points.split([body.num_keypoints, points.shape[-2] - body.num_keypoints], dim=-2)
     return PosedLandmarks(joints, keypoints, soles.unflatten(-2, (2, soles.shape[-2] // 2)))
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
-from closemesh.body.landmarks import LandmarkBody, point_body, sole_vertices
-from closemesh.body.model import BodyModel, texture_arrays
+from closemesh.body.landmarks import LandmarkBody, make_landmark_body, sole_vertices
+from closemesh.body.model import BodyModel, uv_arrays
 from closemesh.body.smplx_files import BodyArrays, read_body_arrays, read_body_pkl
 from closemesh.core.errors import ModelFileError
 from closemesh.weights.locate import find_model, sha256_of
@@ -56,7 +56,7 @@ def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:
         keypoint_joints=keypoints[0],
         keypoint_vertices=keypoints[1],
         keypoint_vertex_ids=keypoints[2],
-        **texture_arrays(data),
+        **uv_arrays(data),
     )
 
 
@@ -75,7 +75,7 @@ def _float(array: np.ndarray) -> Tensor:
     return torch.as_tensor(np.asarray(array, dtype=np.float32))
 
 
-def load_licensed_body(path: Path) -> BodyModel:
+def load_smplx_body(path: Path) -> BodyModel:
     """A user's SMPL-X .npz, its tensors taken from `smplx` once and skinned by closemesh.
 
     A .pkl, as SMPL-X was distributed at first, is read without `smplx`, and nothing that it may say is run. A file of
@@ -121,23 +121,23 @@ def _without_pickles(path: Path, folder: Path) -> Path:
     return folder / path.name
 
 
-OpenVariant = Literal["std", "mid", "light", "closed"]
+BundledVariant = Literal["std", "mid", "light", "closed"]
 """std is the default; mid and light are coarser, with the same betas, for contact queries and inner loops."""
 
 
-def load_body(path: str | Path | None = None, variant: OpenVariant = "std") -> BodyModel:
+def load_body(path: str | Path | None = None, variant: BundledVariant = "std") -> BodyModel:
     """The body to reconstruct: `path`, else $CLOSEMESH_BODY_MODEL, else the bundled open body in this variant.
 
     Raises ModelFileError when the file is missing or no SMPL-X-layout body.
     """
     chosen = path or os.environ.get("CLOSEMESH_BODY_MODEL")
     if chosen is None:
-        return load_open_body(variant)
+        return load_bundled_body(variant)
 
-    return load_licensed_body(Path(chosen).expanduser())
+    return load_smplx_body(Path(chosen).expanduser())
 
 
-def load_open_body(variant: OpenVariant = "std") -> BodyModel:
+def load_bundled_body(variant: BundledVariant = "std") -> BodyModel:
     """The bundled open body."""
     path = find_model(f"open_body/open_body_{variant}.npz")
     return build_body(read_body_arrays(path), f"closemesh_open/{variant}", sha256_of(path))
@@ -145,4 +145,4 @@ def load_open_body(variant: OpenVariant = "std") -> BodyModel:
 
 def load_landmark_body(body: BodyModel) -> LandmarkBody:
     """The keypoints and soles of `body` for inner loops."""
-    return point_body(body, sole_vertices(body))
+    return make_landmark_body(body, sole_vertices(body))

@@ -49,7 +49,7 @@ class BodyModel:
         return self.expression_dirs.shape[-1]
 
     @property
-    def is_open(self) -> bool:
+    def is_bundled(self) -> bool:
         """True for the bundled body, whose betas no SMPL-X loader may take for its own."""
         return self.name.startswith("closemesh_open")
 
@@ -110,7 +110,7 @@ def has_uv(body: BodyModel) -> bool:
     return body.vt is not None and body.ft is not None
 
 
-def texture_layout(body: BodyModel) -> UVMap:
+def uv_map(body: BodyModel) -> UVMap:
     """The layout of the body's texture map. Raises ModelFileError when its file has none."""
     if body.vt is None or body.ft is None:
         raise ModelFileError(
@@ -120,7 +120,7 @@ def texture_layout(body: BodyModel) -> UVMap:
     return UVMap(body.vt, body.ft)
 
 
-def texture_arrays(data: BodyArrays) -> dict[str, Tensor]:
+def uv_arrays(data: BodyArrays) -> dict[str, Tensor]:
     """vt [U, 2] and ft [F, 3] of a body file; neither where they are missing or belong to other faces."""
     if "vt" not in data or "ft" not in data:
         return {}

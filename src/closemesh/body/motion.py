@@ -37,7 +37,7 @@ class MotionParameters(TensorDataclass):
     body_pose: Tensor  # [T, P, 21, 3] axis-angle, radians
     jaw: Tensor  # [T, P, 3] axis-angle, radians
     hand_pose: Tensor  # [T, P, 30, 3] axis-angle, radians
-    ray: Tensor  # [T, P, 2] pelvis x / z and y / z
+    pelvis_ray: Tensor  # [T, P, 2] pelvis x / z and y / z
     log_depth: Tensor  # [T, P] logarithm of the pelvis depth in metres
     betas: Tensor = field(metadata=static(people_axis=0))  # [P, B]
 
@@ -52,7 +52,7 @@ class MotionParameters(TensorDataclass):
     def pelvis(self) -> Tensor:
         """Pelvis position [T, P, 3] in the camera frame, metres."""
         depth = self.log_depth.exp()[..., None]
-        return torch.cat([self.ray * depth, depth], dim=-1)
+        return torch.cat([self.pelvis_ray * depth, depth], dim=-1)
 
     def transl(self, body: BodyModel | LandmarkBody) -> Tensor:
         """SMPL-X translation [T, P, 3]: pelvis position minus where the pelvis of this shape rests."""

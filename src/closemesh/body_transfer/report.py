@@ -192,5 +192,5 @@ def write_transfer(
 
 def _weight_files(scene: Mapping[str, Any], target: BodyModel) -> tuple[WeightFile, ...]:
     files = tuple(WeightFile(**file) for file in scene["weight_files"])
-    licence = "as its maker says" if target.is_open else SMPLX_BODY.licence
+    licence = "as its maker says" if target.is_bundled else SMPLX_BODY.licence
     return (*files, WeightFile(target.name, target.sha256, licence))

@@ -174,7 +174,7 @@ def _contact_loss(task: _Task, variables: MotionParameters, window: slice) -> Lo
     old, new = watertight_body(task.source), watertight_body(task.target, "coarse")
     part = task.motion.frames(window)
     pairs = [(a, b) for a, b, _ in find_close_pairs(part, task.source, _MAX_PAIR_DISTANCE)]
-    valid = torch.as_tensor(part.valid, device=variables.ray.device)
+    valid = torch.as_tensor(part.valid, device=variables.pelvis_ray.device)
     found = find_contact_pairs(motion_vertices(old, part), old.faces, pairs, valid) if pairs else []
     with torch.no_grad():
         contacts = ContactTargets(found, new, parameter_vertices(new, variables))

@@ -30,7 +30,7 @@ class AabbTree(NamedTuple):
     order: NDArray[np.int64]  # [F] which face each of those is
 
 
-def build_box_tree(
+def build_aabb_tree(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], order: NDArray[np.int64] | None = None
 ) -> AabbTree:
     """The tree over a mesh [V, 3], [F, 3]: faces sorted along a Morton curve, then halved (Lauterbach et al. 2009).

@@ -94,7 +94,7 @@ _WELL_POSSIBLE = 2.0  # Standard deviations.
 
 
 def find_close_pairs(
-    motion: BodyMotion, body: BodyModel, reach: float, depth_spread: Floats | None = None
+    motion: BodyMotion, body: BodyModel, max_distance: float, depth_std: Floats | None = None
 ) -> list[tuple[int, int, Bools]]:
     """Pairs of people (a < b) whose surfaces come nearer than `reach` metres, with the frames [T] in which they are.
 
@@ -112,12 +112,12 @@ def find_close_pairs(
         for a, b in pairs:
             both = motion.valid[first : first + len(vertices), [a, b]].all(-1)
             of_a, of_b = vertices[:, a], vertices[:, b]
-            if depth_spread is not None:
-                spread = depth_spread[first : first + len(vertices)]
+            if depth_std is not None:
+                spread = depth_std[first : first + len(vertices)]
                 of_b = _toward(of_b, of_a, _WELL_POSSIBLE * np.hypot(spread[:, a], spread[:, b]))
-            candidates = np.flatnonzero(both & boxes_within(of_a, of_b, reach))
-            close = map_frames(lambda t, a=of_a, b=of_b: surface.distance(a[t], b[t], reach), candidates)
-            near[a, b][first + candidates] = np.asarray(close) < reach
+            candidates = np.flatnonzero(both & boxes_within(of_a, of_b, max_distance))
+            close = map_frames(lambda t, a=of_a, b=of_b: surface.distance(a[t], b[t], max_distance), candidates)
+            near[a, b][first + candidates] = np.asarray(close) < max_distance
     return [(a, b, frames) for (a, b), frames in near.items() if frames.any()]
 
 

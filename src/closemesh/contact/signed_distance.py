@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from closemesh.contact.aabb_tree import AabbTree, build_box_tree, closest_faces, smallest_distance
+from closemesh.contact.aabb_tree import AabbTree, build_aabb_tree, closest_faces, smallest_distance
 from closemesh.contact.winding_number import sort_into_columns, winding_numbers
 
 Array = NDArray[np.float64]
@@ -49,7 +49,7 @@ class WatertightMesh:
         if vertices is not None:
             self._tree(vertices)
 
-    def closest(self, points: Array, vertices: Array, reach: float = np.inf) -> ClosestPoints:
+    def closest(self, points: Array, vertices: Array, max_distance: float = np.inf) -> ClosestPoints:
         """Closest points of points [N, 3] on the mesh with vertices [V, 3], all in one frame, metres.
 
         Exact, through a tree of boxes; inside is where the mesh winds around the point, so that a body that cuts
@@ -57,13 +57,15 @@ class WatertightMesh:
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
         tree = self._tree(vertices)
-        row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, reach)
+        row, barycentric = closest_faces(points, tree.boxes, tree.starts, tree.corners, max_distance)
         near = np.flatnonzero(row >= 0)
         inside = np.zeros(len(points), dtype=bool)
         inside[near] = winding_numbers(points[near], sort_into_columns(tree.corners)) > 0
         return _described(points, inside, tree, row, barycentric)
 
-    def contact_patch(self, points: Array, vertices: Array, reach: float) -> tuple[NDArray[np.int64], ClosestPoints]:
+    def closest_within(
+        self, points: Array, vertices: Array, max_distance: float
+    ) -> tuple[NDArray[np.int64], ClosestPoints]:
         """Ids [M] of the points that lie inside, however deep, or nearer than `reach`, and the closest points of those.
 
         Telling inside from outside is much cheaper than finding the closest point; arguments as above.
@@ -74,22 +76,22 @@ class WatertightMesh:
         tree = self._tree(vertices)
         inside = winding_numbers(points, sort_into_columns(tree.corners)) > 0
         row, barycentric = np.full(len(points), -1), np.zeros((len(points), 3))
-        for chosen, within in ((inside, np.inf), (~inside, reach)) if reach > 0 else ((inside, np.inf),):
+        for chosen, within in ((inside, np.inf), (~inside, max_distance)) if max_distance > 0 else ((inside, np.inf),):
             found = closest_faces(points[chosen], tree.boxes, tree.starts, tree.corners, within)
             row[chosen], barycentric[chosen] = found
         ids = np.flatnonzero(row >= 0)
         return ids, _described(points[ids], inside[ids], tree, row[ids], barycentric[ids])
 
-    def distance(self, points: Array, vertices: Array, reach: float = np.inf) -> float:
+    def distance(self, points: Array, vertices: Array, max_distance: float = np.inf) -> float:
         """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
         tree = self._tree(vertices)
         outside = np.maximum(np.maximum(tree.boxes[1, :3] - points, points - tree.boxes[1, 3:]), 0)
         # Points near the box first: their distance spares the others the walk.
         points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
-        return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, reach))
+        return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, max_distance))
 
     def _tree(self, vertices: Array) -> AabbTree:
-        tree = build_box_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces, self._order)
+        tree = build_aabb_tree(np.ascontiguousarray(vertices, dtype=np.float64), self.faces, self._order)
         if self._order is None:
             self._order = tree.order
         return tree

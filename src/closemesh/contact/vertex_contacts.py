@@ -39,10 +39,10 @@ def map_frames(function: Callable[[int], _Result], frames: Iterable[int]) -> lis
         return list(pool.map(function, frames))
 
 
-def boxes_within(a: NDArray, b: NDArray, reach: float) -> NDArray[np.bool_]:
+def boxes_within(a: NDArray, b: NDArray, max_distance: float) -> NDArray[np.bool_]:
     """[T] the boxes around vertices a and b [T, V, 3] are no more than `reach` metres apart on any axis."""
     gap = np.maximum(a.min(1) - b.max(1), b.min(1) - a.max(1))  # [T, 3]
-    return (gap <= reach).all(-1)
+    return (gap <= max_distance).all(-1)
 
 
 def within_box(points: NDArray, vertices: NDArray, margin: float) -> NDArray[np.int64]:
@@ -120,10 +120,10 @@ def find_penetrations(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor) -> 
 
 
 def find_contacts(
-    vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float
+    vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, max_distance: float
 ) -> tuple[Penetrations, NearSurfacePoints]:
     """The same, and the vertices of either body that are outside the other but nearer than `reach` metres."""
-    inside, columns = _search(vertices_a, vertices_b, faces, reach)
+    inside, columns = _search(vertices_a, vertices_b, faces, max_distance)
     found = SurfacePairs(*columns)
     return Penetrations(**vars(found.where(inside))), NearSurfacePoints(**vars(found.where(~inside)))
 
@@ -151,7 +151,7 @@ def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, reach: float)
         def one_way(frame: int, from_a: bool) -> _Columns:
             points, target = (a[frame], b[frame]) if from_a else (b[frame], a[frame])
             vertex = within_box(points, target, reach)
-            ids, found = surface.contact_patch(points[vertex], target, reach)
+            ids, found = surface.closest_within(points[vertex], target, reach)
             origin = np.full(len(ids), frame), np.full(len(ids), from_a), vertex[ids]
             return (found.inside, *origin, found.face, found.barycentric, found.normal)
 
@@ -175,7 +175,7 @@ class ContactPatch:
     body: BodyModel
     """Only the vertices that the pairs need."""
     faces: Tensor  # [F, 3] of the whole body in the vertices of that part; -1 where a corner is not in it
-    crossings: Penetrations
+    penetrations: Penetrations
     touching: NearSurfacePoints
 
 

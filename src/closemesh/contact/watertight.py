@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 
 
@@ -91,7 +91,7 @@ def watertight_body(body: BodyModel, detail: Detail = "fine") -> BodyModel:
     The open body has such meshes of its own: fine for what is reported, coarse for inner loops. Of any other mesh the
     largest connected part is taken (eyeballs drop out) and its holes are closed; detail then changes nothing.
     """
-    bundled = load_open_body("mid" if detail == "fine" else "light") if body.is_open else None
+    bundled = load_bundled_body("mid" if detail == "fine" else "light") if body.is_bundled else None
     if bundled is not None and _same_skeleton(bundled, body):
         chosen = bundled
     else:

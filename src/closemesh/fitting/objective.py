@@ -89,7 +89,7 @@ def single_person_loss(
     return loss
 
 
-POSE_VARIABLES = ("root", "body_pose", "ray", "log_depth")
+POSE_VARIABLES = ("root", "body_pose", "pelvis_ray", "log_depth")
 
 
 def run_phases(
@@ -147,13 +147,13 @@ def from_motion(body: LandmarkBody, motion: BodyMotion, device: torch.device | s
         body_pose=axis_angle[..., :21, :],
         jaw=axis_angle[..., 21, :],
         hand_pose=axis_angle[..., 24:, :],
-        ray=torch.zeros_like(rotations[..., 0, 0, :2]),
+        pelvis_ray=torch.zeros_like(rotations[..., 0, 0, :2]),
         log_depth=torch.zeros_like(rotations[..., 0, 0, 0]),
         betas=betas,
     )
     rest_pelvis = at_origin.pelvis() - at_origin.transl(body)  # [T, P, 3]
     pelvis = torch.as_tensor(motion.transl, dtype=torch.float32, device=device) + rest_pelvis
-    return at_origin.with_tensors(ray=pelvis[..., :2] / pelvis[..., 2:], log_depth=pelvis[..., 2].log())
+    return at_origin.with_tensors(pelvis_ray=pelvis[..., :2] / pelvis[..., 2:], log_depth=pelvis[..., 2].log())
 
 
 def pose_confidence(

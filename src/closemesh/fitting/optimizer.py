@@ -21,7 +21,7 @@ from closemesh.core.progress import Advance
 
 # Rates relative to that of rotations: a ray moves pixels, a depth metres, a shape the whole clip.
 _TURNS = dict.fromkeys(("root", "body_pose", "jaw", "hand_pose"), 1.0)
-_RELATIVE_RATES = {**_TURNS, "ray": 0.1, "log_depth": 0.5, "betas": 2.0}
+_RELATIVE_RATES = {**_TURNS, "pelvis_ray": 0.1, "log_depth": 0.5, "betas": 2.0}
 _FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
 
 

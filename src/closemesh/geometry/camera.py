@@ -19,11 +19,11 @@ from closemesh.core.arrays import Floats
 MIN_DEPTH = 0.05  # Metres; points nearer than this, or behind, are projected as if they stood here.
 
 
-def project(points_cam: Tensor, focal: float | Tensor, centre: tuple[float, float] | Tensor) -> Tensor:
+def project(points_cam: Tensor, focal: float | Tensor, principal_point: tuple[float, float] | Tensor) -> Tensor:
     """Pixels [..., 2] of camera-frame points [..., 3] in metres."""
     depth = points_cam[..., 2:].clamp(min=MIN_DEPTH)
     return points_cam[..., :2] / depth * focal + torch.as_tensor(
-        centre, dtype=points_cam.dtype, device=points_cam.device
+        principal_point, dtype=points_cam.dtype, device=points_cam.device
     )
 
 

@@ -76,7 +76,7 @@ def _fit(keypoints: Floats, body: LandmarkBody, betas: Tensor | None, advance: A
     task = _KeypointFit(body, load_pose_prior(), filled, torch.as_tensor(known, dtype=torch.float32)[:, None])
     variables = _start(keypoints, known, body, betas)
     shape = () if betas is not None else ("betas",)
-    free = ("root", "body_pose", "ray", "log_depth", *shape)
+    free = ("root", "body_pose", "pelvis_ray", "log_depth", *shape)
     for steps, rate, more in zip(STEPS, (0.08, 0.04), ((), ("hand_pose",)), strict=True):
         variables = minimize(
             variables,
@@ -140,7 +140,7 @@ def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
     """
     if person is None:
         return None
-    if person.model == "smplx" and not body.is_open and person.betas is not None:
+    if person.model == "smplx" and not body.is_bundled and person.betas is not None:
         betas = np.zeros(body.num_betas)
         count = min(len(betas), len(person.betas))
         betas[:count] = person.betas[:count]
@@ -154,7 +154,7 @@ def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
         rotations=person.rotations[:, None],
         pelvis=person.pelvis[:, None],
         valid=np.ones((frames, 1), bool),
-        known=np.ones((1, 55), bool),
+        joint_valid=np.ones((1, 55), bool),
         joints=person.joints[:, None],
     )
     return fit_betas(skeleton, body)[0]
@@ -165,7 +165,7 @@ def fitted_betas(body: LandmarkBody, variables: MotionParameters, tracks: Keypoi
     index = best_seen_frames(tracks, _SHAPE_FRAMES)
     model = FitModel(body, load_pose_prior().to(tracks.seen.device))
     parameters, subset = variables.frames(index), tracks.frames(index)
-    fitted = run_phases(model, parameters, subset, (_SHAPE,), _SHAPE_ITERATIONS, advance, free=("betas", "ray"))
+    fitted = run_phases(model, parameters, subset, (_SHAPE,), _SHAPE_ITERATIONS, advance, free=("betas", "pelvis_ray"))
     return fitted.betas.cpu().numpy()
 
 

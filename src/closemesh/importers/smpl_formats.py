@@ -238,7 +238,7 @@ def read_amass_person(path: Path, clip: Clip) -> ImportedResult:
         model=_amass_model(sequence),
         betas=None if sequence.betas is None else sequence.betas[0],
         joints=None if sequence.joints is None else sequence.joints[chosen[valid], 0].astype(np.float64),
-        hands_known=bool(sequence.known[0, _FINGERS].any()),
+        hands_known=bool(sequence.joint_valid[0, _FINGERS].any()),
     )
     return ImportedResult("AMASS", (person,), None)
 

@@ -70,7 +70,7 @@ def lifted_variables(body: LandmarkBody, lifted: PoseDistribution) -> MotionPara
         body_pose=matrix_to_axis_angle(each(lifted.body_pose)),
         jaw=torch.zeros(frames, people, 3, device=lifted.log_depth.device),
         hand_pose=body.hand_mean.flatten(0, 1).expand(frames, people, 30, 3),
-        ray=each(lifted.ray),
+        pelvis_ray=each(lifted.ray),
         log_depth=each(lifted.log_depth),
         betas=lifted.betas,
     )

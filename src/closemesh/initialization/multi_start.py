@@ -69,7 +69,7 @@ def _from_directions(
         body_pose=body_pose,
         jaw=torch.zeros_like(body_pose[..., 0, :]),
         hand_pose=body.hand_mean.flatten(0, 1).expand(frames, people, 30, 3),
-        ray=torch.zeros_like(directions[..., 0, :2]),
+        pelvis_ray=torch.zeros_like(directions[..., 0, :2]),
         log_depth=torch.zeros_like(directions[..., 0, 0]),
         betas=betas,
     )
@@ -132,7 +132,7 @@ def place_pelvis(body: LandmarkBody, evidence: KeypointTracks, variables: Motion
     normal = rows.transpose(-1, -2) @ rows + 1e-6 * torch.eye(3, dtype=rows.dtype, device=rows.device)
     t = torch.linalg.solve(normal, rows.transpose(-1, -2) @ sides[..., None])[..., 0]
     depth = t[..., 2].clamp(min=MIN_START_DEPTH)
-    return variables.with_tensors(ray=t[..., :2] / depth[..., None], log_depth=depth.log())
+    return variables.with_tensors(pelvis_ray=t[..., :2] / depth[..., None], log_depth=depth.log())
 
 
 def fit_frames(

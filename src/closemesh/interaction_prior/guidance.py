@@ -88,7 +88,7 @@ class PhysicsEnergy:
         assert met is not None
         a, b = self._skinned(met.body, state)
         meshes = (a, b, met.faces)
-        depth = penetration_depth(*meshes, met.crossings) / _PENETRATION_SIGMA
+        depth = penetration_depth(*meshes, met.penetrations) / _PENETRATION_SIGMA
         gap = contact_distance(*meshes, met.touching) / _CONTACT_SIGMA
         # By the square root of their number: a broad touch is one contact, not two hundred.
         return self._penetration * _sum(depth) + self._contact * _sum(gap)

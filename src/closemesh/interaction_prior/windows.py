@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.capsules import CapsuleBody, capsule_gap
+from closemesh.body.capsules import CapsuleBody, capsule_distance
 from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
 from closemesh.body.motion import transl_of
 from closemesh.fitting.keypoint_tracks import KeypointTracks
@@ -111,7 +111,7 @@ def constant_conditions(windows: PairWindows) -> dict[str, tuple[Tensor, Tensor]
 def estimate_conditions(windows: PairWindows, estimate: PairState, body: PairBody) -> dict[str, tuple[Tensor, Tensor]]:
     """The conditions that follow from the present estimate: where it is, how bodies cross, where the picture pulls."""
     keypoints = by_window(pose_pair(body, estimate).keypoints)
-    gap = capsule_gap(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules)  # [B, T]
+    gap = capsule_distance(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules)  # [B, T]
     gap = (gap.clamp(-_GAP_LIMIT, _GAP_LIMIT) / _GAP_SCALE)[:, :, None, None].expand(-1, -1, 2, 1)
     together = ~windows.alone[:, None, None].expand_as(windows.hidden)
     moved = (pack(estimate) - pack(windows.mean)) / pack_spread(windows.spread)

@@ -30,12 +30,12 @@ def pseudo_huber(squared_residual: Tensor, scale: float) -> Tensor:
 OUTLIER_SIGMAS = 4.0  # A keypoint further off than this many standard deviations pulls no harder.
 
 
-def reprojection(projected: Tensor, detected: Tensor, inverse_sigmas: Tensor) -> Tensor:
+def reprojection(projected: Tensor, detected: Tensor, inv_sigma: Tensor) -> Tensor:
     """Robust squared distance [..., K] in standard deviations (CloseApp Eq. 4, with a sigma for each keypoint).
 
     projected and detected [..., K, 2] pixels, inverse_sigmas [..., K] 1/pixels, 0 for what was not seen.
     """
-    return geman_mcclure((projected - detected).square().sum(-1) * inverse_sigmas.square(), OUTLIER_SIGMAS)
+    return geman_mcclure((projected - detected).square().sum(-1) * inv_sigma.square(), OUTLIER_SIGMAS)
 
 
 # Weighted ends of each segment over COCO-WholeBody body and feet 0-22: (from, to), several points are averaged.

@@ -45,10 +45,10 @@ def pose_prior_nll(prior: PosePrior, body_pose: Tensor) -> Tensor:
     body_pose [..., 21, 3] axis-angle in radians. The maximum over the components stands for their sum
     (Bogo et al. 2016).
     """
-    return component_surprise(prior, body_pose[..., prior.joints, :].flatten(-2))
+    return component_nll(prior, body_pose[..., prior.joints, :].flatten(-2))
 
 
-def component_surprise(prior: PosePrior, x: Tensor) -> Tensor:
+def component_nll(prior: PosePrior, x: Tensor) -> Tensor:
     """The same of the rotations [..., D] of the prior's joints alone."""
     # (x - mean) whitened for all components in one product: W x - W mean.
     whitened = torch.einsum("mij,...j->...mi", prior.whitening, x)

@@ -69,14 +69,14 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
     `surface_model_type` closemesh_open, since no SMPL-X loader may take those betas for its own.
     """
     motion = to_body_motion(sequence.people(person), body)
-    turn = np.eye(3) if body.is_open else Z_UP_TO_Y_UP.T
+    turn = np.eye(3) if body.is_bundled else Z_UP_TO_Y_UP.T
     rotations = motion.rotations[:, 0].astype(np.float64)
     rotations[:, 0] = turn @ rotations[:, 0]
     rest = sequence.pelvis[:, person].astype(np.float64) - motion.transl[:, 0]  # [T, 3]
     poses = matrix_to_axis_angle(torch.as_tensor(rotations)).flatten(1).float().numpy()
     arrays: Arrays = {
         "gender": np.array(_gender_of(body)),
-        "surface_model_type": np.array(_OPEN if body.is_open else "smplx"),
+        "surface_model_type": np.array(_OPEN if body.is_bundled else "smplx"),
         "mocap_frame_rate": np.array(sequence.fps),
         "trans": (sequence.pelvis[:, person] @ turn.T - rest).astype(np.float32),
         "betas": motion.betas[0],
@@ -84,7 +84,7 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
         "valid": sequence.valid[:, person],
         **{name: poses[:, part] for name, part in PARTS.items()},
     }
-    if body.is_open:
+    if body.is_bundled:
         posed = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
         arrays["joints"] = posed_joints(body, *posed)[:, 0].numpy()  # So that no body is needed to know the pelvis.
         arrays["body_model"] = np.array(body.name)

@@ -38,7 +38,7 @@ class MotionSequence:
     """[T, P, 3] position of the pelvis joint, which, unlike SMPL-X's transl, belongs to no body."""
     valid: Bools
     """[T, P] the person was captured in this frame."""
-    known: Bools
+    joint_valid: Bools
     """[P, 55] joints whose rotation was measured; the others are the identity and mean nothing."""
     betas: Floats | None = None
     """[P, B] one shape per person, of the body named below."""
@@ -83,7 +83,7 @@ class MotionSequence:
         return replace(self, **{name: function(array) for name, array in arrays.items()})
 
     def _per_person(self) -> dict[str, np.ndarray | None]:
-        return {"known": self.known, "betas": self.betas, "rest_joints": self.rest_joints}
+        return {"joint_valid": self.joint_valid, "betas": self.betas, "rest_joints": self.rest_joints}
 
 
 def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | None = None) -> BodyMotion:
@@ -119,7 +119,7 @@ def from_body_motion(motion: BodyMotion, body: BodyModel, name: str, fps: float,
         rotations=motion.rotations,
         pelvis=(motion.transl + pelvis_rest.cpu().numpy()).astype(np.float32),
         valid=motion.valid,
-        known=np.ones((motion.num_people, NUM_JOINTS), bool),
+        joint_valid=np.ones((motion.num_people, NUM_JOINTS), bool),
         betas=motion.betas,
         body_model=motion.body_model,
         **about,  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ def body_rotations(body_pose: Floats) -> tuple[Floats, Bools]:
 def _with_relaxed_hands(sequence: MotionSequence, body: BodyModel) -> Floats:
     relaxed = axis_angle_to_matrix(body.hand_mean).cpu().numpy().reshape(30, 3, 3)
     rotations = sequence.rotations.astype(np.float32)
-    fingers = np.where(sequence.known[:, 25:, None, None], rotations[:, :, 25:], relaxed)
+    fingers = np.where(sequence.joint_valid[:, 25:, None, None], rotations[:, :, 25:], relaxed)
     return np.concatenate([rotations[:, :, :25], fingers.astype(np.float32)], axis=2)
 
 

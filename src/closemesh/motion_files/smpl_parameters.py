@@ -39,7 +39,7 @@ def smpl_rest_pelvis(model: str, gender: str, betas: Floats | None = None, body:
     model: smpl, smplh or smplx. Exact when `body` is the licensed SMPL-X body and betas [..., B] belong to it; else
     the published mean, which knows nothing of the shape: those of men and of women lie 29 mm apart.
     """
-    if model == "smplx" and body is not None and not body.is_open and betas is not None:
+    if model == "smplx" and body is not None and not body.is_bundled and betas is not None:
         shape = np.zeros((*betas.shape[:-1], body.num_betas))
         kept = min(body.num_betas, betas.shape[-1])
         shape[..., :kept] = betas[..., :kept]
@@ -99,14 +99,14 @@ def smpl_sequence(
         rotations=rotations[:, None].astype(np.float32),
         pelvis=pelvis[:, None].astype(np.float32),
         valid=valid[:, None].astype(bool),
-        known=known[None],
+        joint_valid=known[None],
         betas=None if person.betas is None else person.betas[None].astype(np.float32),
         body_model=None if person.betas is None else person.body_name or body_name(person.model, person.gender),
         joints=None if joints is None else joints[:, None].astype(np.float32),
     )
 
 
-def side_by_side(people: Sequence[MotionSequence], name: str) -> MotionSequence:
+def merge_people(people: Sequence[MotionSequence], name: str) -> MotionSequence:
     """People of the same frames and rate as one sequence.
 
     Bodies of several names, as of a man and a woman, are told with a comma between them.
@@ -117,7 +117,7 @@ def side_by_side(people: Sequence[MotionSequence], name: str) -> MotionSequence:
         return None if any(array is None for array in arrays) else np.concatenate(arrays, axis=axis)
 
     on_time = {field: together(field, 1) for field in ("rotations", "pelvis", "valid", "joints")}
-    each = {field: together(field, 0) for field in ("known", "betas", "rest_joints")}
+    each = {field: together(field, 0) for field in ("joint_valid", "betas", "rest_joints")}
     bodies = dict.fromkeys(person.body_model for person in people if person.body_model)
     return replace(people[0], name=name, body_model=",".join(bodies) or None, **on_time, **each)
 

@@ -16,11 +16,11 @@ from closemesh.core.files import atomic_file
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
-RENAMED_KEYS: Mapping[str, str] = {"quantiser": "quantizer", "book": "codebook"}
+RENAMED_KEYS: Mapping[str, str] = {"quantiser": "quantizer", "book": "codebook", "judges": "linear_heads"}
 """Modules and tensors in weight files of earlier versions, the bundled ones too, and today's: dotted names, at any
 depth."""
 
-RENAMED_CONFIG: Mapping[str, str] = {}
+RENAMED_CONFIG: Mapping[str, str] = {"sides": "kernel_sizes", "halved": "num_pooled"}
 """Names of configuration fields in those files, at any depth, and today's."""
 
 

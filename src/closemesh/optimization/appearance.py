@@ -35,7 +35,7 @@ from closemesh.core.progress import Advance
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import FitModel, frame_energy
 from closemesh.fitting.optimizer import PHOTOMETRIC, SIGMAS, minimize
-from closemesh.losses.image import load_perceptual
+from closemesh.losses.image import load_lpips
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.structures import BodyMotion, ObservedClip
 from closemesh.video import read_frames
@@ -97,12 +97,12 @@ def fit_appearance(
 ) -> AppearanceModel:
     """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
     learning = AvatarFitConfig(steps=config.fit_steps, avatar=AvatarConfig(gaussians=config.num_gaussians))
-    eye = load_perceptual(device) if config.lpips else None
+    eye = load_lpips(device) if config.lpips else None
     cast = fit_avatars(unoccluded_views(pictures), motion, body, learning, seed, device, advance, eye)
     return AppearanceModel(cast, pictures, present)
 
 
-MOVED = ("root", "body_pose", "ray", "log_depth")
+MOVED = ("root", "body_pose", "pelvis_ray", "log_depth")
 NEAR = 0.1  # Seconds around a picture in which the motion follows it, or more where pictures lie farther apart.
 _FADE = 0.1  # What the motion itself counts beside a picture of the same frame.
 
@@ -123,7 +123,7 @@ def align_to_views(
     free while a picture is fitted, so that a person of the wrong size need not be bent, but are only kept as far as
     all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell.
     """
-    frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.ray.device)
+    frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.pelvis_ray.device)
     before = variables.frames(frames)
     anchor = reference_at(before, SIGMAS.refined_turn, SIGMAS.refined_depth)
     part = replace(evidence.frames(frames), anchor=anchor)

@@ -58,7 +58,7 @@ class ContactObjective:
             two = list(pair)
             vertices, _ = skin(met.body, variables.betas[two], rotations[:, two], transl[:, two])
             meshes = (vertices[:, 0], vertices[:, 1], met.faces)
-            depth = penetration_depth(*meshes, met.crossings) / SIGMAS.penetration
+            depth = penetration_depth(*meshes, met.penetrations) / SIGMAS.penetration
             gap = contact_distance(*meshes, met.touching) / SIGMAS.contact
             total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
         return total

@@ -46,7 +46,7 @@ class FinetunedMotion:
     def __init__(
         self, body: BodyModel, pair: tuple[int, int], variables: MotionParameters, evidence: KeypointTracks
     ) -> None:
-        device = variables.ray.device
+        device = variables.pelvis_ray.device
         self._pair, self._before = list(pair), variables.detached()
         clip = _pair_clip(self._before, evidence, self._pair)
         self._cut: WindowLayout = window_layout(len(clip), device)
@@ -72,7 +72,7 @@ class FinetunedMotion:
         return self.denoiser(torch.zeros_like(mean), mean, step, *given)
 
     def _frames(self) -> int:
-        return len(self._before.ray)
+        return len(self._before.pelvis_ray)
 
 
 def refine_by_network(
@@ -92,7 +92,7 @@ def refine_by_network(
 
 def _pair_clip(variables: MotionParameters, evidence: KeypointTracks, pair: list[int]) -> PairClip:
     rotations = variables.rotations()[None, :, pair, :NUM_ROTATIONS]
-    betas = variables.betas[pair, :NUM_BETAS].expand(1, len(variables.ray), -1, -1)
+    betas = variables.betas[pair, :NUM_BETAS].expand(1, len(variables.pelvis_ray), -1, -1)
     pelvis = variables.pelvis()[None, :, pair]
     depth = pelvis[..., 2:] * SIGMAS.refined_depth
     spread = PairSpread(
@@ -109,7 +109,7 @@ def _with_pair(variables: MotionParameters, pair: list[int], state: PairState) -
     changes = {
         "root": matrix_to_6d(state.rotations[0, :, :, 0]),
         "body_pose": matrix_to_axis_angle(state.rotations[0, :, :, 1:]),
-        "ray": pelvis[..., :2] / pelvis[..., 2:],
+        "pelvis_ray": pelvis[..., :2] / pelvis[..., 2:],
         "log_depth": pelvis[..., 2].log(),
     }
     place = torch.tensor(pair, device=pelvis.device)

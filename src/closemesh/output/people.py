@@ -63,7 +63,7 @@ def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel
     return [
         PersonMotion(
             gender="neutral",
-            surface_model_type=OPEN_TYPE if body.is_open else LICENSED_TYPE,
+            surface_model_type=OPEN_TYPE if body.is_bundled else LICENSED_TYPE,
             body_model=motion.body_model,
             body_model_sha256=body.sha256,
             mocap_frame_rate=float(clip.fps),

@@ -55,4 +55,4 @@ def _sha256_at(path: Path, changed: int) -> str:
 def weight_files(body: BodyModel) -> tuple[WeightFile, ...]:
     """What comes along, and the body where it does not."""
     bundled = tuple(WeightFile(k.name, sha256_of(find_model(k.name)), k.licence) for k in BUNDLED_FILES)
-    return bundled if body.is_open else (*bundled, WeightFile(body.name, body.sha256, SMPLX_BODY.licence))
+    return bundled if body.is_bundled else (*bundled, WeightFile(body.name, body.sha256, SMPLX_BODY.licence))

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.skeleton import PARENTS
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.networks.checkpoint import load_network, save_network
@@ -287,7 +287,7 @@ class PoseTextModel(nn.Module):
 def new_alignment(poses: PoseReaderConfig, text: TextReaderConfig, pieces: WordPieceTokenizer) -> PoseTextModel:
     """With random weights, and the joints of the mean open body."""
     made = PoseTextModel(PoseEncoder(poses), TextReader(text), pieces)
-    body = load_landmark_body(load_open_body("light"))
+    body = load_landmark_body(load_bundled_body("light"))
     made.poses.tokens.rest.copy_(body.rest_joints(torch.zeros(1, body.num_betas))[0, :NUM_JOINTS])
     return made
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, part_gaps
+from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, part_distances
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.body.motion import transl_of
 from closemesh.body.skeleton import KEYPOINT_INDEX
@@ -92,7 +92,7 @@ class PoseFeatures:
         if a > b:
             return self.gaps(b, a).transpose(-1, -2)
         if (a, b) not in self._gaps:
-            self._gaps[a, b] = part_gaps(self.keypoints[..., a, :, :], self.keypoints[..., b, :, :], self.capsules)
+            self._gaps[a, b] = part_distances(self.keypoints[..., a, :, :], self.keypoints[..., b, :, :], self.capsules)
         return self._gaps[a, b]
 
     def gap(self, a: int, part_a: str, b: int, part_b: str) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import posed_joints
 from closemesh.core.errors import InputError
@@ -144,7 +144,7 @@ def test_a_bent_knee_is_a_bent_knee(tmp_path: Path) -> None:
     np.testing.assert_allclose(at["left_knee"] - at["left_hip"], [0, -7.2 * UNIT, 0], atol=1e-4)
     np.testing.assert_allclose(at["left_ankle"] - at["left_knee"], [-7.4 * UNIT, 0, 0], atol=1e-4)
     # On a body the same: the shin horizontal and back, the other leg down, the arms out along z.
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     motion = to_body_motion(sequence, body)
     joints = posed_joints(body, *(torch.as_tensor(x) for x in (motion.betas, motion.rotations, motion.transl)))[0, 0]
     at = {name: joints[index].numpy() for name, index in JOINT_INDEX.items()}

@@ -11,7 +11,7 @@ import torch
 from foreign_files import BIPED, MIXAMO, STUDIO, write_foreign_bvh
 from scipy.spatial.transform import Rotation
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX, PARENTS
 from closemesh.body.skinning import posed_joints
@@ -37,7 +37,7 @@ class Known:
 
 @pytest.fixture(scope="module")
 def known() -> Known:
-    body, rng = load_open_body("light"), np.random.default_rng(3)
+    body, rng = load_bundled_body("light"), np.random.default_rng(3)
     local = Rotation.from_rotvec(0.4 * rng.normal(size=(FRAMES * 22, 3))).as_matrix().reshape(FRAMES, 22, 3, 3)
     pelvis = rng.normal(size=(FRAMES, 3))
     turned, joints, t_pose = local.copy(), np.zeros((FRAMES, 22, 3)), body.joint_template[:22].double().numpy()
@@ -84,7 +84,7 @@ def test_foreign_skeletons_give_the_joints_back(
     tolerance = 1e-4 if arms_down is None else 3e-3
     np.testing.assert_allclose(joints_on(sequence, known.body)[:, 0, :22], known.joints, atol=tolerance)
     np.testing.assert_allclose(sequence.rest_joints[0], known.t_pose - known.t_pose[0], atol=tolerance)
-    assert sequence.known[0, :22].all() and not sequence.known[0, 22:].any()
+    assert sequence.joint_valid[0, :22].all() and not sequence.joint_valid[0, 22:].any()
     # Roll about the bones is no more than the small tilt of the T-pose's limbs out of its plane.
     off = Rotation.from_matrix((np.swapaxes(known.local, -1, -2) @ sequence.rotations[:, 0, :22]).reshape(-1, 3, 3))
     assert off.magnitude().max() < (1e-4 if arms_down is None else 0.15)
@@ -114,7 +114,7 @@ def test_toes_and_collars_may_be_missing(tmp_path: Path, known: Known) -> None:
     write_foreign_bvh(tmp_path / "a.bvh", names, known.t_pose, known.R_world_joint, known.pelvis, in_t_pose())
     sequence = read_bvh(tmp_path / "a.bvh")
     feet = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
-    assert not sequence.known[0, feet].any() and sequence.joints is not None
+    assert not sequence.joint_valid[0, feet].any() and sequence.joints is not None
     np.testing.assert_allclose(sequence.joints[:, 0], known.joints, atol=1e-4)  # Rigid on the ankles, as in the truth.
 
 
@@ -141,13 +141,13 @@ def test_written_files_bring_every_joint_back_within_a_millimetre(tmp_path: Path
         rotations=rotations.reshape(FRAMES, 2, 55, 3, 3).astype(np.float32),
         pelvis=rng.normal(size=(FRAMES, 2, 3)).astype(np.float32),
         valid=np.ones((FRAMES, 2), bool),
-        known=np.ones((2, 55), bool),
+        joint_valid=np.ones((2, 55), bool),
         betas=rng.normal(size=(2, 10)).astype(np.float32),
         body_model=known.body.name,
     )
     write_bvh(tmp_path / "b.bvh", sequence, known.body, person=1)
     again, truth = read_bvh(tmp_path / "b.bvh"), joints_on(sequence, known.body)[:, 1]
-    assert again.joints is not None and again.fps == 29.97 and again.known.all()
+    assert again.joints is not None and again.fps == 29.97 and again.joint_valid.all()
     np.testing.assert_allclose(again.joints[:, 0], truth[:, :22], atol=1e-3)
     on_the_same = to_body_motion(again, known.body, sequence.betas[1:] if sequence.betas is not None else None)
     tensors = (torch.as_tensor(x) for x in (on_the_same.betas, on_the_same.rotations, on_the_same.transl))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from dataset_files import K, KnownPair, joints25, known_pair, write_chi3d, write_hi4d, write_threedpw
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.chi3d import chi3d_recordings, read_chi3d
 from closemesh.lab.datasets.hi4d import hi4d_recordings, read_hi4d
@@ -36,7 +36,7 @@ def pair() -> KnownPair:
 def assert_same_motion(sequence: MotionSequence, pair: KnownPair) -> None:
     np.testing.assert_allclose(sequence.rotations[:, :, :22], pair.matrices(), atol=1e-5)
     np.testing.assert_allclose(sequence.pelvis, pair.joints[:, :, 0], atol=1e-5)
-    assert sequence.known[:, :22].all() and not sequence.known[:, 22:25].any()
+    assert sequence.joint_valid[:, :22].all() and not sequence.joint_valid[:, 22:25].any()
 
 
 def assert_same_camera(T_cam_world: np.ndarray, points_world: np.ndarray, points_cam: np.ndarray) -> None:
@@ -90,7 +90,7 @@ def test_chi3d(tmp_path: Path, pair: KnownPair) -> None:
     assert camera.clip == tmp_path / "train" / "s03" / "videos" / "50591643" / "Hug 1.mp4"
     np.testing.assert_allclose(camera.distortion, [0.01, 0.02, 0.004, 0.005, 0.03])
     assert_same_camera(camera.T_cam_world, np.array([0, 1.0, 0.5]), np.array([0, 0, 3.0]))
-    body = replace(load_open_body("light"), name="smplx/SMPLX_NEUTRAL")
+    body = replace(load_bundled_body("light"), name="smplx/SMPLX_NEUTRAL")
     assert np.abs(read_chi3d(path, body).sequence.pelvis - read.sequence.pelvis).max() > 1e-3  # Its own pelvis.
 
 
@@ -154,7 +154,7 @@ def test_interx(tmp_path: Path, pair: KnownPair) -> None:
     assert interx_clips(tmp_path) == interx_clips(tmp_path, "test") == [clip]
     sequence = read_interx(clip)
     assert_same_motion(sequence, pair)
-    assert sequence.fps == 120 and sequence.action == "One hugs." and sequence.known[:, 25:].all()
+    assert sequence.fps == 120 and sequence.action == "One hugs." and sequence.joint_valid[:, 25:].all()
     with pytest.raises(InputError, match=r"train\.txt"):
         interx_clips(tmp_path, "train")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skinning import posed_joints
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.recording import read_pose_file, write_pose_file
@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 def test_the_pelvis_comes_out_where_the_file_says_on_every_shape(tmp_path: Path) -> None:
     trans = write_capture(tmp_path / "a.npz")["trans"]
-    sequence, body = read_pose_file(tmp_path / "a.npz"), load_open_body("light")
+    sequence, body = read_pose_file(tmp_path / "a.npz"), load_bundled_body("light")
     motion = to_body_motion(sequence, body, np.random.default_rng(1).normal(size=(2, 10)).astype(np.float32))
     tensors = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
     np.testing.assert_allclose(posed_joints(body, *tensors)[:, :, 0], trans, atol=1e-5)

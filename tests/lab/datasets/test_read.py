@@ -9,7 +9,7 @@ import pytest
 from dataset_files import known_pair, write_chi3d, write_hi4d, write_threedpw
 from known_scenes import KnownScene
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.bvh import write_bvh
 from closemesh.lab.datasets.recording import write_pose_file
@@ -21,7 +21,7 @@ from closemesh.output.people import write_people
 
 def write_all(folder: Path, scene: KnownScene) -> MotionSequence:
     """One of nearly everything that can be read, in folders of their own."""
-    body, pair = load_open_body("light"), known_pair()
+    body, pair = load_bundled_body("light"), known_pair()
     sequence = from_body_motion(scene.motion, body, "made up", 30)
     write_pose_file(folder / "own.npz", sequence)
     write_amass(folder / "amass.npz", sequence, body)

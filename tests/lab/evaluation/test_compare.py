@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from known_scenes import KnownScene
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.lab.evaluation.contact_metrics import measure_meshes
 from closemesh.lab.evaluation.joint_metrics import METRIC, METRICS
 from closemesh.lab.evaluation.scores import reduce_scores, score_motions
@@ -99,7 +99,7 @@ def test_measures_of_the_truth_can_be_given(close: KnownScene, of_truth: dict[st
 
 
 def test_bodies_of_two_meshes_share_no_vertex_error(close: KnownScene) -> None:
-    scores = score_motions(close.motion, close.motion, load_open_body("mid"), close.body, close.clip.times)
+    scores = score_motions(close.motion, close.motion, load_bundled_body("mid"), close.body, close.clip.times)
     assert np.isnan(scores["MPVPE"]).all()
     assert reduce_scores(scores)["MPJPE"] < 1
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.contact.body_parts import PART_INDEX
 from closemesh.lab.evaluation import contact_metrics as contact
 from closemesh.lab.evaluation.contact_metrics import PartMesh
@@ -17,7 +17,7 @@ LEFT, RIGHT = PART_INDEX["left_hand"], PART_INDEX["right_hand"]
 @pytest.fixture(scope="module")
 def people() -> tuple[PartMesh, np.ndarray, np.ndarray]:
     """Two bodies in T-pose side by side; the left fingertips of a meet the right ones of b."""
-    body = load_open_body("light").to("cpu", torch.float64)
+    body = load_bundled_body("light").to("cpu", torch.float64)
     a = body.v_template.numpy()
     b = a + np.array([np.ptp(a[:, 0]), 0, 0])
     return PartMesh(body), a, b

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.motion import motion_in_camera
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.lab.simulation.scene import SimulatedScene
@@ -32,7 +32,7 @@ def two_people(frames: int = 20, apart: tuple[float, float, float] = (0.5, 0.0, 
 
 def seen_from_the_front(sequence: MotionSequence, distance: float = 4.0, behind: bool = False) -> SimulatedScene:
     """On the mean light body, before (or behind) a level camera that looks at the origin from pelvis height."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     side = -1.0 if behind else 1.0
     T = np.eye(4)
     T[:3, :3] = np.diag([side, -1.0, -side])

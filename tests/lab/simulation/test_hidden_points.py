@@ -10,7 +10,7 @@ import torch
 from made_up_motion import seen_from_the_front, two_people
 
 from closemesh.body.capsules import capsule_body
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.lab.simulation.occlusion import hidden_by_capsules, hidden_points
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
@@ -61,7 +61,7 @@ def test_what_lies_outside_the_picture_is_hidden(hidden_in):
 
 
 def test_capsules_agree_with_the_meshes():
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     exact, fast = [], []
     for seed in range(8):
         scene = make_scene(two_people(frames=6, apart=(0.25, 0, 0.3)), body, seed)
@@ -72,8 +72,8 @@ def test_capsules_agree_with_the_meshes():
 
 
 def test_scenes_in_a_batch_are_as_scenes_alone():
-    body = capsule_body(load_open_body("light"))
-    scenes = [make_scene(two_people(frames=3), load_open_body("light"), seed) for seed in range(3)]
+    body = capsule_body(load_bundled_body("light"))
+    scenes = [make_scene(two_people(frames=3), load_bundled_body("light"), seed) for seed in range(3)]
     points = torch.stack([torch.as_tensor(true_points(scene).points_cam) for scene in scenes])
     focal = torch.tensor([scene.camera.focal for scene in scenes])
     centre, size = (torch.tensor([getattr(s.camera, name) for s in scenes]) for name in ("principal_point", "size"))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from made_up_motion import two_people
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.geometry.camera import project
 from closemesh.geometry.transforms import transform_points
 from closemesh.lab.simulation.scene import (
@@ -71,7 +71,7 @@ def test_who_is_not_there_is_not_looked_at():
 
 
 def test_the_same_seed_gives_the_same_scene_and_people_stand_on_the_floor():
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     one, same, other = (make_scene(two_people(), body, seed) for seed in (5, 5, 6))
     assert np.array_equal(one.motion.transl, same.motion.transl)
     assert one.camera.focal == same.camera.focal

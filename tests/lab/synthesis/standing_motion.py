@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from standing import standing_sources
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence
@@ -16,7 +16,7 @@ from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence
 
 def standing_motion(name: str = "standing", frames: int = 160, seed: int = 0) -> MotionSequence:
     """One person who leans slowly from side to side with both feet on the floor."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     start = standing_sources(16).body_pose[seed]
     time = torch.arange(frames) / 30
     pose = start.expand(frames, -1, -1).clone()
@@ -34,7 +34,7 @@ def standing_motion(name: str = "standing", frames: int = 160, seed: int = 0) ->
         rotations=rotations.numpy(),
         pelvis=pelvis,
         valid=np.ones((frames, 1), bool),
-        known=known,
+        joint_valid=known,
         rest_joints=rest.numpy(),
         attribution="made for a test",
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from standing import standing_sources
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.contact.vertex_contacts import find_penetrations
 from closemesh.lab.synthesis.body_regions import find_regions
@@ -23,8 +23,8 @@ from closemesh.lab.synthesis.work_units import RECIPES_BY_NAME
 from closemesh.losses.physics import penetration_depth
 from closemesh.losses.pose_prior import load_pose_prior
 
-BODY = load_open_body("light")
-FINE = load_open_body("mid")
+BODY = load_bundled_body("light")
+FINE = load_bundled_body("mid")
 SHORT = (replace(APPROACH, steps=6), replace(POLISH, steps=3))
 
 
@@ -56,7 +56,7 @@ def test_anchors_meet_and_belong_to_their_regions(bumps: KeyPoses):
 
 def test_people_stand_on_their_feet_and_face_each_other(bumps: KeyPoses):
     good = bumps.where(bumps.accepted)
-    lowest = good.vertices(load_open_body("std"))[..., 1].amin(-1)
+    lowest = good.vertices(load_bundled_body("std"))[..., 1].amin(-1)
     assert (lowest.abs() < 0.025).all()
     forward = good.rotations()[:, :, 0, :, 2]
     assert ((forward[:, 0] * forward[:, 1]).sum(-1) < -0.7).all()
@@ -82,7 +82,7 @@ def test_recipes_with_other_stances_begin_as_they_say(name: str):
 
 def standing_pair(apart: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Two mean bodies in T-pose, one behind the other, on the floor: betas, rotations, pelvis."""
-    lowest = float(load_open_body("mid").v_template[:, 1].min())
+    lowest = float(load_bundled_body("mid").v_template[:, 1].min())
     height = float(BODY.joint_template[0, 1]) - lowest
     pelvis = torch.tensor([[[0.0, height, 0.0], [0.0, height, apart]]])
     return torch.zeros(1, 2, BODY.num_betas), torch.eye(3).expand(1, 2, 55, 3, 3).clone(), pelvis
@@ -110,7 +110,7 @@ def test_the_check_measures_the_gap_between_regions():
     recipe = RECIPES_BY_NAME["hug_from_behind"]
     touch = [t.a for t in recipe.touches].index("chest")
     gaps = [check_pairs(recipe, FINE, *standing_pair(z)).contact[0, touch].item() for z in (0.6, 0.7)]
-    body = load_open_body("mid")
+    body = load_bundled_body("mid")
     regions = find_regions(body)
     chest, back = (body.v_template[regions[name]] for name in ("chest", "upper_back"))
     brute = torch.cdist(chest, back + torch.tensor([0.0, 0, 0.6])).min().item()

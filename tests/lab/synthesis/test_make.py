@@ -45,14 +45,14 @@ def test_a_set_goes_on_where_it_stopped_and_does_not_depend_on_the_processes(dat
 
 
 def test_people_apart_stay_apart(data: Path, tmp_path: Path) -> None:
-    from closemesh.body.loading import load_open_body
+    from closemesh.body.loading import load_bundled_body
     from closemesh.contact.measure import ContactConfig, measure_contacts
     from closemesh.lab.datasets.recording import read_pose_file
     from closemesh.motion_files.sequence import to_body_motion
 
     make_interactions(data, tmp_path, apart(1), NullProgress())
     sequence = read_pose_file(next((tmp_path / "windows").iterdir()))
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     motion = to_body_motion(sequence, body, sequence.betas)
     measured = measure_contacts(motion, body, NullProgress(), ContactConfig(near_distance=0.05))
     assert not measured

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import skin
 from closemesh.contact.signed_distance import WatertightMesh
@@ -16,7 +16,7 @@ from closemesh.lab.synthesis.initial_poses import lean_forward, set_arm, set_leg
 from closemesh.lab.synthesis.posed_bodies import BodyShapes, PosedBodies, PoseVariables, hand_shapes, shape_bodies
 from closemesh.lab.synthesis.surface_points import inner_spheres, posed_spheres, sphere_energy
 
-BODY = load_open_body("light")
+BODY = load_bundled_body("light")
 
 
 def bodies(count: int, spread: float = 0.2, seed: int = 0) -> tuple[BodyShapes, PoseVariables]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from standing import standing_sources
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.body.skinning import rest_joints, skin
 from closemesh.core.errors import InputError
@@ -27,7 +27,7 @@ def generator() -> torch.Generator:
 
 def posed(postures: Postures) -> tuple[torch.Tensor, torch.Tensor]:
     """Vertices and joints on the full body."""
-    body = load_open_body("std")
+    body = load_bundled_body("std")
     face = torch.zeros(len(postures), 3, 3)
     pose = torch.cat([postures.root[:, None], postures.body_pose, face, postures.hand_pose], dim=1)
     transl = postures.pelvis - rest_joints(body, postures.betas)[:, 0]

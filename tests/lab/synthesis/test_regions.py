@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.body.loading import OpenVariant, load_open_body
+from closemesh.body.loading import BundledVariant, load_bundled_body
 from closemesh.body.skeleton import JOINT_INDEX, other_side
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.lab.synthesis.body_regions import REGION_NAMES, faces_within, find_regions, rest_normals
@@ -15,8 +15,8 @@ from closemesh.lab.synthesis.work_units import RECIPES
 
 
 @pytest.mark.parametrize("variant", ["light", "mid"])
-def test_every_region_has_vertices_and_its_mirror_image(variant: OpenVariant):
-    body = load_open_body(variant)
+def test_every_region_has_vertices_and_its_mirror_image(variant: BundledVariant):
+    body = load_bundled_body(variant)
     regions = find_regions(body)
     assert set(regions) == set(REGION_NAMES)
     for name, ids in regions.items():
@@ -27,7 +27,7 @@ def test_every_region_has_vertices_and_its_mirror_image(variant: OpenVariant):
 
 
 def test_left_is_the_persons_own_left():
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     for name, ids in find_regions(body).items():
         if name.startswith(("left_", "right_")):
             x = body.v_template[ids, 0].mean()
@@ -35,7 +35,7 @@ def test_left_is_the_persons_own_left():
 
 
 def test_palms_look_down_at_rest_and_lie_between_wrist_and_knuckles():
-    body = load_open_body("mid")
+    body = load_bundled_body("mid")
     palm = find_regions(body)["right_palm"]
     wrist, knuckle = (body.joint_template[JOINT_INDEX[f"right_{name}"]] for name in ("wrist", "middle1"))
     assert (rest_normals(body)[palm, 1] < -0.6).all()
@@ -43,7 +43,7 @@ def test_palms_look_down_at_rest_and_lie_between_wrist_and_knuckles():
 
 
 def test_normals_look_outward():
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     normals, surface = rest_normals(body), WatertightMesh(body.faces.numpy())
     just_inside = (body.v_template - 0.001 * normals).double().numpy()
     assert surface.closest(just_inside, body.v_template.double().numpy()).inside.mean() > 0.99
@@ -51,7 +51,7 @@ def test_normals_look_outward():
 
 
 def test_faces_within_a_region_have_most_corners_in_it():
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     chest = find_regions(body)["chest"]
     faces = faces_within(body, chest)
     inside = np.isin(faces, chest.numpy()).sum(-1)

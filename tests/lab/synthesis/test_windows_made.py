@@ -11,7 +11,7 @@ import torch
 from standing import standing_sources
 from standing_motion import standing_motion
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import read_pose_file
@@ -60,7 +60,7 @@ def test_a_written_window_touches_while_it_says_so_and_never_crosses(good: list[
     sequence = read_pose_file(tmp_path / "window.npz")
     assert sequence.synthetic
     assert sequence.action == "fist_bump"
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     motion = to_body_motion(sequence, body, sequence.betas)
     (contacts,) = measure_contacts(motion, body, NullProgress())
     with np.load(tmp_path / "window.npz") as file:

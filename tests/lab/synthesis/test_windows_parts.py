@@ -8,7 +8,7 @@ import pytest
 import torch
 from standing_motion import standing_motion
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.contact.vertex_contacts import SurfacePairs, find_contacts, find_penetrations
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.captured_clips import make_clips, sample_clip
@@ -28,7 +28,7 @@ from closemesh.lab.synthesis.residuals import NearSearch, turning_further
 from closemesh.lab.synthesis.timing import Timing
 from closemesh.losses.physics import penetration_depth
 
-BODY = load_open_body("light")
+BODY = load_bundled_body("light")
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.bvh import write_bvh
@@ -38,7 +38,7 @@ def test_learned_prior_prefers_what_it_has_seen(tmp_path, monkeypatch):
 
 
 def test_files_of_other_tools_teach_the_same(tmp_path):
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     poses = 0.3 * np.random.default_rng(0).normal(size=(120, 22, 3))
     np.savez(tmp_path / "clip.npz", poses=poses, trans=np.zeros((120, 3)))
     write_bvh(tmp_path / "bvh" / "clip.bvh", read_pose_file(tmp_path / "clip.npz"), body)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from closemesh.body.capsules import capsule_body, part_gaps
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.capsules import capsule_body, part_distances
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.core.errors import ModelFileError
 from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import project
@@ -35,7 +35,7 @@ TINY = PriorTraining(
 
 @pytest.fixture(scope="module")
 def body() -> PairBody:
-    light = load_open_body("light")
+    light = load_bundled_body("light")
     return PairBody(load_landmark_body(light).coarse(NUM_POINTS), capsule_body(light))
 
 
@@ -71,7 +71,7 @@ def starts(body: PairBody, count: int, seed: int) -> InitialMotions:
         true_pelvis=pelvis,
         true_betas=betas,
         known=torch.ones(count, 2, 22, dtype=torch.bool),
-        touching=part_gaps(posed[:, :, 0], posed[:, :, 1], body.capsules) < TOUCH,
+        touching=part_distances(posed[:, :, 0], posed[:, :, 1], body.capsules) < TOUCH,
     )
 
 

@@ -20,7 +20,7 @@ from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
+from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
 FPS = 50.0
 _PARTS = {  # Their names among closemesh's, and how many joints each has.
@@ -55,7 +55,7 @@ def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
     R_world_file = turn_to_y_up(joints[:, :, _NECK25] - joints[:, :, _PELVIS25])
     told = _read_json(path)
     people = [_person(path, told, p, R_world_file, body) for p in range(len(joints))]
-    sequence = side_by_side(people, f"{subject.name}_{action}")
+    sequence = merge_people(people, f"{subject.name}_{action}")
     if joints.shape[1] != len(sequence):
         raise InputError(f"{path} has {len(sequence)} frames, {joints_path} has {joints.shape[1]}; get them again")
     return Recording(

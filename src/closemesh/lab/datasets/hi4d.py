@@ -14,7 +14,7 @@ from closemesh.core.arrays import Floats, expect, read_npz
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
+from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
 FPS = 30.0
 _SHAPES = {"global_orient": ("P", 3), "body_pose": ("P", 69), "transl": ("P", 3), "betas": ("P", "B")}
@@ -42,7 +42,7 @@ def read_hi4d(folder: Path) -> Recording:
     joints = told["joints_3d"]  # [T, P, 24, 3]
     genders = [str(gender) for gender in meta.get("genders", np.array([]))]
     people = [_person(told, p, genders) for p in range(joints.shape[1])]
-    sequence = side_by_side(people, f"{folder.parent.name}_{folder.name}")
+    sequence = merge_people(people, f"{folder.parent.name}_{folder.name}")
     contact = meta.get("contact_ids", np.zeros(0))
     return Recording(
         sequence=sequence,

@@ -31,7 +31,7 @@ from closemesh.core.errors import InputError
 from closemesh.core.unpickling import load_pickle, load_pickled_npy
 from closemesh.lab.datasets.recording import turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
+from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
 _FOLDERS = ("smpl_collision", "smpl")  # The authors take the first where there is one: bodies pushed apart.
 _WIDTHS = {"global_orient": 3, "transl": 3, "body_pose": 69}
@@ -54,7 +54,7 @@ def read_harmony4d(folder: Path, fps: float) -> MotionSequence:
     told = {name: {key: np.stack([frame[name][key] for frame in frames]) for key in frames[0][name]} for name in names}
     trunks = np.stack([person["joints"][:, _NECK] - person["joints"][:, 0] for person in told.values()])
     R_world_file = turn_to_y_up(trunks)
-    return side_by_side([_harmony4d_person(told[name], fps, R_world_file) for name in names], folder.name)
+    return merge_people([_harmony4d_person(told[name], fps, R_world_file) for name in names], folder.name)
 
 
 def _read_frame(file: Path) -> dict[str, dict[str, Floats]]:
@@ -117,7 +117,7 @@ def read_interhuman(path: Path) -> MotionSequence:
         raise InputError(f"{path} has no mocap_framerate above 0; get it again")
     people = [_interhuman_person(path, name, told[name], rate) for name in _PEOPLE]
     expect_equal_lengths(path, **{name: person.pelvis for name, person in zip(_PEOPLE, people, strict=True)})
-    return _with_sentence(side_by_side(people, path.stem), path.parent.parent / "annots" / f"{path.stem}.txt")
+    return _with_sentence(merge_people(people, path.stem), path.parent.parent / "annots" / f"{path.stem}.txt")
 
 
 def _interhuman_person(path: Path, name: str, said: dict[str, Any], rate: float) -> MotionSequence:
@@ -173,7 +173,7 @@ def read_interx(folder: Path, body: BodyModel | None = None) -> MotionSequence:
     text = folder.parent.parent / "texts" / f"{folder.name}.txt"
     lines = text.read_text(errors="replace").splitlines() if text.is_file() else []
     sentence = next((line.strip() for line in lines if line.strip()), "")
-    return replace(side_by_side(people, folder.name), action=sentence)
+    return replace(merge_people(people, folder.name), action=sentence)
 
 
 def _interx_person(path: Path, body: BodyModel | None) -> MotionSequence:

@@ -66,7 +66,7 @@ MOTIONBUILDER = Convention(  # CMU's "MotionBuilder-friendly" BVH, Mixamo, Rokok
     fingers="{side}hand{finger}",
     beyond_wrist=("leftfingerbase", "rightfingerbase"),
 )
-CHARACTER_STUDIO = Convention(  # CMU's "3dsMax-friendly" BVH, Xsens, and others that keep its names.
+XSENS = Convention(  # CMU's "3dsMax-friendly" BVH, Xsens, and others that keep its names.
     pelvis=("hips", "hip", "pelvis"),
     hip=("{side}hip", "{side}upleg"),
     knee=("{side}knee", "{side}lowleg"),
@@ -104,7 +104,7 @@ ACCLAIM = Convention(  # CMU's ASF files.
     neck=r"lowerneck|upperneck",
     beyond_wrist=("lhand", "rhand"),
 )
-CONVENTIONS = (SMPLX, MOTIONBUILDER, CHARACTER_STUDIO, BIPED, ACCLAIM)
+CONVENTIONS = (SMPLX, MOTIONBUILDER, XSENS, BIPED, ACCLAIM)
 
 _SIDED = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 OPTIONAL = frozenset(f"{side}_{part}" for side, _ in _LEFT_RIGHT for part in ("foot", "collar"))

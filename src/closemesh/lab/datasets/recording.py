@@ -109,7 +109,7 @@ def read_pose_file(path: Path) -> MotionSequence:
         rotations=rotations,
         pelvis=trans,
         valid=arrays.get("valid", np.ones(poses.shape[:2])).astype(bool).reshape(poses.shape[:2]),
-        known=arrays.get("known", known).astype(bool),
+        joint_valid=arrays.get("known", known).astype(bool),
         betas=arrays["betas"].astype(np.float32) if "betas" in arrays else None,
         body_model=str(arrays["body_model"]) if "body_model" in arrays else None,
         rest_joints=_rest_joints(arrays["offsets"].reshape(people, -1, 3)) if "offsets" in arrays else None,
@@ -129,13 +129,13 @@ def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.
         "poses": axis_angle[:, :, :NUM_BODY_JOINTS],
         "trans": sequence.pelvis.astype(np.float32),
         "valid": sequence.valid,
-        "known": sequence.known,
+        "known": sequence.joint_valid,
         "fps": np.array(sequence.fps),
         "action": np.array(sequence.action),
         "synthetic": np.array(sequence.synthetic),
         "attribution": np.array(sequence.attribution),
     }
-    if sequence.known[:, _FINGERS].any():
+    if sequence.joint_valid[:, _FINGERS].any():
         arrays["hand_pose"] = axis_angle[:, :, _FINGERS]
     if sequence.betas is not None:
         arrays |= {"betas": sequence.betas, "body_model": np.array(sequence.body_model)}

@@ -28,7 +28,7 @@ from closemesh.lab.datasets.recording import read_pose_file
 from closemesh.lab.datasets.threedpw import is_threedpw, read_threedpw
 from closemesh.motion_files.amass import read_amass
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.motion_files.smpl_parameters import side_by_side
+from closemesh.motion_files.smpl_parameters import merge_people
 
 _SUFFIXES = (".npz", ".bvh", ".amc", ".pkl")
 _PERSON_FILES = "person_*.npz"
@@ -86,7 +86,7 @@ def _read_folder(folder: Path) -> MotionSequence:
         raise InputError(f"{folder}: Harmony4D's files do not tell the frame rate; use read_harmony4d and give it")
     people = sorted((folder / "people" if (folder / _RESULT).is_file() else folder).glob(_PERSON_FILES))
     if people:
-        return side_by_side([read_amass(file) for file in people], folder.name)
+        return merge_people([read_amass(file) for file in people], folder.name)
     raise InputError(f"{folder}: no folder of a data set that is known; give one of its files")
 
 
@@ -108,9 +108,9 @@ def _read_pickle(path: Path) -> MotionSequence:
     raise InputError(f"{path}: neither a sequence of 3DPW nor a motion of InterHuman")
 
 
-HELD_OUT_PAIRS = ("cmu_60_61_03", "cmu_60_61_13")
+TEST_PAIRS = ("cmu_60_61_03", "cmu_60_61_13")
 """Trials of the CMU salsa couple."""
-EVERY = 10
+TEST_EVERY = 10
 """Of all single-person files, sorted by name, each tenth one."""
 
 
@@ -122,5 +122,5 @@ def split_motion_files(data: Path) -> tuple[list[Path], list[Path]]:
     files = find_motions(data)
     pairs = [path for path in files if "pairs" in path.relative_to(data).parts]
     singles = [path for path in files if path not in pairs]
-    held_out = [path for path in pairs if path.stem in HELD_OUT_PAIRS] + singles[EVERY - 1 :: EVERY]
+    held_out = [path for path in pairs if path.stem in TEST_PAIRS] + singles[TEST_EVERY - 1 :: TEST_EVERY]
     return [path for path in files if path not in held_out], held_out

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Bools, Floats
@@ -72,7 +72,7 @@ class SourceJoints:
     rest: Floats  # [55, 3] rest pose
     rotations: Floats  # [T, 55, 3, 3] from the rest pose to the frame
     positions: Floats  # [T, 55, 3]
-    known: Bools  # [55]
+    valid: Bools  # [55]
     rests_as_smplx: bool
     """The rest pose is the T-pose of SMPL-X itself."""
 
@@ -86,7 +86,7 @@ def find_source_joints(skeleton: PosedSkeleton) -> SourceJoints:
         rest=np.zeros((NUM_JOINTS, 3)),
         rotations=np.tile(np.eye(3), (len(skeleton.rotations), NUM_JOINTS, 1, 1)),
         positions=np.zeros((len(skeleton.rotations), NUM_JOINTS, 3)),
-        known=np.zeros(NUM_JOINTS, bool),
+        valid=np.zeros(NUM_JOINTS, bool),
         rests_as_smplx=found.convention.is_smplx,
     )
     for name, source in found.joints.items():
@@ -105,7 +105,7 @@ def _take(joints: SourceJoints, name: str, skeleton: PosedSkeleton, sources: lis
     joints.rest[joint] = skeleton.rest[sources].mean(0)
     joints.rotations[:, joint] = skeleton.rotations[:, sources[0]]
     joints.positions[:, joint] = skeleton.positions[:, sources].mean(1)
-    joints.known[joint] = True
+    joints.valid[joint] = True
 
 
 def _take_wrists(joints: SourceJoints, skeleton: PosedSkeleton, found: JointMap) -> None:
@@ -125,7 +125,7 @@ def _take_spine(joints: SourceJoints, skeleton: PosedSkeleton, found: JointMap) 
         joints.rest[joint] = (1 - share) * skeleton.rest[low] + share * skeleton.rest[high]
         joints.positions[:, joint] = (1 - share) * skeleton.positions[:, low] + share * skeleton.positions[:, high]
         joints.rotations[:, joint] = _between(turning, (k + 1) * len(chain) / len(_SPINE))
-        joints.known[joint] = True
+        joints.valid[joint] = True
 
 
 def _between(rotations: Floats, place: float) -> Floats:
@@ -164,7 +164,7 @@ def retarget_to_smplx(
     The T-pose is the open body's by default; limbs that rest elsewhere, as in an A-pose, are turned to it the shortest
     way. Raises ValueError when joints are not found or the rest pose does not stand.
     """
-    t_pose = (body or load_open_body("light")).joint_template.double().cpu().numpy()
+    t_pose = (body or load_bundled_body("light")).joint_template.double().cpu().numpy()
     joints = find_source_joints(skeleton)
     upright = _upright(joints)
     joints, rest_turns = _complete(joints, upright, t_pose)
@@ -181,7 +181,7 @@ def retarget_to_smplx(
         rotations=rotations[:, None].astype(np.float32),
         pelvis=positions[:, None, 0],
         valid=np.ones((len(positions), 1), bool),
-        known=joints.known[None],
+        joint_valid=joints.valid[None],
         rest_joints=(scale * _in_t_pose(joints.rest, rest_turns))[None, :NUM_BODY_JOINTS].astype(np.float32),
         joints=positions[:, None],
     )
@@ -227,7 +227,7 @@ def _complete(joints: SourceJoints, upright: Floats, t_pose: Floats) -> tuple[So
     for joint in range(1, NUM_JOINTS):
         parent = PARENTS[joint]
         turns[joint] = turns[parent]
-        if not joints.known[joint]:
+        if not joints.valid[joint]:
             bone = turns[parent] @ (t_pose[joint] - t_pose[parent]) / unit
             rest[joint] = rest[parent] + bone
             rotations[:, joint] = rotations[:, parent]
@@ -239,7 +239,7 @@ def _complete(joints: SourceJoints, upright: Floats, t_pose: Floats) -> tuple[So
 
 def _rest_turn(joint: int, turn: Floats, joints: SourceJoints, t_pose: Floats) -> Floats:
     """R_file_tpose [3, 3] of one joint: that of its parent, and the shortest way from there to where its bone rests."""
-    child = next((child for child, parent in enumerate(PARENTS) if parent == joint and joints.known[child]), None)
+    child = next((child for child, parent in enumerate(PARENTS) if parent == joint and joints.valid[child]), None)
     limb = JOINT_NAMES[joint].endswith(_LIMBS) or joint >= JOINT_INDEX["left_index1"]
     foot = JOINT_NAMES[joint].endswith("ankle")
     # Tools draw trunks and collars so differently that the direction of their bones says nothing of the pose.

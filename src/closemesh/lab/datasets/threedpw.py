@@ -15,7 +15,7 @@ from closemesh.core.errors import InputError
 from closemesh.core.unpickling import load_pickle
 from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.motion_files.smpl_parameters import SmplParameters, side_by_side, smpl_sequence
+from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
 FPS = 30.0
 _KEYS = ("poses", "betas", "trans", "jointPositions", "cam_poses", "cam_intrinsics")
@@ -50,7 +50,7 @@ def read_threedpw(path: Path) -> Recording:
     expect_equal_lengths(path, cam_poses=cam_poses, **{f"jointPositions_{p}": array for p, array in enumerate(joints)})
     R_world_file = turn_to_y_up(np.concatenate([array[:, _NECK] - array[:, 0] for array in joints]))
     people = [_person(path, told, p, joints[p], R_world_file) for p in range(count)]
-    return Recording(side_by_side(people, path.stem), (_camera(path, told, cam_poses, R_world_file),))
+    return Recording(merge_people(people, path.stem), (_camera(path, told, cam_poses, R_world_file),))
 
 
 def _person(path: Path, told: dict[str, Any], p: int, joints: Floats, R_world_file: Floats) -> MotionSequence:

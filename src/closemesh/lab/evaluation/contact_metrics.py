@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from closemesh.body.model import BodyModel
-from closemesh.contact.aabb_tree import AabbTree, build_box_tree, smallest_distance
+from closemesh.contact.aabb_tree import AabbTree, build_aabb_tree, smallest_distance
 from closemesh.contact.body_parts import PART_NAMES, part_labels
 from closemesh.contact.signed_distance import Array, WatertightMesh
 from closemesh.contact.vertex_contacts import map_frames, posed_chunks
@@ -76,7 +76,7 @@ class PartMesh:
         return np.stack([part.min(0) for part in parts]), np.stack([part.max(0) for part in parts])
 
     def _tree(self, vertices: Array, part: int) -> AabbTree:
-        return build_box_tree(vertices, self._faces_of[part])
+        return build_aabb_tree(vertices, self._faces_of[part])
 
 
 def _distance(points: Array, tree: AabbTree, reach: float) -> float:

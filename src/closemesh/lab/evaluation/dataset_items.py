@@ -180,7 +180,7 @@ _ITEMS: dict[DatasetName, Callable[[Path, BodyModel], Iterator[DatasetItem]]] = 
 
 def _chi3d_joints(data: Recording, body: BodyModel) -> Floats:
     """[T, P, 14, 3]: SMPL-X's own with the licensed body, which the truth was fitted with, else the measured points."""
-    if not body.is_open and data.sequence.body_model == body.name:
+    if not body.is_bundled and data.sequence.body_model == body.name:
         return lsp_joints(motion_joints(to_body_motion(data.sequence, body), body))
     assert data.keypoints is not None
     return data.keypoints[:, :, list(_LSP_OF_IMAR25)]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from closemesh.body.loading import load_body, load_open_body
+from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import change_frame, motion_in_world, motion_joints
 from closemesh.core.arrays import Floats, read_result_npz
@@ -119,7 +119,7 @@ def _body_of(person: PersonMotion, body_path: Path | None) -> BodyModel:
         if body_path is not None:  # A body of the user's in the open layout.
             return load_body(body_path)
         raise InputError(f"the betas belong to {person.body_model}, which this version of closemesh does not have")
-    return load_open_body(variant)
+    return load_bundled_body(variant)
 
 
 def _no_camera(num_frames: int) -> Camera:

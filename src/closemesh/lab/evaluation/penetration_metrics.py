@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import map_coordinates
 
-from closemesh.contact.aabb_tree import build_box_tree, closest_faces
+from closemesh.contact.aabb_tree import build_aabb_tree, closest_faces
 from closemesh.contact.signed_distance import Array
 from closemesh.contact.vertex_contacts import within_box
 from closemesh.contact.winding_number import sort_into_columns, winding_numbers
@@ -128,7 +128,7 @@ def points_inside(points: Array, vertices: Array, faces: np.ndarray) -> Inside:
     Inside is where the mesh winds around a point, as in `ClosedSurface`; only such points look for their closest face.
     """
     candidates = within_box(points, vertices, 0)
-    tree = build_box_tree(vertices, faces)
+    tree = build_aabb_tree(vertices, faces)
     windings = winding_numbers(points[candidates], sort_into_columns(tree.corners))
     inside = candidates[windings > 0]
     row, weights = closest_faces(points[inside], tree.boxes, tree.starts, tree.corners, np.inf)
@@ -199,7 +199,7 @@ def _inside_field(vertices: Floats, faces: np.ndarray, centre: Floats, scale: fl
     in_steps = ((vertices - centre) / scale + 1) / step - 0.5
     inside = _odd_crossings(in_steps, faces)
     field = np.zeros(inside.shape)
-    tree = build_box_tree(np.ascontiguousarray(in_steps), np.asarray(faces, np.int64))
+    tree = build_aabb_tree(np.ascontiguousarray(in_steps), np.asarray(faces, np.int64))
     points = np.argwhere(inside).astype(np.float64)
     row, weights = closest_faces(points, tree.boxes, tree.starts, tree.corners, np.inf)
     closest = np.einsum("nk,nkd->nd", weights, tree.corners[row].reshape(-1, 3, 3))

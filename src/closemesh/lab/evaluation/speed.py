@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.skinning import skin
 from closemesh.config.schema import ClipConfig, Config, RefineConfig
 from closemesh.contact.vertex_contacts import find_penetrations
@@ -69,7 +69,7 @@ _OVERLAP = 0.25  # Metres between the pelvises of two upright people whose trunk
 
 def skinning(device: torch.device) -> Step:
     """64 posed bodies and the gradient of their vertices."""
-    body = load_open_body().to(device)
+    body = load_bundled_body().to(device)
     betas, rotations, transl = _people(_NUM_BODIES, device)
 
     def step() -> None:
@@ -84,7 +84,7 @@ def skinning(device: torch.device) -> Step:
 
 def crossings(device: torch.device) -> Step:
     """The vertices of two bodies inside one another, in one frame."""
-    body = watertight_body(load_open_body())
+    body = watertight_body(load_bundled_body())
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
     return lambda: find_penetrations(vertices[:1], vertices[1:], body.faces)
@@ -92,7 +92,7 @@ def crossings(device: torch.device) -> Step:
 
 def drawing(device: torch.device) -> Step:
     """Two bodies over a picture of 1920x1080."""
-    body = load_open_body()
+    body = load_bundled_body()
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
     painter = BodyRenderer(body, 2)
@@ -117,7 +117,7 @@ def detection(device: torch.device) -> Step:
 
 def refining(device: torch.device, guided: bool) -> Step:
     """One window of a pair in an embrace through the sampling of the interaction prior, once."""
-    prior = load_prior(load_open_body(), RefineConfig(), device)
+    prior = load_prior(load_bundled_body(), RefineConfig(), device)
     pair = _embrace(prior.sampler.body, device)
     if guided:
         return lambda: refine_stretch(prior, pair)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from closemesh.body.capsules import NUM_POINTS, capsule_body
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.core.errors import InputError
 from closemesh.lab.evaluation.benchmark_scenes import find_windows
 from closemesh.text.alignment import PoseTextModel, pose_features
@@ -81,7 +81,7 @@ def benchmark_gallery(count: int = POSES, seed: int = 0) -> Gallery:
     The distance is the mean one of the keypoints, pelvises and headings put upon each other. Raises InputError.
     """
     names, rotations, betas = _all_poses()
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     points, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
     up = torch.tensor(_UP).expand(len(names), 3)
     nowhere = torch.zeros(len(names), 1, 3)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
@@ -105,7 +105,7 @@ def measure_films(files: list[Path], config: FilmConfig, progress: Progress) -> 
 
 def each_film(files: list[Path], config: FilmConfig, progress: Progress) -> Iterator[tuple[SimulatedScene, Measured]]:
     """The same one by one, with the scene that each film shows."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     with progress.task("films", config.films) as advance, tempfile.TemporaryDirectory() as folder:
         for number, sequence in enumerate(random_stretches(files, config)):
             scene = make_scene(sequence, body, config.seed + number)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import rest_pelvis, stream_vertices
 from closemesh.core.arrays import Bools, Floats
@@ -57,7 +57,7 @@ def film_frames(scene: SimulatedScene, seed: int) -> Iterator[Image]:
     """RGB pictures [H, W, 3], one for each frame."""
     rng = np.random.default_rng(seed)
     # All variants of the open body share their betas; its full mesh has a face.
-    body = load_open_body("std") if scene.body.is_open else scene.body
+    body = load_bundled_body("std") if scene.body.is_bundled else scene.body
     painter = _Painter(scene, body, rng)
     blur, noise, gain, shutter = rng.uniform(0, 0.9), rng.uniform(0.5, 4.0), rng.uniform(0.8, 1.15), rng.uniform(0, 0.7)
     before = None

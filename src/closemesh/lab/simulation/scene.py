@@ -201,7 +201,7 @@ def _own_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
     """The sequence's shapes where they mean something to `body`; all variants of the open body share their betas."""
     if sequence.betas is None or sequence.body_model is None:
         return None
-    same = sequence.body_model == body.name or (body.is_open and sequence.body_model.startswith(_OPEN))
+    same = sequence.body_model == body.name or (body.is_bundled and sequence.body_model.startswith(_OPEN))
     return sequence.betas if same else None
 
 

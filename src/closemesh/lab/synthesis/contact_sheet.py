@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import read_npz
 from closemesh.core.errors import InputError
@@ -99,7 +99,7 @@ def draw_sheet(windows: Path, sheet: Path, number: int = 0) -> None:
         kinds.setdefault(read_pose_file(file).action, []).append(file)
     if not kinds:
         raise InputError(f"no windows below {windows}; make some with closemesh interactions")
-    body = load_open_body()
+    body = load_bundled_body()
     rows = [(kind, _row(files[min(number, len(files) - 1)], body)) for kind, files in sorted(kinds.items())]
     write_sheet(sheet, rows)
 

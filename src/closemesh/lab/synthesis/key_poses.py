@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import transl_of
 from closemesh.body.skeleton import JOINT_INDEX
@@ -109,7 +109,7 @@ def find_source_poses(sequences: Iterable[MotionSequence], spacing: float = 0.5)
 
     Raises InputError when there is none.
     """
-    body = load_landmark_body(load_open_body("light"))
+    body = load_landmark_body(load_bundled_body("light"))
     found = [
         _upright_poses(sequence, person, spacing, body)
         for sequence in sequences

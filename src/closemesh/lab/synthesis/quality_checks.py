@@ -17,7 +17,7 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import transl_of
 from closemesh.body.skinning import skin
-from closemesh.contact.aabb_tree import build_box_tree, smallest_distance
+from closemesh.contact.aabb_tree import build_aabb_tree, smallest_distance
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.vertex_contacts import boxes_within, find_penetrations
 from closemesh.geometry.rotations import matrix_to_axis_angle
@@ -107,7 +107,7 @@ class _TouchMeter:
 
 
 def _distance(points: NDArray[np.float64], vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> float:
-    tree = build_box_tree(vertices, faces)
+    tree = build_aabb_tree(vertices, faces)
     return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, np.inf))
 
 

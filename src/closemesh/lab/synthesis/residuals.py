@@ -54,7 +54,7 @@ class NearSearch:
         vertex = self._ids[within_box(own[self._ids], other, margin)]
         if len(vertex) == 0:
             return _NOTHING
-        ids, found = self._surface.contact_patch(own[vertex], other, margin)
+        ids, found = self._surface.closest_within(own[vertex], other, margin)
         if margin > 0:
             shallow = found.distance < _DEEPEST
             ids, found = ids[shallow], found.where(shallow)

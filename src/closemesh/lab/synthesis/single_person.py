@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.energy_terms import Person, person_energy
@@ -69,7 +69,7 @@ def solve_postures(
     it lacks sources.
     """
     posture = POSTURES[kind]
-    body = (body or load_open_body("light")).to(device)
+    body = (body or load_bundled_body("light")).to(device)
     like = body.v_template
     betas = random_betas(count, body.num_betas, generator).to(like) if betas is None else betas.to(like)
     role = PersonTemplate(kind)

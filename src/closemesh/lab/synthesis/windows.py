@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.loading import load_open_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import rest_joints
 from closemesh.geometry.rotations import axis_angle_to_matrix
@@ -79,8 +79,8 @@ class Window:
 
 def load_bodies() -> Bodies:
     """The bundled open body."""
-    light = load_open_body("light")
-    return Bodies(light, load_open_body("mid"), sole_body(light))
+    light = load_bundled_body("light")
+    return Bodies(light, load_bundled_body("mid"), sole_body(light))
 
 
 def make_windows(

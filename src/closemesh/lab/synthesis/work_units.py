@@ -149,7 +149,7 @@ def as_sequence(name: str, window: Window, attribution: str) -> MotionSequence:
         rotations=motion.all_rotations().numpy(),
         pelvis=motion.pelvis.numpy(),
         valid=np.ones(motion.pelvis.shape[:2], bool),
-        known=np.ones((motion.pelvis.shape[1], NUM_JOINTS), bool),
+        joint_valid=np.ones((motion.pelvis.shape[1], NUM_JOINTS), bool),
         betas=motion.betas[0].numpy(),
         body_model=BODY_MODEL,
         action=window.kind,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.capsules import CapsuleBody, part_gaps
+from closemesh.body.capsules import CapsuleBody, part_distances
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Progress
 from closemesh.fitting.keypoint_tracks import KeypointTracks
@@ -156,7 +156,7 @@ def _record(
         true_pelvis=seen.truth.pelvis,
         true_betas=seen.truth.betas,
         known=seen.truth.known,
-        touching=part_gaps(people[:, :, 0], people[:, :, 1], capsules) < TOUCH,
+        touching=part_distances(people[:, :, 0], people[:, :, 1], capsules) < TOUCH,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from closemesh.body.capsules import capsule_gap
+from closemesh.body.capsules import capsule_distance
 from closemesh.core.progress import Progress
 from closemesh.initialization.lifting_network import load_lifter
 from closemesh.interaction_prior.codebook import (
@@ -140,7 +140,7 @@ def _measure(body: PairBody, decoded: PairState, truth: PairState, joints: list[
     joints.append(float(centred.norm(dim=-1).mean()))
     between.append(float((torch.cdist(a[:, :, 0], a[:, :, 1]) - torch.cdist(b[:, :, 0], b[:, :, 1])).abs().mean()))
     keypoints = by_window(true.keypoints)
-    return capsule_gap(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules).amin(1)
+    return capsule_distance(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules).amin(1)
 
 
 def _canonical(batch: MotionBatch) -> tuple[PairState, CanonicalFrame]:

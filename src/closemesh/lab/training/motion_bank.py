@@ -79,7 +79,7 @@ def make_bank(sequences: Sequence[MotionSequence], people: int, body_model: str,
         start=length.cumsum(0) - length,
         length=length,
         fps=torch.tensor([run.fps for run in runs], dtype=torch.float32),
-        known=torch.as_tensor(np.stack([run.known[:, :NUM_BODY_JOINTS] for run in runs])),
+        known=torch.as_tensor(np.stack([run.joint_valid[:, :NUM_BODY_JOINTS] for run in runs])),
         betas=torch.stack([_betas(run, body_model, num_betas) for run in runs]),
         weight=(length / torch.tensor([run.fps for run in runs])).sqrt(),
     )

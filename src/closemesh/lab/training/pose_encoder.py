@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from closemesh.body.capsules import NUM_POINTS, CapsuleBody, capsule_body
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.lab.training.caption_labels import SURE, LabelTable, Part, parts_of
@@ -251,5 +251,5 @@ def _joints(pose: Tensor, body: Measure) -> Tensor:
 
 def measure(device: torch.device) -> Measure:
     """The open body, coarse."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     return Measure(load_landmark_body(body).coarse(NUM_POINTS).to(device), capsule_body(body).to(device))

@@ -15,7 +15,7 @@ from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
-from closemesh.losses.pose_prior import PosePrior, component_surprise
+from closemesh.losses.pose_prior import PosePrior, component_nll
 from closemesh.structures import NUM_BODY_JOINTS
 
 # Joints that motion capture measures well; wrists, collars, toes and head are left to the joint limits.
@@ -50,7 +50,7 @@ def train_pose_prior(data: Path, out: Path, progress: Progress, components: int 
     with atomic_file(out) as part, part.open("wb") as file:
         np.savez(file, **{name: tensor.numpy() for name, tensor in vars(prior).items()})
     unseen, _ = _load_poses(held_out)
-    return float(component_surprise(prior, unseen.float()).median()) if len(unseen) else math.nan
+    return float(component_nll(prior, unseen.float()).median()) if len(unseen) else math.nan
 
 
 def _load_poses(files: list[Path]) -> tuple[Tensor, Tensor]:

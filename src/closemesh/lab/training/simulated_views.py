@@ -9,7 +9,7 @@ from torch import Tensor
 
 from closemesh.body.capsules import CapsuleBody, capsule_body
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
-from closemesh.body.loading import load_landmark_body, load_open_body
+from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.motion import transl_of
 from closemesh.geometry.camera import project
 from closemesh.initialization.lifting_network import NUM_POINTS, Sightings
@@ -61,7 +61,7 @@ class DetectionSimulator:
 
 def open_studio() -> DetectionSimulator:
     """With the bundled body and errors."""
-    body = load_open_body("light")
+    body = load_bundled_body("light")
     return DetectionSimulator(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body), load_detector_errors())
 
 
