@@ -1,4 +1,4 @@
-"""Frames in: video files through PyAV, folders of numbered images through OpenCV."""
+"""Frames in and out: video files through PyAV, folders of numbered images through OpenCV."""
 
 from closemesh.video.clip import open_clip, read_frames
 

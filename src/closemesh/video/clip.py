@@ -1,4 +1,4 @@
-"""A clip: opened once to know its frames, read as often as needed."""
+"""A clip: opened once to choose its frames, read as often as needed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from closemesh.video.frame_source import Image, mean_rate, sample_frames
 from closemesh.video.image_folders import image_files, is_image_source, probe_images, read_images
 from closemesh.video.video_files import probe_video, read_video
 
-MIN_SIDE = 64  # Pixels; a person in a smaller frame is a few dozen pixels tall and cannot be posed.
+MIN_SIDE = 64  # Pixels: people in smaller frames are too small for pose estimation.
 
 
 def open_clip(path: Path, config: ClipConfig) -> Clip:
-    """Choose the frames to process and read what the file tells about them.
+    """Return the clip with the frames to process, their times, their size and the focal length of the metadata.
 
-    A video is decoded once without conversion, so that frame count and presentation times are what they really are.
-    Damage after the first frame ends the clip there, with a Python warning.
+    A video is decoded once without conversion, because frame counts and times in file headers are often wrong.
+    Damage after the first frame ends the clip there, with a UserWarning.
     Raises InputError when the file is missing, unreadable, too small, or has no frame between start and end.
     """
     path = Path(path)
@@ -31,35 +31,37 @@ def open_clip(path: Path, config: ClipConfig) -> Clip:
     source = probe_images(path, config) if is_image_source(path) else probe_video(path, config)
     width, height = source.size
     if min(width, height) < MIN_SIDE:
-        raise InputError(f"{path}: frames of {width}x{height} are too small; {MIN_SIDE} pixels a side is the least")
+        raise InputError(
+            f"{path}: frames of {width}x{height} are too small; each side needs at least {MIN_SIDE} pixels"
+        )
     chosen = sample_frames(source.times, config)
     if len(chosen) == 0:
-        asked = f"from {config.start:g} s" + (f" to {config.end:g} s" if config.end is not None else "")
-        raise InputError(f"{path}: no frame {asked}; the last is at {source.times[-1]:.2f} s; change --start or --end")
+        range_ = f"from {config.start:g} s" + (f" to {config.end:g} s" if config.end is not None else "")
+        raise InputError(f"{path}: no frame {range_}; the last is at {source.times[-1]:.2f} s; change --start or --end")
     times = source.times[chosen]
     return Clip(path, _sha256(path), chosen, times, source.size, mean_rate(times, config.fps), source.focal_px)
 
 
 def read_frames(clip: Clip) -> Iterator[Image]:
-    """The frames of the clip in order, RGB [H, W, 3], upright, one at a time.
+    """Yield the frames of the clip in order, RGB [H, W, 3] in 8 bits, upright.
 
-    Raises InputError when the file no longer gives the frames that it gave to open_clip.
+    Raises InputError when the file has fewer frames than open_clip found.
     """
     count = 0
     for frame in read_images(clip) if is_image_source(clip.path) else read_video(clip):
         count += 1
         yield frame
     if count != len(clip):
-        raise InputError(f"{clip.path}: gave {count} of {len(clip)} frames; has the file changed? start again")
+        raise InputError(f"{clip.path}: has {count} of {len(clip)} frames; has the file changed? start again")
 
 
 def _sha256(path: Path) -> str:
-    """Of the bytes of a file; of the names and bytes of the images of a folder."""
+    """Hash of the bytes of a file, or of the names and bytes of the images of a folder."""
     digest = hashlib.sha256()
     for file in image_files(path) if path.is_dir() else [path]:
         if path.is_dir():
             digest.update(file.name.encode() + b"\0")
         with file.open("rb") as stream:
-            while piece := stream.read(1 << 20):
-                digest.update(piece)
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
     return digest.hexdigest()

@@ -1,9 +1,4 @@
-"""What a file tells, choice of frames.
-
-What a file tells about its frames, before any is chosen.
-
-Which frames are processed: those nearest to a regular clock.
-"""
+"""What the metadata of a clip contain, and the choice of frames nearest to a regular clock."""
 
 from __future__ import annotations
 
@@ -15,59 +10,58 @@ from numpy.typing import NDArray
 from closemesh.config.schema import ClipConfig
 
 Image = NDArray[np.uint8]
+"""RGB [H, W, 3]."""
 
 _FULL_FRAME_WIDTH_MM = 36.0
+_RATE_TOLERANCE = 1.05  # A clip at most this much faster than the processing rate keeps all its frames.
+_TIME_TOLERANCE = 1e-6  # Seconds: time stamps are rounded.
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """Frames of a video file or of a folder of images."""
+    """The frames of a video file or of a folder of images."""
 
     times: NDArray[np.float64]
     """[N] presentation times of the frames, seconds from the first, increasing."""
     size: tuple[int, int]
     """Width and height in pixels, upright and with square pixels."""
     focal_px: float | None
-    """From the metadata, for this size."""
+    """Focal length of the metadata in pixels of this size."""
 
 
 def focal_from_metadata(metadata: dict[str, str], key: str, size: tuple[int, int]) -> float | None:
-    """Focal length in pixels from a 35 mm equivalent whose name ends with `key`; None when it is not there or absurd.
+    """Return the focal length in pixels, from a 35 mm equivalent under a name that ends with `key`.
 
-    A full frame is 36 mm wide, and the longer side of the image is its width.
+    size: width and height in pixels; the longer side is the width of the full frame, 36 mm. None if missing or absurd.
     """
     for name, value in metadata.items():
         if name.endswith(key):
             try:
-                millimetres = float(value)
+                millimeters = float(value)
             except ValueError:
                 continue
-            if 5 < millimetres < 1000:
-                return millimetres / _FULL_FRAME_WIDTH_MM * max(size)
+            if 5 < millimeters < 1000:
+                return millimeters / _FULL_FRAME_WIDTH_MM * max(size)
     return None
 
 
-_RATE_SLACK = 1.05  # A clip at most this much faster than asked for keeps all its frames.
-_TIME_SLACK = 1e-6  # Seconds; time stamps are rounded.
-
-
 def sample_frames(times: NDArray[np.floating], config: ClipConfig) -> NDArray[np.int64]:
-    """Indices of the frames nearest to a clock of `config.fps` ticks a second in [start, end), each frame once.
+    """Return the indices [M] of the frames nearest to a clock of `config.fps` ticks per second in [start, end).
 
-    times: [N] seconds, increasing. A slower clip keeps its own frames.
+    times: [N] seconds, increasing. Each frame appears once; a slower clip keeps all its frames.
     """
     end = np.inf if config.end is None else config.end
-    inside = np.flatnonzero((times >= config.start - _TIME_SLACK) & (times < end - _TIME_SLACK))
-    seen = times[inside]
-    rate = mean_rate(seen, config.fps)
-    if rate <= config.fps * _RATE_SLACK:
+    inside = np.flatnonzero((times >= config.start - _TIME_TOLERANCE) & (times < end - _TIME_TOLERANCE))
+    inside_times = times[inside]
+    rate = mean_rate(inside_times, config.fps)
+    if rate <= config.fps * _RATE_TOLERANCE:
         return inside.astype(np.int64)
-    clock = np.arange(seen[0], seen[-1] + 0.5 / rate, 1 / config.fps)
-    after = np.clip(np.searchsorted(seen, clock), 1, len(seen) - 1)
-    nearest = np.where(clock - seen[after - 1] <= seen[after] - clock, after - 1, after)
+    clock = np.arange(inside_times[0], inside_times[-1] + 0.5 / rate, 1 / config.fps)
+    after = np.clip(np.searchsorted(inside_times, clock), 1, len(inside_times) - 1)
+    nearest = np.where(clock - inside_times[after - 1] <= inside_times[after] - clock, after - 1, after)
     return inside[np.unique(nearest)].astype(np.int64)
 
 
 def mean_rate(times: NDArray[np.floating], fallback: float) -> float:
-    """Frames a second over times [N]; `fallback` for a single frame."""
+    """Return the frames per second over times [N]; `fallback` for fewer than two frames."""
     return (len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else fallback

@@ -1,4 +1,4 @@
-"""Folders of numbered images, or a single one."""
+"""Clips that are folders of numbered images, or a single image."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _FOCAL_KEY = "FocalLengthIn35mmFilm"
 
 
 def is_image_source(path: Path) -> bool:
-    """Whether `path` is a folder or an image file."""
+    """Return whether `path` is a folder or an image file."""
     return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def image_files(path: Path) -> list[Path]:
-    """The images of a folder, numbers in the names in numeric order. Raises InputError when there are none."""
+    """Return the images of a folder, ordered by the numbers in their names. Raises InputError when there are none."""
     if not path.is_dir():
         return [path]
     files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
@@ -37,9 +37,9 @@ def image_files(path: Path) -> list[Path]:
 
 
 def probe_images(path: Path, config: ClipConfig) -> SourceInfo:
-    """Images shown `config.fps` times a second. Those that will be used are decoded once.
+    """Return times, size and focal length of images at `config.fps` per second; those that are used are decoded once.
 
-    Raises InputError when one cannot be read or differs in size.
+    Raises InputError when an image cannot be read or has another size.
     """
     files = image_files(path)
     times = np.arange(len(files)) / config.fps
@@ -52,7 +52,7 @@ def probe_images(path: Path, config: ClipConfig) -> SourceInfo:
 
 
 def read_images(clip: Clip) -> Iterator[Image]:
-    """The images of the clip, RGB [H, W, 3]; fewer when some have gone or changed size."""
+    """Yield the images of the clip, RGB [H, W, 3]; fewer when images were removed or have another size now."""
     files = image_files(clip.path)
     for index in clip.frame_indices[clip.frame_indices < len(files)]:
         image = _read(files[index])
@@ -66,7 +66,7 @@ def _natural_key(file: Path) -> list[tuple[int, str]]:
 
 
 def _read(file: Path) -> Image:
-    """RGB [H, W, 3] in 8 bits, turned as EXIF asks; grey becomes RGB."""
+    """RGB [H, W, 3] in 8 bits, rotated by EXIF; gray becomes RGB."""
     try:
         # Not cv2.imread: it cannot open every path on Windows.
         image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)

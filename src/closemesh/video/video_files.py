@@ -1,9 +1,4 @@
-"""Decode (rotation, HDR, VFR) and encode (H.264).
-
-Video files: true presentation times, rotation, non-square pixels, high dynamic range.
-
-Films that a browser plays (H.264, true presentation times) and numbered pictures.
-"""
+"""Video files: decoding with true times, rotation and high dynamic range; encoding as H.264 that browsers play."""
 
 from __future__ import annotations
 
@@ -33,50 +28,34 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-_FOCAL_KEY = "camera.focal_length.35mm_equivalent"  # Prefixed with com.apple.quicktime in iPhone movies.
-_SHORTFALL = 0.05  # Of the promised duration; the last frame may be shown for long.
+_FOCAL_KEY = "camera.focal_length.35mm_equivalent"  # iPhones put com.apple.quicktime before it.
+_SHORTFALL = 0.05  # Fraction of the duration in the header: the last frame may be shown for long.
 _PQ_TRANSFER = 16  # SMPTE ST 2084 in ISO/IEC 23091-2.
+_BT709 = 1  # ITU-T H.273 code of primaries, transfer and matrix: without it players guess.
+_TIME_BASE = Fraction(1, 90_000)  # The clock of MPEG systems; divides 24, 25, 30 and 60 frames per second.
 
 
 def probe_video(path: Path, config: ClipConfig) -> SourceInfo:
-    """Decode the frames up to `config.end` without converting them. Raises InputError when there are none."""
+    """Return times, size and focal length of the frames up to `config.end`, which are decoded but not converted.
+
+    A file with damage after the first frame gives a UserWarning. Raises InputError when there is no frame.
+    """
     end = np.inf if config.end is None else config.end
     with _opened(path) as container:
         stream = container.streams.video[0]
         step = 1 / float(stream.average_rate or config.fps)
         seconds, size, error = _decoded_times(container, end, step)
-        promised = float((stream.duration or 0) * (stream.time_base or 0))
+        duration = float((stream.duration or 0) * (stream.time_base or 0))
         metadata = {**container.metadata, **stream.metadata}
     if not seconds:
         raise InputError(f"{path}: no frame can be decoded ({error or 'it holds none'}); convert or copy it again")
-    if error or seconds[-1] < min(end, promised) - max(_SHORTFALL * promised, 2 * step):
+    if error or seconds[-1] < min(end, duration) - max(_SHORTFALL * duration, 2 * step):
         warnings.warn(f"{path}: damaged after {seconds[-1]:.2f} s; only the frames before are used", stacklevel=3)
     return SourceInfo(np.array(seconds), size, focal_from_metadata(metadata, _FOCAL_KEY, size))
 
 
-def _decoded_times(
-    container: InputContainer, end: float, step: float
-) -> tuple[list[float], tuple[int, int], str | None]:
-    """Seconds from the first frame up to `end`, upright size, and the error that ended the decoding, if any."""
-    stream = container.streams.video[0]
-    seconds: list[float] = []
-    size, first = (0, 0), 0.0
-    try:
-        for frame in container.decode(stream):
-            if not seconds:
-                first, size = frame.time or 0.0, _upright_size(frame, float(stream.sample_aspect_ratio or 1) or 1.0)
-            now = -1.0 if frame.time is None else frame.time - first
-            # Without a time stamp, or with one that runs backwards, a frame follows the one before by one step.
-            seconds.append(0.0 if not seconds else now if now > seconds[-1] else seconds[-1] + step)
-            if seconds[-1] >= end:
-                break
-    except av.error.FFmpegError as error:
-        return seconds, size, error.strerror
-    return seconds, size, None
-
-
 def read_video(clip: Clip) -> Iterator[Image]:
-    """The frames of the clip, RGB [H, W, 3]; fewer when the file cannot be decoded so far."""
+    """Yield the frames of the clip, RGB [H, W, 3], upright; fewer when the file can no longer be decoded to the end."""
     wanted = set(clip.frame_indices.tolist())
     last = int(clip.frame_indices[-1])
     try:
@@ -90,7 +69,46 @@ def read_video(clip: Clip) -> Iterator[Image]:
         return  # The caller counts the frames.
 
 
+def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
+    """Write RGB frames [H, W, 3] shown at `times` [T] seconds as H.264 in MP4 (yuv420p, index first).
+
+    Odd sizes lose their last row or column, because yuv420p has half the resolution in color.
+    Raises OutputError when the file cannot be written.
+    """
+    with atomic_file(path) as part:
+        try:
+            with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+                stream = None
+                for frame, pts in zip(frames, presentation_ticks(times), strict=True):
+                    stream = stream or _add_stream(container, frame, times)
+                    container.mux(stream.encode(_video_frame(frame, pts)))
+                if stream is None:
+                    raise OutputError(f"no frame to write to {path}")
+                container.mux(stream.encode(None))
+        except av.error.FFmpegError as error:
+            raise OSError(error.errno, error.strerror) from error  # atomic_file makes it an OutputError.
+
+
+def write_images(frames: Iterable[Image], folder: Path) -> None:
+    """Write RGB frames [H, W, 3] as `folder`/000000.png and so on.
+
+    Raises OutputError when they cannot be written: atomic_folder makes it from the OSError of a refused image.
+    """
+    with atomic_folder(folder) as part:
+        for index, frame in enumerate(frames):
+            if not cv2.imwrite(str(part / f"{index:06d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
+                raise OSError(f"image {index} cannot be written")
+
+
+def presentation_ticks(times: Floats) -> list[int]:
+    """Return strictly increasing ticks of 1/90000 s from the first frame, for `times` [T] in seconds."""
+    ticks = np.round((np.asarray(times, dtype=np.float64) - times[:1]) / float(_TIME_BASE)).astype(np.int64)
+    rise = np.arange(len(ticks))  # The container refuses two frames at the same time.
+    return (np.maximum.accumulate(ticks - rise) + rise).tolist()
+
+
 def _opened(path: Path) -> InputContainer:
+    """The open file. Raises InputError when it is no video."""
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError, UnicodeDecodeError) as error:
@@ -105,8 +123,29 @@ def _opened(path: Path) -> InputContainer:
     return container
 
 
+def _decoded_times(
+    container: InputContainer, end: float, step: float
+) -> tuple[list[float], tuple[int, int], str | None]:
+    """Seconds from the first frame up to `end`, upright size, and the error that ended the decoding, if any."""
+    stream = container.streams.video[0]
+    seconds: list[float] = []
+    size, first = (0, 0), 0.0
+    try:
+        for frame in container.decode(stream):
+            if not seconds:
+                first, size = frame.time or 0.0, _upright_size(frame, float(stream.sample_aspect_ratio or 1) or 1.0)
+            now = -1.0 if frame.time is None else frame.time - first
+            # A frame without a time stamp, or with a decreasing one, follows the frame before by one step.
+            seconds.append(0.0 if not seconds else now if now > seconds[-1] else seconds[-1] + step)
+            if seconds[-1] >= end:
+                break
+    except av.error.FFmpegError as error:
+        return seconds, size, error.strerror
+    return seconds, size, None
+
+
 def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Counter-clockwise quarter turns that the file's display matrix asks for."""
+    """Counter-clockwise quarter turns of the file's display matrix."""
     return round(frame.rotation / 90) % 4
 
 
@@ -132,52 +171,9 @@ def _pq_to_sdr() -> Image:
     return (255 * np.clip(light / 203, 0, 1) ** (1 / 2.2)).round().astype(np.uint8)
 
 
-"""[H, W, 3] RGB."""
-
-_TIME_BASE = Fraction(1, 90_000)  # The clock of MPEG systems; divides 24, 25, 30 and 60 frames a second.
-_BT709 = 1  # ITU-T H.273 code of primaries, transfer and matrix; untagged films are guessed at by players.
-
-
-def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
-    """Write RGB frames shown at `times` [T] seconds as H.264 in MP4 (yuv420p, index first).
-
-    Odd sizes lose their last row or column, which yuv420p cannot hold. Raises OutputError when it cannot be written.
-    """
-    import av
-    from av.error import FFmpegError
-
-    with atomic_file(path) as part:
-        try:
-            with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-                stream = None
-                for frame, pts in zip(frames, presentation_ticks(times), strict=True):
-                    stream = stream or _add_stream(container, frame, times)
-                    container.mux(stream.encode(_video_frame(frame, pts)))
-                if stream is None:
-                    raise OutputError(f"no frame to write to {path}")
-                container.mux(stream.encode(None))
-        except FFmpegError as error:
-            raise OSError(error.errno, error.strerror) from error
-
-
-def write_images(frames: Iterable[Image], folder: Path) -> None:
-    """Write RGB frames as `folder`/000000.png and so on. Raises OutputError when they cannot be written."""
-    with atomic_folder(folder) as part:
-        for index, frame in enumerate(frames):
-            if not cv2.imwrite(str(part / f"{index:06d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
-                raise OSError(f"picture {index} was refused")
-
-
-def presentation_ticks(times: Floats) -> list[int]:
-    """Strictly rising ticks of 1/90000 s from the first frame on, for `times` [T] in seconds."""
-    ticks = np.round((np.asarray(times, dtype=np.float64) - times[:1]) / float(_TIME_BASE)).astype(np.int64)
-    rise = np.arange(len(ticks))  # Two frames at the same time would be refused by the container.
-    return (np.maximum.accumulate(ticks - rise) + rise).tolist()
-
-
 def _add_stream(container: OutputContainer, frame: Image, times: Floats) -> VideoStream:
     height, width = frame.shape[:2]
-    # x264's macroblock tree gives other bytes in every run on processors with AVX-512.
+    # Without mbtree=0 x264 writes other bytes in every run on processors with AVX-512.
     options = {"preset": "veryfast", "crf": "20", "x264-params": "mbtree=0"}
     stream = container.add_stream("libx264", rate=_mean_rate(times), options=options)
     stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
@@ -195,10 +191,8 @@ def _mean_rate(times: Floats) -> Fraction:
 
 
 def _video_frame(frame: Image, pts: int) -> VideoFrame:
-    from av import VideoFrame
-
     height, width = frame.shape[:2]
     even = np.ascontiguousarray(frame[: height // 2 * 2, : width // 2 * 2])
-    picture = VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
-    picture.pts, picture.time_base = pts, _TIME_BASE
-    return picture
+    encoded = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+    encoded.pts, encoded.time_base = pts, _TIME_BASE
+    return encoded
