@@ -192,7 +192,7 @@ def test_stopped_then_resumed(
         patch.setattr("closemesh.pipeline.reconstruct.optimise", stop)
         result = command(clip)
     assert result.exit_code == 130
-    assert "goes on where it stopped" in result.stderr
+    assert "repeat the command to resume" in result.stderr
     assert not (tmp_path / "out" / "people").exists()
     result = command(clip)
     assert result.exit_code == 0, result.output

@@ -107,7 +107,7 @@ def test_the_summary_shows_before_and_after(tmp_path: Path) -> None:
     screen = io.StringIO()
     Console(file=screen, width=120).print(summary(scene, tmp_path))
     told = screen.getvalue()
-    for words in ("2 people", "50, 48 of 50 frames", "31 mm", "4 mm", "12.3", "(kept)", "scene.json"):
+    for words in ("2 people", "50, 48 of 50 frames", "31 mm", "4 mm", "12.3", "(cached)", "scene.json"):
         assert words in told
     assert "jitter" not in told, "a figure that nobody has is left out"
     assert "overlay.mp4" not in told

@@ -89,7 +89,7 @@ def test_the_list(run: Run, arguments: list[str]) -> None:
     result = run(*arguments)
     assert result.exit_code == 0
     lines = {line.split()[1]: line for line in result.stdout.splitlines() if line.startswith("│")}
-    assert "there" in lines["free"] and "0.7 MB" in lines["free"]
+    assert "installed" in lines["free"] and "0.7 MB" in lines["free"]
     assert "missing" in lines["second"] and "?" in lines["second"]
     assert "AGPL-3.0" in lines["strict"]
     assert "account" in lines["body"]
@@ -138,7 +138,7 @@ def test_the_body_needs_an_account(run: Run) -> None:
 
 
 def test_the_account_is_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_module, "_ask_for_account", lambda portal: Account("user", "secret"))
+    monkeypatch.setattr(command_module, "_prompt_for_account", lambda portal: Account("user", "secret"))
     result = run("body")
     assert "a password is sent over https only" in one_error(result)
     assert "secret" not in result.output
@@ -153,10 +153,10 @@ def test_asking_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("typer.prompt", prompt)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
-    assert command_module._ask_for_account("portal.example") is None
+    assert command_module._prompt_for_account("portal.example") is None
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
-    assert command_module._ask_for_account("portal.example") == Account("user", "secret")
-    assert asked == [("User of portal.example", False, True), ("Password (kept nowhere)", True, True)]
+    assert command_module._prompt_for_account("portal.example") == Account("user", "secret")
+    assert asked == [("User of portal.example", False, True), ("Password (not stored)", True, True)]
 
 
 def test_a_second_run_is_told_to_wait(run: Run, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_stopped_run_ends_with_130_and_goes_on(run: Run, server: FileServer, t
     _, told = process.communicate(timeout=60)
     stall.set()
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "stopped; the same command goes on where it stopped"
+    assert told.splitlines()[-1] == "stopped; repeat the command to resume"
     assert not (user_folder(tmp_path) / "some" / "free.bin").exists()
     assert run("free").exit_code == 0
     assert served.asked[-1][1]["Range"].startswith("bytes=")

@@ -42,7 +42,14 @@ def test_export_writes_a_result_on_the_new_body(out: Path, tmp_path: Path, monke
     file, target = write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz"), tmp_path / "converted"
     ended = export(out, "--body-model", file, "-o", target)
     assert ended.exit_code == 0, ended.output
-    for told in ("joints", "keypoints", "skin, to the nearest point", "mean gap", "deepest crossing", "copied"):
+    for told in (
+        "joints",
+        "keypoints",
+        "surface, to the nearest point",
+        "mean distance",
+        "deepest penetration",
+        "copied",
+    ):
         assert told in ended.stdout
     figures = json.loads((target / "conversion.json").read_text())
     assert figures["from"]["name"] == "closemesh_open/std" and figures["to"]["name"] == "smplx/SMPLX_NEUTRAL"

@@ -1,11 +1,4 @@
-"""Consoles, exit codes, progress bars, run summary.
-
-The two consoles, results on stdout and messages on stderr, and how a command ends.
-
-The progress display: a bar for each task in a terminal, plain lines elsewhere.
-
-The quick look at quality that ends a run, read from what it wrote.
-"""
+"""What every command shows: results on stdout, messages and progress on stderr, exit codes, the summary of a run."""
 
 from __future__ import annotations
 
@@ -46,20 +39,22 @@ results = Console(theme=_THEME, highlight=False)
 messages = Console(theme=_THEME, highlight=False, stderr=True)
 
 STOPPED = 130
-AT_FAULT = 1
+FAILED = 1
+SECONDS_BETWEEN_LINES = 10.0
+HOW_TO_RESUME = "repeat the command to resume"
 
 
 def print_line(line: str, style: str = "") -> None:
-    """One line on stderr, never wrapped or read as markup: it may hold file names."""
+    """Print one line on stderr without wrapping and markup: it may contain file names."""
     messages.print(line, style=style, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def exit_codes(when_stopped: str = "") -> Iterator[None]:
-    """Ends a command's body with one line and the right exit code.
+    """End the body of a command with one line and the exit code of its error.
 
-    1 when the input or the environment is at fault, 130 when the user stopped it (then `when_stopped` is said too).
-    Usage errors pass through to Typer, which ends them with 2.
+    The code is 1 when the input or the environment is wrong, and 130 when the user stopped the command; then
+    `when_stopped` is printed too. Usage errors pass through to Typer, which exits with 2.
     """
     try:
         yield
@@ -82,15 +77,12 @@ def _fail(line: str) -> None:
     if os.environ.get("CLOSEMESH_DEBUG"):
         messages.print(traceback.format_exc(), markup=False, soft_wrap=True)
     print_line(f"error: {' '.join(line.split())}", "bad")
-    raise typer.Exit(AT_FAULT) from None
-
-
-SECONDS_BETWEEN_LINES = 10.0
+    raise typer.Exit(FAILED) from None
 
 
 @contextmanager
 def show_progress(console: Console = messages, steps_are_bytes: bool = False) -> Iterator[Progress]:
-    """A Progress for as long as the block lasts."""
+    """Yield a Progress: bars in a terminal, plain lines elsewhere. With `steps_are_bytes` they show megabytes."""
     if not console.is_terminal:
         yield PlainLines(steps_are_bytes=steps_are_bytes)
         return
@@ -108,13 +100,14 @@ def show_progress(console: Console = messages, steps_are_bytes: bool = False) ->
 
 
 class TerminalBars:
-    """One bar for each task; a task that ends well reaches 100 %."""
+    """One bar for each task; a task without an error ends at 100 %."""
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
 
     @contextmanager
     def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
+        """Show a bar while the task runs."""
         bar = self._bars.add_task(description, total=total, completed=done)
 
         def advance(steps: int) -> None:
@@ -125,6 +118,7 @@ class TerminalBars:
         self._bars.update(bar, completed=whole, total=whole)
 
     def note(self, message: str) -> None:
+        """Print one line above the bars."""
         print_line(f"note: {message}", "doubtful")
 
 
@@ -137,6 +131,7 @@ class PlainLines:
 
     @contextmanager
     def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
+        """Print the progress of the task."""
         started = last_line = self._clock()
         steps_here = 0
 
@@ -153,11 +148,12 @@ class PlainLines:
         print_line(f"{description}: done in {self._clock() - started:.1f} s")
 
     def note(self, message: str) -> None:
+        """Print one line."""
         print_line(f"note: {message}")
 
 
 class _RateColumn(ProgressColumn):
-    """Steps a second."""
+    """Steps per second."""
 
     def render(self, task: Task) -> Text:
         rate = task.finished_speed or task.speed
@@ -165,25 +161,25 @@ class _RateColumn(ProgressColumn):
 
 
 def _running_line(description: str, done: int, total: int | None, rate: float, megabytes: bool) -> str:
-    """rate: steps a second of this run; megabytes: the steps are bytes."""
-    counted, in_all, speed = (
+    """rate: steps per second of this run; megabytes: the steps are bytes."""
+    counted, whole, speed = (
         (f"{done / 1e6:.1f}", f"{(total or 0) / 1e6:.1f} MB", f"{rate / 1e6:.1f} MB/s")
         if megabytes
         else (str(done), str(total), f"{rate:.1f}/s")
     )
     if not total or rate <= 0:
         return f"{description}: {counted}{' MB' if megabytes else ''} ({speed})"
-    return f"{description}: {counted}/{in_all} ({speed}, {(total - done) / rate:.0f} s to go)"
+    return f"{description}: {counted}/{whole} ({speed}, {(total - done) / rate:.0f} s to go)"
 
 
-# Figure of scene.json, what it is called here, how it is written.
-_FIGURES = (
+# Key in scene.json, name in the table, format.
+_METRICS = (
     ("reprojection_median_px", "reprojection error, median", "{:.1f} px"),
-    ("reprojection_median_percent_of_height", "  of a person's height", "{:.2f} %"),
-    ("reprojection_p95_percent_of_height", "  worst twentieth of it", "{:.2f} %"),
-    ("penetration_max_mm", "penetration, deepest", "{:.0f} mm"),
+    ("reprojection_median_percent_of_height", "  relative to body height", "{:.2f} %"),
+    ("reprojection_p95_percent_of_height", "  95th percentile of this", "{:.2f} %"),
+    ("penetration_max_mm", "penetration, maximum", "{:.0f} mm"),
     ("penetration_mean_mm", "  mean over frames", "{:.1f} mm"),
-    ("frames_crossing_percent", "  frames with any", "{:.0f} %"),
+    ("frames_crossing_percent", "  frames with penetration", "{:.0f} %"),
     ("contacts", "contact intervals", "{:.0f}"),
     ("jitter_m_s3", "jitter", "{:.0f} m/s³"),
 )
@@ -191,7 +187,7 @@ _FILES = ("people/", "contacts.json", "meshes/", "overlay.mp4", "scene.json")
 
 
 def summary(scene: Mapping[str, Any], out: Path) -> RenderableType:
-    """What a run found, how good it is and what it cost. scene: the values of scene.json."""
+    """Return people, quality, cost and files of a run in `out`. scene: the values of scene.json."""
     files = ", ".join(name for name in _FILES if (out / name).exists())
     return Group(
         "",
@@ -204,10 +200,10 @@ def summary(scene: Mapping[str, Any], out: Path) -> RenderableType:
 
 def _headline(scene: Mapping[str, Any]) -> str:
     people, clip, camera = scene["people"], scene["input"], scene["camera"]
-    who = "one person, so no pair to refine" if len(people) == 1 else f"{len(people)} people"
-    seen = ", ".join(str(person["frames_valid"]) for person in people)
+    count = "one person, so no pair to refine" if len(people) == 1 else f"{len(people)} people"
+    valid = ", ".join(str(person["frames_valid"]) for person in people)
     return (
-        f"[title]{who}[/title], in {seen} of {clip['frames']} frames at {clip['fps']:.1f} a second; "
+        f"[title]{count}[/title], in {valid} of {clip['frames']} frames at {clip['fps']:.1f} per second; "
         f"focal length {camera['focal_px']:.0f} px ({camera['focal_source']}); body {scene['body_model']['name']}"
     )
 
@@ -217,8 +213,8 @@ def _quality(quality: Mapping[str, Mapping[str, float | None]]) -> Table:
     table.add_column("")
     for motion in quality:
         table.add_column(motion, justify="right")
-    for figure, name, form in _FIGURES:
-        values = [figures.get(figure) for figures in quality.values()]
+    for key, name, form in _METRICS:
+        values = [metrics.get(key) for metrics in quality.values()]
         if any(value is not None for value in values):
             table.add_row(name, *("" if value is None else form.format(value) for value in values))
     return table
@@ -226,10 +222,10 @@ def _quality(quality: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 def _costs(stages: list[Mapping[str, Any]]) -> Table:
     table = Table(title="Cost", title_style="title", title_justify="left")
-    for column in ("stage", "seconds", "peak MB until then"):
+    for column in ("stage", "seconds", "peak MB so far"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for stage in stages:
-        kept = " [quiet](kept)[/quiet]" if stage["reused"] else ""
+        cached = " [quiet](cached)[/quiet]" if stage["reused"] else ""
         peak = stage["peak_megabytes"]
-        table.add_row(stage["name"] + kept, f"{stage['seconds']:.1f}", "" if peak is None else f"{peak:.0f}")
+        table.add_row(stage["name"] + cached, f"{stage['seconds']:.1f}", "" if peak is None else f"{peak:.0f}")
     return table

@@ -1,9 +1,4 @@
-"""Download-weights.
-
-What `closemesh download-weights` shows before it does anything.
-
-`closemesh download-weights`: better detectors, masks and the licensed body, fetched and checked.
-"""
+"""The command `download-weights`: better detectors, masks and the SMPL-X body, downloaded and verified."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from closemesh.cli.console import exit_codes, results
+from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
 from closemesh.core.files import format_bytes
 from closemesh.weights.locate import first_existing
 from closemesh.weights.manifest import Downloadable
@@ -25,21 +20,21 @@ if TYPE_CHECKING:
 
 
 def list_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
-    """Every file: whether it is in one of `folders`, how large it is, its licence, what it improves."""
+    """Return a table of all files: name, group, whether it is in one of `folders`, size, license and purpose."""
     table = Table(title="Downloads", title_style="title")
-    for column in ("name", "group", "status", "size", "licence", "what it improves"):
+    for column in ("name", "group", "status", "size", "license", "purpose"):
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     for file in files:
-        licence = f"{file.licence}{', account' if file.account else ''}"
+        terms = f"{file.licence}{', account' if file.account else ''}"
         size = _size(file, first_existing(file.file, folders))
-        table.add_row(file.name, ", ".join(file.groups), _status(file, folders), size, licence, escape(file.purpose))
+        table.add_row(file.name, ", ".join(file.groups), _status(file, folders), size, terms, escape(file.purpose))
     return table
 
 
 def plan_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
-    """What would be fetched."""
-    table = Table(title="Would be fetched", title_style="title")
-    for column in ("name", "status", "size", "licence"):
+    """Return a table of the files that would be downloaded."""
+    table = Table(title="To be downloaded", title_style="title")
+    for column in ("name", "status", "size", "license"):
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     missing = _missing(files, folders)
     for file in missing:
@@ -53,7 +48,7 @@ def plan_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
 
 
 def plan_lines(files: Iterable[Downloadable], folders: list[Path], from_dir: Path | None) -> Iterator[str]:
-    """From where to where, in whole lines: to copy, or to fetch by hand."""
+    """Yield the target and the sources of each file, each in one line to copy from."""
     for file in _missing(files, folders):
         yield f"{file.name}: to {folders[0] / file.file}"
         for source in [str(from_dir / file.download_name)] if from_dir else file.sources:
@@ -66,9 +61,9 @@ def _missing(files: Iterable[Downloadable], folders: list[Path]) -> list[Downloa
 
 def _status(file: Downloadable, folders: list[Path]) -> str:
     if first_existing(file.file, folders):
-        return "[good]there[/good]"
+        return "[good]installed[/good]"
     part = (folders[0] / file.file).with_name(f"{file.download_name}.part")
-    return "[doubtful]begun[/doubtful]" if part.is_file() else "[doubtful]missing[/doubtful]"
+    return "[doubtful]partial[/doubtful]" if part.is_file() else "[doubtful]missing[/doubtful]"
 
 
 def _size(file: Downloadable, path: Path | None) -> str:
@@ -82,7 +77,7 @@ def download_weights(
         list[str] | None,
         typer.Argument(
             metavar="NAME|GROUP",
-            help="Files by name, or detector, masks, wholebody, body, all. None: the same as --list.",
+            help="Names of files, or detector, masks, wholebody, body, all. Without a name: the same as --list.",
             show_default=False,
         ),
     ] = None,
@@ -91,7 +86,9 @@ def download_weights(
     ] = None,
     from_dir: Annotated[
         Path | None,
-        typer.Option("--from-dir", help="Take the files from this folder, not from the internet.", file_okay=False),
+        typer.Option(
+            "--from-dir", help="Copy the files from this folder instead of downloading them.", file_okay=False
+        ),
     ] = None,
     accept_licence: Annotated[
         bool,
@@ -101,37 +98,37 @@ def download_weights(
             help="I accept the licenses of these files, AGPL-3.0 for example.",
         ),
     ] = False,
-    list_files: Annotated[bool, typer.Option("--list", help="Show what there is and what is here.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be fetched, from where.")] = False,
+    list_files: Annotated[bool, typer.Option("--list", help="List all files and which of them are installed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be downloaded, and from where.")] = False,
 ) -> None:
-    """Fetch better detectors, masks and the licensed body; nothing of it is needed to begin.
+    """Download better detectors, masks and the SMPL-X body. closemesh works without them.
 
-    HTTPS_PROXY and SSL_CERT_FILE are heeded. The account for the body is asked for,
-    or comes from CLOSEMESH_BODY_USER and CLOSEMESH_BODY_PASSWORD.
+    HTTPS_PROXY and SSL_CERT_FILE are used. The account for the body comes from CLOSEMESH_BODY_USER
+    and CLOSEMESH_BODY_PASSWORD, or from a prompt.
 
     [dim]closemesh download-weights wholebody[/dim]
     [dim]closemesh download-weights body --accept-license[/dim]
     """
-    with exit_codes(when_stopped="the same command goes on where it stopped"):
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.weights.locate import model_folders, user_cache
         from closemesh.weights.manifest import EVERYTHING, read_manifest, select_downloads
 
         files = select_downloads(read_manifest(), names or [EVERYTHING])
         folder = to.expanduser() if to else user_cache()
-        looked_in = [folder] if to else [folder, *model_folders()]
+        searched = [folder] if to else [folder, *model_folders()]
         if list_files or not names:
-            results.print(list_table(files, looked_in))
+            results.print(list_table(files, searched))
             return
         if dry_run:
-            results.print(plan_table(files, looked_in))
-            for line in plan_lines(files, looked_in, from_dir):
+            results.print(plan_table(files, searched))
+            for line in plan_lines(files, searched, from_dir):
                 results.print(line, markup=False, soft_wrap=True)
             return
-        _check_licences(files, accept_licence)
-        _fetch(files, folder, from_dir, looked_in)
+        _check_licenses(files, accept_licence)
+        _fetch(files, folder, from_dir, searched)
 
 
-def _check_licences(files: tuple[Downloadable, ...], accepted: bool) -> None:
+def _check_licenses(files: tuple[Downloadable, ...], accepted: bool) -> None:
     from closemesh.core.errors import DownloadError
 
     asked = [f"{file.name} ({file.licence})" for file in files if file.accept_licence]
@@ -141,7 +138,7 @@ def _check_licences(files: tuple[Downloadable, ...], accepted: bool) -> None:
         )
 
 
-def _fetch(files: tuple[Downloadable, ...], folder: Path, from_dir: Path | None, looked_in: list[Path]) -> None:
+def _fetch(files: tuple[Downloadable, ...], folder: Path, from_dir: Path | None, searched: list[Path]) -> None:
     from closemesh.cli.console import show_progress
     from closemesh.core.http import open_session
     from closemesh.weights.account import find_account
@@ -149,18 +146,18 @@ def _fetch(files: tuple[Downloadable, ...], folder: Path, from_dir: Path | None,
     from closemesh.weights.locate import first_existing
     from closemesh.weights.transfer import Transfer
 
-    portals = [file.account for file in files if file.account and not first_existing(file.file, looked_in)]
-    # Asked before the first bar is drawn and before hours of other files.
-    account = find_account(portals[0], lambda: _ask_for_account(portals[0])) if portals and not from_dir else None
+    portals = [file.account for file in files if file.account and not first_existing(file.file, searched)]
+    # The prompt comes before the progress bars and before long downloads.
+    account = find_account(portals[0], lambda: _prompt_for_account(portals[0])) if portals and not from_dir else None
     with show_progress(steps_are_bytes=True) as progress, open_session() as session:
         source = Source(Transfer(session, progress), account, from_dir)
-        paths = download(files, folder, source, progress, looked_in)
+        paths = download(files, folder, source, progress, searched)
     for path in paths:
         results.print(str(path), markup=False, soft_wrap=True)
 
 
-def _ask_for_account(portal: str) -> Account | None:
-    """None where nobody sits before a terminal."""
+def _prompt_for_account(portal: str) -> Account | None:
+    """Prompt for user name and password; None without a terminal."""
     import sys
 
     from closemesh.weights.account import Account
@@ -169,6 +166,6 @@ def _ask_for_account(portal: str) -> Account | None:
         return None
     try:
         user = typer.prompt(f"User of {portal}", err=True)
-        return Account(user, typer.prompt("Password (kept nowhere)", hide_input=True, err=True))
+        return Account(user, typer.prompt("Password (not stored)", hide_input=True, err=True))
     except typer.Abort:
         raise KeyboardInterrupt from None

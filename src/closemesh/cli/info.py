@@ -1,4 +1,4 @@
-"""`closemesh info`: what is installed, what is missing, and how to get it."""
+"""The command `info`: versions, the device, and which model files are installed or missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = (
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show versions, the device, and which weights and bodies are there."""
+    """Show versions, the device, and which weights and bodies are installed."""
     with exit_codes():
         found = gather()
         if as_json:
@@ -38,7 +38,7 @@ def info(
 
 
 def gather() -> dict[str, Any]:
-    """Everything that `closemesh info` tells, as plain values."""
+    """Return everything that `closemesh info` shows, as plain values."""
     import os
     import platform
 
@@ -95,16 +95,16 @@ def _system_table(found: dict[str, Any]) -> Table:
 
 def _files_table(files: list[dict[str, Any]]) -> Table:
     table = Table(title="Weights and bodies", title_style="title")
-    table.caption = "closemesh download-weights --list shows what else there is"
-    for column in ("feature", "provided by", "status", "MB", "licence", "how to get it"):
+    table.caption = "closemesh download-weights --list shows all downloads"
+    for column in ("feature", "provided by", "status", "MB", "license", "how to install"):
         table.add_column(column, overflow="fold")
     for file in files:
-        there = file["path"] is not None
+        installed = file["path"] is not None
         table.add_row(
             file["feature"],
             file["provided_by"],
-            "[good]there[/good]" if there else "[doubtful]missing[/doubtful]",
-            str(file["megabytes"]) if there else "",
+            "[good]installed[/good]" if installed else "[doubtful]missing[/doubtful]",
+            str(file["megabytes"]) if installed else "",
             file["licence"],
             escape(file["how_to_get"]),
         )

@@ -8,10 +8,8 @@ from typing import Annotated
 import typer
 
 from closemesh.cli import options as o
-from closemesh.cli.console import exit_codes, results
+from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
 from closemesh.config.schema import Config
-
-_HOW_TO_RESUME = "repeat the command to resume"
 
 
 @o.config_options(file=True)
@@ -23,7 +21,7 @@ def reconstruct(
     [dim]closemesh reconstruct dance.mp4 -o out[/dim]
     [dim]closemesh reconstruct dance.mp4 -o out --preset best --people 2 --start 3 --end 8[/dim]
     """
-    with exit_codes(when_stopped=_HOW_TO_RESUME):
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         _run(clip, out, config, device, resume)
 
 
@@ -35,7 +33,7 @@ def demo(
     resume: o.ResumeOption = True,
 ) -> None:
     """Reconstruct the bundled clip of two people."""
-    with exit_codes(when_stopped=_HOW_TO_RESUME):
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.weights.locate import find_model
         from closemesh.weights.registry import DEMO_CLIP
 

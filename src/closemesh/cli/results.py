@@ -1,11 +1,4 @@
-"""Render, describe, export.
-
-`closemesh render OUT`: pictures and films of a result, without OpenGL.
-
-`closemesh describe OUT`: a result in words, to be read, edited and passed back.
-
-`closemesh export OUT --body-model FILE`: a finished result on another body.
-"""
+"""Commands on a finished result: `render` images, `describe` it in sentences, `export` it to another body."""
 
 from __future__ import annotations
 
@@ -27,37 +20,35 @@ if TYPE_CHECKING:
 
 
 View = Literal["overlay", "side", "top"]
-Picture = Literal["mp4", "png"]
+Format = Literal["mp4", "png"]
 Stage = Literal["initial", "refined", "optimised"]
 
 
 def render(
     result: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that reconstruct wrote.", show_default=False)],
-    view: Annotated[View, typer.Option(help="Over the clip, from the side, or from above.")] = "overlay",
-    picture: Annotated[Picture, typer.Option("--format", help="A film, or a folder of pictures.")] = "mp4",
+    view: Annotated[View, typer.Option(help="Over the frames of the clip, from the side, or from above.")] = "overlay",
+    output: Annotated[Format, typer.Option("--format", help="A video, or a folder of images.")] = "mp4",
     stage: Annotated[
-        Stage, typer.Option(help="First poses, those that the prior refined, or the result.")
+        Stage, typer.Option(help="First motion, motion refined by the interaction prior, or final motion.")
     ] = "optimised",
     file: Annotated[
         Path | None, typer.Option("--file", "-o", help="Where to write.", show_default="OUT/VIEW.mp4")
     ] = None,
-    clip: Annotated[
-        Path | None, typer.Option(help="The clip, when it has been moved; only the overlay needs it.")
-    ] = None,
+    clip: Annotated[Path | None, typer.Option(help="The clip, if it was moved; only the overlay needs it.")] = None,
 ) -> None:
-    """Draw a result from another side or from an earlier stage.
+    """Render a result from another view or from an earlier stage.
 
     [dim]closemesh render out --view side[/dim]
     [dim]closemesh render out --stage initial -o before.mp4[/dim]
     """
     with exit_codes():
         name = view if stage == "optimised" else f"{view}_{stage}"
-        target = file or result / (f"{name}.mp4" if picture == "mp4" else name)
-        _render(result, view, picture, stage, target, clip)
+        target = file or result / (f"{name}.mp4" if output == "mp4" else name)
+        _render(result, view, output, stage, target, clip)
         results.print(str(target), markup=False, soft_wrap=True)
 
 
-def _render(result: Path, view: View, picture: Picture, stage: Stage, target: Path, clip_file: Path | None) -> None:
+def _render(result: Path, view: View, output: Format, stage: Stage, target: Path, clip_file: Path | None) -> None:
     from closemesh.body.loading import load_body
     from closemesh.cli.console import show_progress
     from closemesh.pipeline.cache import load_saved_motion
@@ -65,30 +56,30 @@ def _render(result: Path, view: View, picture: Picture, stage: Stage, target: Pa
     from closemesh.video import read_frames
     from closemesh.video.video_files import write_images, write_video
 
-    kept = load_saved_motion(result, stage)
-    frames = read_frames(_found_clip(kept.clip, clip_file)) if view == "overlay" else None
-    body = load_body(kept.body_path)
-    pictures = render_view(view, kept.clip, kept.camera, kept.motion, body, frames)
-    with show_progress() as progress, progress.task(f"render {view}", len(kept.clip)) as advance:
-        if picture == "mp4":
-            write_video(_counted(pictures, advance), target, kept.clip.times)
+    saved = load_saved_motion(result, stage)
+    frames = read_frames(_existing_clip(saved.clip, clip_file)) if view == "overlay" else None
+    body = load_body(saved.body_path)
+    images = render_view(view, saved.clip, saved.camera, saved.motion, body, frames)
+    with show_progress() as progress, progress.task(f"render {view}", len(saved.clip)) as advance:
+        if output == "mp4":
+            write_video(_counted(images, advance), target, saved.clip.times)
         else:
-            write_images(_counted(pictures, advance), target)
+            write_images(_counted(images, advance), target)
 
 
-def _found_clip(clip: Clip, moved_to: Path | None) -> Clip:
-    """The clip where it is now. Raises InputError when it is not there."""
+def _existing_clip(clip: Clip, moved_to: Path | None) -> Clip:
+    """The clip at its present path. Raises InputError when no file is there."""
     from closemesh.core.errors import InputError
 
-    here = replace(clip, path=moved_to or clip.path)
-    if not here.path.exists():
-        raise InputError(f"{here.path}: the clip is no longer there; name its new place with --clip FILE")
-    return here
+    present = replace(clip, path=moved_to or clip.path)
+    if not present.path.exists():
+        raise InputError(f"{present.path}: the clip is no longer there; give its new path with --clip FILE")
+    return present
 
 
-def _counted(pictures: Iterator[Image], advance: Advance) -> Iterator[Image]:
-    for picture in pictures:
-        yield picture
+def _counted(images: Iterator[Image], advance: Advance) -> Iterator[Image]:
+    for image in images:
+        yield image
         advance(1)
 
 
@@ -114,15 +105,15 @@ def describe(
 
         target = file or result / DESCRIPTIONS_FILE
         if target.exists():
-            raise InputError(f"{target} is there already and may hold your own words; name another file with -o")
-        kept = load_saved_motion(result, "optimised")
-        up_cam = kept.camera.up
-        told = caption_motion(kept.motion, load_body(kept.body_path), kept.clip.times, up_cam)
-        write_descriptions(target, grouped(told, "rules"))
+            raise InputError(f"{target} exists and may hold your own words; give another file with -o")
+        saved = load_saved_motion(result, "optimised")
+        up_cam = saved.camera.up
+        statements = caption_motion(saved.motion, load_body(saved.body_path), saved.clip.times, up_cam)
+        write_descriptions(target, grouped(statements, "rules"))
         if show:
-            for one in told:
-                results.print(f"{render_timed(one)}.", markup=False, soft_wrap=True)
-        results.print(f"{len(told)} statements in {target}", markup=False, soft_wrap=True)
+            for statement in statements:
+                results.print(f"{render_timed(statement)}.", markup=False, soft_wrap=True)
+        results.print(f"{len(statements)} statements in {target}", markup=False, soft_wrap=True)
 
 
 _VERSIONS = ("copied", "fitted")
@@ -131,21 +122,21 @@ _VERSIONS = ("copied", "fitted")
 def export(
     result: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that reconstruct wrote.", show_default=False)],
     body_model: Annotated[
-        Path, typer.Option(help="The body to put it on: SMPLX_NEUTRAL.npz, or another SMPL-X layout .npz or .pkl.")
+        Path, typer.Option(help="The target body: SMPLX_NEUTRAL.npz, or another .npz or .pkl of the SMPL-X layout.")
     ],
     folder: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write.", show_default="OUT/exported/NAME")
     ] = None,
     device: o.DeviceOption = None,
 ) -> None:
-    """Put a finished result on another body of the SMPL-X layout, with the contact kept.
+    """Transfer a finished result to another body of the SMPL-X layout; contact is preserved.
 
     [dim]closemesh export out --body-model SMPLX_NEUTRAL.npz -o out_smplx[/dim]
     """
     with exit_codes():
         target = folder or result / "exported" / body_model.stem
-        figures = _export(result, body_model, target, device)
-        results.print(_table(figures))
+        errors = _export(result, body_model, target, device)
+        results.print(_table(errors))
         results.print(f"results in {target}", markup=False, soft_wrap=True)
 
 
@@ -166,42 +157,42 @@ def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> 
     from closemesh.core.errors import InputError
     from closemesh.pipeline.cache import load_saved_motion
 
-    kept = load_saved_motion(result, "optimised")
+    saved = load_saved_motion(result, "optimised")
     check_output_folder(result, folder)
-    source, target = load_body(kept.body_path), load_body(body_path)
+    source, target = load_body(saved.body_path), load_body(body_path)
     check_source_body(result, source)
     if target.sha256 == source.sha256:
         raise InputError(f"{result} is on the body {target.name} already; give another with --body-model")
     with show_progress() as progress:
-        made = transfer_motion(kept.motion, source, target, kept.clip.times, choose_device(device), progress)
+        made = transfer_motion(saved.motion, source, target, saved.clip.times, choose_device(device), progress)
         versions = {"copied": made.copied, "fitted": made.fitted}
-        contacts = measure_versions(kept.motion, source, versions, target, progress)
-        figures = transfer_errors(kept.motion, source, versions, target)
-        figures["contacts"] = contact_changes(contacts)
-        converted = TransferredResult(kept.clip, kept.camera, made.fitted, contacts, figures, body_path)
+        contacts = measure_versions(saved.motion, source, versions, target, progress)
+        errors = transfer_errors(saved.motion, source, versions, target)
+        errors["contacts"] = contact_changes(contacts)
+        converted = TransferredResult(saved.clip, saved.camera, made.fitted, contacts, errors, body_path)
         write_transfer(result, folder, converted, source, target, progress)
-    return figures
+    return errors
 
 
-def _table(figures: Mapping[str, Any]) -> Table:
-    """What is left between the bodies, mean (largest), and what became of contact."""
-    table = Table(title="Distance from the old body", title_style="title", title_justify="left")
-    for column in ("", "old body", *_VERSIONS):
+def _table(errors: Mapping[str, Any]) -> Table:
+    """Distances to the source body, mean (largest), and contact before and after. errors: of conversion.json."""
+    table = Table(title="Distance from the source body", title_style="title", title_justify="left")
+    for column in ("", "source body", *_VERSIONS):
         table.add_column(column, justify="left" if not column else "right")
-    for name, told in (("joints_mm", "joints"), ("keypoints_mm", "keypoints"), ("surface_mm", "skin")):
-        to = f", to {figures['surface_measured_to']}" if name == "surface_mm" else ""
-        table.add_row(told + to, "", *(_spread(figures[name][version]) for version in _VERSIONS))
-    for pair in figures["contacts"]:
-        who = "people {} and {}".format(*pair["people"])
-        for figure, told, form in (
-            ("frames_touching", "frames that touch", "{}"),
-            ("gap_mm", "mean gap in these", "{:.1f} mm"),
-            ("depth_mm", "deepest crossing", "{:.1f} mm"),
+    for key, name in (("joints_mm", "joints"), ("keypoints_mm", "keypoints"), ("surface_mm", "surface")):
+        to = f", to {errors['surface_measured_to']}" if key == "surface_mm" else ""
+        table.add_row(name + to, "", *(_mean_and_largest(errors[key][version]) for version in _VERSIONS))
+    for pair in errors["contacts"]:
+        people = "people {} and {}".format(*pair["people"])
+        for key, name, form in (
+            ("frames_touching", "frames in contact", "{}"),
+            ("gap_mm", "mean distance in these", "{:.1f} mm"),
+            ("depth_mm", "deepest penetration", "{:.1f} mm"),
         ):
             cells = (pair[version] for version in ("source", *_VERSIONS))
-            table.add_row(f"{who}: {told}", *(form.format(cell[figure]) if cell else "apart" for cell in cells))
+            table.add_row(f"{people}: {name}", *(form.format(cell[key]) if cell else "no contact" for cell in cells))
     return table
 
 
-def _spread(figure: Mapping[str, float]) -> str:
-    return f"{figure['mean']:.1f} ({figure['largest']:.1f}) mm" if figure else ""
+def _mean_and_largest(error: Mapping[str, float]) -> str:
+    return f"{error['mean']:.1f} ({error['largest']:.1f}) mm" if error else ""

@@ -1,13 +1,4 @@
-"""Train group, interactions.
-
-`closemesh train lifter` and `closemesh train prior`: the networks, from captured and generated motion.
-
-`closemesh train language`: what text and poses have in common, from captured and generated motion.
-
-`closemesh train`: make the bundled models again, from one's own data.
-
-`closemesh interactions`: make people touch, to learn from and to measure on.
-"""
+"""The commands `train`, which makes the bundled models again, and `interactions`, which generates motion in contact."""
 
 from __future__ import annotations
 
@@ -18,24 +9,23 @@ import typer
 from rich.table import Table
 
 from closemesh.cli import options as o
-from closemesh.cli.console import exit_codes, results
+from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
 
 DataOption = Annotated[Path, typer.Option(help="Folder with captured motion, in any format that closemesh reads.")]
 InteractionsOption = Annotated[
-    Path | None, typer.Option(help="Folder with generated interactions; see closemesh interactions.")
+    Path | None, typer.Option(help="Folder with motion that `closemesh interactions` generated.")
 ]
-StepsOption = Annotated[int, typer.Option(min=1, help="Steps of each network.")]
-MinutesOption = Annotated[float | None, typer.Option(min=0.1, help="Stop each network after so long.")]
-BatchOption = Annotated[int, typer.Option(min=2, help="Windows in each step.")]
-RateOption = Annotated[float, typer.Option(min=1e-6, help="Of AdamW, after the warm-up.")]
+StepsOption = Annotated[int, typer.Option(min=1, help="Optimizer steps of each network.")]
+MinutesOption = Annotated[float | None, typer.Option(min=0.1, help="Stop each network after this time.")]
+BatchOption = Annotated[int, typer.Option(min=2, help="Windows per step.")]
+RateOption = Annotated[float, typer.Option(min=1e-6, help="Learning rate of AdamW after the warm-up.")]
 FirstOption = Annotated[
     Path | None,
     typer.Option(
-        "--begin-with", help="Folder of trained networks to train on, of their size; random ones when not given."
+        "--begin-with", help="Folder of trained networks to start from, of the same size; random weights if not given."
     ),
 ]
-FreshOption = Annotated[bool, typer.Option("--resume/--fresh", help="Go on where a stopped run stopped, or anew.")]
-STOPPED = "give the same command again to go on"
+FreshOption = Annotated[bool, typer.Option("--resume/--fresh", help="Resume a stopped run, or start anew.")]
 
 
 def lifter(
@@ -45,16 +35,16 @@ def lifter(
     steps: StepsOption = 20000,
     minutes: MinutesOption = None,
     batch: BatchOption = 256,
-    width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
-    layers: Annotated[int, typer.Option(min=1)] = 6,
+    width: Annotated[int, typer.Option(min=32, help="Width of a token.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Transformer layers.")] = 6,
     learning_rate: RateOption = 3e-4,
     begin_with: FirstOption = None,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
 ) -> None:
-    """Learn the first pose: keypoints to a distribution over pose, shape and place."""
-    with exit_codes(when_stopped=STOPPED):
+    """Train the lifting network: keypoints to a distribution over pose, shape and position."""
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.initialization.lifting_network import LifterConfig, load_lifter
@@ -69,9 +59,9 @@ def lifter(
         first = load_lifter(where, begin_with / "lifter.safetensors") if begin_with else None
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
-            made, figures = train_lifter(learn, check, out, config, where, progress, resume, first)
-        save_network(out / "lifter.safetensors", made, made.config, figures)
-        _tell(out / "lifter.safetensors", figures)
+            made, metrics = train_lifter(learn, check, out, config, where, progress, resume, first)
+        save_network(out / "lifter.safetensors", made, made.config, metrics)
+        _print_metrics(out / "lifter.safetensors", metrics)
 
 
 def prior(
@@ -81,20 +71,21 @@ def prior(
     steps: StepsOption = 20000,
     minutes: MinutesOption = None,
     batch: BatchOption = 256,
-    windows: Annotated[int, typer.Option(min=2, help="First motions to learn from.")] = 16384,
-    width: Annotated[int, typer.Option(min=32, help="Numbers in a token.")] = 256,
-    layers: Annotated[int, typer.Option(min=1)] = 4,
+    windows: Annotated[int, typer.Option(min=2, help="Windows of simulated first motion for training.")] = 16384,
+    width: Annotated[int, typer.Option(min=32, help="Width of a token.")] = 256,
+    layers: Annotated[int, typer.Option(min=1, help="Transformer layers.")] = 4,
     learning_rate: RateOption = 3e-4,
     begin_with: FirstOption = None,
     only: Annotated[
-        Literal["denoiser", "codebook"] | None, typer.Option(help="One of the two networks.", show_default="both")
+        Literal["denoiser", "codebook"] | None,
+        typer.Option(help="Train only one of the two networks.", show_default="both"),
     ] = None,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
 ) -> None:
-    """Learn what two close people do: the denoiser of the diffusion, and the book of interactions."""
-    with exit_codes(when_stopped=STOPPED):
+    """Train the interaction prior of two people: the denoiser of the diffusion and the codebook."""
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.interaction_prior.codebook import CodebookConfig
@@ -107,11 +98,11 @@ def prior(
 
         size: dict[str, Any] = {"width": width, "layers": layers, "hidden": 2 * width}
         loop = LoopConfig(steps, learning_rate, minutes=minutes)
-        # The book has the easier task: it sees what it is to tell.
+        # The codebook has the easier task: its input is its target.
         short = LoopConfig(steps, learning_rate, minutes=minutes and minutes / 2)
         denoising = PriorTraining(DenoiserConfig(**size), loop, batch=batch, seed=seed or 0)
-        book = CodebookConfig(**{**size, "layers": max(1, layers // 2)})  # Of each half, encoder and decoder.
-        coding = CodebookTraining(book, short, batch=batch, seed=seed or 0)
+        codebook = CodebookConfig(**{**size, "layers": max(1, layers // 2)})  # Encoder and decoder have layers each.
+        coding = CodebookTraining(codebook, short, batch=batch, seed=seed or 0)
         with show_progress() as progress:
             learn, check = load_banks(data, interactions, progress)
             chosen = (only,) if only else NETWORKS
@@ -119,49 +110,48 @@ def prior(
             made = train_proxemics(
                 learn, check, out, windows, denoising, coding, where, progress, resume, begin_with, chosen
             )
-        for name, (network, figures) in made.items():
-            save_network(out / f"{name}.safetensors", network, network.config, figures)
-            _tell(out / f"{name}.safetensors", figures)
+        for name, (network, metrics) in made.items():
+            save_network(out / f"{name}.safetensors", network, network.config, metrics)
+            _print_metrics(out / f"{name}.safetensors", metrics)
 
 
-def _tell(path: Path, figures: dict[str, float]) -> None:
-    told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-    results.print(f"{path}: {told}")
+def _print_metrics(path: Path, metrics: dict[str, float]) -> None:
+    results.print(f"{path}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
 
 def language(
     data: DataOption,
     interactions: InteractionsOption = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for networks, log and state.")] = Path("language"),
-    steps: Annotated[int, typer.Option(min=1, help="Of the readers of poses.")] = 4000,
-    text_steps: Annotated[int, typer.Option(min=1, help="Of the reader of texts.")] = 8000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of the pose encoder.")] = 4000,
+    text_steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of the text encoder.")] = 8000,
     minutes: MinutesOption = None,
-    text_minutes: Annotated[float | None, typer.Option(min=0.1, help="Stop the reader of texts after so long.")] = None,
-    batch: Annotated[int, typer.Option(min=4, help="Poses in each step, and half as many pairs.")] = 384,
-    sentences_batch: Annotated[int, typer.Option("--text-batch", min=2, help="Sentences in each step.")] = 64,
-    poses: Annotated[int, typer.Option(min=1000, help="Poses to learn from; a third as many pairs.")] = 120_000,
-    layers: Annotated[int, typer.Option(min=1, help="Of the text reader.")] = 4,
+    text_minutes: Annotated[float | None, typer.Option(min=0.1, help="Stop the text encoder after this time.")] = None,
+    batch: Annotated[int, typer.Option(min=4, help="Poses per step, and half as many pairs.")] = 384,
+    sentences_batch: Annotated[int, typer.Option("--text-batch", min=2, help="Sentences per step.")] = 64,
+    poses: Annotated[int, typer.Option(min=1000, help="Poses for training; a third as many pairs.")] = 120_000,
+    layers: Annotated[int, typer.Option(min=1, help="Transformer layers of the text encoder.")] = 4,
     learning_rate: RateOption = 1e-3,
     sentences: Annotated[
         Path | None,
         typer.Option(
             help="Folder of a sentence encoder (all-MiniLM-L6-v2: model.safetensors, tokenizer.json) whose weights the "
-            "text reader begins with; random ones when not given."
+            "text encoder starts from; random weights if not given."
         ),
     ] = None,
     begin_with: Annotated[
-        Path | None, typer.Option(help="Folder of earlier readers to go on from, with their sizes.")
+        Path | None, typer.Option(help="Folder of trained encoders to start from, of the same size.")
     ] = None,
     seed: o.SeedOption = 0,
     device: o.DeviceOption = None,
     resume: FreshOption = True,
 ) -> None:
-    """Learn to read: texts and poses of one and of two people in one space, and poses as tokens.
+    """Train the shared space of text and pose, for one and for two people, and the pose tokens.
 
-    First poses learn together with a vector for each thing that can be said, which rules find true of them or not; then
-    the reader of texts learns which things a sentence says, in many wordings.
+    First the pose encoder is trained with one embedding per label; rules decide which labels a pose has. Then the
+    text encoder is trained to find the labels of a sentence in many paraphrases.
     """
-    with exit_codes(when_stopped=STOPPED):
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.lab.training.caption_labels import labels_of
@@ -186,20 +176,21 @@ def language(
             learn, check = load_banks(data, interactions, progress)
             library = make_library(learn, config, 1.0, where)
             checked = make_library(check, config, CHECKED, where)
-            begun = sentences, begin_with
-            made, figures = train_alignment(library, checked, pieces, out, config, where, progress, resume, *begun)
-        for file in save_alignment(out, made, figures):
-            results.print(f"{file}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+            made, metrics = train_alignment(
+                library, checked, pieces, out, config, where, progress, resume, sentences, begin_with
+            )
+        for file in save_alignment(out, made, metrics):
+            _print_metrics(file, metrics)
 
 
-train = typer.Typer(no_args_is_help=True, help="Make the bundled models again, from your own data.")
+train = typer.Typer(no_args_is_help=True, help="Train the bundled models on your own data.")
 for _command in (lifter, prior, language):
     train.command()(_command)
 
 
 @train.callback()
 def _group() -> None:
-    """Make the bundled models again, from your own data."""
+    """Train the bundled models on your own data."""
 
 
 @train.command("pose-prior")
@@ -207,59 +198,59 @@ def pose_prior(
     data: Annotated[Path, typer.Option(help="Folder with motion: .npz files with poses [T, 22, 3].")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("pose_prior.npz"),
     components: Annotated[int, typer.Option(min=1, help="Gaussians in the mixture.")] = 16,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of expectation maximisation.")] = 40,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of expectation maximization.")] = 40,
 ) -> None:
-    """Learn which poses are likely from captured motion."""
+    """Train the pose prior on captured motion."""
     with exit_codes():
         from closemesh.cli.console import show_progress
         from closemesh.lab.training.pose_prior import train_pose_prior
 
         with show_progress() as progress:
-            surprise = train_pose_prior(data, out, progress, components, steps)
-        results.print(f"{out}: median surprise of held-out poses {surprise:.1f}")
+            nll = train_pose_prior(data, out, progress, components, steps)
+        results.print(f"{out}: median negative log-likelihood of test poses {nll:.1f}")
 
 
 @train.command("detector-errors")
 def detector_errors(
     data: Annotated[Path, typer.Option(help="Folder with motion: .npz files with poses [T, (P,) 22, 3] and trans.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("detector_errors.npz"),
-    films: Annotated[int, typer.Option(min=1, help="Films to render and observe.")] = 40,
-    frames: Annotated[int, typer.Option(min=2, help="Frames of each film.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothes and rooms.")] = 0,
+    videos: Annotated[int, typer.Option("--films", min=1, help="Videos to render and observe.")] = 40,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of each video.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothes and environments.")] = 0,
 ) -> None:
-    """Measure how the detector errs, on rendered films of captured motion."""
+    """Measure the errors of the detector on rendered videos of captured motion."""
     with exit_codes():
         from closemesh.cli.console import show_progress
         from closemesh.lab.simulation.fit import fit_detector_errors
         from closemesh.lab.simulation.measure import FilmConfig
 
         with show_progress() as progress:
-            errors = fit_detector_errors(data, out, FilmConfig(films, frames, seed=seed), progress)
+            errors = fit_detector_errors(data, out, FilmConfig(videos, frames, seed=seed), progress)
         results.print(f"{out}: measured on {errors.measured_on}")
 
 
 def interactions(
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the windows; goes on where it stopped.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the windows; a stopped run resumes.")] = Path(
         "interactions"
     ),
     count: Annotated[int, typer.Option(min=1, help="Windows in all.")] = 2000,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these kinds.", show_default="all")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same machine, same bytes.")] = 0,
-    held_out: Annotated[
-        bool, typer.Option("--held-out", help="Begin from the motion that is held out for measuring.")
-    ] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one a core")] = None,
+    kinds: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Only these kinds of interaction.", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random numbers.")] = 0,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Start from the motion of the test split.")] = False,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one per core")] = None,
     device: o.DeviceOption = None,
-    sheet: Annotated[Path | None, typer.Option(help="Draw a window of each kind into this PNG.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Render a window of each kind into this PNG.")] = None,
 ) -> None:
-    """Generate windows of two people who hug, shake hands, carry, kick, ...: motion with known contact.
+    """Generate motion of two people in known contact: they hug, shake hands, carry, kick, ...
 
-    And of people apart, and of single people who sit, kneel, lie, crouch, crawl or reach.
+    Also of pairs without contact, and of single people who sit, kneel, lie, crouch, crawl or reach.
 
     [dim]closemesh interactions --data mocap -o interactions --count 2000 --sheet sheet.png[/dim]
     """
-    with exit_codes(when_stopped="give the same command again to go on"):
+    with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.cli.console import show_progress
         from closemesh.lab.synthesis.generate import InteractionsConfig, make_interactions
 
@@ -270,8 +261,17 @@ def interactions(
         with show_progress() as progress:
             reports = make_interactions(data, out, config, progress)
         table = Table(title="Interactions", title_style="title")
-        for column in ("kind", "key poses", "windows", "good", "mean gap, mm", "worst, mm", "deepest, mm", "lost to"):
-            table.add_column(column, justify="left" if column in ("kind", "lost to") else "right")
+        for column in (
+            "kind",
+            "key poses",
+            "windows",
+            "good",
+            "mean distance, mm",
+            "largest, mm",
+            "deepest, mm",
+            "rejected for",
+        ):
+            table.add_column(column, justify="left" if column in ("kind", "rejected for") else "right")
         for r in reports:
             counts = f"{r.key_poses}/{r.attempts}", f"{r.accepted}/{r.tried}", f"{r.rate:.0%}"
             lengths = (1000 * length for length in (r.mean_contact_error, r.worst_contact_error, r.deepest))
