@@ -1,4 +1,4 @@
-"""A real server on this machine that speaks the chat protocol with pictures, well or badly."""
+"""A local server with the chat protocol for images; its replies may be faulty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODEL = "sees-well"
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server does with one request."""
+    """What the server answers to one request."""
 
     text: str = ""
     status: int = 200
@@ -36,11 +36,11 @@ class Reply:
     drip: float = 0.0
     """Seconds between two bytes."""
     silence: float = 0.0
-    """Seconds before anything is said."""
+    """Seconds before the first byte."""
 
 
 def statements(*values: dict[str, Any], words: str = "A is on the left.") -> Reply:
-    """An answer as a good model gives it: some thoughts, then JSON in a fence."""
+    """An answer as a good model gives it: some text, then JSON in a fence."""
     return Reply(f"{words}\n```json\n{json.dumps({'statements': list(values)})}\n```\n")
 
 
@@ -51,21 +51,21 @@ CUT_OFF = Reply('{"statements": [{"kind": "po', finish="length")
 
 @dataclass
 class ChatServer:
-    """`replies` are used up one by one, the last for ever; what was asked stands in `asked`."""
+    """`replies` are used one after the other, the last one repeatedly; `requests` records what was sent."""
 
     url: str
     key: str | None = None
     """The key that must be sent."""
     replies: list[Reply] = field(default_factory=list)
-    asked: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
     def next_reply(self) -> Reply:
         return self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
 
-    def pictures(self) -> list[np.ndarray]:
-        """What was shown, RGB."""
-        urls = [asked["messages"][1]["content"][1]["image_url"]["url"] for asked in self.asked]
+    def images(self) -> list[np.ndarray]:
+        """The images that were sent, RGB [H, W, 3]."""
+        urls = [one["messages"][1]["content"][1]["image_url"]["url"] for one in self.requests]
         assert all(url.startswith("data:image/jpeg;base64,") for url in urls)
         coded = (np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8) for url in urls)
         return [cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1] for data in coded]  # type: ignore[index]
@@ -100,17 +100,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         values = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.served.headers.append(dict(self.headers))
-        self.served.asked.append(values)
+        self.served.requests.append(values)
         fault = self._fault(values)
         self._send(fault or self.served.next_reply())
 
     def _fault(self, values: dict[str, Any]) -> Reply | None:
-        """What a real endpoint says to a request that is not right."""
+        """The answer of a real endpoint to a wrong request, if it is one."""
         if self.path != "/v1/chat/completions":
             return Reply(status=404, body=b'{"error": {"message": "no such path"}}')
         if self.served.key and self.headers.get("Authorization") != f"Bearer {self.served.key}":
-            told = {"error": {"message": f"Incorrect API key: {self.headers.get('Authorization')}"}}
-            return Reply(status=401, body=json.dumps(told).encode())
+            error = {"error": {"message": f"Incorrect API key: {self.headers.get('Authorization')}"}}
+            return Reply(status=401, body=json.dumps(error).encode())
         if values.get("model") != MODEL:
             return Reply(status=404, body=b'{"error": {"message": "there is no such model"}}')
         return None
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": reply.text or None, **reply.message}
         answer = {"choices": [{"index": 0, "message": message, "finish_reason": reply.finish}]}
         body = json.dumps(answer).encode() if reply.body is None else reply.body
-        with suppress(OSError):  # Who asked may have gone.
+        with suppress(OSError):  # The client may have closed the connection.
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(body)), **reply.headers}.items():
                 self.send_header(name, value)

@@ -65,14 +65,14 @@ def test_a_model_may_refuse_is_asked_once_and_its_key_is_nowhere(
     notes = json.loads((tmp_path / "out" / "scene.json").read_text())["notes"]
     assert [note for note in notes if "without a description" in note and "403" in note]
 
-    server.replies, server.asked = good, []
+    server.replies, server.requests = good, []
     outputs.append(run().output)
-    assert len(server.asked) == 5
+    assert len(server.requests) == 5
     said = json.loads((tmp_path / "out" / "descriptions.json").read_text())["descriptions"]
     assert said[0]["statements"] == [{"text": "A is upright", "confidence": 0.917}]
 
     again = run()
-    assert len(server.asked) == 5 and {"refine", "optimise"} <= kept_stages(again)
+    assert len(server.requests) == 5 and {"refine", "optimise"} <= kept_stages(again)
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     assert KEY not in "".join([*outputs, again.output])

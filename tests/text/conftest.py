@@ -1,4 +1,4 @@
-"""A server that describes, and no key or proxy in the environment."""
+"""A chat server, and an environment without keys and proxies."""
 
 from __future__ import annotations
 

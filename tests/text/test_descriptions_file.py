@@ -1,4 +1,4 @@
-"""descriptions.json: what is written is read again; what a hand got wrong is told with file, entry and statement."""
+"""descriptions.json is read as it was written; errors name the file, the entry and the statement."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from closemesh.core.errors import InputError
 from closemesh.text.descriptions import (
     Description,
-    all_told,
+    all_statements,
     check_people,
-    grouped,
+    group_statements,
     read_descriptions,
     write_descriptions,
 )
@@ -30,22 +30,22 @@ def write(path: Path, *entries: Any, schema: Any = 1) -> Path:
     return path
 
 
-def test_what_is_written_is_read_again(tmp_path: Path):
-    told = (
+def test_files_are_read_as_they_were_written(tmp_path: Path):
+    statements = (
         TimedStatement(TOUCH, 0.5, 1.25, 0.875),
         TimedStatement(Facing(1, 0, "behind"), 0.5, 1.25, 0.5),
         TimedStatement(Posture(2, "upside_down"), -math.inf, 1.0, 1.0),
         TimedStatement(DepthOrder(2, 0)),
     )
-    entries = grouped(told, "rules")
+    entries = group_statements(statements, "rules")
     write_descriptions(tmp_path / "d.json", entries)
     again = read_descriptions(tmp_path / "d.json", TIMES)
     assert again == entries
-    assert sorted(all_told(again), key=str) == sorted(told, key=str)
+    assert sorted(all_statements(again), key=str) == sorted(statements, key=str)
     assert [entry.people for entry in entries] == [(2,), (0, 2), (0, 1)]
 
 
-def test_every_form_a_hand_may_write(tmp_path: Path):
+def test_every_form_that_can_be_written_by_hand(tmp_path: Path):
     file = write(
         tmp_path / "d.json",
         {
@@ -61,7 +61,7 @@ def test_every_form_a_hand_may_write(tmp_path: Path):
     )
     [entry] = read_descriptions(file, TIMES)
     assert (entry.people, entry.start, entry.end) == ((0, 1), 0.5, 1.5)
-    assert entry.told == (
+    assert entry.statements == (
         TimedStatement(TOUCH, 0.5, 1.5),
         TimedStatement(TOUCH, 0.5, 1.5, 0.8),
         TimedStatement(TOUCH, 0.5, 1.5),
@@ -69,7 +69,7 @@ def test_every_form_a_hand_may_write(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "message"),
     [
         ("A is upright", "entry 2: it is no object in braces"),
         ({"people": ["A"]}, "entry 2: it has no list 'statements'"),
@@ -82,28 +82,28 @@ def test_every_form_a_hand_may_write(tmp_path: Path):
         ({"people": ["A"], "end_frame": 2, "end": 1, "statements": []}, "entry 2: it has both end and end_frame"),
         ({"people": ["A"], "statements": ["A dances"]}, "entry 2, statement 1: 'A dances' is not in the vocabulary"),
         ({"people": ["A"], "statements": ["A is upright", 7]}, "entry 2, statement 2: 7 is neither text nor an object"),
-        ({"people": ["A"], "statements": ["A carries B"]}, "entry 2, statement 1: it speaks of B, who is not among"),
+        ({"people": ["A"], "statements": ["A carries B"]}, "entry 2, statement 1: it is about B, who is not among"),
         (
             {"people": ["A"], "statements": [{"text": "A is upright", "confidence": 3}]},
             "entry 2, statement 1: confidence 3 is no number from 0 to 1",
         ),
         (
             {"people": ["A"], "statements": [{"text": "A is upright", "kind": "posture"}]},
-            "entry 2, statement 1: beside text only confidence may stand, not kind",
+            "entry 2, statement 1: beside text only confidence is allowed, not kind",
         ),
         ({"people": ["A"], "statements": [{"kind": ["posture"]}]}, r"entry 2, statement 1: kind '\['posture'\]' is"),
     ],
 )
-def test_a_wrong_entry_is_told_in_one_line(tmp_path: Path, entry: Any, told: str):
+def test_a_wrong_entry_is_reported_in_one_line(tmp_path: Path, entry: Any, message: str):
     file = write(tmp_path / "mine.json", {"people": ["A"], "statements": ["A is upright"]}, entry)
-    with pytest.raises(InputError, match=told) as fault:
+    with pytest.raises(InputError, match=message) as fault:
         read_descriptions(file, TIMES)
     assert str(fault.value).startswith(str(file))
     assert "\n" not in str(fault.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b'{"schema": 1,\n "descriptions": [,]}', "line 2, column 19: Expecting value"),
         (b"[]", "has schema None; this closemesh reads 1"),
@@ -112,15 +112,15 @@ def test_a_wrong_entry_is_told_in_one_line(tmp_path: Path, entry: Any, told: str
         (b"\xff\xfe\x00", "is no JSON text in UTF-8"),
     ],
 )
-def test_a_file_that_is_none(tmp_path: Path, content: bytes, told: str):
+def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes, message: str):
     (tmp_path / "mine.json").write_bytes(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         read_descriptions(tmp_path / "mine.json", TIMES)
     with pytest.raises(InputError, match=r"none\.json not found; closemesh describe OUT writes one"):
         read_descriptions(tmp_path / "none.json", TIMES)
 
 
-def test_people_who_are_not_there():
+def test_people_who_were_not_found():
     entries = [Description((0, 1), ()), Description((1, 3), ())]
     check_people(entries, 4, "mine.json")
     with pytest.raises(InputError, match=r"mine\.json, entry 2: D was not found; there are A, B"):

@@ -100,7 +100,7 @@ def describe(
         from closemesh.core.errors import InputError
         from closemesh.pipeline.cache import load_saved_motion
         from closemesh.text.captioner import caption_motion
-        from closemesh.text.descriptions import DESCRIPTIONS_FILE, grouped, write_descriptions
+        from closemesh.text.descriptions import DESCRIPTIONS_FILE, group_statements, write_descriptions
         from closemesh.text.grammar import render_timed
 
         target = file or result / DESCRIPTIONS_FILE
@@ -109,7 +109,7 @@ def describe(
         saved = load_saved_motion(result, "optimised")
         up_cam = saved.camera.up
         statements = caption_motion(saved.motion, load_body(saved.body_path), saved.clip.times, up_cam)
-        write_descriptions(target, grouped(statements, "rules"))
+        write_descriptions(target, group_statements(statements, "rules"))
         if show:
             for statement in statements:
                 results.print(f"{render_timed(statement)}.", markup=False, soft_wrap=True)

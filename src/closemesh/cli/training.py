@@ -155,31 +155,36 @@ def language(
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.lab.training.caption_labels import labels_of
-        from closemesh.lab.training.loop import LoopConfig
+        from closemesh.lab.training.loop import LoopConfig, TrainingRun
         from closemesh.lab.training.motion_bank import load_banks
-        from closemesh.lab.training.pose_encoder import PoseReading
-        from closemesh.lab.training.text_alignment import CHECKED, AlignmentTraining, make_library, train_alignment
-        from closemesh.lab.training.text_encoder import TextReading
-        from closemesh.text.alignment import TextReaderConfig, save_alignment
-        from closemesh.text.text_encoder import TextEncoderConfig, load_pieces
+        from closemesh.lab.training.pose_encoder import PoseEncoderTraining
+        from closemesh.lab.training.text_alignment import (
+            CHECK_FRACTION,
+            AlignmentTraining,
+            make_alignment_data,
+            train_alignment,
+        )
+        from closemesh.lab.training.text_encoder import TextEncoderTraining
+        from closemesh.text.alignment import TextEncoderConfig, save_alignment
+        from closemesh.text.text_encoder import TextTransformerConfig, load_tokenizer
 
-        pieces, where, rate = load_pieces(), choose_device(device), learning_rate
+        tokenizer, where, rate = load_tokenizer(), choose_device(device), learning_rate
+        text_loop = LoopConfig(text_steps, rate, minutes=text_minutes, average=0.99)
         config = AlignmentTraining(
-            text=TextReaderConfig(TextEncoderConfig(len(pieces), layers=layers), len(labels_of(2))),
-            pose_reading=PoseReading(LoopConfig(steps, rate, minutes=minutes, average=0.99), batch),
-            text_reading=TextReading(LoopConfig(text_steps, rate, minutes=text_minutes, average=0.99), sentences_batch),
+            text=TextEncoderConfig(TextTransformerConfig(len(tokenizer), layers=layers), len(labels_of(2))),
+            pose_training=PoseEncoderTraining(LoopConfig(steps, rate, minutes=minutes, average=0.99), batch),
+            text_training=TextEncoderTraining(text_loop, sentences_batch),
             singles=poses,
             pairs=poses // 3,
             seed=seed or 0,
         )
         with show_progress() as progress:
-            learn, check = load_banks(data, interactions, progress)
-            library = make_library(learn, config, 1.0, where)
-            checked = make_library(check, config, CHECKED, where)
-            made, metrics = train_alignment(
-                library, checked, pieces, out, config, where, progress, resume, sentences, begin_with
-            )
-        for file in save_alignment(out, made, metrics):
+            for_training, for_checks = load_banks(data, interactions, progress)
+            training_data = make_alignment_data(for_training, config, 1.0, where)
+            check_data = make_alignment_data(for_checks, config, CHECK_FRACTION, where)
+            run = TrainingRun(out, where, progress, resume)
+            model, metrics = train_alignment(training_data, check_data, tokenizer, run, config, sentences, begin_with)
+        for file in save_alignment(out, model, metrics):
             _print_metrics(file, metrics)
 
 

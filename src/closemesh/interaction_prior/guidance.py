@@ -24,7 +24,7 @@ from closemesh.interaction_prior.windows import PairBody, PairWindows, by_window
 from closemesh.losses.keypoints import reprojection
 from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.text.alignment import PoseTextModel
-from closemesh.text.losses import contact_mask, read_sayings, statement_loss, text_pose_distance
+from closemesh.text.losses import contact_mask, encode_statements, statement_loss, text_pose_distance
 from closemesh.text.predicates import PoseFeatures
 from closemesh.text.statements import TimedStatement
 
@@ -186,14 +186,16 @@ class TextGuidance:
 
         What is said of both is left out: its gradients push people apart or together by decimetres.
         """
-        sayings = [one for one in read_sayings(alignment, self.told) if len(one.people) == 1]
+        sayings = [one for one in encode_statements(alignment, self.told) if len(one.people) == 1]
         up_cam = F.normalize(self.up, dim=-1).to(windows.times)
         up = torch.einsum("bij,j->bi", windows.view.R_view_cam, up_cam)[:, None].expand(*windows.times.shape, 3)
 
         def energy(state: PairState) -> Tensor:
             return (
                 weight
-                * text_pose_distance(sayings, alignment.poses, state.rotations, state.pelvis, up, windows.times).sum()
+                * text_pose_distance(
+                    sayings, alignment.pose_encoder, state.rotations, state.pelvis, up, windows.times
+                ).sum()
             )
 
         return energy

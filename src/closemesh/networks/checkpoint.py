@@ -16,11 +16,29 @@ from closemesh.core.files import atomic_file
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
-RENAMED_KEYS: Mapping[str, str] = {"quantiser": "quantizer", "book": "codebook", "judges": "linear_heads"}
+RENAMED_KEYS: Mapping[str, str] = {
+    "quantiser": "quantizer",
+    "book": "codebook",
+    "judges": "linear_heads",
+    "tokens": "vqvae",
+    "books": "codebooks",
+    "sayings": "labels",
+    "encoder.pieces": "transformer.token_embedding",
+    "encoder.places": "transformer.position_embedding",
+    "encoder.norm": "transformer.norm",
+    "encoder.layers": "transformer.layers",
+}
 """Modules and tensors in weight files of earlier versions, the bundled ones too, and today's: dotted names, at any
 depth."""
 
-RENAMED_CONFIG: Mapping[str, str] = {"sides": "kernel_sizes", "halved": "num_pooled"}
+RENAMED_CONFIG: Mapping[str, str] = {
+    "sides": "kernel_sizes",
+    "halved": "num_pooled",
+    "tokens": "vqvae",
+    "encoder": "transformer",
+    "pieces": "vocabulary",
+    "sayings": "num_labels",
+}
 """Names of configuration fields in those files, at any depth, and today's."""
 
 

@@ -1,9 +1,4 @@
-"""Pose VQ-VAE, pose and text encoders, shared space.
-
-Poses of one or of two people as tokens of learned books, and back (residual pose VQ-VAE).
-
-Text and poses in one space: the nearer, the more surely the text is about the pose (contrastive learning).
-"""
+"""A joint embedding space of texts and poses: pose VQ-VAE, pose encoder and text encoder."""
 
 from __future__ import annotations
 
@@ -22,162 +17,171 @@ from closemesh.body.skeleton import PARENTS
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.networks.checkpoint import load_network, save_network
 from closemesh.networks.layers import VectorQuantizer
-from closemesh.text.text_encoder import TextEncoder, TextEncoderConfig, WordPieceTokenizer, clauses_of, load_pieces
+from closemesh.text.text_encoder import (
+    TextTransformer,
+    TextTransformerConfig,
+    WordPieceTokenizer,
+    load_tokenizer,
+    split_clauses,
+)
 from closemesh.weights.locate import find_model
 
 NUM_JOINTS = 22
 POSE_WIDTH = (NUM_JOINTS - 1) * 6 + 3
 PLACE_WIDTH = 9
-_SEEN_WIDTH = POSE_WIDTH + (NUM_JOINTS - 1) * 4
-_METRES = 3.0  # Joints are about so much below 1 m from the pelvis.
+POSES_FILE, TEXT_FILE = "language/poses.safetensors", "language/text.safetensors"
+_ENCODER_WIDTH = POSE_WIDTH + (NUM_JOINTS - 1) * 4
+_JOINT_SCALE = 3.0  # Brings joints, which are less than 1 m from the pelvis, to the scale of the other inputs.
+_INITIAL_SCALE = 10.0
+_INITIAL_LOG_ODDS = -5.0  # A sentence has few of all labels.
+_BATCH = 256  # Sentences encoded at once.
 
 
 @dataclass(frozen=True)
-class PoseTokensConfig:
-    """Sizes; 512 codes as in CloseInt's book."""
+class PoseVQVAEConfig:
+    """Sizes; 512 codes as in the codebook of CloseInt."""
 
     hidden: int = 512
     pose_tokens: int = 16
-    """That stand for one person's pose."""
+    """Tokens for the pose of one person."""
     place_tokens: int = 8
-    """That stand for where the other one is, as seen by each of two people."""
+    """Tokens for the place of the partner, for each of two people."""
     codes: int = 512
     levels: int = 4
-    """Codes of a token, each of what those before it leave over."""
+    """Residual codes of a token."""
     code_width: int = 32
     decay: float = 0.99
-    """Of the moving averages that the codes follow."""
+    """Of the moving averages of the codes."""
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """People in tokens: of P people, 16 of the own pose, and 8 of where the other is when P is 2."""
+class PoseTokens:
+    """One or two people (P) as tokens, and decoded."""
 
-    vectors: Tensor  # [B, P, tokens, code_width]
+    vectors: Tensor  # [B, P, tokens, code_width]: pose tokens, then place tokens when P is 2
     pose: Tensor  # [B, P, POSE_WIDTH] decoded
     place: Tensor | None  # [B, 2, PLACE_WIDTH] decoded
-    commitment: Tensor  # [] how far the encoders are from their codes
+    commitment: Tensor  # [] distance of the encoders from their codes
 
 
-def pose_features(rotations: Tensor, up: Tensor) -> Tensor:
-    """[..., POSE_WIDTH] body rotations in 6D and the way up as the pelvis has it, whatever the heading.
+def pose_input(rotations: Tensor, up: Tensor) -> Tensor:
+    """Body rotations in 6D and the up direction in pelvis axes [..., POSE_WIDTH], invariant to the heading.
 
-    rotations [..., 22, 3, 3] root first; up [..., 3] unit vector against gravity, in the frame of the root.
+    rotations: [..., 22, 3, 3] with the root first; up: [..., 3] unit vector against gravity, in the frame of the root.
     """
     body = matrix_to_6d(rotations[..., 1:, :, :]).flatten(-2)
     return torch.cat([body, torch.einsum("...ji,...j->...i", rotations[..., 0, :, :], up)], dim=-1)
 
 
-def place_features(root: Tensor, pelvis: Tensor) -> Tensor:
-    """[..., 2, PLACE_WIDTH] where the other one's pelvis is and how it is turned, as the own pelvis has it.
+def place_input(root: Tensor, pelvis: Tensor) -> Tensor:
+    """The partner's pelvis, in meters, and its rotation in 6D, in own pelvis axes [..., 2, PLACE_WIDTH].
 
-    root [..., 2, 3, 3] and pelvis [..., 2, 3] metres, in any common frame.
+    root: [..., 2, 3, 3]; pelvis: [..., 2, 3] meters, in one frame.
     """
-    turned = root.transpose(-1, -2) @ root.flip(-3)
-    away = torch.einsum("...ji,...j->...i", root, pelvis.flip(-2) - pelvis)
-    return torch.cat([away, matrix_to_6d(turned)], dim=-1)
+    rotation = root.transpose(-1, -2) @ root.flip(-3)
+    offset = torch.einsum("...ji,...j->...i", root, pelvis.flip(-2) - pelvis)
+    return torch.cat([offset, matrix_to_6d(rotation)], dim=-1)
+
+
+def append_joints(pose: Tensor, rest: Tensor) -> Tensor:
+    """Poses [..., POSE_WIDTH] followed by scaled joint positions and heights in pelvis axes [..., _ENCODER_WIDTH].
+
+    rest: [22, 3] meters, joints at rest. Texts describe positions, which are hard to infer from rotations.
+    """
+    local = rotation_6d_to_matrix(pose[..., :-3].unflatten(-1, (-1, 6)))
+    places, rotations = [torch.zeros_like(pose[..., -3:])], [torch.eye(3).to(pose).expand(*pose.shape[:-1], 3, 3)]
+    for joint in range(1, NUM_JOINTS):
+        parent = PARENTS[joint]
+        places.append(places[parent] + torch.einsum("...ij,j->...i", rotations[parent], rest[joint] - rest[parent]))
+        rotations.append(rotations[parent] @ local[..., joint - 1, :, :])
+    joints = _JOINT_SCALE * torch.stack(places[1:], dim=-2)
+    heights = torch.einsum("...ji,...i->...j", joints, pose[..., -3:])
+    return torch.cat([pose, joints.flatten(-2), heights], dim=-1)
 
 
 class PoseVQVAE(nn.Module):
-    """Encoders, books and decoders of poses and of places; one set of weights for everybody."""
+    """Residual VQ-VAE of poses and of the places of partners; both people share the weights."""
 
-    rest: Tensor  # [22, 3] metres, joints of the mean body at rest
+    rest: Tensor  # [22, 3] meters, joints of the mean body at rest
 
-    def __init__(self, config: PoseTokensConfig) -> None:
+    def __init__(self, config: PoseVQVAEConfig) -> None:
         super().__init__()
         self.config = config
         self.register_buffer("rest", torch.zeros(NUM_JOINTS, 3))
         inner = {"pose": config.pose_tokens * config.code_width, "place": config.place_tokens * config.code_width}
         widths = {"pose": POSE_WIDTH, "place": PLACE_WIDTH}
-        seen = {"pose": _SEEN_WIDTH, "place": PLACE_WIDTH}
-        self.encoders = nn.ModuleDict({n: _layers(seen[n], config.hidden, inner[n]) for n in widths})
-        self.books = nn.ModuleDict(
-            {n: nn.ModuleList(_book(config) for _ in range(config.levels)) for n in widths},
+        inputs = {"pose": _ENCODER_WIDTH, "place": PLACE_WIDTH}
+        self.encoders = nn.ModuleDict({n: _mlp(inputs[n], config.hidden, inner[n]) for n in widths})
+        self.codebooks = nn.ModuleDict(
+            {n: nn.ModuleList(_codebook(config) for _ in range(config.levels)) for n in widths},
         )
-        self.decoders = nn.ModuleDict({n: _layers(inner[n], config.hidden, widths[n]) for n in widths})
+        self.decoders = nn.ModuleDict({n: _mlp(inner[n], config.hidden, widths[n]) for n in widths})
         *_, bias = self.decoders["pose"].parameters()
-        with torch.no_grad():  # A fresh network decodes poses near rest: far from any rotation the way is steep.
-            bias.copy_(pose_features(torch.eye(3).expand(NUM_JOINTS, 3, 3), torch.tensor([0.0, 1.0, 0.0])))
+        with torch.no_grad():  # An untrained network decodes poses near rest: gradients are steep far from rotations.
+            bias.copy_(pose_input(torch.eye(3).expand(NUM_JOINTS, 3, 3), torch.tensor([0.0, 1.0, 0.0])))
 
-    def forward(self, pose: Tensor, place: Tensor | None = None) -> Tokens:
-        """pose [B, P, POSE_WIDTH], place [B, 2, PLACE_WIDTH] when P is 2: nearest codes, gradients straight through."""
-        vectors, decoded, far = self._code("pose", pose)
+    def forward(self, pose: Tensor, place: Tensor | None = None) -> PoseTokens:
+        """Tokens of pose [B, P, POSE_WIDTH] and, for two people, place [B, 2, PLACE_WIDTH].
+
+        The gradient passes straight through the quantization.
+        """
+        vectors, decoded, commitment = self._quantize("pose", pose)
         if place is None:
-            return Tokens(vectors, decoded, None, far)
-        placed, decoded_place, place_far = self._code("place", place)
-        return Tokens(torch.cat([vectors, placed], dim=-2), decoded, decoded_place, far + place_far)
+            return PoseTokens(vectors, decoded, None, commitment)
+        place_vectors, decoded_place, place_commitment = self._quantize("place", place)
+        both = torch.cat([vectors, place_vectors], dim=-2)
+        return PoseTokens(both, decoded, decoded_place, commitment + place_commitment)
 
     def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
-        """The vectors before they are set to codes, for guidance: codes have no gradient, and are close to them."""
-        told = {"pose": pose} if place is None else {"pose": pose, "place": place}
-        return torch.cat([self._encode(name, x) for name, x in told.items()], dim=-2)
+        """Vectors [B, P, tokens, code_width] before quantization, which have a gradient, for guidance."""
+        inputs = {"pose": pose} if place is None else {"pose": pose, "place": place}
+        return torch.cat([self._encode(name, x) for name, x in inputs.items()], dim=-2)
 
     def _encode(self, name: str, features: Tensor) -> Tensor:
         if name == "pose":
-            with torch.autocast(features.device.type, enabled=False):  # Half precision would be centimetres.
-                features = with_joints(features, self.rest)
+            with torch.autocast(features.device.type, enabled=False):  # Half precision would cost centimeters.
+                features = append_joints(features, self.rest)
         return self.encoders[name](features).float().unflatten(-1, (-1, self.config.code_width))
 
-    def _code(self, name: str, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rest = vectors = self._encode(name, features)
-        far = vectors.new_zeros(())
-        for book in self.books[name]:  # type: ignore[union-attr]
-            found, _, commitment = book(rest)
-            rest, far = rest - found.detach(), far + commitment
-        vectors = vectors - rest.detach()  # Its gradient goes straight through.
-        return vectors, self.decoders[name](vectors.flatten(-2)).float(), far
+    def _quantize(self, name: str, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Quantized vectors, what they decode to, and the commitment loss."""
+        residual = vectors = self._encode(name, features)
+        commitment = vectors.new_zeros(())
+        for codebook in self.codebooks[name]:  # type: ignore[union-attr]
+            codes, _, level_commitment = codebook(residual)
+            residual, commitment = residual - codes.detach(), commitment + level_commitment
+        vectors = vectors - residual.detach()
+        return vectors, self.decoders[name](vectors.flatten(-2)).float(), commitment
 
 
-def _book(config: PoseTokensConfig) -> VectorQuantizer:
+def _codebook(config: PoseVQVAEConfig) -> VectorQuantizer:
     return VectorQuantizer(config.codes, config.code_width, config.decay)
 
 
-def with_joints(pose: Tensor, rest: Tensor) -> Tensor:
-    """[..., _SEEN_WIDTH] poses [..., POSE_WIDTH] with where the joints are, and how high, as the pelvis has it.
-
-    rest [22, 3] metres, the joints at rest. Words speak of places, which are hard to read off rotations.
-    """
-    turns = rotation_6d_to_matrix(pose[..., :-3].unflatten(-1, (-1, 6)))
-    places, turned = [torch.zeros_like(pose[..., -3:])], [torch.eye(3).to(pose).expand(*pose.shape[:-1], 3, 3)]
-    for joint in range(1, NUM_JOINTS):
-        parent = PARENTS[joint]
-        places.append(places[parent] + torch.einsum("...ij,j->...i", turned[parent], rest[joint] - rest[parent]))
-        turned.append(turned[parent] @ turns[..., joint - 1, :, :])
-    joints = _METRES * torch.stack(places[1:], dim=-2)
-    heights = torch.einsum("...ji,...i->...j", joints, pose[..., -3:])
-    return torch.cat([pose, joints.flatten(-2), heights], dim=-1)
-
-
-def _layers(width: int, hidden: int, out: int) -> nn.Sequential:
+def _mlp(width: int, hidden: int, out: int) -> nn.Sequential:
     last = nn.Linear(hidden, out)
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), last)
 
 
-POSES_FILE, TEXT_FILE = "language/poses.safetensors", "language/text.safetensors"
-_FIRST_SCALE = 10.0
-_FIRST_ODDS = -5.0  # Of all that can be said a sentence says little.
-_TOGETHER = 256  # Sentences that are read at once.
-
-
 @dataclass(frozen=True)
-class PoseReaderConfig:
-    """The pose VQ-VAE, and what turns its tokens into one vector."""
+class PoseEncoderConfig:
+    """Sizes of the pose encoder."""
 
-    tokens: PoseTokensConfig = field(default_factory=PoseTokensConfig)
+    vqvae: PoseVQVAEConfig = field(default_factory=PoseVQVAEConfig)
     hidden: int = 640
     space: int = 256
-    """Numbers of a vector of the common space."""
+    """Width of the joint space."""
 
 
 class PoseEncoder(nn.Module):
-    """Tokens of one or two people, in the common space."""
+    """Poses of one or two people as unit vectors of the joint space."""
 
-    def __init__(self, config: PoseReaderConfig) -> None:
+    def __init__(self, config: PoseEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        tokens = config.tokens
-        self.tokens = PoseVQVAE(tokens)
-        self.width = (tokens.pose_tokens + tokens.place_tokens) * tokens.code_width
+        vqvae = config.vqvae
+        self.vqvae = PoseVQVAE(vqvae)
+        self.width = (vqvae.pose_tokens + vqvae.place_tokens) * vqvae.code_width
         self.layers = nn.Sequential(
             nn.Linear(2 * self.width, config.hidden),
             nn.GELU(),
@@ -186,131 +190,139 @@ class PoseEncoder(nn.Module):
             nn.Linear(config.hidden, config.space),
         )
 
-    def forward(self, pose: Tensor, place: Tensor | None = None) -> tuple[Tensor, Tokens]:
-        """Unit vectors [B, space] and the tokens of pose [B, P, POSE_WIDTH] and, of two, place [B, 2, PLACE_WIDTH]."""
-        tokens = self.tokens(pose, place)
+    def forward(self, pose: Tensor, place: Tensor | None = None) -> tuple[Tensor, PoseTokens]:
+        """Unit vectors [B, space] and tokens.
+
+        pose: [B, P, POSE_WIDTH]; place: [B, 2, PLACE_WIDTH] when P is 2.
+        """
+        tokens = self.vqvae(pose, place)
         return self._pool(tokens.vectors), tokens
 
     def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
-        """The unit vectors without codes: their gradients tell how to come nearer to a text."""
-        return self._pool(self.tokens.soft(pose, place))
+        """Unit vectors [B, space] without quantization, with a gradient for guidance; inputs as in `forward`."""
+        return self._pool(self.vqvae.soft(pose, place))
 
     def _pool(self, vectors: Tensor) -> Tensor:
         own = vectors.flatten(2)  # [B, P, tokens * code_width]
-        both = F.pad(own, (0, self.width - own.shape[-1], 0, 2 - own.shape[1]))  # Who is not there is nought.
+        both = F.pad(own, (0, self.width - own.shape[-1], 0, 2 - own.shape[1]))  # Zeros for a missing person.
         return F.normalize(self.layers(both.flatten(1)).float(), dim=-1)
 
 
 @dataclass(frozen=True)
-class TextReaderConfig:
-    """The transformer, and how many things can be read out of a sentence."""
+class TextEncoderConfig:
+    """Sizes of the text encoder, and the number of labels it predicts."""
 
-    encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
-    sayings: int = 1
+    transformer: TextTransformerConfig = field(default_factory=TextTransformerConfig)
+    num_labels: int = 1
     space: int = 256
 
 
 class LabelEmbeddings(nn.Module):
-    """Everything that can be read out of a sentence, each thing a vector of the common space.
+    """A vector of the joint space for every label.
 
-    A pose's unit vector times `scale` times the vector of a thing, with its log-odds, tells how surely it holds of it.
+    The log-odds of a label for a pose are `scale` times the product of their vectors, plus `log_odds`.
     """
 
     def __init__(self, count: int, space: int) -> None:
         super().__init__()
         self.vectors = nn.Parameter(0.1 * torch.randn(count, space))
         self.log_odds = nn.Parameter(torch.zeros(count))
-        self.log_scale = nn.Parameter(torch.tensor(math.log(_FIRST_SCALE)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(_INITIAL_SCALE)))
 
     @property
     def scale(self) -> Tensor:
-        """That products of vectors are multiplied by to give log-odds."""
+        """Factor [] from products of vectors to log-odds."""
         return self.log_scale.exp()
 
 
-class TextReader(nn.Module):
-    """A sentence in the common space: the sum of the vectors of what is read out of it."""
+class TextEncoder(nn.Module):
+    """Sentences in the joint space: the vectors of all labels, weighted by their predicted probabilities."""
 
-    def __init__(self, config: TextReaderConfig) -> None:
+    def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.encoder.width
-        self.encoder = TextEncoder(config.encoder)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, config.sayings))
-        nn.init.constant_(self.head[-1].bias, _FIRST_ODDS)  # type: ignore[arg-type]
-        self.sayings = LabelEmbeddings(config.sayings, config.space)
+        width = config.transformer.width
+        self.transformer = TextTransformer(config.transformer)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, config.num_labels))
+        nn.init.constant_(self.head[-1].bias, _INITIAL_LOG_ODDS)  # type: ignore[arg-type]
+        self.labels = LabelEmbeddings(config.num_labels, config.space)
 
-    def forward(self, numbers: Tensor, known: Tensor) -> Tensor:
-        """Log-odds [S, sayings] that each thing is said by sentences of pieces [S, N], padding where not `known`."""
-        return self.head(self.encoder(numbers, known)).float()
+    def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """Log-odds [S, num_labels] that each sentence has each label; tokens: [S, N]; valid: [S, N] False: padding."""
+        return self.head(self.transformer(tokens, valid)).float()
 
-    def vectors(self, numbers: Tensor, known: Tensor) -> Tensor:
-        """[S, space]: the longer, the more is told."""
-        return self(numbers, known).sigmoid() @ self.sayings.vectors
+    def vectors(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """Vectors [S, space] of sentences; their length grows with the number of labels."""
+        return self(tokens, valid).sigmoid() @ self.labels.vectors
 
 
 class PoseTextModel(nn.Module):
-    """Both readers, and the pieces that texts are cut into.
+    """Pose encoder, text encoder and tokenizer.
 
-    The vectors of the sentences of a text add up, as the logarithms of independent chances do: a text is read piece by
-    piece, and words that were never learned together are still understood together.
+    The vectors of the clauses of a text are added, as the logarithms of independent probabilities. So a text can
+    combine clauses that were never seen together in training.
     """
 
-    def __init__(self, poses: PoseEncoder, text: TextReader, pieces: WordPieceTokenizer) -> None:
+    def __init__(self, pose_encoder: PoseEncoder, text_encoder: TextEncoder, tokenizer: WordPieceTokenizer) -> None:
         super().__init__()
-        self.poses, self.text, self.pieces = poses, text, pieces
+        self.pose_encoder, self.text_encoder, self.tokenizer = pose_encoder, text_encoder, tokenizer
 
-    def read(self, texts: Sequence[str]) -> Tensor:
-        """Unit vectors [len(texts), space] of texts."""
-        parts = [(number, part) for number, text in enumerate(texts) for part in clauses_of(text)]
-        place = {part: number for number, part in enumerate(dict.fromkeys(part for _, part in parts))}
-        vectors = self.read_sentences(list(place))
-        vectors = vectors[[place[part] for _, part in parts]]
-        owners = torch.tensor([number for number, _ in parts], device=vectors.device)
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors [len(texts), space] of texts of any number of sentences."""
+        clauses = [(number, clause) for number, text in enumerate(texts) for clause in split_clauses(text)]
+        row = {clause: number for number, clause in enumerate(dict.fromkeys(clause for _, clause in clauses))}
+        vectors = self.encode_sentences(list(row))
+        vectors = vectors[[row[clause] for _, clause in clauses]]
+        owners = torch.tensor([number for number, _ in clauses], device=vectors.device)
         total = vectors.new_zeros(len(texts), vectors.shape[1]).index_add(0, owners, vectors)
         return F.normalize(total, dim=-1)
 
     @torch.no_grad()
-    def read_sentences(self, sentences: Sequence[str]) -> Tensor:
-        """Vectors [len(sentences), space]: the longer, the more is told."""
-        device, pad = self.text.sayings.vectors.device, self.pieces.pad
-        rows = [torch.tensor(self.pieces.numbers(sentence)) for sentence in sentences]
-        found = torch.zeros(len(rows), self.poses.config.space, device=device)
-        order = sorted(range(len(rows)), key=lambda number: len(rows[number]))  # Of one length there is less padding.
-        for first in range(0, len(rows), _TOGETHER):
-            chosen = order[first : first + _TOGETHER]
-            numbers = nn.utils.rnn.pad_sequence([rows[k] for k in chosen], batch_first=True, padding_value=pad)
-            found[chosen] = self.text.vectors(numbers.to(device), (numbers != pad).to(device))
+    def encode_sentences(self, sentences: Sequence[str]) -> Tensor:
+        """Vectors [len(sentences), space]; their length grows with the number of labels."""
+        device, pad = self.text_encoder.labels.vectors.device, self.tokenizer.pad
+        rows = [torch.tensor(self.tokenizer.encode(sentence)) for sentence in sentences]
+        found = torch.zeros(len(rows), self.pose_encoder.config.space, device=device)
+        order = sorted(range(len(rows)), key=lambda number: len(rows[number]))  # Equal lengths need little padding.
+        for first in range(0, len(rows), _BATCH):
+            chosen = order[first : first + _BATCH]
+            tokens = nn.utils.rnn.pad_sequence([rows[k] for k in chosen], batch_first=True, padding_value=pad)
+            found[chosen] = self.text_encoder.vectors(tokens.to(device), (tokens != pad).to(device))
         return found
 
 
-def new_alignment(poses: PoseReaderConfig, text: TextReaderConfig, pieces: WordPieceTokenizer) -> PoseTextModel:
-    """With random weights, and the joints of the mean open body."""
-    made = PoseTextModel(PoseEncoder(poses), TextReader(text), pieces)
+def create_alignment(pose: PoseEncoderConfig, text: TextEncoderConfig, tokenizer: WordPieceTokenizer) -> PoseTextModel:
+    """A model with random weights and the joints of the mean bundled body."""
+    model = PoseTextModel(PoseEncoder(pose), TextEncoder(text), tokenizer)
     body = load_landmark_body(load_bundled_body("light"))
-    made.poses.tokens.rest.copy_(body.rest_joints(torch.zeros(1, body.num_betas))[0, :NUM_JOINTS])
-    return made
+    model.pose_encoder.vqvae.rest.copy_(body.rest_joints(torch.zeros(1, body.num_betas))[0, :NUM_JOINTS])
+    return model
 
 
 def load_alignment(device: torch.device | str, folder: Path | None = None) -> PoseTextModel:
-    """The readers of a folder, or the bundled ones. Raises ModelFileError when a file is missing or damaged."""
+    """The model of a folder, or the bundled one. Raises ModelFileError when a file is missing or damaged."""
 
     def file(name: str) -> Path:
         return folder / Path(name).name if folder else find_model(name)
 
-    def poses(config: dict[str, Any]) -> PoseEncoder:
-        return PoseEncoder(PoseReaderConfig(**{**config, "tokens": PoseTokensConfig(**config["tokens"])}))
+    def pose_encoder(config: dict[str, Any]) -> PoseEncoder:
+        return PoseEncoder(PoseEncoderConfig(**{**config, "vqvae": PoseVQVAEConfig(**config["vqvae"])}))
 
-    def text(config: dict[str, Any]) -> TextReader:
-        return TextReader(TextReaderConfig(**{**config, "encoder": TextEncoderConfig(**config["encoder"])}))
+    def text_encoder(config: dict[str, Any]) -> TextEncoder:
+        transformer = TextTransformerConfig(**config["transformer"])
+        return TextEncoder(TextEncoderConfig(**{**config, "transformer": transformer}))
 
-    readers = load_network(file(POSES_FILE), poses, device), load_network(file(TEXT_FILE), text, device)
-    return PoseTextModel(*readers, load_pieces()).to(device).eval().requires_grad_(False)
+    poses = load_network(file(POSES_FILE), pose_encoder, device)
+    text = load_network(file(TEXT_FILE), text_encoder, device)
+    return PoseTextModel(poses, text, load_tokenizer()).to(device).eval().requires_grad_(False)
 
 
-def save_alignment(folder: Path, alignment: PoseTextModel, about: dict[str, Any]) -> tuple[Path, Path]:
-    """Two files, half precision, each with its configuration."""
+def save_alignment(folder: Path, model: PoseTextModel, training_info: dict[str, Any]) -> tuple[Path, Path]:
+    """The two files it writes, in half precision, each with its configuration.
+
+    Raises OutputError when they cannot be written.
+    """
     files = folder / Path(POSES_FILE).name, folder / Path(TEXT_FILE).name
-    for file, network in zip(files, (alignment.poses, alignment.text), strict=True):
-        save_network(file, network, network.config, about)
+    for file, network in zip(files, (model.pose_encoder, model.text_encoder), strict=True):
+        save_network(file, network, network.config, training_info)
     return files

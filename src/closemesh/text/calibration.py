@@ -1,9 +1,9 @@
-"""How far each statement is believed: by what the picture shows, and by what is said at other times of the same.
+"""Posterior confidence of statements, from the first motion and from statements at other times.
 
-Whoever describes pictures errs, and does not know where. What is said of limbs that are seen well tells how reliable
-the describer is at all; what he says of hidden ones counts by that, by how likely it was before, and by whether he says
-the same of the moments before and after: a hidden Markov model of each topic, the reliability by expectation
-maximisation.
+An annotator makes errors, but which of its statements are wrong is unknown. Statements about visible limbs show how
+reliable the annotator is. Statements about occluded limbs count by that reliability, by their prior probability, and by
+their agreement with statements before and after: a hidden Markov model for each topic, with the reliability estimated
+by expectation maximization.
 """
 
 from __future__ import annotations
@@ -23,176 +23,190 @@ from closemesh.body.motion import pelvis_of
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion, PoseUncertainty
-from closemesh.text.predicates import PoseFeatures, conditions, confidence, figures_at
+from closemesh.text.predicates import PoseFeatures, conditions, confidence, pose_features_at
 from closemesh.text.statements import Statement, TimedStatement, Touch, alternatives
 
-_SAMPLES = 32  # Poses that the first one could be, of each frame.
-_FRAMES = 3  # Of each span that are looked at.
-_LASTS = 1.5  # Seconds after which a statement holds no longer than by chance.
-_UNSURE = 0.05  # Share of what the first pose says that is not believed: its spread is a guess too.
-_BETWEEN = 1.0  # Seconds without words over which a statement lasts that is repeated after them.
-_CHANCE = 0.06  # That a false touch names just these parts.
-_NEAR = 0.06  # Metres of the gap of a touch in a first motion.
-_UNLIKELY = 0.003  # Of any touch, where the first pose has people far from each other.
-_NAMED = 0.8  # Share of the touches that are mentioned where others are.
+_SAMPLES = 32  # Poses drawn from the first motion and its uncertainty, for each frame.
+_FRAMES = 3  # Of each interval that are evaluated.
+_DURATION = 1.5  # Seconds; time constant after which a statement holds only by chance.
+_UNCERTAIN = 0.05  # Probability mass spread over all answers: the uncertainty of the motion is an estimate too.
+_MAX_PAUSE = 1.0  # Seconds between two equal statements over which the first one is extended.
+_CHANCE = 0.06  # Probability that a false touch names exactly these parts.
+_NEAR = 0.06  # Meters; standard deviation of the distance of touching parts in a first motion.
+_UNLIKELY = 0.003  # Probability of any touch where the first motion has people far from each other.
+_MENTIONED = 0.8  # Probability that a touch is mentioned where others are.
 _ROUNDS = 5
-_BELIEVED, _ASKED = 9.0, 10.0  # Right ones among statements before, on which the first reliability stands.
+_PRIOR_CORRECT, _PRIOR_COUNT = 9.0, 10.0  # Pseudo-counts of correct and of all statements: the prior reliability.
 
-Span = tuple[float, float]
+Interval = tuple[float, float]
+"""Start and end in seconds."""
 
 
 def calibrate_confidence(
-    told: Sequence[TimedStatement],
+    statements: Sequence[TimedStatement],
     motion: BodyMotion,
-    spread: PoseUncertainty,
+    uncertainty: PoseUncertainty,
     body: BodyModel,
     times: Floats,
     up_cam: Floats,
 ) -> tuple[TimedStatement, ...]:
-    """The same statements, each as sure as it is to be believed.
+    """The statements with their posterior confidence; statements about people that do not exist are left out.
 
-    motion: the first one, camera frame, with its spread; times [T] seconds; up_cam [T, 3] against gravity. Statements
-    about people who are not there are left out.
+    motion: the first motion, camera frame, with its uncertainty; times: [T] seconds; up_cam: [T, 3] unit
+    vectors against gravity.
     """
-    told = [one for one in told if max(one.statement.people) < motion.num_people]
-    if not told:
+    statements = [one for one in statements if max(one.statement.people) < motion.num_people]
+    if not statements:
         return ()
-    poses = _Poses(motion, spread, body, times, up_cam)
-    questions = [_question(topic, told, poses) for topic in dict.fromkeys(one.statement.topic for one in told)]
-    reliable = _BELIEVED / _ASKED
-    trust = np.zeros(len(told))
+    poses = _SampledPoses(motion, uncertainty, body, times, up_cam)
+    topics = dict.fromkeys(one.statement.topic for one in statements)
+    chains = [_topic_chain(topic, statements, poses) for topic in topics]
+    reliability = _PRIOR_CORRECT / _PRIOR_COUNT
+    posterior = np.zeros(len(statements))
     for _ in range(_ROUNDS):
-        for question in questions:
-            trust[question.told] = question.posterior(reliable)
-        sure = sum(one.confidence for one in told)
-        reliable = min((trust.sum() + _BELIEVED) / (sure + _ASKED), 1.0)
-    believed = [replace(one, confidence=round(float(t), 3)) for one, t in zip(told, trust, strict=True)]
-    for question in questions:
-        for number, end in question.lasting():
-            believed[number] = replace(believed[number], end=end)
-    return tuple(believed)
+        for chain in chains:
+            posterior[chain.statements] = chain.posterior(reliability)
+        stated = sum(one.confidence for one in statements)
+        reliability = min((posterior.sum() + _PRIOR_CORRECT) / (stated + _PRIOR_COUNT), 1.0)
+    found = [replace(one, confidence=round(float(p), 3)) for one, p in zip(statements, posterior, strict=True)]
+    for chain in chains:
+        for number, end in chain.extensions():
+            found[number] = replace(found[number], end=end)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
 class _TopicChain:
-    """One topic: K spans of which something is said, in order, and V answers; the last one is none of the others."""
+    """Hidden Markov model of one topic: K intervals in order, V answers, of which the last is `none of the others`."""
 
-    spans: list[Span]
-    told: list[int]  # Which statements answer it,
-    node: list[int]  # in which span,
-    answer: list[int]  # how,
-    confidence: list[float]  # and how surely.
+    intervals: list[Interval]
+    statements: list[int]
+    """Indices of the statements about the topic."""
+    node: list[int]
+    """The interval of each of them."""
+    answer: list[int]
+    """The answer of each of them."""
+    confidence: list[float]
+    """As stated."""
     chance: float
-    """That a false statement is this one."""
+    """Probability that a false statement is a particular answer."""
     silent: list[int]
-    """Spans in which it is not mentioned though it could have been."""
-    seen: Floats  # [K, V] by what the picture shows
-    stay: Floats  # [K - 1] share that is the same in the next span
+    """Intervals without a statement about the topic where one was to be expected."""
+    prior: Floats  # [K, V] probability of each answer, by the first motion
+    stay: Floats  # [K - 1] probability that the answer stays the same in the next interval
 
-    def posterior(self, reliable: float) -> Floats:
-        """How far each of its statements is believed, when this share of what is said is right."""
-        evidence = self._evidence(reliable)
+    def posterior(self, reliability: float) -> Floats:
+        """Posterior probability of each statement; reliability: share of correct statements."""
+        evidence = self._evidence(reliability)
         forward, backward = evidence.copy(), np.ones_like(evidence)
         for k, stay in enumerate(self.stay):
-            forward[k + 1] *= _carried(forward[k], stay)
+            forward[k + 1] *= _transition(forward[k], stay)
         for k, stay in reversed(list(enumerate(self.stay))):
-            backward[k] = _carried(backward[k + 1] * evidence[k + 1], stay)
+            backward[k] = _transition(backward[k + 1] * evidence[k + 1], stay)
         both = forward * backward
         both /= both.sum(1, keepdims=True)
         return both[self.node, self.answer]
 
-    def lasting(self) -> Iterator[tuple[int, float]]:
-        """Statements that the next span repeats, and when that begins: what holds before and after holds between."""
-        said = {(node, answer): number for number, node, answer in zip(self.told, self.node, self.answer, strict=True)}
-        for (node, answer), number in said.items():
-            if (node + 1, answer) in said and self.spans[node + 1][0] - self.spans[node][1] < _BETWEEN:
-                yield number, max(self.spans[node][1], self.spans[node + 1][0])
+    def extensions(self) -> Iterator[tuple[int, float]]:
+        """Statements that the next interval repeats, with the start of that interval as their new end."""
+        stated = zip(self.statements, self.node, self.answer, strict=True)
+        number_of = {(node, answer): number for number, node, answer in stated}
+        for (node, answer), number in number_of.items():
+            if (node + 1, answer) in number_of:
+                end, start = self.intervals[node][1], self.intervals[node + 1][0]
+                if start - end < _MAX_PAUSE:
+                    yield number, max(end, start)
 
-    def _evidence(self, reliable: float) -> Floats:
-        """[K, V]; the picture errs alike in spans near each other, so that together they count once."""
-        apart = np.concatenate([[0.0], np.cumsum(-np.log(self.stay))])
-        alike = np.exp(-np.abs(apart[:, None] - apart)).sum(1)
-        evidence = self.seen ** (1 / alike[:, None])
-        for node, answer, sure in zip(self.node, self.answer, self.confidence, strict=True):
-            right = reliable * sure
-            likely = np.full(evidence.shape[1], (1 - right) * self.chance)
-            likely[answer] = right
-            evidence[node] *= likely
-        evidence[self.silent, 0] *= 1 - _NAMED * reliable
+    def _evidence(self, reliability: float) -> Floats:
+        """Likelihoods [K, V]; errors of the motion are alike in near intervals, whose priors count once together."""
+        position = np.concatenate([[0.0], np.cumsum(-np.log(self.stay))])
+        similar = np.exp(-np.abs(position[:, None] - position)).sum(1)
+        evidence = self.prior ** (1 / similar[:, None])
+        for node, answer, stated in zip(self.node, self.answer, self.confidence, strict=True):
+            correct = reliability * stated
+            likelihood = np.full(evidence.shape[1], (1 - correct) * self.chance)
+            likelihood[answer] = correct
+            evidence[node] *= likelihood
+        evidence[self.silent, 0] *= 1 - _MENTIONED * reliability
         return evidence
 
 
-def _carried(belief: Floats, stay: float) -> Floats:
-    """What a belief [V] of one span says of the next one."""
+def _transition(belief: Floats, stay: float) -> Floats:
+    """The belief [V] in the next interval, from the belief [V] in one."""
     belief = belief / belief.sum()
     return stay * belief + (1 - stay) / len(belief)
 
 
-def _question(topic: tuple[object, ...], told: Sequence[TimedStatement], poses: _Poses) -> _TopicChain:
-    mine = [number for number, one in enumerate(told) if one.statement.topic == topic]
-    first = told[mine[0]].statement
+def _topic_chain(topic: tuple[object, ...], statements: Sequence[TimedStatement], poses: _SampledPoses) -> _TopicChain:
+    own = [number for number, one in enumerate(statements) if one.statement.topic == topic]
+    first = statements[own[0]].statement
     answers = (first, *alternatives(first))
-    asked = mine
-    if isinstance(first, Touch):  # Wherever something is said of the two.
-        asked = [number for number, one in enumerate(told) if one.statement.people == first.people]
-    spans = sorted({(told[number].start, told[number].end) for number in asked}, key=poses.middle)
-    node = [spans.index((told[number].start, told[number].end)) for number in mine]
-    middles = np.array([poses.middle(span) for span in spans])
+    relevant = own
+    if isinstance(first, Touch):  # A touch may be mentioned wherever there is a statement about the two people.
+        relevant = [number for number, one in enumerate(statements) if one.statement.people == first.people]
+    intervals = sorted({_interval(statements[number]) for number in relevant}, key=poses.middle)
+    node = [intervals.index(_interval(statements[number])) for number in own]
+    middles = np.array([poses.middle(interval) for interval in intervals])
     return _TopicChain(
-        spans=spans,
-        told=mine,
+        intervals=intervals,
+        statements=own,
         node=node,
-        answer=[answers.index(told[number].statement) for number in mine],
-        confidence=[told[number].confidence for number in mine],
+        answer=[answers.index(statements[number].statement) for number in own],
+        confidence=[statements[number].confidence for number in own],
         chance=_CHANCE if isinstance(first, Touch) else 1 / max(len(answers) - 1, 1),
-        silent=sorted(set(range(len(spans))) - set(node)) if isinstance(first, Touch) else [],
-        seen=np.stack([poses.shown(answers, span) for span in spans]),
-        stay=np.exp(-np.maximum(np.diff(middles), 1e-3) / _LASTS),
+        silent=sorted(set(range(len(intervals))) - set(node)) if isinstance(first, Touch) else [],
+        prior=np.stack([poses.probability(answers, interval) for interval in intervals]),
+        stay=np.exp(-np.maximum(np.diff(middles), 1e-3) / _DURATION),
     )
 
 
-class _Poses:
-    """What people could be like in each frame, by the first motion and its spread."""
+def _interval(timed: TimedStatement) -> Interval:
+    return timed.start, timed.end
+
+
+class _SampledPoses:
+    """Poses drawn from the first motion and its uncertainty, and the probabilities of statements in them."""
 
     def __init__(
-        self, motion: BodyMotion, spread: PoseUncertainty, body: BodyModel, times: Floats, up_cam: Floats
+        self, motion: BodyMotion, uncertainty: PoseUncertainty, body: BodyModel, times: Floats, up_cam: Floats
     ) -> None:
-        self._made_of = motion, spread, up_cam
+        self._motion, self._uncertainty, self._up_cam = motion, uncertainty, up_cam
         self._times = np.asarray(times)
-        self._points, self._capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
-        self._figures: dict[int, PoseFeatures] = {}
-        self._shown: dict[tuple[Statement, int], float] = {}
+        self._body, self._capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
+        self._features: dict[int, PoseFeatures] = {}
+        self._probabilities: dict[tuple[Statement, int], float] = {}
 
-    def middle(self, span: Span) -> float:
-        """Seconds; of a span without borders the middle of the clip."""
-        start, end = np.clip(span, self._times[0], self._times[-1])
+    def middle(self, interval: Interval) -> float:
+        """Seconds; for an unlimited interval the middle of the clip."""
+        start, end = np.clip(interval, self._times[0], self._times[-1])
         return float(start + end) / 2
 
-    def shown(self, answers: Sequence[Statement], span: Span) -> Floats:
-        """[V] how likely each answer is, and that none of them holds; adds up to 1."""
-        frames = self._frames(span)
-        likely = np.array([np.mean([self._likely(one, frame) for frame in frames]) for one in answers])
-        likely = np.append(likely, max(1 - likely.sum(), 0.0))
-        unsure = 2 * _UNLIKELY if isinstance(answers[0], Touch) else _UNSURE
-        return (1 - unsure) * likely / likely.sum() + unsure / len(likely)
+    def probability(self, answers: Sequence[Statement], interval: Interval) -> Floats:
+        """Probability [V] of each answer and, last, of none of them; the sum is 1."""
+        frames = self._frames(interval)
+        found = np.array([np.mean([self._mean_confidence(one, frame) for frame in frames]) for one in answers])
+        found = np.append(found, max(1 - found.sum(), 0.0))
+        uncertain = 2 * _UNLIKELY if isinstance(answers[0], Touch) else _UNCERTAIN
+        return (1 - uncertain) * found / found.sum() + uncertain / len(found)
 
-    def _frames(self, span: Span) -> list[int]:
-        inside = np.flatnonzero((self._times >= span[0]) & (self._times <= span[1]))
+    def _frames(self, interval: Interval) -> list[int]:
+        inside = np.flatnonzero((self._times >= interval[0]) & (self._times <= interval[1]))
         if len(inside) == 0:
-            return [int(np.abs(self._times - self.middle(span)).argmin())]
+            return [int(np.abs(self._times - self.middle(interval)).argmin())]
         return sorted({int(inside[round(k)]) for k in np.linspace(0, len(inside) - 1, _FRAMES + 2)[1:-1]})
 
-    def _likely(self, statement: Statement, frame: int) -> float:
-        if (statement, frame) not in self._shown:
-            if frame not in self._figures:
-                self._figures[frame] = self._sampled(frame)
+    def _mean_confidence(self, statement: Statement, frame: int) -> float:
+        if (statement, frame) not in self._probabilities:
+            if frame not in self._features:
+                self._features[frame] = self._sample(frame)
             with torch.inference_mode():
-                self._shown[statement, frame] = float(_holds(statement, self._figures[frame]).mean())
-        return self._shown[statement, frame]
+                mean = float(_confidence_in_sample(statement, self._features[frame]).mean())
+            self._probabilities[statement, frame] = mean
+        return self._probabilities[statement, frame]
 
-    def _sampled(self, frame: int) -> PoseFeatures:
-        """Poses drawn about the first one [_SAMPLES, P, ...]; always the same ones."""
-        motion, spread, up_cam = self._made_of
+    def _sample(self, frame: int) -> PoseFeatures:
+        """Features [_SAMPLES, P, ...] of random poses; the frame is the seed."""
+        motion, uncertainty = self._motion, self._uncertainty
         noise = torch.Generator().manual_seed(frame)
 
         def drawn(deviation: Floats, *shape: int) -> Tensor:
@@ -203,18 +217,18 @@ class _Poses:
             return torch.as_tensor(array, dtype=torch.float32).expand(_SAMPLES, *array.shape)
 
         people = motion.num_people
-        turns = axis_angle_to_matrix(drawn(spread.rotation_std[frame, :, :, None], people, 22, 3))
+        turns = axis_angle_to_matrix(drawn(uncertainty.rotation_std[frame, :, :, None], people, 22, 3))
         rotations = mean(motion.rotations[frame, :, :22]) @ turns
-        betas = mean(motion.betas)[..., : self._points.num_betas]
-        pelvis = pelvis_of(self._points, betas, mean(motion.transl[frame]))
-        pelvis = pelvis + drawn(spread.pelvis_std[frame], people, 3)
-        up = F.normalize(mean(up_cam[frame]), dim=-1)
-        return figures_at(rotations, pelvis, betas, up, self._points, self._capsules)
+        betas = mean(motion.betas)[..., : self._body.num_betas]
+        pelvis = pelvis_of(self._body, betas, mean(motion.transl[frame]))
+        pelvis = pelvis + drawn(uncertainty.pelvis_std[frame], people, 3)
+        up = F.normalize(mean(self._up_cam[frame]), dim=-1)
+        return pose_features_at(rotations, pelvis, betas, up, self._body, self._capsules)
 
 
-def _holds(statement: Statement, figures: PoseFeatures) -> Tensor:
-    """How surely a statement holds 0..1 [...]; a touch also where parts are only near: no first pose has it exactly."""
+def _confidence_in_sample(statement: Statement, features: PoseFeatures) -> Tensor:
+    """Confidence 0..1 [...]; a touch holds also where parts are only near, because no first motion has it exactly."""
     if isinstance(statement, Touch):
-        [gap] = conditions(statement, figures)
-        return torch.exp(-0.5 * (F.relu(gap.value - gap.high) / _NEAR).square())
-    return confidence(statement, figures)
+        [distance] = conditions(statement, features)
+        return torch.exp(-0.5 * (F.relu(distance.value - distance.high) / _NEAR).square())
+    return confidence(statement, features)

@@ -1,4 +1,4 @@
-"""The writer: from 3D motion to statements, by rules with soft borders; what is unsure is left out."""
+"""Statements that hold in a 3D motion, by rules with soft borders."""
 
 from __future__ import annotations
 
@@ -42,41 +42,44 @@ _SIDES = ("left", "right")
 
 @dataclass(frozen=True)
 class RuleConfig:
-    """When a rule speaks."""
+    """When a statement is written."""
 
     min_confidence: float = 0.75
-    """Frames with less confidence say nothing."""
+    """Of a frame in which the statement holds."""
     shortest: float = 0.15
-    """Seconds; what holds for less is not worth a sentence, unless it holds over the whole clip."""
+    """Seconds that a statement must hold, unless it holds over the whole clip."""
     bridge: float = 0.1
-    """Seconds without it that do not end a span."""
+    """Seconds of interruption that do not end an interval."""
 
 
 def caption_motion(
     motion: BodyMotion, body: BodyModel, times: Floats, up_cam: Floats, config: RuleConfig | None = None
 ) -> tuple[TimedStatement, ...]:
-    """Everything of the vocabulary that holds in a motion, with its seconds; in order of start.
+    """All statements that hold in a motion, with their seconds, in order of start.
 
-    motion: camera frame; times [T] seconds; up_cam [T, 3] unit vectors against gravity, camera frame. Frames in which
-    somebody is not valid say nothing of him; the confidence of his pose is counted in.
+    motion: camera frame; times: [T] seconds; up_cam: [T, 3] unit vectors against gravity, camera frame. Frames in which
+    a person is not valid are left out; the confidence of the pose is a factor of that of the statement.
     """
     config = config or RuleConfig()
-    said = list(candidates(motion.num_people))
-    held = confidences(said, motion, body, up_cam)  # [S, T]
-    valid = np.stack([motion.valid[:, list(s.people)].all(1) for s in said])
-    trust = np.stack([motion.confidence[:, list(s.people)].min(1) for s in said])
-    told = [
+    statements = list(candidates(motion.num_people))
+    holds = statement_confidences(statements, motion, body, up_cam)  # [S, T]
+    valid = np.stack([motion.valid[:, list(s.people)].all(1) for s in statements])
+    pose_confidence = np.stack([motion.confidence[:, list(s.people)].min(1) for s in statements])
+    found = [
         TimedStatement(
-            statement, float(times[first]), float(times[last]), float((sure * weight)[first : last + 1].mean())
+            statement, float(times[first]), float(times[last]), float((frames * weight)[first : last + 1].mean())
         )
-        for statement, sure, weight in zip(said, np.where(valid, held, 0.0), trust, strict=True)
-        for first, last in spans(sure >= config.min_confidence, times, config)
+        for statement, frames, weight in zip(statements, np.where(valid, holds, 0.0), pose_confidence, strict=True)
+        for first, last in spans(frames >= config.min_confidence, times, config)
     ]
-    return tuple(sorted(told, key=lambda one: (one.start, one.end)))
+    return tuple(sorted(found, key=lambda one: (one.start, one.end)))
 
 
 def spans(holds: Bools, times: Floats, config: RuleConfig) -> Iterator[tuple[int, int]]:
-    """First and last frame of each run of frames [T] that lasts; short gaps are bridged."""
+    """First and last frame of each interval in which a statement holds for long enough.
+
+    holds: [T] frames in which the confidence suffices; times: [T] seconds.
+    """
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     for run in find_runs(holds, config.bridge + 1.5 * step, times):
         first, last = run.start, run.stop - 1
@@ -85,26 +88,26 @@ def spans(holds: Bools, times: Floats, config: RuleConfig) -> Iterator[tuple[int
 
 
 def candidates(num_people: int) -> Iterator[Statement]:
-    """Every statement that the rules try: each way of seeing a thing once."""
+    """All statements that the rules evaluate; equivalent ones once."""
     for person in range(num_people):
-        yield from _of_one(person)
+        yield from _about_one(person)
     for a, b in combinations(range(num_people), 2):
-        yield from _of_two(a, b)
+        yield from _about_two(a, b)
 
 
-def _of_one(person: int) -> Iterator[Statement]:
+def _about_one(person: int) -> Iterator[Statement]:
     for joint in BENDING_JOINTS:
         yield from (JointAngle(person, joint, bend) for bend in BENDS)
     for side in _SIDES:
         yield from (ArmHeight(person, side, height) for height in ARM_HEIGHTS)
     for limbs in LIMBS:
-        yield from (Spacing(person, limbs, apart) for apart in SPACINGS)
+        yield from (Spacing(person, limbs, spacing) for spacing in SPACINGS)
     yield from (Posture(person, posture) for posture in POSTURES)
     yield from _placements(person)
 
 
 def _placements(person: int) -> Iterator[Statement]:
-    """Hands, elbows, knees and feet; only what is not so in everybody who stands at ease."""
+    """Placements of hands, elbows, knees and feet that a relaxed standing pose does not have."""
 
     def placed(point: str, relation: str, of_point: str) -> Placement:
         return Placement(person, point, relation, person, of_point)
@@ -126,7 +129,7 @@ def _placements(person: int) -> Iterator[Statement]:
         yield placed(f"right_{limb}", "left_of", f"left_{limb}")  # Crossed.
 
 
-def _of_two(a: int, b: int) -> Iterator[Statement]:
+def _about_two(a: int, b: int) -> Iterator[Statement]:
     yield from (Facing(a, b, how) for how in FACINGS)
     for one, other in ((a, b), (b, a)):
         yield Support(one, other)
@@ -139,11 +142,16 @@ def _of_two(a: int, b: int) -> Iterator[Statement]:
         yield from (Touch(a, part_a, b, part_b) for part_b in CAPSULE_PARTS)
 
 
-def confidences(said: Sequence[Statement], motion: BodyMotion, body: BodyModel, up_cam: Floats) -> Floats:
-    """How surely each statement holds in each frame [S, T]; motion: camera frame; up_cam [T, 3]."""
-    points, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
+def statement_confidences(
+    statements: Sequence[Statement], motion: BodyMotion, body: BodyModel, up_cam: Floats
+) -> Floats:
+    """Confidence 0..1 [S, T] of each statement in each frame.
+
+    motion: camera frame; up_cam: [T, 3] unit vectors against gravity.
+    """
+    landmarks, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
     parts = []
     with torch.inference_mode():
-        for figures in pose_features(motion, points, capsules, up_cam):
-            parts.append(torch.stack([confidence(statement, figures) for statement in said]))
+        for features in pose_features(motion, landmarks, capsules, up_cam):
+            parts.append(torch.stack([confidence(statement, features) for statement in statements]))
     return torch.cat(parts, dim=1).numpy()

@@ -1,12 +1,12 @@
-"""descriptions.json: what is said of whom, and when; written by closemesh, and by hand.
+"""The file descriptions.json: timed statements about people, written by closemesh or by hand.
 
 {"schema": 1,
  "descriptions": [
-   {"people": ["A", "B"],          who is spoken of: letters, or numbers as in person_00.npz
+   {"people": ["A", "B"],          letters, or numbers as in person_00.npz
     "start": 0.5, "end": 1.2,      seconds of the clip, both inclusive; left out: from its beginning, to its end
     "start_frame": 15,             or processed frames from 0; "end_frame" likewise
-    "source": "rules",             who says so: free text
-    "question": "5ad1...",         what was asked, for answers of a model: then it is not asked again
+    "source": "rules",             free text
+    "question": "5ad1...",         fingerprint of the question that a model answered: it is not asked again
     "statements": [
       "A's left hand touches B's head",                                plain English of the vocabulary
       {"text": "B faces the back of A", "confidence": 0.8},            0..1; 1 when left out
@@ -26,7 +26,7 @@ from typing import Any
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
-from closemesh.text.grammar import from_json, letter, parse_statement, person_of, render_statement
+from closemesh.text.grammar import from_json, parse_person, parse_statement, person_letter, render_statement
 from closemesh.text.statements import ALWAYS, Statement, TimedStatement
 
 SCHEMA = 1
@@ -36,21 +36,21 @@ _ENTRY_KEYS = {"people", "start", "end", "start_frame", "end_frame", "source", "
 
 @dataclass(frozen=True)
 class Description:
-    """One entry: statements about the same people over the same span."""
+    """One entry: statements about the same people over the same interval."""
 
     people: tuple[int, ...]
-    told: tuple[TimedStatement, ...]
+    statements: tuple[TimedStatement, ...]
     start: float = ALWAYS[0]
     """Seconds."""
     end: float = ALWAYS[1]
     source: str = ""
-    """Who says so: `rules`, a model's name, empty for a person."""
+    """`rules`, the name of a model, or empty for entries by hand."""
     question: str = ""
-    """Identity of the question that a model answered with this."""
+    """Fingerprint of the question that a model answered."""
 
 
 def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
-    """The entries of a file; times [T] seconds of the clip's frames.
+    """The entries of a file; times: [T] seconds of the frames of the clip.
 
     Raises InputError that names the file, the entry and the statement, counted from 1.
     """
@@ -61,38 +61,38 @@ def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
 
 
 def write_descriptions(path: Path, descriptions: Iterable[Description]) -> None:
-    """Write the file, statements in plain English. Raises OutputError when it cannot be written."""
+    """Write the file, with statements in English. Raises OutputError when it cannot be written."""
     entries = ",\n".join(_entry_text(entry) for entry in descriptions)
     with atomic_file(path) as part:
         part.write_text(f'{{"schema": {SCHEMA},\n "descriptions": [\n{entries}\n ]}}\n', encoding="utf-8")
 
 
-def grouped(told: Iterable[TimedStatement], source: str) -> tuple[Description, ...]:
-    """Statements as entries: those of the same people over the same span together, in order of start."""
+def group_statements(statements: Iterable[TimedStatement], source: str) -> tuple[Description, ...]:
+    """Entries in order of start, one for the same people over the same interval."""
 
     def key(one: TimedStatement) -> tuple[float, float, tuple[int, ...]]:
         return one.start, one.end, one.statement.people
 
-    entries = groupby(sorted(told, key=key), key)
-    return tuple(Description(people, tuple(said), start, end, source) for (start, end, people), said in entries)
+    entries = groupby(sorted(statements, key=key), key)
+    return tuple(Description(people, tuple(group), start, end, source) for (start, end, people), group in entries)
 
 
-def all_told(descriptions: Iterable[Description]) -> tuple[TimedStatement, ...]:
-    """Every statement of every entry."""
-    return tuple(told for entry in descriptions for told in entry.told)
+def all_statements(descriptions: Iterable[Description]) -> tuple[TimedStatement, ...]:
+    """The statements of all entries."""
+    return tuple(one for entry in descriptions for one in entry.statements)
 
 
 def check_people(descriptions: Iterable[Description], num_people: int, name: str) -> None:
-    """Raises InputError when somebody is spoken of who was not found in the clip."""
+    """Raises InputError when an entry has people who were not found in the clip; name: the file, for the message."""
     for number, entry in enumerate(descriptions, start=1):
-        strangers = [letter(person) for person in entry.people if person >= num_people]
-        if strangers:
-            found = ", ".join(letter(person) for person in range(num_people))
-            raise InputError(f"{name}, entry {number}: {', '.join(strangers)} was not found; there are {found}")
+        missing = [person_letter(person) for person in entry.people if person >= num_people]
+        if missing:
+            found = ", ".join(person_letter(person) for person in range(num_people))
+            raise InputError(f"{name}, entry {number}: {', '.join(missing)} was not found; there are {found}")
 
 
 def _read_values(path: Path) -> dict[str, Any]:
-    """What the file holds. Raises InputError when it cannot be read or is of another schema."""
+    """The content of the file. Raises InputError when it cannot be read or has another schema."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -116,42 +116,42 @@ def _entry(values: Any, times: Floats, where: str) -> Description:
         unknown = sorted(set(values) - _ENTRY_KEYS)
         if unknown:
             raise ValueError(f"'{unknown[0]}' is unknown; an entry has {', '.join(sorted(_ENTRY_KEYS))}")
-        people = tuple(sorted({person_of(person) for person in _list_of(values, "people")}))
-        start, end = _border(values, "start", times, ALWAYS[0]), _border(values, "end", times, ALWAYS[1])
+        people = tuple(sorted({parse_person(person) for person in _list_of(values, "people")}))
+        start, end = _bound(values, "start", times, ALWAYS[0]), _bound(values, "end", times, ALWAYS[1])
         if end < start:
             raise ValueError(f"it ends at {end:g} s, before it starts at {start:g} s")
-        about = {name: str(values.get(name, "")) for name in ("source", "question")}
+        origin = {name: str(values.get(name, "")) for name in ("source", "question")}
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
-    told = _told(_statements(values, where), people, start, end, where)
-    return Description(people, told, start, end, **about)
+    statements = _timed_statements(_statement_values(values, where), people, start, end, where)
+    return Description(people, statements, start, end, **origin)
 
 
-def _statements(values: Mapping[str, Any], where: str) -> list[Any]:
+def _statement_values(values: Mapping[str, Any], where: str) -> list[Any]:
     try:
         return _list_of(values, "statements")
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _told(
+def _timed_statements(
     values: Sequence[Any], people: tuple[int, ...], start: float, end: float, where: str
 ) -> tuple[TimedStatement, ...]:
-    told = []
+    found = []
     for number, value in enumerate(values, start=1):
         try:
-            one = replace(read_statement(value), start=start, end=end)
-            strangers = set(one.statement.people) - set(people)
-            if strangers:
-                raise ValueError(f"it speaks of {letter(min(strangers))}, who is not among the people of the entry")
-            told.append(one)
+            one = replace(_timed_statement(value), start=start, end=end)
+            others = set(one.statement.people) - set(people)
+            if others:
+                raise ValueError(f"it is about {person_letter(min(others))}, who is not among the people of the entry")
+            found.append(one)
         except ValueError as error:
             raise InputError(f"{where}, statement {number}: {error}") from error
-    return tuple(told)
+    return tuple(found)
 
 
-def read_statement(value: Any) -> TimedStatement:
-    """A statement given as text, as {"text"} or by its kind, perhaps with a confidence. Raises ValueError."""
+def _timed_statement(value: Any) -> TimedStatement:
+    """A statement given as text, as {"text"} or by its kind, with an optional confidence. Raises ValueError."""
     if isinstance(value, str):
         return TimedStatement(parse_statement(value))
     if not isinstance(value, dict):
@@ -164,7 +164,7 @@ def _statement(values: Mapping[str, Any]) -> Statement:
     if "text" not in values:
         return from_json(values)
     if len(values) > 1:
-        raise ValueError(f"beside text only confidence may stand, not {', '.join(sorted(set(values) - {'text'}))}")
+        raise ValueError(f"beside text only confidence is allowed, not {', '.join(sorted(set(values) - {'text'}))}")
     return parse_statement(str(values["text"]))
 
 
@@ -181,14 +181,14 @@ def _list_of(values: Mapping[str, Any], name: str) -> list[Any]:
     return found
 
 
-def _border(values: Mapping[str, Any], name: str, times: Floats, otherwise: float) -> float:
-    """Seconds of `start` or `end`, given as such or as a frame."""
+def _bound(values: Mapping[str, Any], name: str, times: Floats, default: float) -> float:
+    """Seconds of `start` or `end`, given in seconds or as a frame."""
     by_frame = f"{name}_frame"
     if name in values and by_frame in values:
         raise ValueError(f"it has both {name} and {by_frame}; leave one out")
     value = values.get(name, values.get(by_frame))
     if value is None:
-        return otherwise
+        return default
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} {value!r} is no number")
     if by_frame not in values:
@@ -199,13 +199,15 @@ def _border(values: Mapping[str, Any], name: str, times: Floats, otherwise: floa
 
 
 def _entry_text(entry: Description) -> str:
-    """JSON with one statement a line, for people to edit."""
-    values: dict[str, Any] = {"people": [letter(person) for person in entry.people]}
+    """JSON with one statement a line, easy to edit."""
+    values: dict[str, Any] = {"people": [person_letter(person) for person in entry.people]}
     if entry.start != ALWAYS[0]:
         values["start"] = round(entry.start, 4)
     if entry.end != ALWAYS[1]:
         values["end"] = round(entry.end, 4)
     values |= {name: text for name in ("source", "question") if (text := getattr(entry, name))}
-    said = [{"text": render_statement(told.statement), "confidence": round(told.confidence, 3)} for told in entry.told]
-    lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in said)
+    statements = [
+        {"text": render_statement(one.statement), "confidence": round(one.confidence, 3)} for one in entry.statements
+    ]
+    lines = ",\n".join(f"    {json.dumps(one, ensure_ascii=False)}" for one in statements)
     return f'  {json.dumps(values, ensure_ascii=False)[:-1]}, "statements": [\n{lines}]}}'

@@ -1,9 +1,4 @@
-"""Statement loss, text-pose distance.
-
-Statements as energies and as the list of parts that are said to touch: what guides the refinement of a pair.
-
-How far people are from what is said of them in the common space of texts and poses: the alignment as an energy.
-"""
+"""Losses of statements: violation of their conditions, distance between texts and poses, and the contact mask."""
 
 from __future__ import annotations
 
@@ -15,100 +10,107 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.body.capsules import CAPSULE_PARTS
-from closemesh.text.alignment import PoseEncoder, PoseTextModel, place_features, pose_features
+from closemesh.text.alignment import PoseEncoder, PoseTextModel, place_input, pose_input
 from closemesh.text.grammar import render_statement
 from closemesh.text.predicates import PoseFeatures, violation
-from closemesh.text.statements import DepthOrder, Statement, TimedStatement, Touch, renumbered
+from closemesh.text.statements import DepthOrder, Statement, TimedStatement, Touch, renumber
 
-LIKELY = 0.5  # From this confidence on a touch is told to the network, which knows no half ones.
+MIN_CONTACT_CONFIDENCE = 0.5  # Of touches in the contact mask, which has no values between 0 and 1.
 
 
-def statement_loss(told: Sequence[TimedStatement], figures: PoseFeatures, times: Tensor) -> Tensor:
-    """How far the people are from what is said of them [...], unweighted: 0 where all of it holds.
+def statement_loss(statements: Sequence[TimedStatement], features: PoseFeatures, times: Tensor) -> Tensor:
+    """Violation [...] of statements, unreduced: squared robust sigmas times weight, 0 where all statements hold.
 
-    figures of frames [...] at times [...] seconds. Robust squares in sigmas, each by how hard its statement pulls; what
-    is said twice of a frame counts once.
+    features: of frames [...]; times: [...] seconds of these frames. A statement that is repeated for one frame counts
+    once, with its largest weight.
     """
-    pulls = torch.tensor([one.weight for one in told]).to(times).reshape(-1, *([1] * times.ndim))
-    pulls = pulls * active_mask(told, times)  # [S, ...]
+    weights = torch.tensor([one.weight for one in statements]).to(times).reshape(-1, *([1] * times.ndim))
+    weights = weights * active_mask(statements, times)  # [S, ...]
     total = times.new_zeros(times.shape)
-    for statement, numbers in _by_statement(told).items():
-        total = total + violation(statement, figures) * pulls[numbers].amax(0)
+    for statement, numbers in _by_statement(statements).items():
+        total = total + violation(statement, features) * weights[numbers].amax(0)
     return total
 
 
-def _by_statement(told: Sequence[TimedStatement]) -> dict[Statement, list[int]]:
-    """Where each different statement that pulls stands among those told."""
+def active_mask(statements: Sequence[TimedStatement], times: Tensor) -> Tensor:
+    """Whether each statement covers each frame, 0 or 1 [S, ...]; times: [..., T] seconds.
+
+    An interval is extended by half a frame at both ends, so that it covers at least the nearest frame.
+    """
+    steps = times.diff(dim=-1)
+    # Windows may repeat their last frame; its step of 0 s has no part in the frame rate.
+    half = float(steps[steps > 0].median()) / 2 if bool((steps > 0).any()) else 0.0
+    return torch.stack([(times >= one.start - half) & (times <= one.end + half) for one in statements]).to(times.dtype)
+
+
+def contact_mask(statements: Sequence[TimedStatement], times: Tensor) -> Tensor | None:
+    """Parts of person 0 and of person 1 in stated contact, bool [..., 17, 17]; None if there are none.
+
+    times: [...] seconds.
+    """
+    touches = [
+        one for one in statements if isinstance(one.statement, Touch) and one.confidence >= MIN_CONTACT_CONFIDENCE
+    ]
+    if not touches:
+        return None
+    mask = torch.zeros(*times.shape, len(CAPSULE_PARTS), len(CAPSULE_PARTS), dtype=torch.bool, device=times.device)
+    for one, active in zip(touches, active_mask(touches, times).bool(), strict=True):
+        assert isinstance(one.statement, Touch)
+        mask[..., CAPSULE_PARTS.index(one.statement.part_a), CAPSULE_PARTS.index(one.statement.part_b)] |= active
+    return mask if bool(mask.any()) else None
+
+
+@dataclass(frozen=True)
+class TextTarget:
+    """Statements about the same one or two people, with their text vectors."""
+
+    people: tuple[int, ...]
+    statements: tuple[TimedStatement, ...]
+    vectors: Tensor  # [S, space]
+
+
+def encode_statements(model: PoseTextModel, statements: Sequence[TimedStatement]) -> tuple[TextTarget, ...]:
+    """Text targets, grouped by people; depth order is left out, because poses do not show it."""
+    of_poses = [one for one in statements if not isinstance(one.statement, DepthOrder)]
+    groups = sorted({one.statement.people for one in of_poses})
+    return tuple(
+        _target(model, people, [one for one in of_poses if one.statement.people == people]) for people in groups
+    )
+
+
+def text_pose_distance(
+    targets: Sequence[TextTarget], encoder: PoseEncoder, rotations: Tensor, pelvis: Tensor, up: Tensor, times: Tensor
+) -> Tensor:
+    """Weighted sum [...] over targets of one minus the cosine between text and pose; 0 in frames without statements.
+
+    rotations: [..., P, 22, 3, 3]; pelvis: [..., P, 3] meters; up: [..., 3] unit vectors against gravity, all in one
+    frame; times: [..., T] seconds. The text vector of a frame is the weighted sum of its statements' vectors.
+    """
+    total = times.new_zeros(times.shape)
+    poses = pose_input(rotations, up[..., None, :].expand(*rotations.shape[:-3], 3))
+    for target in targets:
+        people = list(target.people)
+        place = place_input(rotations[..., people, 0, :, :], pelvis[..., people, :]) if len(people) == 2 else None
+        pose = poses[..., people, :].flatten(0, -3)
+        encoded = encoder.soft(pose, None if place is None else place.flatten(0, -3)).unflatten(0, times.shape)
+        active = active_mask(target.statements, times)  # [S, ...]
+        weight = times.new_tensor([one.weight for one in target.statements]).reshape(-1, *([1] * times.ndim)) * active
+        text = F.normalize(weight.flatten(1).T @ target.vectors.to(times), dim=-1).unflatten(0, times.shape)
+        mean_weight = weight.sum(0) / active.sum(0).clamp(min=1)
+        total = total + mean_weight * (1 - (text * encoded).sum(-1))
+    return total
+
+
+def _by_statement(statements: Sequence[TimedStatement]) -> dict[Statement, list[int]]:
+    """Indices of the entries with a weight, for each different statement."""
     found: dict[Statement, list[int]] = {}
-    for number, one in enumerate(told):
+    for number, one in enumerate(statements):
         if one.weight > 0:
             found.setdefault(one.statement, []).append(number)
     return found
 
 
-def active_mask(told: Sequence[TimedStatement], times: Tensor) -> Tensor:
-    """Whether each statement speaks of each frame, 0 or 1 [S, ...]; times [..., T] seconds.
-
-    A span reaches half a frame beyond its borders, so that one frame alone can be spoken of.
-    """
-    steps = times.diff(dim=-1)
-    # Windows may repeat their last frame: steps of no time say nothing of the rate.
-    half = float(steps[steps > 0].median()) / 2 if bool((steps > 0).any()) else 0.0
-    return torch.stack([(times >= one.start - half) & (times <= one.end + half) for one in told]).to(times.dtype)
-
-
-def contact_mask(told: Sequence[TimedStatement], times: Tensor) -> Tensor | None:
-    """Parts of person 0 and of person 1 that are said to touch [..., 17, 17] bool at times [...]; None: nothing is."""
-    touches = [one for one in told if isinstance(one.statement, Touch) and one.confidence >= LIKELY]
-    if not touches:
-        return None
-    said = torch.zeros(*times.shape, len(CAPSULE_PARTS), len(CAPSULE_PARTS), dtype=torch.bool, device=times.device)
-    for one, spoken in zip(touches, active_mask(touches, times).bool(), strict=True):
-        assert isinstance(one.statement, Touch)
-        said[..., CAPSULE_PARTS.index(one.statement.part_a), CAPSULE_PARTS.index(one.statement.part_b)] |= spoken
-    return said if bool(said.any()) else None
-
-
-@dataclass(frozen=True)
-class TextTarget:
-    """What is said of the same one or two people, read once."""
-
-    people: tuple[int, ...]
-    told: tuple[TimedStatement, ...]
-    vectors: Tensor  # [S, space]
-
-
-def read_sayings(alignment: PoseTextModel, told: Sequence[TimedStatement]) -> tuple[TextTarget, ...]:
-    """Statements by whom they are about; who is nearer to the camera is left out, no pose shows it."""
-    of_poses = [one for one in told if not isinstance(one.statement, DepthOrder)]
-    groups = sorted({one.statement.people for one in of_poses})
-    return tuple(_saying(alignment, people, [o for o in of_poses if o.statement.people == people]) for people in groups)
-
-
-def _saying(alignment: PoseTextModel, people: tuple[int, ...], told: Sequence[TimedStatement]) -> TextTarget:
+def _target(model: PoseTextModel, people: tuple[int, ...], statements: Sequence[TimedStatement]) -> TextTarget:
     number = {person: place for place, person in enumerate(people)}
-    vectors = alignment.read_sentences([f"{render_statement(renumbered(one.statement, number))}." for one in told])
-    return TextTarget(people, tuple(told), vectors)
-
-
-def text_pose_distance(
-    sayings: Sequence[TextTarget], poses: PoseEncoder, rotations: Tensor, pelvis: Tensor, up: Tensor, times: Tensor
-) -> Tensor:
-    """One minus the cosine between what is said and how people are, by how hard it pulls, summed over sayings [...].
-
-    rotations [..., P, 22, 3, 3], pelvis [..., P, 3] metres and up [..., 3], unit vectors against gravity, in one frame;
-    times [..., T] seconds. 0 in frames of which nothing is said. Vectors of statements add up, each by its pull.
-    """
-    total = times.new_zeros(times.shape)
-    seen = pose_features(rotations, up[..., None, :].expand(*rotations.shape[:-3], 3))
-    for one in sayings:
-        people = list(one.people)
-        place = place_features(rotations[..., people, 0, :, :], pelvis[..., people, :]) if len(people) == 2 else None
-        pose = seen[..., people, :].flatten(0, -3)
-        found = poses.soft(pose, None if place is None else place.flatten(0, -3)).unflatten(0, times.shape)
-        spoken = active_mask(one.told, times)  # [S, ...]
-        sure = times.new_tensor([t.weight for t in one.told]).reshape(-1, *([1] * times.ndim)) * spoken
-        text = F.normalize(sure.flatten(1).T @ one.vectors.to(times), dim=-1).unflatten(0, times.shape)
-        mean_sure = sure.sum(0) / spoken.sum(0).clamp(min=1)
-        total = total + mean_sure * (1 - (text * found).sum(-1))
-    return total
+    texts = [f"{render_statement(renumber(one.statement, number))}." for one in statements]
+    return TextTarget(people, tuple(statements), model.encode_sentences(texts))

@@ -1,13 +1,7 @@
-"""Closed vocabulary, timed statements, alternatives.
+"""The closed vocabulary: statements about one person or two, with times and confidences, and their alternatives.
 
-The closed vocabulary: everything that can be said of one person or of two, as frozen statements.
-
-People are numbered as in the result (person_00 is 0). Left and right are the person's own. A statement of a pair that
-says the same with both people exchanged is kept in one order, so that equal statements are equal.
-
-A statement with what surrounds it: from when to when it holds, and how sure it is.
-
-What else could be said in the place of a statement, of the same people and parts.
+People are numbered as in the result (person_00 is 0). Left and right are the person's own. Symmetric statements about
+a pair are stored in one order, so that equal statements compare equal.
 """
 
 from __future__ import annotations
@@ -40,11 +34,11 @@ PERSON_FIELDS = ("person", "of_person", "person_a", "person_b", "nearer", "farth
 
 @dataclass(frozen=True)
 class _Statement:
-    """Checks its words. Raises ValueError that names the field, the word and what it may be."""
+    """Base of all statements. Raises ValueError that names the field, the wrong word and the allowed words."""
 
     kind: ClassVar[str] = ""
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The words that each field may hold; the other fields are people."""
+    """The words that each field may hold; fields that are not listed hold people."""
 
     def __post_init__(self) -> None:
         for name, allowed in self.choices.items():
@@ -63,26 +57,26 @@ class _Statement:
 
     @property
     def people(self) -> tuple[int, ...]:
-        """Who is spoken of, sorted."""
+        """The people of the statement, sorted."""
         return tuple(sorted({getattr(self, name) for name in self.person_fields()}))
 
     @property
     def topic(self) -> tuple[Any, ...]:
-        """What it is about: of two different statements of one topic only one can be true."""
+        """The key of mutually exclusive statements: of two statements of one topic only one can be true."""
         return (self.kind, self)
 
-    def _need_two(self) -> None:
+    def _require_two(self) -> None:
         if len(self.people) < 2:
             raise ValueError(f"a statement of the kind {self.kind} needs two different people")
 
-    def _swap(self, **exchanged: Any) -> None:
-        for name, value in exchanged.items():
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
 class JointAngle(_Statement):
-    """How far an elbow, a knee or a hip is bent."""
+    """The angle of an elbow, a knee or a hip."""
 
     kind: ClassVar[str] = "joint_angle"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"joint": BENDING_JOINTS, "bend": BENDS}
@@ -97,7 +91,7 @@ class JointAngle(_Statement):
 
 @dataclass(frozen=True)
 class ArmHeight(_Statement):
-    """How high an upper arm is raised from the trunk."""
+    """The height of an upper arm relative to the trunk."""
 
     kind: ClassVar[str] = "arm_height"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"side": _SIDES, "height": ARM_HEIGHTS}
@@ -112,10 +106,10 @@ class ArmHeight(_Statement):
 
 @dataclass(frozen=True)
 class Placement(_Statement):
-    """Where a point of the body is as seen from another one.
+    """The position of one body point relative to another.
 
-    `above` is against gravity, for points of one or of two people; `in_front_of` and `left_of` go by the trunk of the
-    one person whose points both are.
+    `above` is against gravity, for points of one person or of two. `in_front_of` and `left_of` refer to the trunk of
+    the one person to whom both points belong.
     """
 
     kind: ClassVar[str] = "placement"
@@ -141,7 +135,7 @@ class Placement(_Statement):
 
 @dataclass(frozen=True)
 class Spacing(_Statement):
-    """How far apart the two hands, elbows, knees or feet of a person are."""
+    """The distance between the two hands, elbows, knees or feet of a person."""
 
     kind: ClassVar[str] = "spacing"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"limbs": LIMBS, "apart": SPACINGS}
@@ -156,7 +150,7 @@ class Spacing(_Statement):
 
 @dataclass(frozen=True)
 class Posture(_Statement):
-    """How the trunk stands to gravity."""
+    """The orientation of the trunk relative to gravity."""
 
     kind: ClassVar[str] = "posture"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"posture": POSTURES}
@@ -170,7 +164,7 @@ class Posture(_Statement):
 
 @dataclass(frozen=True)
 class Facing(_Statement):
-    """How two trunks are turned to each other; `behind`: person_a looks at the back of person_b."""
+    """The orientation of two trunks to each other; `behind`: person_a faces the back of person_b."""
 
     kind: ClassVar[str] = "facing"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"how": FACINGS}
@@ -180,9 +174,9 @@ class Facing(_Statement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._need_two()
+        self._require_two()
         if self.how != "behind" and self.person_a > self.person_b:
-            self._swap(person_a=self.person_b, person_b=self.person_a)
+            self._set(person_a=self.person_b, person_b=self.person_a)
 
     @property
     def topic(self) -> tuple[Any, ...]:
@@ -191,7 +185,7 @@ class Facing(_Statement):
 
 @dataclass(frozen=True)
 class Touch(_Statement):
-    """A part of one person is on a part of the other."""
+    """Contact between a part of one person and a part of another."""
 
     kind: ClassVar[str] = "touch"
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"part_a": CAPSULE_PARTS, "part_b": CAPSULE_PARTS}
@@ -202,15 +196,15 @@ class Touch(_Statement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._need_two()
+        self._require_two()
         if self.person_a > self.person_b:
             people = {"person_a": self.person_b, "person_b": self.person_a}
-            self._swap(**people, part_a=self.part_b, part_b=self.part_a)
+            self._set(**people, part_a=self.part_b, part_b=self.part_a)
 
 
 @dataclass(frozen=True)
 class DepthOrder(_Statement):
-    """Whose trunk is nearer to the camera."""
+    """The order of two trunks by distance from the camera."""
 
     kind: ClassVar[str] = "depth_order"
     nearer: int
@@ -218,7 +212,7 @@ class DepthOrder(_Statement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._need_two()
+        self._require_two()
 
     @property
     def topic(self) -> tuple[Any, ...]:
@@ -227,7 +221,7 @@ class DepthOrder(_Statement):
 
 @dataclass(frozen=True)
 class Support(_Statement):
-    """Who carries whom: the carried one touches the carrier and not the ground."""
+    """One person carries another, who touches the carrier and not the ground."""
 
     kind: ClassVar[str] = "support"
     carrier: int
@@ -235,7 +229,7 @@ class Support(_Statement):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._need_two()
+        self._require_two()
 
     @property
     def topic(self) -> tuple[Any, ...]:
@@ -249,8 +243,8 @@ KINDS: Mapping[str, type[Statement]] = {
 _S = TypeVar("_S", bound=_Statement)
 
 
-def renumbered(statement: _S, number: Mapping[int, int]) -> _S:
-    """The same of other people: `number` tells who each becomes."""
+def renumber(statement: _S, number: Mapping[int, int]) -> _S:
+    """The same statement about other people; `number` maps old to new numbers."""
     return replace(statement, **{name: number[getattr(statement, name)] for name in statement.person_fields()})
 
 
@@ -259,43 +253,44 @@ ALWAYS = -math.inf, math.inf
 
 @dataclass(frozen=True)
 class TimedStatement:
-    """One statement over a span of the clip."""
+    """One statement over an interval of the clip."""
 
     statement: Statement
     start: float = ALWAYS[0]
-    """Seconds of the clip; -inf: from its beginning."""
+    """Seconds of the clip; -inf: its beginning."""
     end: float = ALWAYS[1]
-    """Seconds, inclusive; inf: to its end."""
+    """Seconds, inclusive; inf: the end of the clip."""
     confidence: float = 1.0
     """0..1."""
 
     @property
     def weight(self) -> float:
-        """0..1, how hard it is heeded: not at all when it is as likely wrong as right."""
+        """Weight 0..1 in losses: 0 up to a confidence of 0.5, then linear."""
         return max(0.0, 2 * self.confidence - 1)
 
 
-def select_people(told: Iterable[TimedStatement], people: tuple[int, ...]) -> tuple[TimedStatement, ...]:
-    """What is said of these people alone, with them renumbered 0, 1, ... in the order given."""
+def select_people(statements: Iterable[TimedStatement], people: tuple[int, ...]) -> tuple[TimedStatement, ...]:
+    """The statements about these people only, with them renumbered 0, 1, ... in the given order."""
     number = {person: place for place, person in enumerate(people)}
-    kept = (one for one in told if set(one.statement.people) <= set(people))
-    return tuple(replace(one, statement=renumbered(one.statement, number)) for one in kept)
+    selected = (one for one in statements if set(one.statement.people) <= set(people))
+    return tuple(replace(one, statement=renumber(one.statement, number)) for one in selected)
 
 
 def alternatives(statement: Statement) -> tuple[Statement, ...]:
-    """Other statements of the same topic, of which only one can be true; of a touch there are none."""
-    others = [one for one in _said_otherwise(statement) if one.topic == statement.topic]
+    """The other statements of the same topic, of which only one can be true; a touch has none."""
+    others = [one for one in _variants(statement) if one.topic == statement.topic]
     return tuple(dict.fromkeys(one for one in others if one != statement))
 
 
 def alternative_contacts(touch: Touch) -> tuple[Touch, ...]:
-    """Touches of the same people in which one of both parts is another."""
+    """Touches of the same people with another part in the place of one of the two."""
     parts = ((name, part) for name in ("part_a", "part_b") for part in CAPSULE_PARTS)
     others = (replace(touch, **{name: part}) for name, part in parts)
     return tuple(one for one in others if one != touch)
 
 
-def _said_otherwise(statement: Statement) -> Iterator[Statement]:
+def _variants(statement: Statement) -> Iterator[Statement]:
+    """Statements that differ in one word or in the order of the people."""
     if isinstance(statement, Placement):
         people = {"person": statement.of_person, "of_person": statement.person}
         yield replace(statement, **people, point=statement.of_point, of_point=statement.point)
@@ -304,7 +299,7 @@ def _said_otherwise(statement: Statement) -> Iterator[Statement]:
         yield from (replace(statement, **{name: word}) for word in words)
     if isinstance(statement, DepthOrder | Support | Facing):
         one, other = statement.people
-        exchanged = renumbered(statement, {one: other, other: one})
+        exchanged = renumber(statement, {one: other, other: one})
         yield exchanged
         for name, words in statement.choices.items():
             yield from (replace(exchanged, **{name: word}) for word in words)

@@ -1,4 +1,4 @@
-"""One question to an OpenAI-compatible chat endpoint: patient with what may pass, plain about what will not."""
+"""Client of an OpenAI-compatible chat endpoint, with retries."""
 
 from __future__ import annotations
 
@@ -28,20 +28,23 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "CLOSEMESH_VLM_KEY"
 _PATH = "/chat/completions"
-_CONNECT = 15.0  # Seconds.
-_LONGEST_ANSWER = 1 << 18  # Bytes; no list of statements is longer.
-_TOLD = 160  # Characters of the server's own words that are passed on.
+_CONNECT_TIMEOUT = 15.0  # Seconds.
+_MAX_ANSWER = 1 << 18  # Bytes.
+_MAX_REASON = 160  # Characters of the message of the server that are passed on.
 
 Message = Mapping[str, Any]
 
 
 class UnusableAnswerError(Exception):
-    """An answer came, but it says nothing: refused, cut off or not in the form that was asked for."""
+    """An answer that cannot be used: refused, cut off or not in the requested form."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a model is asked. Raises InputError for an address that cannot be used or would give the key away."""
+    """Address, name and key of a model.
+
+    Raises InputError for an address that cannot be used or would reveal the key.
+    """
 
     url: str
     model: str
@@ -58,69 +61,69 @@ class Endpoint:
         names = {name.lower() for name, _ in parse_qsl(parts.query)}
         if parts.username or parts.password or any("key" in name or "token" in name for name in names):
             raise InputError(f"leave the key out of the address to describe with, and set {KEY_VARIABLE} to it")
-        if self.key and parts.scheme != "https" and not _on_this_machine(parts.hostname):
+        if self.key and parts.scheme != "https" and not _is_local(parts.hostname):
             raise InputError(f"{parts.hostname} is not asked over https; {KEY_VARIABLE} is sent over https only")
 
     @property
     def host(self) -> str:
-        """For messages."""
+        """The host of the address, for messages."""
         return urlsplit(self.url).hostname or ""
 
     @property
     def address(self) -> str:
-        """Where questions go, whether the base or the whole address was given."""
+        """The address of the chat endpoint; `url` may be this or its base."""
         parts = urlsplit(self.url)
         path = parts.path.rstrip("/")
         return parts._replace(path=path if path.endswith(_PATH) else path + _PATH).geturl()
 
 
 class ChatClient:
-    """Asks one endpoint. The key is sent to its address alone and stands in no message."""
+    """Asks one endpoint. The key is sent only to its address and is never part of an error message."""
 
     def __init__(
-        self, endpoint: Endpoint, patience: RetryPolicy | None = None, sleep: Callable[[float], None] = time.sleep
+        self, endpoint: Endpoint, retry: RetryPolicy | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._endpoint = endpoint
         self._session = open_session()
-        self._patience = patience or RetryPolicy(attempts=4, longest_wait=60.0)
+        self._retry = retry or RetryPolicy(attempts=4, longest_wait=60.0)
         self._sleep = sleep
 
     def ask(self, messages: Sequence[Message]) -> str:
-        """The text of one answer.
+        """The text of one answer to chat messages.
 
-        Raises UnusableAnswerError for an answer without text, DownloadError when the endpoint cannot be asked.
+        Raises UnusableAnswerError for an answer without text, DownloadError when the endpoint does not answer.
         """
         failures = 0
         while True:
             try:
                 return _text_of(self._attempt(messages))
-            except TransientError as trouble:
+            except TransientError as error:
                 failures += 1
-                if failures >= self._patience.attempts:
-                    raise DownloadError(f"{trouble}, {failures} times") from trouble
-                self._sleep(self._patience.wait(failures, trouble.wait))
+                if failures >= self._retry.attempts:
+                    raise DownloadError(f"{error}, {failures} times") from error
+                self._sleep(self._retry.wait(failures, error.wait))
 
     def _attempt(self, messages: Sequence[Message]) -> bytes:
-        # Without a temperature some servers always give the likeliest answer, and a vote over it means nothing.
+        # Without a temperature some servers always return the same answer, which makes a vote meaningless.
         values = {"model": self._endpoint.model, "messages": messages, "temperature": 1.0}
         deadline = time.monotonic() + self._endpoint.timeout
         with request_errors():
             response = self._session.post(
                 self._endpoint.address,
                 json=values,
-                auth=self._authorise,
-                timeout=(_CONNECT, self._endpoint.timeout),
+                auth=self._authorize,
+                timeout=(_CONNECT_TIMEOUT, self._endpoint.timeout),
                 stream=True,
-                # The key and the pictures go to the address that was given and to no other.
+                # The key and the images are sent only to the given address.
                 allow_redirects=False,
             )
         with response:
-            body = _whole(response, deadline)
+            body = _read_body(response, deadline)
             self._check(response, body)
             return body
 
-    def _authorise(self, request: PreparedRequest) -> PreparedRequest:
-        """As a function, because requests prefers a .netrc to a header."""
+    def _authorize(self, request: PreparedRequest) -> PreparedRequest:
+        """Set the header; a function, because requests prefers a .netrc to a plain header."""
         if self._endpoint.key:
             request.headers["Authorization"] = f"Bearer {self._endpoint.key}"
         return request
@@ -129,7 +132,7 @@ class ChatClient:
         status = response.status_code
         if status == 200:
             return
-        reason = _on_one_line(f"the server answered {status} {response.reason}{self._own_words(body)}")
+        reason = _on_one_line(f"the server answered {status} {response.reason}{self._server_reason(body)}")
         if status in RETRYABLE_STATUS:
             raise TransientError(reason, retry_after(response))
         if response.is_redirect:
@@ -140,31 +143,33 @@ class ChatClient:
             raise UnusableAnswerError("refused")
         raise DownloadError(reason)
 
-    def _own_words(self, body: bytes) -> str:
-        """What the server says went wrong, without the key."""
+    def _server_reason(self, body: bytes) -> str:
+        """The error message of the server, without the key."""
         try:
             error = json.loads(body)["error"]
-            words = str(error["message"] if isinstance(error, dict) else error)
+            reason = str(error["message"] if isinstance(error, dict) else error)
         except (ValueError, KeyError, TypeError):
             return ""
         if self._endpoint.key:
-            words = words.replace(self._endpoint.key, "***")
-        return f" ({words[:_TOLD]})"
+            reason = reason.replace(self._endpoint.key, "***")
+        return f" ({reason[:_MAX_REASON]})"
 
 
 def _on_one_line(text: str) -> str:
-    """Without what would move the cursor or colour the terminal: a server wrote it."""
+    """The text of a server without control characters, which could affect the terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _whole(response: Response, deadline: float) -> bytes:
-    """The body. Raises InterruptedTransferError when it comes too slowly or is no end of it."""
+def _read_body(response: Response, deadline: float) -> bytes:
+    """The body. Raises TransientError when it arrives too slowly, UnusableAnswerError when it is too long."""
     body = bytearray()
-    for piece in response_chunks(response, 1):  # One by one: of a server that drips, larger pieces would be waited for.
-        body += piece
+    for chunk in response_chunks(
+        response, 1
+    ):  # Single bytes: a slow server would delay larger chunks past the deadline.
+        body += chunk
         if time.monotonic() > deadline:
             raise TransientError("the answer took too long")
-        if len(body) > _LONGEST_ANSWER:
+        if len(body) > _MAX_ANSWER:
             raise UnusableAnswerError("too long")
     return bytes(body)
 
@@ -188,7 +193,7 @@ def _text_of(body: bytes) -> str:
     return content
 
 
-def _on_this_machine(host: str) -> bool:
+def _is_local(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,11 +1,4 @@
-"""Question, annotated crop, answer parsing, vote.
-
-The question that goes with a picture: closed lists, asked for as JSON.
-
-The picture that is shown with a question: cut out around the people, each in a box with his letter.
-
-From what a model wrote to statements, and from several of its answers to one with confidences.
-"""
+"""The question to a vision-language model: prompt, annotated crop, answers to statements, and the vote over answers."""
 
 from __future__ import annotations
 
@@ -22,10 +15,20 @@ from numpy.typing import NDArray
 
 from closemesh.core.arrays import Floats
 from closemesh.structures import Clip
-from closemesh.text.grammar import from_json, letter
+from closemesh.text.grammar import from_json, person_letter
 from closemesh.text.statements import KINDS, PERSON_FIELDS, Statement, TimedStatement
 from closemesh.text.vlm_client import UnusableAnswerError
 from closemesh.video import read_frames
+
+Image = NDArray[np.uint8]
+"""[H, W, 3] RGB."""
+
+HALF = 0.5  # Statements in fewer of the answers than this are left out.
+_MARGIN = 0.15  # Around the people, relative to their size.
+_LONGEST, _SHORTEST = 1024, 512  # Pixels of the longer side of a crop.
+_QUALITY = 90
+_BOX_COLORS = ((255, 64, 64), (64, 160, 255), (64, 220, 96), (255, 200, 0))  # RGB.
+_MAX_BRACES = 500  # Opening braces of one answer that are tried: a failing model may write nothing else.
 
 _MEANINGS = {
     "joint_angle": "how far a joint is bent; straight is 0-25 degrees, slightly_bent 25-65, bent 65-115, sharply_bent "
@@ -41,17 +44,20 @@ _MEANINGS = {
     "support": "carrier bears the weight of carried, who does not stand on the ground",
 }
 
-SYSTEM = (
+_SYSTEM = (
     "You describe how people in a picture hold their bodies and touch each other, for a program that reconstructs them "
     "in 3D. Left and right are always the person's own left and right, not those of the picture."
 )
 
 
 def question(people: Sequence[int]) -> str:
-    """What is asked about these people."""
-    letters = [letter(person) for person in people]
+    """The prompt about one or two people.
+
+    Its text is part of the fingerprint of a question: every change asks the model again about finished clips.
+    """
+    letters = [person_letter(person) for person in people]
     named = f"the person marked {letters[0]}" if len(people) == 1 else f"the people marked {' and '.join(letters)}"
-    kinds = "\n".join(_kind_line(kind, letters) for kind in KINDS if _askable(kind, len(people)))
+    kinds = "\n".join(_kind_line(kind, letters) for kind in KINDS if _applies(kind, len(people)))
     return (
         f"Describe {named}; the letter stands in the upper left corner of each box. Use only statements of these "
         f"kinds and only the words listed:\n{kinds}\n"
@@ -61,22 +67,22 @@ def question(people: Sequence[int]) -> str:
     )
 
 
-def messages(people: Sequence[int], picture_url: str) -> list[dict[str, Any]]:
-    """The same as messages of the chat protocol, with the picture."""
-    picture = {"type": "image_url", "image_url": {"url": picture_url}}
-    asked = [{"type": "text", "text": question(people)}, picture]
-    return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": asked}]
+def messages(people: Sequence[int], image_url: str) -> list[dict[str, Any]]:
+    """The question and its image as messages of the chat protocol."""
+    image = {"type": "image_url", "image_url": {"url": image_url}}
+    content = [{"type": "text", "text": question(people)}, image]
+    return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}]
 
 
-def _askable(kind: str, num_people: int) -> bool:
-    of_two = len(KINDS[kind].person_fields()) > 1 and kind != "placement"
-    return num_people > 1 or not of_two
+def _applies(kind: str, num_people: int) -> bool:
+    needs_two = len(KINDS[kind].person_fields()) > 1 and kind != "placement"
+    return num_people > 1 or not needs_two
 
 
 def _kind_line(kind: str, letters: Sequence[str]) -> str:
     names, words = (f.name for f in fields(KINDS[kind])), KINDS[kind].choices
-    told = (f"{name}: {'|'.join(letters if name in PERSON_FIELDS else words[name])}" for name in names)
-    return f'- "{kind}" ({"; ".join(told)}): {_MEANINGS[kind]}'
+    options = (f"{name}: {'|'.join(letters if name in PERSON_FIELDS else words[name])}" for name in names)
+    return f'- "{kind}" ({"; ".join(options)}): {_MEANINGS[kind]}'
 
 
 def _example(letters: Sequence[str]) -> str:
@@ -87,16 +93,8 @@ def _example(letters: Sequence[str]) -> str:
     return f'{first}, {{"kind": "touch", {touch}}}, ...'
 
 
-Image = NDArray[np.uint8]
-
-_MARGIN = 0.15  # Of the people's extent, around them.
-_LONGEST, _SHORTEST = 1024, 512  # Pixels of the longer side.
-_QUALITY = 90
-_COLOURS = ((255, 64, 64), (64, 160, 255), (64, 220, 96), (255, 200, 0))  # RGB.
-
-
-def frames_at(clip: Clip, wanted: Iterable[int]) -> dict[int, Image]:
-    """Some of the frames of a clip, RGB [H, W, 3]."""
+def load_frames(clip: Clip, wanted: Iterable[int]) -> dict[int, Image]:
+    """The wanted frames of a clip by number, each RGB [H, W, 3]; frames beyond its end are missing."""
     missing = set(wanted)
     found: dict[int, Image] = {}
     for index, frame in enumerate(read_frames(clip)):
@@ -109,26 +107,62 @@ def frames_at(clip: Clip, wanted: Iterable[int]) -> dict[int, Image]:
 
 
 def annotated_crop(frame: Image, boxes: Mapping[int, Floats]) -> Image:
-    """The people with these boxes (x0, y0, x1, y1 pixels), cut out of an RGB frame, each boxed and named."""
-    corner, size = _cut_out(np.stack(list(boxes.values())), frame.shape)
-    cut = frame[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]]
+    """A crop [h, w, 3] of the people, each in a colored box with its letter.
+
+    frame: [H, W, 3] RGB; boxes: for each person [4], x0, y0, x1, y1 in pixels.
+    """
+    corner, size = _crop_region(np.stack(list(boxes.values())), frame.shape)
+    crop = frame[corner[1] : corner[1] + size[1], corner[0] : corner[0] + size[0]]
     scale = float(np.clip(max(size), _SHORTEST, _LONGEST) / max(size))
-    picture = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    picture = np.ascontiguousarray(picture)
+    image = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    image = np.ascontiguousarray(image)
     for place, (person, box) in enumerate(boxes.items()):
-        _mark(picture, (np.asarray(box).reshape(2, 2) - corner) * scale, letter(person), _COLOURS[place % 4])
-    return picture  # type: ignore[return-value]
+        corners = (np.asarray(box).reshape(2, 2) - corner) * scale
+        _draw_box(image, corners, person_letter(person), _BOX_COLORS[place % 4])
+    return image  # type: ignore[return-value]
 
 
-def as_data_url(picture: Image) -> str:
-    """JPEG in base64, as chat endpoints take it; the same picture gives the same text."""
-    done, buffer = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+def as_data_url(image: Image) -> str:
+    """The image [H, W, 3] as JPEG in a data URL, as chat endpoints take it; equal images give equal text."""
+    done, buffer = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     assert done
     return "data:image/jpeg;base64," + base64.b64encode(buffer.tobytes()).decode()
 
 
-def _cut_out(boxes: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Corner and size in whole pixels of what holds all boxes, within the frame."""
+def parse_answer(text: str, people: Sequence[int]) -> frozenset[Statement]:
+    """The statements of an answer, from its last JSON object with a list of them; other text is ignored.
+
+    Statements that are not in the vocabulary or about other people are left out. Raises UnusableAnswerError when there
+    is no such object, or no usable statement in a list that is not empty.
+    """
+    lists = [found["statements"] for found in _objects(text) if isinstance(found.get("statements"), list)]
+    if not lists:
+        raise UnusableAnswerError("without the JSON that was asked for")
+    parsed = (_statement(value) for value in lists[-1])
+    found = {statement for statement in parsed if statement and set(statement.people) <= set(people)}
+    if lists[-1] and not found:
+        raise UnusableAnswerError("in words that are not in the vocabulary")
+    return frozenset(found)
+
+
+def vote(answers: Sequence[frozenset[Statement]], start: float, end: float) -> tuple[TimedStatement, ...]:
+    """The statements of most answers, from `start` to `end` seconds; the most frequent one of each topic.
+
+    The confidence is the share of the answers, with half an answer added for and half against: a single answer proves
+    little, and an empty answer counts against every statement.
+    """
+    votes = Counter(statement for answer in answers for statement in answer)
+    best: dict[Any, Statement] = {}
+    # Ties are broken by name, so that the order of the answers does not matter.
+    for statement in sorted(votes, key=lambda s: (-votes[s], repr(s))):
+        best.setdefault(statement.topic, statement)
+    # Rounded as in the file, so that cached answers are equal to the last digit.
+    timed = (TimedStatement(s, start, end, round((votes[s] + 0.5) / (len(answers) + 1), 3)) for s in best.values())
+    return tuple(one for one in timed if one.confidence > HALF)
+
+
+def _crop_region(boxes: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Corner [2] and size [2] in whole pixels of a region around all boxes [P, 4], inside the frame."""
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     margin = _MARGIN * (high - low).max()
     limit = np.array([shape[1], shape[0]])
@@ -137,51 +171,16 @@ def _cut_out(boxes: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], 
     return low, high - low
 
 
-def _mark(picture: NDArray, corners: Floats, name: str, colour: tuple[int, int, int]) -> None:
+def _draw_box(image: NDArray, corners: Floats, name: str, color: tuple[int, int, int]) -> None:
     (x0, y0), (x1, y1) = corners.round().astype(int)
-    thick = max(2, round(max(picture.shape[:2]) / 300))
-    cv2.rectangle(picture, (int(x0), int(y0)), (int(x1), int(y1)), colour, thick)
-    scale = max(picture.shape[:2]) / 700
+    thick = max(2, round(max(image.shape[:2]) / 300))
+    cv2.rectangle(image, (int(x0), int(y0)), (int(x1), int(y1)), color, thick)
+    scale = max(image.shape[:2]) / 700
     (width, height), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, 2 * thick)
-    x, y = max(int(x0), 0), max(int(y0), 0)  # The letter stands inside the box, so that no edge cuts it off.
-    cv2.rectangle(picture, (x, y), (x + width + 4 * thick, y + height + 4 * thick), colour, -1)
+    x, y = max(int(x0), 0), max(int(y0), 0)  # The letter is inside the box, so that no border of the crop hides it.
+    cv2.rectangle(image, (x, y), (x + width + 4 * thick, y + height + 4 * thick), color, -1)
     where = (x + 2 * thick, y + height + 2 * thick)
-    cv2.putText(picture, name, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 2 * thick, cv2.LINE_AA)
-
-
-_MOST_BRACES = 500  # Looked at in one answer: a model that has lost its way may write nothing else.
-HALF = 0.5  # What fewer than half of the answers say is left out.
-
-
-def read_answer(text: str, people: Sequence[int]) -> frozenset[Statement]:
-    """The statements of an answer: its last JSON object that holds any. Other words around it do not matter.
-
-    Statements outside the vocabulary or about others are left out. Raises UnusableAnswerError when there is no such
-    object, or nothing in it could be read.
-    """
-    lists = [found["statements"] for found in _objects(text) if isinstance(found.get("statements"), list)]
-    if not lists:
-        raise UnusableAnswerError("without the JSON that was asked for")
-    found = {said for value in lists[-1] if (said := _statement(value)) and set(said.people) <= set(people)}
-    if lists[-1] and not found:
-        raise UnusableAnswerError("in words that are not in the vocabulary")
-    return frozenset(found)
-
-
-def vote(answers: Sequence[frozenset[Statement]], start: float, end: float) -> tuple[TimedStatement, ...]:
-    """What most of the answers say; of statements that exclude each other the one that is said most.
-
-    The confidence is the share of the answers, as if half an answer more had been for and half against: one answer
-    alone proves little, and an empty answer counts against everything.
-    """
-    votes = Counter(statement for answer in answers for statement in answer)
-    best: dict[Any, Statement] = {}
-    # By name where the votes are equal, so that the order of the answers does not matter.
-    for statement in sorted(votes, key=lambda s: (-votes[s], repr(s))):
-        best.setdefault(statement.topic, statement)
-    # Rounded as in the file, so that kept answers are the same to the last digit.
-    told = (TimedStatement(s, start, end, round((votes[s] + 0.5) / (len(answers) + 1), 3)) for s in best.values())
-    return tuple(one for one in told if one.confidence > HALF)
+    cv2.putText(image, name, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 2 * thick, cv2.LINE_AA)
 
 
 def _statement(value: Any) -> Statement | None:
@@ -192,9 +191,9 @@ def _statement(value: Any) -> Statement | None:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Every JSON object in a text, outermost ones only."""
+    """All outermost JSON objects in a text."""
     decoder, place = json.JSONDecoder(), text.find("{")
-    for _ in range(_MOST_BRACES):
+    for _ in range(_MAX_BRACES):
         if place < 0:
             return
         try:

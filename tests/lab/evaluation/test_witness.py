@@ -8,7 +8,7 @@ from known_scenes import KnownScene
 
 from closemesh.lab.evaluation.text_benchmark import SimulatedAnnotator, contradictions, witness
 from closemesh.text.annotate import KeyFrame
-from closemesh.text.captioner import confidences
+from closemesh.text.captioner import statement_confidences
 from closemesh.text.statements import TimedStatement, Touch
 
 MOMENTS = (KeyFrame((0, 1), 1, 1.0), KeyFrame((0,), 6, 0.5))
@@ -57,7 +57,9 @@ def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: Si
     for moment, false in zip(MOMENTS, wrong, strict=True):
         statements = [one.statement for one in false]
         if statements:
-            sure = confidences(statements, motion.frames([moment.frame]), known_scene.body, up_cam[[moment.frame]])
+            sure = statement_confidences(
+                statements, motion.frames([moment.frame]), known_scene.body, up_cam[[moment.frame]]
+            )
             assert np.all(sure < 0.3)
     assert {one.confidence for part in told for one in part} == {one.confidence for part in true for one in part}
 

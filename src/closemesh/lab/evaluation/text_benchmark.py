@@ -34,7 +34,7 @@ from closemesh.lab.evaluation.report import BenchmarkReport, Difference, current
 from closemesh.structures import BodyMotion
 from closemesh.text.annotate import KeyFrame, select_key_frames, validity_interval
 from closemesh.text.calibration import calibrate_confidence
-from closemesh.text.captioner import RuleConfig, candidates, confidences
+from closemesh.text.captioner import RuleConfig, candidates, statement_confidences
 from closemesh.text.statements import Statement, TimedStatement, Touch, alternative_contacts, alternatives
 from closemesh.text.vlm_prompt import vote
 
@@ -76,7 +76,11 @@ def witness(
     frames = [moment.frame for moment in moments]
     said = list(candidates(motion.num_people))
     tried = list(dict.fromkeys([*said, *(other for one in said for other in contradictions(one))]))
-    held = confidences(tried, motion.frames(frames), body, up_cam[frames]) if moments else np.zeros((len(tried), 0))
+    held = (
+        statement_confidences(tried, motion.frames(frames), body, up_cam[frames])
+        if moments
+        else np.zeros((len(tried), 0))
+    )
     true, false = held >= RuleConfig().min_confidence, held <= 1 - RuleConfig().min_confidence  # [S, M]
 
     def of_moment(number: int, which: Bools, among: Sequence[Statement]) -> tuple[Statement, ...]:

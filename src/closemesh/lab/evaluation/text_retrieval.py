@@ -15,10 +15,10 @@ from closemesh.body.capsules import NUM_POINTS, capsule_body
 from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.core.errors import InputError
 from closemesh.lab.evaluation.benchmark_scenes import find_windows
-from closemesh.text.alignment import PoseTextModel, pose_features
+from closemesh.text.alignment import PoseTextModel, pose_input
 from closemesh.text.captioner import RuleConfig, candidates
-from closemesh.text.grammar import describe
-from closemesh.text.predicates import PoseFeatures, confidence, figures_at
+from closemesh.text.grammar import render_description
+from closemesh.text.predicates import PoseFeatures, confidence, pose_features_at
 from closemesh.text.statements import TimedStatement
 from closemesh.weights.locate import find_model
 
@@ -46,7 +46,7 @@ class Gallery:
 
     def features(self) -> Tensor:
         """[N, 1, POSE_WIDTH]."""
-        return pose_features(self.rotations, self.figures.up)[:, None]
+        return pose_input(self.rotations, self.figures.up)[:, None]
 
     def texts(self, seed: int | None) -> list[str]:
         """All that the writer finds true of each, in wordings drawn by the seed, the plainest without one."""
@@ -57,7 +57,7 @@ class Gallery:
                 >= RuleConfig().min_confidence
             )
         return [
-            describe(
+            render_description(
                 (TimedStatement(said[k]) for k in row.nonzero()[:, 0].tolist()), None if seed is None else seed + number
             )
             for number, row in enumerate(sure)
@@ -85,7 +85,7 @@ def benchmark_gallery(count: int = POSES, seed: int = 0) -> Gallery:
     points, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
     up = torch.tensor(_UP).expand(len(names), 3)
     nowhere = torch.zeros(len(names), 1, 3)
-    figures = figures_at(rotations[:, None], nowhere, betas[:, None], up, points, capsules)
+    figures = pose_features_at(rotations[:, None], nowhere, betas[:, None], up, points, capsules)
     whole = Gallery(tuple(names), rotations, figures)
     return whole.part(farthest(_headed(figures), count, seed))
 
@@ -115,10 +115,10 @@ def measure_retrieval(alignment: PoseTextModel, seed: int) -> dict[str, Retrieva
     Raises InputError when a paraphrase is about a pose that is not in the gallery.
     """
     gallery = benchmark_gallery()
-    poses, _ = alignment.poses(gallery.features())
+    poses, _ = alignment.pose_encoder(gallery.features())
     everybody = range(len(gallery))
     found = {
-        name: retrieve(alignment.read(gallery.texts(chosen)), everybody, poses)
+        name: retrieve(alignment.encode_texts(gallery.texts(chosen)), everybody, poses)
         for name, chosen in (("plain", None), ("many wordings", seed))
     }
     free = read_paraphrases(find_model(PARAPHRASES_FILE))
@@ -126,7 +126,7 @@ def measure_retrieval(alignment: PoseTextModel, seed: int) -> dict[str, Retrieva
     missing = [name for name, _ in free if name not in place]
     if missing:
         raise InputError(f"no pose {missing[0]} in the gallery; the bundled windows are not those of the paraphrases")
-    read = alignment.read([text for _, text in free])
+    read = alignment.encode_texts([text for _, text in free])
     return found | {"paraphrases": retrieve(read, [place[name] for name, _ in free], poses)}
 
 

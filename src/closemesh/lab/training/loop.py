@@ -49,6 +49,18 @@ class LoopConfig:
     """bfloat16 where the device computes in it."""
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """Where and how a training runs."""
+
+    folder: Path
+    """For logs and states."""
+    device: torch.device
+    progress: Progress
+    resume: bool = True
+    """Continue from the last state in the folder."""
+
+
 class Trainer:
     """One network, its optimiser and its averaged weights."""
 

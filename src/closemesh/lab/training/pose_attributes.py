@@ -1,9 +1,4 @@
-"""Attributes by rules.
-
-One person with one side in mind: what remarks measure.
-
-What people say of a pose that the vocabulary of the rules has no words for: only for learning to read free text.
-"""
+"""Attributes of a pose that the vocabulary of statements lacks, by rules; labels for training captions only."""
 
 from __future__ import annotations
 
@@ -17,222 +12,234 @@ from torch import Tensor
 
 from closemesh.text.predicates import Condition, PoseFeatures
 
-
-@dataclass(frozen=True)
-class Seen:
-    """One person, as seen with one side in mind."""
-
-    figures: PoseFeatures
-    person: int
-    side: str
-
-    def at(self, name: str) -> Tensor:
-        """A point [..., 3]: `hand` is that of the side, `other_hand` the other one, `hip_middle` between both."""
-        other = "right" if self.side == "left" else "left"
-        if name.endswith("_middle"):
-            return self.figures.middle(self.person, name.removesuffix("_middle"))
-        if name == "head":
-            return self.figures.point(self.person, "head")
-        limb = name.removeprefix("other_")
-        return self.figures.point(self.person, f"{other if limb != name else self.side}_{limb}")
-
-    def keypoint(self, name: str) -> Tensor:
-        return self.figures.named(self.person, name)
-
-    def away(self, name: str, of_name: str) -> Tensor:
-        return self.at(name) - self.at(of_name)
-
-    def axis(self, number: int) -> Tensor:
-        """[..., 3] of the trunk: 0 outwards on this side, 1 along it, 2 to the front."""
-        axis = self.figures.trunk(self.person)[..., number, :]
-        return -axis if number == 0 and self.side == "right" else axis
-
-    def level(self, axis: Tensor) -> Tensor:
-        """The axis made horizontal."""
-        up = self.figures.up
-        return F.normalize(axis - (axis * up).sum(-1, keepdim=True) * up, dim=-1, eps=1e-6)
-
-    def height(self, name: str) -> Tensor:
-        """[...] metres above the lowest point of the person."""
-        return self.figures.height(self.at(name)) - self.figures.lowest(self.person)
-
-    def direction(self, name: str, of_name: str, axis: Tensor) -> Tensor:
-        """[...] -1..1 how far the way from the one to the other goes along an axis."""
-        return (F.normalize(self.away(name, of_name), dim=-1, eps=1e-6) * axis).sum(-1)
-
-
 _INF = math.inf
 _SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
 class PoseAttribute:
-    """Something about one person's limb of one side, or about all of the person where there is no side."""
+    """One attribute of a person: of the limb of one side, or of the whole body where `side` is empty.
+
+    Raises ValueError for an unknown kind.
+    """
 
     person: int
     kind: str
     side: str = ""
 
+    def __post_init__(self) -> None:
+        if self.kind not in (_ONE_SIDE if self.side else _WHOLE_BODY):
+            raise ValueError(f"attribute '{self.kind}' is unknown")
+
 
 def pose_attributes(people: int) -> Iterator[PoseAttribute]:
-    """All that can be remarked on so many people."""
+    """All attributes of 1 or 2 people, in label order."""
     for person in range(people):
-        yield from (PoseAttribute(person, kind) for kind in _OF_ALL)
-        yield from (PoseAttribute(person, kind, side) for kind in _OF_SIDE for side in _SIDES)
+        yield from (PoseAttribute(person, kind) for kind in _WHOLE_BODY)
+        yield from (PoseAttribute(person, kind, side) for kind in _ONE_SIDE for side in _SIDES)
 
 
-def remark_confidence(remark: PoseAttribute, figures: PoseFeatures) -> Tensor:
-    """How surely it holds, 0..1 [...]."""
-    seen = Seen(figures, remark.person, remark.side or "left")
-    told = (_OF_SIDE if remark.side else _OF_ALL)[remark.kind](seen)
-    return torch.stack([condition.confidence() for condition in told]).amin(0)
+def attribute_confidence(attribute: PoseAttribute, features: PoseFeatures) -> Tensor:
+    """Confidence 0..1 [...] that the attribute is true."""
+    view = _SideView(features, attribute.person, attribute.side or "left")
+    conditions = (_ONE_SIDE if attribute.side else _WHOLE_BODY)[attribute.kind](view)
+    return torch.stack([condition.confidence() for condition in conditions]).amin(0)
 
 
-_Measure = Callable[[Seen], list[Condition]]
+@dataclass(frozen=True)
+class _SideView:
+    """One person, with points and axes named for one side."""
+
+    features: PoseFeatures
+    person: int
+    side: str
+
+    def at(self, name: str) -> Tensor:
+        """A point [..., 3] in meters: `hand` of this side, `other_hand` of the other, `hip_middle` between both."""
+        other = "right" if self.side == "left" else "left"
+        if name.endswith("_middle"):
+            return self.features.middle(self.person, name.removesuffix("_middle"))
+        if name == "head":
+            return self.features.point(self.person, "head")
+        limb = name.removeprefix("other_")
+        return self.features.point(self.person, f"{other if limb != name else self.side}_{limb}")
+
+    def keypoint(self, name: str) -> Tensor:
+        """A keypoint [..., 3] in meters, by its full name."""
+        return self.features.keypoint(self.person, name)
+
+    def offset(self, name: str, of_name: str) -> Tensor:
+        """The vector [..., 3] in meters from the second point to the first."""
+        return self.at(name) - self.at(of_name)
+
+    def axis(self, number: int) -> Tensor:
+        """Unit axis [..., 3] of the trunk: 0 to this side, 1 along the trunk, 2 to the front."""
+        axis = self.features.trunk(self.person)[..., number, :]
+        return -axis if number == 0 and self.side == "right" else axis
+
+    def level(self, axis: Tensor) -> Tensor:
+        """The axis [..., 3] projected to the horizontal plane, as a unit vector."""
+        up = self.features.up
+        return F.normalize(axis - (axis * up).sum(-1, keepdim=True) * up, dim=-1, eps=1e-6)
+
+    def height(self, name: str) -> Tensor:
+        """Height [...] in meters of a point above the lowest keypoint of the person."""
+        return self.features.height(self.at(name)) - self.features.lowest(self.person)
+
+    def direction(self, name: str, of_name: str, axis: Tensor) -> Tensor:
+        """Cosine -1..1 [...] between an axis [..., 3] and the vector from the second point to the first."""
+        return (F.normalize(self.offset(name, of_name), dim=-1, eps=1e-6) * axis).sum(-1)
+
+
+_Rule = Callable[[_SideView], list[Condition]]
 
 
 def _within(value: Tensor, low: float = -_INF, high: float = _INF, soft: float = 0.05) -> list[Condition]:
     return [Condition(value, low, high, soft, soft)]
 
 
-def _near(one: str, other: str, metres: float) -> _Measure:
-    return lambda seen: _within(seen.away(one, other).norm(dim=-1), high=metres)
+def _near(one: str, other: str, meters: float) -> _Rule:
+    return lambda view: _within(view.offset(one, other).norm(dim=-1), high=meters)
 
 
-def _along(name: str, of_name: str, axis: int, low: float, high: float = _INF) -> _Measure:
-    return lambda seen: _within(seen.direction(name, of_name, seen.axis(axis)), low, high, 0.15)
+def _along(name: str, of_name: str, axis: int, low: float, high: float = _INF) -> _Rule:
+    return lambda view: _within(view.direction(name, of_name, view.axis(axis)), low, high, 0.15)
 
 
-def _hand_level(of_name: str, low: float = -0.1, high: float = 0.1) -> _Measure:
-    """How much higher the hand is than something, in metres."""
-    return lambda seen: _within(seen.figures.height(seen.away("hand", of_name)), low, high)
+def _hand_level(of_name: str, low: float = -0.1, high: float = 0.1) -> _Rule:
+    """The hand is between `low` and `high` meters above another point."""
+    return lambda view: _within(view.features.height(view.offset("hand", of_name)), low, high)
 
 
-def _low(name: str, high: float) -> _Measure:
-    return lambda seen: _within(seen.height(name), high=high)
+def _low(name: str, high: float) -> _Rule:
+    return lambda view: _within(view.height(name), high=high)
 
 
-def _chest(seen: Seen) -> Tensor:
-    """[..., 3] the middle of the chest, on the skin."""
-    return torch.lerp(seen.at("shoulder_middle"), seen.at("hip_middle"), 0.3) + 0.12 * seen.axis(2)
+def _chest(view: _SideView) -> Tensor:
+    """The middle of the chest [..., 3] in meters, on the skin."""
+    return torch.lerp(view.at("shoulder_middle"), view.at("hip_middle"), 0.3) + 0.12 * view.axis(2)
 
 
-def _belly(seen: Seen) -> Tensor:
-    return torch.lerp(seen.at("shoulder_middle"), seen.at("hip_middle"), 0.75) + 0.14 * seen.axis(2)
+def _belly(view: _SideView) -> Tensor:
+    """The navel [..., 3] in meters, on the skin."""
+    return torch.lerp(view.at("shoulder_middle"), view.at("hip_middle"), 0.75) + 0.14 * view.axis(2)
 
 
-def _leg(axis: int, low: float, high: float = _INF) -> _Measure:
-    """Where the foot is from the hip, as somebody sees it who stands upright."""
+def _leg(axis: int, low: float, high: float = _INF) -> _Rule:
+    """Direction of the foot from the hip along a horizontal axis of the trunk."""
 
-    def measure(seen: Seen) -> list[Condition]:
-        return _within(seen.direction("foot", "hip", seen.level(seen.axis(axis))), low, high, 0.1)
+    def rule(view: _SideView) -> list[Condition]:
+        return _within(view.direction("foot", "hip", view.level(view.axis(axis))), low, high, 0.1)
 
-    return measure
-
-
-def _lean(axis: int, low: float, high: float = _INF) -> _Measure:
-    """How far the trunk goes along a horizontal way, 0 when upright."""
-
-    def measure(seen: Seen) -> list[Condition]:
-        level = seen.level(seen.axis(axis))
-        upright = (seen.axis(1) * seen.figures.up).sum(-1)
-        return [*_within((seen.axis(1) * level).sum(-1), low, high, 0.06), *_within(upright, 0.5)]
-
-    return measure
+    return rule
 
 
-def _head_turn(seen: Seen) -> list[Condition]:
-    gaze = F.normalize(seen.keypoint("nose") - seen.at("head"), dim=-1, eps=1e-6)
-    return _within((gaze * seen.axis(0)).sum(-1), low=0.4, soft=0.15)
+def _lean(axis: int, low: float, high: float = _INF) -> _Rule:
+    """Component of the trunk along a horizontal axis, 0 when upright; only for a trunk that is about upright."""
+
+    def rule(view: _SideView) -> list[Condition]:
+        level = view.level(view.axis(axis))
+        upright = (view.axis(1) * view.features.up).sum(-1)
+        return [*_within((view.axis(1) * level).sum(-1), low, high, 0.06), *_within(upright, 0.5)]
+
+    return rule
 
 
-def _gaze(low: float, high: float = _INF) -> _Measure:
-    """How far the way from between the ears to the nose goes up."""
-
-    def measure(seen: Seen) -> list[Condition]:
-        gaze = F.normalize(seen.keypoint("nose") - seen.at("head"), dim=-1, eps=1e-6)
-        return _within((gaze * seen.figures.up).sum(-1), low, high, 0.12)
-
-    return measure
+def _head_turn(view: _SideView) -> list[Condition]:
+    """The nose points to this side of the trunk."""
+    gaze = F.normalize(view.keypoint("nose") - view.at("head"), dim=-1, eps=1e-6)
+    return _within((gaze * view.axis(0)).sum(-1), low=0.4, soft=0.15)
 
 
-def _head_tilt(seen: Seen) -> list[Condition]:
-    ears = F.normalize(seen.keypoint("left_ear") - seen.keypoint("right_ear"), dim=-1, eps=1e-6)
-    down = -(ears * seen.axis(1)).sum(-1)
-    return _within(down if seen.side == "left" else -down, low=0.18, soft=0.08)
+def _gaze(low: float, high: float = _INF) -> _Rule:
+    """Vertical component of the direction from the middle of the ears to the nose."""
+
+    def rule(view: _SideView) -> list[Condition]:
+        gaze = F.normalize(view.keypoint("nose") - view.at("head"), dim=-1, eps=1e-6)
+        return _within((gaze * view.features.up).sum(-1), low, high, 0.12)
+
+    return rule
 
 
-def _twist(seen: Seen) -> list[Condition]:
-    """Shoulders turned to the side against the hips."""
+def _head_tilt(view: _SideView) -> list[Condition]:
+    """The ear of this side is lower along the trunk."""
+    ears = F.normalize(view.keypoint("left_ear") - view.keypoint("right_ear"), dim=-1, eps=1e-6)
+    down = -(ears * view.axis(1)).sum(-1)
+    return _within(down if view.side == "left" else -down, low=0.18, soft=0.08)
+
+
+def _twist(view: _SideView) -> list[Condition]:
+    """The shoulders are rotated to this side against the hips."""
     shoulders, hips = (
-        F.normalize(seen.keypoint(f"left_{n}") - seen.keypoint(f"right_{n}"), dim=-1, eps=1e-6)
+        F.normalize(view.keypoint(f"left_{n}") - view.keypoint(f"right_{n}"), dim=-1, eps=1e-6)
         for n in ("shoulder", "hip")
     )
-    turn = (torch.linalg.cross(hips, shoulders) * seen.axis(1)).sum(-1)
-    return _within(turn if seen.side == "left" else -turn, low=0.3, soft=0.1)
+    turn = (torch.linalg.cross(hips, shoulders) * view.axis(1)).sum(-1)
+    return _within(turn if view.side == "left" else -turn, low=0.3, soft=0.1)
 
 
-def _forearm(low: float, high: float = _INF) -> _Measure:
-    return lambda seen: _within(seen.direction("hand", "elbow", seen.figures.up), low, high, 0.15)
+def _forearm(low: float, high: float = _INF) -> _Rule:
+    return lambda view: _within(view.direction("hand", "elbow", view.features.up), low, high, 0.15)
 
 
-def _hand_on_hip(seen: Seen) -> list[Condition]:
-    return [*_within(seen.away("hand", "hip").norm(dim=-1), high=0.27), *_along("elbow", "shoulder", 0, 0.3)(seen)]
+def _hand_on_hip(view: _SideView) -> list[Condition]:
+    return [*_within(view.offset("hand", "hip").norm(dim=-1), high=0.27), *_along("elbow", "shoulder", 0, 0.3)(view)]
 
 
-def _stride(low: float, high: float = _INF) -> _Measure:
-    """How far the foot is ahead of the other one."""
+def _stride(low: float, high: float = _INF) -> _Rule:
+    """The foot is between `low` and `high` meters ahead of the other foot."""
 
-    def measure(seen: Seen) -> list[Condition]:
-        ahead = (seen.away("foot", "other_foot") * seen.level(seen.axis(2))).sum(-1)
+    def rule(view: _SideView) -> list[Condition]:
+        ahead = (view.offset("foot", "other_foot") * view.level(view.axis(2))).sum(-1)
         return _within(ahead, low, high)
 
-    return measure
+    return rule
 
 
-def _across(seen: Seen) -> list[Condition]:
-    outward = ((seen.at("hand") - seen.at("shoulder_middle")) * seen.axis(0)).sum(-1)
-    return _within(outward, high=-0.03)
+def _across(view: _SideView) -> list[Condition]:
+    """The hand is on the other side of the body."""
+    sideways = ((view.at("hand") - view.at("shoulder_middle")) * view.axis(0)).sum(-1)
+    return _within(sideways, high=-0.03)
 
 
-def _tiptoe(seen: Seen) -> list[Condition]:
-    heel, toe = (seen.keypoint(f"{seen.side}_{name}") for name in ("heel", "big_toe"))
-    return [*_within(seen.figures.height(heel - toe), low=0.1, soft=0.04), *_low("foot", 0.2)(seen)]
+def _tiptoe(view: _SideView) -> list[Condition]:
+    heel, toe = (view.keypoint(f"{view.side}_{name}") for name in ("heel", "big_toe"))
+    return [*_within(view.features.height(heel - toe), low=0.1, soft=0.04), *_low("foot", 0.2)(view)]
 
 
-def _foot_out(seen: Seen) -> list[Condition]:
-    heel, toe = (seen.keypoint(f"{seen.side}_{name}") for name in ("heel", "big_toe"))
-    return _within((F.normalize(toe - heel, dim=-1, eps=1e-6) * seen.level(seen.axis(0))).sum(-1), low=0.5, soft=0.12)
+def _foot_out(view: _SideView) -> list[Condition]:
+    heel, toe = (view.keypoint(f"{view.side}_{name}") for name in ("heel", "big_toe"))
+    return _within((F.normalize(toe - heel, dim=-1, eps=1e-6) * view.level(view.axis(0))).sum(-1), low=0.5, soft=0.12)
 
 
-def _shin_back(seen: Seen) -> list[Condition]:
-    return _within(seen.direction("foot", "knee", seen.level(seen.axis(2))), high=-0.6, soft=0.15)
+def _shin_back(view: _SideView) -> list[Condition]:
+    return _within(view.direction("foot", "knee", view.level(view.axis(2))), high=-0.6, soft=0.15)
 
 
-def _lower_shoulder(seen: Seen) -> list[Condition]:
-    drop = seen.figures.height(seen.away("other_shoulder", "shoulder"))
-    return [*_within(drop, 0.08, soft=0.03), *_within((seen.axis(1) * seen.figures.up).sum(-1), 0.5)]
+def _lower_shoulder(view: _SideView) -> list[Condition]:
+    drop = view.features.height(view.offset("other_shoulder", "shoulder"))
+    return [*_within(drop, 0.08, soft=0.03), *_within((view.axis(1) * view.features.up).sum(-1), 0.5)]
 
 
-def _kneels(seen: Seen) -> list[Condition]:
-    return [*_low("knee", 0.14)(seen), *_within(seen.figures.height(seen.away("hip", "knee")), low=0.1)]
+def _kneels(view: _SideView) -> list[Condition]:
+    return [*_low("knee", 0.14)(view), *_within(view.features.height(view.offset("hip", "knee")), low=0.1)]
 
 
-_OF_ALL: Mapping[str, _Measure] = {
+_WHOLE_BODY: Mapping[str, _Rule] = {
     "leans_forward_a_little": _lean(2, 0.17, 0.57),
     "leans_back_a_little": _lean(2, -_INF, -0.13),
     "looks_down": _gaze(-_INF, -0.65),
     "looks_up": _gaze(-0.05),
     "near_the_ground": _low("hip_middle", 0.45),
 }
-_OF_SIDE: Mapping[str, _Measure] = {
+_ONE_SIDE: Mapping[str, _Rule] = {
     "arm_out_sideways": _along("hand", "shoulder", 0, 0.55),
     "arm_forward": _along("hand", "shoulder", 2, 0.7),
     "arm_backward": _along("hand", "shoulder", 2, -_INF, -0.2),
     "arm_across": _across,
     "hand_at_head": _near("hand", "head", 0.3),
-    "hand_at_chest": lambda seen: _within((seen.at("hand") - _chest(seen)).norm(dim=-1), high=0.2),
-    "hand_at_belly": lambda seen: _within((seen.at("hand") - _belly(seen)).norm(dim=-1), high=0.2),
+    "hand_at_chest": lambda view: _within((view.at("hand") - _chest(view)).norm(dim=-1), high=0.2),
+    "hand_at_belly": lambda view: _within((view.at("hand") - _belly(view)).norm(dim=-1), high=0.2),
     "hand_on_hip": _hand_on_hip,
     "hand_at_knee": _near("hand", "knee", 0.2),
     "hand_at_other_elbow": _near("hand", "other_elbow", 0.22),
@@ -250,11 +257,11 @@ _OF_SIDE: Mapping[str, _Measure] = {
     "forearm_forward": _along("hand", "elbow", 2, 0.7),
     "forearm_inward": _along("hand", "elbow", 0, -_INF, -0.6),
     "shoulder_lower": _lower_shoulder,
-    "thigh_level": lambda seen: _within(seen.figures.height(seen.away("knee", "hip")).abs(), high=0.1),
+    "thigh_level": lambda view: _within(view.features.height(view.offset("knee", "hip")).abs(), high=0.1),
     "shin_back": _shin_back,
     "foot_turned_out": _foot_out,
-    "foot_at_other_leg": lambda seen: _within(seen.away("foot", "other_knee").norm(dim=-1), high=0.22),
-    "foot_high": lambda seen: _within(seen.height("foot"), low=0.3),
+    "foot_at_other_leg": lambda view: _within(view.offset("foot", "other_knee").norm(dim=-1), high=0.22),
+    "foot_high": lambda view: _within(view.height("foot"), low=0.3),
     "heel_up": _tiptoe,
     "kneels": _kneels,
     "leg_out_sideways": _leg(0, 0.33),

@@ -1,168 +1,173 @@
-"""Trains what texts and poses have in common, in two parts: poses with vectors of sayings, then texts that say them."""
+"""Trains the joint space of texts and poses in two parts: poses with label vectors, then texts with labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 import torch
 from torch import Tensor, nn
 
-from closemesh.core.progress import Progress
-from closemesh.lab.training.caption_labels import SURE, LabelTable, label_table
+from closemesh.lab.training.caption_labels import MIN_CONFIDENCE, LabelTable, label_table
 from closemesh.lab.training.caption_sampler import CaptionSampler
-from closemesh.lab.training.loop import LoopConfig
+from closemesh.lab.training.loop import LoopConfig, TrainingRun
 from closemesh.lab.training.motion_bank import MotionDataset, MotionDatasets
 from closemesh.lab.training.pose_encoder import (
-    Library,
+    AlignmentData,
     PoseBank,
-    PoseReading,
-    PosesAndSayings,
+    PoseEncoderTraining,
+    PoseLabelModel,
     draw_poses,
-    features,
+    encoder_input,
     joint_errors,
     label_probability,
-    measure,
+    load_mean_body,
     train_poses,
 )
-from closemesh.lab.training.text_encoder import TextReading, begin_with_sentences, train_text
+from closemesh.lab.training.text_encoder import TextEncoderTraining, init_from_sentence_encoder, train_text
 from closemesh.text.alignment import (
-    LabelEmbeddings,
     PoseEncoder,
-    PoseReaderConfig,
+    PoseEncoderConfig,
     PoseTextModel,
-    TextReader,
-    TextReaderConfig,
+    TextEncoder,
+    TextEncoderConfig,
+    create_alignment,
     load_alignment,
-    new_alignment,
 )
 from closemesh.text.text_encoder import WordPieceTokenizer
 
-CHECKED = 0.05  # Poses to check on, for each to learn from.
-GALLERY = 1000  # Poses among which the right one is looked for.
-_TEXTS = 200  # That look for theirs.
-_TOLD = 8  # Sentences in each.
+CHECK_FRACTION = 0.05  # Poses for evaluation, relative to those for training.
+GALLERY = 1000  # Poses among which the right one is searched.
+_NUM_TEXTS = 200  # That search for their pose.
+_NUM_LABELS = 8  # In each of these texts.
+
+EncodeLabels = Callable[[Sequence[Sequence[int]], int], Tensor]
+"""Vectors [M, space] of M texts, given by their label rows and the number of people."""
 
 
 @dataclass(frozen=True)
 class AlignmentTraining:
-    """How the alignment is trained."""
+    """Sizes of the networks, amount of data, and settings of both parts."""
 
-    poses: PoseReaderConfig = field(default_factory=PoseReaderConfig)
-    text: TextReaderConfig = field(default_factory=TextReaderConfig)
-    pose_reading: PoseReading = field(default_factory=lambda: PoseReading(LoopConfig()))
-    text_reading: TextReading = field(default_factory=lambda: TextReading(LoopConfig()))
+    pose: PoseEncoderConfig = field(default_factory=PoseEncoderConfig)
+    text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
+    pose_training: PoseEncoderTraining = field(default_factory=lambda: PoseEncoderTraining(LoopConfig()))
+    text_training: TextEncoderTraining = field(default_factory=lambda: TextEncoderTraining(LoopConfig()))
     singles: int = 120_000
-    """Poses of one person that are drawn once and learned from."""
+    """Poses of one person, drawn once."""
     pairs: int = 40_000
     seed: int = 0
 
 
-def make_library(banks: MotionDatasets, config: AlignmentTraining, share: float, device: torch.device) -> Library:
-    """A `share` of the poses that training draws, with mirrored ones, and what can be said of them."""
-    body = measure(device)
-    banks = banks.to(device)
+def make_alignment_data(
+    datasets: MotionDatasets, config: AlignmentTraining, fraction: float, device: torch.device
+) -> AlignmentData:
+    """Random poses with their labels, a `fraction` of the number in the configuration."""
+    body = load_mean_body(device)
+    datasets = datasets.to(device)
     generator = torch.Generator(device).manual_seed(config.seed + 2)
 
-    def drawn(people: int, of_banks: Sequence[tuple[MotionDataset, float]], count: int) -> PoseBank:
-        shares = [(bank, round(count * share * part)) for bank, part in of_banks]
-        return draw_poses(shares, people, body.points, body.capsules, generator)
+    def draw(people: int, sources: Sequence[tuple[MotionDataset, float]], count: int) -> PoseBank:
+        counts = [(dataset, round(count * fraction * part)) for dataset, part in sources]
+        return draw_poses(counts, people, body, generator)
 
-    # People of couples come by twos: a sixth of the draws gives a third of the poses.
-    one = [(banks.singles, 0.4), (banks.pairs, 0.1), (banks.interactions, 0.2)]
-    two = [(banks.pairs, 0.25), (banks.interactions, 0.75)]
-    tables = label_table(1).to(device), label_table(2).to(device)
-    return Library(drawn(1, one, config.singles), drawn(2, two, config.pairs), *tables)
+    # A draw from pairs gives two single people: a sixth of the draws gives a third of the poses.
+    one = [(datasets.singles, 0.4), (datasets.pairs, 0.1), (datasets.interactions, 0.2)]
+    two = [(datasets.pairs, 0.25), (datasets.interactions, 0.75)]
+    single_labels, pair_labels = label_table(1).to(device), label_table(2).to(device)
+    return AlignmentData(draw(1, one, config.singles), draw(2, two, config.pairs), single_labels, pair_labels)
 
 
 def train_alignment(
-    learn: Library,
-    check: Library,
-    pieces: WordPieceTokenizer,
-    folder: Path,
+    data: AlignmentData,
+    check: AlignmentData,
+    tokenizer: WordPieceTokenizer,
+    run: TrainingRun,
     config: AlignmentTraining,
-    device: torch.device,
-    progress: Progress,
-    resume: bool = True,
-    sentences: Path | None = None,
-    begin_with: Path | None = None,
+    sentence_encoder: Path | None = None,
+    init_from: Path | None = None,
 ) -> tuple[PoseTextModel, dict[str, float]]:
-    """The alignment, and its figures on `check`, which it has not learned from.
+    """The trained model and its metrics on `check`, which is not used for training.
 
-    sentences: folder of a published sentence encoder whose weights the text reader begins with; begin_with: folder of
-    earlier readers to go on from. Without either the weights are random.
+    sentence_encoder: folder of a published sentence encoder to initialize the text transformer; init_from: folder of an
+    earlier model to continue. Without either the weights are random. Raises InputError when a folder does not fit.
     """
     torch.manual_seed(config.seed)
-    if begin_with is None:
-        network = new_alignment(config.poses, config.text, pieces)
+    if init_from is None:
+        network = create_alignment(config.pose, config.text, tokenizer)
     else:
-        network = load_alignment(device, begin_with)
-    if sentences is not None:
-        begin_with_sentences(network.text.encoder, pieces, sentences)
-    states = PosesAndSayings(network.poses, network.text.sayings)
-    found = train_poses(
-        states, learn, folder / "poses", config.pose_reading, device, progress, _told_by_vectors(check), resume
-    )
-    text = TextReader(network.text.config)
-    text.load_state_dict({**network.text.state_dict(), **_named(found.sayings)})
+        network = load_alignment(run.device, init_from)
+    if sentence_encoder is not None:
+        init_from_sentence_encoder(network.text_encoder.transformer, tokenizer, sentence_encoder)
+    poses = PoseLabelModel(network.pose_encoder, network.text_encoder.labels)
+    pose_run = replace(run, folder=run.folder / "poses")
+    trained = train_poses(poses, data, pose_run, config.pose_training, _metrics_without_text(check))
+    text = TextEncoder(network.text_encoder.config)
+    labels = {f"labels.{name}": value for name, value in trained.labels.state_dict().items()}
+    text.load_state_dict({**network.text_encoder.state_dict(), **labels})
 
-    def evaluate(trained: nn.Module) -> dict[str, float]:
-        assert isinstance(trained, TextReader)
-        return figures(PoseTextModel(found.poses, trained, pieces).eval(), check)
+    def evaluate(network: nn.Module) -> dict[str, float]:
+        assert isinstance(network, TextEncoder)
+        return alignment_metrics(PoseTextModel(trained.pose_encoder, network, tokenizer).eval(), check)
 
-    begun = sentences is not None or begin_with is not None
-    text = train_text(text, pieces, folder / "text", config.text_reading, device, progress, evaluate, resume, begun)
-    made = PoseTextModel(found.poses, text, pieces).eval()
-    return made, figures(made, check)
-
-
-def _named(sayings: LabelEmbeddings) -> dict[str, Tensor]:
-    return {f"sayings.{name}": value for name, value in sayings.state_dict().items()}
+    pretrained = sentence_encoder is not None or init_from is not None
+    text_run = replace(run, folder=run.folder / "text")
+    text = train_text(text, tokenizer, text_run, config.text_training, evaluate, pretrained)
+    model = PoseTextModel(trained.pose_encoder, text, tokenizer).eval()
+    return model, alignment_metrics(model, check)
 
 
-def _told_by_vectors(check: Library) -> Callable[[nn.Module], dict[str, float]]:
-    """Figures of pose readers alone, as if every text were read without a mistake."""
+def alignment_metrics(model: PoseTextModel, check: AlignmentData) -> dict[str, float]:
+    """Retrieval of poses by captions of some of their labels (R@1, R@10), and errors of decoded poses in mm."""
+    sampler = CaptionSampler(model.tokenizer)
 
-    def evaluate(trained: nn.Module) -> dict[str, float]:
-        assert isinstance(trained, PosesAndSayings)
+    def encode(label_rows: Sequence[Sequence[int]], people: int) -> Tensor:
+        random = Random(0)
+        captions = [[sampler.paraphrase(row, random, people) for row in rows] for rows in label_rows]
+        vectors = model.encode_sentences([text for one in captions for text in one])
+        return torch.stack([part.sum(0) for part in vectors.split([len(one) for one in captions])])
 
-        def texts(said: Sequence[Sequence[int]], people: int) -> Tensor:
-            return torch.stack([trained.sayings.vectors[list(rows)].sum(0) for rows in said])
+    return _metrics(model.pose_encoder, check, encode)
 
-        return _figures(trained.poses.eval(), check, texts)
+
+def ranks_of(texts: Tensor, poses: Tensor) -> Tensor:
+    """Number [M] of poses that are closer to each text than its own pose.
+
+    texts: [M, space] vectors; poses: [N, space] vectors, the own pose of each text first, in order.
+    """
+    similarity = texts @ poses.T
+    return (similarity > similarity.diagonal()[:, None]).sum(1)
+
+
+def _metrics_without_text(check: AlignmentData) -> Callable[[nn.Module], dict[str, float]]:
+    """Metrics of a pose encoder alone, as if texts were encoded without errors."""
+
+    def evaluate(network: nn.Module) -> dict[str, float]:
+        assert isinstance(network, PoseLabelModel)
+
+        def encode(label_rows: Sequence[Sequence[int]], people: int) -> Tensor:
+            return torch.stack([network.labels.vectors[list(rows)].sum(0) for rows in label_rows])
+
+        return _metrics(network.pose_encoder.eval(), check, encode)
 
     return evaluate
 
 
-def figures(alignment: PoseTextModel, check: Library) -> dict[str, float]:
-    """How well some of what is true of a pose finds it among others, in wordings drawn by a seed; decoded joints."""
-    sentences = CaptionSampler(alignment.pieces)
-
-    def texts(said: Sequence[Sequence[int]], people: int) -> Tensor:
-        random = Random(0)
-        told = [[sentences.wording(row, random, people) for row in rows] for rows in said]
-        vectors = alignment.read_sentences([text for one in told for text in one])
-        return torch.stack([part.sum(0) for part in vectors.split([len(one) for one in told])])
-
-    return _figures(alignment.poses, check, texts)
-
-
 @torch.no_grad()
-def _figures(
-    poses: PoseEncoder, check: Library, texts: Callable[[Sequence[Sequence[int]], int], Tensor]
-) -> dict[str, float]:
+def _metrics(encoder: PoseEncoder, check: AlignmentData, encode: EncodeLabels) -> dict[str, float]:
     found: dict[str, float] = {}
-    body = measure(check.singles.holds.device)
-    for name, bank, table in (("one", check.singles, check.about_one), ("two", check.pairs, check.about_two)):
-        people = 1 if name == "one" else 2
+    body = load_mean_body(check.singles.part_confidence.device)
+    sources = (("one", 1, check.singles, check.single_labels), ("two", 2, check.pairs, check.pair_labels))
+    for name, people, bank, table in sources:
         generator = torch.Generator().manual_seed(0)
-        gallery = bank.part(torch.randperm(len(bank), generator=generator)[:GALLERY].to(bank.holds.device))
-        said = _told(label_probability(gallery, table)[:_TEXTS], table, generator)
-        pose, place = features(gallery)
-        vectors, tokens = poses(pose, place)
-        ranks = ranks_of(texts(said, people).to(vectors), vectors)
+        chosen = torch.randperm(len(bank), generator=generator)[:GALLERY]
+        gallery = bank.frames(chosen.to(bank.part_confidence.device))
+        label_rows = _random_label_rows(label_probability(gallery, table)[:_NUM_TEXTS], table, generator)
+        pose, place = encoder_input(gallery)
+        vectors, tokens = encoder(pose, place)
+        ranks = ranks_of(encode(label_rows, people).to(vectors), vectors)
         found |= {f"{name}_R@{k}": float((ranks < k).float().mean()) for k in (1, 10)}
         found[f"{name}_joints_mm"] = 1000 * float(joint_errors(tokens.pose, pose, body).norm(dim=-1).mean())
         if place is not None and tokens.place is not None:
@@ -170,17 +175,11 @@ def _figures(
     return found
 
 
-def _told(true: Tensor, table: LabelTable, generator: torch.Generator) -> list[list[int]]:
-    """Of each state _TOLD things that surely hold, by their place among all sayings."""
-    told = []
+def _random_label_rows(true: Tensor, table: LabelTable, generator: torch.Generator) -> list[list[int]]:
+    """Of each pose _NUM_LABELS true labels, by their row among all labels; true: [M, L] probabilities."""
+    found = []
     for row in true.cpu():
-        surely = (row >= SURE).nonzero()[:, 0]
-        chosen = surely[torch.randperm(len(surely), generator=generator)[:_TOLD]]
-        told.append(table.place.cpu()[chosen].tolist())
-    return told
-
-
-def ranks_of(texts: Tensor, poses: Tensor) -> Tensor:
-    """[M] how many other poses each text [M, space] is nearer to than to its own; poses [N, space], its own first."""
-    alike = texts @ poses.T
-    return (alike > alike.diagonal()[:, None]).sum(1)
+        certain = (row >= MIN_CONFIDENCE).nonzero()[:, 0]
+        chosen = certain[torch.randperm(len(certain), generator=generator)[:_NUM_LABELS]]
+        found.append(table.place.cpu()[chosen].tolist())
+    return found

@@ -1,8 +1,6 @@
-"""Text side, MiniLM start.
+"""Trains the text encoder to predict the labels of captions; it can start from a published sentence encoder (MiniLM).
 
-Second part of the alignment: the text reader learns to tell what each sentence says; no pose is needed for that.
-
-Begins a text reader with a published sentence encoder of BERT's layout (MiniLM).
+This is the second part of the alignment. It needs no poses.
 """
 
 from __future__ import annotations
@@ -18,67 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Progress
-from closemesh.lab.training.caption_sampler import CaptionSampler, Examples
-from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
-from closemesh.text.alignment import TextReader
-from closemesh.text.text_encoder import PERSON_A, PERSON_B, TextEncoder, WordPieceTokenizer
+from closemesh.lab.training.caption_sampler import CaptionBatch, CaptionSampler
+from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, TrainingRun
+from closemesh.text.alignment import TextEncoder
+from closemesh.text.text_encoder import PERSON_A, PERSON_B, TextTransformer, WordPieceTokenizer
 
-_AT_ONCE = 64  # Batches that are drawn together, so that each is of sentences of one length.
-
-
-@dataclass(frozen=True)
-class TextReading:
-    """How the text reader is trained."""
-
-    loop: LoopConfig
-    batch: int = 96
-    """Sentences in each step."""
-    begun_share: float = 0.2
-    """Of the learning rate, for a transformer that begins with published weights: more, and it forgets its words."""
-    pieces_share: float = 0.0
-    """Of the learning rate, for what each piece of a word means: nothing, so that words never seen keep their place."""
-    seed: int = 0
-
-
-def train_text(
-    network: TextReader,
-    pieces: WordPieceTokenizer,
-    folder: Path,
-    config: TextReading,
-    device: torch.device,
-    progress: Progress,
-    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
-    resume: bool = True,
-    begun: bool = True,
-) -> TextReader:
-    """The network with averaged weights; folder holds log and state.
-
-    begun: its transformer has published or earlier weights.
-    """
-    shares = {"encoder.pieces": config.pieces_share, "encoder.": config.begun_share} if begun else {}
-    trainer = Trainer(network, config.loop, folder, device, shares)
-    examples: Iterator[Examples] = iter(())
-
-    def loss(forward: Forward, step: int) -> Losses:
-        nonlocal examples
-        drawn = next(examples, None)
-        if drawn is None:
-            examples = CaptionSampler(pieces).batches(Random(f"{config.seed} {step}"), config.batch, _AT_ONCE)
-            drawn = next(examples)
-        numbers = drawn.pieces.to(device)
-        odds = forward(numbers, numbers != pieces.pad)
-        return {
-            "reading": F.binary_cross_entropy_with_logits(odds, drawn.said.to(device), reduction="none").sum(1).mean()
-        }
-
-    made = trainer.run(loss, progress, evaluate, resume)
-    assert isinstance(made, TextReader)
-    return made
-
-
-_STAND_INS = {PERSON_A: "alice", PERSON_B: "bob"}
-_LAYER = {
+_BATCHES_AT_ONCE = 64  # Drawn together, so that captions of a batch have about the same length.
+_NAMES = {PERSON_A: "alice", PERSON_B: "bob"}  # Words whose embeddings the two person tokens start from.
+_BERT_NAMES = {
     "out": "attention.output.dense",
     "attention_norm": "attention.output.LayerNorm",
     "widen": "intermediate.dense",
@@ -87,31 +32,81 @@ _LAYER = {
 }
 
 
-def begin_with_sentences(encoder: TextEncoder, pieces: WordPieceTokenizer, folder: Path) -> None:
-    """Weights of the first layers and of the pieces' embeddings, from model.safetensors and tokenizer.json of a folder.
+@dataclass(frozen=True)
+class TextEncoderTraining:
+    """Batch size and learning rates."""
 
-    Raises InputError when they are not there or of another shape.
+    loop: LoopConfig
+    batch: int = 96
+    """Captions in each step."""
+    pretrained_rate: float = 0.2
+    """Factor of the learning rate for a pretrained transformer; with more it forgets its words."""
+    embedding_rate: float = 0.0
+    """Factor for pretrained token embeddings; 0 preserves the embeddings of words that captions lack."""
+    seed: int = 0
+
+
+def train_text(
+    network: TextEncoder,
+    tokenizer: WordPieceTokenizer,
+    run: TrainingRun,
+    config: TextEncoderTraining,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    pretrained: bool = True,
+) -> TextEncoder:
+    """The network with averaged weights; log and state are in the folder of the run.
+
+    pretrained: the transformer has published or earlier weights. Raises InputError when the state in the folder belongs
+    to another training.
+    """
+    rates = {"transformer.token_embedding": config.embedding_rate, "transformer.": config.pretrained_rate}
+    trainer = Trainer(network, config.loop, run.folder, run.device, rates if pretrained else {})
+    batches: Iterator[CaptionBatch] = iter(())
+
+    def loss(forward: Forward, step: int) -> Losses:
+        nonlocal batches
+        drawn = next(batches, None)
+        if drawn is None:
+            random = Random(f"{config.seed} {step}")
+            batches = CaptionSampler(tokenizer).batches(random, config.batch, _BATCHES_AT_ONCE)
+            drawn = next(batches)
+        tokens, labels = drawn.tokens.to(run.device), drawn.labels.to(run.device)
+        odds = forward(tokens, tokens != tokenizer.pad)
+        return {"reading": F.binary_cross_entropy_with_logits(odds, labels, reduction="none").sum(1).mean()}
+
+    trained = trainer.run(loss, run.progress, evaluate, run.resume)
+    assert isinstance(trained, TextEncoder)
+    return trained
+
+
+def init_from_sentence_encoder(transformer: TextTransformer, tokenizer: WordPieceTokenizer, folder: Path) -> None:
+    """Set the weights of embeddings and layers from model.safetensors and tokenizer.json of a folder (layout of BERT).
+
+    Raises InputError when a file is missing or has another shape.
     """
     weights, vocabulary = _read(folder)
-    rows = [vocabulary[_STAND_INS.get(piece, piece)] for piece in pieces.pieces]
+    rows = [vocabulary[_NAMES.get(entry, entry)] for entry in tokenizer.vocabulary]
     table = weights["embeddings.word_embeddings.weight"][rows]
-    places = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
-    state = {"pieces.weight": table, "places.weight": places[: len(encoder.places.weight)]}
+    positions = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+    state = {
+        "token_embedding.weight": table,
+        "position_embedding.weight": positions[: len(transformer.position_embedding.weight)],
+    }
     state |= {f"norm.{kind}": weights[f"embeddings.LayerNorm.{kind}"] for kind in ("weight", "bias")}
-    for number in range(encoder.config.layers):
-        theirs = f"encoder.layer.{number}"
+    for number in range(transformer.config.layers):
+        bert = f"encoder.layer.{number}"
         for kind in ("weight", "bias"):
-            attention = [weights[f"{theirs}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
+            attention = [weights[f"{bert}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
             state[f"layers.{number}.query_key_value.{kind}"] = torch.cat(attention)
             state |= {
-                f"layers.{number}.{ours}.{kind}": weights[f"{theirs}.{name}.{kind}"] for ours, name in _LAYER.items()
+                f"layers.{number}.{name}.{kind}": weights[f"{bert}.{bert_name}.{kind}"]
+                for name, bert_name in _BERT_NAMES.items()
             }
     try:
-        encoder.load_state_dict(state)
+        transformer.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(
-            f"{folder} holds an encoder of another shape: {str(error).splitlines()[-1].strip()}"
-        ) from error
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{folder} holds an encoder of another shape: {reason}") from error
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, int]]:

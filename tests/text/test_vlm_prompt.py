@@ -1,4 +1,4 @@
-"""What a model writes becomes statements; several answers are voted upon."""
+"""Answers of a model become statements; several answers are combined by a vote."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from closemesh.text.statements import (
     Touch,
 )
 from closemesh.text.vlm_client import UnusableAnswerError
-from closemesh.text.vlm_prompt import question, read_answer, vote
+from closemesh.text.vlm_prompt import parse_answer, question, vote
 
 TOUCH, UPRIGHT = Touch(0, "left_hand", 1, "head"), Posture(0, "upright")
 PAIR = (0, 1)
@@ -42,16 +42,16 @@ def written(*statements: Statement) -> str:
         written(TOUCH, UPRIGHT, Posture(4, "face_up")).replace("}]", '}, {"kind": "hug"}, 7, "A hugs B"]'),
     ],
 )
-def test_the_last_list_counts_and_words_around_it_do_not(text: str):
-    assert read_answer(text, PAIR) == {TOUCH, UPRIGHT}
+def test_the_last_list_counts_and_text_around_it_does_not(text: str):
+    assert parse_answer(text, PAIR) == {TOUCH, UPRIGHT}
 
 
 def test_an_empty_list_is_an_answer():
-    assert read_answer('I see nothing. {"statements": []}', PAIR) == frozenset()
+    assert parse_answer('I see nothing. {"statements": []}', PAIR) == frozenset()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("I cannot say.", "without the JSON"),
         ('{"statements": "none"}', "without the JSON"),
@@ -62,43 +62,43 @@ def test_an_empty_list_is_an_answer():
         (written(Posture(3, "upright")), "not in the vocabulary"),
     ],
 )
-def test_what_cannot_be_used(text: str, told: str):
+def test_an_unusable_answer_is_an_error(text: str, message: str):
     began = time.monotonic()
-    with pytest.raises(UnusableAnswerError, match=told):
-        read_answer(text, PAIR)
+    with pytest.raises(UnusableAnswerError, match=message):
+        parse_answer(text, PAIR)
     assert time.monotonic() - began < 2
 
 
 def test_disagreement_lowers_the_confidence():
     answers = [frozenset({TOUCH, UPRIGHT}), frozenset({TOUCH}), frozenset({TOUCH, UPRIGHT}), frozenset()]
-    told = {one.statement: one for one in vote(answers, 1.0, 2.0)}
-    assert told[TOUCH].confidence == pytest.approx(3.5 / 5)
-    assert UPRIGHT not in told, "half of the answers are not enough"
-    assert (told[TOUCH].start, told[TOUCH].end) == (1.0, 2.0)
-    alone, agreed = (vote([frozenset({TOUCH})] * count, 0, 1)[0].confidence for count in (1, 5))
-    assert 0.5 < alone < agreed < 1
+    found = {one.statement: one for one in vote(answers, 1.0, 2.0)}
+    assert found[TOUCH].confidence == pytest.approx(3.5 / 5)
+    assert UPRIGHT not in found, "half of the answers are not enough"
+    assert (found[TOUCH].start, found[TOUCH].end) == (1.0, 2.0)
+    single, agreed = (vote([frozenset({TOUCH})] * count, 0, 1)[0].confidence for count in (1, 5))
+    assert 0.5 < single < agreed < 1
 
 
-def test_of_statements_that_exclude_each_other_one_stays():
+def test_one_statement_of_each_topic_stays():
     bent, straight = (frozenset({JointAngle(0, "left_knee", bend)}) for bend in ("bent", "straight"))
-    [told] = vote([bent, bent, straight, bent], 0, 1)
-    assert told.statement == JointAngle(0, "left_knee", "bent")
+    [found] = vote([bent, bent, straight, bent], 0, 1)
+    assert found.statement == JointAngle(0, "left_knee", "bent")
     assert vote([bent, straight], 0, 1) == ()
     order = [frozenset({DepthOrder(0, 1), Facing(0, 1, "behind")}), frozenset({DepthOrder(0, 1)})]
     assert vote(order, 0, 1) == vote(order[::-1], 0, 1)
 
 
-def test_the_question_lists_every_word_and_its_example_is_right():
-    asked = question((0, 2))
-    assert all(f'"{kind}"' in asked for kind in KINDS)
-    assert all(word in asked for kind in KINDS.values() for words in kind.choices.values() for word in words)
-    assert "marked A and C" in asked and "A|C" in asked
-    example = asked[asked.rindex('{"statements"') :].replace(", ...", "")
+def test_the_question_lists_every_word_and_its_example_is_valid():
+    text = question((0, 2))
+    assert all(f'"{kind}"' in text for kind in KINDS)
+    assert all(word in text for kind in KINDS.values() for words in kind.choices.values() for word in words)
+    assert "marked A and C" in text and "A|C" in text
+    example = text[text.rindex('{"statements"') :].replace(", ...", "")
     assert all(set(from_json(value).people) <= {0, 2} for value in json.loads(example)["statements"])
 
 
-def test_a_lone_person_is_not_asked_about_a_partner():
-    asked = question((1,))
-    assert "the person marked B" in asked
-    assert not any(f'"{kind.kind}"' in asked for kind in (Touch, Facing, DepthOrder, Support))
-    assert all(posture in asked for posture in POSTURES)
+def test_a_single_person_has_no_partner_in_the_question():
+    text = question((1,))
+    assert "the person marked B" in text
+    assert not any(f'"{kind.kind}"' in text for kind in (Touch, Facing, DepthOrder, Support))
+    assert all(posture in text for posture in POSTURES)

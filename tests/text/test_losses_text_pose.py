@@ -1,4 +1,4 @@
-"""The alignment as an energy: by confidence, by time, by whom it is about, and with the gradients of differences."""
+"""Distance of texts and poses: by confidence, time and people, with gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.text.alignment import PoseReaderConfig, PoseTextModel, TextReaderConfig, new_alignment
-from closemesh.text.losses import read_sayings, text_pose_distance
+from closemesh.text.alignment import PoseEncoderConfig, PoseTextModel, TextEncoderConfig, create_alignment
+from closemesh.text.losses import encode_statements, text_pose_distance
 from closemesh.text.statements import ArmHeight, DepthOrder, JointAngle, TimedStatement, Touch
-from closemesh.text.text_encoder import TextEncoderConfig, load_pieces
+from closemesh.text.text_encoder import TextTransformerConfig, load_tokenizer
 
 TIMES = torch.arange(4) / 10
-TOLD = (
+STATEMENTS = (
     TimedStatement(JointAngle(1, "left_knee", "bent")),
     TimedStatement(ArmHeight(1, "left", "down"), confidence=0.5),
     TimedStatement(Touch(0, "left_hand", 1, "head"), start=0.2),
@@ -24,12 +24,12 @@ TOLD = (
 @pytest.fixture(scope="module")
 def alignment() -> PoseTextModel:
     torch.manual_seed(0)
-    pieces = load_pieces()
-    text = TextReaderConfig(TextEncoderConfig(len(pieces), width=24, layers=1, heads=2, hidden=32), space=16)
-    made = new_alignment(PoseReaderConfig(hidden=32, space=16), text, pieces).eval().requires_grad_(False)
-    for weights in made.poses.parameters():
+    tokenizer = load_tokenizer()
+    text = TextEncoderConfig(TextTransformerConfig(len(tokenizer), width=24, layers=1, heads=2, hidden=32), space=16)
+    model = create_alignment(PoseEncoderConfig(hidden=32, space=16), text, tokenizer).eval().requires_grad_(False)
+    for weights in model.pose_encoder.parameters():
         weights.mul_(2)  # So steep that differences can be measured in single precision.
-    return made
+    return model
 
 
 def state() -> tuple[Tensor, Tensor, Tensor]:
@@ -39,41 +39,44 @@ def state() -> tuple[Tensor, Tensor, Tensor]:
     return rotations, torch.randn(4, 2, 3, generator=generator), up
 
 
-def test_only_those_who_are_spoken_of_and_only_then(alignment: PoseTextModel) -> None:
+def test_only_people_and_frames_of_statements_count(alignment: PoseTextModel) -> None:
     rotations, pelvis, up = state()
-    sayings = read_sayings(alignment, TOLD)
-    assert [saying.people for saying in sayings] == [(0, 1), (1,)], "who is nearer to the camera is no pose"
-    for saying, untold in zip(sayings, ((0, 1), ()), strict=True):
-        cost = text_pose_distance([saying], alignment.poses, rotations, pelvis, up, TIMES)
-        assert all((cost[frame] == 0) == (frame in untold) for frame in range(4))
+    targets = encode_statements(alignment, STATEMENTS)
+    assert [target.people for target in targets] == [(0, 1), (1,)], "depth order is no property of poses"
+    for target, silent in zip(targets, ((0, 1), ()), strict=True):
+        cost = text_pose_distance([target], alignment.pose_encoder, rotations, pelvis, up, TIMES)
+        assert all((cost[frame] == 0) == (frame in silent) for frame in range(4))
     moved = pelvis.clone()
     moved[:, 0] += 1
-    alone, pair = sayings[1:], sayings[:1]
+    single, pair = targets[1:], targets[:1]
     costs = [
-        text_pose_distance(s, alignment.poses, rotations, p, up, TIMES) for s in (alone, pair) for p in (pelvis, moved)
+        text_pose_distance(s, alignment.pose_encoder, rotations, p, up, TIMES)
+        for s in (single, pair)
+        for p in (pelvis, moved)
     ]
     torch.testing.assert_close(costs[0], costs[1])
     assert (costs[2][2:] - costs[3][2:]).abs().min() > 1e-4
 
 
-def test_half_as_sure_pulls_half_as_hard(alignment: PoseTextModel) -> None:
+def test_half_the_weight_gives_half_the_loss(alignment: PoseTextModel) -> None:
     rotations, pelvis, up = state()
-    said = [TimedStatement(TOLD[0].statement, confidence=sure) for sure in (1.0, 0.75)]  # Half as far from even odds.
-    sure, unsure = (
-        text_pose_distance(read_sayings(alignment, [s]), alignment.poses, rotations, pelvis, up, TIMES) for s in said
+    timed = [TimedStatement(STATEMENTS[0].statement, confidence=c) for c in (1.0, 0.75)]  # Weights 1 and 0.5.
+    full, half = (
+        text_pose_distance(encode_statements(alignment, [s]), alignment.pose_encoder, rotations, pelvis, up, TIMES)
+        for s in timed
     )
-    torch.testing.assert_close(unsure, sure / 2)
+    torch.testing.assert_close(half, full / 2)
 
 
-def test_the_gradient_is_that_of_differences(alignment: PoseTextModel) -> None:
+def test_gradients_equal_finite_differences(alignment: PoseTextModel) -> None:
     rotations, pelvis, up = state()
     pelvis.requires_grad_()
     turn = torch.zeros(4, 2, 22, 3, requires_grad=True)
-    sayings = read_sayings(alignment, TOLD)
+    targets = encode_statements(alignment, STATEMENTS)
 
     def cost(turn: Tensor, pelvis: Tensor) -> Tensor:
         turned = rotations @ axis_angle_to_matrix(turn)
-        return text_pose_distance(sayings, alignment.poses, turned, pelvis, up, TIMES).sum()
+        return text_pose_distance(targets, alignment.pose_encoder, turned, pelvis, up, TIMES).sum()
 
     slopes = torch.autograd.grad(cost(turn, pelvis), (turn, pelvis))
     for kind, frame, person in ((0, 1, 1), (0, 3, 0), (1, 3, 0)):

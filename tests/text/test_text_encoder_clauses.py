@@ -1,10 +1,10 @@
-"""Free text is taken apart where a new thing begins, and what is left out is carried on."""
+"""Texts are split into clauses, and a clause without a subject gets that of the clause before."""
 
 from __future__ import annotations
 
 import pytest
 
-from closemesh.text.text_encoder import clauses_of
+from closemesh.text.text_encoder import split_clauses
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from closemesh.text.text_encoder import clauses_of
         ("Sits; arms crossed. Head up!", ["Sits", "arms crossed", "Head up"]),
     ],
 )
-def test_each_part_says_one_thing(text: str, clauses: list[str]):
-    assert clauses_of(text) == clauses
+def test_each_clause_has_its_subject(text: str, clauses: list[str]):
+    assert split_clauses(text) == clauses
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_each_part_says_one_thing(text: str, clauses: list[str]):
     ],
 )
 def test_lists_of_limbs_stay_together(text: str):
-    assert clauses_of(text) == [text]
+    assert split_clauses(text) == [text]
 
 
-def test_a_text_of_nothing_but_marks_is_one_clause():
-    assert clauses_of(",") == [","] and clauses_of("") == [""]
+def test_a_text_of_punctuation_is_one_clause():
+    assert split_clauses(",") == [","] and split_clauses("") == [""]

@@ -1,4 +1,4 @@
-"""Statements as energies: gradients against finite differences, capped, by confidence and by time."""
+"""Loss of statements: gradients against finite differences, upper bound, confidence and time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ WRONG: tuple[Statement, ...] = (
     DepthOrder(1, 0),
     Support(0, 1),
 )
-"""Not one holds in the known scene."""
+"""None of these holds in the known scene."""
 
 
 @pytest.fixture(scope="module")
@@ -59,36 +59,36 @@ def capsules(known_scene: KnownScene) -> CapsuleBody:
 
 
 @pytest.fixture(scope="module")
-def figures(known_scene: KnownScene, capsules: CapsuleBody) -> PoseFeatures:
+def features(known_scene: KnownScene, capsules: CapsuleBody) -> PoseFeatures:
     """The two people of the known scene in two of its frames, double precision."""
     scene = known_scene
-    points = load_landmark_body(scene.body).coarse(NUM_POINTS)
-    [seen] = pose_features(scene.motion, points, capsules, scene.camera.T_cam_world[:, :3, 1])
-    return PoseFeatures(seen.keypoints[[0, 7]].to(DOUBLE), seen.up[[0, 7]].to(DOUBLE), capsules)
+    landmarks = load_landmark_body(scene.body).coarse(NUM_POINTS)
+    [found] = pose_features(scene.motion, landmarks, capsules, scene.camera.T_cam_world[:, :3, 1])
+    return PoseFeatures(found.keypoints[[0, 7]].to(DOUBLE), found.up[[0, 7]].to(DOUBLE), capsules)
 
 
-def moved(figures: PoseFeatures, keypoints: Tensor) -> PoseFeatures:
-    return PoseFeatures(keypoints, figures.up, figures.capsules)
+def moved(features: PoseFeatures, keypoints: Tensor) -> PoseFeatures:
+    return PoseFeatures(keypoints, features.up, features.capsules)
 
 
 @pytest.mark.parametrize("statement", WRONG, ids=str)
-def test_gradients_are_those_of_finite_differences(figures: PoseFeatures, statement: Statement):
-    noise = 0.02 * torch.randn(figures.keypoints.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    points = (figures.keypoints + noise).requires_grad_()
-    assert gradcheck(lambda x: violation(statement, moved(figures, x)), points)
-    value = violation(statement, moved(figures, points))
+def test_gradients_are_those_of_finite_differences(features: PoseFeatures, statement: Statement):
+    noise = 0.02 * torch.randn(features.keypoints.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+    points = (features.keypoints + noise).requires_grad_()
+    assert gradcheck(lambda x: violation(statement, moved(features, x)), points)
+    value = violation(statement, moved(features, points))
     assert (value > 0).all()
     (gradient,) = torch.autograd.grad(value.sum(), points)
     assert gradient.abs().max() > 1e-3
-    lower = violation(statement, moved(figures, points - 1e-3 * gradient / gradient.norm()))
+    lower = violation(statement, moved(features, points - 1e-3 * gradient / gradient.norm()))
     assert lower.sum() < value.sum()
 
 
-def test_what_holds_costs_nothing_and_what_does_not_is_capped(figures: PoseFeatures):
+def test_true_statements_cost_nothing_and_false_ones_a_limited_amount(features: PoseFeatures):
     with torch.no_grad():
         for statement in candidates(2):
-            sure, cost = confidence(statement, figures), violation(statement, figures)
-            assert (cost[sure == 1] == 0).all() and (cost[sure < 0.5] > 0).all(), statement
+            certainty, cost = confidence(statement, features), violation(statement, features)
+            assert (cost[certainty == 1] == 0).all() and (cost[certainty < 0.5] > 0).all(), statement
             assert (cost < OUTLIER**2).all()
 
 
@@ -101,41 +101,45 @@ def test_gradients_are_finite_where_limbs_are_straight_and_people_coincide(capsu
         assert gradient is None or torch.isfinite(gradient).all(), statement
 
 
-def test_confidence_and_time_weigh_and_repeating_does_not(figures: PoseFeatures):
+def test_confidence_and_time_count_and_repetition_does_not(features: PoseFeatures):
     times = torch.tensor([1.0, 2.0], dtype=DOUBLE)
     wrong = Posture(1, "upside_down")
-    alone = statement_loss([TimedStatement(wrong)], figures, times)
-    assert torch.allclose(alone, violation(wrong, figures))
-    assert torch.allclose(statement_loss([TimedStatement(wrong, confidence=0.75)], figures, times), 0.5 * alone)
-    assert not statement_loss([TimedStatement(wrong, confidence=0.5)], figures, times).any(), "as likely wrong as right"
-    assert torch.equal(
-        statement_loss([TimedStatement(wrong, confidence=0.6), *[TimedStatement(wrong)] * 3], figures, times), alone
+    alone = statement_loss([TimedStatement(wrong)], features, times)
+    assert torch.allclose(alone, violation(wrong, features))
+    assert torch.allclose(statement_loss([TimedStatement(wrong, confidence=0.75)], features, times), 0.5 * alone)
+    assert not statement_loss([TimedStatement(wrong, confidence=0.5)], features, times).any(), (
+        "as likely wrong as right"
     )
-    early = statement_loss([TimedStatement(wrong, end=1.2)], figures, times)
+    assert torch.equal(
+        statement_loss([TimedStatement(wrong, confidence=0.6), *[TimedStatement(wrong)] * 3], features, times), alone
+    )
+    early = statement_loss([TimedStatement(wrong, end=1.2)], features, times)
     assert early[0] == alone[0] and early[1] == 0
 
 
-def test_spans_reach_the_nearest_frame():
+def test_intervals_cover_the_nearest_frame():
     times = (torch.arange(6) / 10).expand(2, -1)
-    told = [TimedStatement(Posture(0, "upright"), *span) for span in ((0.1, 0.2), (0.33, 0.33), (0.9, 1.0), (-1, 0))]
-    spoken = active_mask(told, times)
-    assert spoken.shape == (4, 2, 6)
-    assert spoken[:, 0].tolist() == [[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0] * 6, [1, 0, 0, 0, 0, 0]]
+    statements = [
+        TimedStatement(Posture(0, "upright"), *span) for span in ((0.1, 0.2), (0.33, 0.33), (0.9, 1.0), (-1, 0))
+    ]
+    active = active_mask(statements, times)
+    assert active.shape == (4, 2, 6)
+    assert active[:, 0].tolist() == [[0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0] * 6, [1, 0, 0, 0, 0, 0]]
     repeated = torch.tensor([[0.0, 0.1, 0.2, 0.2, 0.2]])
-    assert active_mask(told[:1], repeated).tolist() == [[[0, 1, 1, 1, 1]]]
+    assert active_mask(statements[:1], repeated).tolist() == [[[0, 1, 1, 1, 1]]]
 
 
-def test_touches_become_the_condition_of_the_network():
+def test_touches_become_the_contact_mask():
     times = (torch.arange(4) / 10).expand(3, -1)
-    told = [
+    statements = [
         TimedStatement(Touch(0, "left_hand", 1, "head"), 0.1, 0.2, 0.9),
         TimedStatement(Touch(0, "right_foot", 1, "right_foot"), confidence=0.4),
         TimedStatement(Posture(0, "upright")),
     ]
-    said = contact_mask(told, times)
-    assert said is not None and said.shape == (3, 4, 17, 17) and said.dtype == torch.bool
-    where = said.nonzero().tolist()
+    mask = contact_mask(statements, times)
+    assert mask is not None and mask.shape == (3, 4, 17, 17) and mask.dtype == torch.bool
+    where = mask.nonzero().tolist()
     hand, head = CAPSULE_PARTS.index("left_hand"), CAPSULE_PARTS.index("head")
     assert where == [[window, frame, hand, head] for window in range(3) for frame in (1, 2)]
-    assert contact_mask(told[1:], times) is None
+    assert contact_mask(statements[1:], times) is None
     assert contact_mask([TimedStatement(Touch(0, "head", 1, "head"), 5.0, 6.0)], times) is None

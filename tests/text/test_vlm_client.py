@@ -1,4 +1,4 @@
-"""Asking an endpoint that answers well, slowly, not at all, or nonsense; the key stays where it belongs."""
+"""Endpoints that answer well, slowly, not at all, or without sense; the key is sent to one address only."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ HELLO = [{"role": "user", "content": "hello"}]
 
 def ask(server: ChatServer, *replies: Reply, waits: list[float] | None = None, **endpoint: object) -> str:
     server.replies = list(replies)
-    told = {"url": server.url, "model": MODEL, **endpoint}
-    return ChatClient(Endpoint(**told), sleep=(waits if waits is not None else []).append).ask(HELLO)  # type: ignore[arg-type]
+    values = {"url": server.url, "model": MODEL, **endpoint}
+    return ChatClient(Endpoint(**values), sleep=(waits if waits is not None else []).append).ask(HELLO)  # type: ignore[arg-type]
 
 
 def test_a_good_answer(server: ChatServer):
     assert ask(server, Reply("they hug")) == "they hug"
-    assert server.asked == [{"model": MODEL, "messages": HELLO, "temperature": 1.0}]
+    assert server.requests == [{"model": MODEL, "messages": HELLO, "temperature": 1.0}]
     assert "Authorization" not in server.headers[0]
     parts = {"content": [{"type": "text", "text": "they "}, {"type": "text", "text": "hug"}]}
     assert ask(server, Reply(message=parts)) == "they hug"
@@ -39,22 +39,22 @@ def test_the_key_is_sent_and_a_netrc_is_not(server: ChatServer, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("key", [None, "sk-wrong-456"])
-def test_a_wrong_key_is_told_without_it(server: ChatServer, key: str | None):
+def test_a_wrong_key_is_reported_without_the_key(server: ChatServer, key: str | None):
     server.key = KEY
     with pytest.raises(DownloadError, match=rf"401 .*is {KEY_VARIABLE} set") as fault:
         ask(server, Reply("yes"), key=key)
     assert "sk-" not in str(fault.value)
-    assert len(server.asked) == 1, "what will not pass is not tried again"
+    assert len(server.requests) == 1, "a final error is not retried"
 
 
-def test_rate_limits_are_waited_for(server: ChatServer):
+def test_rate_limits_are_respected(server: ChatServer):
     waits: list[float] = []
     busy = Reply(status=429, headers={"Retry-After": "7"})
     assert ask(server, busy, Reply(status=503), Reply("at last"), waits=waits) == "at last"
     assert waits == [7.0, 2.0]
 
 
-def test_patience_ends(server: ChatServer):
+def test_retries_end(server: ChatServer):
     waits: list[float] = []
     with pytest.raises(DownloadError, match="the server answered 500 Internal Server Error, 4 times"):
         ask(server, Reply(status=500), waits=waits)
@@ -63,14 +63,14 @@ def test_patience_ends(server: ChatServer):
         ask(server, Reply(status=429, headers={"Retry-After": "3600"}))
 
 
-def test_a_broken_connection_is_tried_again(server: ChatServer):
+def test_a_broken_connection_is_retried(server: ChatServer):
     assert ask(server, Reply("half", cut=20), Reply("whole")) == "whole"
     with pytest.raises(DownloadError, match="no connection to the server, 4 times"):
         ask(server, Reply(), url="http://127.0.0.1:9/v1")
 
 
 @pytest.mark.parametrize("slow", [Reply("late", silence=1.0), Reply("late", drip=0.05)])
-def test_a_slow_answer_is_not_waited_for(server: ChatServer, slow: Reply):
+def test_a_slow_answer_times_out(server: ChatServer, slow: Reply):
     began = time.monotonic()
     with pytest.raises(DownloadError, match=r"(does not answer|took too long|connection broke).*, 4 times"):
         ask(server, slow, timeout=0.2)
@@ -78,7 +78,7 @@ def test_a_slow_answer_is_not_waited_for(server: ChatServer, slow: Reply):
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "message"),
     [
         (REFUSED, "refused"),
         (FILTERED, "refused"),
@@ -92,12 +92,12 @@ def test_a_slow_answer_is_not_waited_for(server: ChatServer, slow: Reply):
         (Reply(body=b" " * (1 << 19)), "too long"),
     ],
 )
-def test_an_answer_that_says_nothing(server: ChatServer, reply: Reply, told: str):
-    with pytest.raises(UnusableAnswerError, match=told):
+def test_an_unusable_answer_is_an_error(server: ChatServer, reply: Reply, message: str):
+    with pytest.raises(UnusableAnswerError, match=message):
         ask(server, reply)
 
 
-def test_what_the_server_says_is_passed_on_in_one_line(server: ChatServer):
+def test_the_message_of_the_server_is_reported_in_one_line(server: ChatServer):
     with pytest.raises(DownloadError, match=r"404 Not Found \(there is no such model\)"):
         ask(server, Reply(), model="other")
     echo = Reply(status=422, body=f'{{"error": "bad\\n\\u001b[31mheader {KEY}"}}'.encode())
@@ -105,14 +105,14 @@ def test_what_the_server_says_is_passed_on_in_one_line(server: ChatServer):
         ask(server, echo, key=KEY)
 
 
-def test_the_key_is_not_sent_on(server: ChatServer):
+def test_the_key_does_not_follow_a_redirect(server: ChatServer):
     with pytest.raises(DownloadError, match="leads to another address, which was not followed"):
         ask(server, Reply(status=307, headers={"Location": server.url}), key=KEY)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
-    ("url", "key", "told"),
+    ("url", "key", "message"),
     [
         ("ftp://host/v1", None, "no http or https address"),
         ("host/v1", None, "no http or https address"),
@@ -122,8 +122,8 @@ def test_the_key_is_not_sent_on(server: ChatServer):
         ("https://host.example/v1", KEY + "\nX: y", "characters that no key has"),
     ],
 )
-def test_addresses_that_would_give_the_key_away(url: str, key: str | None, told: str):
-    with pytest.raises(InputError, match=told) as fault:
+def test_addresses_that_would_reveal_the_key(url: str, key: str | None, message: str):
+    with pytest.raises(InputError, match=message) as fault:
         Endpoint(url, MODEL, key)
     assert KEY not in str(fault.value)
 
@@ -145,6 +145,6 @@ def test_certificates_are_verified_against_those_of_the_environment(tmp_path: Pa
         secure.key = KEY
         with pytest.raises(DownloadError, match="certificate is not trusted"):
             ask(secure, Reply("yes"), key=KEY)
-        assert secure.asked == []
+        assert secure.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
         assert ask(secure, Reply("yes"), key=KEY) == "yes"

@@ -1,4 +1,4 @@
-"""The writer: known bodies are told as they stand, and what it says of real motion is read back as it was."""
+"""Captions of known bodies are right, and captions of real motion are parsed back unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closemesh.lab.datasets.registry import read_motion
 from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.structures import BodyMotion
 from closemesh.text.captioner import RuleConfig, candidates, caption_motion, spans
-from closemesh.text.grammar import describe, read_description
+from closemesh.text.grammar import parse_description, render_description
 from closemesh.text.statements import (
     ArmHeight,
     DepthOrder,
@@ -43,7 +43,7 @@ def body() -> BodyModel:
 
 
 def standing(body: BodyModel, *people: tuple[tuple[float, float, float], Pose]) -> BodyMotion:
-    """People before a level camera: the pelvis where told (cam), joints turned by axis-angle, facing the camera."""
+    """People in front of a level camera, facing it; for each the pelvis in camera axes and joint rotations."""
     pose = np.zeros((FRAMES, len(people), 55, 3), np.float32)
     pose[:, :, JOINT_INDEX["left_shoulder"], 2], pose[:, :, JOINT_INDEX["right_shoulder"], 2] = -1.3, 1.3
     for person, (_, turns) in enumerate(people):
@@ -64,14 +64,14 @@ def standing(body: BodyModel, *people: tuple[tuple[float, float, float], Pose]) 
     )
 
 
-def told_of(motion: BodyMotion, body: BodyModel, up: tuple[float, float, float] = CAM_UP) -> set[Statement]:
+def captions_of(motion: BodyMotion, body: BodyModel, up: tuple[float, float, float] = CAM_UP) -> set[Statement]:
     times = np.arange(len(motion.transl)) / 30
-    return {told.statement for told in caption_motion(motion, body, times, np.tile(up, (len(times), 1)))}
+    return {one.statement for one in caption_motion(motion, body, times, np.tile(up, (len(times), 1)))}
 
 
-def test_one_who_waves(body: BodyModel):
+def test_a_person_who_waves(body: BodyModel):
     turns: Pose = {"left_shoulder": (0, 0, 1.3), "right_elbow": (0, 1.6, 0), "left_knee": (1.5, 0, 0)}
-    said = told_of(standing(body, ((0, 0, 3), turns)), body)
+    found = captions_of(standing(body, ((0, 0, 3), turns)), body)
     assert {
         ArmHeight(0, "left", "overhead"),
         ArmHeight(0, "right", "down"),
@@ -82,8 +82,8 @@ def test_one_who_waves(body: BodyModel):
         Placement(0, "left_hand", "above", 0, "head"),
         Placement(0, "left_foot", "above", 0, "right_foot"),
         Posture(0, "upright"),
-    } <= said
-    assert len({statement.topic for statement in said}) == len(said), "no two statements contradict each other"
+    } <= found
+    assert len({statement.topic for statement in found}) == len(found), "no two statements contradict each other"
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_one_who_waves(body: BodyModel):
     ],
 )
 def test_postures(body: BodyModel, root: tuple[float, float, float], posture: str):
-    said = told_of(standing(body, ((0, 0, 3), {"pelvis": root})), body)
-    assert [s.posture for s in said if isinstance(s, Posture)] == [posture]
+    found = captions_of(standing(body, ((0, 0, 3), {"pelvis": root})), body)
+    assert [s.posture for s in found if isinstance(s, Posture)] == [posture]
 
 
 @pytest.mark.parametrize(
@@ -115,31 +115,31 @@ def test_postures(body: BodyModel, root: tuple[float, float, float], posture: st
     ],
 )
 def test_facing(body: BodyModel, yaw_a: float, yaw_b: float, wanted: Facing | None):
-    """A stands on the left of the picture, B on the right; at yaw 0 people look at the camera."""
+    """A is on the left of the image, B on the right; at yaw 0 people face the camera."""
     a, b = {"pelvis": (0.0, yaw_a, 0.0)}, {"pelvis": (0.0, yaw_b, 0.0)}
-    said = told_of(standing(body, ((-0.5, 0, 3), a), ((0.5, 0, 3.4), b)), body)
-    assert [s for s in said if isinstance(s, Facing)] == ([wanted] if wanted else [])
-    assert DepthOrder(0, 1) in said and DepthOrder(1, 0) not in said
-    assert not [s for s in said if isinstance(s, Touch | Support)]
+    found = captions_of(standing(body, ((-0.5, 0, 3), a), ((0.5, 0, 3.4), b)), body)
+    assert [s for s in found if isinstance(s, Facing)] == ([wanted] if wanted else [])
+    assert DepthOrder(0, 1) in found and DepthOrder(1, 0) not in found
+    assert not [s for s in found if isinstance(s, Touch | Support)]
 
 
-def test_who_lies_in_the_air_on_another_is_carried(body: BodyModel):
+def test_a_person_who_lies_in_the_air_on_another_is_carried(body: BodyModel):
     lying: Pose = {"pelvis": (1.5, 0, 0)}
-    said = told_of(standing(body, ((0, 0, 3), {}), ((0.0, -0.6, 3.0), lying)), body)
-    assert Support(0, 1) in said and Support(1, 0) not in said
-    assert [s for s in said if isinstance(s, Touch)]
+    found = captions_of(standing(body, ((0, 0, 3), {}), ((0.0, -0.6, 3.0), lying)), body)
+    assert Support(0, 1) in found and Support(1, 0) not in found
+    assert [s for s in found if isinstance(s, Touch)]
 
 
-def test_who_is_not_there_is_not_spoken_of(body: BodyModel):
+def test_invalid_people_have_no_statements(body: BodyModel):
     motion = standing(body, ((0, 0, 3), {}), ((0.5, 0, 3), {}))
     motion.valid[:, 1] = False
-    assert all(statement.people == (0,) for statement in told_of(motion, body))
+    assert all(statement.people == (0,) for statement in captions_of(motion, body))
     motion.confidence[:] = 0.5
-    told = caption_motion(motion, body, np.arange(FRAMES) / 30, np.tile(CAM_UP, (FRAMES, 1)))
-    assert told and all(0.3 < one.confidence <= 0.5 for one in told)
+    captions = caption_motion(motion, body, np.arange(FRAMES) / 30, np.tile(CAM_UP, (FRAMES, 1)))
+    assert captions and all(0.3 < one.confidence <= 0.5 for one in captions)
 
 
-def test_spans_bridge_gaps_and_drop_what_is_short():
+def test_intervals_bridge_gaps_and_drop_short_runs():
     times = np.arange(40) / 30
     holds = np.zeros(40, bool)
     holds[[0, 1, 2, 3, 6, 7, 8, 30]] = True
@@ -163,13 +163,13 @@ def of_window(path: Path, body: BodyModel) -> tuple[MotionSequence, tuple[TimedS
 
 
 @pytest.mark.parametrize("path", WINDOWS[::3], ids=lambda path: path.stem)
-def test_what_is_said_of_real_motion_is_read_back(body: BodyModel, path: Path):
-    sequence, told = of_window(path, body)
-    told = tuple(TimedStatement(one.statement, round(one.start, 2), round(one.end, 2)) for one in told)
-    assert len(told) > 20
-    assert read_description(describe(told, seed=len(told))) == told
+def test_captions_of_real_motion_are_parsed_back(body: BodyModel, path: Path):
+    sequence, captions = of_window(path, body)
+    captions = tuple(TimedStatement(one.statement, round(one.start, 2), round(one.end, 2)) for one in captions)
+    assert len(captions) > 20
+    assert parse_description(render_description(captions, seed=len(captions))) == captions
     for time in sequence.times[::10]:
-        topics = [one.statement.topic for one in told if one.start <= time <= one.end]
+        topics = [one.statement.topic for one in captions if one.start <= time <= one.end]
         assert len(set(topics)) == len(topics), "no two statements contradict each other"
 
 
@@ -182,14 +182,14 @@ def test_what_is_said_of_real_motion_is_read_back(body: BodyModel, path: Path):
         ("handshake_00000_00", Touch(0, "right_hand", 1, "right_hand")),
     ],
 )
-def test_what_is_known_of_a_window_is_said(body: BodyModel, window: str, wanted: Statement):
-    _, told = of_window(find_model(f"benchmark/{window}.npz"), body)
-    assert wanted in {one.statement for one in told}
+def test_known_facts_of_a_window_are_found(body: BodyModel, window: str, wanted: Statement):
+    _, captions = of_window(find_model(f"benchmark/{window}.npz"), body)
+    assert wanted in {one.statement for one in captions}
 
 
-def test_a_tilted_camera_tells_the_same(known_scene: KnownScene):
-    """Gravity comes from the camera's place in the world, not from the picture."""
+def test_a_tilted_camera_gives_the_same_statements(known_scene: KnownScene):
+    """Gravity comes from the pose of the camera, not from the image."""
     scene = known_scene
     up = scene.camera.T_cam_world[:, :3, 1]
-    said = {told.statement for told in caption_motion(scene.motion, scene.body, scene.clip.times, up)}
-    assert {Posture(0, "upright"), Posture(1, "upright"), DepthOrder(0, 1)} <= said
+    found = {one.statement for one in caption_motion(scene.motion, scene.body, scene.clip.times, up)}
+    assert {Posture(0, "upright"), Posture(1, "upright"), DepthOrder(0, 1)} <= found
