@@ -30,7 +30,7 @@ class Served:
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)
     """For each of the next requests: break the connection after so many bytes."""
-    tells_length: bool = True
+    has_length: bool = True
     stall: threading.Event | None = None
     """When cut: first wait for this."""
     pause: float = 0.0
@@ -138,16 +138,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, file: Served) -> None:
         headers = {"Content-Type": file.content_type, **({"ETag": file.etag} if file.etag else {})}
-        told = self.headers.get("Range")
+        output = self.headers.get("Range")
         same = self.headers.get("If-Range") in (None, file.etag)
-        begin = int(told.removeprefix("bytes=").rstrip("-")) if told and file.ranges and same else 0
+        begin = int(output.removeprefix("bytes=").rstrip("-")) if output and file.ranges and same else 0
         if begin >= len(file.body):
             self._send(416, {"Content-Range": f"bytes */{len(file.body)}"}, b"")
             return
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(file.body) - 1}/{len(file.body)}"
         cut = file.cuts.pop(0) if file.cuts else None
-        self._send(206 if begin else 200, headers, file.body[begin:], cut, file.tells_length, file.pause)
+        self._send(206 if begin else 200, headers, file.body[begin:], cut, file.has_length, file.pause)
         if cut is not None and file.stall:
             self.wfile.flush()
             file.stall.wait(30)
@@ -158,13 +158,13 @@ class _Handler(BaseHTTPRequestHandler):
         headers: dict[str, str],
         body: bytes,
         cut: int | None = None,
-        tells_length: bool = True,
+        has_length: bool = True,
         pause: float = 0.0,
     ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if tells_length:
+        if has_length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         body, tenth = body[:cut], len(body) // 10 + 1

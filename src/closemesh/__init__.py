@@ -1,9 +1,9 @@
-"""closemesh: video of people in close contact to SMPL-X motion and meshes, with the contact kept.
+"""closemesh reconstructs people in close contact from one video: SMPL-X motion, an animated scene, a contact report.
 
     from closemesh import reconstruct
     result = reconstruct("dance.mp4", "out")
 
-Names are imported when they are first used, so that `import closemesh` and the command line's help stay instant.
+Names are imported when they are first used, so that `import closemesh` takes no time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["ClosemeshError", "Config", "Reconstruction", "load_config", "preset_config", "reconstruct"]
 
-_HOME = {
+_MODULE_OF = {
     "ClosemeshError": "closemesh.core.errors",
     "Config": "closemesh.config.schema",
     "Reconstruction": "closemesh.structures",
@@ -33,9 +33,9 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'closemesh' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from closemesh.cli.main import app
 from closemesh.weights.manifest import read_manifest
 from closemesh.weights.registry import BUNDLED_FILES
 
-FIGURES = {"reprojection_median_px": 10.4, "penetration_max_mm": 31.0, "contacts": 2.0, "jitter_m_s3": None}
+METRICS = {"reprojection_median_px": 10.4, "penetration_max_mm": 31.0, "contacts": 2.0, "jitter_m_s3": None}
 
 
 class Clock:
@@ -55,7 +55,7 @@ def test_what_an_earlier_run_did_does_not_count_for_the_rate(capsys: pytest.Capt
     assert capsys.readouterr().err.splitlines()[0] == "looking: 70/100 (1.0/s, 30 s to go)"
 
 
-def test_bytes_are_told_in_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bytes_are_shown_in_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     progress = PlainLines(clock, steps_are_bytes=True)
     for total in (40_000_000, None):
@@ -74,7 +74,7 @@ def test_a_task_that_fails_is_not_called_done(capsys: pytest.CaptureFixture[str]
     assert "done" not in capsys.readouterr().err
 
 
-def test_a_terminal_gets_bars_that_reach_the_end() -> None:
+def test_a_terminal_gets_bars_that_end_at_the_total() -> None:
     screen = io.StringIO()
     with show_progress(Console(file=screen, force_terminal=True, width=120)) as progress:
         assert isinstance(progress, TerminalBars)
@@ -100,17 +100,17 @@ def test_the_summary_shows_before_and_after(tmp_path: Path) -> None:
         "input": {"frames": 50, "fps": 30.0},
         "camera": {"focal_px": 1500.0, "focal_source": "option"},
         "body_model": {"name": "closemesh_open/std"},
-        "quality": {"initial": FIGURES, "optimised": {**FIGURES, "penetration_max_mm": 4.0}},
+        "quality": {"initial": METRICS, "optimised": {**METRICS, "penetration_max_mm": 4.0}},
         "stages": [{"name": "observe", "seconds": 12.34, "peak_megabytes": None, "reused": True}],
     }
     (tmp_path / "scene.json").touch()
     screen = io.StringIO()
     Console(file=screen, width=120).print(summary(scene, tmp_path))
-    told = screen.getvalue()
+    output = screen.getvalue()
     for words in ("2 people", "50, 48 of 50 frames", "31 mm", "4 mm", "12.3", "(cached)", "scene.json"):
-        assert words in told
-    assert "jitter" not in told, "a figure that nobody has is left out"
-    assert "overlay.mp4" not in told
+        assert words in output
+    assert "jitter" not in output, "a metric without values is left out"
+    assert "overlay.mp4" not in output
 
 
 def test_info_knows_every_bundled_file() -> None:
@@ -125,11 +125,11 @@ def test_info_knows_every_bundled_file() -> None:
 
 def test_info_sees_the_licensed_body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLOSEMESH_BODY_MODEL", raising=False)
-    assert _told_of("SMPLX_NEUTRAL.npz")["path"] is None
+    assert _file_info("SMPLX_NEUTRAL.npz")["path"] is None
     assert "missing" in CliRunner().invoke(app, ["info"]).output
     (tmp_path / "SMPLX_NEUTRAL.npz").write_bytes(b"body")
     monkeypatch.setenv("CLOSEMESH_BODY_MODEL", str(tmp_path / "SMPLX_NEUTRAL.npz"))
-    assert _told_of("SMPLX_NEUTRAL.npz")["path"] == str(tmp_path / "SMPLX_NEUTRAL.npz")
+    assert _file_info("SMPLX_NEUTRAL.npz")["path"] == str(tmp_path / "SMPLX_NEUTRAL.npz")
 
 
 def test_info_sees_the_licensed_body_that_was_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,9 +139,9 @@ def test_info_sees_the_licensed_body_that_was_downloaded(tmp_path: Path, monkeyp
     path = tmp_path / "closemesh" / "models" / fetched
     path.parent.mkdir(parents=True)
     path.write_bytes(b"body")
-    assert _told_of("SMPLX_NEUTRAL.npz")["path"] == str(path)
+    assert _file_info("SMPLX_NEUTRAL.npz")["path"] == str(path)
 
 
-def _told_of(name: str) -> dict[str, Any]:
-    told = json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
-    return next(file for file in told["files"] if file["name"] == name)
+def _file_info(name: str) -> dict[str, Any]:
+    output = json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
+    return next(file for file in output["files"] if file["name"] == name)

@@ -159,7 +159,7 @@ def test_asking_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [("User of portal.example", False, True), ("Password (not stored)", True, True)]
 
 
-def test_a_second_run_is_told_to_wait(run: Run, tmp_path: Path) -> None:
+def test_a_second_run_has_to_wait(run: Run, tmp_path: Path) -> None:
     from filelock import FileLock
 
     user_folder(tmp_path).mkdir(parents=True)
@@ -168,7 +168,7 @@ def test_a_second_run_is_told_to_wait(run: Run, tmp_path: Path) -> None:
 
 
 def test_two_processes_at_once(run: Run, server: FileServer, tmp_path: Path) -> None:
-    """The second is told so in one line; the first ends as if nothing had been."""
+    """The second is output so in one line; the first ends as if nothing had been."""
     stall = threading.Event()
     served = server.serve("free.bin", BODY, cuts=[5 << 16], stall=stall)
     command = [sys.executable, "-m", "closemesh", "download-weights", "free"]
@@ -195,7 +195,7 @@ def wait_for_part(tmp_path: Path) -> None:
 def test_a_stopped_run_ends_with_130_and_goes_on(run: Run, server: FileServer, tmp_path: Path) -> None:
     stall = threading.Event()
     served = server.serve("free.bin", BODY, cuts=[5 << 16], stall=stall)
-    # Told explicitly: a process begun in the background of a shell ignores SIGINT.
+    # Set explicitly: a process started in the background of a shell ignores SIGINT.
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from closemesh.cli.main import main; main()"
@@ -204,10 +204,10 @@ def test_a_stopped_run_ends_with_130_and_goes_on(run: Run, server: FileServer, t
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for_part(tmp_path)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     stall.set()
     assert process.returncode == 130
-    assert told.splitlines()[-1] == "stopped; repeat the command to resume"
+    assert output.splitlines()[-1] == "stopped; repeat the command to resume"
     assert not (user_folder(tmp_path) / "some" / "free.bin").exists()
     assert run("free").exit_code == 0
     assert served.asked[-1][1]["Range"].startswith("bytes=")

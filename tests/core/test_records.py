@@ -57,7 +57,7 @@ def test_another_kind_is_refused(tmp_path: Path) -> None:
         load_record(tmp_path / "r.npz", Camera)
 
 
-def test_a_missing_field_is_told(tmp_path: Path) -> None:
+def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
     save_record(tmp_path / "r.npz", CLIP)
     with np.load(tmp_path / "r.npz") as file:
         np.savez(tmp_path / "r.npz", record=file["record"], times=file["times"])

@@ -1,4 +1,4 @@
-"""Small movies whose frames tell their own number."""
+"""Videos whose frames show their own numbers, and whose red corner shows which way is up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 128, 96
 
 
 def numbered_image(index: int, size: tuple[int, int] = (WIDTH, HEIGHT)) -> np.ndarray:
-    """RGB: grey of level 8 * index, with a red top left quarter."""
+    """RGB: gray of level 8 * index, with a red top left quarter."""
     width, height = size
     image = np.full((height, width, 3), 8 * index, np.uint8)
     image[: height // 2, : width // 2] = (255, 0, 0)
@@ -24,7 +24,7 @@ def number_of(frame: np.ndarray) -> int:
     return round(float(frame[-16:, -16:].mean()) / 8)
 
 
-def write_movie(
+def write_numbered_video(
     path: Path,
     milliseconds: list[int],
     size: tuple[int, int] = (WIDTH, HEIGHT),

@@ -39,25 +39,25 @@ def test_numbers_in_names_count_as_numbers(tmp_path: Path) -> None:
     assert later.frame_indices.tolist() == [3, 4, 5]
 
 
-def test_grey_and_sixteen_bits_become_eight_bit_rgb(tmp_path: Path) -> None:
-    grey = np.full((HEIGHT, WIDTH), 40, np.uint8)
-    cv2.imwrite(str(tmp_path / "0.png"), grey)
-    cv2.imwrite(str(tmp_path / "1.png"), grey.astype(np.uint16) * 257)
-    cv2.imwrite(str(tmp_path / "2.tiff"), np.dstack([grey.astype(np.uint16) * 257] * 3))
+def test_gray_and_sixteen_bits_become_eight_bit_rgb(tmp_path: Path) -> None:
+    gray = np.full((HEIGHT, WIDTH), 40, np.uint8)
+    cv2.imwrite(str(tmp_path / "0.png"), gray)
+    cv2.imwrite(str(tmp_path / "1.png"), gray.astype(np.uint16) * 257)
+    cv2.imwrite(str(tmp_path / "2.tiff"), np.dstack([gray.astype(np.uint16) * 257] * 3))
     for frame in read_frames(open_clip(tmp_path, ClipConfig())):
         assert frame.dtype == np.uint8
         assert frame.shape == (HEIGHT, WIDTH, 3)
         assert (frame == 40).all()
 
 
-def test_colours_are_not_exchanged(tmp_path: Path) -> None:
+def test_colors_are_not_exchanged(tmp_path: Path) -> None:
     save(tmp_path / "0.png", numbered_image(1))
     frame = next(read_frames(open_clip(tmp_path / "0.png", ClipConfig())))
     assert frame[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.skipif(not hasattr(cv2, "imwriteWithMetadata"), reason="this OpenCV cannot write EXIF")
-def test_exif_turns_the_image_and_tells_the_focal_length(tmp_path: Path) -> None:
+def test_exif_turns_the_image_and_has_the_focal_length(tmp_path: Path) -> None:
     image = cv2.cvtColor(numbered_image(3), cv2.COLOR_RGB2BGR)
     cv2.imwriteWithMetadata(str(tmp_path / "0.jpg"), image, [cv2.IMAGE_METADATA_EXIF], [exif(6, 28)])
     clip = open_clip(tmp_path, ClipConfig())
@@ -67,7 +67,7 @@ def test_exif_turns_the_image_and_tells_the_focal_length(tmp_path: Path) -> None
     assert clip.focal_px == pytest.approx(28 / 36 * WIDTH)
 
 
-def test_bad_folders_are_told(tmp_path: Path) -> None:
+def test_bad_folders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no images"):
         open_clip(tmp_path, ClipConfig())
     save(tmp_path / "0.png", numbered_image(0))

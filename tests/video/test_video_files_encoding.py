@@ -1,4 +1,4 @@
-"""Films come back from a decoder with their size, number, times and colours."""
+"""Videos come back from a decoder with their size, number, times and colors."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from closemesh.video.video_files import presentation_ticks, write_images, write_
 TIMES = np.array([2.0, 2.04, 2.05, 2.2, 2.25])
 
 
-def plain_frames(count: int, size: tuple[int, int], colour: tuple[int, int, int] = (200, 60, 30)) -> list[np.ndarray]:
-    return [np.full((size[1], size[0], 3), colour, dtype=np.uint8) for _ in range(count)]
+def plain_frames(count: int, size: tuple[int, int], color: tuple[int, int, int] = (200, 60, 30)) -> list[np.ndarray]:
+    return [np.full((size[1], size[0], 3), color, dtype=np.uint8) for _ in range(count)]
 
 
 def noisy_frames(count: int) -> Iterator[np.ndarray]:
@@ -88,7 +88,7 @@ def little_space() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_space")
-def test_no_space_leaves_no_half_film(tmp_path: Path) -> None:
+def test_no_space_leaves_no_half_file(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("of an earlier run")
     with pytest.raises(OutputError, match="free some space"):
         write_video(noisy_frames(30), tmp_path / "a.mp4", np.arange(30) / 30)
@@ -97,14 +97,14 @@ def test_no_space_leaves_no_half_film(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("little_space")
-def test_no_space_leaves_no_half_pictures(tmp_path: Path) -> None:
+def test_no_space_leaves_no_half_images(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        write_images(noisy_frames(2), tmp_path / "pictures")
+        write_images(noisy_frames(2), tmp_path / "images")
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures(tmp_path: Path) -> None:
-    write_images(plain_frames(3, (64, 48)), tmp_path / "pictures")
-    files = sorted((tmp_path / "pictures").iterdir())
+def test_images(tmp_path: Path) -> None:
+    write_images(plain_frames(3, (64, 48)), tmp_path / "images")
+    files = sorted((tmp_path / "images").iterdir())
     assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
     assert cv2.imread(str(files[0]))[0, 0].tolist() == [30, 60, 200]

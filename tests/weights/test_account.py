@@ -39,7 +39,7 @@ def test_the_environment_goes_before_the_file_and_the_file_before_asking(monkeyp
     assert find_account(PORTAL, lambda: asked) == Account("set", "1")
 
 
-def test_nobody_can_be_asked() -> None:
+def test_there_is_no_terminal() -> None:
     with pytest.raises(DownloadError, match=rf"an account of {PORTAL}; set {USER} and {PASSWORD}, or .*--from-dir"):
         found()
 

@@ -40,7 +40,7 @@ def test_wrong_bytes_never_get_the_name(server: FileServer, get: Downloads) -> N
     assert get.present == set()
 
 
-def test_a_wrong_size_is_told_as_one(server: FileServer, get: Downloads) -> None:
+def test_a_wrong_size_is_an_error(server: FileServer, get: Downloads) -> None:
     server.serve("a.bin", BODY + b"!")
     with pytest.raises(DownloadError, match="8001 bytes came instead of 8000"):
         get(entry("a", server.url + "a.bin", body=BODY))
@@ -162,7 +162,7 @@ def test_two_runs_do_not_write_into_one_folder(server: FileServer, get: Download
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_full_disk_is_told_before(
+def test_a_full_disk_is_an_error_before(
     server: FileServer, get: Downloads, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     served = server.serve("a.bin", BODY)

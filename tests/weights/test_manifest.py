@@ -1,4 +1,4 @@
-"""The list of downloads that comes along is sound, and a user's words find what they mean."""
+"""The list of downloads that is bundled is sound, and a user's words find what they mean."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from closemesh.weights.manifest import read_manifest, select_downloads
 
 
 @pytest.fixture(autouse=True)
-def _the_one_that_comes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def _the_bundled_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLOSEMESH_MANIFEST", raising=False)
 
 
-def test_the_one_that_comes_along() -> None:
+def test_the_bundled_one() -> None:
     files = read_manifest()
     for unique in ([file.name for file in files], [file.file for file in files], [file.sources for file in files]):
         assert len(set(unique)) == len(files)
@@ -41,7 +41,7 @@ def test_names_and_groups() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "expected"),
     [
         ({"file": "../a.bin"}, "a lies outside of the models folder"),
         ({"file": "/a.bin"}, "a lies outside of the models folder"),
@@ -51,9 +51,9 @@ def test_names_and_groups() -> None:
         ({"mirrors": []}, "0.mirrors"),
     ],
 )
-def test_a_damaged_one(tmp_path: Path, fault: dict[str, Any], told: str) -> None:
+def test_a_damaged_one(tmp_path: Path, fault: dict[str, Any], expected: str) -> None:
     path = write_manifest(tmp_path / "m.json", entry("a", **fault))
-    with pytest.raises(InputError, match=rf"m\.json is damaged: {told}"):
+    with pytest.raises(InputError, match=rf"m\.json is damaged: {expected}"):
         read_manifest(path)
 
 

@@ -103,7 +103,7 @@ def test_a_part_longer_than_the_file_is_dropped(server: FileServer, get: Downloa
     assert get(a)[0].read_bytes() == BODY
 
 
-def test_retry_after_is_kept(server: FileServer, get: Downloads) -> None:
+def test_retry_after_is_respected(server: FileServer, get: Downloads) -> None:
     soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=30), usegmt=True)
     busy = [(503, {"Retry-After": "7"}), (429, {"Retry-After": soon}), (500, {}), (502, {"Retry-After": "soon"})]
     server.serve("a.bin", BODY, answers=busy)
@@ -149,10 +149,10 @@ def test_a_web_page_is_not_the_file(server: FileServer, get: Downloads, kind: st
 
 
 def test_a_file_without_length_needs_a_hash(server: FileServer, get: Downloads) -> None:
-    server.serve("a.bin", BODY, tells_length=False)
+    server.serve("a.bin", BODY, has_length=False)
     with pytest.raises(DownloadError, match="does not give the length of the file"):
         get(entry("a", server.url + "a.bin"))
-    server.serve("b.bin", BODY, tells_length=False, cuts=[5 * PIECE])
+    server.serve("b.bin", BODY, has_length=False, cuts=[5 * PIECE])
     with pytest.raises(DownloadError, match="327680 bytes came instead of 700000"):
         get(entry("b", server.url + "b.bin", body=BODY))
     assert get.present == set()
@@ -184,15 +184,15 @@ def test_half_of_one_source_is_not_joined_to_another_of_unknown_hash(server: Fil
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["hash known", "hash unknown"])
-@pytest.mark.parametrize("share", range(10))
-def test_a_connection_that_is_cut_at_any_tenth(server: FileServer, get: Downloads, share: int, known: bool) -> None:
-    served = server.serve("a.bin", BODY, cuts=[share * len(BODY) // 10])
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_connection_that_is_cut_at_any_tenth(server: FileServer, get: Downloads, tenth: int, known: bool) -> None:
+    served = server.serve("a.bin", BODY, cuts=[tenth * len(BODY) // 10])
     [path] = get(entry("a", server.url + "a.bin", body=BODY if known else None))
     assert path.read_bytes() == BODY
     assert get.present == {"a.bin"}
     ranges = [headers.get("Range") for _, headers in served.asked]
-    kept = share * len(BODY) // 10 // PIECE * PIECE
-    assert ranges == [None, f"bytes={kept}-" if kept else None]
+    present = tenth * len(BODY) // 10 // PIECE * PIECE
+    assert ranges == [None, f"bytes={present}-" if present else None]
 
 
 def test_a_connection_that_is_cut_at_every_tenth(server: FileServer, get: Downloads) -> None:

@@ -33,22 +33,22 @@ def clip(make_clip: Callable[[Images], Path], frames: Images) -> Path:
     return make_clip(frames[:4])
 
 
-def kept_stages(result: Result) -> set[str]:
+def cached_stages(result: Result) -> set[str]:
     return {line.split(":")[0] for line in result.stderr.splitlines() if "kept from an earlier run" in line}
 
 
 def test_a_result_is_described_and_the_words_are_passed_back(command: Command, clip: Path, tmp_path: Path):
     assert command(clip).exit_code == 0
-    told = CliRunner().invoke(app, ["describe", str(tmp_path / "out"), "--print"])
-    assert told.exit_code == 0, told.output
+    described = CliRunner().invoke(app, ["describe", str(tmp_path / "out"), "--print"])
+    assert described.exit_code == 0, described.output
     file = tmp_path / "out" / "descriptions.json"
-    assert "B is nearer to the camera than A." in told.output and str(file) in told.output
+    assert "B is nearer to the camera than A." in described.output and str(file) in described.output
     again = CliRunner().invoke(app, ["describe", str(tmp_path / "out")])
     assert again.exit_code == 1 and "your own words" in again.stderr
 
-    heeded = command(clip, "--descriptions", str(file))
-    assert heeded.exit_code == 0, heeded.output
-    assert kept_stages(heeded) == {"observe", "initialise", "contact_initial"}
+    used = command(clip, "--descriptions", str(file))
+    assert used.exit_code == 0, used.output
+    assert cached_stages(used) == {"observe", "initialise", "contact_initial"}
 
 
 def test_a_model_may_refuse_is_asked_once_and_its_key_is_nowhere(
@@ -68,29 +68,31 @@ def test_a_model_may_refuse_is_asked_once_and_its_key_is_nowhere(
     server.replies, server.requests = good, []
     outputs.append(run().output)
     assert len(server.requests) == 5
-    said = json.loads((tmp_path / "out" / "descriptions.json").read_text())["descriptions"]
-    assert said[0]["statements"] == [{"text": "A is upright", "confidence": 0.917}]
+    written = json.loads((tmp_path / "out" / "descriptions.json").read_text())["descriptions"]
+    assert written[0]["statements"] == [{"text": "A is upright", "confidence": 0.917}]
 
     again = run()
-    assert len(server.requests) == 5 and {"refine", "optimise"} <= kept_stages(again)
+    assert len(server.requests) == 5 and {"refine", "optimise"} <= cached_stages(again)
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     assert KEY not in "".join([*outputs, again.output])
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [
         ('{"schema": 1, "descriptions": [{"people": ["A"], "statements": ["A dances"]}]}', "entry 1, statement 1"),
         ('{"schema": 1,', "line 1"),
     ],
 )
-def test_wrong_words_are_told_before_the_work(command: Command, clip: Path, tmp_path: Path, content: str, told: str):
+def test_wrong_words_are_errors_before_the_work(
+    command: Command, clip: Path, tmp_path: Path, content: str, expected: str
+):
     (tmp_path / "mine.json").write_text(content)
     result = command(clip, "--descriptions", str(tmp_path / "mine.json"))
     assert result.exit_code == 1
     [line] = result.stderr.splitlines()
-    assert "mine.json" in line and told in line
+    assert "mine.json" in line and expected in line
     assert not (tmp_path / "out").exists()
 
 

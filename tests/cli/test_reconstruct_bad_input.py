@@ -20,14 +20,14 @@ MakeClip = Callable[..., Path]
 Command = Callable[..., Result]
 
 
-def assert_fails(result: Result, *told: str, out: Path | None = None) -> None:
-    """Exit code 1 and an error of one line that holds the words `told`."""
+def assert_fails(result: Result, *words: str, out: Path | None = None) -> None:
+    """Exit code 1 and an error of one line that contains all of `words`."""
     assert result.exit_code == 1, result.output
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, result.stderr
     assert result.stderr.rstrip().endswith(errors[0]), "the error is the last line"
-    for words in told:
-        assert words in errors[0]
+    for word in words:
+        assert word in errors[0]
     if out is not None:
         assert not out.exists(), "nothing is left of a run that made nothing"
 
@@ -36,7 +36,7 @@ def test_no_file(command: Command, tmp_path: Path) -> None:
     assert_fails(command(tmp_path / "none.mp4"), "none.mp4", "no such file", out=tmp_path / "out")
 
 
-@pytest.mark.parametrize("content", [b"", b"Dear film, ...\n" * 50])
+@pytest.mark.parametrize("content", [b"", b"Dear video, ...\n" * 50])
 def test_no_video(command: Command, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "notes.mp4").write_bytes(content)
     assert_fails(command(tmp_path / "notes.mp4"), "notes.mp4", "convert", out=tmp_path / "out")
@@ -58,7 +58,7 @@ def test_a_video_without_its_end(command: Command, frames: Images, tmp_path: Pat
 def test_a_video_cut_in_the_middle_is_used_up_to_there(
     command: Command, make_clip: MakeClip, frames: Images, tmp_path: Path
 ) -> None:
-    """The index stands first, so the frames before the cut can be read; the user is told."""
+    """The index stands first, so the frames before the cut can be read; there is a note."""
     clip = make_clip(frames * 2)
     clip.write_bytes(clip.read_bytes()[: int(0.7 * clip.stat().st_size)])
     result = command(clip)
@@ -90,8 +90,8 @@ def test_one_person(command: Command, make_clip: MakeClip, full_frames: Images, 
 
 
 def test_people_in_some_of_the_frames(command: Command, make_clip: MakeClip, frames: Images, tmp_path: Path) -> None:
-    nobody = np.full_like(frames[0], 120)
-    result = command(make_clip([nobody, nobody, *frames[:3], nobody, nobody]))
+    empty = np.full_like(frames[0], 120)
+    result = command(make_clip([empty, empty, *frames[:3], empty, empty]))
     assert result.exit_code == 0, result.output
     with np.load(tmp_path / "out" / "people" / "person_00.npz") as person:
         assert person["valid"].tolist() == [False, False, True, True, True, False, False]
@@ -115,11 +115,11 @@ def test_frames_of_8k(command: Command, full_frames: Images, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
-def test_grey_images(command: Command, frames: Images, tmp_path: Path, depth: type) -> None:
+def test_gray_images(command: Command, frames: Images, tmp_path: Path, depth: type) -> None:
     (tmp_path / "images").mkdir()
     for index, frame in enumerate(frames[:3]):
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(depth)
-        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), grey * 257 if depth is np.uint16 else grey)
+        gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(depth)
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), gray * 257 if depth is np.uint16 else gray)
     result = command(tmp_path / "images")
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out" / "people").iterdir())) == 2
@@ -169,7 +169,7 @@ def test_a_wrong_configuration(
     assert_fails(result, out=tmp_path / "out")
 
 
-def test_an_unknown_fault_is_one_line(
+def test_an_unknown_error_is_one_line(
     command: Command, make_clip: MakeClip, frames: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -209,7 +209,7 @@ def test_a_real_interrupt(make_clip: MakeClip, frames: Images, tmp_path: Path) -
         if "done" in line:
             break
     process.send_signal(2)
-    told = process.stderr.read()
+    output = process.stderr.read()
     assert process.wait() == 130
-    assert "stopped" in told
+    assert "stopped" in output
     assert not list((tmp_path / "out").rglob(".*part*"))

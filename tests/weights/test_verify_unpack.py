@@ -19,9 +19,9 @@ def make(path: Path, **members: bytes) -> Path:
     return path
 
 
-def refused(archive: Path, tmp_path: Path, told: str, **options: int) -> None:
+def refused(archive: Path, tmp_path: Path, expected: str, **options: int) -> None:
     before = set(tmp_path.parent.rglob("*"))
-    with pytest.raises(DownloadError, match=told):
+    with pytest.raises(DownloadError, match=expected):
         unpack_member(archive, "model.npz", tmp_path / "target.npz", **options)
     assert set(tmp_path.parent.rglob("*")) == before, "nothing is left behind"
 

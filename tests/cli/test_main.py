@@ -92,7 +92,7 @@ def test_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--preset", "quick"], "balanced"),
         (["--detector", "eyes"], "mediapipe"),
@@ -110,7 +110,7 @@ def test_the_version() -> None:
         (["--colour", "red"], "--colour"),
     ],
 )
-def test_wrong_options_are_wrong_usage(arguments: list[str], told: str) -> None:
+def test_wrong_options_are_wrong_usage(arguments: list[str], expected: str) -> None:
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["reconstruct", "clip.mp4", "-o", "out", *arguments])
     assert result.exit_code == 2
-    assert told in result.output
+    assert expected in result.output

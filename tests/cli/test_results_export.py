@@ -42,7 +42,7 @@ def test_export_writes_a_result_on_the_new_body(out: Path, tmp_path: Path, monke
     file, target = write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz"), tmp_path / "converted"
     ended = export(out, "--body-model", file, "-o", target)
     assert ended.exit_code == 0, ended.output
-    for told in (
+    for expected in (
         "joints",
         "keypoints",
         "surface, to the nearest point",
@@ -50,17 +50,17 @@ def test_export_writes_a_result_on_the_new_body(out: Path, tmp_path: Path, monke
         "deepest penetration",
         "copied",
     ):
-        assert told in ended.stdout
-    figures = json.loads((target / "conversion.json").read_text())
-    assert figures["from"]["name"] == "closemesh_open/std" and figures["to"]["name"] == "smplx/SMPLX_NEUTRAL"
-    assert figures["joints_mm"]["fitted"]["mean"] < figures["joints_mm"]["copied"]["mean"]
-    assert figures["contacts"][0]["people"] == [0, 1]
+        assert expected in ended.stdout
+    errors = json.loads((target / "conversion.json").read_text())
+    assert errors["from"]["name"] == "closemesh_open/std" and errors["to"]["name"] == "smplx/SMPLX_NEUTRAL"
+    assert errors["joints_mm"]["fitted"]["mean"] < errors["joints_mm"]["copied"]["mean"]
+    assert errors["contacts"][0]["people"] == [0, 1]
     body = load_body(file)
     people = read_people(target / "people")
     assert [person.surface_model_type for person in people] == ["smplx", "smplx"]
     assert people[0].body_model_sha256 == body.sha256 and np.isfinite(people[0].joints).all()
-    kept = load_saved_motion(target, "optimised")
-    assert kept.body_path == str(file.resolve()) and kept.motion.body_model == body.name
+    saved = load_saved_motion(target, "optimised")
+    assert saved.body_path == str(file.resolve()) and saved.motion.body_model == body.name
     drawn = CliRunner().invoke(app, ["render", str(target), "--view", "side", "--format", "png"])
     assert drawn.exit_code == 0, drawn.output
 
@@ -88,7 +88,7 @@ def test_what_makes_no_sense_is_one_line(out: Path, tmp_path: Path) -> None:
     assert_fails(export(out, "--body-model", tmp_path / "none.npz"), "none.npz not found")
 
 
-def assert_fails(ended: Result, told: str) -> None:
+def assert_fails(ended: Result, expected: str) -> None:
     assert ended.exit_code == 1, ended.output
     lines = ended.stderr.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: ") and told in lines[0]
+    assert len(lines) == 1 and lines[0].startswith("error: ") and expected in lines[0]

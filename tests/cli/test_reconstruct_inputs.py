@@ -46,13 +46,13 @@ def test_a_result_is_started_from_again(command: Command, make_clip: MakeClip, f
     assert "initialise: kept" in command(clip, *options, "--init", str(given)).stderr
 
 
-def test_a_bad_start_is_told_before_the_work_begins(
+def test_a_bad_start_is_an_error_before_the_work_begins(
     command: Command, make_clip: MakeClip, frames: Images, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"frames": [1, 2]}))
-    for name, told in (("bad.pkl", "no result of a tool that is known"), ("none.pt", "no such file")):
+    for name, expected in (("bad.pkl", "no result of a tool that is known"), ("none.pt", "no such file")):
         ended = command(make_clip(frames[:1]), "--init", str(tmp_path / name))
         assert ended.exit_code == 1
         (line,) = ended.stderr.splitlines()
-        assert line.startswith("error: ") and name in line and told in line
+        assert line.startswith("error: ") and name in line and expected in line
         assert not (tmp_path / "out").exists()

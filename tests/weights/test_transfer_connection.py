@@ -30,7 +30,7 @@ def authority(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def secure(authority: Path) -> Iterator[FileServer]:
-    """A server over https, of an authority that nobody knows."""
+    """A server over https, of an authority that is unknown."""
     maker = trustme.CA()
     maker.cert_pem.write_to_path(authority)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -120,11 +120,11 @@ def test_the_body_comes_for_the_account_and_goes_on(trusted: FileServer, get: Do
     [served] = trusted.files.values()
     assert [method for method, _ in served.asked] == ["POST", "POST"]
     assert served.asked[1][1]["Range"].startswith("bytes=")
-    kept = "".join(path.read_text() for path in get.folder.rglob("*.json")) + "".join(get.progress.notes)
-    assert "secret" not in kept
+    stored = "".join(path.read_text() for path in get.folder.rglob("*.json")) + "".join(get.progress.notes)
+    assert "secret" not in stored
 
 
-def test_a_wrong_password_is_told_in_one_line(trusted: FileServer, get: Downloads) -> None:
+def test_a_wrong_password_gives_one_line(trusted: FileServer, get: Downloads) -> None:
     serve_body(trusted, account=FORM)
     with pytest.raises(DownloadError, match="user name or password is wrong, or the license is not yet") as fault:
         get(body_of(trusted), account=Account("user", "wrong-one"))
