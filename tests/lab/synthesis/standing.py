@@ -1,4 +1,4 @@
-"""Captured poses as tests need them: people who stand with hanging arms, each a little otherwise."""
+"""Source poses as tests need them: people who stand with hanging arms, with small random differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named regions of the body surface, finer than its parts, for any variant of the open body."""
+"""Named regions of the body surface, finer than the body parts, for any variant of the bundled body."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from closemesh.body.skeleton import JOINT_INDEX, other_side
 from closemesh.contact.body_parts import PART_INDEX, part_labels
 from closemesh.geometry.mesh import vertex_normals
 
-_ANY = 180.0
-_MIDLINE = 0.01  # Metres on either side that belong to neither.
+_ANY_ANGLE = 180.0
+_MIDLINE = 0.01  # Half width in metres of the strip along the midline that belongs to neither side.
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """Vertices of some parts or joints whose normal, in the T-pose, looks about one way."""
+    """Vertices of some parts and joints whose normal in the T-pose has about one direction."""
 
     parts: tuple[str, ...]
     normal: tuple[float, float, float] = (0.0, 0.0, 1.0)
-    within: float = _ANY
-    """Degrees of the normal from that direction."""
+    max_angle: float = _ANY_ANGLE
+    """Largest angle between the vertex normal and `normal`, degrees."""
     joints: tuple[str, ...] = ()
-    """Only vertices that one of these joints moves most; empty for any."""
+    """Only vertices whose largest skinning weight belongs to one of these joints; empty for any."""
     bone: tuple[str, str, float, float] | None = None
-    """Only vertices between two shares of the way from one joint to another."""
+    """Only vertices between two fractions of the way from one joint to another."""
     side: int = 0
-    """1: only vertices to the left of the midline; -1: to its right."""
+    """1: only vertices left of the midline; -1: only those right of it."""
 
 
 _UP, _DOWN, _FRONT, _BACK, _OUT, _IN = (
@@ -52,7 +52,7 @@ _MIDDLE: dict[str, _Rule] = {
     "pelvis_front": _Rule(("hips",), _FRONT, 50),
     "seat": _Rule(("buttocks",), (0, -1, -1), 50),
 }
-# In the T-pose the outer side of a hanging arm looks up and its inner side down.
+# In the T-pose the outer side of an arm faces up and its inner side faces down.
 _LEFT: dict[str, _Rule] = {
     "left_cheek": _Rule(("head",), (1, 0, 0.6), 40, bone=("neck", "head", 0.7, 1.7)),
     "left_temple": _Rule(("head",), _OUT, 40, bone=("neck", "head", 1.3, 2.5)),
@@ -121,7 +121,7 @@ def _mirrored(rule: _Rule) -> _Rule:
     return _Rule(
         tuple(map(other_side, rule.parts)),
         (-x, y, z),
-        rule.within,
+        rule.max_angle,
         tuple(map(other_side, rule.joints)),
         bone,  # type: ignore[arg-type]
         -rule.side,
@@ -129,18 +129,18 @@ def _mirrored(rule: _Rule) -> _Rule:
 
 
 REGION_NAMES: tuple[str, ...] = (*_MIDDLE, *_LEFT, *(other_side(name) for name in _LEFT))
-"""Left and right are the person's own."""
+"""Left and right as seen by the person."""
 
 
 def rest_normals(body: BodyModel) -> Tensor:
-    """Unit outward normals [V, 3] of the mean body in the zero pose."""
+    """Unit outward normals [V, 3] of the mean shape in the zero pose."""
     faces, vertices = body.faces.cpu().numpy(), body.v_template.cpu().numpy()
     normals = vertex_normals(vertices, faces)
     return torch.as_tensor(normals).to(body.v_template)
 
 
 def find_regions(body: BodyModel) -> dict[str, Tensor]:
-    """Ids [N] of the vertices of every region, by REGION_NAMES."""
+    """Vertex ids [N] of every region in REGION_NAMES."""
     labels, normals = part_labels(body), rest_normals(body)
     left = {name: _vertices(body, rule, labels, normals) for name, rule in {**_MIDDLE, **_LEFT}.items()}
     right = {other_side(name): _vertices(body, _mirrored(rule), labels, normals) for name, rule in _LEFT.items()}
@@ -148,29 +148,29 @@ def find_regions(body: BodyModel) -> dict[str, Tensor]:
 
 
 def faces_within(body: BodyModel, region: Tensor) -> np.ndarray:
-    """Rows [F, 3] of the body's faces with at least two corners in a region [N]."""
+    """Faces [F, 3] of the body with at least two corners in a region [N]."""
     faces = body.faces.cpu().numpy()
     return faces[np.isin(faces, region.cpu().numpy()).sum(-1) >= 2]
 
 
 def _vertices(body: BodyModel, rule: _Rule, labels: Tensor, normals: Tensor) -> Tensor:
-    """Ids of the vertices that a rule chooses."""
+    """Ids of the vertices that match a rule; labels [V] and normals [V, 3] of the body."""
     vertices = body.v_template
-    chosen = torch.isin(labels, torch.tensor([PART_INDEX[part] for part in rule.parts], device=labels.device))
-    towards = torch.tensor(rule.normal).to(vertices)
-    chosen &= normals @ (towards / towards.norm()) >= math.cos(math.radians(rule.within)) - 1e-6
+    matches = torch.isin(labels, torch.tensor([PART_INDEX[part] for part in rule.parts], device=labels.device))
+    direction = torch.tensor(rule.normal).to(vertices)
+    matches &= normals @ (direction / direction.norm()) >= math.cos(math.radians(rule.max_angle)) - 1e-6
     if rule.joints:
         joints = torch.tensor([JOINT_INDEX[joint] for joint in rule.joints], device=vertices.device)
-        chosen &= torch.isin(body.skin_weights.argmax(-1), joints)
+        matches &= torch.isin(body.skin_weights.argmax(-1), joints)
     if rule.bone is not None:
-        chosen &= _along(body, *rule.bone)
+        matches &= _along_bone(body, *rule.bone)
     if rule.side != 0:
-        chosen &= rule.side * vertices[:, 0] > _MIDLINE
-    return chosen.nonzero()[:, 0]
+        matches &= rule.side * vertices[:, 0] > _MIDLINE
+    return matches.nonzero()[:, 0]
 
 
-def _along(body: BodyModel, start: str, end: str, low: float, high: float) -> Tensor:
-    """[V] bool: between two shares of the way from joint to joint."""
+def _along_bone(body: BodyModel, start: str, end: str, low: float, high: float) -> Tensor:
+    """[V] bool: between the fractions `low` and `high` of the way from joint to joint."""
     a, b = body.joint_template[JOINT_INDEX[start]], body.joint_template[JOINT_INDEX[end]]
-    share = (body.v_template - a) @ (b - a) / (b - a).square().sum()
-    return (share >= low) & (share <= high)
+    fraction = (body.v_template - a) @ (b - a) / (b - a).square().sum()
+    return (fraction >= low) & (fraction <= high)

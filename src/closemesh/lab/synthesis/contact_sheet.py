@@ -1,9 +1,4 @@
-"""Overview image of a set.
-
-Pictures of windows: moments of each side by side.
-
-A picture of a set of windows: one row for each kind, moments of one of its windows side by side.
-"""
+"""Overview image of a set of windows: one row per kind, frames of one window side by side."""
 
 from __future__ import annotations
 
@@ -27,12 +22,51 @@ from closemesh.rendering.bodies import BodyRenderer
 from closemesh.rendering.viewpoints import draw_floor, view_camera
 from closemesh.structures import Camera
 
+NUM_FRAMES = 7
+SIZE = (240, 260)  # Width and height of each frame, pixels.
 _LABEL_WIDTH = 150
 _INK = (60, 60, 60)
 
 
-def moments_of(contact: np.ndarray, count: int) -> np.ndarray:
-    """`count` frames [count] of a window that tell it: from the first to the last, the middle one in contact."""
+def draw_sheet(windows: Path, sheet: Path, number: int = 0) -> None:
+    """Write the `number`-th window of every kind below the folder `windows` to the PNG `sheet`.
+
+    Raises InputError when there is no window, OutputError when the image cannot be written.
+    """
+    kinds: dict[str, list[Path]] = {}
+    for file in sorted(windows.rglob("*.npz")):
+        kinds.setdefault(read_pose_file(file).action, []).append(file)
+    if not kinds:
+        raise InputError(f"no windows below {windows}; make some with closemesh interactions")
+    body = load_bundled_body()
+    rows = [(kind, _draw_row(files[min(number, len(files) - 1)], body)) for kind, files in sorted(kinds.items())]
+    write_sheet(sheet, rows)
+
+
+def _draw_row(file: Path, body: BodyModel) -> np.ndarray:
+    """Image [H, W, 3] RGB of one window, seen across the line between the two people."""
+    motion = as_pair_motion(read_pose_file(file))
+    contact = read_npz(file, (), ("contact",)).get("contact", np.zeros(len(motion), bool))
+    between = (motion.pelvis[:, -1] - motion.pelvis[:, 0]).mean(0)
+    yaw = float(np.arctan2(between[0], between[2]))
+    return draw_strip(motion, select_frames(contact, NUM_FRAMES), body, SIZE, yaw)
+
+
+def as_pair_motion(sequence: MotionSequence) -> PairMotion:
+    """The people of a window file, with the betas of the file."""
+    assert sequence.betas is not None
+    rotations = torch.as_tensor(sequence.rotations, dtype=torch.float32)
+    betas = torch.as_tensor(sequence.betas)
+    return PairMotion(
+        betas=betas.expand(len(sequence), -1, -1),
+        rotations=rotations[:, :, :22],
+        hand_pose=matrix_to_axis_angle(rotations[:, :, 25:]),
+        pelvis=torch.as_tensor(sequence.pelvis),
+    )
+
+
+def select_frames(contact: np.ndarray, count: int) -> np.ndarray:
+    """`count` frames [count] from the first to the last of a window, the middle one in contact; contact [T] bool."""
     held = np.flatnonzero(contact)
     middle = int(held.mean()) if len(held) else len(contact) // 2
     half = count // 2
@@ -43,83 +77,44 @@ def moments_of(contact: np.ndarray, count: int) -> np.ndarray:
 def draw_strip(
     motion: PairMotion, frames: np.ndarray, body: BodyModel, size: tuple[int, int], yaw: float = 0.0
 ) -> np.ndarray:
-    """A picture [H, W * len(frames), 3] RGB of the frames side by side, all seen from one place.
+    """Image [H, W * F, 3] RGB of frames [F] side by side, all from one camera.
 
-    size: width and height of each, pixels. yaw: radians about the vertical from where the camera looks along -z.
+    size: width and height of each frame, pixels. yaw: rotation of the camera about the vertical in radians, 0 for a
+    view along -z.
     """
     vertices, joints = motion.frames(torch.as_tensor(frames)).skin(body)
     points = joints[:, :, :22].reshape(-1, 3).double().numpy()
-    observer = view_camera("side", _looking(yaw), points, size)
+    camera = view_camera("side", _reference_camera(yaw), points, size)
     people = vertices.shape[1]
-    painter = BodyRenderer(body, people)
-    floor = draw_floor(observer, points)
-    T = observer.T_cam_world[0]
-    pictures = [
-        painter.paint(floor.copy(), v.double().numpy() @ T[:3, :3].T + T[:3, 3], np.ones(people, bool), observer)
+    renderer = BodyRenderer(body, people)
+    floor = draw_floor(camera, points)
+    T = camera.T_cam_world[0]
+    images = [
+        renderer.paint(floor.copy(), v.double().numpy() @ T[:3, :3].T + T[:3, 3], np.ones(people, bool), camera)
         for v in vertices
     ]
-    return np.concatenate(pictures, axis=1)
+    return np.concatenate(images, axis=1)
 
 
 def write_sheet(path: Path, rows: Sequence[tuple[str, np.ndarray]]) -> None:
-    """A PNG with one row for each (name, picture [H, W, 3] RGB). Raises OutputError."""
-    pictures = [cv2.hconcat([_label(name, row.shape[0]), row]) for name, row in rows]
-    sheet = cv2.cvtColor(cv2.vconcat(pictures), cv2.COLOR_RGB2BGR)
+    """Write a PNG with one row for each of rows: (name, image [H, W, 3] RGB). Raises OutputError."""
+    images = [cv2.hconcat([_draw_label(name, row.shape[0]), row]) for name, row in rows]
+    sheet = cv2.cvtColor(cv2.vconcat(images), cv2.COLOR_RGB2BGR)
     with atomic_file(path) as part:
         cv2.imwrite(str(part), sheet)
 
 
-def _label(name: str, height: int) -> np.ndarray:
+def _draw_label(name: str, height: int) -> np.ndarray:
     label = np.full((height, _LABEL_WIDTH, 3), 255, np.uint8)
     for line, word in enumerate(name.replace("_", " ").split()):
         cv2.putText(label, word, (8, 30 + 24 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.55, _INK, 1, cv2.LINE_AA)
     return label
 
 
-def _looking(yaw: float) -> Camera:
-    """A camera whose left side is the direction in which the side view looks."""
+def _reference_camera(yaw: float) -> Camera:
+    """A camera at `yaw` radians about the vertical, from which the side view is derived."""
     ahead = np.array([np.sin(yaw), 0.0, np.cos(yaw)])
     down = np.array([0.0, -1.0, 0.0])
     T = np.eye(4)
     T[:3, :3] = np.stack([np.cross(down, ahead), down, ahead])
     return Camera(1000.0, (0.0, 0.0), (1, 1), "option", T[None])
-
-
-MOMENTS = 7
-SIZE = (240, 260)  # Width and height of each, pixels.
-
-
-def draw_sheet(windows: Path, sheet: Path, number: int = 0) -> None:
-    """The `number`-th window of every kind below `windows`, written to `sheet` (PNG).
-
-    Raises InputError when there is none, OutputError when the picture cannot be written.
-    """
-    kinds: dict[str, list[Path]] = {}
-    for file in sorted(windows.rglob("*.npz")):
-        kinds.setdefault(read_pose_file(file).action, []).append(file)
-    if not kinds:
-        raise InputError(f"no windows below {windows}; make some with closemesh interactions")
-    body = load_bundled_body()
-    rows = [(kind, _row(files[min(number, len(files) - 1)], body)) for kind, files in sorted(kinds.items())]
-    write_sheet(sheet, rows)
-
-
-def _row(file: Path, body: BodyModel) -> np.ndarray:
-    motion = as_pair_motion(read_pose_file(file))
-    contact = read_npz(file, (), ("contact",)).get("contact", np.zeros(len(motion), bool))
-    between = (motion.pelvis[:, -1] - motion.pelvis[:, 0]).mean(0)
-    yaw = float(np.arctan2(between[0], between[2]))  # So that the view goes across the line between the two.
-    return draw_strip(motion, moments_of(contact, MOMENTS), body, SIZE, yaw)
-
-
-def as_pair_motion(sequence: MotionSequence) -> PairMotion:
-    """Two people of a window file, on the shapes that the file has."""
-    assert sequence.betas is not None
-    rotations = torch.as_tensor(sequence.rotations, dtype=torch.float32)
-    betas = torch.as_tensor(sequence.betas)
-    return PairMotion(
-        betas=betas.expand(len(sequence), -1, -1),
-        rotations=rotations[:, :, :22],
-        hand_pose=matrix_to_axis_angle(rotations[:, :, 25:]),
-        pelvis=torch.as_tensor(sequence.pelvis),
-    )

@@ -1,4 +1,4 @@
-"""Makes a set of windows: seeded, on all cores, resumable."""
+"""Generation of a set of windows: seeded, in several processes, resumable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -18,71 +19,72 @@ import torch
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file, remove
 from closemesh.core.progress import Advance, Progress
-from closemesh.lab.synthesis.non_contact_pairs import KIND as APART
+from closemesh.lab.synthesis.non_contact_pairs import KIND as NON_CONTACT
 from closemesh.lab.synthesis.single_person import KINDS as POSTURE_KINDS
 from closemesh.lab.synthesis.work_units import (
-    RECIPES_BY_NAME,
+    TEMPLATES_BY_NAME,
     Assets,
     KindReport,
-    UnitTask,
+    WorkUnit,
     WorkUnitResult,
-    load_materials,
-    load_unit,
-    make_unit,
-    read_singles,
-    report,
-    save_unit,
+    load_assets,
+    read_result,
+    read_single_people,
+    report_by_kind,
+    run_unit,
+    write_result,
 )
 
 SETTINGS_FILE = "interactions.json"
 WINDOWS_FOLDER, UNITS_FOLDER = "windows", "units"
-_MOST_BARREN_UNITS = 12  # Of a kind, one after the other without a window, before it is given up.
+_MAX_EMPTY_UNITS = 12  # Consecutive units of a kind without a window, after which the kind is given up.
 
 
 @dataclass(frozen=True)
 class InteractionsConfig:
-    """Which windows are made. Another count continues a folder; the rest may not change."""
+    """Settings of a set of windows. A folder can be continued with another count, not with other settings."""
 
     count: int = 2000
-    """Windows in all."""
+    """Number of windows."""
     kinds: tuple[str, ...] | None = None
-    """Names of recipes or postures; all of them when None."""
+    """Names of templates or postures; None for all."""
     seed: int = 0
-    negatives: float = 0.1
-    """Share of windows of two people who do not touch."""
+    non_contact: float = 0.1
+    """Fraction of the windows that show two people without contact."""
     postures: float = 0.1
-    """Share, of the other windows, of one person who sits, kneels, lies ...; none when kinds are named, or in
-    the held-out split: the benchmark is about pairs."""
+    """Fraction of the other windows that show one person in a posture (sitting, kneeling, lying, ...).
+
+    0 when kinds are named, and in the test split, which measures pairs."""
     split: Literal["train", "held_out"] = "train"
-    """Which captured motion is used; what is made from held-out motion is for measuring."""
+    """Captured motion to use; `held_out` is the test split."""
     jobs: int | None = None
-    """Processes; one a core when None."""
+    """Processes; None for one per core."""
     device: str = "cpu"
-    """Where key poses are solved; anything but the CPU is used by a single process."""
+    """Device of the key-pose solver; only the CPU is used by several processes unless jobs is given."""
 
 
 def make_interactions(data: Path, out: Path, config: InteractionsConfig, progress: Progress) -> list[KindReport]:
-    """Writes `out`/windows/*.npz (see `write_window`) until `count` are there, and tells how each kind went.
+    """Write `out`/windows/*.npz (see `write_window`) until there are `count`, and return the totals of each kind.
 
-    data: a folder of motion files (see `read_pose_file`), single people of which are used. What an earlier run made is
-    kept; a stopped run leaves whole files. Same seed, same machine, same windows, however many cores work.
-    Raises InputError and OutputError.
+    data: a folder of motion files (see `read_motion`), of which those of single people are used. Windows of an earlier
+    run are reused; a stopped run leaves whole files. Same seed, same machine, same windows, for any number of
+    processes. Raises InputError and OutputError.
     """
-    _check(config)
-    _claim(out, data, config)
+    _check_config(config)
+    _claim_folder(out, data, config)
     quotas = _quotas(config)
-    kinds = {kind: _KindMaker(kind, quota, out, config) for kind, quota in quotas.items()}
-    there = sum(kind.done for kind in kinds.values())
-    with _workers(data, config) as run, progress.task("Making windows", sum(quotas.values()), there) as advance:
-        _run_all(kinds, run, advance)
+    kinds = {kind: _KindQueue(kind, quota, out, config) for kind, quota in quotas.items()}
+    done = sum(kind.done for kind in kinds.values())
+    with _workers(data, config) as workers, progress.task("Making windows", sum(quotas.values()), done) as advance:
+        _run_all(kinds, workers, advance)
     for kind in kinds.values():
         if kind.given_up:
-            progress.note(f"{kind.name}: no window in {_MOST_BARREN_UNITS} units one after the other; given up")
-    return report(result for kind in kinds.values() for result in kind.counted())
+            progress.note(f"{kind.name}: no window in {_MAX_EMPTY_UNITS} consecutive units; given up")
+    return report_by_kind(result for kind in kinds.values() for result in kind.counted())
 
 
-class _KindMaker:
-    """The units of one kind: which are done, which is next, when there are enough windows."""
+class _KindQueue:
+    """Units of one kind: finished ones, the next one, and whether there are enough windows."""
 
     def __init__(self, name: str, quota: int, out: Path, config: InteractionsConfig) -> None:
         self.name, self.quota, self._out = name, quota, out
@@ -90,33 +92,38 @@ class _KindMaker:
         self.results: dict[int, WorkUnitResult] = {}
         self.running: set[int] = set()
         for path in sorted((out / UNITS_FOLDER).glob(f"{name}_[0-9]*.json")):
-            result = load_unit(path)
+            result = read_result(path)
             self.results[result.unit] = result
 
     @property
     def done(self) -> int:
+        """Windows that count towards the quota."""
         return min(sum(len(result.windows) for result in self.counted()), self.quota)
 
     @property
     def given_up(self) -> bool:
+        """The last units had no window."""
         units = self._consecutive()
-        return len(units) >= _MOST_BARREN_UNITS and not any(u.windows for u in units[-_MOST_BARREN_UNITS:])
+        return len(units) >= _MAX_EMPTY_UNITS and not any(u.windows for u in units[-_MAX_EMPTY_UNITS:])
 
     @property
     def open(self) -> bool:
+        """More units are needed."""
         return self.done < self.quota and not self.given_up
 
-    def next_task(self) -> UnitTask:
+    def next_unit(self) -> WorkUnit:
+        """The first unit that is neither finished nor running; it is then running."""
         unit = next(i for i in range(10**9) if i not in self.results and i not in self.running)
         self.running.add(unit)
-        # The name and not its place in the table decides, so that other kinds do not change these.
+        # The seed depends on the name, not on the position in the table, so that other kinds do not change it.
         seed = [self._seed, zlib.crc32(self.name.encode()), unit]
-        return UnitTask(self.name, unit, seed, self._out / WINDOWS_FOLDER)
+        return WorkUnit(self.name, unit, seed, self._out / WINDOWS_FOLDER)
 
-    def take(self, result: WorkUnitResult) -> None:
+    def add(self, result: WorkUnitResult) -> None:
+        """Record a finished unit and write its log. Raises OutputError."""
         self.running.discard(result.unit)
         self.results[result.unit] = result
-        save_unit(self._out / UNITS_FOLDER / f"{result.kind}_{result.unit:05d}.json", result)
+        write_result(self._out / UNITS_FOLDER / f"{result.kind}_{result.unit:05d}.json", result)
 
     def counted(self) -> Iterator[WorkUnitResult]:
         """The units, in order, that make up the quota."""
@@ -127,8 +134,8 @@ class _KindMaker:
             total += len(result.windows)
             yield result
 
-    def drop_surplus(self) -> None:
-        """Removes units that ran ahead and were not needed, so that the set does not depend on the number of cores."""
+    def remove_surplus(self) -> None:
+        """Remove finished units beyond the quota, so that the set does not depend on the number of processes."""
         counted = {result.unit for result in self.counted()}
         for unit in [unit for unit in self.results if unit not in counted]:
             remove(self._out / UNITS_FOLDER / f"{self.name}_{unit:05d}.json")
@@ -136,114 +143,130 @@ class _KindMaker:
                 remove(self._out / WINDOWS_FOLDER / name)
 
     def _consecutive(self) -> list[WorkUnitResult]:
+        """Finished units from the first one to the first gap."""
         units = []
         while len(units) in self.results:
             units.append(self.results[len(units)])
         return units
 
 
-def _run_all(kinds: dict[str, _KindMaker], run: _Here | _Elsewhere, advance: Advance) -> None:
-    """Hands out units, the emptiest kind first, until every kind has its windows."""
-    pending: dict[Future[WorkUnitResult], _KindMaker] = {}
+def _run_all(kinds: dict[str, _KindQueue], workers: _Inline | _Processes, advance: Advance) -> None:
+    """Submit units, those of the kind with the fewest windows first, until every kind has its quota."""
+    pending: dict[Future[WorkUnitResult], _KindQueue] = {}
     while True:
         open_kinds = [kind for kind in kinds.values() if kind.open]
-        while open_kinds and len(pending) < run.cores:
+        while open_kinds and len(pending) < workers.count:
             kind = min(open_kinds, key=lambda k: (len(k.running), k.done / k.quota))
-            pending[run.submit(kind.next_task())] = kind
+            pending[workers.submit(kind.next_unit())] = kind
         if not pending:
             break
         for job in wait(pending, return_when=FIRST_COMPLETED).done:
             kind = pending.pop(job)
             before = kind.done
-            kind.take(job.result())
+            kind.add(job.result())
             advance(kind.done - before)
     for kind in kinds.values():
-        kind.drop_surplus()
+        kind.remove_surplus()
 
 
-class _Here:
-    """Does the work in this process, when it is asked for."""
+class _Inline:
+    """Runs units in this process."""
 
-    cores = 1
+    count = 1
 
-    def __init__(self, data: Path, config: InteractionsConfig) -> None:
-        self._materials = load_materials(data, config.split, config.device)
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
 
-    def submit(self, task: UnitTask) -> Future[WorkUnitResult]:
+    def submit(self, unit: WorkUnit) -> Future[WorkUnitResult]:
+        """A future with the result of the unit."""
         done: Future[WorkUnitResult] = Future()
-        done.set_result(make_unit(task, self._materials))
+        done.set_result(run_unit(unit, self._assets))
         return done
 
 
-class _Elsewhere:
-    """Hands the work to processes that each hold the captured motion."""
+_AssetsKey = tuple[Path, str, str]
+"""Folder of motion files, split and device."""
 
-    def __init__(self, pool: ProcessPoolExecutor, cores: int) -> None:
-        self._pool, self.cores = pool, cores
 
-    def submit(self, task: UnitTask) -> Future[WorkUnitResult]:
-        return self._pool.submit(_work, task)
+class _Processes:
+    """Runs units in processes that each load the captured motion once."""
+
+    def __init__(self, pool: ProcessPoolExecutor, count: int, key: _AssetsKey) -> None:
+        self._pool, self.count, self._key = pool, count, key
+
+    def submit(self, unit: WorkUnit) -> Future[WorkUnitResult]:
+        """A future with the result of the unit."""
+        return self._pool.submit(_run_in_worker, unit, self._key)
 
 
 @contextmanager
-def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Here | _Elsewhere]:
-    cores = config.jobs or (os.cpu_count() or 1 if config.device == "cpu" else 1)
-    if cores == 1:
-        yield _Here(data, config)
+def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Inline | _Processes]:
+    """Workers of the config; on an error or interrupt, running processes are ended."""
+    count = config.jobs or (os.cpu_count() or 1 if config.device == "cpu" else 1)
+    key = (data, config.split, config.device)
+    if count == 1:
+        yield _Inline(load_assets(data, config.split, config.device))
         return
-    read_singles(data, config.split)  # What is wrong with the data is told here rather than by every process.
-    context = multiprocessing.get_context("spawn")
-    arguments = (data, config.split, config.device)
-    pool = ProcessPoolExecutor(cores, context, _start_worker, arguments)
+    read_single_people(data, config.split)  # Bad data raises here once instead of in every process.
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker, (key,))
     try:
-        yield _Elsewhere(pool, cores)
+        yield _Processes(pool, count, key)
     except BaseException:
-        for process in list(pool._processes.values()):  # What they are at is lost; files are whole or absent.
+        for process in list(pool._processes.values()):  # Their units are lost; files are whole or absent.
             process.terminate()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-_materials: dict[str, Assets] = {}  # Of this worker process, set once when it starts.
-
-
-def _start_worker(data: Path, split: str, device: str) -> None:
+def _start_worker(key: _AssetsKey) -> None:
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The process that handed out the work ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent process ends it.
     torch.set_num_threads(1)
-    _materials["here"] = load_materials(data, split, device)
+    _worker_assets(key)
 
 
-def _work(task: UnitTask) -> WorkUnitResult:
-    return make_unit(task, _materials["here"])
+@lru_cache(maxsize=1)
+def _worker_assets(key: _AssetsKey) -> Assets:
+    data, split, device = key
+    return load_assets(data, split, device)
+
+
+def _run_in_worker(unit: WorkUnit, key: _AssetsKey) -> WorkUnitResult:
+    return run_unit(unit, _worker_assets(key))
 
 
 def _quotas(config: InteractionsConfig) -> dict[str, int]:
-    """Windows of each kind, as even as the count allows."""
-    apart = round(config.count * config.negatives)
-    alone = 0 if config.kinds or config.split == "held_out" else round((config.count - apart) * config.postures)
-    quotas = _evenly(config.count - apart - alone, config.kinds or tuple(RECIPES_BY_NAME))
-    quotas |= {APART: apart} | (_evenly(alone, POSTURE_KINDS) if alone else {})
+    """Number of windows of each kind, as even as possible."""
+    non_contact = round(config.count * config.non_contact)
+    only_pairs = config.kinds or config.split == "held_out"
+    single = 0 if only_pairs else round((config.count - non_contact) * config.postures)
+    quotas = _split_evenly(config.count - non_contact - single, config.kinds or tuple(TEMPLATES_BY_NAME))
+    quotas |= {NON_CONTACT: non_contact} | (_split_evenly(single, POSTURE_KINDS) if single else {})
     return {kind: quota for kind, quota in quotas.items() if quota > 0}
 
 
-def _evenly(count: int, names: Sequence[str]) -> dict[str, int]:
+def _split_evenly(count: int, names: Sequence[str]) -> dict[str, int]:
     each, more = divmod(count, len(names))
     return {name: each + (i < more) for i, name in enumerate(names)}
 
 
-def _check(config: InteractionsConfig) -> None:
+def _check_config(config: InteractionsConfig) -> None:
+    """Raises InputError for an unknown kind or a value out of range."""
+    names = (*TEMPLATES_BY_NAME, *POSTURE_KINDS)
     for kind in config.kinds or ():
-        if kind not in RECIPES_BY_NAME and kind not in POSTURE_KINDS:
-            raise InputError(f"unknown kind '{kind}'; the kinds are {', '.join((*RECIPES_BY_NAME, *POSTURE_KINDS))}")
-    if config.count < 1 or not (0 <= config.negatives <= 1 and 0 <= config.postures <= 1):
-        raise InputError("count must be at least 1, and the shares of negatives and postures between 0 and 1")
+        if kind not in names:
+            raise InputError(f"unknown kind '{kind}'; the kinds are {', '.join(names)}")
+    if config.count < 1 or not (0 <= config.non_contact <= 1 and 0 <= config.postures <= 1):
+        raise InputError("count must be at least 1, and non_contact and postures must be between 0 and 1")
 
 
-def _claim(out: Path, data: Path, config: InteractionsConfig) -> None:
-    """Makes the folder, or checks that it holds windows of the same settings."""
+def _claim_folder(out: Path, data: Path, config: InteractionsConfig) -> None:
+    """Create the folder with its settings file, or check that it has windows of the same settings.
+
+    Raises InputError for a missing data folder, a damaged settings file or other settings.
+    """
     if not data.is_dir():
         raise InputError(f"{data} is no folder; give one with motion files (.npz with poses and trans)")
     settings = {name: value for name, value in asdict(config).items() if name in ("seed", "split")}

@@ -1,16 +1,8 @@
-"""PairMotion, augmentation, floor heights.
-
-Motion of two people, and of several pairs at once: what is blended, corrected, checked and written.
-
-The same window otherwise: faster or slower, mirrored, turned, moved, the two people exchanged.
-
-Standing feet on the floor: heights of bodies whose legs are not those that were captured.
-"""
+"""Motion of two people, its augmentation (speed, mirror image, order, placement), and feet on the floor."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,6 +14,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import transl_of
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, other_side
 from closemesh.body.skinning import skin
+from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.lab.synthesis.key_poses import yaw_matrix
 from closemesh.lab.synthesis.templates.schema import ContactConstraint
@@ -29,10 +22,10 @@ from closemesh.structures import NUM_BODY_JOINTS
 
 
 @dataclass(frozen=True)
-class PairMotion:
+class PairMotion(TensorDataclass):
     """Two people (or one) over F frames. Frame: world, y up, floor y = 0, metres, radians.
 
-    The shape stands with each frame, so that frames of several pairs are one record.
+    Betas are stored for every frame, so that frames of several pairs can form one record.
     """
 
     betas: Tensor  # [F, 2, B]
@@ -43,14 +36,10 @@ class PairMotion:
     def __len__(self) -> int:
         return len(self.pelvis)
 
-    def frames(self, index: slice | Tensor) -> PairMotion:
-        """Some of the frames."""
-        return PairMotion(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-    def moved(self, rotation_vectors: Tensor, offset: Tensor) -> PairMotion:
-        """The same with each joint turned further by [F, 2, 22, 3] in its own frame, the pelvis moved by [F, 2, 3]."""
-        turned = self.rotations @ axis_angle_to_matrix(rotation_vectors)
-        return replace(self, rotations=turned, pelvis=self.pelvis + offset)
+    def corrected(self, rotvecs: Tensor, offset: Tensor) -> PairMotion:
+        """Each joint turned by rotvecs [F, 2, 22, 3] in its own frame, the pelvis moved by offset [F, 2, 3]."""
+        rotations = self.rotations @ axis_angle_to_matrix(rotvecs)
+        return replace(self, rotations=rotations, pelvis=self.pelvis + offset)
 
     def all_rotations(self) -> Tensor:
         """Joint rotations [F, 2, 55, 3, 3]."""
@@ -58,115 +47,124 @@ class PairMotion:
         return torch.cat([self.rotations, face, axis_angle_to_matrix(self.hand_pose)], dim=2)
 
     def skin(self, body: BodyModel) -> tuple[Tensor, Tensor]:
-        """World-frame vertices [F, 2, V, 3] and joints [F, 2, 55, 3] on any variant or subset of the body."""
+        """World-frame vertices [F, 2, V, 3] and joints [F, 2, 55, 3] on any variant or subset of the bundled body."""
         transl = transl_of(body, self.betas, self.pelvis)
         return skin(body, self.betas, self.all_rotations(), transl)
 
 
-def join_pairs(parts: Sequence[PairMotion]) -> PairMotion:
-    """The frames of several motions as one."""
-    return PairMotion(**{f.name: torch.cat([getattr(p, f.name) for p in parts]) for f in fields(PairMotion)})
-
-
-_OTHER_JOINT = [JOINT_INDEX[other_side(name)] for name in JOINT_NAMES[:NUM_BODY_JOINTS]]
-_FLIP = torch.tensor([-1.0, 1.0, 1.0])
+_MIRROR_JOINTS = [JOINT_INDEX[other_side(name)] for name in JOINT_NAMES[:NUM_BODY_JOINTS]]
+_MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
 class HeldContact:
-    """What is held in a window, by place and by name."""
+    """The contacts of a window, as vertices and as regions."""
 
     anchors: Tensor  # [K, 2] int64, vertices of a and of b
-    touches: tuple[ContactConstraint, ...]  # K
+    constraints: tuple[ContactConstraint, ...]  # K
+
+    @classmethod
+    def none(cls) -> HeldContact:
+        """No contact."""
+        return cls(torch.zeros(0, 2, dtype=torch.int64), ())
 
 
-def played_at(motion: PairMotion, frames: Tensor) -> PairMotion:
-    """The motion at moments [T] between its frames."""
+@dataclass(frozen=True)
+class ContactPoints:
+    """K pairs of vertices in contact, and their relative position."""
+
+    anchors: Tensor  # [K, 2] int64, vertices of a and of b
+    offsets: Tensor  # [K, 3] metres from the one of b to the one of a
+
+
+def resample(motion: PairMotion, frames: Tensor) -> PairMotion:
+    """The motion at fractional frames [T]; rotations are interpolated on the geodesic."""
     before = frames.floor().long().clamp(max=max(len(motion) - 2, 0))
     after = (before + 1).clamp(max=len(motion) - 1)
-    share = frames - before  # [T]
-    here, there = motion.frames(before), motion.frames(after)
-    turns = matrix_to_axis_angle(here.rotations.mT @ there.rotations) * share[:, None, None, None]
+    weight = frames - before  # [T]
+    first, second = motion.frames(before), motion.frames(after)
+    rotvecs = matrix_to_axis_angle(first.rotations.mT @ second.rotations) * weight[:, None, None, None]
     return PairMotion(
-        betas=here.betas,
-        rotations=here.rotations @ axis_angle_to_matrix(turns),
-        hand_pose=torch.lerp(here.hand_pose, there.hand_pose, share[:, None, None, None]),
-        pelvis=torch.lerp(here.pelvis, there.pelvis, share[:, None, None]),
+        betas=first.betas,
+        rotations=first.rotations @ axis_angle_to_matrix(rotvecs),
+        hand_pose=torch.lerp(first.hand_pose, second.hand_pose, weight[:, None, None, None]),
+        pelvis=torch.lerp(first.pelvis, second.pelvis, weight[:, None, None]),
     )
 
 
 def mirror(motion: PairMotion) -> PairMotion:
-    """Left and right exchanged, in the plane x = 0. Shapes are symmetric to within a millimetre, so they stay."""
-    flip = torch.diag(_FLIP)
+    """The motion mirrored in the plane x = 0. Betas do not change: shapes are symmetric to within a millimetre."""
+    flip = torch.diag(_MIRROR)
     left, right = motion.hand_pose.chunk(2, dim=2)
-    hands = torch.cat([right, left], dim=2) * -_FLIP  # A rotation vector keeps its x and changes y and z.
+    hands = torch.cat([right, left], dim=2) * -_MIRROR  # A rotation vector keeps its x and changes y and z.
     return replace(
         motion,
-        rotations=flip @ motion.rotations[:, :, _OTHER_JOINT] @ flip,
+        rotations=flip @ motion.rotations[:, :, _MIRROR_JOINTS] @ flip,
         hand_pose=hands,
-        pelvis=motion.pelvis * _FLIP,
+        pelvis=motion.pelvis * _MIRROR,
     )
 
 
-def mirror_standing(standing: Tensor) -> Tensor:
-    """Standing feet [T, 2, 2] with left and right exchanged."""
-    return standing.flip(-1)
+def mirror_feet(foot_contact: Tensor) -> Tensor:
+    """foot_contact [T, 2, 2] of person and foot, with left and right exchanged."""
+    return foot_contact.flip(-1)
 
 
-def mirror_held(held: HeldContact, body: BodyModel) -> HeldContact:
-    """The vertices and regions of the other side; anchors of the given body, the nearest vertex standing for each."""
-    wanted = body.v_template[held.anchors] * _FLIP.to(body.v_template)
+def mirror_contact(held: HeldContact, body: BodyModel) -> HeldContact:
+    """The contacts on the other side; each anchor on `body` becomes the vertex nearest to its mirror image."""
+    wanted = body.v_template[held.anchors] * _MIRROR.to(body.v_template)
     anchors = torch.cdist(wanted.flatten(0, 1), body.v_template).argmin(-1).view_as(held.anchors)
-    return HeldContact(anchors, tuple(replace(t, a=other_side(t.a), b=other_side(t.b)) for t in held.touches))
+    return HeldContact(anchors, tuple(replace(c, a=other_side(c.a), b=other_side(c.b)) for c in held.constraints))
 
 
-def swap(motion: PairMotion) -> PairMotion:
-    """Person a becomes b."""
-    return PairMotion(motion.betas.flip(1), motion.rotations.flip(1), motion.hand_pose.flip(1), motion.pelvis.flip(1))
+def swap_people(motion: PairMotion) -> PairMotion:
+    """The motion with persons a and b exchanged."""
+    return motion.map(lambda tensor: tensor.flip(1))
 
 
-def swap_held(held: HeldContact) -> HeldContact:
-    """The same touches after `swap`."""
-    return HeldContact(held.anchors.flip(1), tuple(replace(t, a=t.b, b=t.a) for t in held.touches))
+def swap_contact(held: HeldContact) -> HeldContact:
+    """The contacts with persons a and b exchanged."""
+    return HeldContact(held.anchors.flip(1), tuple(replace(c, a=c.b, b=c.a) for c in held.constraints))
 
 
-def turn(motion: PairMotion, yaw: Tensor, to: Tensor) -> PairMotion:
-    """Turned about the vertical by yaw [] radians; the middle of the first frame comes to `to` [2] (x, z), metres."""
+def place(motion: PairMotion, yaw: Tensor, position: Tensor) -> PairMotion:
+    """The motion turned about the vertical by yaw [] radians, the middle of its first frame at position [2] (x, z)."""
     R = yaw_matrix(yaw)
     pelvis = motion.pelvis @ R.T
     middle = pelvis[0, :, [0, 2]].mean(0)
     pelvis = pelvis.clone()
-    pelvis[..., [0, 2]] += to - middle
+    pelvis[..., [0, 2]] += position - middle
     rotations = torch.cat([(R @ motion.rotations[:, :, 0])[:, :, None], motion.rotations[:, :, 1:]], dim=2)
     return replace(motion, rotations=rotations, pelvis=pelvis)
 
 
-_SMOOTH = 3.0  # Frames, standard deviation of the Gaussian over heights.
+RESTING_HEIGHT = 0.02  # Metres below which the sole points of a standing foot rest on the floor.
+HEIGHT_SIGMA = 3.0  # Frames, standard deviation of the Gaussian that smooths heights above the floor.
 
 
 def sole_body(body: BodyModel) -> BodyModel:
-    """Only the soles of a body: 12 vertices of the left foot, then 12 of the right."""
+    """The soles of a body only: 12 vertices of the left foot, then 12 of the right."""
     return body.subset(sole_vertices(body).flatten())
 
 
-def settle_on_floor(motion: PairMotion, standing: Tensor, soles: BodyModel) -> PairMotion:
-    """The motion raised or lowered smoothly so that feet that stand do so at y = 0.
+def align_feet_to_floor(motion: PairMotion, foot_contact: Tensor, soles: BodyModel) -> PairMotion:
+    """The motion raised or lowered smoothly so that standing feet are at y = 0.
 
-    standing [T, 2, 2] bool, person and foot; somebody who never stands stays where he is.
+    foot_contact [T, 2, 2] bool, person and foot. A person who never stands is not moved.
     """
     vertices, _ = motion.skin(soles)
     height = vertices[..., 1].unflatten(-1, (2, -1)).amin(-1)  # [T, 2, 2]
-    height = height.masked_fill(~standing, torch.inf).amin(-1)  # [T, 2]
-    rise = np.stack([_smooth(height[:, person].numpy()) for person in range(2)], axis=-1)
+    height = height.masked_fill(~foot_contact, torch.inf).amin(-1)  # [T, 2]
+    rise = np.stack([_fill_and_smooth(height[:, person].numpy()) for person in range(2)], axis=-1)
     pelvis = motion.pelvis.clone()
     pelvis[..., 1] -= torch.as_tensor(rise, dtype=pelvis.dtype)
     return replace(motion, pelvis=pelvis)
 
 
-def _smooth(height: np.ndarray) -> np.ndarray:
-    """Heights [T] without the gaps (inf) in which nobody stands, smooth in time."""
+def _fill_and_smooth(height: np.ndarray) -> np.ndarray:
+    """Heights [T], interpolated over infinite values and smoothed in time; 0 when all are infinite."""
     known = np.flatnonzero(np.isfinite(height))
     if len(known) == 0:
         return np.zeros_like(height)
     filled = np.interp(np.arange(len(height)), known, height[known])
-    return gaussian_filter1d(filled, _SMOOTH, mode="nearest")
+    return gaussian_filter1d(filled, HEIGHT_SIGMA, mode="nearest")

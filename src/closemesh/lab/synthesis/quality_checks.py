@@ -1,9 +1,4 @@
-"""Exact checks of pairs and windows.
-
-The exact measure of a pair: do they touch where they should, how deep, within joint limits, on the floor.
-
-What a window is worth, measured exactly in every frame: contact, crossings, joints, motion and feet.
-"""
+"""Exact measures of pairs and windows: contact, penetration, joint limits, motion, feet."""
 
 from __future__ import annotations
 
@@ -20,45 +15,44 @@ from closemesh.body.skinning import skin
 from closemesh.contact.aabb_tree import build_aabb_tree, smallest_distance
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.vertex_contacts import boxes_within, find_penetrations
+from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.synthesis.body_regions import faces_within, find_regions
-from closemesh.lab.synthesis.pair_motion import PairMotion
+from closemesh.lab.synthesis.pair_motion import RESTING_HEIGHT, PairMotion
 from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.lab.synthesis.timing import FPS
 from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.physics import penetration_depth
 from closemesh.structures import NUM_BODY_JOINTS
 
-CONTACT, DEPTH, LIMIT, FLOOR = 0.01, 0.01, 0.07, 0.02
-"""The most that an accepted pair may have: metres, metres, radians, metres."""
-_CHECK_CHUNK = 32  # Frames skinned at once.
+MAX_CONTACT_ERROR, MAX_DEPTH, MAX_LIMIT_EXCESS, MAX_FLOOR_ERROR = 0.01, 0.01, 0.07, 0.02
+"""Limits of an accepted pair: metres, metres, radians, metres."""
+_PAIRS_PER_CHUNK = 32  # Frames skinned at once.
 
 
 @dataclass(frozen=True)
 class PairErrors:
-    """Of N frames of two people."""
+    """Errors of N frames of two people."""
 
-    contact: Tensor  # [N, K] metres between the two regions of each touch
-    firm: Tensor  # [K] bool: the touch has to be met
+    contact: Tensor  # [N, K] metres between the two regions of each contact
+    required: Tensor  # [K] bool: the contact must be closed
     depth: Tensor  # [N] metres of the deepest vertex of either inside the other
-    limit: Tensor  # [N] radians beyond a joint's range, the worst of both
+    limit: Tensor  # [N] radians beyond a joint's range, maximum of both
     sinking: Tensor  # [N] metres of the lowest vertex of both below the floor
-    floating: (
-        Tensor  # [N] metres from the floor to the lowest vertex, of the person farther from it; b only if not carried
-    )
+    floating: Tensor  # [N] metres from the floor to the lowest vertex of the higher person, a carried one excepted
 
     @property
     def accepted(self) -> Tensor:
-        """[N] bool: every error is small enough."""
+        """[N] bool: every error is within its limit."""
         floor = torch.maximum(self.sinking, self.floating)
-        within = (self.depth <= DEPTH) & (self.limit <= LIMIT) & (floor <= FLOOR)
-        return within & ((self.contact <= CONTACT) | ~self.firm).all(-1)
+        within = (self.depth <= MAX_DEPTH) & (self.limit <= MAX_LIMIT_EXCESS) & (floor <= MAX_FLOOR_ERROR)
+        return within & ((self.contact <= MAX_CONTACT_ERROR) | ~self.required).all(-1)
 
 
-def check_pairs(
-    recipe: InteractionTemplate, fine: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor
+def measure_pairs(
+    template: InteractionTemplate, fine: BodyModel, betas: Tensor, rotations: Tensor, pelvis: Tensor
 ) -> PairErrors:
-    """Measures pairs, or the frames of one pair, on the fine query body.
+    """Errors of pairs, or of the frames of one pair, on the fine watertight body.
 
     betas [N, 2, B] (or [2, B] for all), rotations [N, 2, 55, 3, 3], pelvis [N, 2, 3] position of the pelvis joint;
     world frame, y up, floor y = 0, metres.
@@ -66,63 +60,67 @@ def check_pairs(
     transl = transl_of(fine, betas, pelvis)
     betas = betas.expand(len(rotations), 2, -1)
     regions = find_regions(fine)
-    touches = [_TouchMeter(fine, regions[touch.a], regions[touch.b]) for touch in recipe.touches]
-    contact, depth, lowest = [], [], []
-    for index in torch.arange(len(rotations)).split(_CHECK_CHUNK):
+    contacts = [_RegionDistance(fine, regions[contact.a], regions[contact.b]) for contact in template.contacts]
+    distances, depth, lowest = [], [], []
+    for index in torch.arange(len(rotations)).split(_PAIRS_PER_CHUNK):
         vertices = skin(fine, betas[index], rotations[index], transl[index])[0].detach()  # [n, 2, V, 3]
-        depth.append(deepest_depth(vertices, fine.faces))
+        depth.append(max_depth(vertices, fine.faces))
         lowest.append(vertices[..., 1].amin(-1))
-        contact += [[touch.distance(*pair) for touch in touches] for pair in vertices.cpu().double().numpy()]
+        distances += [[contact.measure(a, b) for contact in contacts] for a, b in vertices.cpu().double().numpy()]
     low = torch.cat(lowest)  # [N, 2]
-    borne = low[:, :1] if recipe.carried else low
+    supported = low[:, :1] if template.carried else low
     limits = joint_limit_excess(matrix_to_axis_angle(rotations[:, :, 1:22]))
     return PairErrors(
-        contact=torch.tensor(contact).to(pelvis).reshape(len(rotations), len(touches)),
-        firm=torch.tensor([touch.firm for touch in recipe.touches], device=pelvis.device),
+        contact=torch.tensor(distances).to(pelvis).reshape(len(rotations), len(contacts)),
+        required=torch.tensor([contact.required for contact in template.contacts], device=pelvis.device),
         depth=torch.cat(depth),
         limit=limits.amax((-1, -2, -3)),
         sinking=(-low.amin(-1)).clamp(min=0),
-        floating=borne.amax(-1).clamp(min=0),
+        floating=supported.amax(-1).clamp(min=0),
     )
 
 
-def deepest_depth(vertices: Tensor, faces: Tensor) -> Tensor:
-    """[N] metres of the deepest vertex of either of two meshes [N, 2, V, 3] inside the other."""
+def max_depth(vertices: Tensor, faces: Tensor) -> Tensor:
+    """[N] metres of the deepest vertex of either body inside the other; 0 without penetration.
+
+    vertices [N, 2, V, 3] metres, faces [F, 3] of a closed mesh.
+    """
     a, b = vertices[:, 0], vertices[:, 1]
     found = find_penetrations(a, b, faces)
     depth = penetration_depth(a, b, faces, found)
     return a.new_zeros(len(a)).scatter_reduce(0, found.frame, depth, "amax")
 
 
-class _TouchMeter:
-    """Distance of two regions."""
+class _RegionDistance:
+    """Distance between a region of one body and a region of another."""
 
     def __init__(self, body: BodyModel, region_a: Tensor, region_b: Tensor) -> None:
+        """region_a, region_b [N] vertex ids."""
         self._sides = [(region.cpu().numpy(), faces_within(body, region)) for region in (region_a, region_b)]
 
-    def distance(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    def measure(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
         """Metres between the regions on vertices a and b [V, 3], from vertices of either to faces of the other."""
         (ids_a, faces_a), (ids_b, faces_b) = self._sides
         return min(_distance(a[ids_a], b, faces_b), _distance(b[ids_b], a, faces_a))
 
 
 def _distance(points: NDArray[np.float64], vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> float:
+    """Smallest distance from points [N, 3] to the faces [F, 3] of vertices [V, 3]."""
     tree = build_aabb_tree(vertices, faces)
     return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, np.inf))
 
 
-_CHUNK = 16  # Frames skinned at a time.
-_LOW = 0.02  # Metres; points of a standing foot lower than this rest on the floor.
+_FRAMES_PER_CHUNK = 16  # Skinned at once.
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """The most that a frame of a window may have; `sliding` is a mean over the window."""
+    """Limits for every frame of a window; that of `sliding` is for the mean over the window."""
 
     contact_error: float = 0.010
-    """Metres between the regions of a firm touch while it is held."""
+    """Metres between the regions of a required contact while it is held."""
     depth: float = 0.010
-    """Metres that a vertex of either is inside the other."""
+    """Metres of a vertex of either inside the other."""
     limit_excess: float = 0.15
     """Radians beyond the range of a joint."""
     speed: float = 10.0
@@ -139,46 +137,42 @@ DEFAULT_TOLERANCES = Tolerances()
 
 
 @dataclass(frozen=True)
-class FrameErrors:
-    """Every frame of a window, in the units of Tolerances."""
+class FrameErrors(TensorDataclass):
+    """Errors of every frame of a window, in the units of Tolerances."""
 
-    contact_error: Tensor  # [T] the worst touch; 0 where nothing is held
+    contact_error: Tensor  # [T] maximum over the contacts; 0 where none is held
     depth: Tensor  # [T]
     limit_excess: Tensor  # [T]
-    speed: Tensor  # [T] from the frame before
+    speed: Tensor  # [T] since the previous frame
     acceleration: Tensor  # [T]
     sinking: Tensor  # [T]
 
-    def frames(self, span: slice) -> FrameErrors:
-        """Some of the frames."""
-        return FrameErrors(**{f.name: getattr(self, f.name)[span] for f in fields(self)})
-
-    def good(self, tolerances: Tolerances) -> Tensor:
-        """[T] bool: within the tolerances."""
+    def within(self, tolerances: Tolerances) -> Tensor:
+        """[T] bool: no error exceeds its tolerance."""
         within = [getattr(self, f.name) <= getattr(tolerances, f.name) for f in fields(self)]
         return torch.stack(within).all(0)
 
     def faults(self, tolerances: Tolerances) -> tuple[str, ...]:
-        """Names of what is out of range in some frame."""
+        """Names of the errors that exceed their tolerance in some frame."""
         return tuple(f.name for f in fields(self) if getattr(self, f.name).max() > getattr(tolerances, f.name))
 
 
 def measure_frames(
-    motion: PairMotion, contact: Tensor, fine: BodyModel, soles: BodyModel, recipe: InteractionTemplate | None = None
+    motion: PairMotion, contact: Tensor, fine: BodyModel, soles: BodyModel, template: InteractionTemplate | None = None
 ) -> FrameErrors:
-    """All frames on the fine query body; contact [T] bool, where the touches of the recipe are held.
+    """Errors of all frames of one or two people on the fine watertight body.
 
-    `soles` as `ground.sole_body` makes them.
+    contact [T] bool: the contacts of the template are held. soles: see `pair_motion.sole_body`.
     """
     held = contact.nonzero()[:, 0]
     error, depth = torch.zeros(len(motion)), torch.zeros(len(motion))
-    if recipe and len(held):
+    if template and len(held):
         part = motion.frames(held)
-        errors = check_pairs(recipe, fine, part.betas, part.all_rotations(), part.pelvis)
-        error[held], depth[held] = errors.contact[:, errors.firm].amax(-1), errors.depth
+        errors = measure_pairs(template, fine, part.betas, part.all_rotations(), part.pelvis)
+        error[held], depth[held] = errors.contact[:, errors.required].amax(-1), errors.depth
     if motion.pelvis.shape[1] > 1:
-        for frames in (~contact).nonzero()[:, 0].split(_CHUNK):
-            depth[frames] = deepest_depth(motion.frames(frames).skin(fine)[0], fine.faces)
+        for frames in (~contact).nonzero()[:, 0].split(_FRAMES_PER_CHUNK):
+            depth[frames] = max_depth(motion.frames(frames).skin(fine)[0], fine.faces)
     vertices, joints = motion.skin(soles)
     speed, acceleration = joint_motion(joints[..., :NUM_BODY_JOINTS, :])
     return FrameErrors(
@@ -191,37 +185,40 @@ def measure_frames(
     )
 
 
-def longest_good(good: Tensor, around: int) -> slice:
-    """The uninterrupted good frames [T] that hold the frame `around`; empty when that one is bad."""
-    bad = (~good).nonzero()[:, 0]
-    before, after = bad[bad <= around], bad[bad >= around]
-    return slice(int(before[-1]) + 1 if len(before) else 0, int(after[0]) if len(after) else len(good))
+def true_run(mask: Tensor, frame: int) -> slice:
+    """The run of True in a mask [T] that contains `frame`; empty when the mask is False there."""
+    false = (~mask).nonzero()[:, 0]
+    before, after = false[false <= frame], false[false >= frame]
+    return slice(int(before[-1]) + 1 if len(before) else 0, int(after[0]) if len(after) else len(mask))
 
 
-def closest(motion: PairMotion, fine: BodyModel, reach: float) -> float:
-    """Smallest distance in metres between the two surfaces over all frames; inf beyond `reach`, 0 when they cross."""
+def min_distance(motion: PairMotion, fine: BodyModel, max_distance: float) -> float:
+    """Smallest distance in metres between the two surfaces over all frames.
+
+    0 when they penetrate, inf when it is larger than `max_distance` metres.
+    """
     surface = WatertightMesh(fine.faces.numpy())
     smallest = float("inf")
-    for frames in torch.arange(len(motion)).split(_CHUNK):
+    for frames in torch.arange(len(motion)).split(_FRAMES_PER_CHUNK):
         vertices, _ = motion.frames(frames).skin(fine)
-        if deepest_depth(vertices, fine.faces).max() > 0:
+        if max_depth(vertices, fine.faces).max() > 0:
             return 0.0
         pairs = vertices.double().numpy()
-        for a, b in pairs[boxes_within(pairs[:, 0], pairs[:, 1], reach)]:
-            smallest = min(smallest, surface.distance(a, b, reach), surface.distance(b, a, reach))
+        for a, b in pairs[boxes_within(pairs[:, 0], pairs[:, 1], max_distance)]:
+            smallest = min(smallest, surface.distance(a, b, max_distance), surface.distance(b, a, max_distance))
     return smallest
 
 
 def joint_motion(joints: Tensor) -> tuple[Tensor, Tensor]:
-    """Speed [T - 1, ...] in m/s and acceleration [T - 2, ...] in m/s^2 of joints [T, ..., 3] at FPS."""
+    """Speed [T - 1, ...] in m/s and acceleration [T - 2, ...] in m/s^2 of joints [T, ..., 3] in metres at FPS."""
     velocity = (joints[1:] - joints[:-1]) * FPS
     return velocity.norm(dim=-1), (velocity[1:] - velocity[:-1]).norm(dim=-1) * FPS
 
 
-def sliding_speed(soles: Tensor, standing: Tensor) -> float:
-    """Mean horizontal speed in m/s of sole points that rest; soles [T, P, 24, 3], standing [T, P, 2]."""
+def foot_skating_speed(soles: Tensor, foot_contact: Tensor) -> float:
+    """Mean horizontal speed in m/s of resting sole points; soles [T, P, 24, 3] metres, foot_contact [T, P, 2] bool."""
     feet = soles.unflatten(2, (2, -1))  # [T, P, 2, 12, 3]
-    rests = (feet[..., 1] < _LOW) & standing[..., None]
+    rests = (feet[..., 1] < RESTING_HEIGHT) & foot_contact[..., None]
     both = rests[1:] & rests[:-1]
     speed = (feet[1:, ..., [0, 2]] - feet[:-1, ..., [0, 2]]).norm(dim=-1) * FPS
     return float((speed * both).sum() / both.sum().clamp(min=1))

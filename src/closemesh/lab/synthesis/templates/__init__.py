@@ -1,1 +1,1 @@
-""""""
+"""Templates of interactions and postures."""

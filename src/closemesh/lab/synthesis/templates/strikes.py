@@ -1,14 +1,14 @@
-"""Recipes of a moment, and of fights: a clap, a pat, a push, a blow."""
+"""Templates of short contacts and of fights: claps, pats, pushes, punches, kicks, the clinch."""
 
 from __future__ import annotations
 
 from closemesh.lab.synthesis.templates.schema import (
     AHEAD,
     FACING,
-    FLAT,
+    FLAT_HANDS,
     HANGING,
     RAISED,
-    SAME_WAY,
+    SAME_DIRECTION,
     STRETCHED,
     ContactConstraint,
     InteractionTemplate,
@@ -19,12 +19,12 @@ from closemesh.lab.synthesis.templates.schema import (
     mirrored,
 )
 
-BLOWS: tuple[InteractionTemplate, ...] = (
+STRIKES: tuple[InteractionTemplate, ...] = (
     InteractionTemplate(
         "high_five",
         (
             ContactConstraint("right_palm", "right_palm"),
-            ContactConstraint("right_fingertips", "right_fingertips", firm=False),
+            ContactConstraint("right_fingertips", "right_fingertips", required=False),
         ),
         facing=(160, 200),
         bearing=(-5, 20),
@@ -49,7 +49,7 @@ BLOWS: tuple[InteractionTemplate, ...] = (
         facing=(150, 210),
         bearing=(-15, 15),
         distance=(0.5, 0.75),
-        a=PersonTemplate(right_arm=mirrored(STRETCHED), **FLAT),
+        a=PersonTemplate(right_arm=mirrored(STRETCHED), **FLAT_HANDS),
         b=PersonTemplate(left_arm=HANGING, right_arm=mirrored(HANGING)),
         mover="a",
     ),
@@ -59,7 +59,7 @@ BLOWS: tuple[InteractionTemplate, ...] = (
         facing=(150, 210),
         bearing=(-20, 20),
         distance=(0.45, 0.65),
-        a=PersonTemplate(right_arm=mirrored(((0.2, 0.3, 1), (0.0, 0.5, 1))), **FLAT),
+        a=PersonTemplate(right_arm=mirrored(((0.2, 0.3, 1), (0.0, 0.5, 1))), **FLAT_HANDS),
         b=PersonTemplate(left_arm=HANGING, right_arm=mirrored(HANGING)),
         mover="a",
         brief=True,
@@ -69,7 +69,7 @@ BLOWS: tuple[InteractionTemplate, ...] = (
         (*hand_of_a("left", "right_chest"), *hand_of_a("right", "left_chest")),
         **FACING,
         distance=(0.55, 0.8),
-        a=PersonTemplate(**both_arms(STRETCHED), lean=12, **FLAT),
+        a=PersonTemplate(**both_arms(STRETCHED), lean=12, **FLAT_HANDS),
         b=PersonTemplate(lean=-6),
         mover="a",
         brief=True,
@@ -77,10 +77,10 @@ BLOWS: tuple[InteractionTemplate, ...] = (
     InteractionTemplate(
         "push_from_behind",
         (*hand_of_a("left", "left_upper_back"), *hand_of_a("right", "right_upper_back")),
-        **SAME_WAY,
+        **SAME_DIRECTION,
         bearing=(-10, 10),
         distance=(0.55, 0.8),
-        a=PersonTemplate(**both_arms(STRETCHED), lean=12, **FLAT),
+        a=PersonTemplate(**both_arms(STRETCHED), lean=12, **FLAT_HANDS),
         b=PersonTemplate(lean=6),
         mover="a",
         brief=True,

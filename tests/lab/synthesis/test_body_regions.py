@@ -1,4 +1,4 @@
-"""Regions: on every variant, mirrored, and where the table of recipes expects them."""
+"""Regions of every variant of the body, their mirror images, and the regions that templates use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from closemesh.body.skeleton import JOINT_INDEX, other_side
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.lab.synthesis.body_regions import REGION_NAMES, faces_within, find_regions, rest_normals
 from closemesh.lab.synthesis.templates.schema import POSTURES
-from closemesh.lab.synthesis.work_units import RECIPES
+from closemesh.lab.synthesis.work_units import TEMPLATES
 
 
 @pytest.mark.parametrize("variant", ["light", "mid"])
@@ -21,12 +21,12 @@ def test_every_region_has_vertices_and_its_mirror_image(variant: BundledVariant)
     assert set(regions) == set(REGION_NAMES)
     for name, ids in regions.items():
         assert len(ids) >= 5, name
-        centre, other = (body.v_template[regions[n]].mean(0) for n in (name, other_side(name)))
-        mirrored = other * torch.tensor([-1.0, 1, 1]) if other_side(name) != name else centre
-        assert (centre - mirrored).norm() < 0.012, name
+        center, other = (body.v_template[regions[n]].mean(0) for n in (name, other_side(name)))
+        mirrored = other * torch.tensor([-1.0, 1, 1]) if other_side(name) != name else center
+        assert (center - mirrored).norm() < 0.012, name
 
 
-def test_left_is_the_persons_own_left():
+def test_left_is_the_left_of_the_person():
     body = load_bundled_body("light")
     for name, ids in find_regions(body).items():
         if name.startswith(("left_", "right_")):
@@ -34,7 +34,7 @@ def test_left_is_the_persons_own_left():
             assert x > 0 if name.startswith("left_") else x < 0, name
 
 
-def test_palms_look_down_at_rest_and_lie_between_wrist_and_knuckles():
+def test_palms_face_down_at_rest_and_lie_between_wrist_and_knuckles():
     body = load_bundled_body("mid")
     palm = find_regions(body)["right_palm"]
     wrist, knuckle = (body.joint_template[JOINT_INDEX[f"right_{name}"]] for name in ("wrist", "middle1"))
@@ -42,7 +42,7 @@ def test_palms_look_down_at_rest_and_lie_between_wrist_and_knuckles():
     assert ((body.v_template[palm, 0] < wrist[0]) & (body.v_template[palm, 0] > knuckle[0] - 0.01)).all()
 
 
-def test_normals_look_outward():
+def test_normals_point_outward():
     body = load_bundled_body("light")
     normals, surface = rest_normals(body), WatertightMesh(body.faces.numpy())
     just_inside = (body.v_template - 0.001 * normals).double().numpy()
@@ -58,14 +58,15 @@ def test_faces_within_a_region_have_most_corners_in_it():
     assert len(faces) > 100 and inside.min() == 2 and inside.max() == 3
 
 
-def test_recipes_name_regions_and_stances_that_exist():
-    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
-    for recipe in RECIPES:
-        assert {touch.a for touch in recipe.touches} | {touch.b for touch in recipe.touches} <= set(REGION_NAMES)
-        assert any(touch.firm for touch in recipe.touches), recipe.name
-        assert recipe.a.stance in POSTURES and recipe.b.stance in POSTURES
-        assert recipe.carried == (recipe.b.stance == "carried")
-        assert all(low <= high for low, high in (recipe.facing, recipe.bearing, recipe.distance))
+def test_templates_have_existing_regions_and_postures():
+    assert len({template.name for template in TEMPLATES}) == len(TEMPLATES)
+    for template in TEMPLATES:
+        names = {name for contact in template.contacts for name in (contact.a, contact.b)}
+        assert names <= set(REGION_NAMES)
+        assert any(contact.required for contact in template.contacts), template.name
+        assert template.a.posture in POSTURES and template.b.posture in POSTURES
+        assert template.carried == (template.b.posture == "carried")
+        assert all(low <= high for low, high in (template.facing, template.bearing, template.distance))
 
 
 def test_postures_rest_on_regions_that_exist():

@@ -19,8 +19,8 @@ from closemesh.lab.synthesis.captured_clips import WalkLibrary, make_clips
 from closemesh.lab.synthesis.key_pose_solver import solve_key_poses
 from closemesh.lab.synthesis.key_poses import KeyPoses
 from closemesh.lab.synthesis.quality_checks import Tolerances, joint_motion
-from closemesh.lab.synthesis.windows import SHORTEST, Window, load_bodies, make_windows
-from closemesh.lab.synthesis.work_units import RECIPES_BY_NAME, write_window
+from closemesh.lab.synthesis.windows import MIN_LENGTH, Window, load_bodies, make_windows
+from closemesh.lab.synthesis.work_units import TEMPLATES_BY_NAME, write_window
 from closemesh.motion_files.sequence import to_body_motion
 
 BODIES = load_bodies()
@@ -29,7 +29,7 @@ BODIES = load_bodies()
 @pytest.fixture(scope="module")
 def key_poses() -> KeyPoses:
     generator = torch.Generator().manual_seed(0)
-    solved = solve_key_poses(RECIPES_BY_NAME["fist_bump"], standing_sources(), BODIES.light, 4, generator)
+    solved = solve_key_poses(TEMPLATES_BY_NAME["fist_bump"], standing_sources(), BODIES.light, 4, generator)
     return solved.where(solved.accepted)
 
 
@@ -51,12 +51,12 @@ def good(windows: list[Window]) -> list[Window]:
 def test_most_key_poses_become_windows(windows: list[Window], good: list[Window]) -> None:
     assert len(good) >= max(len(windows) // 2, 1)
     for window in good:
-        assert SHORTEST <= len(window.motion) <= 150
+        assert MIN_LENGTH <= len(window.motion) <= 150
         assert window.contact.any()
 
 
-def test_a_written_window_touches_while_it_says_so_and_never_crosses(good: list[Window], tmp_path: Path) -> None:
-    write_window(tmp_path / "window.npz", good[0], "nobody")
+def test_a_written_window_touches_in_contact_and_never_penetrates(good: list[Window], tmp_path: Path) -> None:
+    write_window(tmp_path / "window.npz", good[0], "test")
     sequence = read_pose_file(tmp_path / "window.npz")
     assert sequence.synthetic
     assert sequence.action == "fist_bump"
