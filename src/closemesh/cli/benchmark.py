@@ -25,6 +25,7 @@ from closemesh.cli.benchmark_datasets import DATASETS, dataset_command
 from closemesh.cli.benchmark_descriptions import descriptions
 from closemesh.cli.benchmark_synthetic import ablation, synthetic
 from closemesh.cli.console import exit_codes, results
+from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
     from closemesh.lab.simulation.error_labels import Agreement
@@ -143,9 +144,10 @@ def _group() -> None:
 
 
 @benchmark.command()
+@o.config_options("--preset")
 def speed(
+    config: Config,
     clip: Annotated[Path | None, typer.Argument(help="A clip.", show_default="the bundled one")] = None,
-    preset: o.PresetOption = None,
     loop: Annotated[int, typer.Option(min=1, help="Play the clip this often, to see how memory grows.")] = 1,
     runs: Annotated[int, typer.Option(min=1, help="Repetitions of the small measurements.")] = 10,
     device: o.DeviceOption = None,
@@ -162,7 +164,6 @@ def speed(
         from closemesh.weights.registry import DEMO_CLIP
 
         with show_progress() as progress:
-            config = o.build_config(None, preset, {})
             figures = measure_speed(clip or find_model(DEMO_CLIP), config, device, loop, runs, progress)
         table = Table(title="Speed", title_style="title")
         for column in ("what", "milliseconds", "runs", "peak MB"):

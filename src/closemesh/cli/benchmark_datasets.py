@@ -14,6 +14,7 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
+from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
     from closemesh.lab.evaluation.dataset_benchmark import DatasetResult
@@ -25,11 +26,10 @@ DATASETS = {"hi4d": "Hi4D", "chi3d": "CHI3D", "3dpw": "3DPW"}
 def dataset_command(name: str) -> Callable[..., None]:
     """The command for the data set `name`."""
 
+    @o.config_options("--preset", "--body-model", "--seed")
     def benchmark_dataset(
         root: Annotated[Path, typer.Option(help="Folder in which the data set was unpacked.", show_default=False)],
-        preset: o.PresetOption = None,
-        body_model: o.BodyModelOption = None,
-        seed: o.SeedOption = None,
+        config: Config,
         device: o.DeviceOption = None,
         limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many clips of a camera.")] = None,
         file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
@@ -39,7 +39,6 @@ def dataset_command(name: str) -> Callable[..., None]:
             from closemesh.core.files import atomic_file
             from closemesh.lab.evaluation.dataset_benchmark import benchmark_dataset
 
-            config = o.build_config(None, preset, {"seed": seed, "body_model": str(body_model) if body_model else None})
             with show_progress() as progress:
                 result = benchmark_dataset(name, root, config, device, progress, limit)
             results.print(_report(result))
