@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from known_scenes import KnownScene
 
-from closemesh.avatars.views import PictureConfig, TrainingView, extract_views
+from closemesh.avatars.views import TrainingView, ViewConfig, extract_views
 from closemesh.body.motion import stream_vertices
 from closemesh.core.arrays import Floats
 from closemesh.geometry.mesh import vertex_normals
@@ -37,7 +37,7 @@ def dress(known: KnownScene, seed: int = 4, same: bool = False) -> DressedPeople
         images.append(_painted(known, vertices, colours, 40))
         labels.append(labels_of(known, vertices))
     frames = list(range(len(images)))
-    config = PictureConfig(side=SIDE)
+    config = ViewConfig(side=SIDE)
     pictures = extract_views(enumerate(images), lambda frame: labels[frame], frames, known.camera, config)
     return DressedPeople(known, pictures)
 

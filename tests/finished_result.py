@@ -1,4 +1,4 @@
-"""A folder as `reconstruct` leaves it, made of a known motion without running a stage."""
+"""A result folder as `reconstruct` writes it, from a known motion and without running a stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closemesh.structures import BodyMotion, Camera, Clip, Reconstruction
 
 
 def write_finished_result(out: Path, motion: BodyMotion, body: BodyModel) -> None:
-    """The files of a result whose motion, camera frame, is this one; no overlay."""
+    """Write the files of a result with this camera-frame motion; no overlay."""
     frames = len(motion.transl)
     clip = Clip(Path("embrace.mp4"), "ab" * 32, np.arange(frames), np.arange(frames) / FPS, SIZE, FPS)
     T_cam_world = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (frames, 1, 1))

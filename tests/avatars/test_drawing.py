@@ -11,8 +11,8 @@ import torch
 from dressed_people import DressedPeople, labels_of, moved
 from torch import Tensor
 
-from closemesh.avatars.model import AvatarSet, LocalGaussians, posed_skin
-from closemesh.avatars.render import RenderedImage, Viewport, draw_looks, place_gaussians, skin_frames
+from closemesh.avatars.model import AvatarSet, LocalGaussians, posed_vertices
+from closemesh.avatars.render import RenderedImage, Viewport, pose_gaussians, render_avatars, surface_frames
 from closemesh.avatars.surface import sample_surface
 from closemesh.body.loading import load_bundled_body
 from closemesh.body.skinning import skin
@@ -24,7 +24,7 @@ def _draw(
     cast: AvatarSet, motion: BodyMotion, view: Viewport, present: tuple[bool, bool] = (True, True)
 ) -> RenderedImage:
     with torch.no_grad():
-        return draw_looks(cast, cast.gaussians(present), posed_skin(cast, motion, [0])[0], view)
+        return render_avatars(cast, cast.gaussians(present), posed_vertices(cast, motion, [0])[0], view)
 
 
 def _overlap(found: np.ndarray, expected: np.ndarray) -> float:
@@ -38,7 +38,7 @@ def _full_view(dressed: DressedPeople) -> Viewport:
 
 def test_fresh_avatars_cover_their_silhouettes(fresh: AvatarSet, dressed: DressedPeople) -> None:
     known, view = dressed.known, _full_view(dressed)
-    labels = labels_of(known, posed_skin(fresh, known.motion, [0])[0].numpy())
+    labels = labels_of(known, posed_vertices(fresh, known.motion, [0])[0].numpy())
     drawn = _draw(fresh, known.motion, view)
     assert _overlap(drawn.alpha.numpy() > 0.5, labels > 0) > 0.91
     for person in range(2):
@@ -86,7 +86,7 @@ def test_gradients_of_pixels_reach_pose_shape_and_translation(fresh: AvatarSet, 
         shift = torch.cat([change[:3], torch.zeros(3)]).view(2, 3)
         shape = betas + torch.cat([change[6:], torch.zeros(19)]).view(2, 10)
         vertices, _ = skin(fresh.body, shape, rotations @ turn, transl + shift)
-        drawn = draw_looks(fresh, looks, vertices, view)
+        drawn = render_avatars(fresh, looks, vertices, view)
         return ((drawn.identity[..., 0] - 0.5 * drawn.identity[..., 1]) * slow).mean() * 100
 
     found = _gradient(loss, torch.zeros(7))
@@ -119,7 +119,7 @@ def test_placed_gaussians_have_the_gradients_of_finite_differences() -> None:
 
     def place(vertices: Tensor, offsets: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
         nothing = torch.ones(count, 3, dtype=torch.float64)
-        return place_gaussians(surface, vertices, LocalGaussians(offsets, nothing, nothing[:, 0], rotations, nothing))[
+        return pose_gaussians(surface, vertices, LocalGaussians(offsets, nothing, nothing[:, 0], rotations, nothing))[
             :2
         ]
 
@@ -128,22 +128,22 @@ def test_placed_gaussians_have_the_gradients_of_finite_differences() -> None:
 
 def test_frames_of_the_skin_are_rotations_that_look_outward_and_turn_with_the_body(fresh: AvatarSet) -> None:
     rest = fresh.body.v_template
-    frames = skin_frames(fresh.surface, rest)
+    frames = surface_frames(fresh.surface, rest)
     axes = frames.axes.permute(2, 1, 0)  # [G, 3, 3] as columns
     assert torch.allclose(axes.mT @ axes, torch.eye(3).expand_as(axes), atol=1e-5)
     assert torch.allclose(torch.linalg.det(axes), torch.ones(len(axes)), atol=1e-5)
     middle = frames.points.mean(-1, keepdim=True)
     assert ((frames.points - middle) * frames.axes[2]).sum(0).mean() > 0.05
     turn = axis_angle_to_matrix(torch.tensor([0.3, -1.0, 0.5]))
-    turned = skin_frames(fresh.surface, rest @ turn.T)
+    turned = surface_frames(fresh.surface, rest @ turn.T)
     assert torch.allclose(turned.axes, torch.einsum("ij,kjg->kig", turn, frames.axes), atol=1e-4)
 
 
 def test_several_frames_are_placed_at_once(fresh: AvatarSet) -> None:
     looks = fresh.avatars[0]()
     many = torch.stack([fresh.body.v_template, fresh.body.v_template + 1])
-    placed = place_gaussians(fresh.surface, many, looks)
-    single = place_gaussians(fresh.surface, many[1], looks)
+    placed = pose_gaussians(fresh.surface, many, looks)
+    single = pose_gaussians(fresh.surface, many[1], looks)
     assert placed.means.shape == (2, len(fresh.surface), 3)
     assert placed.rotations.shape == (2, len(fresh.surface), 3, 3)
     assert torch.allclose(placed.means[1], single.means, atol=1e-5)

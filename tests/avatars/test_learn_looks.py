@@ -9,8 +9,8 @@ import pytest
 import torch
 from dressed_people import DressedPeople
 
-from closemesh.avatars.fit import AvatarFitConfig, PhotometricWeights, fit_avatars, mean_psnr, picture_loss
-from closemesh.avatars.model import CHANNELS, LEAST_OPACITY, AvatarConfig, AvatarSet, posed_skin
+from closemesh.avatars.fit import AvatarFitConfig, PhotometricWeights, fit_avatars, mean_psnr, view_loss
+from closemesh.avatars.model import CHANNELS, LEAST_OPACITY, AvatarConfig, AvatarSet, posed_vertices
 from closemesh.avatars.views import UNKNOWN
 
 CPU = torch.device("cpu")
@@ -79,20 +79,20 @@ def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: AvatarSet, dr
     picture = dressed.pictures[0]
     motion = dressed.known.motion
     unknown = replace(picture, labels=np.full_like(picture.labels, UNKNOWN))
-    vertices = posed_skin(fresh, motion, [0])[0].requires_grad_()
+    vertices = posed_vertices(fresh, motion, [0])[0].requires_grad_()
     weights = PhotometricWeights(offset=0, stretch=0)
     (gradient,) = torch.autograd.grad(
-        picture_loss(fresh, vertices, (True, True), unknown, 0.0, weights), vertices, allow_unused=True
+        view_loss(fresh, vertices, (True, True), unknown, 0.0, weights), vertices, allow_unused=True
     )
     assert float(gradient.abs().max()) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_loss_pulls_a_person_to_where_he_is_seen(fresh: AvatarSet, dressed: DressedPeople) -> None:
-    vertices = posed_skin(fresh, dressed.known.motion, [0])[0]
+    vertices = posed_vertices(fresh, dressed.known.motion, [0])[0]
     for person in range(2):
         shift = torch.zeros(2, 1, 3)
         shift[person, 0, 0] = 0.05
         wrong = (vertices + shift).requires_grad_()
-        picture_loss(fresh, wrong, (True, True), dressed.pictures[0], 0.0, PhotometricWeights()).backward()
+        view_loss(fresh, wrong, (True, True), dressed.pictures[0], 0.0, PhotometricWeights()).backward()
         assert wrong.grad is not None
         assert wrong.grad[person, :, 0].sum() > 0

@@ -11,11 +11,11 @@ import pytest
 from closemesh.avatars.render import Viewport
 from closemesh.avatars.views import (
     UNKNOWN,
-    PictureConfig,
     TrainingView,
+    ViewConfig,
+    evenly_spaced_frames,
     extract_views,
-    label_trust,
-    spread_frames,
+    label_confidence,
     unoccluded_views,
 )
 from closemesh.structures import Camera
@@ -37,7 +37,7 @@ def _frames(count: int) -> Iterator[tuple[int, np.ndarray]]:
 
 def _single(labels: np.ndarray, image: np.ndarray | None = None, side: int = 64):
     image = np.zeros((*SIZE[::-1], 3), np.uint8) if image is None else image
-    (picture,) = extract_views([(0, image)], lambda frame: labels, [0], CAMERA, PictureConfig(side=side))
+    (picture,) = extract_views([(0, image)], lambda frame: labels, [0], CAMERA, ViewConfig(side=side))
     return picture
 
 
@@ -62,7 +62,7 @@ def test_what_lies_outside_of_the_frame_is_unknown_not_nobody() -> None:
 
 def test_frames_without_anybody_are_left_out() -> None:
     found = extract_views(
-        _frames(4), lambda frame: _labels(10, 10, 90, 200 * (frame % 2)), [0, 1, 3], CAMERA, PictureConfig(side=32)
+        _frames(4), lambda frame: _labels(10, 10, 90, 200 * (frame % 2)), [0, 1, 3], CAMERA, ViewConfig(side=32)
     )
     assert [picture.frame for picture in found] == [1, 3]
     assert found[0].image.max() == 1
@@ -76,8 +76,8 @@ def test_only_chosen_frames_are_held_and_asked_for() -> None:
         return _labels(100, 100, 300, 400)
 
     tracemalloc.start()
-    chosen = spread_frames(np.ones(100, bool), 8)
-    pictures = extract_views(_frames(100), labels_of, chosen, CAMERA, PictureConfig(side=64, most=8))
+    chosen = evenly_spaced_frames(np.ones(100, bool), 8)
+    pictures = extract_views(_frames(100), labels_of, chosen, CAMERA, ViewConfig(side=64, most=8))
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(pictures) == 8 and asked == chosen
@@ -87,23 +87,23 @@ def test_only_chosen_frames_are_held_and_asked_for() -> None:
 
 def test_no_more_than_the_most_can_be_asked_for() -> None:
     with pytest.raises(ValueError, match="may be held"):
-        extract_views(_frames(9), lambda frame: _labels(0, 0, 9, 9), range(9), CAMERA, PictureConfig(most=8))
+        extract_views(_frames(9), lambda frame: _labels(0, 0, 9, 9), range(9), CAMERA, ViewConfig(most=8))
 
 
 def test_frames_are_spread_over_those_that_can_be_used() -> None:
     usable = np.zeros(50, bool)
     usable[10:31] = True
-    assert spread_frames(usable, 3) == [10, 20, 30]
-    assert spread_frames(usable, 99) == list(range(10, 31))
-    assert spread_frames(np.zeros(5, bool), 3) == []
+    assert evenly_spaced_frames(usable, 3) == [10, 20, 30]
+    assert evenly_spaced_frames(usable, 99) == list(range(10, 31))
+    assert evenly_spaced_frames(np.zeros(5, bool), 3) == []
 
 
 def test_labels_are_trusted_where_only_one_person_is_near() -> None:
     labels = np.zeros((100, 100), np.uint8)
     labels[20:80, 20:50], labels[20:80, 50:80] = 1, 2
-    trust = label_trust(labels)
+    trust = label_confidence(labels)
     assert trust[50, [49, 50]].max() < 30 and trust[50, [25, 75]].min() > 250
-    assert (label_trust(np.minimum(labels, 1)) == 255).all()
+    assert (label_confidence(np.minimum(labels, 1)) == 255).all()
 
 
 def test_looks_are_learned_where_people_are_apart() -> None:
@@ -112,7 +112,7 @@ def test_looks_are_learned_where_people_are_apart() -> None:
     together[10:50, 20:30], together[10:50, 30:40] = 1, 2
     image, view = np.zeros((64, 64, 3), np.uint8), Viewport(100.0, (32.0, 32.0), (64, 64))
     pictures = [
-        TrainingView(k, image, one, label_trust(one), view) for k, one in enumerate([together, apart, together])
+        TrainingView(k, image, one, label_confidence(one), view) for k, one in enumerate([together, apart, together])
     ]
     assert [picture.frame for picture in unoccluded_views(pictures)] == [1]
     assert [picture.frame for picture in unoccluded_views(pictures[:1])] == [0], "somebody has to teach"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.avatars.render import skin_frames
-from closemesh.avatars.surface import map_side, sample_surface, surface_body
+from closemesh.avatars.render import surface_frames
+from closemesh.avatars.surface import sample_surface, surface_body, uv_map_side
 from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body.model import BodyModel, uv_map
 from closemesh.core.errors import ModelFileError
@@ -41,7 +41,7 @@ def test_texels_come_back_from_the_skin(variant) -> None:
 
 @pytest.mark.parametrize("wanted", [2_000, 10_000, 40_000])
 def test_the_side_gives_about_the_wanted_number(body, wanted) -> None:
-    assert len(sample_surface(body, map_side(body, wanted))) == pytest.approx(wanted, rel=0.12)
+    assert len(sample_surface(body, uv_map_side(body, wanted))) == pytest.approx(wanted, rel=0.12)
 
 
 def test_texels_together_are_as_large_as_the_skin(body) -> None:
@@ -52,7 +52,7 @@ def test_texels_together_are_as_large_as_the_skin(body) -> None:
 
 def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
     surface = sample_surface(body, 128)
-    frames = skin_frames(surface, body.v_template)
+    frames = surface_frames(surface, body.v_template)
     places = {texel: k for k, texel in enumerate(surface.texels.tolist())}
     for step in (1, surface.side):  # The neighbour to the right, the neighbour below.
         pairs = [(k, places[texel + step]) for texel, k in places.items() if texel + step in places]

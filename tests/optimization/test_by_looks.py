@@ -9,8 +9,8 @@ from dressed_people import DressedPeople, dress
 from known_scenes import KnownScene
 from torch import Tensor
 
-from closemesh.avatars.fit import as_seen, photometric_loss
-from closemesh.avatars.render import draw_looks
+from closemesh.avatars.fit import photometric_loss, target_image
+from closemesh.avatars.render import render_avatars
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX
@@ -94,7 +94,9 @@ def test_the_pull_is_the_gradient_of_all_pictures(looks: AppearanceModel, dresse
         gaussians = looks.cast.gaussians([True, True])
     (told,) = torch.autograd.grad(_pull(looks, gaussians, vertices, 0.0, COLOUR_ALONE), vertices)
     losses = [
-        photometric_loss(draw_looks(looks.cast, gaussians, skin, one.view), as_seen(one, 2, CPU), 0.0, COLOUR_ALONE)
+        photometric_loss(
+            render_avatars(looks.cast, gaussians, skin, one.view), target_image(one, 2, CPU), 0.0, COLOUR_ALONE
+        )
         for skin, one in zip(vertices, looks.pictures, strict=True)
     ]
     (expected,) = torch.autograd.grad(torch.stack(losses).sum(), vertices)

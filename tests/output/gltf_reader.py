@@ -1,4 +1,4 @@
-"""A second reading of .glb files: the standard's own words in numpy, to check what is written."""
+"""Independent reader of .glb files in numpy, to check the writer."""
 
 from __future__ import annotations
 

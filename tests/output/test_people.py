@@ -63,13 +63,13 @@ def test_round_trip_to_the_camera_frame(dance, tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(motion, name), getattr(dance.motion, name))
 
 
-def test_one_file_alone(dance, tmp_path: Path) -> None:
+def test_a_single_file(dance, tmp_path: Path) -> None:
     write(dance, tmp_path)
     (person,) = read_people(tmp_path / "person_01.npz")
     np.testing.assert_array_equal(person.betas, dance.motion.betas[1])
 
 
-def test_another_body_is_refused(dance, tmp_path: Path) -> None:
+def test_another_body_is_rejected(dance, tmp_path: Path) -> None:
     write(dance, tmp_path)
     with pytest.raises(InputError, match="belong to the body closemesh_open/light, not to closemesh_open/mid"):
         camera_motion(read_people(tmp_path), dance.camera, load_bundled_body("mid"))

@@ -1,4 +1,4 @@
-"""Figures with known answers."""
+"""Metrics with known values."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from closemesh.body.motion import motion_joints
 from closemesh.body.skinning import skin, wholebody_keypoints
 from closemesh.geometry.camera import project
-from closemesh.output.quality import contact_figures, jitter, motion_quality, reprojection_figures, standing_heights
+from closemesh.output.quality import contact_metrics, jitter, motion_quality, reprojection_metrics, standing_heights
 from closemesh.structures import Contact, Observations, PairContacts
 
 
 @pytest.fixture
-def seen(dance, observations: Observations) -> Observations:
-    """Every keypoint exactly 3 pixels right of and 4 below where the body has it."""
+def shifted(dance, observations: Observations) -> Observations:
+    """Every keypoint exactly 3 pixels right of and 4 below that of the body."""
     motion = dance.motion
     arrays = (motion.betas, motion.rotations, motion.transl, motion.expression)
     points = wholebody_keypoints(dance.body, *skin(dance.body, *(torch.as_tensor(array) for array in arrays)))
@@ -25,31 +25,31 @@ def seen(dance, observations: Observations) -> Observations:
     return replace(observations, keypoints=np.concatenate([pixels, np.full((*pixels.shape[:-1], 1), 0.9)], axis=-1))
 
 
-def test_reprojection_error_in_pixels_and_of_the_height(dance, seen: Observations) -> None:
-    figures = reprojection_figures(seen, dance.camera, dance.motion, dance.body)
-    assert figures["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
+def test_reprojection_error_in_pixels_and_of_the_height(dance, shifted: Observations) -> None:
+    metrics = reprojection_metrics(shifted, dance.camera, dance.motion, dance.body)
+    assert metrics["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
     pelvis_depth = motion_joints(dance.motion, dance.body)[:, :, 0, 2]
     heights = standing_heights(dance.motion, dance.body) * dance.camera.focal / pelvis_depth
     expected = np.median(np.repeat(500 / heights, 17))
-    assert figures["reprojection_median_percent_of_height"] == pytest.approx(expected, rel=1e-3)
+    assert metrics["reprojection_median_percent_of_height"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_what_is_doubtful_or_absent_does_not_count(dance, seen: Observations) -> None:
-    keypoints = seen.keypoints.copy()
+def test_low_confidence_and_absent_people_do_not_count(dance, shifted: Observations) -> None:
+    keypoints = shifted.keypoints.copy()
     keypoints[:, :, 3, :] = [1000, 1000, 0.4]  # Low confidence.
     keypoints[:, :, 30, :] = [1000, 1000, 0.9]  # Face.
     keypoints[2, 1, :, :2] = 1000
     valid = dance.motion.valid.copy()
     valid[2, 1] = False
     motion = replace(dance.motion, valid=valid)
-    figures = reprojection_figures(replace(seen, keypoints=keypoints), dance.camera, motion, dance.body)
-    assert figures["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
-    assert figures["reprojection_p95_percent_of_height"] < 20  # type: ignore[operator]
+    metrics = reprojection_metrics(replace(shifted, keypoints=keypoints), dance.camera, motion, dance.body)
+    assert metrics["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
+    assert metrics["reprojection_p95_percent_of_height"] < 20  # type: ignore[operator]
 
 
-def test_nothing_seen_gives_no_figure(dance, seen: Observations) -> None:
-    nothing = replace(seen, keypoints=np.zeros_like(seen.keypoints))
-    assert set(reprojection_figures(nothing, dance.camera, dance.motion, dance.body).values()) == {None}
+def test_no_detection_gives_no_metric(dance, shifted: Observations) -> None:
+    empty = replace(shifted, keypoints=np.zeros_like(shifted.keypoints))
+    assert set(reprojection_metrics(empty, dance.camera, dance.motion, dance.body).values()) == {None}
 
 
 def test_standing_heights_are_human(dance) -> None:
@@ -70,27 +70,27 @@ def test_jitter_of_a_cubic_path(dance) -> None:
     assert jitter(joints[:3], dance.motion, 25.0) is None
 
 
-def test_contact_figures() -> None:
-    touch = Contact(0, 1, "left_hand", "back", 1, 1, 0.0, 0.02)
+def test_contact_metrics() -> None:
+    contact = Contact(0, 1, "left_hand", "back", 1, 1, 0.0, 0.02)
     pairs = [
-        PairContacts(0, 1, np.array([0.1, 0.0, np.nan]), np.array([0.0, 0.02, np.nan]), (touch,)),
+        PairContacts(0, 1, np.array([0.1, 0.0, np.nan]), np.array([0.0, 0.02, np.nan]), (contact,)),
         PairContacts(1, 2, np.array([0.3, 0.2, 0.25]), np.zeros(3), ()),
     ]
-    figures = contact_figures(pairs, 2)
-    assert figures == {
+    metrics = contact_metrics(pairs, 2)
+    assert metrics == {
         "contacts": 1,
         "closest_mm": 0,
         "frames_crossing_percent": pytest.approx(20),
         "penetration_mean_mm": pytest.approx(4),
         "penetration_max_mm": pytest.approx(20),
     }
-    apart = contact_figures([], 2)
-    assert apart["closest_mm"] is None and apart["penetration_max_mm"] == 0
-    assert contact_figures([], 1)["penetration_max_mm"] is None
+    no_pair = contact_metrics([], 2)
+    assert no_pair["closest_mm"] is None and no_pair["penetration_max_mm"] == 0
+    assert contact_metrics([], 1)["penetration_max_mm"] is None
 
 
-def test_all_figures_together(dance, seen: Observations) -> None:
-    figures = motion_quality(dance.clip, seen, dance.camera, dance.motion, dance.body, [])
-    assert figures["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
+def test_all_metrics_together(dance, shifted: Observations) -> None:
+    metrics = motion_quality(dance.clip, shifted, dance.camera, dance.motion, dance.body, [])
+    assert metrics["reprojection_median_px"] == pytest.approx(5, abs=1e-3)
     expected = jitter(motion_joints(dance.motion_world, dance.body), dance.motion, dance.clip.fps)
-    assert figures["jitter_m_s3"] == pytest.approx(expected, rel=1e-2)
+    assert metrics["jitter_m_s3"] == pytest.approx(expected, rel=1e-2)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from closemesh.avatars.model import Avatar, AvatarConfig, AvatarSet, LocalGaussians, create_avatars, posed_skin
-from closemesh.avatars.render import RenderedImage, draw_looks
+from closemesh.avatars.model import Avatar, AvatarConfig, AvatarSet, LocalGaussians, create_avatars, posed_vertices
+from closemesh.avatars.render import RenderedImage, render_avatars
 from closemesh.avatars.views import UNKNOWN, TrainingView
 from closemesh.body.model import BodyModel
 from closemesh.core.progress import Advance
@@ -69,7 +69,7 @@ class Seen(NamedTuple):
         return self.people.sum(-1)
 
 
-def as_seen(picture: TrainingView, num_people: int, device: torch.device) -> Seen:
+def target_image(picture: TrainingView, num_people: int, device: torch.device) -> Seen:
     """The picture on the device."""
     labels = torch.as_tensor(picture.labels, device=device)
     people = labels[..., None] == torch.arange(1, num_people + 1, device=device)
@@ -145,21 +145,21 @@ def fit_avatars(
     shown = [picture for picture in pictures if motion.valid[picture.frame].any()]
     if not shown or config.steps == 0:
         return cast
-    vertices = posed_skin(cast, motion, [picture.frame for picture in shown])  # [N, P, V, 3]
-    optimiser = look_optimiser(cast, config)
+    vertices = posed_vertices(cast, motion, [picture.frame for picture in shown])  # [N, P, V, 3]
+    optimiser = avatar_optimizer(cast, config)
     decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step / config.steps))
     for step, number in enumerate(shuffled(len(shown), config.steps, seed)):
         present = motion.valid[shown[number].frame].tolist()
         optimiser.zero_grad(set_to_none=True)
         background = BACKGROUNDS[step % len(BACKGROUNDS)]
-        picture_loss(cast, vertices[number], present, shown[number], background, config.weights, eye).backward()
+        view_loss(cast, vertices[number], present, shown[number], background, config.weights, eye).backward()
         optimiser.step()
         decay.step()
         advance(1)
     return cast
 
 
-def picture_loss(
+def view_loss(
     cast: AvatarSet,
     vertices: Tensor,
     present: Sequence[bool],
@@ -170,13 +170,13 @@ def picture_loss(
 ) -> Tensor:
     """The whole appearance loss of one picture, differentiable in the cast and in vertices [P, V, 3] (camera frame)."""
     looks = cast.gaussians(present)
-    drawn = draw_looks(cast, looks, vertices, picture.view)
-    seen = as_seen(picture, len(cast.avatars), vertices.device)
+    drawn = render_avatars(cast, looks, vertices, picture.view)
+    seen = target_image(picture, len(cast.avatars), vertices.device)
     skins = [gaussian_regularization(cast.avatars[person], one, weights) for person, one in looks.items()]
     return photometric_loss(drawn, seen, background, weights, eye) + torch.stack(skins).mean()
 
 
-def look_optimiser(cast: AvatarSet, config: AvatarFitConfig) -> torch.optim.Adam:
+def avatar_optimizer(cast: AvatarSet, config: AvatarFitConfig) -> torch.optim.Adam:
     """Adam on latents and networks."""
     latents = [avatar.latent for avatar in cast.avatars]
     networks = [parameter for avatar in cast.avatars for parameter in avatar.network.parameters()]
@@ -201,7 +201,7 @@ def shuffled(count: int, steps: int, seed: int) -> Iterator[int]:
         yield order.pop()
 
 
-def psnr_within(drawn: RenderedImage, seen: Seen) -> Tensor:
+def masked_psnr(drawn: RenderedImage, seen: Seen) -> Tensor:
     """Peak signal-to-noise ratio in dB within the union of the people's masks; where nothing is drawn black shows."""
     union = seen.union
     squared = (drawn.over(0.0) - seen.image).square().mean(-1) * union
@@ -212,11 +212,11 @@ def psnr_within(drawn: RenderedImage, seen: Seen) -> Tensor:
 def mean_psnr(cast: AvatarSet, motion: BodyMotion, pictures: Sequence[TrainingView]) -> float:
     """PSNR in dB within the people, a mean over pictures of the motion (camera frame); nan without any."""
     device = cast.body.v_template.device
-    vertices = posed_skin(cast, motion, [picture.frame for picture in pictures])
+    vertices = posed_vertices(cast, motion, [picture.frame for picture in pictures])
     found = []
     for posed, picture in zip(vertices, pictures, strict=True):
         looks = cast.gaussians(motion.valid[picture.frame].tolist())
         if looks:
-            drawn = draw_looks(cast, looks, posed, picture.view)
-            found.append(psnr_within(drawn, as_seen(picture, len(cast.avatars), device)))
+            drawn = render_avatars(cast, looks, posed, picture.view)
+            found.append(masked_psnr(drawn, target_image(picture, len(cast.avatars), device)))
     return float(torch.stack(found).mean()) if found else float("nan")

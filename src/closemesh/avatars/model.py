@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from closemesh.avatars.surface import UVSurface, map_side, sample_surface, surface_body
+from closemesh.avatars.surface import UVSurface, sample_surface, surface_body, uv_map_side
 from closemesh.body.model import BodyModel
 from closemesh.body.skinning import skin
 from closemesh.structures import BodyMotion
@@ -171,13 +171,13 @@ def create_avatars(
 ) -> AvatarSet:
     """Fresh avatars for people of `body`. Raises ModelFileError when the body has no texture map."""
     carrying = surface_body(body)
-    surface = sample_surface(carrying, map_side(carrying, config.gaussians))
+    surface = sample_surface(carrying, uv_map_side(carrying, config.gaussians))
     generator = torch.Generator().manual_seed(seed)
     avatars = tuple(Avatar(surface, config, generator).to(device) for _ in range(num_people))
     return AvatarSet(carrying.to(device), surface.to(device), avatars)
 
 
-def posed_skin(cast: AvatarSet, motion: BodyMotion, frames: Sequence[int]) -> Tensor:
+def posed_vertices(cast: AvatarSet, motion: BodyMotion, frames: Sequence[int]) -> Tensor:
     """Vertices [N, P, V, 3] of the carrying bodies in these frames, metres, in the frame of the motion."""
     chosen = np.asarray(frames, np.int64)
     arrays = (motion.betas, motion.rotations[chosen], motion.transl[chosen], motion.expression[chosen])

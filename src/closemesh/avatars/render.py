@@ -16,7 +16,7 @@ from torch import Tensor
 
 from closemesh.avatars.model import AvatarSet, LocalGaussians
 from closemesh.avatars.splatting.projection import project_gaussians
-from closemesh.avatars.splatting.rasterize import rasterise
+from closemesh.avatars.splatting.rasterize import rasterize
 from closemesh.avatars.surface import UVSurface
 from closemesh.geometry.rotations import quaternion_to_matrix
 
@@ -29,23 +29,23 @@ class PosedGaussians(NamedTuple):
     scales: Tensor  # [G, 3] standard deviations along the axes, metres
 
 
-class SkinFrames(NamedTuple):
+class SurfaceFrames(NamedTuple):
     """Points of the skin and axes there; the numbers of all Gaussians lie side by side, which is faster."""
 
     points: Tensor  # [..., 3, G] metres
     axes: Tensor  # [..., 3, 3, G] three unit vectors: along growing u, across, outward
 
 
-def place_gaussians(surface: UVSurface, vertices: Tensor, gaussians: LocalGaussians) -> PosedGaussians:
+def pose_gaussians(surface: UVSurface, vertices: Tensor, gaussians: LocalGaussians) -> PosedGaussians:
     """The Gaussians of one person on his posed skin, vertices [..., V, 3] metres; differentiable in both."""
-    frames = skin_frames(surface, vertices)
+    frames = surface_frames(surface, vertices)
     means = frames.points + _mixed(frames.axes, gaussians.offsets.T)  # [..., 3, G]
     turns = quaternion_to_matrix(gaussians.rotations).permute(2, 1, 0)  # [3, 3, G] their axes one after the other
     rotations = torch.stack([_mixed(frames.axes, axis) for axis in turns.unbind(0)], dim=-1)  # [..., 3, G, 3]
     return PosedGaussians(means.mT, rotations.transpose(-3, -2), gaussians.scales)
 
 
-def skin_frames(surface: UVSurface, vertices: Tensor) -> SkinFrames:
+def surface_frames(surface: UVSurface, vertices: Tensor) -> SurfaceFrames:
     """Points and axes where the Gaussians sit on vertices [..., V, 3]."""
     corners = vertices.index_select(-2, surface.corners.T.flatten())
     a, b, c = corners.unflatten(-2, (3, -1)).mT.contiguous().unbind(-3)  # [..., 3, G] each
@@ -54,7 +54,7 @@ def skin_frames(surface: UVSurface, vertices: Tensor) -> SkinFrames:
     along = _unit(surface.tangents[:, 0] * edge + surface.tangents[:, 1] * other)
     outward = _unit(torch.linalg.cross(edge, other, dim=-2))
     axes = torch.stack([along, torch.linalg.cross(outward, along, dim=-2), outward], dim=-3)
-    return SkinFrames(first * a + second * b + third * c, axes)
+    return SurfaceFrames(first * a + second * b + third * c, axes)
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -109,11 +109,13 @@ def render_people(
     counts = torch.tensor([len(one.opacities) for one in looks])
     owners = torch.tensor(identities).repeat_interleave(counts).to(colours.device)  # [G]
     features = torch.cat([colours, F.one_hot(owners, num_identities)], dim=-1)  # [G, 3 + P]
-    image, alpha = rasterise(projection.means2d, projection.conics, opacities, features, projection.depths, view.size)
+    image, alpha = rasterize(projection.means2d, projection.conics, opacities, features, projection.depths, view.size)
     return RenderedImage(image[..., :3], image[..., 3:], alpha)
 
 
-def draw_looks(cast: AvatarSet, looks: Mapping[int, LocalGaussians], vertices: Tensor, view: Viewport) -> RenderedImage:
+def render_avatars(
+    cast: AvatarSet, looks: Mapping[int, LocalGaussians], vertices: Tensor, view: Viewport
+) -> RenderedImage:
     """The people of `looks`, at least one, on bodies of vertices [P, V, 3], metres, camera frame."""
-    people = [Person(place_gaussians(cast.surface, vertices[person], one), one) for person, one in looks.items()]
+    people = [Person(pose_gaussians(cast.surface, vertices[person], one), one) for person, one in looks.items()]
     return render_people(people, view, list(looks), len(cast.avatars))

@@ -50,7 +50,7 @@ def surface_body(body: BodyModel) -> BodyModel:
     return load_bundled_body("light").to(body.v_template.device, body.v_template.dtype)
 
 
-def map_side(body: BodyModel, wanted: int) -> int:
+def uv_map_side(body: BodyModel, wanted: int) -> int:
     """Side of the map on which about `wanted` texels lie on the skin. Raises ModelFileError without a texture map."""
     corners = uv_map(body).corners()
     share = float(_cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).abs().sum() / 2)

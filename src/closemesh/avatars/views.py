@@ -21,7 +21,7 @@ UNKNOWN = 255  # Label of what lies outside of the frame: somebody may go on the
 
 
 @dataclass(frozen=True)
-class PictureConfig:
+class ViewConfig:
     """How much of a clip is looked at."""
 
     side: int = 256
@@ -48,7 +48,7 @@ class TrainingView:
     """The camera of the square."""
 
 
-def spread_frames(usable: Bools, most: int) -> list[int]:
+def evenly_spaced_frames(usable: Bools, most: int) -> list[int]:
     """At most `most` of the frames [T] that are usable, spread evenly over them."""
     candidates = np.flatnonzero(usable)
     count = min(most, len(candidates))
@@ -60,7 +60,7 @@ def extract_views(
     labels_of: Callable[[int], Image],
     chosen: Collection[int],
     camera: Camera,
-    config: PictureConfig,
+    config: ViewConfig,
 ) -> list[TrainingView]:
     """Pictures of the chosen frames, in order; those in which nobody is labelled are left out.
 
@@ -74,7 +74,7 @@ def extract_views(
     return [picture for picture in pictures if picture is not None]
 
 
-def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: PictureConfig) -> TrainingView | None:
+def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: ViewConfig) -> TrainingView | None:
     """The square around everybody who is labelled, or None."""
     if not labels.any():
         return None
@@ -85,10 +85,12 @@ def _cut(frame: int, image: Image, labels: Image, camera: Camera, config: Pictur
     smoothing = cv2.INTER_AREA if extent > config.side else cv2.INTER_LINEAR
     image = np.asarray(cv2.resize(square, size, interpolation=smoothing), np.uint8)
     labels = np.asarray(cv2.resize(around, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
-    return TrainingView(frame, image, labels, label_trust(labels), square_view(camera, left, top, extent, config.side))
+    return TrainingView(
+        frame, image, labels, label_confidence(labels), square_viewport(camera, left, top, extent, config.side)
+    )
 
 
-def label_trust(labels: Image) -> Image:
+def label_confidence(labels: Image) -> Image:
     """[S, S] 0..255 by the distance from the nearest pixel of the second nearest person."""
     people = np.unique(labels[(labels > 0) & (labels < UNKNOWN)])
     if len(people) < 2:
@@ -115,7 +117,7 @@ def square_around(labels: Image, margin: float) -> tuple[int, int, int]:
     return left, top, extent
 
 
-def square_view(camera: Camera, left: int, top: int, extent: int, side: int) -> Viewport:
+def square_viewport(camera: Camera, left: int, top: int, extent: int, side: int) -> Viewport:
     """The camera of the square of `extent` pixels at `left`, `top`, scaled to `side` pixels."""
     scale = side / extent
     centre = (scale * (camera.principal_point[0] - left), scale * (camera.principal_point[1] - top))

@@ -20,13 +20,13 @@ from closemesh.avatars.fit import (
     BACKGROUNDS,
     AvatarFitConfig,
     PhotometricWeights,
-    as_seen,
     fit_avatars,
     photometric_loss,
+    target_image,
 )
 from closemesh.avatars.model import AvatarConfig, AvatarSet, LocalGaussians
-from closemesh.avatars.render import draw_looks
-from closemesh.avatars.views import PictureConfig, TrainingView, extract_views, spread_frames, unoccluded_views
+from closemesh.avatars.render import render_avatars
+from closemesh.avatars.views import TrainingView, ViewConfig, evenly_spaced_frames, extract_views, unoccluded_views
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skinning import skin
@@ -60,8 +60,8 @@ def collect_views(
     """
     if masks is None or not config.enabled or not masks.is_dir():
         return AppearanceViews(seed=seed)
-    chosen = spread_frames(np.asarray(motion.valid.any(1)), config.num_views)
-    pictures = PictureConfig(side=config.view_size, most=config.num_views)
+    chosen = evenly_spaced_frames(np.asarray(motion.valid.any(1)), config.num_views)
+    pictures = ViewConfig(side=config.view_size, most=config.num_views)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
     frames = enumerate(read_frames(observed.clip))
     return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, pictures), seed)
@@ -176,8 +176,8 @@ def _gradient(
     if not people:
         return torch.zeros_like(vertices)
     leaf = vertices.requires_grad_()
-    drawn = draw_looks(looks.cast, people, leaf, picture.view)
-    seen = as_seen(picture, len(looks.cast.avatars), leaf.device)
+    drawn = render_avatars(looks.cast, people, leaf, picture.view)
+    seen = target_image(picture, len(looks.cast.avatars), leaf.device)
     return torch.autograd.grad(photometric_loss(drawn, seen, background, terms), leaf)[0]
 
 

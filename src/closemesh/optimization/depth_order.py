@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from closemesh.avatars.fit import as_seen, photometric_loss
-from closemesh.avatars.render import draw_looks
+from closemesh.avatars.fit import photometric_loss, target_image
+from closemesh.avatars.render import render_avatars
 from closemesh.avatars.views import TrainingView
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
@@ -81,13 +81,15 @@ def _losses(looks: AppearanceModel, variables: MotionParameters, picture: Traini
     now = variables.frames(slice(picture.frame, picture.frame + 1))
     vertices, depth = looks.vertices(now)[0], now.log_depth.exp()[0]
     people = looks.cast.gaussians(looks.present_in(picture))
-    seen = as_seen(picture, len(looks.cast.avatars), vertices.device)
+    seen = target_image(picture, len(looks.cast.avatars), vertices.device)
     losses = []
     for shift in SHIFTS:
         moved = vertices.clone()
         moved[a] *= 1 + shift / 2 / depth[a]
         moved[b] *= 1 - shift / 2 / depth[b]
-        losses.append(photometric_loss(draw_looks(looks.cast, people, moved, picture.view), seen, 0.0, COLOUR_ALONE))
+        losses.append(
+            photometric_loss(render_avatars(looks.cast, people, moved, picture.view), seen, 0.0, COLOUR_ALONE)
+        )
     return torch.stack(losses)
 
 

@@ -1,13 +1,9 @@
-"""GlTF builder, animated GLB.
+"""Animated GLB (binary glTF 2.0, ISO/IEC 12113) with skinned people and the camera.
 
-Building blocks of a binary glTF 2.0 file (Khronos, ISO/IEC 12113): arrays, nodes, animation.
-
-The animated 3D scene as one file: skinned people and the camera, for Blender, three.js, Unity and the like.
-
-Linear blend skinning of glTF is the body's own, so the file's meshes are the result's meshes, with two exceptions: the
-expression is its mean over the clip, and pose correctives of a licensed body are left out. Vertices with more than
-four influences use a second set of weights; three.js reads the first alone, which moves 1-2 % of the vertices of the
-open body by 1 to 15 mm.
+glTF uses the same linear blend skinning as the body. Two things differ from the result: the expression is its mean
+over the clip, and pose correctives of a licensed body are left out. Vertices with more than four influences use a
+second set of weights. three.js reads only the first set, which moves 1-2 % of the vertices of the bundled body by 1 to
+15 mm.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.files import atomic_file
 from closemesh.geometry.mesh import vertex_normals
 from closemesh.geometry.rotations import matrix_to_quaternion
-from closemesh.rendering.bodies import person_colour
+from closemesh.rendering.bodies import person_color
 from closemesh.structures import BodyMotion, Camera, Clip
 
 _FLOAT, _UNSIGNED_BYTE, _UNSIGNED_INT = 5126, 5121, 5125
@@ -43,7 +39,7 @@ Json = dict[str, Any]
 
 
 class GltfBuilder:
-    """Collects the parts of one scene with one animation, then writes them as .glb."""
+    """Builds one scene with one animation and writes it as .glb."""
 
     def __init__(self, name: str) -> None:
         self._animation: Json = {"name": name, "samplers": [], "channels": []}
@@ -52,18 +48,19 @@ class GltfBuilder:
         self._roots: list[int] = []
 
     def add(self, kind: str, part: Json) -> int:
-        """Append to one of the top-level lists (`nodes`, `meshes`, `skins`, ...); the index that refers to it."""
+        """Append to a top-level list (`nodes`, `meshes`, `skins`, ...) and return the index of the new part."""
         self._parts.setdefault(kind, []).append(part)
         return len(self._parts[kind]) - 1
 
     def add_node(self, node: Json, root: bool = False) -> int:
+        """Append a node, to the roots of the scene if `root`, and return its index."""
         index = self.add("nodes", node)
         if root:
             self._roots.append(index)
         return index
 
     def add_array(self, array: np.ndarray, target: int | None = None, bounds: bool = False) -> int:
-        """Store an array [N, ...]; the index of its accessor. `bounds` where the standard asks for extremes."""
+        """Store array [N, ...] and return the index of its accessor; `bounds` adds minimum and maximum."""
         array = np.ascontiguousarray(array)
         view: Json = {"buffer": 0, "byteOffset": len(self._binary), "byteLength": array.nbytes}
         if target is not None:
@@ -81,7 +78,7 @@ class GltfBuilder:
         return self.add("accessors", accessor)
 
     def animate(self, node: int, path: Property, times: int, values: np.ndarray, step: bool = False) -> None:
-        """Let a node's `path` follow values [T, ...] at the accessor `times`; what never changes becomes a property."""
+        """Animate `path` of a node with values [T, ...] at the accessor `times`; constant values become a property."""
         values = np.asarray(values, dtype=np.float32)
         if np.ptp(values, axis=0).max() == 0:
             self._parts["nodes"][node][path] = values[0].tolist()
@@ -114,46 +111,46 @@ class GltfBuilder:
             file.write(struct.pack("<II", len(self._binary), _BINARY_CHUNK) + self._binary)
 
 
-_SET = 4  # Influences in one JOINTS_n / WEIGHTS_n pair.
+_SET = 4  # Influences in one JOINTS_n and WEIGHTS_n pair.
 _NEAREST = 0.01  # Metres, near plane of the camera.
 
 
 def write_glb(path: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
-    """Write `path` (.glb) from camera-frame motion; frame: world, y up, metres; the first frame is at 0 s.
+    """Write `path` (.glb) from camera-frame motion. Frame: world, y up, metres; the first frame is at 0 s.
 
-    Each person is a node `person_00` with an own shaped mesh, and a tree of 55 joint nodes that starts at
-    `person_00_pelvis`. A person who is not `valid` has the pelvis scaled to 0, so that nothing is seen.
-    Raises OutputError when it cannot be written.
+    Each person is a node `person_00` with a mesh of their shape, and a tree of 55 joint nodes from `person_00_pelvis`.
+    In frames in which a person is not valid the pelvis is scaled to 0, which hides the mesh. Raises OutputError when it
+    cannot be written.
     """
     motion_world = motion_in_world(motion, camera, body)
     builder = GltfBuilder(clip.path.stem)
     times = builder.add_array((clip.times - clip.times[0]).astype(np.float32), bounds=True)
-    shared = _shared_attributes(builder, body)
+    common = _common_attributes(builder, body)
     for person in range(motion.num_people):
-        _add_person(builder, times, motion_world, person, body, shared)
+        _add_person(builder, times, motion_world, person, body, common)
     _add_camera(builder, times, camera)
     builder.write(path)
 
 
-def _shared_attributes(builder: GltfBuilder, body: BodyModel) -> Json:
-    """Faces and skin weights, the same for everybody: accessors by name."""
+def _common_attributes(builder: GltfBuilder, body: BodyModel) -> Json:
+    """Accessors of the faces and skin weights that all people have in common, by name."""
     weights = body.skin_weights.cpu().numpy()
     influences = int((weights > 0).sum(1).max())
     order = np.argsort(-weights, axis=1, kind="stable")[:, : -(-influences // _SET) * _SET]  # [V, 4 n]
     sorted_weights = np.take_along_axis(weights, order, axis=1)
     order = np.where(sorted_weights > 0, order, 0).astype(np.uint8)
-    shared: Json = {
+    common: Json = {
         "indices": builder.add_array(body.faces.cpu().numpy().astype(np.uint32).ravel(), INDEX_BUFFER),
     }
     for n in range(order.shape[1] // _SET):
         part = slice(_SET * n, _SET * (n + 1))
-        shared[f"JOINTS_{n}"] = builder.add_array(order[:, part], VERTEX_BUFFER)
-        shared[f"WEIGHTS_{n}"] = builder.add_array(sorted_weights[:, part].astype(np.float32), VERTEX_BUFFER)
-    return shared
+        common[f"JOINTS_{n}"] = builder.add_array(order[:, part], VERTEX_BUFFER)
+        common[f"WEIGHTS_{n}"] = builder.add_array(sorted_weights[:, part].astype(np.float32), VERTEX_BUFFER)
+    return common
 
 
 def _add_person(
-    builder: GltfBuilder, times: int, motion_world: BodyMotion, person: int, body: BodyModel, shared: Json
+    builder: GltfBuilder, times: int, motion_world: BodyMotion, person: int, body: BodyModel, common: Json
 ) -> None:
     name = f"person_{person:02d}"
     valid = motion_world.valid[:, person]
@@ -162,19 +159,19 @@ def _add_person(
     joints_rest = rest_joints(body, betas, expression).cpu().numpy().astype(np.float32)  # [55, 3]
     vertices = shaped_template(body, betas, expression).cpu().numpy().astype(np.float32)  # [V, 3]
     joints = _add_joints(builder, name, joints_rest)
-    mesh = _add_mesh(builder, name, person, vertices, body, shared)
+    mesh = _add_mesh(builder, name, person, vertices, body, common)
     skin = _add_skin(builder, name, joints, joints_rest)
     builder.add_node({"name": name, "mesh": mesh, "skin": skin, "extras": {"body_model": body.name}}, root=True)
-    held = _last_valid(valid)
-    pelvis = motion_world.transl[held, person] + joints_rest[0]
+    frames = _last_valid(valid)
+    pelvis = motion_world.transl[frames, person] + joints_rest[0]
     builder.animate(joints[0], "translation", times, pelvis)
     builder.animate(joints[0], "scale", times, np.repeat(valid[:, None], 3, axis=1), step=True)
     for index, joint in enumerate(joints):
-        builder.animate(joint, "rotation", times, _quaternions(motion_world.rotations[held, person, index]))
+        builder.animate(joint, "rotation", times, _quaternions(motion_world.rotations[frames, person, index]))
 
 
 def _add_joints(builder: GltfBuilder, name: str, joints_rest: Floats) -> list[int]:
-    """A node for each joint, in the order of the joints; a parent stands before its children."""
+    """Indices of one node per joint, in the order of the joints, linked to their parents."""
     nodes: list[Json] = [{"name": f"{name}_{joint_name}"} for joint_name in JOINT_NAMES]
     joints = [builder.add_node(node, root=parent < 0) for node, parent in zip(nodes, PARENTS, strict=True)]
     for index, parent in enumerate(PARENTS):
@@ -184,10 +181,10 @@ def _add_joints(builder: GltfBuilder, name: str, joints_rest: Floats) -> list[in
     return joints
 
 
-def _add_mesh(builder: GltfBuilder, name: str, person: int, vertices: Floats, body: BodyModel, shared: Json) -> int:
+def _add_mesh(builder: GltfBuilder, name: str, person: int, vertices: Floats, body: BodyModel, common: Json) -> int:
     faces = body.faces.cpu().numpy()
     normals = vertex_normals(vertices, faces)
-    linear = (np.array(person_colour(person)) / 255) ** 2.2  # glTF factors are linear light.
+    linear = (np.array(person_color(person)) / 255) ** 2.2  # glTF factors are linear light.
     material = builder.add(
         "materials",
         {
@@ -199,16 +196,16 @@ def _add_mesh(builder: GltfBuilder, name: str, person: int, vertices: Floats, bo
             },
         },
     )
-    attributes = {key: accessor for key, accessor in shared.items() if key != "indices"}
+    attributes = {key: accessor for key, accessor in common.items() if key != "indices"}
     attributes["POSITION"] = builder.add_array(vertices, VERTEX_BUFFER, bounds=True)
     attributes["NORMAL"] = builder.add_array(normals.astype(np.float32), VERTEX_BUFFER)
-    primitive = {"attributes": attributes, "indices": shared["indices"], "material": material}
+    primitive = {"attributes": attributes, "indices": common["indices"], "material": material}
     return builder.add("meshes", {"name": name, "primitives": [primitive]})
 
 
 def _add_skin(builder: GltfBuilder, name: str, joints: list[int], joints_rest: Floats) -> int:
     inverse_bind = np.tile(np.eye(4, dtype=np.float32), (len(joints), 1, 1))
-    inverse_bind[:, 3, :3] = -joints_rest  # Matrices are stored column by column.
+    inverse_bind[:, 3, :3] = -joints_rest  # glTF stores matrices by column.
     return builder.add(
         "skins",
         {
@@ -221,7 +218,7 @@ def _add_skin(builder: GltfBuilder, name: str, joints: list[int], joints_rest: F
 
 
 def _add_camera(builder: GltfBuilder, times: int, camera: Camera) -> None:
-    """The filming camera; glTF looks along -z with y up, and has no principal point besides the middle."""
+    """Add the camera of the clip. glTF cameras look along -z with y up; their principal point is the image center."""
     width, height = camera.size
     lens = {
         "yfov": float(2 * np.arctan2(height / 2, camera.focal)),
@@ -236,7 +233,7 @@ def _add_camera(builder: GltfBuilder, times: int, camera: Camera) -> None:
 
 
 def _quaternions(rotations: Floats) -> Floats:
-    """x, y, z, w [T, 4] of rotations [T, 3, 3], without a jump of sign from frame to frame."""
+    """x, y, z, w [T, 4] of rotations [T, 3, 3], with signs that make neighboring frames continuous."""
     quaternions = matrix_to_quaternion(torch.as_tensor(rotations, dtype=torch.float64)).numpy()[..., [1, 2, 3, 0]]
     flips = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
     quaternions[1:] *= np.cumprod(flips, axis=0)
@@ -249,6 +246,6 @@ def _mean_expression(motion: BodyMotion, person: int) -> Floats:
 
 
 def _last_valid(valid: Bools) -> np.ndarray:
-    """[T] the latest valid frame up to each frame, so that a hidden person rests where seen last."""
+    """[T] the latest valid frame up to each frame, so that a hidden person stays at the last valid pose."""
     first = int(np.argmax(valid))
     return np.maximum.accumulate(np.where(valid, np.arange(len(valid)), first))

@@ -19,16 +19,16 @@ from closemesh.structures import BodyMotion, Camera, Clip
 
 OPEN_TYPE = "closemesh_open"
 LICENSED_TYPE = "smplx"
-_FRAMES_AT_ONCE = 256
+_CHUNK = 256
 
 
 @dataclass(frozen=True)
 class PersonMotion:
-    """What a person file holds. Frame: world (y up). Metres, seconds, axis-angle in radians."""
+    """Content of a person file. Frame: world (y up). Metres, seconds, axis-angle in radians."""
 
     gender: str
     surface_model_type: str
-    """`smplx` for the licensed body alone: no SMPL-X loader may take the open body's betas for its own."""
+    """`smplx` only for the licensed body: SMPL-X loaders must not use betas of the bundled body."""
     body_model: str
     body_model_sha256: str
     mocap_frame_rate: float
@@ -48,7 +48,7 @@ class PersonMotion:
 
 
 def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
-    """`folder`/person_00.npz and so on from camera-frame motion. Raises OutputError when it cannot be written."""
+    """Write `folder`/person_00.npz and so on from camera-frame motion. Raises OutputError when it cannot be written."""
     people = world_people(clip, camera, motion, body)
     with atomic_folder(folder) as part:
         for index, person in enumerate(people):
@@ -56,7 +56,7 @@ def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, b
 
 
 def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> list[PersonMotion]:
-    """Camera-frame motion as the records of the person files."""
+    """The records of the person files from camera-frame motion."""
     motion_world = motion_in_world(motion, camera, body)
     poses = _axis_angles(motion_world.rotations)  # [T, P, 165]
     joints = motion_joints(motion_world, body)
@@ -81,9 +81,9 @@ def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel
 
 
 def read_people(path: Path) -> list[PersonMotion]:
-    """The people of a folder written by write_people, or the one person of a file.
+    """The people of a folder that write_people wrote, or the one person of a file.
 
-    Raises InputError when there is none, or when a file lacks a field.
+    Raises InputError when there is no person file or when a file lacks a field.
     """
     files = [path] if path.is_file() else sorted(path.glob("person_*.npz"))
     if not files:
@@ -92,7 +92,10 @@ def read_people(path: Path) -> list[PersonMotion]:
 
 
 def camera_motion(people: list[PersonMotion], camera: Camera, body: BodyModel) -> BodyMotion:
-    """The people together again, in the camera frame. Raises InputError when they do not belong to this body."""
+    """The motion of all people in the camera frame.
+
+    Raises InputError when they belong to another body or differ in length from the camera.
+    """
     for person in people:
         if person.body_model_sha256 != body.sha256:
             raise InputError(f"the betas belong to the body {person.body_model}, not to {body.name}; load that body")
@@ -112,8 +115,8 @@ def camera_motion(people: list[PersonMotion], camera: Camera, body: BodyModel) -
 
 
 def _axis_angles(rotations: Floats) -> Floats:
-    """[T, P, 165] float32 of rotations [T, P, 55, 3, 3], some frames at a time: the way there takes much memory."""
-    parts = torch.as_tensor(rotations).split(_FRAMES_AT_ONCE)
+    """[T, P, 165] float32 of rotations [T, P, 55, 3, 3], in chunks of frames to save memory."""
+    parts = torch.as_tensor(rotations).split(_CHUNK)
     return np.concatenate([matrix_to_axis_angle(part.double()).flatten(-2).float().numpy() for part in parts])
 
 
@@ -133,7 +136,7 @@ def _read_person(path: Path) -> PersonMotion:
     arrays = read_result_npz(path)
     missing = [f.name for f in fields(PersonMotion) if f.name not in arrays]
     if missing:
-        raise InputError(f"{path} is no person file of closemesh: it has no {', '.join(missing)}")
+        raise InputError(f"{path} is not a person file of closemesh: it has no {', '.join(missing)}")
     values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(PersonMotion)}
     return PersonMotion(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
 

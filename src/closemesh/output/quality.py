@@ -1,4 +1,4 @@
-"""How far a motion may be trusted: figures for scene.json and for the summary."""
+"""Quality metrics of a motion for scene.json and the summary: reprojection error, jitter, penetration."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from closemesh.temporal import jerk
 NUM_COCO_KEYPOINTS = 17
 MIN_CONFIDENCE = 0.5
 
-Figures = dict[str, float | None]
-"""Figures by name with the unit at the end; None for what this clip has not."""
+Metrics = dict[str, float | None]
+"""Values by name, with the unit at the end of the name; None when the clip has no data for it."""
 
 
 def motion_quality(
@@ -29,32 +29,32 @@ def motion_quality(
     motion: BodyMotion,
     body: BodyModel,
     contacts: Sequence[PairContacts],
-) -> Figures:
-    """All figures of a camera-frame motion."""
+) -> Metrics:
+    """All metrics of a camera-frame motion."""
     return {
-        **reprojection_figures(observations, camera, motion, body),
+        **reprojection_metrics(observations, camera, motion, body),
         "jitter_m_s3": jitter(motion_joints(motion_in_world(motion, camera, body), body), motion, clip.fps),
-        **contact_figures(contacts, motion.num_people),
+        **contact_metrics(contacts, motion.num_people),
     }
 
 
-def reprojection_figures(observations: Observations, camera: Camera, motion: BodyMotion, body: BodyModel) -> Figures:
-    """Distance between the body's 17 COCO keypoints and the seen ones with a confidence above 0.5.
+def reprojection_metrics(observations: Observations, camera: Camera, motion: BodyMotion, body: BodyModel) -> Metrics:
+    """Reprojection error of the 17 COCO keypoints whose confidence is above 0.5.
 
-    In pixels, and in percent of the person's height in the picture (standing height * focal / depth of the pelvis).
+    In pixels, and in percent of the person's height in the image (standing height * focal / depth of the pelvis).
     """
     keypoints_cam = motion_keypoints(motion, body)[:, :, :NUM_COCO_KEYPOINTS]
     depth = motion_joints(motion, body)[:, :, 0, 2]  # [T, P]
     projected = project(torch.as_tensor(keypoints_cam), camera.focal, camera.principal_point).numpy()  # [T, P, 17, 2]
-    seen = observations.keypoints[:, :, :NUM_COCO_KEYPOINTS]
-    error = np.linalg.norm(projected - seen[..., :2], axis=-1)  # [T, P, 17]
+    detected = observations.keypoints[:, :, :NUM_COCO_KEYPOINTS]
+    error = np.linalg.norm(projected - detected[..., :2], axis=-1)  # [T, P, 17]
     height = standing_heights(motion, body) * camera.focal / depth  # [T, P] pixels
-    counted = (seen[..., 2] > MIN_CONFIDENCE) & motion.valid[..., None] & (depth > 0)[..., None]
-    share = 100 * error / height[..., None]
+    counted = (detected[..., 2] > MIN_CONFIDENCE) & motion.valid[..., None] & (depth > 0)[..., None]
+    percent = 100 * error / height[..., None]
     return {
         "reprojection_median_px": _median(error[counted]),
-        "reprojection_median_percent_of_height": _median(share[counted]),
-        "reprojection_p95_percent_of_height": _percentile(share[counted], 95),
+        "reprojection_median_percent_of_height": _median(percent[counted]),
+        "reprojection_p95_percent_of_height": _percentile(percent[counted], 95),
     }
 
 
@@ -70,25 +70,28 @@ def jitter(joints: Floats, motion: BodyMotion, fps: float) -> float | None:
     return float(size.mean()) if size.size else None
 
 
-def contact_figures(contacts: Sequence[PairContacts], num_people: int) -> Figures:
-    """Over all pairs that come near and the frames in which both are there; nothing crosses where none comes near."""
+def contact_metrics(contacts: Sequence[PairContacts], num_people: int) -> Metrics:
+    """Contact and penetration over all close pairs and the frames in which both people are valid.
+
+    Several people without a close pair have a penetration of 0.
+    """
     distance = np.concatenate([pair.distance for pair in contacts] or [np.zeros(0)])
-    there = np.isfinite(distance)
-    depth = np.concatenate([pair.depth for pair in contacts] or [np.zeros(0)])[there]
+    finite = np.isfinite(distance)
+    depth = np.concatenate([pair.depth for pair in contacts] or [np.zeros(0)])[finite]
     if num_people > 1 and not len(depth):
         depth = np.zeros(1)
-    crossing = depth[depth > 0]
+    penetrating = depth[depth > 0]
     return {
         "contacts": float(sum(len(pair.contacts) for pair in contacts)),
-        "closest_mm": 1000 * float(distance[there].min()) if there.any() else None,
-        "frames_crossing_percent": 100 * len(crossing) / len(depth) if len(depth) else None,
+        "closest_mm": 1000 * float(distance[finite].min()) if finite.any() else None,
+        "frames_crossing_percent": 100 * len(penetrating) / len(depth) if len(depth) else None,
         "penetration_mean_mm": 1000 * float(depth.mean()) if len(depth) else None,
         "penetration_max_mm": 1000 * float(depth.max()) if len(depth) else None,
     }
 
 
 def standing_heights(motion: BodyMotion, body: BodyModel) -> Floats:
-    """[P] metres from sole to crown of each person's body at rest."""
+    """Heights [P] in metres from sole to crown of the rest bodies."""
     betas = torch.as_tensor(motion.betas).to(body.v_template)
     heights = shaped_template(body, betas)[..., 1]  # [P, V]
     return (heights.amax(-1) - heights.amin(-1)).cpu().numpy()

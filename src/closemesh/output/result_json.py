@@ -1,9 +1,4 @@
-"""Scene.json, contacts.json.
-
-scene.json: where a result came from, by which camera it was seen, what it cost, and how good it is.
-
-contacts.json: which parts of two people touch, from when to when, how close and how deep, before and after.
-"""
+"""scene.json (input, camera, cost and quality of a result) and contacts.json (contact intervals of each pair)."""
 
 from __future__ import annotations
 
@@ -18,14 +13,14 @@ from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.records import read_json, write_json
-from closemesh.output.quality import Figures, standing_heights
+from closemesh.output.quality import Metrics, standing_heights
 from closemesh.structures import AppearanceSummary, BodyMotion, Camera, Clip, Contact, PairContacts, Reconstruction
 
 SCENE_SCHEMA = 1
 
 
 class StageCost(Protocol):
-    """What is told of a stage."""
+    """Cost of a stage."""
 
     @property
     def name(self) -> str: ...
@@ -44,9 +39,9 @@ def write_scene(
     reconstruction: Reconstruction,
     body: BodyModel,
     stages: Sequence[StageCost],
-    quality: Mapping[str, Figures],
+    quality: Mapping[str, Metrics],
 ) -> None:
-    """Write scene.json; `quality` by the name of the motion. Raises OutputError when it cannot be written."""
+    """Write scene.json; `quality` is by motion name. Raises OutputError when it cannot be written."""
     values = {
         "closemesh": __version__,
         "input": _input(reconstruction.clip),
@@ -74,7 +69,7 @@ def read_scene(path: Path) -> dict[str, Any]:
 
 
 def scene_camera(scene: dict[str, Any]) -> Camera:
-    """The Camera that a scene.json tells of. Raises InputError when it is not complete."""
+    """The camera of a scene.json. Raises InputError when it is not complete."""
     try:
         camera, num_frames = scene["camera"], scene["input"]["frames"]
         T_cam_world = np.array(camera["T_cam_world"], dtype=np.float64)
@@ -109,12 +104,12 @@ def _camera(camera: Camera) -> dict[str, Any]:
         "focal_source": camera.focal_source,
         "centre_px": camera.principal_point,
         "floor_found": camera.floor_found,
-        "T_cam_world": _one_if_still(camera.T_cam_world),
+        "T_cam_world": _single_if_static(camera.T_cam_world),
     }
 
 
-def _one_if_still(T_cam_world: Floats) -> Floats:
-    """[4, 4] of a camera that stands still, else [T, 4, 4]."""
+def _single_if_static(T_cam_world: Floats) -> Floats:
+    """[4, 4] of a static camera, else [T, 4, 4]."""
     return T_cam_world[0] if (T_cam_world == T_cam_world[0]).all() else T_cam_world
 
 
@@ -152,24 +147,25 @@ Pairs = tuple[PairContacts, ...]
 
 
 def write_contacts(path: Path, clip: Clip, before: Pairs, after: Pairs) -> None:
-    """Write the contacts of the first motion and of the result. Raises OutputError when it cannot be written.
+    """Write the contacts of the first motion and of the result.
 
-    Frames count the processed frames from 0, end frames belong to the contact; seconds are those of the clip.
+    Frames count processed frames from 0; end frames are inclusive; seconds are those of the clip. Raises OutputError
+    when it cannot be written.
     """
-    of_before, of_after = _by_people(before), _by_people(after)
+    pairs_before, pairs_after = _by_people(before), _by_people(after)
     pairs = [
         {
             "people": people,
-            "before": _to_json(of_before.get(people), clip),
-            "after": _to_json(of_after.get(people), clip),
+            "before": _to_json(pairs_before.get(people), clip),
+            "after": _to_json(pairs_after.get(people), clip),
         }
-        for people in sorted({*of_before, *of_after})
+        for people in sorted({*pairs_before, *pairs_after})
     ]
     write_json(path, CONTACTS_SCHEMA, {"units": "metres and seconds", "times": clip.times.round(4), "pairs": pairs})
 
 
 def read_contacts(path: Path) -> tuple[Pairs, Pairs]:
-    """The contacts before and after, as write_contacts got them. Raises InputError when the file is not one."""
+    """The contacts before and after. Raises InputError when the file is missing, damaged or of another schema."""
     values = read_json(path, CONTACTS_SCHEMA)
     try:
         before, after = (

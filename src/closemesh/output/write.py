@@ -1,9 +1,4 @@
-"""All files of a result, PLY and OBJ.
-
-Meshes as one file for each person and frame, for tools that read no animation.
-
-Everything that a run leaves, written in one go; scene.json comes last and says that the rest is there.
-"""
+"""All files of a result folder, with optional PLY or OBJ meshes per person and frame."""
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ from closemesh.output.gltf import write_glb
 from closemesh.output.people import write_people
 from closemesh.output.quality import motion_quality
 from closemesh.output.result_json import StageCost, write_contacts, write_scene
-from closemesh.rendering.bodies import person_colour, render_overlay
+from closemesh.rendering.bodies import person_color, render_overlay
 from closemesh.structures import BodyMotion, Camera, Reconstruction
 from closemesh.video.video_files import Image
 
@@ -32,10 +27,10 @@ FrameFormat = Literal["ply", "obj"]
 def write_frame_meshes(
     folder: Path, mesh_format: FrameFormat, camera: Camera, motion: BodyMotion, body: BodyModel, progress: Progress
 ) -> None:
-    """`folder`/person_00/000000.ply and so on, numbered by processed frame, from camera-frame motion; frame: world.
+    """Write `folder`/person_00/000000.ply and so on, numbered by processed frame, from camera-frame motion.
 
-    Vertices keep the order of the body; a person who is not valid in a frame has no file there. Raises OutputError
-    when they cannot be written.
+    Frame of the meshes: world. Vertices are in the order of the body. A person who is not valid in a frame has no file
+    for it. Raises OutputError when they cannot be written.
     """
     from trimesh import Trimesh
 
@@ -46,8 +41,8 @@ def write_frame_meshes(
             (part / f"person_{person:02d}").mkdir()
         for frame, vertices in enumerate(meshes):
             for person in motion.valid[frame].nonzero()[0]:
-                colours = np.tile((*person_colour(int(person)), 255), (len(body.v_template), 1)).astype(np.uint8)
-                mesh = Trimesh(vertices[person], faces, vertex_colors=colours, process=False)
+                colors = np.tile((*person_color(int(person)), 255), (len(body.v_template), 1)).astype(np.uint8)
+                mesh = Trimesh(vertices[person], faces, vertex_colors=colors, process=False)
                 mesh.export(part / f"person_{person:02d}" / f"{frame:06d}.{mesh_format}")
             advance(1)
 
@@ -62,16 +57,16 @@ def write_results(
 ) -> None:
     """Write people/, observations.npz, contacts.json, meshes/, overlay.mp4 and scene.json to the folder `out`.
 
-    `frames` are the RGB frames of the clip; they are read only when the configuration asks for an overlay.
-    Raises OutputError when a file cannot be written; scene.json is absent until everything else is complete.
+    frames: RGB frames of the clip, read only when the configuration asks for an overlay. scene.json is written last, so
+    its presence means a complete result. Raises OutputError when a file cannot be written.
     """
     r, motion = reconstruction, reconstruction.motion
     options = {"mesh_format": "glb", "overlay": True, **r.config.get("output", {})}
     remove(out / "scene.json")
     write_people(out / "people", r.clip, r.camera, motion, body)
     save_record(out / "observations.npz", r.observations)
-    of_motions = list(r.contacts.values()) or [()]
-    write_contacts(out / "contacts.json", r.clip, before=of_motions[0], after=of_motions[-1])
+    contacts = list(r.contacts.values()) or [()]
+    write_contacts(out / "contacts.json", r.clip, before=contacts[0], after=contacts[-1])
     _write_meshes(out / "meshes", reconstruction, body, options["mesh_format"], progress)
     remove(out / "overlay.mp4")
     if options["overlay"]:

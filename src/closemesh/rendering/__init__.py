@@ -1,1 +1,1 @@
-"""Images without OpenGL."""
+"""Rendering on the CPU, without OpenGL."""

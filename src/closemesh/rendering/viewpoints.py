@@ -1,4 +1,4 @@
-"""Where an observer of the world stands so that everybody stays in the picture, and the floor that he sees."""
+"""Side and top cameras that have all people in view, and the floor grid."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from closemesh.core.arrays import Floats
 from closemesh.structures import Camera
 
-_FIELD_OF_VIEW = 0.5  # Radians across the height: a long lens, little perspective.
+_FIELD_OF_VIEW = 0.5  # Radians across the height; a long lens has little perspective.
 _MARGIN = 0.25  # Metres around the joints, for heads, hands and feet.
-_SIDE_PITCH = 0.2  # Radians that the side view looks down, so that the floor is seen.
+_SIDE_PITCH = 0.2  # Radians of the side view, downwards, so that the floor is visible.
 _BACKGROUND = (236, 238, 240)
-_GRID_COLOUR = (190, 194, 198)
+_GRID_COLOR = (190, 194, 198)
 _GRID_STEP = 0.5  # Metres.
 
 
 def view_camera(view: Literal["side", "top"], camera: Camera, points_world: Floats, size: tuple[int, int]) -> Camera:
-    """A resting camera that looks along the filming camera's left (`side`) or straight down (`top`).
+    """A static camera facing the left of `camera` (`side`) or straight down (`top`).
 
-    It stands where all points_world [N, 3] are in its picture of `size` (width, height) pixels.
+    All points_world [N, 3], metres, are in its image of `size` (width, height) pixels.
     """
     R_view_world = _axes(view, camera)
     focal = size[1] / 2 / np.tan(_FIELD_OF_VIEW / 2)
     tangents = np.array(size) / 2 / focal  # Of the half angles across width and height.
     points = points_world @ R_view_world.T if len(points_world) else np.zeros((1, 3))
     middle = (points.min(0) + points.max(0)) / 2
-    reach = (np.abs(points - middle)[:, :2] + _MARGIN) / tangents - (points - middle)[:, 2:]  # [N, 2]
+    distance = (np.abs(points - middle)[:, :2] + _MARGIN) / tangents - (points - middle)[:, 2:]  # [N, 2]
     T_view_world = np.eye(4)
     T_view_world[:3, :3] = R_view_world
-    T_view_world[:3, 3] = np.array([0, 0, reach.max()]) - middle
+    T_view_world[:3, 3] = np.array([0, 0, distance.max()]) - middle
     return Camera(
         focal=float(focal),
         principal_point=(size[0] / 2, size[1] / 2),
@@ -43,7 +43,7 @@ def view_camera(view: Literal["side", "top"], camera: Camera, points_world: Floa
 
 
 def draw_floor(observer: Camera, points_world: Floats) -> np.ndarray:
-    """A picture [H, W, 3] of the grid at y = 0 under and around points_world [N, 3], for a resting observer."""
+    """An image [H, W, 3] of the floor grid at y = 0 around points_world [N, 3], metres, for a static observer."""
     width, height = observer.size
     image = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
     points = points_world if len(points_world) else np.zeros((1, 3))
@@ -57,9 +57,9 @@ def draw_floor(observer: Camera, points_world: Floats) -> np.ndarray:
 
 
 def _axes(view: Literal["side", "top"], camera: Camera) -> Floats:
-    """R_view_world [3, 3]: rows are the picture's right, down and forward in the world."""
+    """R_view_world [3, 3]: rows are the image's right, down and forward in the world."""
     down = np.array([0.0, -1.0, 0.0])
-    ahead = _level(camera.T_cam_world[0, 2, :3], otherwise=-camera.T_cam_world[0, 1, :3])
+    ahead = _horizontal(camera.T_cam_world[0, 2, :3], fallback=-camera.T_cam_world[0, 1, :3])
     if view == "top":
         return np.stack([np.cross(-ahead, down), -ahead, down])
     left = np.cross(ahead, down)
@@ -68,16 +68,16 @@ def _axes(view: Literal["side", "top"], camera: Camera) -> Floats:
     return np.stack([right, np.cross(forward, right), forward])
 
 
-def _level(direction: Floats, otherwise: Floats) -> Floats:
-    """The horizontal part of a direction, as a unit vector; a camera that looks straight down has another."""
+def _horizontal(direction: Floats, fallback: Floats) -> Floats:
+    """Unit vector of the horizontal part of a direction; of `fallback` for a vertical one."""
     level = np.array([direction[0], 0.0, direction[2]])
     if np.linalg.norm(level) < 1e-3:
-        level = np.array([otherwise[0], 0.0, otherwise[2]])
+        level = np.array([fallback[0], 0.0, fallback[2]])
     return level / np.linalg.norm(level)
 
 
 def _draw_line(image: np.ndarray, observer: Camera, start: list[float], end: list[float]) -> None:
-    """A straight line of the world, cut where it would pass behind the observer."""
+    """Draw a line of the world into `image`, without the part behind the observer."""
     T = observer.T_cam_world[0]
     line = np.linspace(start, end, 64) @ T[:3, :3].T + T[:3, 3]
     line = line[line[:, 2] > 0.1]
@@ -85,4 +85,4 @@ def _draw_line(image: np.ndarray, observer: Camera, start: list[float], end: lis
         return
     ends = line[[0, -1], :2] / line[[0, -1], 2:] * observer.focal + np.asarray(observer.principal_point)
     (x0, y0), (x1, y1) = np.round(ends * 16).astype(int).tolist()  # Sixteenths of a pixel.
-    cv2.line(image, (x0, y0), (x1, y1), _GRID_COLOUR, 1, cv2.LINE_AA, shift=4)
+    cv2.line(image, (x0, y0), (x1, y1), _GRID_COLOR, 1, cv2.LINE_AA, shift=4)

@@ -1,4 +1,4 @@
-"""A z-buffer on the CPU: 2x2 supersampled triangles with a colour at each vertex, no OpenGL, one frame at a time."""
+"""Z-buffer on the CPU: triangles with vertex colors, 2x2 supersampled, and depth maps."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from closemesh.core.arrays import Floats
 
 SAMPLES = 2  # Along each axis of a pixel.
 NEAR = 0.05  # Metres; a triangle with a corner nearer than this is not drawn.
-EDGE = 1e-5  # Share of a triangle by which it reaches over its edges, so that rounding leaves no crack between two.
+EDGE = 1e-5  # Barycentric margin beyond the edges, so that rounding leaves no seam between two triangles.
 _BAND = 32  # Rows of pixels that one thread draws at a time; their samples fit the cache.
 
 
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile to machine code that runs without the GIL, kept on disk where a folder for it can be written."""
+    """Compile to machine code that runs without the GIL, cached on disk where a folder can be written."""
     options: dict[str, Any] = {"nogil": True, "fastmath": True, "error_model": "numpy"}
     try:
         return njit(cache=True, **options)(function)
@@ -29,11 +29,11 @@ def _compiled(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @_compiled
-def _draw_band(points, faces, colours, first_row, inverse_depth, samples):
-    """Draw the part of all triangles that lies in the sample rows from `first_row` on.
+def _draw_band(points, faces, colors, first_row, inverse_depth, samples):
+    """Draw the part of all triangles in the sample rows from `first_row` on; colors are perspective-correct.
 
-    points [N, 3] sample x, sample y and 1 / depth; colours [N, 3] in 0..255; inverse_depth [rows, W] and samples
-    [rows, W, 4] (RGB and coverage) are changed. Of two surfaces the nearer stays. Perspective-correct colours.
+    points [N, 3] sample x, sample y and 1 / depth; colors [N, 3] in 0..255. The nearest surface is written to
+    inverse_depth [rows, W] and samples [rows, W, 4] (RGB and coverage).
     """
     rows, width = inverse_depth.shape
     for f in range(faces.shape[0]):
@@ -44,7 +44,7 @@ def _draw_band(points, faces, colours, first_row, inverse_depth, samples):
         bottom = min(rows - 1, int(np.floor(max(ay, by, cy) - 0.5)) - first_row)
         top = max(0, int(np.ceil(min(ay, by, cy) - 0.5)) - first_row)
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if bottom < top or area >= 0 or min(az, bz, cz) <= 0:  # Outside, seen from behind, or behind the camera.
+        if bottom < top or area >= 0 or min(az, bz, cz) <= 0:  # Outside, back-facing, or behind the camera.
             continue
         left = max(0, int(np.ceil(min(ax, bx, cx) - 0.5)))
         right = min(width - 1, int(np.floor(max(ax, bx, cx) - 0.5)))
@@ -52,17 +52,17 @@ def _draw_band(points, faces, colours, first_row, inverse_depth, samples):
             y = first_row + row + 0.5
             for column in range(left, right + 1):
                 x = column + 0.5
-                share_b = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
-                share_c = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
-                share_a = 1 - share_b - share_c
-                if min(share_a, share_b, share_c) < -EDGE:
+                weight_b = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
+                weight_c = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
+                weight_a = 1 - weight_b - weight_c
+                if min(weight_a, weight_b, weight_c) < -EDGE:
                     continue
-                z = share_a * az + share_b * bz + share_c * cz
+                z = weight_a * az + weight_b * bz + weight_c * cz
                 if z > inverse_depth[row, column]:
                     inverse_depth[row, column] = z
                     for k in range(3):
                         mixed = (
-                            share_a * az * colours[a, k] + share_b * bz * colours[b, k] + share_c * cz * colours[c, k]
+                            weight_a * az * colors[a, k] + weight_b * bz * colors[b, k] + weight_c * cz * colors[c, k]
                         )
                         samples[row, column, k] = np.uint8(mixed / z + 0.5)
                     samples[row, column, 3] = 255
@@ -70,7 +70,7 @@ def _draw_band(points, faces, colours, first_row, inverse_depth, samples):
 
 @_compiled
 def _blend_band(samples, opacity, image):
-    """Lay the mean of each pixel's samples [2 rows, 2 W, 4] over `image` [rows, W, 3], which is changed."""
+    """Blend the mean of each pixel's samples [2 * rows, 2 * W, 4] over `image` [rows, W, 3] in place."""
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
             red, green, blue, count = 0, 0, 0, 0
@@ -93,19 +93,18 @@ def render_mesh(
     image: NDArray[np.uint8],  # [H, W, 3]
     points_cam: Floats,  # [N, 3]
     faces: NDArray[np.integer],  # [F, 3]
-    colours: Floats,  # [N, 3]
+    colors: Floats,  # [N, 3]
     focal: float,
-    centre: tuple[float, float],
+    principal_point: tuple[float, float],
     opacity: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """`image` with a triangle mesh over it, as a new image.
+    """A copy [H, W, 3] of `image` with a triangle mesh over it.
 
-    points_cam in metres (OpenCV axes), focal and centre in pixels, colours 0..255 after shading. Faces turn
-    anticlockwise seen from outside and hide what is behind them, their own back included. `opacity` 0..1 lets the
-    image shine through the nearest surface alone.
+    points_cam in metres (OpenCV axes), focal and principal_point in pixels, colors 0..255 after shading. Faces are
+    counterclockwise from outside; back faces are culled. opacity 0..1 blends the nearest surface with the image.
     """
-    points = _to_samples(points_cam, focal, centre)
-    faces, colours = faces.astype(np.int32, copy=False), colours.astype(np.float32, copy=False)
+    points = _to_samples(points_cam, focal, principal_point)
+    faces, colors = faces.astype(np.int32, copy=False), colors.astype(np.float32, copy=False)
     result = image.copy()
     first, last, left, right = _extent(points, image.shape[0], image.shape[1])
 
@@ -113,7 +112,7 @@ def render_mesh(
         rows = SAMPLES * (min(row + _BAND, last) - row)
         inverse_depth = np.zeros((rows, SAMPLES * (right - left)), dtype=np.float32)
         samples = np.zeros((*inverse_depth.shape, 4), dtype=np.uint8)
-        _draw_band(points, faces, colours, SAMPLES * row, inverse_depth, samples)
+        _draw_band(points, faces, colors, SAMPLES * row, inverse_depth, samples)
         _blend_band(samples, np.float32(opacity), result[row : row + rows // SAMPLES, left:right])
 
     points[:, 0] -= SAMPLES * left
@@ -122,18 +121,18 @@ def render_mesh(
     return result
 
 
-def draw_depth(
+def render_depth(
     points_cam: Floats,  # [N, 3]
     faces: NDArray[np.integer],  # [F, 3]
     focal: float,
-    centre: tuple[float, float],
+    principal_point: tuple[float, float],
     size: tuple[int, int],
 ) -> Floats:
-    """Depth in metres [H, W] of the surface seen at the middle of each pixel; infinity where there is none.
+    """Depth in metres [H, W] of the nearest surface at the center of each pixel; infinity where there is none.
 
-    size: width and height in pixels. Faces and frame as in `draw_mesh`.
+    size: width and height in pixels; other arguments as in `render_mesh`.
     """
-    points = _to_samples(points_cam, focal, centre)
+    points = _to_samples(points_cam, focal, principal_point)
     points[:, :2] /= SAMPLES
     inverse_depth = np.zeros((size[1], size[0]), dtype=np.float32)
     unused = np.zeros((size[1], size[0], 4), dtype=np.uint8)
@@ -142,16 +141,16 @@ def draw_depth(
         return 1 / inverse_depth
 
 
-def _to_samples(points_cam: Floats, focal: float, centre: tuple[float, float]) -> NDArray[np.float32]:
-    """[N, 3] sample x, sample y and 1 / depth; 1 / depth is 0 for what is too near or behind the camera."""
+def _to_samples(points_cam: Floats, focal: float, principal_point: tuple[float, float]) -> NDArray[np.float32]:
+    """[N, 3] sample x, sample y and 1 / depth; 1 / depth is 0 nearer than NEAR or behind the camera."""
     visible = points_cam[:, 2] > NEAR
     depth = np.where(visible, points_cam[:, 2], 1.0)
-    xy = SAMPLES * (points_cam[:, :2] * (focal / depth)[:, None] + np.asarray(centre))
+    xy = SAMPLES * (points_cam[:, :2] * (focal / depth)[:, None] + np.asarray(principal_point))
     return np.column_stack([xy, visible / depth]).astype(np.float32)
 
 
 def _extent(points: Floats, height: int, width: int) -> tuple[int, int, int, int]:
-    """First and last row, first and last column (exclusive) of the pixels that the visible points may touch."""
+    """First and last row, first and last column (exclusive) of the pixels that the visible points may cover."""
     visible = points[points[:, 2] > 0]
     if len(visible) == 0:
         return 0, 0, 0, 0

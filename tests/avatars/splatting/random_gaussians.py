@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from closemesh.avatars.splatting.rasterize import Backend, rasterise
+from closemesh.avatars.splatting.rasterize import Backend, rasterize
 
 
 class Gaussians(NamedTuple):
@@ -46,7 +46,7 @@ def drawn_and_differentiated(
     inputs = [tensor.detach().to(device, dtype, copy=True).requires_grad_() for tensor in gaussians[:4]]
     means2d, conics, opacities, features = inputs
     depths = gaussians.depths.to(device, dtype)
-    image, alpha = rasterise(means2d, conics, opacities, features, depths, size, backend)
+    image, alpha = rasterize(means2d, conics, opacities, features, depths, size, backend)
     weights = [torch.randn(tensor.shape, generator=generator).to(tensor) for tensor in (image, alpha)]
     ((image * weights[0]).sum() + (alpha * weights[1]).sum()).backward()
     gradients = [tensor.grad for tensor in inputs if tensor.grad is not None]

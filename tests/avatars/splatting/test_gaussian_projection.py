@@ -10,7 +10,7 @@ from random_gaussians import relative_error
 from torch import Tensor
 
 from closemesh.avatars.splatting.projection import Projection, project_gaussians
-from closemesh.avatars.splatting.rasterize import BLUR, rasterise
+from closemesh.avatars.splatting.rasterize import BLUR, rasterize
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion
 
 FOCAL, CENTRE, SIZE = 300.0, (130.0, 120.0), (240, 256)
@@ -85,7 +85,7 @@ def test_what_is_behind_the_camera_or_beside_the_image_is_not_drawn(backend: str
     rotations, scales = torch.tensor([[1.0, 0, 0, 0]]).repeat(5, 1), torch.full((5, 3), 0.02)
     projection = _project((means, rotations, scales), backend)
     assert not projection.visible.any()
-    image, alpha = rasterise(
+    image, alpha = rasterize(
         projection.means2d, projection.conics, torch.ones(5), torch.ones(5, 1), projection.depths, SIZE
     )
     assert not alpha.any()

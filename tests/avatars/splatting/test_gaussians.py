@@ -9,7 +9,7 @@ import pytest
 import torch
 from random_gaussians import Gaussians, drawn_and_differentiated, random_gaussians, relative_error
 
-from closemesh.avatars.splatting.rasterize import MAX_ALPHA, MIN_ALPHA, Backend, rasterise
+from closemesh.avatars.splatting.rasterize import MAX_ALPHA, MIN_ALPHA, Backend, rasterize
 from closemesh.core.errors import InputError
 
 BOTH: tuple[Backend, ...] = ("reference", "cpu")
@@ -33,7 +33,7 @@ def test_gradients_of_the_reference_are_those_of_finite_differences(index: int) 
 
     def loss(step: float, start: torch.Tensor) -> torch.Tensor:
         inputs = [*gaussians[:index], start + step * direction, *gaussians[index + 1 : 4]]
-        image, alpha = rasterise(*inputs, gaussians.depths, size, backend="reference")
+        image, alpha = rasterize(*inputs, gaussians.depths, size, backend="reference")
         return (torch.cat([image, alpha[..., None]], dim=-1) * weights).sum()
 
     start = gaussians[index].clone().requires_grad_()
@@ -48,7 +48,7 @@ def test_every_single_gradient_of_the_reference() -> None:
     gaussians, size = _without_cuts(3)
     inputs = tuple(tensor.requires_grad_() for tensor in gaussians[:4])
     assert torch.autograd.gradcheck(
-        lambda *four: rasterise(*four, gaussians.depths, size, backend="reference"), inputs, atol=1e-8, rtol=1e-6
+        lambda *four: rasterize(*four, gaussians.depths, size, backend="reference"), inputs, atol=1e-8, rtol=1e-6
     )
 
 
@@ -84,7 +84,7 @@ def _single(x: float, y: float, opacity: float, depth: float, colour: tuple[floa
 @pytest.mark.parametrize("backend", BOTH)
 def test_one_gaussian_in_the_middle(backend: Backend) -> None:
     gaussian = _single(10.5, 6.5, 0.8, 2.0, (1.0, 0.5, 0.0))
-    image, alpha = rasterise(*gaussian, size=(13, 21), backend=backend)
+    image, alpha = rasterize(*gaussian, size=(13, 21), backend=backend)
     for x, y in ((10, 6), (12, 6), (10, 3), (13, 8)):
         expected = 0.8 * math.exp(-((x - 10) ** 2 + (y - 6) ** 2) / 8)
         assert float(alpha[y, x]) == pytest.approx(expected, rel=1e-5)
@@ -100,7 +100,7 @@ def test_one_gaussian_in_the_middle(backend: Backend) -> None:
 def test_the_nearer_of_two_hides_the_farther(backend: Backend, red_depth: float) -> None:
     red, blue = _single(8.5, 8.5, 1.0, red_depth, (1, 0, 0)), _single(9.5, 8.5, 1.0, 2.0, (0, 0, 1))
     both = (torch.cat(pair) for pair in zip(red, blue, strict=True))
-    image, alpha = rasterise(*both, size=(17, 17), backend=backend)
+    image, alpha = rasterize(*both, size=(17, 17), backend=backend)
     near, far = (0, 2) if red_depth < 2 else (2, 0)
     middle = image[8, 8 if red_depth < 2 else 9]
     assert float(middle[near]) == pytest.approx(MAX_ALPHA, rel=1e-5)
@@ -112,7 +112,7 @@ def test_the_nearer_of_two_hides_the_farther(backend: Backend, red_depth: float)
 @pytest.mark.parametrize("backend", BOTH)
 def test_equal_depths_keep_the_order_given(backend: Backend) -> None:
     many = [_single(8.5, 8.5, 0.5, 2.0, (float(k == 0), float(k == 1), float(k == 2))) for k in range(3)]
-    image, _ = rasterise(*(torch.cat(parts) for parts in zip(*many, strict=True)), size=(17, 17), backend=backend)
+    image, _ = rasterize(*(torch.cat(parts) for parts in zip(*many, strict=True)), size=(17, 17), backend=backend)
     assert image[8, 8].tolist() == pytest.approx([0.5, 0.25, 0.125], rel=1e-5)
 
 
@@ -140,8 +140,8 @@ def test_what_is_not_a_number_is_not_drawn() -> None:
     whole = random_gaussians(50, (40, 40), 3)
     broken = whole._replace(means2d=whole.means2d.clone(), conics=whole.conics.clone())
     broken.means2d[0], broken.conics[1], broken.means2d[2, 0] = math.nan, math.inf, 1e30
-    image, _ = rasterise(*broken, size=(40, 40))
-    others, _ = rasterise(*(tensor[3:] for tensor in whole), size=(40, 40))
+    image, _ = rasterize(*broken, size=(40, 40))
+    others, _ = rasterize(*(tensor[3:] for tensor in whole), size=(40, 40))
     assert torch.equal(image, others)
 
 
@@ -175,9 +175,9 @@ def test_threads_of_torch_change_nothing() -> None:
 def test_wrong_use_is_told() -> None:
     gaussians = random_gaussians(5, (8, 8), 3)
     with pytest.raises(ValueError, match="as many"):
-        rasterise(*gaussians._replace(opacities=gaussians.opacities[:4]), size=(8, 8))
+        rasterize(*gaussians._replace(opacities=gaussians.opacities[:4]), size=(8, 8))
     with pytest.raises(InputError, match="gsplat"):
-        rasterise(*gaussians, size=(8, 8), backend="cuda")
+        rasterize(*gaussians, size=(8, 8), backend="cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="takes a GPU")

@@ -14,7 +14,7 @@ from closemesh.body.loading import load_bundled_body
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.lab.simulation.occlusion import hidden_by_capsules, hidden_points
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
-from closemesh.rendering.zbuffer import draw_depth
+from closemesh.rendering.zbuffer import render_depth
 
 FACE = [KEYPOINT_INDEX[name] for name in ("nose", "left_eye", "right_eye")]
 EARS = [KEYPOINT_INDEX[name] for name in ("left_ear", "right_ear")]
@@ -83,7 +83,7 @@ def test_scenes_in_a_batch_are_as_scenes_alone():
 
 def test_depth_of_a_slanted_triangle():
     corners = np.array([[-1.0, -1.0, 2.0], [-1.0, 1.0, 4.0], [1.0, -1.0, 2.0]])
-    depth = draw_depth(corners, np.array([[0, 1, 2]]), 40.0, (20.0, 20.0), (40, 40))
+    depth = render_depth(corners, np.array([[0, 1, 2]]), 40.0, (20.0, 20.0), (40, 40))
     assert np.isinf(depth[39, 39])
     row, column = 10, 12
     x, y = (column + 0.5 - 20) / 40, (row + 0.5 - 20) / 40

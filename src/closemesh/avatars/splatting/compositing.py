@@ -209,7 +209,7 @@ def collect_gradients(first, last, records, firsts, originals, rows, means2d, co
             features[g, k] = total[MOMENTS + k]
 
 
-def rasterise_cpu(
+def rasterize_numba(
     means2d: Tensor,  # [G, 2]
     conics: Tensor,  # [G, 3]
     opacities: Tensor,  # [G]

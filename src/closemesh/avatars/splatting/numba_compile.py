@@ -66,7 +66,7 @@ def run_in_pieces(function: Callable[[int, int], None], work: NDArray[np.integer
 @lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
     """The threads of this process: a forked one inherits none."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="closemesh-rasterise")
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="closemesh-rasterize")
 
 
 def aligned_empty(rows: int, columns: int) -> NDArray[np.float32]:

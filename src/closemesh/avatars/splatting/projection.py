@@ -31,7 +31,7 @@ REACH = math.sqrt(-2 * math.log(MIN_ALPHA))  # Standard deviations at which a Ga
 
 
 class Projection(NamedTuple):
-    """What `rasterise` takes; Gaussians that are not visible have conics of zero, which draw nothing."""
+    """What `rasterize` takes; Gaussians that are not visible have conics of zero, which draw nothing."""
 
     means2d: Tensor  # [G, 2] pixels
     conics: Tensor  # [G, 3] (a, b, c) of the inverse covariance [[a, b], [b, c]], 1 / pixels squared
@@ -73,7 +73,7 @@ def project_gaussians(
     """
     camera = Camera(float(focal), float(centre[0]), float(centre[1]), float(size[0]), float(size[1]))
     if backend == "cpu" or (backend is None and means.device.type == "cpu"):
-        return Projection(*project_cpu(means, rotations, scales, camera))
+        return Projection(*project_numba(means, rotations, scales, camera))
     return project_reference(means, rotations, scales, camera)
 
 
@@ -103,7 +103,7 @@ def _meets_image(means2d: Tensor, variances: Tensor, camera: Camera) -> Tensor:
     return ((means2d + reach > 0) & (means2d - reach < size)).all(dim=-1)
 
 
-def project_cpu(
+def project_numba(
     means: Tensor,  # [G, 3]
     rotations: Tensor,  # [G, 4] or [G, 3, 3]
     scales: Tensor,  # [G, 3]

@@ -28,7 +28,7 @@ BLUR = 0.3  # Pixels squared, added to the covariance in the image: no Gaussian 
 NEAR = 0.05  # Metres; what is nearer to the camera than this is not drawn.
 
 
-def rasterise_reference(
+def rasterize_reference(
     means2d: Tensor,  # [G, 2]
     conics: Tensor,  # [G, 3]
     opacities: Tensor,  # [G]
@@ -63,7 +63,7 @@ def _alphas(means2d: Tensor, conics: Tensor, opacities: Tensor, size: tuple[int,
 _TILE = 16  # Pixels; what gsplat's kernels are tuned for.
 
 
-def rasterise_cuda(
+def rasterize_gsplat(
     means2d: Tensor,  # [G, 2]
     conics: Tensor,  # [G, 3]
     opacities: Tensor,  # [G]
@@ -101,7 +101,7 @@ Backend = Literal["reference", "cpu", "cuda"]
 _Draw = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
 
 
-def rasterise(
+def rasterize(
     means2d: Tensor,  # [G, 2]
     conics: Tensor,  # [G, 3]
     opacities: Tensor,  # [G]
@@ -129,12 +129,12 @@ def _choose(backend: Backend | None, tensor: Tensor) -> _Draw:
     if backend == "cuda" and not on_cuda:
         raise InputError("drawing on CUDA takes tensors there and gsplat: pip install 'closemesh[cuda]'")
     if on_cuda:
-        return rasterise_cuda
+        return rasterize_gsplat
     if backend == "reference":
-        return rasterise_reference
-    from closemesh.avatars.splatting.compositing import rasterise_cpu
+        return rasterize_reference
+    from closemesh.avatars.splatting.compositing import rasterize_numba
 
-    return rasterise_cpu
+    return rasterize_numba
 
 
 @lru_cache

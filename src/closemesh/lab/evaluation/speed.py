@@ -95,11 +95,11 @@ def drawing(device: torch.device) -> Step:
     body = load_bundled_body()
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
-    painter = BodyRenderer(body, 2)
+    renderer = BodyRenderer(body, 2)
     image = np.full((1080, 1920, 3), 128, np.uint8)
     camera = Camera(1500.0, (960.0, 540.0), (1920, 1080), "option", np.eye(4)[None])
     vertices_cam = vertices.numpy() * (1, -1, 1) + (0, 0, 3.5)
-    return lambda: painter.paint(image, vertices_cam, np.ones(2, dtype=bool), camera)
+    return lambda: renderer.render(image, vertices_cam, np.ones(2, dtype=bool), camera)
 
 
 def detection(device: torch.device) -> Step:

@@ -18,7 +18,7 @@ from closemesh.body.skinning import wholebody_keypoints
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.camera import project
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
-from closemesh.rendering.zbuffer import draw_depth
+from closemesh.rendering.zbuffer import render_depth
 from closemesh.structures import NUM_CUE_POINTS
 
 PATCH_RADIUS = 0.015  # Metres around a keypoint that are looked at; more than half of it must be free.
@@ -45,7 +45,7 @@ def hidden_points(scene: SimulatedScene) -> Bools:
         present = scene.motion.valid[t]
         depths = np.full((len(vertices), size[1], size[0]), np.inf, np.float32)
         for p in np.flatnonzero(present):
-            depths[p] = draw_depth(vertices[p], faces, focal, centre, size)  # type: ignore[arg-type]
+            depths[p] = render_depth(vertices[p], faces, focal, centre, size)  # type: ignore[arg-type]
         for p in np.flatnonzero(present):
             own, others = depths[p], np.delete(depths, p, axis=0).min(0, initial=np.inf)
             hidden[t, p] |= _behind(truth.points_cam[t, p], own, others, allowance, focal, centre)  # type: ignore[arg-type]

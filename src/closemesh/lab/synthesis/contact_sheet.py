@@ -90,7 +90,7 @@ def draw_strip(
     floor = draw_floor(camera, points)
     T = camera.T_cam_world[0]
     images = [
-        renderer.paint(floor.copy(), v.double().numpy() @ T[:3, :3].T + T[:3, 3], np.ones(people, bool), camera)
+        renderer.render(floor.copy(), v.double().numpy() @ T[:3, :3].T + T[:3, 3], np.ones(people, bool), camera)
         for v in vertices
     ]
     return np.concatenate(images, axis=1)

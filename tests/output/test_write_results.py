@@ -1,4 +1,4 @@
-"""contacts.json, scene.json, meshes and the whole folder: written, read back, refused when damaged."""
+"""contacts.json, scene.json, meshes and the whole folder: written, read back, rejected when damaged."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def test_contacts_round_trip(dance, tmp_path: Path) -> None:
     read_before, read_after = read_contacts(tmp_path / "contacts.json")
     same_pairs(read_before, before)
     same_pairs(read_after, after)
-    told = json.loads((tmp_path / "contacts.json").read_text())["pairs"][0]["after"]["contacts"][0]
-    assert told["start_seconds"] == pytest.approx(dance.clip.times[1], abs=1e-4)
-    assert told["end_seconds"] == pytest.approx(dance.clip.times[4], abs=1e-4)
+    contact = json.loads((tmp_path / "contacts.json").read_text())["pairs"][0]["after"]["contacts"][0]
+    assert contact["start_seconds"] == pytest.approx(dance.clip.times[1], abs=1e-4)
+    assert contact["end_seconds"] == pytest.approx(dance.clip.times[4], abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_bad_contact_files(text: str, message: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_leaves_everything(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
+def test_all_files_are_written(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
-    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {
         "people/person_00.npz",
         "people/person_01.npz",
         "observations.npz",
@@ -106,7 +106,7 @@ def test_a_run_leaves_everything(reconstruction: Reconstruction, dance, tmp_path
     same_pairs(read_contacts(tmp_path / "contacts.json")[1], reconstruction.contacts["optimised"])
 
 
-def test_scene_tells_where_the_result_came_from(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
+def test_scene_describes_input_and_quality(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
     scene = read_scene(tmp_path / "scene.json")
     assert scene["input"]["name"] == "dance.mp4"
@@ -135,20 +135,20 @@ def test_the_folder_gives_the_motion_back(reconstruction: Reconstruction, dance,
     np.testing.assert_allclose(motion.rotations, dance.motion.rotations, atol=1e-5)
 
 
-def test_a_still_camera_is_told_once(make_dance, reconstruction: Reconstruction, tmp_path: Path) -> None:
-    still = make_dance(moving=False)
-    write(tmp_path, replace(reconstruction, camera=still.camera), still)
+def test_a_static_camera_is_stored_once(make_dance, reconstruction: Reconstruction, tmp_path: Path) -> None:
+    static = make_dance(moving=False)
+    write(tmp_path, replace(reconstruction, camera=static.camera), static)
     scene = read_scene(tmp_path / "scene.json")
     assert np.shape(scene["camera"]["T_cam_world"]) == (4, 4)
-    np.testing.assert_array_equal(scene_camera(scene).T_cam_world, still.camera.T_cam_world)
+    np.testing.assert_array_equal(scene_camera(scene).T_cam_world, static.camera.T_cam_world)
 
 
-def test_an_incomplete_camera_is_damage() -> None:
+def test_an_incomplete_camera_is_reported_as_damage() -> None:
     with pytest.raises(InputError, match="no complete camera"):
         scene_camera({"input": {"frames": 3}, "camera": {}})
 
 
-def test_a_second_run_leaves_nothing_of_the_first(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
+def test_a_second_run_replaces_all_files_of_the_first(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
     (tmp_path / "people" / "person_02.npz").write_bytes(b"of a run with three people")
     other = {"output": {"mesh_format": "ply", "overlay": False}}
@@ -159,7 +159,7 @@ def test_a_second_run_leaves_nothing_of_the_first(reconstruction: Reconstruction
     assert (tmp_path / "meshes" / "scene.glb").exists()
 
 
-def test_a_run_that_fails_does_not_look_finished(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
+def test_a_failed_run_has_no_scene_file(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
     (tmp_path / "contacts.json").unlink()
     (tmp_path / "contacts.json").mkdir()

@@ -1,4 +1,4 @@
-"""The animated scene, read by other hands, is the result: the same vertices, joints, camera and times."""
+"""The animated scene, read independently, has the vertices, joints, camera and times of the result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PEOPLE = ("person_00", "person_01")
 
 
 def smplx_vertices(person, body_file: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [T, V, 3] and joints [T, 55, 3] that the reference implementation makes of a person file."""
+    """Vertices [T, V, 3] and joints [T, 55, 3] of a person file by the reference implementation."""
     num_frames = len(person.trans)
     model = smplx.SMPLX(
         str(body_file), use_pca=False, flat_hand_mean=True, ext="npz", num_betas=10, batch_size=num_frames
@@ -56,7 +56,7 @@ def test_glb_and_person_files_give_the_same_bodies(make_dance: Callable, tmp_pat
             np.testing.assert_allclose(gltf.skinned(name, key), vertices[key], atol=1e-3)
 
 
-def test_joint_nodes_stand_at_the_joints(dance, tmp_path: Path) -> None:
+def test_joint_nodes_are_at_the_joints(dance, tmp_path: Path) -> None:
     write_glb(tmp_path / "scene.glb", dance.clip, dance.camera, dance.motion, dance.body)
     gltf = Gltf(tmp_path / "scene.glb")
     joints = motion_joints(dance.motion_world, dance.body)
@@ -70,7 +70,7 @@ def test_times_are_those_of_the_clip_from_its_first_frame(dance, tmp_path: Path)
     np.testing.assert_allclose(Gltf(tmp_path / "scene.glb").times(), dance.clip.times - dance.clip.times[0], atol=1e-6)
 
 
-def test_the_camera_sees_what_the_film_saw(dance, tmp_path: Path) -> None:
+def test_the_camera_projects_as_that_of_the_clip(dance, tmp_path: Path) -> None:
     write_glb(tmp_path / "scene.glb", dance.clip, dance.camera, dance.motion, dance.body)
     gltf = Gltf(tmp_path / "scene.glb")
     lens = gltf.json["cameras"][0]["perspective"]
@@ -84,7 +84,7 @@ def test_the_camera_sees_what_the_film_saw(dance, tmp_path: Path) -> None:
     np.testing.assert_allclose([(clip_x + 1) * width / 2, (1 - clip_y) * height / 2], expected, atol=1e-2)
 
 
-def test_absent_people_are_hidden_where_they_were_last(dance, tmp_path: Path) -> None:
+def test_absent_people_are_hidden_at_their_last_position(dance, tmp_path: Path) -> None:
     valid = dance.motion.valid.copy()
     valid[2:4, 0] = False
     motion = replace(dance.motion, valid=valid)
@@ -109,7 +109,7 @@ def test_quaternions_do_not_jump(make_dance: Callable, tmp_path: Path) -> None:
             assert ((q[1:] * q[:-1]).sum(1) > 0).all()
 
 
-def test_what_rests_takes_no_room(make_dance: Callable, tmp_path: Path) -> None:
+def test_constant_values_are_not_animated(make_dance: Callable, tmp_path: Path) -> None:
     dance = make_dance(num_frames=30, moving=False)
     rotations = dance.motion.rotations.copy()
     rotations[:, :, 22:] = np.eye(3)
