@@ -44,6 +44,9 @@ ALLOWED_IDENTIFIERS = {
     "OptimiseConfig",
     # `accept_licence` is a command line flag, `licence` a key of result files and of the manifest.
     "accept_licence",
+    # Fields of statements are keys of descriptions.json and words of the question to a model.
+    "apart",
+    "carrier",
     "licence",
 }
 # What a sentence may quote: stage names, flags, keys, file names and addresses stand in backticks or are written whole.

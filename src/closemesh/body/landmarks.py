@@ -56,7 +56,7 @@ class LandmarkBody:
             few = tensor.new_zeros(count, NUM_BODY_JOINTS, *tensor.shape[2:])
             return few.index_add(1, torch.tensor(bearer, device=tensor.device), tensor[:count])
 
-        few = {name: borne(getattr(self, name)) for name in ("shares", "moments", "moment_dirs")}
+        few = {name: borne(getattr(self, name)) for name in ("blend_weights", "moments", "moment_dirs")}
         joints = {name: getattr(self, name)[:NUM_BODY_JOINTS] for name in ("joint_template", "joint_dirs")}
         return replace(self, **few, **joints, num_keypoints=count)
 

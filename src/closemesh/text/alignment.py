@@ -84,9 +84,10 @@ def place_input(root: Tensor, pelvis: Tensor) -> Tensor:
 
 
 def append_joints(pose: Tensor, rest: Tensor) -> Tensor:
-    """Poses [..., POSE_WIDTH] followed by scaled joint positions and heights in pelvis axes [..., _ENCODER_WIDTH].
+    """Poses followed by scaled joint positions and heights in pelvis axes [..., _ENCODER_WIDTH].
 
-    rest: [22, 3] meters, joints at rest. Texts describe positions, which are hard to infer from rotations.
+    pose: [..., POSE_WIDTH]; rest: [22, 3] meters, joints at rest. Texts describe positions, which are hard to infer
+    from rotations.
     """
     local = rotation_6d_to_matrix(pose[..., :-3].unflatten(-1, (-1, 6)))
     places, rotations = [torch.zeros_like(pose[..., -3:])], [torch.eye(3).to(pose).expand(*pose.shape[:-1], 3, 3)]
@@ -133,7 +134,10 @@ class PoseVQVAE(nn.Module):
         return PoseTokens(both, decoded, decoded_place, commitment + place_commitment)
 
     def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
-        """Vectors [B, P, tokens, code_width] before quantization, which have a gradient, for guidance."""
+        """Vectors [B, P, tokens, code_width] before quantization, which have a gradient, for guidance.
+
+        pose: [B, P, POSE_WIDTH]; place: [B, 2, PLACE_WIDTH] when P is 2.
+        """
         inputs = {"pose": pose} if place is None else {"pose": pose, "place": place}
         return torch.cat([self._encode(name, x) for name, x in inputs.items()], dim=-2)
 
@@ -199,7 +203,10 @@ class PoseEncoder(nn.Module):
         return self._pool(tokens.vectors), tokens
 
     def soft(self, pose: Tensor, place: Tensor | None = None) -> Tensor:
-        """Unit vectors [B, space] without quantization, with a gradient for guidance; inputs as in `forward`."""
+        """Unit vectors [B, space] without quantization, which have a gradient, for guidance.
+
+        pose: [B, P, POSE_WIDTH]; place: [B, 2, PLACE_WIDTH] when P is 2.
+        """
         return self._pool(self.vqvae.soft(pose, place))
 
     def _pool(self, vectors: Tensor) -> Tensor:
@@ -252,7 +259,10 @@ class TextEncoder(nn.Module):
         return self.head(self.transformer(tokens, valid)).float()
 
     def vectors(self, tokens: Tensor, valid: Tensor) -> Tensor:
-        """Vectors [S, space] of sentences; their length grows with the number of labels."""
+        """Vectors [S, space] of sentences; their length grows with the number of labels.
+
+        tokens: [S, N]; valid: [S, N] bool, False for padding.
+        """
         return self(tokens, valid).sigmoid() @ self.labels.vectors
 
 

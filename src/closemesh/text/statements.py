@@ -108,8 +108,8 @@ class ArmHeight(_Statement):
 class Placement(_Statement):
     """The position of one body point relative to another.
 
-    `above` is against gravity, for points of one person or of two. `in_front_of` and `left_of` refer to the trunk of
-    the one person to whom both points belong.
+    `above` is against gravity, for points of one person or of two. `in_front_of` and `left_of` require two points of
+    one person, and refer to the trunk of that person.
     """
 
     kind: ClassVar[str] = "placement"
@@ -129,6 +129,7 @@ class Placement(_Statement):
 
     @property
     def topic(self) -> tuple[Any, ...]:
+        """The same key for both orders of the two points."""
         ends = sorted([(self.person, self.point), (self.of_person, self.of_point)])
         return (self.kind, self.relation, *ends)
 

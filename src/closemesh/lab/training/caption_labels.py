@@ -136,7 +136,7 @@ class LabelTable(TensorDataclass):
     weight: Tensor  # [L] relative frequency of each label in captions
 
     def confidence(self, part_confidence: Tensor) -> Tensor:
-        """Confidence 0..1 [B, L] of labels, from that of parts [B, C]."""
+        """Confidence 0..1 [B, L] of labels; part_confidence: [B, C], of parts."""
         padded = torch.cat([part_confidence, part_confidence.new_zeros(len(part_confidence), 1)], dim=1)
         found = part_confidence.new_ones(len(part_confidence), len(self.members))
         for group in range(self.members.shape[1]):  # One after the other: all at once takes gigabytes.

@@ -90,7 +90,7 @@ class PoseLabelModel(nn.Module):
         self.pose_encoder, self.labels = pose_encoder, labels
 
     def forward(self, inputs: list[tuple[Tensor, Tensor | None]]) -> list[tuple[Tensor, PoseTokens]]:
-        """Unit vectors [B, space] and tokens for each pair of pose [B, P, W] and place [B, 2, W] inputs."""
+        """Unit vectors [B, space] and tokens for each of the inputs: [B, P, POSE_WIDTH] and [B, 2, PLACE_WIDTH]."""
         return [self.pose_encoder(*one) for one in inputs]
 
 
