@@ -1,4 +1,4 @@
-"""A made-up scene whose truth is known: two people who move on a floor before a camera that looks down at them."""
+"""A scene with known ground truth: two people who move on a floor in front of a camera above them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class KnownScene:
     camera: Camera
     """With the true T_cam_world: floor at y = 0."""
     motion: BodyMotion
-    """The truth, camera frame."""
+    """Ground truth, camera frame."""
     observations: Observations
-    """Exact keypoints and cue of the truth."""
+    """Exact 2D and 3D keypoints of the ground truth."""
     body: BodyModel
 
     @property
@@ -47,12 +47,12 @@ def make_known_scene() -> KnownScene:
     motion = _in_camera(_motion_in_world(body, frames), T_cam_world, body)
     camera = Camera(FOCAL, (SIZE[0] / 2, SIZE[1] / 2), SIZE, "option", T_cam_world, floor_found=True)
     times = np.arange(frames) / FPS
-    clip = Clip(Path("made_up.mp4"), "", np.arange(frames), times, SIZE, FPS)
+    clip = Clip(Path("known.mp4"), "", np.arange(frames), times, SIZE, FPS)
     return KnownScene(clip, camera, motion, observe_exactly(motion, camera, body), body)
 
 
 def observe_exactly(motion: BodyMotion, camera: Camera, body: BodyModel) -> Observations:
-    """What a perfect detector would see: body and foot keypoints, their 3D cue, boxes."""
+    """Observations of a perfect detector: body and foot keypoints in 2D and 3D, and boxes."""
     vertices, joints = skin(body, *(_tensor(x) for x in (motion.betas, motion.rotations, motion.transl)))
     points = wholebody_keypoints(body, vertices, joints)
     pixels = project(points, camera.focal, camera.principal_point).numpy()

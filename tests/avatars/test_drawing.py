@@ -32,12 +32,12 @@ def _overlap(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _full_view(dressed: DressedPeople) -> Viewport:
-    camera = dressed.known.camera
+    camera = dressed.scene.camera
     return Viewport(camera.focal, camera.principal_point, camera.size[::-1])
 
 
 def test_fresh_avatars_cover_their_silhouettes(fresh: AvatarSet, dressed: DressedPeople) -> None:
-    known, view = dressed.known, _full_view(dressed)
+    known, view = dressed.scene, _full_view(dressed)
     labels = labels_of(known, posed_vertices(fresh, known.motion, [0])[0].numpy())
     drawn = _draw(fresh, known.motion, view)
     assert _overlap(drawn.alpha.numpy() > 0.5, labels > 0) > 0.91
@@ -49,14 +49,14 @@ def test_fresh_avatars_cover_their_silhouettes(fresh: AvatarSet, dressed: Dresse
 
 
 def test_identity_is_the_share_of_each_person_in_alpha(fresh: AvatarSet, dressed: DressedPeople) -> None:
-    drawn = _draw(fresh, dressed.known.motion, dressed.pictures[0].view)
+    drawn = _draw(fresh, dressed.scene.motion, dressed.views[0].view)
     assert torch.allclose(drawn.identity.sum(-1), drawn.alpha, atol=1e-4)
     assert torch.allclose(drawn.over(1.0) - drawn.over(0.0), (1 - drawn.alpha)[..., None], atol=1e-6)
 
 
 @pytest.mark.parametrize("nearer", [0, 1])
 def test_the_nearer_hides_the_farther(fresh: AvatarSet, dressed: DressedPeople, nearer: int) -> None:
-    known, view = dressed.known, _full_view(dressed)
+    known, view = dressed.scene, _full_view(dressed)
     here = known.motion.transl[0, 0] + (0, 0, 0.6 if nearer == 1 else -0.6)
     motion = moved(known.motion, 0, tuple(here - known.motion.transl[0, 0]))
     motion = moved(motion, 1, tuple(known.motion.transl[0, 0] - known.motion.transl[0, 1]))
@@ -68,7 +68,7 @@ def test_the_nearer_hides_the_farther(fresh: AvatarSet, dressed: DressedPeople, 
 
 
 def test_gradients_of_pixels_reach_pose_shape_and_translation(fresh: AvatarSet, dressed: DressedPeople) -> None:
-    known, view = dressed.known, dressed.pictures[0].view
+    known, view = dressed.scene, dressed.views[0].view
     betas, transl = torch.as_tensor(known.motion.betas), torch.as_tensor(known.motion.transl[0])
     rotations = torch.as_tensor(known.motion.rotations[0])
     across = torch.arange(view.size[1]) / view.size[1]

@@ -18,16 +18,16 @@ SMALL = AvatarConfig(gaussians=4000)
 
 
 def _learn(dressed: DressedPeople, steps: int, advance=lambda steps: None) -> AvatarSet:
-    train = [picture for picture in dressed.pictures if picture.frame % 3 != 1]
+    train = [picture for picture in dressed.views if picture.frame % 3 != 1]
     config = AvatarFitConfig(steps=steps, avatar=SMALL)
-    return fit_avatars(train, dressed.known.motion, dressed.known.body, config, 0, CPU, advance)
+    return fit_avatars(train, dressed.scene.motion, dressed.scene.body, config, 0, CPU, advance)
 
 
 def test_learning_makes_frames_that_were_not_learned_from_more_alike(dressed: DressedPeople) -> None:
-    held_out = [picture for picture in dressed.pictures if picture.frame % 3 == 1]
+    held_out = [picture for picture in dressed.views if picture.frame % 3 == 1]
     told: list[int] = []
-    before = mean_psnr(_learn(dressed, 0), dressed.known.motion, held_out)
-    after = mean_psnr(_learn(dressed, 120, told.append), dressed.known.motion, held_out)
+    before = mean_psnr(_learn(dressed, 0), dressed.scene.motion, held_out)
+    after = mean_psnr(_learn(dressed, 120, told.append), dressed.scene.motion, held_out)
     assert told == [1] * 120
     assert after > before + 8
     assert after > 22
@@ -76,8 +76,8 @@ def test_skin_cannot_vanish(dressed: DressedPeople) -> None:
 
 
 def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: AvatarSet, dressed: DressedPeople) -> None:
-    picture = dressed.pictures[0]
-    motion = dressed.known.motion
+    picture = dressed.views[0]
+    motion = dressed.scene.motion
     unknown = replace(picture, labels=np.full_like(picture.labels, UNKNOWN))
     vertices = posed_vertices(fresh, motion, [0])[0].requires_grad_()
     weights = PhotometricWeights(offset=0, stretch=0)
@@ -88,11 +88,11 @@ def test_nothing_is_asked_of_what_lies_outside_of_the_frame(fresh: AvatarSet, dr
 
 
 def test_the_loss_pulls_a_person_to_where_he_is_seen(fresh: AvatarSet, dressed: DressedPeople) -> None:
-    vertices = posed_vertices(fresh, dressed.known.motion, [0])[0]
+    vertices = posed_vertices(fresh, dressed.scene.motion, [0])[0]
     for person in range(2):
         shift = torch.zeros(2, 1, 3)
         shift[person, 0, 0] = 0.05
         wrong = (vertices + shift).requires_grad_()
-        view_loss(fresh, wrong, (True, True), dressed.pictures[0], 0.0, PhotometricWeights()).backward()
+        view_loss(fresh, wrong, (True, True), dressed.views[0], 0.0, PhotometricWeights()).backward()
         assert wrong.grad is not None
         assert wrong.grad[person, :, 0].sum() > 0

@@ -34,7 +34,7 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 @pytest.fixture(scope="module")
 def beside(dressed: DressedPeople) -> tuple[MotionParameters, Seen, int]:
     """Somebody who stands beside his silhouette, what the pictures made of it, and in how many steps."""
-    known = dressed.known
+    known = dressed.scene
     subject = FitModel(load_landmark_body(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
     true = from_motion(subject.body, known.motion, CPU)
@@ -42,12 +42,12 @@ def beside(dressed: DressedPeople) -> tuple[MotionParameters, Seen, int]:
     ray[:, 0, 0] += BESIDE / true.log_depth.exp()[:, 0]
     wrong, steps = true.with_tensors(pelvis_ray=ray), []
     given = (evidence, PAIRS, CONFIG, 0, CPU, steps.append)
-    return wrong, optimize_appearance(dressed.pictures[::3], subject, known.body, wrong, *given), sum(steps)
+    return wrong, optimize_appearance(dressed.views[::3], subject, known.body, wrong, *given), sum(steps)
 
 
 def off(dressed: DressedPeople, variables: MotionParameters) -> Tensor:
     """[T, P] metres across the view that pelvises are seen off; silhouettes of few pixels are too fat."""
-    true = from_motion(load_landmark_body(dressed.known.body), dressed.known.motion, CPU)
+    true = from_motion(load_landmark_body(dressed.scene.body), dressed.scene.motion, CPU)
     return (variables.pelvis_ray - true.pelvis_ray).norm(dim=-1) * true.log_depth.exp()
 
 
@@ -59,7 +59,7 @@ def test_who_stands_beside_his_silhouette_is_moved_into_it(dressed: DressedPeopl
 
 def test_looks_are_learned_where_people_are_seen(dressed: DressedPeople, beside) -> None:
     wrong, seen, _ = beside
-    known, pictures = dressed.known, dressed.pictures[::3]
+    known, pictures = dressed.scene, dressed.views[::3]
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
     motions = [to_motion(known.body, load_landmark_body(known.body), one, evidence) for one in (wrong, seen.variables)]
     plain = fit_appearance(pictures, motions[0], evidence.present, known.body, CONFIG, 0, CPU, lambda _: None)
@@ -68,12 +68,12 @@ def test_looks_are_learned_where_people_are_seen(dressed: DressedPeople, beside)
 
 
 def test_steps_are_those_that_are_announced(dressed: DressedPeople, beside) -> None:
-    times = torch.as_tensor(dressed.known.clip.times)
-    assert beside[2] == count_steps(dressed.pictures[::3], PAIRS, times, CONFIG)
+    times = torch.as_tensor(dressed.scene.clip.times)
+    assert beside[2] == count_steps(dressed.views[::3], PAIRS, times, CONFIG)
 
 
 def test_without_pictures_nothing_is_told(dressed: DressedPeople, beside) -> None:
-    wrong, known = beside[0], dressed.known
+    wrong, known = beside[0], dressed.scene
     subject = FitModel(load_landmark_body(known.body), load_pose_prior())
     evidence = make_evidence(known.observations, known.clip.times, known.camera, CPU)
     seen = optimize_appearance((), subject, known.body, wrong, evidence, PAIRS, CONFIG, 0, CPU, lambda _: None)
@@ -84,10 +84,10 @@ def test_without_pictures_nothing_is_told(dressed: DressedPeople, beside) -> Non
 
 
 def test_looks_are_learned_by_what_a_network_sees_too(dressed: DressedPeople) -> None:
-    known, config = dressed.known, replace(CONFIG, fit_steps=30, lpips=True)
+    known, config = dressed.scene, replace(CONFIG, fit_steps=30, lpips=True)
     present = torch.ones(12, 2)
-    given = dressed.pictures[::6], known.motion, present, known.body
+    given = dressed.views[::6], known.motion, present, known.body
     seen = fit_appearance(*given, config, 0, CPU, lambda _: None)
     unseen = fit_appearance(*given, replace(config, lpips=False), 0, CPU, lambda _: None)
-    assert mean_psnr(seen.cast, known.motion, dressed.pictures) > 14
+    assert mean_psnr(seen.cast, known.motion, dressed.views) > 14
     assert not torch.equal(seen.cast.avatars[0].latent, unseen.cast.avatars[0].latent)

@@ -41,8 +41,8 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 @pytest.fixture(scope="module")
 def looks(dressed: DressedPeople) -> AppearanceModel:
-    known, config = dressed.known, AppearanceConfig(num_gaussians=4000, fit_steps=80)
-    pictures, present = dressed.pictures[::3], torch.ones(12, 2)
+    known, config = dressed.scene, AppearanceConfig(num_gaussians=4000, fit_steps=80)
+    pictures, present = dressed.views[::3], torch.ones(12, 2)
     return fit_appearance(pictures, known.motion, present, known.body, config, 0, CPU, lambda _: None)
 
 
@@ -63,7 +63,7 @@ def wrists(known: KnownScene, variables: MotionParameters) -> Tensor:
 
 
 def test_a_wrong_arm_goes_where_the_pictures_show_it(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    known = dressed.known
+    known = dressed.scene
     true = true_variables(known)
     pose = true.body_pose.clone()
     pose[:, 0, SHOULDER - 1, 2] -= 0.2  # Raised by a bit more than its thickness, across the view.
@@ -73,23 +73,23 @@ def test_a_wrong_arm_goes_where_the_pictures_show_it(looks: AppearanceModel, dre
 
 
 def test_a_right_motion_stays(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    true = true_variables(dressed.known)
-    found = follow(looks, dressed.known, true)
-    assert (wrists(dressed.known, found) - wrists(dressed.known, true)).norm(dim=-1).mean() < PIXEL
+    true = true_variables(dressed.scene)
+    found = follow(looks, dressed.scene, true)
+    assert (wrists(dressed.scene, found) - wrists(dressed.scene, true)).norm(dim=-1).mean() < PIXEL
     assert (found.pelvis() - true.pelvis())[..., :2].norm(dim=-1).max() < PIXEL
 
 
 def test_pictures_do_not_move_people_from_each_other(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    true = true_variables(dressed.known)
+    true = true_variables(dressed.scene)
     farther = true.with_tensors(log_depth=true.log_depth + torch.tensor([0.05, 0.0]))
-    found = follow(looks, dressed.known, farther)
+    found = follow(looks, dressed.scene, farther)
     ratio = (found.log_depth[:, 0] - found.log_depth[:, 1]) - (farther.log_depth[:, 0] - farther.log_depth[:, 1])
     assert ratio.abs().max() < 1e-6
 
 
 def test_the_pull_is_the_gradient_of_all_pictures(looks: AppearanceModel, dressed: DressedPeople) -> None:
     frames = torch.tensor([one.frame for one in looks.pictures])
-    vertices = looks.vertices(true_variables(dressed.known).frames(frames)).detach().requires_grad_()
+    vertices = looks.vertices(true_variables(dressed.scene).frames(frames)).detach().requires_grad_()
     with torch.no_grad():
         gaussians = looks.cast.gaussians([True, True])
     (told,) = torch.autograd.grad(_pull(looks, gaussians, vertices, 0.0, COLOUR_ALONE), vertices)

@@ -43,10 +43,10 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 @pytest.fixture(scope="module")
 def looks(dressed: DressedPeople) -> AppearanceModel:
     """Learned where the two are apart, so that a wrong order cannot have taught them."""
-    known, present = dressed.known, torch.ones(12, 2)
-    apart = [one for one in dressed.pictures if one.frame < MET.start]
+    known, present = dressed.scene, torch.ones(12, 2)
+    apart = [one for one in dressed.views if one.frame < MET.start]
     met = fit_appearance(apart, known.motion, present, known.body, CONFIG, 0, CPU, lambda _: None)
-    return AppearanceModel(met.cast, dressed.pictures, present)
+    return AppearanceModel(met.cast, dressed.views, present)
 
 
 def _orders(looks: AppearanceModel, known: KnownScene, motion: BodyMotion):
@@ -57,33 +57,31 @@ def _orders(looks: AppearanceModel, known: KnownScene, motion: BodyMotion):
 
 
 def test_a_wrong_order_is_found_and_put_right(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    moved, orders = _orders(looks, dressed.known, _passing(dressed.known, -0.1))
+    moved, orders = _orders(looks, dressed.scene, _passing(dressed.scene, -0.1))
     assert orders and all(order.shift < 0 for order in orders), "person 1 belongs behind"
     assert all(order.margin > 3 for order in orders)
     assert (moved[MET, 1] > 0.05).all() and (moved[MET, 0] < -0.05).all()
 
 
 def test_a_right_order_stays(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    moved, orders = _orders(looks, dressed.known, dressed.known.motion)
+    moved, orders = _orders(looks, dressed.scene, dressed.scene.motion)
     assert orders == () and not moved.any()
 
 
 def test_people_of_one_colour_tell_nothing(dressed: DressedPeople) -> None:
-    alike = dress(dressed.known, same=True)
+    alike = dress(dressed.scene, same=True)
     present = torch.ones(12, 2)
-    given = dressed.known.motion, present, dressed.known.body, CONFIG, 0, CPU, lambda _: None
-    met = fit_appearance([one for one in alike.pictures if one.frame < MET.start], *given)
-    _, orders = _orders(
-        AppearanceModel(met.cast, alike.pictures, present), dressed.known, _passing(dressed.known, -0.1)
-    )
+    given = dressed.scene.motion, present, dressed.scene.body, CONFIG, 0, CPU, lambda _: None
+    met = fit_appearance([one for one in alike.views if one.frame < MET.start], *given)
+    _, orders = _orders(AppearanceModel(met.cast, alike.views, present), dressed.scene, _passing(dressed.scene, -0.1))
     assert orders == ()
 
 
 def test_the_whole_stage_tells_what_it_saw_and_stays_near(dressed: DressedPeople) -> None:
-    known = dressed.known
+    known = dressed.scene
     config = OptimiseConfig(iterations=20, appearance=CONFIG)
     given = known.observed, known.motion, known.body, config, CPU, NullProgress()
-    _, motion, appearance = optimise(*given, AppearanceViews(dressed.pictures))
+    _, motion, appearance = optimise(*given, AppearanceViews(dressed.views))
     _, without, nothing = optimise(*given)
     assert appearance.psnr > 18 and np.isnan(nothing.psnr)
     assert appearance.depth_orders == ()

@@ -17,14 +17,16 @@ _STANDING = np.array(
 """[17, 2] somebody who faces the camera, height 1, mid-hip at the origin."""
 
 
-def figure(x: float, y: float = 200.0, height: float = 200.0, score: float = 0.8, confidence: float = 0.9) -> Detection:
+def stick_figure(
+    x: float, y: float = 200.0, height: float = 200.0, score: float = 0.8, confidence: float = 0.9
+) -> Detection:
     """A person with the mid-hip at x, y pixels."""
     points = _STANDING * height + (x, y)
     box = np.concatenate([points.min(0), points.max(0)])
     return Detection(box, np.column_stack([points, np.full(17, confidence)]), score)
 
 
-def picture(people: list[tuple[Detection, tuple[int, int, int]]], size: tuple[int, int] = (640, 400)) -> np.ndarray:
+def draw_torsos(people: list[tuple[Detection, tuple[int, int, int]]], size: tuple[int, int] = (640, 400)) -> np.ndarray:
     """RGB image [H, W, 3] of torsos in the given colours, the last one in front."""
     image = np.full((size[1], size[0], 3), 90, np.uint8)
     for person, colour in people:

@@ -12,7 +12,7 @@ from known_scenes import KnownScene
 
 from closemesh.body.motion import motion_keypoints, stream_vertices
 from closemesh.geometry.camera import project
-from closemesh.lab.simulation.rendered_video import film_frames
+from closemesh.lab.simulation.rendered_video import render_frames
 from closemesh.lab.simulation.scene import SimulatedScene
 from closemesh.perception.types import CropEstimate, CropPose, Detection
 from closemesh.rendering.zbuffer import render_mesh
@@ -24,7 +24,7 @@ FRAMES = 3
 class RenderedPeople:
     """A short film of two people beside each other, and where they are in it."""
 
-    pictures: list[np.ndarray]
+    images: list[np.ndarray]
     """RGB [H, W, 3]."""
     keypoints: np.ndarray
     """[T, 2, 133, 2] pixels."""
@@ -38,14 +38,14 @@ class RenderedPeople:
         points = np.column_stack([self.keypoints[0, person, :17], np.full(17, 0.9)])
         return Detection(self.boxes[0, person], points, 0.9)
 
-    def looks(self) -> dict[int, CropEstimate]:
+    def estimates(self) -> dict[int, CropEstimate]:
         """Both in the first picture, looked at closer by somebody who makes no masks."""
         nothing = CropPose(np.zeros((133, 3)), np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(3)[:2], 1.0)
         return {person: CropEstimate(person, self.detection(person), nothing, 1.0) for person in range(2)}
 
     def write(self, folder: Path) -> Path:
         """The film as a folder of numbered images."""
-        for number, picture in enumerate(self.pictures):
+        for number, picture in enumerate(self.images):
             cv2.imwrite(str(folder / f"{number:03d}.png"), picture[..., ::-1])
         return folder
 
@@ -78,4 +78,4 @@ def rendered_people(known: KnownScene) -> RenderedPeople:
         render_mesh(black, v, faces, np.full(v.shape, 255.0), camera.focal, camera.principal_point)[..., 0]
         for v in vertices
     ]
-    return RenderedPeople(list(film_frames(scene, 1)), keypoints, boxes, np.array(masks) > 0)
+    return RenderedPeople(list(render_frames(scene, 1)), keypoints, boxes, np.array(masks) > 0)

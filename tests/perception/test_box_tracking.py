@@ -6,7 +6,7 @@ import importlib.util
 
 import numpy as np
 import pytest
-from figures import figure, picture
+from figures import draw_torsos, stick_figure
 
 from closemesh.config.schema import ObserveConfig
 from closemesh.core.errors import InputError
@@ -20,9 +20,9 @@ pytest.importorskip("lap")
 def test_two_people_who_walk_past_each_other_keep_their_tracks(kind: str) -> None:
     tracker = BoxTracker(kind)
     for frame in range(12):
-        left, right = figure(120 + 12 * frame, y=190), figure(520 - 12 * frame, y=230, height=150)
+        left, right = stick_figure(120 + 12 * frame, y=190), stick_figure(520 - 12 * frame, y=230, height=150)
         shown = [(left, (200, 30, 30)), (right, (30, 30, 200))]
-        tracker.step(frame, picture(shown), [left, right] if frame % 2 else [right, left])
+        tracker.step(frame, draw_torsos(shown), [left, right] if frame % 2 else [right, left])
     assert [len(track.frames) for track in tracker.tracks] == [12, 12]
     for track in tracker.tracks:
         heights = [detection.diagonal for detection in track.detections]
@@ -32,8 +32,8 @@ def test_two_people_who_walk_past_each_other_keep_their_tracks(kind: str) -> Non
 
 def test_frames_in_which_nobody_is_seen_are_no_trouble() -> None:
     tracker = BoxTracker("bytetrack")
-    for frame, people in enumerate([[], [figure(300)], [figure(302)], [], [figure(306)], []]):
-        tracker.step(frame, picture([(person, (200, 30, 30)) for person in people]), people)
+    for frame, people in enumerate([[], [stick_figure(300)], [stick_figure(302)], [], [stick_figure(306)], []]):
+        tracker.step(frame, draw_torsos([(person, (200, 30, 30)) for person in people]), people)
     assert len(tracker.tracks) == 1 and tracker.tracks[0].frames
 
 

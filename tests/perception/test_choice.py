@@ -13,7 +13,7 @@ from closemesh.cli.main import app
 from closemesh.config.loading import override
 from closemesh.config.schema import Config, ObserveConfig
 from closemesh.core.errors import ModelFileError
-from closemesh.perception.model_selection import notes_on, select_models
+from closemesh.perception.model_selection import select_models, selection_notes
 from closemesh.pipeline.stages import selected_weights
 from closemesh.structures import WeightFile
 from closemesh.weights.locate import find_model
@@ -45,15 +45,15 @@ def put(folder: Path, *names: str) -> None:
 def test_without_downloads_the_bundled_networks_are_used() -> None:
     choice = select_models(ObserveConfig())
     assert choice.files() == {} and choice.name == "mediapipe"
-    assert notes_on(choice, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
-    assert notes_on(choice, ObserveConfig(masks=False)) == ["people found by mediapipe"]
+    assert selection_notes(choice, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
+    assert selection_notes(choice, ObserveConfig(masks=False)) == ["people found by mediapipe"]
 
 
 def test_auto_takes_the_best_of_each_kind(cache: Path) -> None:
     put(cache, "ultralytics/yolo11x-pose.pt", "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt")
     put(cache, "rtmw/rtmw_dw_l_m_256x192.onnx", "rtmw/rtmw_dw_x_l_256x192.onnx")
     choice = select_models(ObserveConfig())
-    assert choice.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and choice.masks_by == "yolo26m-seg"
+    assert choice.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and choice.mask_model == "yolo26m-seg"
     put(cache, "sam2/sam2.1_hiera_tiny.pt")
     files = select_models(ObserveConfig()).files()
     assert files["sam2/sam2.1_hiera_tiny.pt"][1] == "Apache-2.0" and "ultralytics/yolo26m-seg.pt" not in files
@@ -96,7 +96,7 @@ def test_files_without_the_package_that_runs_them(cache: Path, monkeypatch: pyte
     put(cache, "ultralytics/yolo26m-pose.pt", "sam2/sam2.1_hiera_small.pt")
     choice = select_models(ObserveConfig())
     assert choice.files() == {}
-    told = notes_on(choice, ObserveConfig())[1]
+    told = selection_notes(choice, ObserveConfig())[1]
     assert "yolo26m-pose.pt" in told and "sam2.1_hiera_small.pt" in told and "pip install 'closemesh[yolo]'" in told
     with pytest.raises(ModelFileError, match=r"--mask-model sam needs the package ultralytics; pip install"):
         select_models(ObserveConfig(mask_model="sam"))

@@ -13,12 +13,12 @@ from closemesh.perception.keypoints.hand_landmarks import (
     CROP,
     Hand,
     HandLandmarks,
-    square_from_hand,
-    square_from_pose,
-    without_doubles,
+    crop_from_hand,
+    crop_from_pose,
+    remove_duplicate_hands,
 )
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
-from closemesh.perception.model_selection import ModelSelection, make_hand_reader
+from closemesh.perception.model_selection import ModelSelection, make_hand_landmarks
 from closemesh.perception.types import CropEstimate, CropPose, Detection, Image
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.locate import find_model
@@ -49,11 +49,11 @@ def looks(frame: Image) -> dict[int, CropEstimate]:
 
 
 def hand_points(look: CropEstimate, hand: slice) -> Floats:
-    return look.refinement.keypoints[hand]
+    return look.pose.keypoints[hand]
 
 
 def test_real_hands_get_all_their_points(frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]) -> None:
-    remade = hands.remade(frame, looks)
+    remade = hands.refine_hands(frame, looks)
     seen = [(n, h) for n in looks for h in (LEFT, RIGHT) if (hand_points(remade[n], h)[:, 2] > 0.6).all()]
     assert len(seen) >= 2
     for n, hand in seen:
@@ -63,44 +63,44 @@ def test_real_hands_get_all_their_points(frame: Image, hands: HandLandmarks, loo
         assert known.sum() == 3, "BlazePose's"
         assert np.median(np.linalg.norm(before[known, :2] - after[known, :2], axis=1)) < 0.4 * size
     for n in looks:
-        assert np.array_equal(remade[n].refinement.keypoints[:91], looks[n].refinement.keypoints[:91])
+        assert np.array_equal(remade[n].pose.keypoints[:91], looks[n].pose.keypoints[:91])
 
 
 def test_a_picture_without_hands_changes_nothing(
     hands: HandLandmarks, looks: dict[int, CropEstimate], frame: Image
 ) -> None:
     blank = np.full_like(frame, 127)
-    remade = hands.remade(blank, looks)
+    remade = hands.refine_hands(blank, looks)
     assert all(remade[n] is looks[n] for n in looks)
 
 
 def test_small_hands_are_left_alone(frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]) -> None:
     small = np.asarray(cv2.resize(frame, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA), np.uint8)
-    remade = hands.remade(small, {n: scaled(look, 0.2) for n, look in looks.items()})
-    assert all((look.refinement.keypoints[91:, 2] > 0).sum() <= 6 for look in remade.values())
+    remade = hands.refine_hands(small, {n: scaled(look, 0.2) for n, look in looks.items()})
+    assert all((look.pose.keypoints[91:, 2] > 0).sum() <= 6 for look in remade.values())
 
 
 def scaled(look: CropEstimate, factor: float) -> CropEstimate:
-    keypoints = look.refinement.keypoints * [factor, factor, 1]
+    keypoints = look.pose.keypoints * [factor, factor, 1]
     body = Detection(look.detection.box * factor, keypoints[:17], look.detection.score)
-    return CropEstimate(look.person, body, CropPose(keypoints, *list(vars(look.refinement).values())[1:]), 1.0)
+    return CropEstimate(look.person, body, CropPose(keypoints, *list(vars(look.pose).values())[1:]), 1.0)
 
 
 def test_a_turned_picture_gives_the_same_hand(
     frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]
 ) -> None:
-    remade = hands.remade(frame, looks)
+    remade = hands.refine_hands(frame, looks)
     n, hand = next((n, h) for n in looks for h in (LEFT, RIGHT) if (hand_points(remade[n], h)[:, 2] > 0.9).all())
     side = "left" if hand == LEFT else "right"
-    square = square_from_hand(hand_points(remade[n], hand)[:, :2])
+    square = crop_from_hand(hand_points(remade[n], hand)[:, :2])
     assert square is not None
     height, width = frame.shape[:2]
     T = np.array([[0.0, -1, height - 1], [1, 0, 0]])  # A quarter turn.
     turned = np.asarray(cv2.warpAffine(frame, T, (height, width)), np.uint8)
-    keypoints = looks[n].refinement.keypoints.copy()
+    keypoints = looks[n].pose.keypoints.copy()
     keypoints[:, :2] = keypoints[:, :2] @ T[:, :2].T + T[:, 2]
-    look = CropEstimate(n, looks[n].detection, CropPose(keypoints, *list(vars(looks[n].refinement).values())[1:]), 1.0)
-    again = hand_points(hands.remade(turned, {n: look})[n], hand)
+    look = CropEstimate(n, looks[n].detection, CropPose(keypoints, *list(vars(looks[n].pose).values())[1:]), 1.0)
+    again = hand_points(hands.refine_hands(turned, {n: look})[n], hand)
     expected = hand_points(remade[n], hand)[:, :2] @ T[:, :2].T + T[:, 2]
     assert np.abs(again[:, :2] - expected).max() < 0.05 * square.side, side
 
@@ -109,13 +109,13 @@ def test_the_crop_stands_upright_around_the_knuckles() -> None:
     keypoints = np.zeros((133, 3))
     wrist, index, pinky = (KEYPOINT_INDEX[f"left_{name}"] for name in ("wrist", "hand_index1", "hand_pinky1"))
     keypoints[[wrist, index, pinky]] = [[100, 100, 1], [130, 110, 1], [130, 80, 1]]
-    square = square_from_pose(keypoints, "left")
+    square = crop_from_pose(keypoints, "left")
     assert square is not None and square.side == pytest.approx(5.4 * 30)
     crop = square.T_crop_image()
     assert crop @ [130, 100, 1] == pytest.approx([CROP / 2, CROP / 2], abs=1e-3)
     above = crop @ [160, 100, 1]
     assert above[0] == pytest.approx(CROP / 2, abs=1e-3) and above[1] < CROP / 2
-    assert square_from_pose(keypoints, "right") is None
+    assert crop_from_pose(keypoints, "right") is None
 
 
 def hand_at(x: float, presence: float, rightness: float) -> Hand:
@@ -129,10 +129,12 @@ def test_one_hand_is_given_to_one_side_of_one_person() -> None:
         (1, "left"): hand_at(3, 0.7, 0.1),  # And once more, less clearly.
         (1, "right"): hand_at(200, 0.9, 0.9),
     }
-    assert set(without_doubles(found)) == {(0, "left"), (1, "right")}
+    assert set(remove_duplicate_hands(found)) == {(0, "left"), (1, "right")}
 
 
 def test_whole_body_keypoints_have_hands_already() -> None:
-    assert isinstance(make_hand_reader(ModelSelection(), ObserveConfig()), HandLandmarks)
-    assert make_hand_reader(ModelSelection(), ObserveConfig(hands=False)) is None
-    assert make_hand_reader(ModelSelection(whole_body=find_model("pose_prior/pose_prior.npz")), ObserveConfig()) is None
+    assert isinstance(make_hand_landmarks(ModelSelection(), ObserveConfig()), HandLandmarks)
+    assert make_hand_landmarks(ModelSelection(), ObserveConfig(hands=False)) is None
+    assert (
+        make_hand_landmarks(ModelSelection(whole_body=find_model("pose_prior/pose_prior.npz")), ObserveConfig()) is None
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from figures import figure
+from figures import stick_figure
 
 from closemesh.core.errors import OutputError
 from closemesh.perception.segmentation.label_images import label_image, write_labels
@@ -27,7 +27,7 @@ def look(person: int, detection: Detection, box: tuple[int, int, int, int], prob
 
 
 def test_a_mask_lies_where_the_person_is() -> None:
-    labels = label_image({0: look(0, figure(300), (240, 100, 360, 320))}, SIZE)
+    labels = label_image({0: look(0, stick_figure(300), (240, 100, 360, 320))}, SIZE)
     assert labels.shape == (400, 640) and labels.dtype == np.uint8
     rows, columns = np.nonzero(labels == 1)
     assert columns.min() == pytest.approx(240, abs=3) and columns.max() == pytest.approx(360, abs=3)
@@ -37,7 +37,7 @@ def test_a_mask_lies_where_the_person_is() -> None:
 def test_where_two_masks_meet_each_keeps_its_own_side() -> None:
     """Both masks cover both people; the skeletons decide, in whichever order they come."""
     both = (200, 100, 440, 320)
-    looks = {0: look(0, figure(260), both), 1: look(1, figure(380), both)}
+    looks = {0: look(0, stick_figure(260), both), 1: look(1, stick_figure(380), both)}
     for order in ((0, 1), (1, 0)):
         labels = label_image({p: looks[p] for p in order}, SIZE)
         assert (labels[150:300, 245:275] == 1).all()
@@ -46,11 +46,11 @@ def test_where_two_masks_meet_each_keeps_its_own_side() -> None:
 
 
 def test_a_person_partly_or_wholly_outside_is_drawn_as_far_as_seen() -> None:
-    shifted = look(1, figure(620), (560, 100, 640, 320))
+    shifted = look(1, stick_figure(620), (560, 100, 640, 320))
     labels = label_image({1: shifted}, SIZE)
     assert (labels[150:300, 580:630] == 2).all()
-    outside = look(0, figure(300), (240, 100, 360, 320))
-    outside.refinement.T_image_mask[0, 2] += 2000
+    outside = look(0, stick_figure(300), (240, 100, 360, 320))
+    outside.pose.T_image_mask[0, 2] += 2000
     assert not label_image({0: outside}, SIZE).any()
     assert not label_image({}, SIZE).any()
 

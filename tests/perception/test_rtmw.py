@@ -12,7 +12,7 @@ from rendered_people import RenderedPeople
 
 from closemesh.config.schema import ObserveConfig
 from closemesh.core.errors import ModelFileError
-from closemesh.perception.detectors.person_detectors import YoloxFinder
+from closemesh.perception.detectors.person_detectors import YoloxDetector
 from closemesh.perception.keypoints.pose_networks import Rtmw, decode_simcc
 from closemesh.perception.keypoints.pose_networks import padded_crop_transform as crop_transform
 from closemesh.perception.keypoints.topdown import fuse
@@ -75,7 +75,7 @@ def test_hands_and_face_reach_the_observations_with_their_spread(people: Rendere
     detector = make_detector(choice, CPU)
     assert detector.name == "movenet+blazepose+rtmw_dw_x_l_256x192"
     person = people.detection(0)
-    look = detector.refine(people.pictures[0], person)
+    look = detector.refine(people.images[0], person)
     assert look is not None
     clip = Clip(Path("film"), "", np.arange(1), np.zeros(1), (640, 480), 30.0)
     record = ObservationBuilder(clip, 1)
@@ -92,9 +92,9 @@ def test_hands_and_face_reach_the_observations_with_their_spread(people: Rendere
 def test_hands_and_face_of_somebody_else_are_not_taken(people: RenderedPeople, rtmw_folder: Path) -> None:
     """The stand-in sees everybody in the first one's pose; the wrists and the nose of the second lie elsewhere."""
     detector = make_detector(select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe")), CPU)
-    other = people.detection(0).moved(np.array([0.0, 0.0]))
+    other = people.detection(0).translated(np.array([0.0, 0.0]))
     other.keypoints[[0, 9, 10], :2] += 90
-    look = detector.refine(people.pictures[0], other)
+    look = detector.refine(people.images[0], other)
     assert look is not None
     fused = fuse(other, look)
     assert (fused.keypoints[FACE, 2] == 0).all() and (fused.keypoints[HANDS, 2] == 0).all()
@@ -108,11 +108,11 @@ def test_yolox_finds_the_boxes_that_rtmw_looks_into(people: RenderedPeople, rtmw
     save_boxes(folder / "yolox_m_humanart.onnx", boxes, [0.9, 0.2, 0.8], [0, 0, 7])
     choice = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
     assert choice.yolox == folder / "yolox_m_humanart.onnx"
-    (found,) = make_detector(choice, CPU).detect(people.pictures[0], 384)
+    (found,) = make_detector(choice, CPU).detect(people.images[0], 384)
     np.testing.assert_allclose(found.box, people.boxes[0, 0], atol=1e-3)
     assert np.abs(found.keypoints[:, :2] - people.keypoints[0, 0, :17]).max() < 0.5
     assert found.score == pytest.approx(0.9)
-    half = cv2.resize(people.pictures[0], (320, 240))
+    half = cv2.resize(people.images[0], (320, 240))
     (smaller,) = make_detector(choice, CPU).detect(half, 384)
     np.testing.assert_allclose(smaller.box, people.boxes[0, 0] / 2, atol=1e-3)
 
@@ -127,6 +127,6 @@ def test_bad_files_are_told_in_one_line(tmp_path: Path) -> None:
     from closemesh.weights.locate import find_model
 
     with pytest.raises(ModelFileError, match="no YOLOX network"):
-        YoloxFinder(find_model("blazepose/blazepose_full_fp16.onnx"), few, CPU)
+        YoloxDetector(find_model("blazepose/blazepose_full_fp16.onnx"), few, CPU)
     with pytest.raises(ModelFileError, match="no RTMW network"):
         Rtmw(find_model("blazepose/blazepose_full_fp16.onnx"), CPU)

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from figures import figure
+from figures import stick_figure
 from rendered_people import RenderedPeople
 
 from closemesh.core.errors import ModelFileError
 from closemesh.perception.detectors.ultralytics_backend import SamNetwork
 from closemesh.perception.segmentation.label_images import label_image
-from closemesh.perception.segmentation.mask_models import SamMasks, prompts
+from closemesh.perception.segmentation.mask_models import SamMasks, make_prompts
 from closemesh.perception.segmentation.mask_models import normalized_pixels as as_pixels
 
 pytest.importorskip("ultralytics")
@@ -31,13 +31,13 @@ def network(sam_file: Path) -> SamNetwork:
 
 def test_everybody_gets_the_mask_that_belongs_to_the_prompts(people: RenderedPeople, sam_file: Path) -> None:
     maker = SamMasks(sam_file, CPU, SIDE)
-    looks = people.looks()
-    new = maker.refine_masks(people.pictures[0], looks)
+    looks = people.estimates()
+    new = maker.refine_masks(people.images[0], looks)
     assert min(people.agreement(label_image(new, (640, 480)))) > 0.65
-    turned = maker.refine_masks(people.pictures[0], {1: looks[1], 0: looks[0]})
+    turned = maker.refine_masks(people.images[0], {1: looks[1], 0: looks[0]})
     for person in range(2):
-        np.testing.assert_allclose(turned[person].refinement.mask, new[person].refinement.mask, atol=1e-4)
-    assert maker.refine_masks(people.pictures[0], {}) == {}
+        np.testing.assert_allclose(turned[person].pose.mask, new[person].pose.mask, atol=1e-4)
+    assert maker.refine_masks(people.images[0], {}) == {}
 
 
 def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) -> None:
@@ -46,7 +46,7 @@ def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) ->
 
     def tensors_after(looks: int) -> int:
         for _ in range(looks):
-            maker.refine_masks(people.pictures[0], people.looks())
+            maker.refine_masks(people.images[0], people.estimates())
         gc.collect()
         return sum(1 for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
 
@@ -56,9 +56,9 @@ def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) ->
 def test_the_same_as_ultralytics_own_predictor(people: RenderedPeople, sam_file: Path, network: SamNetwork) -> None:
     from ultralytics.models.sam import SAM2Predictor
 
-    picture = cv2.resize(people.pictures[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    picture = cv2.resize(people.images[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     boxes = people.boxes[0] * np.tile([SIDE / 640, SIDE / 480], 2)
-    mine = network.segment(network.look(as_pixels(picture, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
+    mine = network.segment(network.encode(as_pixels(picture, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
     predictor = SAM2Predictor(overrides={"model": str(sam_file), "imgsz": SIDE, "device": "cpu", "save": False})
     predictor.set_image(picture[..., ::-1].copy())
     given = predictor._prepare_prompts((SIDE, SIDE), (SIDE, SIDE), boxes)
@@ -67,8 +67,8 @@ def test_the_same_as_ultralytics_own_predictor(people: RenderedPeople, sam_file:
 
 
 def test_prompts_point_at_the_person_and_away_from_the_partner() -> None:
-    left, right = figure(250), figure(330)
-    points, labels = prompts([left, right])
+    left, right = stick_figure(250), stick_figure(330)
+    points, labels = make_prompts([left, right])
     assert points.shape[:2] == labels.shape and labels[0, :2].tolist() == [2, 3]
     np.testing.assert_allclose(points[0, :2].ravel(), left.box)
     own, other = points[0, labels[0] == 1], points[0, labels[0] == 0]
@@ -77,13 +77,13 @@ def test_prompts_point_at_the_person_and_away_from_the_partner() -> None:
 
 
 def test_where_two_people_coincide_nobody_is_pointed_away_from() -> None:
-    _, labels = prompts([figure(250), figure(252)])
+    _, labels = make_prompts([stick_figure(250), stick_figure(252)])
     assert not (labels == 0).any()
 
 
 def test_people_with_fewer_points_are_padded() -> None:
-    blurred = figure(400, confidence=0.2)
-    _, labels = prompts([figure(250), blurred])
+    blurred = stick_figure(400, confidence=0.2)
+    _, labels = make_prompts([stick_figure(250), blurred])
     assert (labels[1] == -1).any() and (labels[1] == 1).sum() == 0
 
 

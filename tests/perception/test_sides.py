@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figures import figure
+from figures import stick_figure
 from scipy.spatial.transform import Rotation
 
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.geometry.camera import ray_rotation
-from closemesh.perception.detectors.multi_scale import unmirrored
+from closemesh.perception.detectors.multi_scale import unmirror
 from closemesh.perception.keypoints.left_right import fix_left_right, swapped_sides
 from closemesh.perception.keypoints.topdown import fuse
-from closemesh.perception.observe import MAX_FILLED, ObservationBuilder, interpolate_boxes
+from closemesh.perception.observe import MAX_INTERPOLATED, ObservationBuilder, interpolate_boxes
 from closemesh.perception.types import BODY_MIRROR, CropEstimate, CropPose, Detection
 from closemesh.structures import Clip
 
@@ -30,7 +30,7 @@ def refinement(person: Detection) -> CropPose:
 
 
 def test_some_swapped_frames_are_put_back() -> None:
-    true = [figure(100 + 3 * frame) for frame in range(30)]
+    true = [stick_figure(100 + 3 * frame) for frame in range(30)]
     wrong = {5, 12, 13, 14}
     seen = [person.flip_left_right() if frame in wrong else person for frame, person in enumerate(true)]
     assert set(np.flatnonzero(swapped_sides(list(range(30)), seen))) == wrong
@@ -43,7 +43,7 @@ def test_a_turn_is_no_swap() -> None:
     """Somebody who turns around passes a side view; the sides then change slowly and are right."""
     turning = []
     for frame in range(30):
-        person = figure(300)
+        person = stick_figure(300)
         person.keypoints[:, 0] = 300 + np.cos(np.pi * frame / 29) * (person.keypoints[:, 0] - 300)
         turning.append(person)
     assert not swapped_sides(list(range(30)), turning).any()
@@ -60,7 +60,7 @@ def recorded(detections: list[Detection], looks: list[Detection]) -> Observation
 
 
 def test_a_detector_that_is_always_wrong_is_put_right_by_the_closer_looks() -> None:
-    true = [figure(100 + 3 * frame) for frame in range(30)]
+    true = [stick_figure(100 + 3 * frame) for frame in range(30)]
     record = recorded([person.flip_left_right() for person in true], true)
     for frame in range(30):
         np.testing.assert_allclose(record.keypoints[frame, 0, :17], true[frame].keypoints)
@@ -68,7 +68,7 @@ def test_a_detector_that_is_always_wrong_is_put_right_by_the_closer_looks() -> N
 
 
 def test_a_few_wrong_looks_exchange_nothing() -> None:
-    true = [figure(100 + 3 * frame) for frame in range(30)]
+    true = [stick_figure(100 + 3 * frame) for frame in range(30)]
     record = recorded(true, [person.flip_left_right() if 10 < f < 18 else person for f, person in enumerate(true)])
     for frame in range(30):
         np.testing.assert_allclose(record.keypoints[frame, 0, :17], true[frame].keypoints)
@@ -76,34 +76,34 @@ def test_a_few_wrong_looks_exchange_nothing() -> None:
 
 
 def test_mirroring_twice_is_identity() -> None:
-    person = figure(130)
-    again = unmirrored(unmirrored(person, 640), 640)
+    person = stick_figure(130)
+    again = unmirror(unmirror(person, 640), 640)
     np.testing.assert_allclose(again.keypoints, person.keypoints)
     np.testing.assert_allclose(again.box, person.box)
-    assert unmirrored(person, 640).keypoints[5, 0] == pytest.approx(639 - person.keypoints[6, 0])
+    assert unmirror(person, 640).keypoints[5, 0] == pytest.approx(639 - person.keypoints[6, 0])
 
 
 def test_short_gaps_are_guessed_and_long_ones_are_not() -> None:
-    seen = {0: figure(100), 4: figure(140), 5 + MAX_FILLED: figure(200)}
+    seen = {0: stick_figure(100), 4: stick_figure(140), 5 + MAX_INTERPOLATED: stick_figure(200)}
     guesses = interpolate_boxes(seen)
-    assert sorted(guesses) == [1, 2, 3, *range(5, 5 + MAX_FILLED)]
-    np.testing.assert_allclose(guesses[1].keypoints[:, :2], figure(110).keypoints[:, :2])
+    assert sorted(guesses) == [1, 2, 3, *range(5, 5 + MAX_INTERPOLATED)]
+    np.testing.assert_allclose(guesses[1].keypoints[:, :2], stick_figure(110).keypoints[:, :2])
     assert guesses[1].keypoints[0, 2] < seen[0].keypoints[0, 2]
-    assert not interpolate_boxes({0: figure(100), MAX_FILLED + 2: figure(100)})
+    assert not interpolate_boxes({0: stick_figure(100), MAX_INTERPOLATED + 2: stick_figure(100)})
 
 
 def test_agreeing_looks_are_averaged_and_bring_feet_and_hands() -> None:
-    person = figure(300)
-    fused = fuse(person, refinement(figure(304)))
+    person = stick_figure(300)
+    fused = fuse(person, refinement(stick_figure(304)))
     np.testing.assert_allclose(fused.keypoints[:17, 0], person.keypoints[:, 0] + 2)
-    np.testing.assert_allclose(fused.spread[:17], 4)
+    np.testing.assert_allclose(fused.disagreement[:17], 4)
     assert (fused.keypoints[17:23, 2] > 0).all() and (fused.keypoints[91:, 2] > 0).all()
     assert (fused.keypoints[23:91, 2] == 0).all()
 
 
 @pytest.mark.parametrize(("joint", "hanging"), [("left_wrist", range(91, 112)), ("right_ankle", range(20, 23))])
 def test_feet_and_hands_fall_with_their_ankle_or_wrist(joint: str, hanging: range) -> None:
-    person = figure(300)
+    person = stick_figure(300)
     look = refinement(person)
     look.keypoints[KEYPOINT_INDEX[joint], :2] += 80
     fused = fuse(person, look)
@@ -115,18 +115,18 @@ def test_feet_and_hands_fall_with_their_ankle_or_wrist(joint: str, hanging: rang
 
 
 def test_a_look_that_took_the_back_for_the_front_keeps_its_points_and_loses_its_depth() -> None:
-    person = figure(300)
+    person = stick_figure(300)
     back = refinement(person)
     order = [*BODY_MIRROR, *range(20, 23), *range(17, 20), *range(23, 91), *range(112, 133), *range(91, 112)]
-    mirrored = CropPose(back.keypoints[order], back.keypoints3d, back.centre, back.mask, back.T_image_mask, 1.0)
+    mirrored = CropPose(back.keypoints[order], back.keypoints3d, back.center, back.mask, back.T_image_mask, 1.0)
     fused, expected = fuse(person, mirrored), fuse(person, back)
     np.testing.assert_allclose(fused.keypoints, expected.keypoints)
     assert (fused.keypoints3d[:, 3] == 0).all() and (expected.keypoints3d[:, 3] > 0).any()
 
 
 def test_nothing_but_the_detection_when_there_is_no_look() -> None:
-    fused = fuse(figure(300), None)
-    np.testing.assert_array_equal(fused.keypoints[:17], figure(300).keypoints)
+    fused = fuse(stick_figure(300), None)
+    np.testing.assert_array_equal(fused.keypoints[:17], stick_figure(300).keypoints)
     assert not fused.keypoints[17:].any() and not fused.keypoints3d.any()
 
 

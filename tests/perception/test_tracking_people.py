@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from figures import figure, picture
+from figures import draw_torsos, stick_figure
 
 from closemesh.core.errors import InputError
 from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks
-from closemesh.perception.tracking.similarity import clothing_colors, keypoint_nms, oks, torso_colour
-from closemesh.perception.tracking.tracker import Track, Tracker, assembled
-from closemesh.perception.tracking.tracklets import choose_people, link_tracklets
+from closemesh.perception.tracking.similarity import clothing_colors, keypoint_nms, oks, torso_histogram
+from closemesh.perception.tracking.tracker import Track, Tracker, assemble_track
+from closemesh.perception.tracking.tracklets import choose_tracks, link_tracklets
 from closemesh.perception.types import Detection
 
 Colour = tuple[int, int, int]
@@ -21,35 +21,35 @@ Places = dict[int, Detection]
 def track(number: int, places: Places, colour: Colour) -> Track:
     made = Track(number)
     for frame, person in places.items():
-        image = picture([(person, colour)])
-        made.add(frame, person, torso_colour(image, person), clothing_colors(image, person), 1.0)
+        image = draw_torsos([(person, colour)])
+        made.add(frame, person, torso_histogram(image, person), clothing_colors(image, person), 1.0)
     return made
 
 
 def walk(start: float, speed: float, frames: range, **figure_options: float) -> Places:
-    return {frame: figure(start + speed * frame, **figure_options) for frame in frames}
+    return {frame: stick_figure(start + speed * frame, **figure_options) for frame in frames}
 
 
 def test_similarity_is_one_for_the_same_and_falls_with_distance() -> None:
-    person = figure(300)
-    values = [oks(person, figure(300 + shift)) for shift in (0, 5, 20, 80)]
+    person = stick_figure(300)
+    values = [oks(person, stick_figure(300 + shift)) for shift in (0, 5, 20, 80)]
     assert values[0] == pytest.approx(1)
     assert values == sorted(values, reverse=True)
     assert values[-1] < 0.1
-    assert oks(person, figure(300, confidence=0.05)) == 0
+    assert oks(person, stick_figure(300, confidence=0.05)) == 0
 
 
 def test_two_looks_at_one_person_become_one_better_one() -> None:
-    left, right, other = figure(298, score=0.6), figure(302, score=0.5), figure(450)
+    left, right, other = stick_figure(298, score=0.6), stick_figure(302, score=0.5), stick_figure(450)
     merged = keypoint_nms([left, right, other])
     assert len(merged) == 2
     one = next(person for person in merged if person.box[0] < 350)
-    np.testing.assert_allclose(one.keypoints[:, :2], figure(300).keypoints[:, :2], atol=1e-9)
+    np.testing.assert_allclose(one.keypoints[:, :2], stick_figure(300).keypoints[:, :2], atol=1e-9)
 
 
 def test_a_keypoint_on_which_two_looks_differ_is_the_surer_ones() -> None:
     """The mean of two different elbows would be no elbow at all."""
-    first, second = figure(300, score=0.6), figure(300, score=0.5)
+    first, second = stick_figure(300, score=0.6), stick_figure(300, score=0.5)
     second.keypoints[7, :2] += (60, 0)
     second.keypoints[7, 2] = 0.95
     (merged,) = keypoint_nms([first, second])
@@ -61,9 +61,9 @@ def test_people_who_cross_keep_their_numbers(lost: range) -> None:
     """Red walks to the right in front of blue, who walks to the left; detections come in changing order."""
     tracker = Tracker()
     for frame in range(40):
-        red, blue = figure(120 + 10 * frame), figure(520 - 10 * frame, y=206)
+        red, blue = stick_figure(120 + 10 * frame), stick_figure(520 - 10 * frame, y=206)
         seen = [red] if frame in lost else [red, blue]
-        tracker.step(frame, picture([(blue, BLUE), (red, RED)]), seen[:: 1 if frame % 2 else -1])
+        tracker.step(frame, draw_torsos([(blue, BLUE), (red, RED)]), seen[:: 1 if frame % 2 else -1])
     assert len(tracker.tracks) == 2
     by_start = sorted(tracker.tracks, key=lambda t: t.detections[0].box[0])
     ends = [t.detections[-1].box[0] for t in by_start]
@@ -77,7 +77,7 @@ def test_who_comes_back_is_joined_by_the_clothes() -> None:
     after = track(2, walk(500, -2, range(40, 60)), RED)
     stranger = track(3, walk(500, -2, range(25, 35)), BLUE)
     joined = link_tracklets([one, before, after, stranger])
-    assert [t.number for t in joined] == [0, 1, 3]
+    assert [t.track_id for t in joined] == [0, 1, 3]
     assert joined[1].frames == [*range(0, 20), *range(40, 60)]
 
 
@@ -95,7 +95,7 @@ def test_pieces_that_meet_for_a_frame_are_one_person() -> None:
 def test_a_glimpse_counts_only_where_the_clip_is_no_longer() -> None:
     glimpse = [track(0, walk(100, 0, range(1)), RED)]
     assert link_tracklets(glimpse) == []
-    assert len(link_tracklets(glimpse, shortest=1)) == 1
+    assert len(link_tracklets(glimpse, min_length=1)) == 1
 
 
 def test_a_swap_at_contact_is_undone() -> None:
@@ -129,8 +129,8 @@ def test_one_person_taken_for_two_is_one_again() -> None:
     """Blue goes behind red; for a while the tracker has both numbers on red."""
     red, blue = walk(300, 0, range(60)), walk(560, -12, range(60))
     wrong = range(20, 40)
-    shadow = {f: figure(302) if f in wrong else p for f, p in blue.items()}
-    seen = {f: picture([(red[f], RED)] if f in wrong else [(blue[f], BLUE), (red[f], RED)]) for f in red}
+    shadow = {f: stick_figure(302) if f in wrong else p for f, p in blue.items()}
+    seen = {f: draw_torsos([(red[f], RED)] if f in wrong else [(blue[f], BLUE), (red[f], RED)]) for f in red}
     tracks, count = remove_duplicate_tracks([_seen(0, red, seen), _seen(1, shadow, seen)])
     assert len(tracks[0].frames) == 60 and count == len(wrong)
     assert set(tracks[1].frames) == set(range(60)) - set(wrong)
@@ -138,9 +138,9 @@ def test_one_person_taken_for_two_is_one_again() -> None:
 
 def test_a_track_that_is_always_somebody_else_is_no_person() -> None:
     red = walk(300, 0, range(30))
-    again = {f: figure(303, score=0.4).flip_left_right() for f in red}
+    again = {f: stick_figure(303, score=0.4).flip_left_right() for f in red}
     tracks, count = remove_duplicate_tracks([track(0, again, RED), track(1, red, RED)])
-    assert [t.number for t in tracks] == [1] and count == 30
+    assert [t.track_id for t in tracks] == [1] and count == 30
 
 
 def test_two_who_wear_the_same_and_stand_apart_stay_two() -> None:
@@ -152,7 +152,7 @@ def _seen(number: int, places: Places, images: dict[int, np.ndarray]) -> Track:
     made = Track(number)
     for frame, person in places.items():
         image = images[frame]
-        made.add(frame, person, torso_colour(image, person), clothing_colors(image, person), 1.0)
+        made.add(frame, person, torso_histogram(image, person), clothing_colors(image, person), 1.0)
     return made
 
 
@@ -168,7 +168,7 @@ def _patched(
     """Somebody's track that goes on with somebody else's from frame `cut` on, until `back`."""
     own = track(number, head, head_colour)
     other = track(number, tail, tail_colour)
-    return assembled(number, [(other if cut <= frame < back else own, k) for k, frame in enumerate(own.frames)])
+    return assemble_track(number, [(other if cut <= frame < back else own, k) for k, frame in enumerate(own.frames)])
 
 
 def test_bystanders_and_passers_by_are_not_chosen() -> None:
@@ -176,14 +176,14 @@ def test_bystanders_and_passers_by_are_not_chosen() -> None:
     far = track(2, walk(500, 0, range(60), height=80), BLUE)
     passing = track(3, walk(0, 20, range(10)), GREEN)
     tracks = [*near, far, passing]
-    assert [t.number for t in choose_people(tracks, None)] == [0, 1]
-    assert [t.number for t in choose_people(tracks, 1)] == [0]
-    assert [t.number for t in choose_people(tracks, 3)] == [0, 1, 2]
-    assert [t.number for t in choose_people(tracks, (3, 0))] == [3, 0]
+    assert [t.track_id for t in choose_tracks(tracks, None)] == [0, 1]
+    assert [t.track_id for t in choose_tracks(tracks, 1)] == [0]
+    assert [t.track_id for t in choose_tracks(tracks, 3)] == [0, 1, 2]
+    assert [t.track_id for t in choose_tracks(tracks, (3, 0))] == [3, 0]
 
 
 def test_people_who_are_not_there_are_told() -> None:
     tracks = [track(0, walk(100, 0, range(60)), RED)]
     for wish in (2, 0, (4,)):
         with pytest.raises(InputError, match=r"0 \(60 frames, \d+ px tall\).*--people"):
-            choose_people(tracks, wish)
+            choose_tracks(tracks, wish)

@@ -17,7 +17,7 @@ from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.errors import ModelFileError
 from closemesh.core.progress import NullProgress
 from closemesh.perception.detectors import person_detectors as yolo
-from closemesh.perception.detectors.onnx_runtime import letterbox, rounded_up
+from closemesh.perception.detectors.onnx_runtime import letterbox, padded_size
 from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
 from closemesh.perception.observe import observe
 from closemesh.perception.segmentation import mask_models as yolo_masks
@@ -43,12 +43,12 @@ def mask_file(yolo_folder: Path) -> Path:
 @pytest.fixture(autouse=True)
 def as_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are looked at in the size that was learned."""
-    monkeypatch.setattr(yolo, "_LARGER", SIDE / 384)
+    monkeypatch.setattr(yolo, "_YOLO_SCALE", SIDE / 384)
     monkeypatch.setattr(yolo_masks, "_LONG_SIDE", SIDE)
 
 
 def test_both_people_are_found_where_they_are(people: RenderedPeople, pose_file: Path) -> None:
-    found = sorted(yolo.YoloPose(pose_file, CPU).detect(people.pictures[0], 384), key=lambda d: -d.score)[:2]
+    found = sorted(yolo.YoloPose(pose_file, CPU).detect(people.images[0], 384), key=lambda d: -d.score)[:2]
     found.sort(key=lambda d: d.box[0])
     for person, detection in enumerate(found):
         miss = np.linalg.norm(detection.keypoints[:, :2] - people.keypoints[0, person, :17], axis=1)
@@ -68,7 +68,7 @@ def test_the_same_as_ultralytics_itself(
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=TorchNMS.nms)))
     path = yolo_folder / "ultralytics" / file
     scale = SIDE / 640
-    picture = letterbox(people.pictures[0], scale, rounded_up(people.pictures[0], scale, 32))
+    picture = letterbox(people.images[0], scale, padded_size(people.images[0], scale, 32))
     rows, _ = YoloNetwork(path, CPU, task).run(yolo.preprocess(picture, 1.0), 0.05)
     from ultralytics import YOLO
 
@@ -82,14 +82,12 @@ def test_the_same_as_ultralytics_itself(
 
 
 def test_each_mask_goes_to_the_person_whose_it_is(people: RenderedPeople, mask_file: Path) -> None:
-    new = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(people.pictures[0], people.looks())
+    new = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(people.images[0], people.estimates())
     assert min(people.agreement(label_image(new, (640, 480)))) > 0.55
-    absent = people.looks()[1].detection.moved(np.array([900.0, 0]))
-    old = people.looks()[1]
-    kept = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(
-        people.pictures[0], {7: type(old)(7, absent, old.refinement, 1.0)}
-    )
-    assert kept[7].refinement is old.refinement, "who is not seen gets nobody else's mask"
+    absent = people.estimates()[1].detection.translated(np.array([900.0, 0]))
+    old = people.estimates()[1]
+    kept = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(people.images[0], {7: type(old)(7, absent, old.pose, 1.0)})
+    assert kept[7].pose is old.pose, "who is not seen gets nobody else's mask"
 
 
 def test_the_whole_stage_on_a_film(
@@ -143,10 +141,10 @@ def refuse(*args, **kwargs):
     raise AssertionError("reached for the network")
 
 socket.getaddrinfo = socket.create_connection = socket.socket.connect = refuse
-import closemesh.observe.choice
+import closemesh.perception.model_selection
 assert "ultralytics" not in sys.modules, "imported before it is used"
 threads = cv2.getNumThreads()
-from closemesh.observe.ultralytics_networks import YoloNetwork
+from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
 YoloNetwork(Path(sys.argv[1]), torch.device("cpu"), "pose")
 assert cv2.getNumThreads() == threads and "OMP_NUM_THREADS" not in os.environ
 from ultralytics import settings

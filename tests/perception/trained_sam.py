@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from rendered_people import RenderedPeople
 
 from closemesh.perception.detectors import ultralytics_backend as ultralytics_networks
+from closemesh.perception.segmentation.mask_models import make_prompts
 from closemesh.perception.segmentation.mask_models import normalized_pixels as as_pixels
-from closemesh.perception.segmentation.mask_models import prompts
 
 SIDE = 256  # Pixels; the real one is 1024.
 _STEPS, _RATE = 60, 1e-3
@@ -30,9 +30,9 @@ def train_sam(people: RenderedPeople, path: Path, monkeypatch: pytest.MonkeyPatc
         patch.setattr(build, "_load_checkpoint", lambda network, _: network)
         network = build.build_sam2_t("sam2.1")
     network.set_imgsz((SIDE, SIDE))
-    scale = SIDE / max(people.pictures[0].shape[:2])
-    embedding, fine = _seen(network, as_pixels(people.pictures[0], SIDE))
-    points, labels = prompts([people.detection(person) for person in range(2)])
+    scale = SIDE / max(people.images[0].shape[:2])
+    embedding, fine = _seen(network, as_pixels(people.images[0], SIDE))
+    points, labels = make_prompts([people.detection(person) for person in range(2)])
     given = torch.as_tensor(points * scale, dtype=torch.float32), torch.as_tensor(labels, dtype=torch.int32)
     truth = torch.as_tensor(np.stack([_small(mask, scale / 4) for mask in people.masks]))
     learning = [*network.sam_mask_decoder.parameters(), *network.sam_prompt_encoder.parameters()]

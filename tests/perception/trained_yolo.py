@@ -49,8 +49,8 @@ def train_yolo(name: str, people: RenderedPeople, path: Path, steps: int) -> Pat
 
 def _batch(people: RenderedPeople) -> dict[str, torch.Tensor]:
     """The first picture as ultralytics' trainers take it, for boxes, keypoints and masks at once."""
-    scale = SIDE / max(people.pictures[0].shape[:2])
-    pixels = preprocess(people.pictures[0], scale)
+    scale = SIDE / max(people.images[0].shape[:2])
+    pixels = preprocess(people.images[0], scale)
     size = np.array(pixels.shape[:0:-1]) / scale  # Width and height of the padded picture, in pixels of the film.
     low, high = people.boxes[0, :, :2] / size, people.boxes[0, :, 2:] / size
     points = np.concatenate([people.keypoints[0, :, :17] / size, np.full((2, 17, 1), 2.0)], -1)

@@ -28,7 +28,7 @@ from closemesh.cli.console import exit_codes, results
 from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
-    from closemesh.lab.simulation.error_labels import Agreement
+    from closemesh.lab.simulation.error_labels import DetectionComparison
 
 
 def identities(
@@ -109,17 +109,17 @@ def detections(
         from closemesh.core.records import write_json
         from closemesh.lab.datasets.registry import split_motion_files
         from closemesh.lab.simulation.error_labels import compare_detections
-        from closemesh.lab.simulation.measure import FilmConfig
+        from closemesh.lab.simulation.measure import VideoConfig
 
         with show_progress() as progress:
             _, held_out = split_motion_files(data)
-            lines = compare_detections(held_out, FilmConfig(films, frames, seed=seed), progress)
+            lines = compare_detections(held_out, VideoConfig(films, frames, seed=seed), progress)
         results.print(_table(lines))
         if file:
             write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
 
 
-def _table(lines: list[Agreement]) -> Table:
+def _table(lines: list[DetectionComparison]) -> Table:
     table = Table(title="Detections, real / simulated; errors in % of the person's size", title_style="title")
     for column in ("keypoint", "", "points", "median", "90 %", "step", "missed %", "confidence"):
         table.add_column(column, justify="left" if column in ("keypoint", "") else "right")

@@ -227,10 +227,10 @@ def detector_errors(
     with exit_codes():
         from closemesh.cli.console import show_progress
         from closemesh.lab.simulation.fit import fit_detector_errors
-        from closemesh.lab.simulation.measure import FilmConfig
+        from closemesh.lab.simulation.measure import VideoConfig
 
         with show_progress() as progress:
-            errors = fit_detector_errors(data, out, FilmConfig(videos, frames, seed=seed), progress)
+            errors = fit_detector_errors(data, out, VideoConfig(videos, frames, seed=seed), progress)
         results.print(f"{out}: measured on {errors.measured_on}")
 
 

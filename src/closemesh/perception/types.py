@@ -1,9 +1,4 @@
-"""Detection, CropPose, Detector and Segmenter protocols.
-
-What every detector gives, and the records that it gives it in.
-
-Who makes better masks than the closer look does, and how prompts and masks belong to people.
-"""
+"""Records and protocols of perception: detections, crop estimates, detectors and segmenters."""
 
 from __future__ import annotations
 
@@ -18,8 +13,8 @@ from closemesh.core.arrays import Floats
 
 Image = NDArray[np.uint8]
 
-NUM_BODY = 17
-BODY_MIRROR = KEYPOINT_MIRROR[:NUM_BODY]
+NUM_BODY_KEYPOINTS = 17
+BODY_MIRROR = KEYPOINT_MIRROR[:NUM_BODY_KEYPOINTS]
 
 
 @dataclass(frozen=True)
@@ -31,83 +26,83 @@ class Detection:
     keypoints: Floats
     """[17, 3] COCO body keypoints: x, y pixels and confidence 0..1."""
     score: float
-    """0..1."""
+    """0..1; 0 for a detection interpolated between frames."""
 
     @property
     def diagonal(self) -> float:
-        """Length of the box diagonal in pixels; the person's size wherever a limit is relative."""
+        """Length of the box diagonal, pixels. Relative thresholds refer to it."""
         return float(np.hypot(*(self.box[2:] - self.box[:2])))
 
     @property
     def area(self) -> float:
-        """Of the box, square pixels."""
+        """Area of the box, square pixels."""
         return float(np.prod(np.maximum(self.box[2:] - self.box[:2], 1)))
 
-    def moved(self, shift: Floats) -> Detection:
-        """Shifted by [2] pixels."""
+    def translated(self, shift: Floats) -> Detection:
+        """The same detection moved by shift [2], pixels."""
         keypoints = self.keypoints.copy()
         keypoints[:, :2] += shift
         return Detection(self.box + np.tile(shift, 2), keypoints, self.score)
 
     def flip_left_right(self) -> Detection:
-        """With left called right and right called left."""
+        """The same detection with left and right keypoints exchanged."""
         return Detection(self.box, self.keypoints[list(BODY_MIRROR)], self.score)
 
 
 @dataclass(frozen=True)
 class CropPose:
-    """A closer look at one person."""
+    """Pose and mask that a network estimated in the crop around one person."""
 
     keypoints: Floats
-    """[133, 3] x, y pixels and confidence; COCO-WholeBody."""
+    """[133, 3] COCO-WholeBody: x, y pixels of the image and confidence."""
     keypoints3d: Floats
-    """[23, 4] metres from the mid-hip, z along the viewing ray to `centre`, x and y as in the image; confidence."""
-    centre: Floats
-    """[2] pixel that the person was looked at along."""
+    """[23, 4] meters from the mid-hip and confidence; z along the viewing ray to `center`, x and y as in the image."""
+    center: Floats
+    """[2] center of the crop, pixels of the image."""
     mask: Floats
-    """[h, w] probability that a pixel of the look shows this person."""
+    """[h, w] probability that a pixel of the crop shows this person."""
     T_image_mask: Floats
     """[2, 3] affine map from mask pixels to image pixels."""
     presence: float
-    """0..1, is there a person at all."""
+    """0..1 probability that the crop shows a person."""
 
 
 class Detector(Protocol):
-    """Finds people in an image and looks closer at one of them. Images are RGB [H, W, 3]."""
+    """Detects people in RGB images [H, W, 3] and estimates the pose of one of them."""
 
     @property
     def name(self) -> str:
-        """What is written into the results."""
+        """Name of the detector in result files."""
         ...
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
-        """Everybody in the image, looked at with its longer side scaled to `long_side` pixels."""
+        """All people in the image, which is scaled to a longer side of `long_side` pixels."""
         ...
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:
-        """Whole-body keypoints, 3D cue and mask of one detected person; None when there is too little to go by."""
+        """Whole-body pose and mask of one detected person; None where the keypoints do not define a crop."""
         ...
 
 
 @dataclass(frozen=True)
 class CropEstimate:
-    """One person, seen twice."""
+    """Detection and crop pose of one person in one frame."""
 
     person: int
     detection: Detection
-    refinement: CropPose
+    pose: CropPose
     agreement: float
-    """0..1 share of the limb keypoints on which detection and refinement agree."""
+    """0..1 fraction of the limb keypoints on which detection and crop pose agree."""
 
 
 class Segmenter(Protocol):
-    """Puts better masks in place of those of the closer look."""
+    """Replaces the masks of crop estimates by better ones."""
 
-    def refine_masks(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
-        """The looks with new masks; who gets none keeps the old one. image: RGB [H, W, 3]. Nothing is kept of it."""
+    def refine_masks(self, image: Image, estimates: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
+        """The estimates with new masks; a person without a new mask keeps the old one. image: RGB [H, W, 3]."""
         ...
 
 
-def with_mask(look: CropEstimate, mask: Floats, T_image_mask: Floats) -> CropEstimate:
-    """The look with this mask: [h, w] probabilities, and the affine map [2, 3] from its pixels to the image's."""
-    return replace(look, refinement=replace(look.refinement, mask=mask, T_image_mask=T_image_mask))
+def with_mask(estimate: CropEstimate, mask: Floats, T_image_mask: Floats) -> CropEstimate:
+    """The estimate with this mask [h, w] of probabilities; T_image_mask [2, 3] maps its pixels to the image's."""
+    return replace(estimate, pose=replace(estimate.pose, mask=mask, T_image_mask=T_image_mask))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from closemesh.lab.evaluation.identity_benchmark import injection_is_repaired
-from closemesh.perception.tracking.similarity import clothing_colors, torso_colour
+from closemesh.perception.tracking.similarity import clothing_colors, torso_histogram
 from closemesh.perception.tracking.tracker import Track
 from closemesh.perception.types import Detection
 
@@ -24,7 +24,7 @@ def _track(number: int, x: float, colour: tuple[int, int, int], frames: int = 90
     cv2.rectangle(image, (int(x) - 60, 20), (int(x) + 60, 290), colour, -1)
     track = Track(number)
     for frame in range(frames):
-        track.add(frame, person, torso_colour(image, person), clothing_colors(image, person), 1.0)
+        track.add(frame, person, torso_histogram(image, person), clothing_colors(image, person), 1.0)
     return track
 
 

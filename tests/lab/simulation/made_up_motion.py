@@ -17,7 +17,7 @@ FPS = 30.0
 PELVIS_HEIGHT = 0.98
 
 
-def two_people(frames: int = 20, apart: tuple[float, float, float] = (0.5, 0.0, 0.2)) -> MotionSequence:
+def two_people(frames: int = 20, offset: tuple[float, float, float] = (0.5, 0.0, 0.2)) -> MotionSequence:
     """Person 0 at the origin, person 1 `apart` from it; both look along +z."""
     pose = np.zeros((frames, 2, 22, 3), np.float32)
     wave = np.sin(np.arange(frames) / FPS * 2 * np.pi)[:, None]
@@ -25,7 +25,7 @@ def two_people(frames: int = 20, apart: tuple[float, float, float] = (0.5, 0.0, 
     pose[:, :, JOINT_INDEX["right_shoulder"], 2] = 1.1 - 0.8 * wave
     rotations, known = body_rotations(pose)
     pelvis = np.tile(
-        np.array([[0, PELVIS_HEIGHT, 0], np.add([0, PELVIS_HEIGHT, 0], apart)], np.float32), (frames, 1, 1)
+        np.array([[0, PELVIS_HEIGHT, 0], np.add([0, PELVIS_HEIGHT, 0], offset)], np.float32), (frames, 1, 1)
     )
     return MotionSequence("wave", FPS, rotations, pelvis, np.ones((frames, 2), bool), known, action="waving")
 

@@ -18,7 +18,7 @@ from closemesh.lab.datasets.recording import write_pose_file
 def motion(tmp_path):
     """Ten files, of which the tenth is held out."""
     for k in range(10):
-        write_pose_file(tmp_path / "motion" / f"wave_{k}.npz", two_people(frames=4, apart=(1.0, 0.0, 0.0)))
+        write_pose_file(tmp_path / "motion" / f"wave_{k}.npz", two_people(frames=4, offset=(1.0, 0.0, 0.0)))
     return tmp_path / "motion"
 
 

@@ -22,12 +22,29 @@ def test_the_bundled_errors_have_the_expected_shapes_and_ranges():
     for name, tensor in bundled.items():
         assert tensor.shape == shapes[name].shape, name
         assert torch.isfinite(tensor).all(), name
-    for name in ("error", "confidence", "spread", "cue_confidence", "track_score", "box", "cue_turn"):
+    for name in (
+        "error",
+        "confidence",
+        "disagreement",
+        "keypoints3d_confidence",
+        "track_confidence",
+        "box",
+        "keypoints3d_rotation",
+    ):
         assert (bundled[name].diff(dim=-1) >= 0).all(), f"{name} is a quantile function"
-    for name in ("miss", "snap", "flip", "swap", "absent", "confidence", "track_score", "cue_confidence"):
+    for name in (
+        "miss",
+        "partner_snap",
+        "left_right_flip",
+        "identity_switch",
+        "absent",
+        "confidence",
+        "track_confidence",
+        "keypoints3d_confidence",
+    ):
         assert (bundled[name] >= 0).all() and (bundled[name] <= 1.001).all(), f"{name} is a share"
     for name in tensors(no_errors()):
-        if name.endswith("_shares"):
+        if name.endswith("_variances"):
             assert torch.allclose(bundled[name].sum(-1), torch.tensor(1.0), atol=5e-3), name
     middle = len(bundled["levels"]) // 2
     seen, hidden = bundled["error"][5:17, :, middle].unbind(1)

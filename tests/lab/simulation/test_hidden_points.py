@@ -42,7 +42,7 @@ def test_somebody_alone_shows_the_face_from_the_front_and_not_from_behind(hidden
 
 @pytest.mark.parametrize("hidden_in", [hidden_points, by_capsules])
 def test_a_partner_in_front_hides_and_one_who_is_not_there_does_not(hidden_in):
-    scene = seen_from_the_front(two_people(frames=2, apart=(0, 0, 0.6)))
+    scene = seen_from_the_front(two_people(frames=2, offset=(0, 0, 0.6)))
     assert hidden_in(scene)[:, 0, FACE + TRUNK].all()
     assert not hidden_in(scene)[:, 1, FACE + TRUNK].any()
     valid = scene.motion.valid & (True, False)
@@ -64,7 +64,7 @@ def test_capsules_agree_with_the_meshes():
     body = load_bundled_body("light")
     exact, fast = [], []
     for seed in range(8):
-        scene = make_scene(two_people(frames=6, apart=(0.25, 0, 0.3)), body, seed)
+        scene = make_scene(two_people(frames=6, offset=(0.25, 0, 0.3)), body, seed)
         exact.append(hidden_points(scene))
         fast.append(by_capsules(scene))
     assert np.mean(np.array(exact) == np.array(fast)) > 0.88

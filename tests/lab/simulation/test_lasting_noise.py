@@ -11,10 +11,10 @@ from closemesh.lab.simulation.statistics import (
     LAGS,
     TIMES,
     correlation_factor,
-    event_shares,
-    jumping_share,
+    event_variances,
+    jump_fraction,
     lagged_correlation,
-    lasting_shares,
+    process_variances,
     rayleigh_lengths,
 )
 
@@ -53,7 +53,7 @@ def test_keypoints_depend_on_each_other_as_asked():
 
 def test_what_lasts_is_found_again():
     series = [one.double().numpy() for one in noise()]
-    shares = lasting_shares(lagged_correlation(series), FPS)
+    shares = process_variances(lagged_correlation(series), FPS)
     asked, found = ([asked_correlation(torch.as_tensor(s), lag) for lag in LAGS] for s in (SHARES.double(), shares))
     assert np.allclose(asked, found, atol=0.05)
     assert shares.sum() == pytest.approx(1)
@@ -62,7 +62,7 @@ def test_what_lasts_is_found_again():
 def test_rare_events_last_as_long_as_before():
     rate = 0.08
     events = [(normal_rank(one) < rate).double().numpy() for one in noise()]
-    shares = event_shares(events, rate, FPS)
+    shares = event_variances(events, rate, FPS)
     asked, found = ([asked_correlation(torch.as_tensor(s), lag) for lag in LAGS] for s in (SHARES.double(), shares))
     assert np.allclose(asked, found, atol=0.12)
 
@@ -97,4 +97,4 @@ def test_noise_that_jumps_has_the_same_correlation_but_mostly_stands_still():
         assert float(measured) == pytest.approx(asked_correlation(shares, lag), abs=0.05)
     steps = [float(values.diff(dim=1).norm(dim=-1).median()) for values in (wandering, jumping)]
     assert steps[1] < 0.6 * steps[0]
-    assert jumping_share(steps[1], shares.numpy(), FPS) == pytest.approx(0.9, abs=0.05)
+    assert jump_fraction(steps[1], shares.numpy(), FPS) == pytest.approx(0.9, abs=0.05)

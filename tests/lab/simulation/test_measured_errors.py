@@ -15,33 +15,33 @@ from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.lab.simulation.detector_errors import DetectorErrors
-from closemesh.lab.simulation.error_labels import agreement, label_errors
-from closemesh.lab.simulation.error_model import sample_cue, sample_keypoints
-from closemesh.lab.simulation.fit import errors_of_films
+from closemesh.lab.simulation.error_labels import comparison_table, label_errors
+from closemesh.lab.simulation.error_model import sample_keypoints, sample_keypoints3d
+from closemesh.lab.simulation.fit import fit_error_distributions
 from closemesh.lab.simulation.measure import (
     Detections,
-    FilmConfig,
     GroundTruth,
-    Measured,
-    measure_films,
-    random_stretches,
+    MeasuredVideo,
+    VideoConfig,
+    measure_videos,
+    random_clips,
 )
 from closemesh.lab.simulation.statistics import person_size
 
 FRAMES = 60
 
 
-def film(errors: DetectorErrors, seed: int) -> Measured:
+def film(errors: DetectorErrors, seed: int) -> MeasuredVideo:
     """Two people a step apart; a random fifth of all keypoints is hidden for a while."""
     rng = np.random.default_rng(seed)
     pixels = torch.stack([person(100), person(145)]).repeat(FRAMES, 1, 1, 1)
     pixels = pixels + torch.as_tensor(rng.normal(size=(FRAMES, 2, 1, 2)).cumsum(0), dtype=torch.float32)
     hidden = torch.as_tensor(np.repeat(rng.random((FRAMES // 20, 2, K)) < 0.2, 20, axis=0))
     size, generator = person_size(pixels), torch.Generator().manual_seed(seed)
-    sampled = sample_keypoints(pixels, hidden, size, pixels.flip(1), errors, generator, settle=False)
+    sampled = sample_keypoints(pixels, hidden, size, pixels.flip(1), errors, generator, resolve_shared=False)
     depth = 0.1 * torch.as_tensor(rng.normal(size=(1, 2, K, 1)), dtype=torch.float32)
     points_cam = torch.cat([pixels / 60, depth.expand(FRAMES, -1, -1, -1)], dim=-1)
-    cue = sample_cue(points_cam, hidden, torch.ones_like(hidden), errors, generator)
+    cue = sample_keypoints3d(points_cam, hidden, torch.ones_like(hidden), errors, generator)
     present = sampled.present.numpy()
     raw = torch.cat([sampled.points, sampled.confidence[..., None]], dim=-1).double().numpy() * present[..., None, None]
     body = pixels[:, :, :17].numpy()
@@ -57,16 +57,16 @@ def film(errors: DetectorErrors, seed: int) -> Measured:
     detected = Detections(
         raw=raw,
         keypoints=raw,
-        spread=sampled.spread.numpy(),
+        disagreement=sampled.disagreement.numpy(),
         boxes=np.concatenate([body.min(2) - 0.1 * size.numpy()[..., None], body.max(2)], axis=-1),
-        cue_points=cue.numpy() * present[..., None, None],
-        visible=present,
-        track_scores=np.full((FRAMES, 2), 0.8),
+        keypoints3d=cue.numpy() * present[..., None, None],
+        detected=present,
+        track_confidence=np.full((FRAMES, 2), 0.8),
     )
-    return Measured(truth, detected, np.ones(2, bool), 30.0)
+    return MeasuredVideo(truth, detected, np.ones(2, bool), 30.0)
 
 
-def films(errors: DetectorErrors, count: int = 30) -> list[Measured]:
+def films(errors: DetectorErrors, count: int = 30) -> list[MeasuredVideo]:
     return [film(errors, seed) for seed in range(count)]
 
 
@@ -78,18 +78,18 @@ def planted() -> DetectorErrors:
     confidence = torch.linspace(0.9, 0.3, E)[:, None].expand(K, 2, E, 28)
     return no_errors(
         error=torch.stack([uniform(0.03, K), uniform(0.09, K)], dim=1),
-        error_shares=torch.tensor([0.2, 0.0, 0.8, 0.0]).expand(K, C),
-        **{"miss": miss, "snap": snap, "flip": flip, "confidence": confidence},
-        swap=torch.full((4,), 0.04),
+        error_variances=torch.tensor([0.2, 0.0, 0.8, 0.0]).expand(K, C),
+        **{"miss": miss, "partner_snap": snap, "left_right_flip": flip, "confidence": confidence},
+        identity_switch=torch.full((4,), 0.04),
         absent=torch.full((4,), 0.06),
-        cue_scale=0.2 + 0.1 * uniform(1.0),
-        cue_residual=uniform(0.02, K, 2, 3) - 0.01,
+        keypoints3d_scale=0.2 + 0.1 * uniform(1.0),
+        keypoints3d_residual=uniform(0.02, K, 2, 3) - 0.01,
     )
 
 
 @pytest.fixture(scope="module")
 def found(planted: DetectorErrors) -> DetectorErrors:
-    return errors_of_films(films(planted), "made-up detections")
+    return fit_error_distributions(films(planted), "made-up detections")
 
 
 def test_sizes_and_lasting_are_found_again(planted: DetectorErrors, found: DetectorErrors):
@@ -97,7 +97,7 @@ def test_sizes_and_lasting_are_found_again(planted: DetectorErrors, found: Detec
     certain = [k for k in range(K) if k not in (9, 10)]  # Wrists that snap to a near one are told apart less well.
     one, other = (errors.error[certain][:, :, middle] for errors in (found, planted))
     assert torch.allclose(one, other, rtol=0.15, atol=2e-3)
-    lasting = found.error_shares @ torch.exp(-0.1 / found.times.clamp(min=1e-6))
+    lasting = found.error_variances @ torch.exp(-0.1 / found.times.clamp(min=1e-6))
     assert float(lasting.mean()) == pytest.approx(0.8 * np.exp(-0.1 / 0.4), abs=0.08)
     assert torch.allclose(found.confidence[..., 14], planted.confidence[..., 14], atol=0.16)
     assert float(found.bias[:, 0].abs().max()) < 5e-3
@@ -107,37 +107,42 @@ def test_sizes_and_lasting_are_found_again(planted: DetectorErrors, found: Detec
 def test_rates_are_found_again(planted: DetectorErrors, found: DetectorErrors):
     assert torch.allclose(found.miss[17:23], planted.miss[17:23], atol=0.04)
     assert float(found.miss[:17].max()) == 0
-    assert float(found.snap[9, 1]) == pytest.approx(0.3, abs=0.08)
-    assert float(found.snap[9, 0]) < 0.03
-    assert float(found.flip[2, 2]) == pytest.approx(0.05, abs=0.02)
-    assert float(found.flip[:2].max()) < 0.01
-    assert float(found.swap.mean()) == pytest.approx(0.04, abs=0.02)
+    assert float(found.partner_snap[9, 1]) == pytest.approx(0.3, abs=0.08)
+    assert float(found.partner_snap[9, 0]) < 0.03
+    assert float(found.left_right_flip[2, 2]) == pytest.approx(0.05, abs=0.02)
+    assert float(found.left_right_flip[:2].max()) < 0.01
+    assert float(found.identity_switch.mean()) == pytest.approx(0.04, abs=0.02)
     assert float(found.absent.mean()) == pytest.approx(0.06, abs=0.02)
 
 
 def test_the_cue_and_the_box_are_found_again(found: DetectorErrors):
-    assert float(found.cue_scale[14]) == pytest.approx(0.25, abs=0.02)
-    assert float(found.cue_turn.abs().max()) < 0.1
-    assert float(found.cue_residual[:, :, :, 14].abs().max()) < 5e-3
+    assert float(found.keypoints3d_scale[14]) == pytest.approx(0.25, abs=0.02)
+    assert float(found.keypoints3d_rotation.abs().max()) < 0.1
+    assert float(found.keypoints3d_residual[:, :, :, 14].abs().max()) < 5e-3
     assert torch.allclose(found.box[0], torch.tensor(0.1), atol=1e-3)
-    assert torch.allclose(found.track_score, torch.tensor(0.8))
+    assert torch.allclose(found.track_confidence, torch.tensor(0.8))
 
 
 def test_mistakes_are_told_apart(planted: DetectorErrors):
     perfect = film(no_errors(), 0)
     mistakes = label_errors(perfect)
-    assert not mistakes.absent.any() | mistakes.swapped.any() | mistakes.flipped.any() | mistakes.snapped.any()
-    assert np.nanmax(mistakes.off) < 1e-4
-    exchanged = replace(perfect, detected=replace(perfect.detected, raw=perfect.detected.raw[:, ::-1]))
-    assert label_errors(exchanged).swapped.all()
+    assert (
+        not mistakes.absent.any()
+        | mistakes.identity_switch.any()
+        | mistakes.left_right_flip.any()
+        | mistakes.partner_snap.any()
+    )
+    assert np.nanmax(mistakes.distance) < 1e-4
+    exchanged = replace(perfect, detections=replace(perfect.detections, raw=perfect.detections.raw[:, ::-1]))
+    assert label_errors(exchanged).identity_switch.all()
 
 
 def test_agreement_of_the_same_is_perfect_and_of_worse_shows_it(planted: DetectorErrors):
     real = films(planted, 6)
-    for line in agreement(real, [one.detected for one in real]):
+    for line in comparison_table(real, [one.detections for one in real]):
         assert line.real == line.simulated
     worse = films(replace(planted, error=2 * planted.error), 6)
-    by_name = {(line.keypoint, line.hidden): line for line in agreement(real, [one.detected for one in worse])}
+    by_name = {(line.keypoint, line.hidden): line for line in comparison_table(real, [one.detections for one in worse])}
     knee = by_name["knee", False]
     assert knee.simulated.median_error == pytest.approx(2 * knee.real.median_error, rel=0.2)
     assert knee.real.missed == pytest.approx(0.06, abs=0.03)
@@ -148,10 +153,10 @@ def test_stretches_are_used_evenly_and_too_short_motion_is_one_clear_line(tmp_pa
     for k in range(3):
         write_pose_file(tmp_path / f"motion_{k}.npz", two_people(frames=30))
     files = sorted(tmp_path.glob("*.npz"))
-    names = [s.name for s in random_stretches(files, FilmConfig(films=6, frames=10))]
+    names = [s.name for s in random_clips(files, VideoConfig(num_videos=6, num_frames=10))]
     assert sorted(names) == sorted(2 * [path.stem for path in files])
     with pytest.raises(InputError, match="no motion of at least 50 frames"):
-        measure_films(files, FilmConfig(films=1, frames=50), NullProgress())
+        measure_videos(files, VideoConfig(num_videos=1, num_frames=50), NullProgress())
     blind = film(no_errors(), 0)
-    with pytest.raises(InputError, match="found nobody"):
-        errors_of_films([replace(blind, found=np.zeros(2, bool))], "")
+    with pytest.raises(InputError, match="found no person"):
+        fit_error_distributions([replace(blind, found=np.zeros(2, bool))], "")

@@ -13,7 +13,7 @@ from closemesh.lab.simulation.scene import (
     FILL_RANGE,
     FOCAL_RANGE,
     HEIGHT_RANGE,
-    PICTURE_SIZES,
+    IMAGE_SIZES,
     make_scene,
     sample_cameras,
     true_points,
@@ -42,17 +42,19 @@ def test_every_camera_is_upright_and_sees_the_people():
     assert (ratio > FOCAL_RANGE[0]).all()
     assert (ratio < FOCAL_RANGE[1]).all()
     points = transform_points(cameras.T_cam_world, pelvis.flatten(1, 2))
-    pixels = project(points, cameras.focal[:, None, None], cameras.centre[:, None])
+    pixels = project(points, cameras.focal[:, None, None], cameras.principal_point[:, None])
     inside = ((pixels > 0) & (pixels < cameras.size[:, None])).all(-1) & (points[..., 2] > 0)
     assert inside.float().mean() > 0.99
-    assert {tuple(size) for size in cameras.size.int().tolist()} == set(PICTURE_SIZES)
+    assert {tuple(size) for size in cameras.size.int().tolist()} == set(IMAGE_SIZES)
 
 
 def test_the_distance_makes_people_fill_the_share_that_was_drawn():
     pelvis = torch.tensor([[[[0.0, 0.95, 0.0]]]]).expand(60, 4, 1, 3)
     cameras = sample_cameras(pelvis, torch.Generator().manual_seed(2))
     ends = pelvis[:, 0] + torch.tensor([[0.0, 0.85, 0.0], [0.0, -0.95, 0.0]])
-    pixels = project(transform_points(cameras.T_cam_world, ends), cameras.focal[:, None, None], cameras.centre[:, None])
+    pixels = project(
+        transform_points(cameras.T_cam_world, ends), cameras.focal[:, None, None], cameras.principal_point[:, None]
+    )
     tall = (pixels[:, 1, 1] - pixels[:, 0, 1]) / cameras.size[:, 1]
     assert 0.25 < float(tall.min())
     assert float(tall.max()) < FILL_RANGE[1] + 0.03

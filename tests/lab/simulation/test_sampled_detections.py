@@ -10,7 +10,7 @@ from torch import Tensor
 
 from closemesh.lab.simulation.detector_errors import DetectorErrors
 from closemesh.lab.simulation.error_model import sample_detections, sample_keypoints
-from closemesh.lab.simulation.statistics import ARMS, LEGS, MIRROR, person_size, trunk_axes, view
+from closemesh.lab.simulation.statistics import ARMS, LEGS, MIRROR, facing_class, person_size, trunk_axes
 
 FRAMES = 400
 # Somebody who faces the camera, 100 pixels tall, the right side at smaller x.
@@ -84,13 +84,13 @@ def test_snapped_wrists_lie_on_the_partners():
     hidden = SEEN.clone()
     hidden[..., 9] = True
     near = torch.stack([person(100), person(120)]).expand(FRAMES, 2, K, 2)
-    sampled = sample(no_errors(snap=snap), points=near, hidden=hidden)
+    sampled = sample(no_errors(partner_snap=snap), points=near, hidden=hidden)
     moved = (sampled.points - near).norm(dim=-1) > 1
     assert not moved[..., [k for k in range(K) if k != 9]].any()
     assert float(moved[..., 9].float().mean()) == pytest.approx(0.5, abs=0.06)
     to_partner = (sampled.points[:, 0, 9, None] - near[:, 1, [9, 10]]).norm(dim=-1).amin(-1)
     assert (to_partner[moved[:, 0, 9]] < 1e-3).all()
-    alone = sample(no_errors(snap=snap), points=near, hidden=hidden, partner=False)
+    alone = sample(no_errors(partner_snap=snap), points=near, hidden=hidden, partner=False)
     assert torch.allclose(alone.points, near, atol=1e-4)
 
 
@@ -98,8 +98,8 @@ def test_snapped_wrists_lie_on_the_partners():
 def test_sides_are_exchanged_together(kind: int, exchanged):
     flip = torch.zeros(3, 3)
     flip[kind, 2] = 0.4
-    assert (view(TWO) == 2).all(), "they face the camera"
-    sampled = sample(no_errors(flip=flip))
+    assert (facing_class(TWO) == 2).all(), "they face the camera"
+    sampled = sample(no_errors(left_right_flip=flip))
     flipped = (sampled.points[..., 5 if kind == 1 else 11, :] - TWO[..., 5 if kind == 1 else 11, :]).norm(dim=-1) > 1
     assert float(flipped.float().mean()) == pytest.approx(0.4, abs=0.05)
     expected = TWO.clone()
@@ -109,7 +109,7 @@ def test_sides_are_exchanged_together(kind: int, exchanged):
 
 
 def test_two_people_change_places_together_and_some_are_not_found():
-    sampled = sample(no_errors(swap=torch.full((4,), 0.2), absent=torch.full((4,), 0.1)))
+    sampled = sample(no_errors(identity_switch=torch.full((4,), 0.2), absent=torch.full((4,), 0.1)))
     swapped = (sampled.points - TWO.flip(-3)).norm(dim=-1).amax(-1) < 1e-3
     assert torch.equal(swapped[:, 0], swapped[:, 1])
     assert float(swapped.float().mean()) == pytest.approx(0.2, abs=0.06)
@@ -130,7 +130,7 @@ def test_errors_last():
     table = uniform(0.1, K, 2)
     slow = torch.eye(C)[3].expand(K, C)
     steps = [
-        (sample(no_errors(error=table, error_shares=shares)).points - TWO).diff(dim=0).norm(dim=-1).median()
+        (sample(no_errors(error=table, error_variances=shares)).points - TWO).diff(dim=0).norm(dim=-1).median()
         for shares in (WHITE.expand(K, C), slow)
     ]
     assert float(steps[1]) < 0.25 * float(steps[0])

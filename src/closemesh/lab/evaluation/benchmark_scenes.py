@@ -25,8 +25,8 @@ from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
 from closemesh.lab.evaluation.evaluate import pair_times
 from closemesh.lab.simulation.detections import simulate_observations
-from closemesh.lab.simulation.occlusion import outside
-from closemesh.lab.simulation.rendered_video import render_film
+from closemesh.lab.simulation.occlusion import outside_image
+from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.perception.observe import observe
@@ -200,7 +200,7 @@ def observe_pixels(scene: SimulatedScene, config: Config, seed: int, folder: Pat
     Film and masks are written to `folder`, and read again by later stages.
     """
     film = folder / "film.mp4"
-    render_film(scene, film, seed, NullProgress())
+    render_video(scene, film, seed, NullProgress())
     clip = open_clip(film, config.clip)
     try:
         observations = observe(clip, config.observe, folder / MASKS, NullProgress())
@@ -220,7 +220,7 @@ def observe_pixels(scene: SimulatedScene, config: Config, seed: int, folder: Pat
 
 def in_picture(scene: SimulatedScene) -> Bools:
     """[T, P] at least half of the body keypoints are inside the picture: the person should be found."""
-    gone = outside(true_points(scene).pixels[:, :, :_NUM_BODY], scene.camera.size)
+    gone = outside_image(true_points(scene).pixels[:, :, :_NUM_BODY], scene.camera.size)
     return scene.motion.valid & (gone.mean(-1) <= 0.5)
 
 

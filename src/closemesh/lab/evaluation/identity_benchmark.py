@@ -17,13 +17,13 @@ from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.evaluation.benchmark_run import seed_of
 from closemesh.lab.evaluation.benchmark_scenes import Window
 from closemesh.lab.evaluation.evaluate import fitting_betas, pair_times
-from closemesh.lab.simulation.rendered_video import render_film
+from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
 from closemesh.perception.model_selection import make_detector, select_models
 from closemesh.perception.observe import track_people
 from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks, swap_identities
 from closemesh.perception.tracking.tracker import Track
-from closemesh.perception.tracking.tracklets import MIN_PIECE, choose_people, link_tracklets
+from closemesh.perception.tracking.tracklets import MIN_TRACKLET, choose_tracks, link_tracklets
 from closemesh.video import open_clip
 
 INJECTED = 10  # Exchanges tried on each window, one at a time,
@@ -64,13 +64,13 @@ def _tracked(window: Window, seed: int) -> tuple[SimulatedScene, list[Track]]:
     scene = make_scene(sequence, body, seed_of(window, seed), fitting_betas(sequence, body))
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "film.mp4"
-        render_film(scene, film, seed_of(window, seed) + 1, NullProgress())
+        render_video(scene, film, seed_of(window, seed) + 1, NullProgress())
         clip = open_clip(film, ClipConfig())
         followed = track_people(
             clip, make_detector(select_models(ObserveConfig()), torch.device("cpu")), NullProgress()
         )
-    tracks = link_tracklets(followed, min(MIN_PIECE, len(clip)))
-    return scene, choose_people(tracks, None) if tracks else []
+    tracks = link_tracklets(followed, min(MIN_TRACKLET, len(clip)))
+    return scene, choose_tracks(tracks, None) if tracks else []
 
 
 def _figures(name: str, scene: SimulatedScene, tracks: list[Track], seed: int) -> IdentityFigures:

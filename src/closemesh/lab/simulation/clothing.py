@@ -1,9 +1,4 @@
-"""Clothes, hair, skirt.
-
-A skirt: a tube that hangs around hips and thighs, made anew for every pose.
-
-What a made-up person wears: skin, hair, a face and clothes, as colours and thickness of the body's vertices.
-"""
+"""Random appearance of simulated people: skin, hair, face and clothing on the vertices, and a draped skirt."""
 
 from __future__ import annotations
 
@@ -20,95 +15,27 @@ from closemesh.body.skinning import wholebody_keypoints
 from closemesh.contact.body_parts import PART_INDEX, part_labels
 from closemesh.core.arrays import Bools, Floats
 
+_SKIN = ((0.93, 0.76, 0.66), (0.86, 0.66, 0.53), (0.74, 0.54, 0.41), (0.55, 0.38, 0.27), (0.36, 0.24, 0.18))
+_HAIR = ((0.07, 0.06, 0.05), (0.20, 0.13, 0.08), (0.36, 0.23, 0.12), (0.68, 0.52, 0.30), (0.48, 0.46, 0.45))
+_FACE = slice(23, 91)  # Of the 133 keypoints.
+_BROWS, _EYES, _MOUTH = (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48)), range(48, 60)
+_SKIRTS = 0.2  # Fraction of people with a skirt.
+_HEAD_JOINTS = [JOINT_INDEX[name] for name in ("head", "jaw", "left_eye", "right_eye")]
+
 _RINGS, _ANGLES = 9, 32
-_SLICE = 0.12  # Of the way from waist to knees: vertices this near to a ring hold it up.
+_SLICE = 0.12  # Of the distance from waist to knees: vertices this near to a ring of the skirt support it.
 _HIPS = [PART_INDEX["hips"], PART_INDEX["buttocks"]]
 _THIGHS = [PART_INDEX["left_thigh"], PART_INDEX["right_thigh"]]
 
 
 @dataclass(frozen=True)
-class Skirt:
-    """What stays the same while it moves."""
+class Clothing:
+    """Appearance of one person."""
 
-    waist: NDArray[np.integer]
-    """Vertices of the body that its upper edge goes around."""
-    knees: NDArray[np.integer]
-    covered: NDArray[np.integer]
-    """Vertices that it goes around."""
-    sides: tuple[NDArray[np.integer], NDArray[np.integer]]
-    """Vertices of the left and of the right thigh."""
-    length: float
-    """1 reaches the knees."""
-    flare: float
-    """By how much of its width it widens until the knees."""
-    colours: Floats
-    """[N, 3] 0..1."""
-
-    def drape(self, vertices: Floats) -> Floats:
-        """[N, 3] around the posed body vertices [V, 3]."""
-        waist = vertices[self.waist].mean(0)
-        axis = vertices[self.knees].mean(0) - waist
-        down = axis / np.linalg.norm(axis)
-        across = vertices[self.sides[0]].mean(0) - vertices[self.sides[1]].mean(0)
-        across -= (across @ down) * down
-        across /= np.linalg.norm(across)
-        basis = np.stack([across, np.cross(down, across)])  # [2, 3]
-        angles = np.arange(_ANGLES) * 2 * np.pi / _ANGLES
-        around = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # [A, 2]
-        held = vertices[self.covered] - waist
-        along, outwards = held @ axis / (axis @ axis), held @ basis.T @ around.T  # [N], [N, A]
-        places = np.linspace(0, self.length, _RINGS)
-        near = np.abs(along[:, None] - places) < _SLICE  # [N, R]
-        width = np.where(near[..., None], outwards[:, None], 0.05).max(0)  # [R, A]
-        width = np.maximum.accumulate(width) * (1 + self.flare * places[:, None]) + 0.01
-        rings = waist + places[:, None, None] * axis + (width[..., None] * around) @ basis
-        return rings.reshape(-1, 3).astype(vertices.dtype)
-
-
-def make_skirt(vertices: Floats, parts: NDArray[np.integer], fabric: Floats, rng: np.random.Generator) -> Skirt:
-    """vertices [V, 3] at rest and their parts [V]; fabric [V, 3] is the colour of a cloth at each vertex."""
-    hips, thighs = np.isin(parts, _HIPS), np.isin(parts, _THIGHS)
-    top, low = vertices[hips, 1].max(), np.quantile(vertices[thighs, 1], 0.1)
-    covered = np.flatnonzero(hips | thighs)
-    left, right = (np.flatnonzero(parts == part) for part in _THIGHS)
-    colours = fabric[rng.choice(covered)] * np.ones((_RINGS * _ANGLES, 1))
-    if rng.random() < 0.3:  # Stripes around.
-        colours[np.repeat(np.arange(_RINGS) % 2, _ANGLES) == 0] = fabric[rng.choice(covered)]
-    return Skirt(
-        waist=np.flatnonzero(hips & (vertices[:, 1] > top - 0.03)),
-        knees=np.flatnonzero(thighs & (vertices[:, 1] < low)),
-        covered=covered,
-        sides=(left, right),
-        length=rng.uniform(0.5, 1.3),
-        flare=rng.uniform(0.0, 0.5),
-        colours=colours,
-    )
-
-
-def skirt_faces() -> NDArray[np.int32]:
-    """[F, 3] of every skirt, turned outwards."""
-    ring, angle = (grid.ravel() for grid in np.meshgrid(np.arange(_RINGS - 1), np.arange(_ANGLES), indexing="ij"))
-    a, b = ring * _ANGLES + angle, ring * _ANGLES + (angle + 1) % _ANGLES
-    c, d = a + _ANGLES, b + _ANGLES
-    return np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)]).astype(np.int32)
-
-
-_SKIN = ((0.93, 0.76, 0.66), (0.86, 0.66, 0.53), (0.74, 0.54, 0.41), (0.55, 0.38, 0.27), (0.36, 0.24, 0.18))
-_HAIR = ((0.07, 0.06, 0.05), (0.20, 0.13, 0.08), (0.36, 0.23, 0.12), (0.68, 0.52, 0.30), (0.48, 0.46, 0.45))
-_FACE = slice(23, 91)  # Of the 133 keypoints.
-_BROWS, _EYES, _MOUTH = (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48)), range(48, 60)
-_SKIRTS = 0.2  # Share of people who wear one.
-_HEAD_JOINTS = [JOINT_INDEX[name] for name in ("head", "jaw", "left_eye", "right_eye")]
-
-
-@dataclass(frozen=True)
-class Outfit:
-    """Looks of one person."""
-
-    colours: Floats
-    """[V, 3] share of the light that comes back, 0..1."""
+    colors: Floats
+    """[V, 3] albedo 0..1."""
     thickness: Floats
-    """[V] metres that cloth and hair stand off the skin."""
+    """[V] meters of cloth and hair above the skin."""
     cloth: Bools
     """[V] creased rather than smooth."""
     skirt: Skirt | None = None
@@ -116,37 +43,41 @@ class Outfit:
 
 @dataclass(frozen=True)
 class _Regions:
-    """Where things are on the body in its zero pose."""
+    """Regions of the body in its rest pose."""
 
     vertices: Floats
+    """[V, 3]."""
     parts: np.ndarray
+    """[V] part labels."""
     face: Floats
     """[68, 3] landmarks."""
     hair: Bools
+    """[V]."""
     neck: Floats
-    """[3] the joint at its lower end."""
+    """[3] the joint at the lower end of the neck."""
     shoe_top: float
+    """Height, meters."""
 
 
-def random_outfit(body: BodyModel, rng: np.random.Generator) -> Outfit:
-    """Anything from a dress to a bare chest and shorts."""
+def random_clothing(body: BodyModel, rng: np.random.Generator) -> Clothing:
+    """Random clothing, from a dress to shorts alone."""
     regions = _find_regions(body)
-    colours = np.tile(np.array(_SKIN[rng.integers(len(_SKIN))]) * rng.uniform(0.92, 1.05), (len(regions.vertices), 1))
-    thickness, cloth = np.zeros(len(colours)), np.zeros(len(colours), bool)
-    _paint_face(colours, regions, rng)
+    colors = np.tile(np.array(_SKIN[rng.integers(len(_SKIN))]) * rng.uniform(0.92, 1.05), (len(regions.vertices), 1))
+    thickness, cloth = np.zeros(len(colors)), np.zeros(len(colors), bool)
+    _paint_face(colors, regions, rng)
     if rng.random() < 0.93:
-        colours[regions.hair] = _HAIR[rng.integers(len(_HAIR))]
+        colors[regions.hair] = _HAIR[rng.integers(len(_HAIR))]
         thickness[regions.hair] = rng.uniform(0.005, 0.03)
-    for covered, loose in _garments(regions, rng):
-        colours[covered] = _fabric(regions.vertices, rng)[covered]
-        thickness[covered] = loose
+    for covered, offset in _garments(regions, rng):
+        colors[covered] = _fabric(regions.vertices, rng)[covered]
+        thickness[covered] = offset
         cloth |= covered
     shoes = np.isin(regions.parts, _indices("foot")) & (regions.vertices[:, 1] < regions.shoe_top)
-    colours[shoes], thickness[shoes] = rng.uniform(0.03, 0.9) * rng.uniform(0.8, 1.0, 3), 0.008
+    colors[shoes], thickness[shoes] = rng.uniform(0.03, 0.9) * rng.uniform(0.8, 1.0, 3), 0.008
     skirt = None
     if rng.random() < _SKIRTS:
         skirt = make_skirt(regions.vertices, regions.parts, _fabric(regions.vertices, rng), rng)
-    return Outfit(colours.clip(0.02, 0.95), thickness, cloth & ~shoes, skirt)
+    return Clothing(colors.clip(0.02, 0.95), thickness, cloth & ~shoes, skirt)
 
 
 def _find_regions(body: BodyModel) -> _Regions:
@@ -166,19 +97,20 @@ def _find_regions(body: BodyModel) -> _Regions:
     return _Regions(vertices, parts, face, hair, neck, ankle + 0.02)
 
 
-def _paint_face(colours: Floats, regions: _Regions, rng: np.random.Generator) -> None:
-    """Brows, eyes and mouth, a few millimetres around their landmarks."""
-    skin = colours[0].copy()
+def _paint_face(colors: Floats, regions: _Regions, rng: np.random.Generator) -> None:
+    """Paint brows, eyes and mouth in place, a few millimeters around their landmarks."""
+    skin = colors[0].copy()
     for brow in _BROWS:
-        colours[_near(regions, brow, 0.0045)] = 0.3 * skin
+        colors[_near_landmarks(regions, brow, 0.0045)] = 0.3 * skin
     for eye in _EYES:
-        colours[_near(regions, eye, 0.0055)] = 0.25 * skin + 0.1
+        colors[_near_landmarks(regions, eye, 0.0055)] = 0.25 * skin + 0.1
         middle = regions.face[list(eye)].mean(0)
-        colours[np.linalg.norm(regions.vertices - middle, axis=1) < 0.0075] = (0.08, 0.06, 0.05)
-    colours[_near(regions, _MOUTH, 0.005)] = skin * np.array([0.85, 0.5, 0.5]) * rng.uniform(0.8, 1.1)
+        colors[np.linalg.norm(regions.vertices - middle, axis=1) < 0.0075] = (0.08, 0.06, 0.05)
+    mouth = _near_landmarks(regions, _MOUTH, 0.005)
+    colors[mouth] = skin * np.array([0.85, 0.5, 0.5]) * rng.uniform(0.8, 1.1)
 
 
-def _near(regions: _Regions, landmarks: range, distance: float) -> Bools:
+def _near_landmarks(regions: _Regions, landmarks: range, distance: float) -> Bools:
     """[V] near the line through these landmarks."""
     points = regions.face[list(landmarks)]
     dense = np.concatenate([np.linspace(a, b, 6) for a, b in pairwise(points)])
@@ -186,7 +118,7 @@ def _near(regions: _Regions, landmarks: range, distance: float) -> Bools:
 
 
 def _garments(regions: _Regions, rng: np.random.Generator) -> list[tuple[Bools, float]]:
-    """Vertices covered by each garment, and how far it stands off."""
+    """Vertices [V] covered by each garment, and its distance from the skin in meters."""
     top = _indices("chest", "upper_back", "abdomen", "lower_back", "shoulder")
     bottom = _indices("hips", "buttocks")
     sleeve, leg = rng.uniform(-0.1, 2.0), rng.uniform(0.25, 2.0)
@@ -194,28 +126,28 @@ def _garments(regions: _Regions, rng: np.random.Generator) -> list[tuple[Bools, 
     torso = np.isin(regions.parts, top) & (from_neck > rng.uniform(0.075, 0.13))
     shirt = torso | _limb_until(regions, ("upper_arm", "forearm"), 0, sleeve)
     trousers = np.isin(regions.parts, bottom) | _limb_until(regions, ("thigh", "lower_leg"), 1, leg)
-    loose = rng.uniform(0.003, 0.018, 2)
+    offsets = rng.uniform(0.003, 0.018, 2)
     if rng.random() < 0.06:
-        return [(trousers, float(loose[1]))]
+        return [(trousers, float(offsets[1]))]
     if rng.random() < 0.15:
-        return [(trousers | shirt, float(loose[0]))]
+        return [(trousers | shirt, float(offsets[0]))]
     over = np.isin(regions.parts, bottom) & (rng.random() < 0.5)
-    return [(trousers & ~over, float(loose[1])), (shirt | over, float(loose[0] + 0.004))]
+    return [(trousers & ~over, float(offsets[1])), (shirt | over, float(offsets[0] + 0.004))]
 
 
-def _limb_until(regions: _Regions, limbs: tuple[str, str], axis: int, reach: float) -> Bools:
-    """[V] of two limb parts in a row, up to `reach` (1 the first joint, 2 the second) along an axis at rest."""
+def _limb_until(regions: _Regions, limbs: tuple[str, str], axis: int, length: float) -> Bools:
+    """[V] of two limb parts in a row, up to `length` (1: end of the first part, 2: of the second) along an axis."""
     covered = np.zeros(len(regions.vertices), bool)
     along = np.abs(regions.vertices[:, axis])
     for number, limb in enumerate(limbs):
         part = np.isin(regions.parts, _indices(limb))
         low, high = along[part].min(), along[part].max()
-        covered |= part & (along < low + (high - low) * (reach - number))
+        covered |= part & (along < low + (high - low) * (length - number))
     return covered
 
 
 def _fabric(vertices: Floats, rng: np.random.Generator) -> Floats:
-    """[V, 3] colours of a plain, striped, checked or blotched cloth."""
+    """[V, 3] colors of a plain, striped, checked or blotched cloth."""
     first, second = (rng.uniform(0.04, 0.9) * (0.35 + 0.65 * rng.random(3)) for _ in range(2))
     kind = rng.choice(["plain", "stripes", "checks", "blotches"], p=[0.55, 0.2, 0.1, 0.15])
     if kind == "plain":
@@ -223,14 +155,82 @@ def _fabric(vertices: Floats, rng: np.random.Generator) -> Floats:
     period = rng.uniform(0.05, 0.16)
     waves = np.sin(2 * np.pi * vertices / period + rng.uniform(0, 6, 3))
     if kind == "stripes":
-        share = waves[:, rng.integers(2)] > rng.uniform(-0.5, 0.5)
+        pattern = waves[:, rng.integers(2)] > rng.uniform(-0.5, 0.5)
     elif kind == "checks":
-        share = waves[:, 0] * waves[:, 1] > 0
+        pattern = waves[:, 0] * waves[:, 1] > 0
     else:
-        share = waves.sum(1) > 0.4
-    return np.where(share[:, None], second, first)
+        pattern = waves.sum(1) > 0.4
+    return np.where(pattern[:, None], second, first)
 
 
 def _indices(*names: str) -> list[int]:
-    """Parts of these names, on both sides."""
+    """Indices of the parts with these names, on both sides."""
     return [index for part, index in PART_INDEX.items() if part in names or part.split("_", 1)[-1] in names]
+
+
+@dataclass(frozen=True)
+class Skirt:
+    """A tube around hips and thighs that is draped anew for every pose."""
+
+    waist: NDArray[np.integer]
+    """Vertices of the body around its upper edge."""
+    knees: NDArray[np.integer]
+    """Vertices of the body above the knees."""
+    covered: NDArray[np.integer]
+    """Vertices inside the skirt."""
+    sides: tuple[NDArray[np.integer], NDArray[np.integer]]
+    """Vertices of the left and of the right thigh."""
+    length: float
+    """1 ends at the knees."""
+    flare: float
+    """Relative increase of the width down to the knees."""
+    colors: Floats
+    """[N, 3] 0..1."""
+
+    def drape(self, vertices: Floats) -> Floats:
+        """[N, 3] vertices of the skirt around the posed body, vertices [V, 3]."""
+        waist = vertices[self.waist].mean(0)
+        axis = vertices[self.knees].mean(0) - waist
+        down = axis / np.linalg.norm(axis)
+        across = vertices[self.sides[0]].mean(0) - vertices[self.sides[1]].mean(0)
+        across -= (across @ down) * down
+        across /= np.linalg.norm(across)
+        basis = np.stack([across, np.cross(down, across)])  # [2, 3]
+        angles = np.arange(_ANGLES) * 2 * np.pi / _ANGLES
+        around = np.stack([np.cos(angles), np.sin(angles)], axis=1)  # [A, 2]
+        offsets = vertices[self.covered] - waist
+        along, radii = offsets @ axis / (axis @ axis), offsets @ basis.T @ around.T  # [N], [N, A]
+        heights = np.linspace(0, self.length, _RINGS)
+        near = np.abs(along[:, None] - heights) < _SLICE  # [N, R]
+        width = np.where(near[..., None], radii[:, None], 0.05).max(0)  # [R, A]
+        width = np.maximum.accumulate(width) * (1 + self.flare * heights[:, None]) + 0.01
+        rings = waist + heights[:, None, None] * axis + (width[..., None] * around) @ basis
+        return rings.reshape(-1, 3).astype(vertices.dtype)
+
+
+def make_skirt(vertices: Floats, parts: NDArray[np.integer], fabric: Floats, rng: np.random.Generator) -> Skirt:
+    """A random skirt. vertices: [V, 3] at rest. parts: [V] labels. fabric: [V, 3] color of a cloth at each vertex."""
+    hips, thighs = np.isin(parts, _HIPS), np.isin(parts, _THIGHS)
+    top, low = vertices[hips, 1].max(), np.quantile(vertices[thighs, 1], 0.1)
+    covered = np.flatnonzero(hips | thighs)
+    left, right = (np.flatnonzero(parts == part) for part in _THIGHS)
+    colors = fabric[rng.choice(covered)] * np.ones((_RINGS * _ANGLES, 1))
+    if rng.random() < 0.3:  # Horizontal stripes.
+        colors[np.repeat(np.arange(_RINGS) % 2, _ANGLES) == 0] = fabric[rng.choice(covered)]
+    return Skirt(
+        waist=np.flatnonzero(hips & (vertices[:, 1] > top - 0.03)),
+        knees=np.flatnonzero(thighs & (vertices[:, 1] < low)),
+        covered=covered,
+        sides=(left, right),
+        length=rng.uniform(0.5, 1.3),
+        flare=rng.uniform(0.0, 0.5),
+        colors=colors,
+    )
+
+
+def skirt_faces() -> NDArray[np.int32]:
+    """[F, 3] faces of every skirt, with normals that point away from the body."""
+    ring, angle = (grid.ravel() for grid in np.meshgrid(np.arange(_RINGS - 1), np.arange(_ANGLES), indexing="ij"))
+    a, b = ring * _ANGLES + angle, ring * _ANGLES + (angle + 1) % _ANGLES
+    c, d = a + _ANGLES, b + _ANGLES
+    return np.concatenate([np.stack([a, b, c], 1), np.stack([b, d, c], 1)]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Observations of a made-up scene, as if its film had been through the detector."""
+"""Observations of a simulated scene with sampled detector errors."""
 
 from __future__ import annotations
 
@@ -16,31 +16,36 @@ from closemesh.lab.simulation.detector_errors import (
     normal_rank,
     quantile,
 )
-from closemesh.lab.simulation.error_model import SampledKeypoints, hidden_class, sample_cue, sample_keypoints
-from closemesh.lab.simulation.occlusion import hidden_points, outside
+from closemesh.lab.simulation.error_model import (
+    SampledKeypoints,
+    occlusion_class,
+    sample_keypoints,
+    sample_keypoints3d,
+)
+from closemesh.lab.simulation.occlusion import hidden_points, outside_image
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.lab.simulation.statistics import person_size
-from closemesh.perception.keypoints.topdown import AGREEMENT
-from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, resolve_shared_keypoints
+from closemesh.perception.keypoints.topdown import AGREEMENT_DISTANCE
+from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, without_shared_keypoints
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS, Observations
 
 
 @dataclass(frozen=True)
 class SimulatedObservations:
-    """What the detector would say, and what it could not see."""
+    """Observations of a scene, and the keypoints hidden from its camera."""
 
     observations: Observations
     hidden: Bools
-    """[T, P, 23] see `hidden_points`."""
+    """[T, P, 23] of `hidden_points`."""
 
 
 def simulate_observations(
     scene: SimulatedScene, seed: int, errors: DetectorErrors | None = None
 ) -> SimulatedObservations:
-    """Observations with the errors measured on rendered films; the bundled ones unless others are given.
+    """Observations with the given detector errors, by default the bundled ones, measured on rendered videos.
 
-    Sigmas and rival claims are worked out by the observation stage's own functions. Hands and face have confidence 0.
-    Raises ModelFileError when the bundled errors are missing or damaged.
+    Sigmas and shared keypoints follow the rules of perception. Hands and face have confidence 0. Raises ModelFileError
+    when the bundled errors are missing or damaged.
     """
     errors = load_detector_errors() if errors is None else errors
     generator = torch.Generator().manual_seed(seed)
@@ -49,69 +54,69 @@ def simulate_observations(
     size = person_size(pixels)
     partner = nearest_partner(pixels, torch.as_tensor(scene.motion.valid))
     sampled = sample_keypoints(pixels, hidden_now, size, partner, errors, generator, fps)
-    visible = (sampled.present & torch.as_tensor(scene.motion.valid)).numpy()
-    boxes = _sample_boxes(scene, pixels, size, errors, generator) * visible[..., None]
-    cue = sample_cue(
-        torch.as_tensor(truth.points_cam), hidden_now, sampled.spread < 0.99 * AGREEMENT, errors, generator, fps
-    ).numpy()
-    crowd = hidden_class(hidden_now, errors)
-    rank = _rank((*visible.shape, 1, 1), errors.event_shares[1], errors, fps, generator)[..., 0, 0]
-    scores = quantile(errors.track_score, errors.levels, rank, crowd).numpy()
-    keypoints, spread = _whole_body(sampled, boxes, visible, scene.camera.size)
-    keypoints = resolve_shared_keypoints(keypoints, boxes, visible)
+    detected = (sampled.present & torch.as_tensor(scene.motion.valid)).numpy()
+    boxes = _sample_boxes(scene, pixels, size, errors, generator) * detected[..., None]
+    agree = sampled.disagreement < 0.99 * AGREEMENT_DISTANCE
+    points_cam = torch.as_tensor(truth.points_cam)
+    keypoints3d = sample_keypoints3d(points_cam, hidden_now, agree, errors, generator, fps).numpy()
+    rank = _rank((*detected.shape, 1, 1), errors.event_variances[1], errors, fps, generator)[..., 0, 0]
+    occlusion = occlusion_class(hidden_now, errors)
+    track_confidence = quantile(errors.track_confidence, errors.levels, rank, occlusion).numpy()
+    keypoints, disagreement = _whole_body(sampled, boxes, detected, scene.camera.size)
+    keypoints = without_shared_keypoints(keypoints, boxes, detected)
     observations = Observations(
         boxes=boxes,
         keypoints=keypoints,
-        sigmas=keypoint_sigmas(keypoints, boxes, visible, spread),
-        keypoints3d=cue * visible[..., None, None],
-        detected=visible,
-        track_confidence=scores * visible,
+        sigmas=keypoint_sigmas(keypoints, boxes, detected, disagreement),
+        keypoints3d=keypoints3d * detected[..., None, None],
+        detected=detected,
+        track_confidence=track_confidence * detected,
         detector="simulated",
     )
     return SimulatedObservations(observations, hidden)
 
 
 def nearest_partner(pixels: Tensor, valid: Tensor) -> Tensor:
-    """[T, P, 23, 2] the true pixels of whoever stands nearest in the picture; nan where nobody else is there.
+    """[T, P, 23, 2] true pixels of the nearest other person; nan where no other person is present.
 
-    pixels [T, P, 23, 2], valid [T, P].
+    pixels: [T, P, 23, 2]. valid: [T, P] people who are present.
     """
     middle = pixels.mean(-2)  # [T, P, 2]
-    apart = torch.cdist(middle, middle)
-    alone = torch.eye(pixels.shape[1], dtype=torch.bool) | ~valid[:, None, :]
-    apart = apart.masked_fill(alone, torch.inf)
-    nearest = apart.argmin(-1)  # [T, P]
-    chosen = pixels.gather(1, nearest[..., None, None].expand(-1, -1, *pixels.shape[-2:]))
-    return torch.where(apart.amin(-1).isfinite()[..., None, None], chosen, torch.nan)
+    distance = torch.cdist(middle, middle)
+    excluded = torch.eye(pixels.shape[1], dtype=torch.bool) | ~valid[:, None, :]
+    distance = distance.masked_fill(excluded, torch.inf)
+    nearest = distance.argmin(-1)  # [T, P]
+    partner = pixels.gather(1, nearest[..., None, None].expand(-1, -1, *pixels.shape[-2:]))
+    return torch.where(distance.amin(-1).isfinite()[..., None, None], partner, torch.nan)
 
 
 def _whole_body(
-    sampled: SampledKeypoints, boxes: Floats, visible: Bools, size: tuple[int, int]
+    sampled: SampledKeypoints, boxes: Floats, detected: Bools, size: tuple[int, int]
 ) -> tuple[Floats, Floats]:
-    """Keypoints [T, P, 133, 3] and their spread [T, P, 133] in pixels; nothing is detected outside the picture."""
-    keypoints, spread = np.zeros((*visible.shape, NUM_KEYPOINTS, 3)), np.zeros((*visible.shape, NUM_KEYPOINTS))
+    """Keypoints [T, P, 133, 3] and disagreement [T, P, 133] in pixels; outside the image nothing is detected."""
+    keypoints = np.zeros((*detected.shape, NUM_KEYPOINTS, 3))
+    disagreement = np.zeros((*detected.shape, NUM_KEYPOINTS))
     points = sampled.points.numpy()
-    confidence = np.where(outside(points, size) | ~visible[..., None], 0, sampled.confidence.numpy())
-    keypoints[:, :, :NUM_CUE_POINTS] = (
-        np.concatenate([points, confidence[..., None]], axis=-1) * visible[..., None, None]
-    )
+    confidence = np.where(outside_image(points, size) | ~detected[..., None], 0, sampled.confidence.numpy())
+    body = np.concatenate([points, confidence[..., None]], axis=-1)
+    keypoints[:, :, :NUM_CUE_POINTS] = body * detected[..., None, None]
     diagonal = np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
-    spread[:, :, :NUM_CUE_POINTS] = sampled.spread.numpy() * diagonal[..., None]
-    return keypoints, spread
+    disagreement[:, :, :NUM_CUE_POINTS] = sampled.disagreement.numpy() * diagonal[..., None]
+    return keypoints, disagreement
 
 
 def _sample_boxes(
     scene: SimulatedScene, pixels: Tensor, size: Tensor, errors: DetectorErrors, generator: torch.Generator
 ) -> Floats:
-    """[T, P, 4] inside the picture."""
-    rank = _rank((*size.shape, 4, 1), errors.box_shares, errors, scene.clip.fps, generator)[..., 0]
-    outwards = quantile(errors.box, errors.levels, rank, torch.arange(4)) * size[..., None]
+    """[T, P, 4] inside the image."""
+    rank = _rank((*size.shape, 4, 1), errors.box_variances, errors, scene.clip.fps, generator)[..., 0]
+    margin = quantile(errors.box, errors.levels, rank, torch.arange(4)) * size[..., None]
     body = pixels[..., :17, :]
-    boxes = torch.cat([body.amin(-2) - outwards[..., :2], body.amax(-2) + outwards[..., 2:]], dim=-1)
+    boxes = torch.cat([body.amin(-2) - margin[..., :2], body.amax(-2) + margin[..., 2:]], dim=-1)
     return boxes.numpy().clip(0, np.tile(scene.camera.size, 2))
 
 
 def _rank(
-    shape: tuple[int, ...], shares: Tensor, errors: DetectorErrors, fps: float, generator: torch.Generator
+    shape: tuple[int, ...], variances: Tensor, errors: DetectorErrors, fps: float, generator: torch.Generator
 ) -> Tensor:
-    return normal_rank(correlated_noise(shape, shares, errors.times, fps, generator))
+    return normal_rank(correlated_noise(shape, variances, errors.times, fps, generator))

@@ -1,9 +1,4 @@
-"""Sampled keypoints, flips, snaps, 3D errors.
-
-Detections of known people: true keypoints with the detector's errors, in batches, on any device.
-
-The image-based 3D cue of known people, with the errors of the network that gives it.
-"""
+"""Detections of known people: true keypoints with sampled detector errors, in batches, on any device."""
 
 from __future__ import annotations
 
@@ -13,31 +8,24 @@ import torch
 from torch import Tensor
 
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.lab.simulation.detector_errors import (
-    DetectorErrors,
-    correlated_noise,
-    load_detector_errors,
-    normal_rank,
-    quantile,
-)
-from closemesh.lab.simulation.statistics import ARMS, LEGS, LIMB_KINDS, MIRROR, trunk_axes, view
-from closemesh.perception.keypoints.uncertainty import box_diagonal, lost_claims
+from closemesh.lab.simulation.detector_errors import DetectorErrors, correlated_noise, normal_rank, quantile
+from closemesh.lab.simulation.statistics import ARMS, LEGS, LIMB_KINDS, MIRROR, facing_class, trunk_axes
+from closemesh.perception.keypoints.uncertainty import box_diagonal, resolve_shared_keypoints
 
-__all__ = ["DetectorErrors", "SampledKeypoints", "load_detector_errors", "sample_detections", "sample_keypoints"]
-
+MAX_SNAP_DISTANCE = 0.5  # Of the person's size: how far a keypoint may jump to a partner's.
 _SAME_POINTS = 1e-3  # Pixels.
-SNAP_REACH = 0.5  # Of the person's size: how far a keypoint may jump to a partner's.
-_FOOT_OF = [*range(17), 15, 15, 15, 16, 16, 16]  # Feet are believed only where their ankle is: missed together.
+_ANKLE_OF_FOOT = [*range(17), 15, 15, 15, 16, 16, 16]  # Feet are missed together with their ankle.
+_HIPS = [11, 12]
 
 
 @dataclass(frozen=True)
 class SampledKeypoints:
-    """What the detector says."""
+    """Keypoints as the detector would give them."""
 
     points: Tensor  # [..., T, P, 23, 2] pixels
-    confidence: Tensor  # [..., T, P, 23] 0 where nothing was detected
-    spread: Tensor  # [..., T, P, 23] distance between the two looks, of the box diagonal
-    present: Tensor  # [..., T, P] the person was found at all
+    confidence: Tensor  # [..., T, P, 23] 0 where nothing is detected
+    disagreement: Tensor  # [..., T, P, 23] distance between detection and crop pose, of the box diagonal
+    present: Tensor  # [..., T, P] the person is detected
 
 
 def sample_detections(
@@ -51,9 +39,9 @@ def sample_detections(
 ) -> tuple[Tensor, Tensor]:
     """Points [..., T, P, 23, 2] in pixels and confidence [..., T, P, 23] as the detector would give them.
 
-    points2d [..., T, P, 23, 2] true pixels; hidden [..., T, P, 23]; size [..., T, P] pixels (`person_size`); partner
-    [..., T, P, 23, 2] true pixels of whoever is nearest to each person, nan where nobody is, None when nobody ever is.
-    All of it, the errors and the generator live on one device.
+    points2d: [..., T, P, 23, 2] true pixels. hidden: [..., T, P, 23]. size: [..., T, P] `person_size`, pixels.
+    partner: [..., T, P, 23, 2] true pixels of the nearest other person, nan or None without one. All tensors and the
+    generator live on one device.
     """
     sampled = sample_keypoints(points2d, hidden, size, partner, errors, generator, fps)
     return sampled.points, sampled.confidence
@@ -67,39 +55,40 @@ def sample_keypoints(
     errors: DetectorErrors,
     generator: torch.Generator,
     fps: float = 30.0,
-    settle: bool = True,
+    resolve_shared: bool = True,
 ) -> SampledKeypoints:
-    """The same with the disagreement of the two looks and who was not found at all.
+    """Sampled keypoints with disagreement and presence; arguments as in `sample_detections`.
 
-    Rival claims to one point are settled as the observation stage does it, unless `settle` is false.
+    points2d: [..., T, P, 23, 2]. hidden: [..., T, P, 23]. size: [..., T, P]. partner: [..., T, P, 23, 2].
+    Keypoints that two people claim are resolved as in perception, unless `resolve_shared` is false.
     """
-    draw = _Draw(errors, tuple(points2d.shape[:-2]), fps, generator)
+    ranks = _RankSampler(errors, tuple(points2d.shape[:-2]), fps, generator)
     if partner is None:
         partner = torch.full_like(points2d, torch.nan)
-    crowd = hidden_class(hidden, errors)
-    meant, hidden = _exchange_sides(points2d, hidden, draw)
-    meant, hidden = _follow_partner(meant, hidden, partner, crowd, draw)
-    points = meant + _offsets(points2d, hidden, size, draw)
-    points = _snap(points, meant, hidden, points2d, partner, size, draw)
-    off = (points - meant).norm(dim=-1) / size[..., None]
-    confidence, spread = _confidence(hidden, off, draw)
-    present = draw.event(errors.event_shares[2]) >= errors.absent[crowd]
-    missed = draw.keypoints(errors.miss_shares)[..., _FOOT_OF] < _rates(errors.miss, hidden)
+    occlusion = occlusion_class(hidden, errors)
+    target, hidden = _flip_sides(points2d, hidden, ranks)
+    target, hidden = _switch_identities(target, hidden, partner, occlusion, ranks)
+    points = target + _offsets(points2d, hidden, size, ranks)
+    points = _snap(points, target, hidden, points2d, partner, size, ranks)
+    distance = (points - target).norm(dim=-1) / size[..., None]
+    confidence, disagreement = _confidence(hidden, distance, ranks)
+    present = ranks.per_person(errors.event_variances[2]) >= errors.absent[occlusion]
+    missed = ranks.per_keypoint(errors.miss_variances)[..., _ANKLE_OF_FOOT] < _rates(errors.miss, hidden)
     confidence = torch.where(missed | ~present[..., None], 0.0, confidence.clamp(0, 1))
-    if settle:
-        confidence = confidence.masked_fill(lost_claims(points, confidence, box_diagonal(points2d)), 0)
-    return SampledKeypoints(points, confidence, spread, present)
+    if resolve_shared:
+        confidence = resolve_shared_keypoints(points, confidence, box_diagonal(points2d))
+    return SampledKeypoints(points, confidence, disagreement, present)
 
 
-def hidden_class(hidden: Tensor, errors: DetectorErrors) -> Tensor:
-    """[...] class of how much of a person is hidden; hidden [..., 23]."""
+def occlusion_class(hidden: Tensor, errors: DetectorErrors) -> Tensor:
+    """[...] class of the hidden fraction of a person; hidden [..., 23]."""
     return torch.bucketize(hidden.to(errors.hidden_edges.dtype).mean(-1), errors.hidden_edges)
 
 
-def same_kind(points: Tensor, partner: Tensor) -> Tensor:
-    """Which of the partner's keypoints [..., 23] is the nearer elbow, wrist, knee or ankle to each of a person's.
+def nearest_partner_keypoints(points: Tensor, partner: Tensor) -> Tensor:
+    """[..., 23] index of the partner's nearest elbow, wrist, knee or ankle of the same kind; -1 for other keypoints.
 
-    Points [..., 23, 2]. Keypoints that are never taken for a partner's get -1.
+    points: [..., 23, 2] of a person. partner: [..., 23, 2].
     """
     nearest = torch.full(points.shape[:-1], -1, dtype=torch.long, device=points.device)
     for kind in LIMB_KINDS:
@@ -109,84 +98,87 @@ def same_kind(points: Tensor, partner: Tensor) -> Tensor:
     return nearest
 
 
-def take_points(points: Tensor, index: Tensor) -> Tensor:
+def select_keypoints(points: Tensor, index: Tensor) -> Tensor:
     """[..., 23, 2] of points [..., 23, 2] at index [..., 23]; nan where the index is -1."""
-    taken = points.gather(-2, index.clamp(min=0)[..., None].expand(*index.shape, points.shape[-1]))
-    return torch.where((index < 0)[..., None], torch.nan, taken)
+    selected = points.gather(-2, index.clamp(min=0)[..., None].expand(*index.shape, points.shape[-1]))
+    return torch.where((index < 0)[..., None], torch.nan, selected)
 
 
-class _Draw:
-    """Ranks 0..1 that last over time."""
+class _RankSampler:
+    """Ranks 0..1 of random events and errors, correlated over time."""
 
     def __init__(self, errors: DetectorErrors, batch: tuple[int, ...], fps: float, generator: torch.Generator) -> None:
         self.errors = errors
         self._batch, self._fps, self._generator = batch, fps, generator
 
     def noise(
-        self, shares: Tensor, shape: tuple[int, ...], mixing: Tensor | None = None, jumps: Tensor | float = 0.0
+        self, variances: Tensor, shape: tuple[int, ...], mixing: Tensor | None = None, jumps: Tensor | float = 0.0
     ) -> Tensor:
-        return correlated_noise(shape, shares, self.errors.times, self._fps, self._generator, mixing, jumps)
+        return correlated_noise(shape, variances, self.errors.times, self._fps, self._generator, mixing, jumps)
 
-    def keypoints(self, shares: Tensor, mixing: Tensor | None = None) -> Tensor:
+    def per_keypoint(self, variances: Tensor, mixing: Tensor | None = None) -> Tensor:
         """[..., T, P, 23]."""
-        return normal_rank(self.noise(shares, (*self._batch, self.errors.num_keypoints, 1), mixing))[..., 0]
+        return normal_rank(self.noise(variances, (*self._batch, self.errors.num_keypoints, 1), mixing))[..., 0]
 
-    def event(self, shares: Tensor) -> Tensor:
+    def per_person(self, variances: Tensor) -> Tensor:
         """[..., T, P]."""
-        return normal_rank(self.noise(shares, (*self._batch, 1, 1)))[..., 0, 0]
+        return normal_rank(self.noise(variances, (*self._batch, 1, 1)))[..., 0, 0]
 
-    def common_event(self, shares: Tensor) -> Tensor:
-        """[..., T, 1] one for everybody."""
-        return normal_rank(self.noise(shares, (*self._batch[:-1], 1, 1, 1)))[..., 0, 0]
-
-
-def _exchange_sides(points: Tensor, hidden: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
-    """Whose left and right the detector means."""
-    bounds = draw.errors.flip.cumsum(0)[:, view(points)]  # [3, ..., T, P]
-    rank = draw.event(draw.errors.event_shares[0])
-    everything = rank < bounds[0]
-    exchanged = torch.zeros_like(hidden)
-    exchanged[..., ARMS] = (everything | ((rank >= bounds[0]) & (rank < bounds[1])))[..., None]
-    exchanged[..., LEGS] = (everything | ((rank >= bounds[1]) & (rank < bounds[2])))[..., None]
-    exchanged[..., :5] = everything[..., None]
-    points = torch.where(exchanged[..., None], points[..., MIRROR, :], points)
-    return points, torch.where(exchanged, hidden[..., MIRROR], hidden)
+    def common(self, variances: Tensor) -> Tensor:
+        """[..., T, 1] one rank for all people."""
+        return normal_rank(self.noise(variances, (*self._batch[:-1], 1, 1, 1)))[..., 0, 0]
 
 
-def _follow_partner(
-    meant: Tensor, hidden: Tensor, partner: Tensor, crowd: Tensor, draw: _Draw
+def _flip_sides(points: Tensor, hidden: Tensor, ranks: _RankSampler) -> tuple[Tensor, Tensor]:
+    """The points that the detector's left and right refer to, and whether they are hidden."""
+    bounds = ranks.errors.left_right_flip.cumsum(0)[:, facing_class(points)]  # [3, ..., T, P]
+    rank = ranks.per_person(ranks.errors.event_variances[0])
+    all_sides = rank < bounds[0]
+    flipped = torch.zeros_like(hidden)
+    flipped[..., ARMS] = (all_sides | ((rank >= bounds[0]) & (rank < bounds[1])))[..., None]
+    flipped[..., LEGS] = (all_sides | ((rank >= bounds[1]) & (rank < bounds[2])))[..., None]
+    flipped[..., :5] = all_sides[..., None]
+    points = torch.where(flipped[..., None], points[..., MIRROR, :], points)
+    return points, torch.where(flipped, hidden[..., MIRROR], hidden)
+
+
+def _switch_identities(
+    target: Tensor, hidden: Tensor, partner: Tensor, occlusion: Tensor, ranks: _RankSampler
 ) -> tuple[Tensor, Tensor]:
-    """In some frames the track is on the partner's body; both people change places together."""
-    rank = draw.common_event(draw.errors.event_shares[1])
-    taken = ((rank < draw.errors.swap[crowd]) & partner.isfinite().all(-1).all(-1))[..., None]
-    return torch.where(taken[..., None], partner, meant), hidden & ~taken
+    """In some frames a track is on the partner's body; both people switch together."""
+    rank = ranks.common(ranks.errors.event_variances[1])
+    has_partner = partner.isfinite().all(-1).all(-1)
+    switched = ((rank < ranks.errors.identity_switch[occlusion]) & has_partner)[..., None]
+    return torch.where(switched[..., None], partner, target), hidden & ~switched
 
 
 def _snap(
-    points: Tensor, meant: Tensor, hidden: Tensor, truth: Tensor, partner: Tensor, size: Tensor, draw: _Draw
+    points: Tensor, target: Tensor, hidden: Tensor, truth: Tensor, partner: Tensor, size: Tensor, ranks: _RankSampler
 ) -> Tensor:
-    """Some elbows, wrists, knees and ankles are what was detected of the partner."""
-    index = same_kind(meant, partner)
-    within = (take_points(partner, index) - meant).norm(dim=-1) < SNAP_REACH * size[..., None]  # False where nan.
-    snapped = within & (draw.keypoints(draw.errors.snap_shares) < _rates(draw.errors.snap, hidden))
-    return torch.where(snapped[..., None], take_points(_detected_partner(points, truth, partner), index), points)
+    """The points with some elbows, wrists, knees and ankles at the partner's detected ones."""
+    index = nearest_partner_keypoints(target, partner)
+    distance = (select_keypoints(partner, index) - target).norm(dim=-1)
+    within = distance < MAX_SNAP_DISTANCE * size[..., None]  # False where nan.
+    rates = _rates(ranks.errors.partner_snap, hidden)
+    snapped = within & (ranks.per_keypoint(ranks.errors.partner_snap_variances) < rates)
+    return torch.where(snapped[..., None], select_keypoints(_detected_partner(points, truth, partner), index), points)
 
 
 def _detected_partner(points: Tensor, truth: Tensor, partner: Tensor) -> Tensor:
-    """What was detected [..., T, P, 23, 2] of each partner, if that is one of the people, else the true points."""
-    apart = (partner[..., :, None, :, :] - truth[..., None, :, :, :]).abs().amax((-1, -2))  # [..., T, P, P]
-    who = apart.nan_to_num(nan=torch.inf).argmin(-1)[..., None, None].expand(*points.shape)
-    is_one = (apart < _SAME_POINTS).any(-1)[..., None, None]
-    return torch.where(is_one, points.gather(-3, who), partner)
+    """[..., T, P, 23, 2] detected points of each partner who is one of the people, else the true points."""
+    distance = (partner[..., :, None, :, :] - truth[..., None, :, :, :]).abs().amax((-1, -2))  # [..., T, P, P]
+    person = distance.nan_to_num(nan=torch.inf).argmin(-1)[..., None, None].expand(*points.shape)
+    is_one = (distance < _SAME_POINTS).any(-1)[..., None, None]
+    return torch.where(is_one, points.gather(-3, person), partner)
 
 
-def _offsets(points: Tensor, hidden: Tensor, size: Tensor, draw: _Draw) -> Tensor:
+def _offsets(points: Tensor, hidden: Tensor, size: Tensor, ranks: _RankSampler) -> Tensor:
     """[..., T, P, 23, 2] pixels: bias and error.
 
-    Two normal numbers give the direction; their length, which is Rayleigh distributed, gives the rank of the error.
+    Two normal numbers give the direction. Their length is Rayleigh distributed and gives the rank of the error.
     """
-    errors = draw.errors
-    noise = draw.noise(errors.error_shares, tuple(points.shape), errors.error_mixing, errors.jumps)
+    errors = ranks.errors
+    noise = ranks.noise(errors.error_variances, tuple(points.shape), errors.error_mixing, errors.jumps)
     length = noise.norm(dim=-1)
     keypoint = torch.arange(errors.num_keypoints, device=points.device)
     distance = quantile(errors.error, errors.levels, 1 - torch.exp(-(length**2) / 2), keypoint, hidden.long())
@@ -195,30 +187,25 @@ def _offsets(points: Tensor, hidden: Tensor, size: Tensor, draw: _Draw) -> Tenso
     return size[..., None, None] * (bias + noise * (distance / length.clamp(min=1e-6))[..., None])
 
 
-def _confidence(hidden: Tensor, off: Tensor, draw: _Draw) -> tuple[Tensor, Tensor]:
-    """Confidence and spread [..., T, P, 23] of keypoints that are `off` by so much of the person's size."""
-    errors = draw.errors
-    keypoint = torch.arange(errors.num_keypoints, device=off.device)
-    index = (keypoint, hidden.long(), torch.bucketize(off.contiguous(), errors.error_edges))
-    confidence_rank, spread_rank = (
-        draw.keypoints(errors.confidence_shares, errors.confidence_mixing),
-        draw.keypoints(errors.confidence_shares),
-    )
+def _confidence(hidden: Tensor, distance: Tensor, ranks: _RankSampler) -> tuple[Tensor, Tensor]:
+    """Confidence and disagreement [..., T, P, 23] of keypoints at this distance from the true point, of the size."""
+    errors = ranks.errors
+    keypoint = torch.arange(errors.num_keypoints, device=distance.device)
+    index = [keypoint, hidden.long(), torch.bucketize(distance.contiguous(), errors.error_edges)]
+    confidence_rank = ranks.per_keypoint(errors.confidence_variances, errors.confidence_mixing)
+    disagreement_rank = ranks.per_keypoint(errors.confidence_variances)
     return (
         quantile(errors.confidence, errors.levels, confidence_rank, *index),
-        quantile(errors.spread, errors.levels, spread_rank, *index),
+        quantile(errors.disagreement, errors.levels, disagreement_rank, *index),
     )
 
 
 def _rates(table: Tensor, hidden: Tensor) -> Tensor:
-    """table [23, 2] (seen, hidden) for each keypoint [..., 23]."""
+    """table [23, 2] (visible, hidden) for each keypoint [..., 23]."""
     return torch.where(hidden, table[:, 1], table[:, 0])
 
 
-_HIPS = [11, 12]
-
-
-def sample_cue(
+def sample_keypoints3d(
     points_cam: Tensor,
     hidden: Tensor,
     agree: Tensor,
@@ -226,25 +213,29 @@ def sample_cue(
     generator: torch.Generator,
     fps: float = 30.0,
 ) -> Tensor:
-    """Cue points [..., T, P, 23, 4]: metres from the mid-hip in camera axes, and confidence.
+    """[..., T, P, 23, 4] monocular 3D keypoints in meters from the mid-hip, camera axes, and confidence.
 
-    points_cam [..., T, P, 23, 3] true points in metres; hidden [..., T, P, 23]; agree [..., T, P, 23] whether both
-    looks mean the same point, else the confidence is 0. The whole person is turned and scaled by what lasts long, then
-    every point moves by itself.
+    The whole person is rotated and scaled by slow errors, then each keypoint has its own residual.
+    points_cam: [..., T, P, 23, 3] true points, meters. hidden: [..., T, P, 23]. agree: [..., T, P, 23] whether
+    detection and crop pose agree; elsewhere the confidence is 0.
     """
     truth = points_cam - points_cam[..., _HIPS, :].mean(-2, keepdim=True)
     people, device = points_cam.shape[:-2], points_cam.device
 
-    def rank(shares: Tensor, *shape: int) -> Tensor:
-        return normal_rank(correlated_noise((*people, *shape), shares, errors.times, fps, generator))
+    def rank(variances: Tensor, *shape: int) -> Tensor:
+        return normal_rank(correlated_noise((*people, *shape), variances, errors.times, fps, generator))
 
     axis, keypoint = torch.arange(3, device=device), torch.arange(errors.num_keypoints, device=device)
-    turn = quantile(errors.cue_turn, errors.levels, rank(errors.cue_shares[0], 1, 3)[..., 0, :], axis)
-    scale = quantile(errors.cue_scale, errors.levels, rank(errors.cue_shares[1], 1, 1)[..., 0, 0])
-    ranks = rank(errors.cue_shares[2], errors.num_keypoints, 3)
-    moved = quantile(errors.cue_residual, errors.levels, ranks, keypoint[:, None], hidden.long()[..., None], axis)
-    points = scale.exp()[..., None, None] * truth @ axis_angle_to_matrix(turn).transpose(-1, -2) + moved
+    variances = errors.keypoints3d_variances
+    rotation = quantile(errors.keypoints3d_rotation, errors.levels, rank(variances[0], 1, 3)[..., 0, :], axis)
+    scale = quantile(errors.keypoints3d_scale, errors.levels, rank(variances[1], 1, 1)[..., 0, 0])
+    ranks, is_hidden = rank(variances[2], errors.num_keypoints, 3), hidden.long()
+    residual = quantile(
+        errors.keypoints3d_residual, errors.levels, ranks, keypoint[:, None], is_hidden[..., None], axis
+    )
+    rotated = scale.exp()[..., None, None] * truth @ axis_angle_to_matrix(rotation).transpose(-1, -2)
+    points = rotated + residual
     points = points - points[..., _HIPS, :].mean(-2, keepdim=True)
-    ranks = rank(errors.confidence_shares, errors.num_keypoints, 1)[..., 0]
-    confidence = quantile(errors.cue_confidence, errors.levels, ranks, keypoint, hidden.long())
+    ranks = rank(errors.confidence_variances, errors.num_keypoints, 1)[..., 0]
+    confidence = quantile(errors.keypoints3d_confidence, errors.levels, ranks, keypoint, is_hidden)
     return torch.cat([points, (confidence * agree).clamp(0, 1)[..., None]], dim=-1)

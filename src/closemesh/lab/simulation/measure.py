@@ -1,4 +1,4 @@
-"""The real detector on films whose truth is known."""
+"""The real detector on rendered videos with known ground truth."""
 
 from __future__ import annotations
 
@@ -18,209 +18,210 @@ from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.simulation.detections import nearest_partner
-from closemesh.lab.simulation.occlusion import hidden_points, outside
-from closemesh.lab.simulation.rendered_video import render_film
+from closemesh.lab.simulation.occlusion import hidden_points, outside_image
+from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
-from closemesh.perception.observe import ObservationBuilder, estimate_crops, select_tracks, track_scores
+from closemesh.perception.observe import ObservationBuilder, estimate_crops, select_tracks, track_confidence
 from closemesh.structures import NUM_CUE_POINTS
 from closemesh.video import open_clip
 
-_SAME_PERSON = (
-    0.25  # Of the person's size: a detection whose points lie nearer than this in the mean shows that person.
-)
+_SAME_PERSON = 0.25  # Of the person's size: maximal mean distance of a detection that shows the person.
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """What a film shows."""
+    """The people of a video."""
 
     pixels: Floats
     """[T, P, 23, 2]."""
     points_cam: Floats
-    """[T, P, 23, 3] metres."""
+    """[T, P, 23, 3] meters, camera frame."""
     hidden: Bools
     """[T, P, 23]."""
     outside: Bools
-    """[T, P, 23] outside the picture."""
+    """[T, P, 23] outside the image."""
     size: Floats
-    """[T, P] `person_size`."""
+    """[T, P] `person_size`, pixels."""
     partner: Floats
-    """[T, P, 23, 2] pixels of the nearest other person; nan where there is none."""
+    """[T, P, 23, 2] pixels of the nearest other person; nan without one."""
     valid: Bools
-    """[T, P]."""
+    """[T, P] the person is present."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was detected of the same people; zeros where nothing was."""
+    """Detections of the same people; zeros where nothing was detected."""
 
     raw: Floats
-    """[T, P, 23, 3] before rival claims are settled."""
+    """[T, P, 23, 3] before shared keypoints are resolved."""
     keypoints: Floats
-    """[T, P, 23, 3] as the observation stage gives them."""
-    spread: Floats
-    """[T, P, 23] distance between the two looks, of the box diagonal."""
+    """[T, P, 23, 3] of Observations."""
+    disagreement: Floats
+    """[T, P, 23] distance between detection and crop pose, of the box diagonal."""
     boxes: Floats
     """[T, P, 4]."""
-    cue_points: Floats
+    keypoints3d: Floats
     """[T, P, 23, 4]."""
-    visible: Bools
+    detected: Bools
     """[T, P]."""
-    track_scores: Floats
+    track_confidence: Floats
     """[T, P]."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One film."""
+class MeasuredVideo:
+    """Ground truth and detections of one video."""
 
     truth: GroundTruth
-    detected: Detections
+    detections: Detections
     found: Bools
-    """[P] people who were given a track."""
+    """[P] people with a track."""
     fps: float
 
 
 @dataclass(frozen=True)
-class FilmConfig:
-    """How many films are made of captured motion, and how long they are."""
+class VideoConfig:
+    """Number and length of the videos that are rendered from captured motion."""
 
-    films: int = 40
-    frames: int = 60
-    pairs: float = 0.65
-    """Share of films that show two people, where the data has both kinds."""
+    num_videos: int = 40
+    num_frames: int = 60
+    pair_fraction: float = 0.65
+    """Fraction of videos with two people, where the data has both kinds."""
     seed: int = 0
 
 
-def measure_films(files: list[Path], config: FilmConfig, progress: Progress) -> list[Measured]:
-    """Render films of random stretches of these motion files and run the observation stage on each.
+def measure_videos(files: list[Path], config: VideoConfig, progress: Progress) -> list[MeasuredVideo]:
+    """Render videos of random clips of these motion files and run stage `observe` on each.
 
     Raises InputError when there is no motion of enough frames.
     """
-    return [film for _, film in each_film(files, config, progress)]
+    return [video for _, video in iterate_videos(files, config, progress)]
 
 
-def each_film(files: list[Path], config: FilmConfig, progress: Progress) -> Iterator[tuple[SimulatedScene, Measured]]:
-    """The same one by one, with the scene that each film shows."""
+def iterate_videos(
+    files: list[Path], config: VideoConfig, progress: Progress
+) -> Iterator[tuple[SimulatedScene, MeasuredVideo]]:
+    """The measured videos one by one, each with its scene. Raises InputError as `measure_videos`."""
     body = load_bundled_body("light")
-    with progress.task("films", config.films) as advance, tempfile.TemporaryDirectory() as folder:
-        for number, sequence in enumerate(random_stretches(files, config)):
+    with progress.task("videos", config.num_videos) as advance, tempfile.TemporaryDirectory() as folder:
+        for number, sequence in enumerate(random_clips(files, config)):
             scene = make_scene(sequence, body, config.seed + number)
-            path = Path(folder) / "film.mp4"
-            render_film(scene, path, config.seed + number, NullProgress())
-            yield scene, observe_film(scene, path)
+            path = Path(folder) / "video.mp4"
+            render_video(scene, path, config.seed + number, NullProgress())
+            yield scene, measure_video(scene, path)
             advance(1)
 
 
-def random_stretches(files: list[Path], config: FilmConfig) -> Iterator[MotionSequence]:
-    """`config.films` stretches of `config.frames` frames in which everybody is there; files are used evenly."""
+def random_clips(files: list[Path], config: VideoConfig) -> Iterator[MotionSequence]:
+    """Random clips of the motion files, which are used equally often.
+
+    Raises InputError when no file has enough frames.
+    """
     rng = np.random.default_rng(config.seed)
-    kinds: dict[bool, list[Path]] = {True: [], False: []}
+    by_kind: dict[bool, list[Path]] = {True: [], False: []}  # True: more than one person.
     for path in files:
         sequence = read_motion(path)
-        if len(sequence) >= config.frames:
-            kinds[sequence.num_people > 1].append(path)
-    if not kinds[True] and not kinds[False]:
+        if len(sequence) >= config.num_frames:
+            by_kind[sequence.num_people > 1].append(path)
+    if not by_kind[True] and not by_kind[False]:
         raise InputError(
-            f"no motion of at least {config.frames} frames among {len(files)} files; give more with --data"
+            f"no motion of at least {config.num_frames} frames among {len(files)} files; give more with --data"
         )
-    waiting: dict[bool, list[Path]] = {True: [], False: []}
-    made = 0
-    while made < config.films:
-        several = bool(rng.random() < config.pairs) if kinds[True] and kinds[False] else bool(kinds[True])
-        if not waiting[several]:
-            waiting[several] = [kinds[several][k] for k in rng.permutation(len(kinds[several]))]
-        sequence = read_motion(waiting[several].pop())
-        start = int(rng.integers(len(sequence) - config.frames + 1))
-        made += 1
-        yield sequence.frames(slice(start, start + config.frames))
+    queue: dict[bool, list[Path]] = {True: [], False: []}
+    for _ in range(config.num_videos):
+        both_kinds = by_kind[True] and by_kind[False]
+        several = bool(rng.random() < config.pair_fraction) if both_kinds else bool(by_kind[True])
+        if not queue[several]:
+            queue[several] = [by_kind[several][k] for k in rng.permutation(len(by_kind[several]))]
+        sequence = read_motion(queue[several].pop())
+        start = int(rng.integers(len(sequence) - config.num_frames + 1))
+        yield sequence.frames(slice(start, start + config.num_frames))
 
 
-def observe_film(scene: SimulatedScene, path: Path) -> Measured:
-    """Everything the real detector says about the film of a scene, next to the truth."""
+def measure_video(scene: SimulatedScene, path: Path) -> MeasuredVideo:
+    """Detections of the real detector in the rendered video of a scene, with the ground truth."""
     clip = open_clip(path, ClipConfig(fps=scene.clip.fps))
-    truth = find_truth(scene)
-    silent, detector = NullProgress(), MediaPipeDetector()
+    truth = ground_truth(scene)
+    progress, detector = NullProgress(), MediaPipeDetector()
     try:
-        people = select_tracks(clip, detector, ObserveConfig(masks=False), silent)
-    except InputError:  # Nobody was found.
-        return Measured(truth, _nothing(truth), np.zeros(truth.valid.shape[1], bool), clip.fps)
-    record = ObservationBuilder(clip, len(people))
-    estimate_crops(clip, detector, people, record, None, silent)
-    observations = record.finish(track_scores(people, len(clip)), detector.name)
-    diagonal = np.linalg.norm(record.boxes[..., 2:] - record.boxes[..., :2], axis=-1)
+        people = select_tracks(clip, detector, ObserveConfig(masks=False), progress)
+    except InputError:  # No person was found.
+        return MeasuredVideo(truth, _no_detections(truth), np.zeros(truth.valid.shape[1], bool), clip.fps)
+    builder = ObservationBuilder(clip, len(people))
+    estimate_crops(clip, detector, people, builder, None, progress)
+    observations = builder.finish(track_confidence(people, len(clip)), detector.name)
+    diagonal = np.linalg.norm(builder.boxes[..., 2:] - builder.boxes[..., :2], axis=-1)
     tracks = Detections(
-        raw=record.keypoints[:, :, :NUM_CUE_POINTS],
+        raw=builder.keypoints[:, :, :NUM_CUE_POINTS],
         keypoints=observations.keypoints[:, :, :NUM_CUE_POINTS],
-        spread=record.spread[:, :, :NUM_CUE_POINTS] / np.maximum(diagonal, 1)[..., None],
+        disagreement=builder.disagreement[:, :, :NUM_CUE_POINTS] / np.maximum(diagonal, 1)[..., None],
         boxes=observations.boxes,
-        cue_points=observations.keypoints3d,
-        visible=observations.detected,
-        track_scores=observations.track_confidence,
+        keypoints3d=observations.keypoints3d,
+        detected=observations.detected,
+        track_confidence=observations.track_confidence,
     )
-    return _matched(truth, tracks, clip.fps)
+    return _match_people(truth, tracks, clip.fps)
 
 
-def find_truth(scene: SimulatedScene) -> GroundTruth:
-    """What the detector should say."""
+def ground_truth(scene: SimulatedScene) -> GroundTruth:
+    """Ground truth of a scene in the image and in the camera frame."""
     points, valid = true_points(scene), scene.motion.valid
     pixels = torch.as_tensor(points.pixels)
     return GroundTruth(
         pixels=points.pixels,
         points_cam=points.points_cam,
         hidden=hidden_points(scene),
-        outside=outside(points.pixels, scene.camera.size),
+        outside=outside_image(points.pixels, scene.camera.size),
         size=person_size(pixels).numpy(),
         partner=nearest_partner(pixels, torch.as_tensor(valid)).numpy(),
         valid=valid,
     )
 
 
-def _matched(truth: GroundTruth, tracks: Detections, fps: float) -> Measured:
-    """Tracks in the order of the true people: each person gets the track that shows them in most frames."""
-    votes = _frames_together(truth, tracks)  # [P, tracks]
+def _match_people(truth: GroundTruth, tracks: Detections, fps: float) -> MeasuredVideo:
+    """Tracks in the order of the true people: each person gets the track that shows the person in most frames."""
+    votes = _common_frames(truth, tracks)  # [P, tracks]
     people, chosen = linear_sum_assignment(-votes)
     enough = votes[people, chosen] > 0
     people, chosen = people[enough], chosen[enough]
     found = np.zeros(votes.shape[0], bool)
     found[people] = True
-    detected = _nothing(truth)
-    for name, array in vars(detected).items():
+    matched = _no_detections(truth)
+    for name, array in vars(matched).items():
         array[:, people] = getattr(tracks, name)[:, chosen]
-    return Measured(truth, detected, found, fps)
+    return MeasuredVideo(truth, matched, found, fps)
 
 
-def _frames_together(truth: GroundTruth, tracks: Detections) -> Floats:
+def _common_frames(truth: GroundTruth, tracks: Detections) -> Floats:
     """[P, tracks] frames in which a track lies on a person, and nearer than on any other."""
-    apart = mean_distance(tracks.raw[:, None], truth.pixels[:, :, None]) / truth.size[..., None]  # [T, P, tracks]
-    apart = np.where(truth.valid[..., None] & tracks.visible[:, None], apart, np.inf)
-    nearest = apart == apart.min(1, keepdims=True)
-    return (nearest & (apart < _SAME_PERSON)).sum(0)
+    distance = mean_distance(tracks.raw[:, None], truth.pixels[:, :, None]) / truth.size[..., None]  # [T, P, tracks]
+    distance = np.where(truth.valid[..., None] & tracks.detected[:, None], distance, np.inf)
+    nearest = distance == distance.min(1, keepdims=True)
+    return (nearest & (distance < _SAME_PERSON)).sum(0)
 
 
 def mean_distance(keypoints: Floats, pixels: Floats) -> Floats:
-    """[...] mean distance in pixels of detected keypoints [..., K, 3] from points [..., K, 2], weighted by confidence.
+    """[...] mean distance in pixels of detected keypoints [..., K, 3] from pixels [..., K, 2], weighted by confidence.
 
     nan where nothing was detected.
     """
     weight = keypoints[..., 2]
-    apart = np.linalg.norm(keypoints[..., :2] - pixels, axis=-1)
+    distance = np.linalg.norm(keypoints[..., :2] - pixels, axis=-1)
     with np.errstate(invalid="ignore"):
-        return (weight * apart).sum(-1) / weight.sum(-1)
+        return (weight * distance).sum(-1) / weight.sum(-1)
 
 
-def _nothing(truth: GroundTruth) -> Detections:
-    """Nobody detected."""
+def _no_detections(truth: GroundTruth) -> Detections:
     people = truth.valid.shape
     return Detections(
         raw=np.zeros((*people, NUM_CUE_POINTS, 3)),
         keypoints=np.zeros((*people, NUM_CUE_POINTS, 3)),
-        spread=np.zeros((*people, NUM_CUE_POINTS)),
+        disagreement=np.zeros((*people, NUM_CUE_POINTS)),
         boxes=np.zeros((*people, 4)),
-        cue_points=np.zeros((*people, NUM_CUE_POINTS, 4)),
-        visible=np.zeros(people, bool),
-        track_scores=np.zeros(people),
+        keypoints3d=np.zeros((*people, NUM_CUE_POINTS, 4)),
+        detected=np.zeros(people, bool),
+        track_confidence=np.zeros(people),
     )

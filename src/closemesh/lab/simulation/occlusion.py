@@ -1,9 +1,4 @@
-"""Hidden keypoints, exact and by capsules.
-
-Which keypoints the camera cannot see: exact, by a z-buffer of the meshes.
-
-Which keypoints the camera cannot see: fast and batched, with bodies made of capsules on their keypoints.
-"""
+"""Keypoints hidden from the camera: exactly by a z-buffer of the meshes, or batched with capsule bodies."""
 
 from __future__ import annotations
 
@@ -21,44 +16,45 @@ from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.rendering.zbuffer import render_depth
 from closemesh.structures import NUM_CUE_POINTS
 
-PATCH_RADIUS = 0.015  # Metres around a keypoint that are looked at; more than half of it must be free.
+PATCH_RADIUS = 0.015  # Meters around a keypoint; more than half of this patch must be unoccluded.
 _PATCH = np.array([(0, 0), *((np.cos(a), np.sin(a)) for a in np.arange(6) * np.pi / 3)])
-OWN_DEPTH = 1.6  # Times the distance from a keypoint to the skin: how deep it may lie under its own surface.
-OWN_MARGIN = 0.03  # Metres, added to that.
-_DEPTH_SIDE = 640  # Pixels of the longer side of the z-buffer; a pixel is then about a centimetre of a person.
+OWN_DEPTH = 1.6  # Times the distance from a keypoint to the skin: allowed depth below the own surface.
+OWN_MARGIN = 0.03  # Meters, added to the allowed depth.
+_DEPTH_SIDE = 640  # Pixels of the longer side of the z-buffer; a pixel covers about a centimeter of a person.
 
 
 def hidden_points(scene: SimulatedScene) -> Bools:
-    """[T, P, 23] keypoints that lie outside the picture, behind a partner, or behind their own body.
+    """[T, P, 23] keypoints outside the image, behind a partner, or behind the own body.
 
-    A keypoint lies inside a limb; it counts as seen while the surface in front of it is the skin around it. What is
-    seen of a partner in front of the own surface hides it. People who are not there (`valid`) hide nothing; their
-    own keypoints are hidden.
+    A keypoint inside a limb counts as visible while the surface in front of it is the skin around it. A partner hides
+    it where the partner's surface is in front of the own one. Absent people (`valid`) hide nothing, and their own
+    keypoints are hidden.
     """
     truth = true_points(scene)
     scale = _DEPTH_SIDE / max(scene.camera.size)
-    focal, centre = scene.camera.focal * scale, tuple(scale * c for c in scene.camera.principal_point)
-    size = tuple(round(scale * side) for side in scene.camera.size)
+    focal, (x, y) = scene.camera.focal * scale, scene.camera.principal_point
+    principal_point = (scale * x, scale * y)
+    width, height = (round(scale * side) for side in scene.camera.size)
     faces, allowance = scene.body.faces.cpu().numpy(), own_depths(scene.body)
-    hidden = outside(truth.pixels, scene.camera.size) | ~scene.motion.valid[..., None]
+    hidden = outside_image(truth.pixels, scene.camera.size) | ~scene.motion.valid[..., None]
     for t, vertices in enumerate(stream_vertices(scene.motion, scene.body)):
         present = scene.motion.valid[t]
-        depths = np.full((len(vertices), size[1], size[0]), np.inf, np.float32)
+        depths = np.full((len(vertices), height, width), np.inf, np.float32)
         for p in np.flatnonzero(present):
-            depths[p] = render_depth(vertices[p], faces, focal, centre, size)  # type: ignore[arg-type]
+            depths[p] = render_depth(vertices[p], faces, focal, principal_point, (width, height))
         for p in np.flatnonzero(present):
             own, others = depths[p], np.delete(depths, p, axis=0).min(0, initial=np.inf)
-            hidden[t, p] |= _behind(truth.points_cam[t, p], own, others, allowance, focal, centre)  # type: ignore[arg-type]
+            hidden[t, p] |= _behind(truth.points_cam[t, p], own, others, allowance, focal, principal_point)
     return hidden
 
 
-def outside(pixels: Floats, size: tuple[int, int]) -> Bools:
-    """[...] whether pixels [..., 2] lie outside a picture of this width and height."""
+def outside_image(pixels: Floats, size: tuple[int, int]) -> Bools:
+    """[...] whether pixels [..., 2] lie outside an image of this width and height."""
     return np.any((pixels < 0) | (pixels >= size), axis=-1)
 
 
 def own_depths(body: BodyModel) -> Floats:
-    """[23] metres that each keypoint may lie behind its own surface and still be seen."""
+    """[23] meters that each keypoint may lie behind its own surface and still be visible."""
     with torch.inference_mode():
         points = wholebody_keypoints(body, body.v_template, body.joint_template)[:NUM_CUE_POINTS]
         skin_distance = torch.cdist(points, body.v_template).amin(-1)
@@ -66,12 +62,17 @@ def own_depths(body: BodyModel) -> Floats:
 
 
 def _behind(
-    points_cam: Floats, own: Floats, others: Floats, allowance: Floats, focal: float, centre: tuple[float, float]
+    points_cam: Floats,
+    own: Floats,
+    others: Floats,
+    allowance: Floats,
+    focal: float,
+    principal_point: tuple[float, float],
 ) -> Bools:
     """[K] for points [K, 3] of one person, the depths [H, W] of that person and of the nearest other one."""
     depth = np.maximum(points_cam[:, 2:], 1e-3)
     around = points_cam[:, None, :2] + PATCH_RADIUS * _PATCH  # [K, N, 2]
-    pixels = around / depth[..., None] * focal + np.asarray(centre)
+    pixels = around / depth[..., None] * focal + np.asarray(principal_point)
     column, row = np.clip(pixels.astype(int), 0, np.array(own.shape[::-1]) - 1).transpose(2, 0, 1)
     own, others = own[row, column], others[row, column]  # [K, N]
     by_other = others < np.minimum(own, depth)
@@ -80,14 +81,20 @@ def _behind(
 
 
 def hidden_by_capsules(
-    keypoints_cam: Tensor, body: CapsuleBody, focal: Tensor, centre: Tensor, size: Tensor, valid: Tensor | None = None
+    keypoints_cam: Tensor,
+    body: CapsuleBody,
+    focal: Tensor,
+    principal_point: Tensor,
+    size: Tensor,
+    valid: Tensor | None = None,
 ) -> Tensor:
-    """What `hidden_points` tells, [..., T, P, 23], for keypoints [..., T, P, 23, 3] in the camera frame, metres.
+    """[..., T, P, 23] the batched approximation of `hidden_points`.
 
-    focal [...], centre and size [..., 2] in pixels broadcast over frames and people; valid [..., T, P].
+    keypoints_cam: [..., T, P, 23, 3] meters, camera frame. focal: [...] pixels. principal_point, size: [..., 2] pixels.
+    valid: [..., T, P] people who are present. The first axes broadcast.
     """
     scalar = (..., None, None, None)
-    pixels = project(keypoints_cam, focal[(*scalar, None)], centre[..., None, None, None, :])
+    pixels = project(keypoints_cam, focal[(*scalar, None)], principal_point[..., None, None, None, :])
     outside = ((pixels < 0) | (pixels >= size[..., None, None, None, :])).any(-1)
     present = torch.ones_like(outside[..., 0]) if valid is None else valid
     entry = _entry_distances(keypoints_cam, body)  # [..., T, P, K, P]
@@ -102,18 +109,18 @@ def hidden_by_capsules(
 
 
 def _entry_distances(keypoints_cam: Tensor, body: CapsuleBody) -> Tensor:
-    """[..., T, P, K, P] metres from the camera to where the ray to each keypoint enters each person, or infinity."""
+    """[..., T, P, K, P] meters from the camera to where the ray to each keypoint enters each person, or infinity."""
     rays = torch.nn.functional.normalize(keypoints_cam, dim=-1)[..., None, None, :]  # [..., T, P, K, 1, 1, 3]
     ends = torch.einsum("cek,...kd->...ced", body.axes, keypoints_cam)  # [..., T, P, C, 2, 3]
     start, along = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]
     start, along = start[..., None, None, :, :, :], along[..., None, None, :, :, :]  # [..., T, 1, 1, P, C, 3]
-    # The point of the axis nearest to the ray: least squares of |start + s along| without its part along the ray.
+    # The axis point nearest to the ray minimizes |start + s along| without its component along the ray.
     across_start = start - (start * rays).sum(-1, keepdim=True) * rays
     across_along = along - (along * rays).sum(-1, keepdim=True) * rays
-    share = -(across_start * across_along).sum(-1) / across_along.square().sum(-1).clamp(min=1e-9)
-    share = share.clamp(0, 1)[..., None]
-    gap_squared = (across_start + share * across_along).square().sum(-1)  # [..., T, P, K, P, C]
-    reached = ((start + share * along) * rays).sum(-1)
-    depth_squared = body.radii**2 - gap_squared
-    entry = reached - depth_squared.clamp(min=0).sqrt()
+    fraction = -(across_start * across_along).sum(-1) / across_along.square().sum(-1).clamp(min=1e-9)
+    fraction = fraction.clamp(0, 1)[..., None]
+    squared_distance = (across_start + fraction * across_along).square().sum(-1)  # [..., T, P, K, P, C]
+    along_ray = ((start + fraction * along) * rays).sum(-1)
+    depth_squared = body.radii**2 - squared_distance
+    entry = along_ray - depth_squared.clamp(min=0).sqrt()
     return entry.masked_fill((depth_squared <= 0) | (entry <= 0), torch.inf).amin(-1)

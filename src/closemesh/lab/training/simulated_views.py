@@ -14,13 +14,13 @@ from closemesh.body.motion import transl_of
 from closemesh.geometry.camera import project
 from closemesh.initialization.lifting_network import NUM_POINTS, Sightings
 from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors
-from closemesh.lab.simulation.error_model import sample_cue, sample_keypoints
+from closemesh.lab.simulation.error_model import sample_keypoints, sample_keypoints3d
 from closemesh.lab.simulation.occlusion import hidden_by_capsules
 from closemesh.lab.simulation.scene import sample_cameras
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.lab.training.motion_bank import MotionBatch
-from closemesh.perception.keypoints.topdown import AGREEMENT
-from closemesh.perception.keypoints.uncertainty import sigmas_of
+from closemesh.perception.keypoints.topdown import AGREEMENT_DISTANCE
+from closemesh.perception.keypoints.uncertainty import batched_keypoint_sigmas
 
 NO_CUE = 0.25  # Share of people of whom there is no 3D cue at all.
 BLACKOUT = 0.15  # Share of people who are not seen for a part of the window.
@@ -73,15 +73,15 @@ def simulate_views(batch: MotionBatch, studio: DetectionSimulator, fps: float, g
     rotations = batch.rotations.clone()
     rotations[:, :, :, 0] = torch.einsum("bij,btpjk->btpik", R, batch.rotations[:, :, :, 0])
     joints, keypoints = _pose(studio.points, rotations, pelvis, batch.betas)
-    pixels = project(keypoints, cameras.focal.reshape(-1, 1, 1, 1, 1), cameras.centre[:, None, None, None])
-    hidden = hidden_by_capsules(keypoints, studio.capsules, cameras.focal, cameras.centre, cameras.size)
+    pixels = project(keypoints, cameras.focal.reshape(-1, 1, 1, 1, 1), cameras.principal_point[:, None, None, None])
+    hidden = hidden_by_capsules(keypoints, studio.capsules, cameras.focal, cameras.principal_point, cameras.size)
     seen = _detect(studio, pixels, keypoints, hidden, cameras.size, fps, generator)
     everyone = torch.arange(pixels.shape[2], device=pixels.device).expand(len(pixels), -1)
     sightings = replace(
         seen,
         times=batch.times.expand(everyone.numel(), -1),
         focal=cameras.focal.repeat_interleave(pixels.shape[2]),
-        centre=cameras.centre.repeat_interleave(pixels.shape[2], dim=0),
+        centre=cameras.principal_point.repeat_interleave(pixels.shape[2], dim=0),
     )
     truth = TruthCam(rotations, pelvis, batch.betas, batch.known, joints, keypoints)
     return SeenBatch(truth, _forget(sightings, generator), hidden)
@@ -115,13 +115,13 @@ def _detect(
     sampled = sample_keypoints(pixels, hidden, size, partner, studio.errors, generator, fps)
     inside = ((sampled.points >= 0) & (sampled.points < picture[:, None, None, None])).all(-1)
     confidence = torch.where(inside & sampled.present[..., None], sampled.confidence, 0.0)
-    agree = sampled.spread < 0.99 * AGREEMENT
-    cue = sample_cue(keypoints, hidden, agree, studio.errors, generator, fps)
+    agree = sampled.disagreement < 0.99 * AGREEMENT_DISTANCE
+    cue = sample_keypoints3d(keypoints, hidden, agree, studio.errors, generator, fps)
     low, high = pixels[..., :17, :].amin(-2), pixels[..., :17, :].amax(-2)
     boxes = torch.cat([low, high], dim=-1)
-    spread = sampled.spread * (high - low).norm(dim=-1)[..., None]
+    spread = sampled.disagreement * (high - low).norm(dim=-1)[..., None]
     detected = torch.cat([sampled.points, confidence[..., None]], dim=-1)
-    sigmas = sigmas_of(detected, boxes, sampled.present, spread)
+    sigmas = batched_keypoint_sigmas(detected, boxes, sampled.present, spread)
     inverse_sigmas = torch.where(confidence > 0, confidence.clamp(0, 1).sqrt() / sigmas.clamp(min=1e-3), 0.0)
 
     def each(tensor: Tensor) -> Tensor:

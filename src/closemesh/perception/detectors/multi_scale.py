@@ -1,4 +1,4 @@
-"""Where to look in each frame: close around the people known so far, farther and otherwise when one is missing."""
+"""Person detection in several crops and scales, until all expected people are found."""
 
 from __future__ import annotations
 
@@ -13,60 +13,58 @@ from closemesh.perception.types import Detection, Detector, Image
 
 Region = tuple[int, int, int, int]
 
-_PADDING = 0.2  # Of the longer side of the box around everybody.
-_FULL_LOOK_EVERY = 15  # Frames; someone may have come in.
-_FOUND_SIMILARITY = 0.15
+_PADDING = 0.2  # Of the longer side of the box around all people.
+_FULL_IMAGE_PERIOD = 15  # Frames; between them new people are not searched for.
+_FOUND_OKS = 0.15
 _FOUND_SCORE = 0.2
-_CROP_LOOKS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
+_CROP_VIEWS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
 _FULL_SIDES = (384, 512)
 _OVERLAP = 0.1  # Of the smaller box.
 
 
 def detect_multi_scale(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
-    """Everybody in the image; looks again and otherwise until all of the `expected` are found.
+    """All people in the image [H, W, 3]; tries further crops and scales until the `expected` people are found.
 
-    People fill the crop around them as they filled the detector's training images, which is why small or
-    overlapping people are found there and not in the full frame.
+    In the crop around them, people fill the image as in the detector's training data: small or overlapping people are
+    found there and missed in the full image.
     """
     found: list[Detection] = []
-    least = _least_looks(expected, frame)
-    for count, (region, long_side, mirrored) in enumerate(_looks(image, expected, frame), start=1):
-        found = keypoint_nms(found + _look(detector, image, region, long_side, mirrored))
-        if expected and count >= least and _all_found(expected, found):
+    min_views = _min_views(expected, frame)
+    for count, (region, long_side, mirrored) in enumerate(_search_views(image, expected, frame), start=1):
+        found = keypoint_nms(found + _detect_region(detector, image, region, long_side, mirrored))
+        if expected and count >= min_views and _all_found(expected, found):
             break
     return found
 
 
-def _looks(image: Image, expected: list[Detection], frame: int) -> Iterator[tuple[Region, int, bool]]:
-    whole = [(_whole(image), long_side, False) for long_side in _FULL_SIDES]
+def _search_views(image: Image, expected: list[Detection], frame: int) -> Iterator[tuple[Region, int, bool]]:
+    """Region, long side in pixels and mirroring of each view, in the order in which they are tried."""
+    full: Region = (0, 0, image.shape[1], image.shape[0])
+    full_views = [(full, long_side, False) for long_side in _FULL_SIDES]
     if not expected:
-        yield from whole
+        yield from full_views
         return
     crop = union_region(expected, image)
-    if frame % _FULL_LOOK_EVERY == 0:
-        yield whole[0]
-    yield from ((crop, long_side, mirrored) for long_side, mirrored in _CROP_LOOKS)
-    yield whole[-1]
+    if frame % _FULL_IMAGE_PERIOD == 0:
+        yield full_views[0]
+    yield from ((crop, long_side, mirrored) for long_side, mirrored in _CROP_VIEWS)
+    yield full_views[-1]
 
 
-def _least_looks(expected: list[Detection], frame: int) -> int:
-    """A second, mirrored look where people overlap: two answers are better than one there."""
+def _min_views(expected: list[Detection], frame: int) -> int:
+    """Where people overlap, a second, mirrored view makes keypoints more reliable."""
     overlapping = any(boxes_overlap(a, b) for a, b in combinations(expected, 2))
-    return 1 + overlapping + (frame % _FULL_LOOK_EVERY == 0)
+    return 1 + overlapping + (frame % _FULL_IMAGE_PERIOD == 0)
 
 
 def boxes_overlap(a: Detection, b: Detection) -> bool:
-    """Whether a good part of the smaller box lies inside the other."""
+    """Whether more than a tenth of the smaller box lies inside the other."""
     width, height = np.minimum(a.box[2:], b.box[2:]) - np.maximum(a.box[:2], b.box[:2])
     return bool(max(width, 0) * max(height, 0) > _OVERLAP * min(a.area, b.area))
 
 
-def _whole(image: Image) -> Region:
-    return 0, 0, image.shape[1], image.shape[0]
-
-
 def union_region(people: list[Detection], image: Image) -> Region:
-    """x0, y0, x1, y1 of the padded box around everybody, inside the image."""
+    """x0, y0, x1, y1 pixels of the padded box around all people, inside the image [H, W, 3]."""
     boxes = np.stack([person.box for person in people])
     low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
     pad = _PADDING * (high - low).max()
@@ -76,19 +74,19 @@ def union_region(people: list[Detection], image: Image) -> Region:
     return int(x0), int(y0), int(x1), int(y1)
 
 
-def _look(detector: Detector, image: Image, region: Region, long_side: int, mirrored: bool) -> list[Detection]:
+def _detect_region(detector: Detector, image: Image, region: Region, long_side: int, mirrored: bool) -> list[Detection]:
     x0, y0, x1, y1 = region
     crop = image[y0:y1, x0:x1]
     if mirrored:
         crop = np.ascontiguousarray(crop[:, ::-1])
     people = detector.detect(crop, long_side)
     if mirrored:
-        people = [unmirrored(person, x1 - x0) for person in people]
-    return [person.moved(np.array([x0, y0], float)) for person in people]
+        people = [unmirror(person, x1 - x0) for person in people]
+    return [person.translated(np.array([x0, y0], float)) for person in people]
 
 
-def unmirrored(person: Detection, width: int) -> Detection:
-    """What was seen in a mirrored image of this width, put back."""
+def unmirror(person: Detection, width: int) -> Detection:
+    """A detection in a mirrored image of this width, in the original image."""
     keypoints = person.keypoints.copy()
     keypoints[:, 0] = width - 1 - keypoints[:, 0]
     box = person.box.copy()
@@ -97,9 +95,9 @@ def unmirrored(person: Detection, width: int) -> Detection:
 
 
 def _all_found(expected: list[Detection], found: list[Detection]) -> bool:
-    sure = [person for person in found if person.score >= _FOUND_SCORE]
-    if len(sure) < len(expected):
+    reliable = [person for person in found if person.score >= _FOUND_SCORE]
+    if len(reliable) < len(expected):
         return False
-    similarity = np.array([[oks(a, b) for b in sure] for a in expected])
+    similarity = np.array([[oks(a, b) for b in reliable] for a in expected])
     rows, columns = linear_sum_assignment(-similarity)
-    return bool((similarity[rows, columns] > _FOUND_SIMILARITY).all())
+    return bool((similarity[rows, columns] > _FOUND_OKS).all())

@@ -1,9 +1,4 @@
-"""ONNX sessions, letterbox.
-
-ONNX model files through onnxruntime.
-
-Pictures brought to the size that a network takes, and the way back.
-"""
+"""ONNX networks through onnxruntime, and images scaled and padded to the sizes that networks take."""
 
 from __future__ import annotations
 
@@ -21,6 +16,8 @@ from closemesh.weights.locate import find_model
 if TYPE_CHECKING:
     import torch
 
+_GRAY = 114  # Padding in the training images of YOLO, YOLOX and SAM.
+
 
 def load_onnx(name: str) -> Any:
     """An `onnxruntime.InferenceSession` of the bundled model file `name`, on the CPU.
@@ -31,12 +28,16 @@ def load_onnx(name: str) -> Any:
 
 
 def open_onnx(path: Path, device: torch.device) -> Any:
-    """The same of a downloaded file, on the GPU when `device` is one and this onnxruntime can use it."""
+    """An `InferenceSession` of a downloaded file, on the GPU when `device` is one that this onnxruntime supports.
+
+    Raises ModelFileError when the file is damaged.
+    """
     import onnxruntime
 
     wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
-    there = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
-    return _open(path, [*there, "CPUExecutionProvider"], "delete it and fetch it again with closemesh download-weights")
+    supported = [provider for provider in wanted if provider in onnxruntime.get_available_providers()]
+    advice = "delete it and fetch it again with closemesh download-weights"
+    return _open(path, [*supported, "CPUExecutionProvider"], advice)
 
 
 def _open(path: Path, providers: list[str], advice: str) -> Any:
@@ -50,30 +51,27 @@ def _open(path: Path, providers: list[str], advice: str) -> Any:
         raise ModelFileError(f"{path}: not a readable ONNX model; {advice}") from error
 
 
-_GREY = 114  # What YOLO, YOLOX and SAM were trained to see around a picture.
-
-
 def letterbox(image: Image, scale: float, size: tuple[int, int]) -> Image:
-    """image [h, w, 3] times `scale` in the upper left corner of a grey picture of this size (width, height)."""
+    """image [h, w, 3] times `scale` in the upper left corner of a gray image [H, W, 3]; size: width and height."""
     width, height = (
-        min(most, max(1, round(side * scale))) for side, most in zip(image.shape[1::-1], size, strict=True)
+        min(limit, max(1, round(side * scale))) for side, limit in zip(image.shape[1::-1], size, strict=True)
     )
-    canvas = np.full((size[1], size[0], 3), _GREY, np.uint8)
+    canvas = np.full((size[1], size[0], 3), _GRAY, np.uint8)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     canvas[:height, :width] = cv2.resize(image, (width, height), interpolation=interpolation)
     return canvas
 
 
-def rounded_up(image: Image, scale: float, stride: int) -> tuple[int, int]:
-    """Width and height of the image times `scale`, each rounded up to a multiple of `stride`."""
+def padded_size(image: Image, scale: float, stride: int) -> tuple[int, int]:
+    """Width and height of the image [h, w, 3] times `scale`, each rounded up to a multiple of `stride`."""
     width, height = (-(-max(1, round(side * scale)) // stride) * stride for side in image.shape[1::-1])
     return width, height
 
 
 def T_image_cells(cell: float, scale: float) -> Floats:
-    """[2, 3] from cells of a map to the image; a cell is `cell` pixels of the image times `scale` wide.
+    """Affine map [2, 3] from cells of a map to image pixels; a cell is `cell` pixels of the scaled image wide.
 
-    Centres fall on centres: cell 0 covers the first cell / scale pixels.
+    Pixel centers map to pixel centers: cell 0 covers the first cell / scale pixels of the image.
     """
-    wide = cell / scale
-    return np.array([[wide, 0, (wide - 1) / 2], [0, wide, (wide - 1) / 2]])
+    width = cell / scale
+    return np.array([[width, 0, (width - 1) / 2], [0, width, (width - 1) / 2]])

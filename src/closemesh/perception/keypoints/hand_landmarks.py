@@ -1,4 +1,4 @@
-"""MediaPipe's hand landmarks: a third look, at each hand, for 21 points of it where BlazePose gives three."""
+"""MediaPipe hand landmarks: 21 keypoints of each hand, where BlazePose gives three."""
 
 from __future__ import annotations
 
@@ -14,109 +14,110 @@ from closemesh.perception.detectors.onnx_runtime import load_onnx
 from closemesh.perception.types import CropEstimate, Image
 
 MODEL_NAME = "hand_landmarks/hand_landmark_full_fp16.onnx"
-CROP = 224  # Pixels a side, fixed by the network.
+CROP = 224  # Pixels per side, fixed by the network.
 NUM_POINTS = 21
 _MIN_PRESENCE = 0.6
-_HOPELESS = 0.015  # Presence at first glance from which a second one finds nothing either.
-_MIN_SIZE = 30.0  # Pixels; of smaller hands the fingers are guesses.
-_MIN_SIDE = 2 * _MIN_SIZE  # Of the first crop; a stretched hand fills less than half of it.
+_MIN_FIRST_PRESENCE = 0.015  # In the first crop; below it a second crop finds no hand either.
+_MIN_SIZE = 30.0  # Pixels; the fingers of smaller hands are unreliable.
+_MIN_SIDE = 2 * _MIN_SIZE  # Of the first crop, pixels; a stretched hand fills less than half of it.
 _MIN_CONFIDENCE = 0.1
-_FROM_POSE = 2.7 * 2.0  # Side of the first crop over the distance from the wrist to the knuckles; MediaPipe Holistic's.
-_FROM_HAND, _SHIFT = 2.0, 0.1  # Side of the second over the palm's, moved to the fingers; MediaPipe Hands'.
+_POSE_SCALE = 2.7 * 2.0  # Side of the first crop over the distance from wrist to knuckles (MediaPipe Holistic).
+_HAND_SCALE, _HAND_SHIFT = 2.0, 0.1  # Side and shift of the second crop, relative to the palm (MediaPipe Hands).
 _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
-_FAR = 0.5  # Of the first crop's half side: a hand farther from the wrist is another one.
-_SAME = 0.25  # Of the larger hand: two that lie nearer to each other are one.
+_MAX_WRIST_DISTANCE = 0.5  # Of half the first crop's side; a hand farther from the wrist is another hand.
+_SAME_HAND = 0.25  # Of the larger hand; two hands nearer to each other are one.
 _SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
-class Square:
-    """Where a crop lies in the image: turned so that `up` points to its upper edge."""
+class HandCrop:
+    """A square in the image, rotated so that `up` points to its upper edge."""
 
-    centre: Floats  # [2] pixels
+    center: Floats  # [2] pixels
     up: Floats  # [2] unit vector
     side: float  # pixels
 
     def T_crop_image(self) -> Floats:
-        """Affine map [2, 3]."""
+        """Affine map [2, 3] from the image to the crop."""
         right, half = np.array([-self.up[1], self.up[0]]), self.side / 2
         ends = self.up - right, self.up + right, -(self.up + right)
-        corners = np.array([self.centre + half * end for end in ends], np.float32)
+        corners = np.array([self.center + half * end for end in ends], np.float32)
         return cv2.getAffineTransform(corners, np.float32([[0, 0], [CROP, 0], [0, CROP]]))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Hand:
-    """One hand as the network sees it."""
+    """One hand as the network estimates it."""
 
     points: Floats
     """[21, 2] pixels of the image; wrist, thumb, index, middle, ring, pinky."""
     presence: float
-    """0..1, is there a hand at all."""
-    rightness: float
-    """0..1, is it a right hand."""
+    """0..1 probability that the crop shows a hand."""
+    right_probability: float
+    """0..1 probability that it is a right hand."""
 
     @property
     def size(self) -> float:
-        """Pixels: longer side of the points' box."""
+        """Longer side of the box around the points, pixels."""
         return float(np.ptp(self.points, axis=0).max())
 
-    def fits(self, side: str) -> float:
-        """0..1 how likely it is the hand of this side that is there."""
-        return self.presence * (self.rightness if side == "right" else 1 - self.rightness)
+    def side_score(self, side: str) -> float:
+        """0..1 probability that the crop shows a hand of this side."""
+        return self.presence * (self.right_probability if side == "right" else 1 - self.right_probability)
 
 
 class HandLandmarks:
-    """The network, ready to run. Raises ModelFileError when its file is missing or damaged."""
+    """The hand landmark network. Raises ModelFileError when its file is missing or damaged."""
 
     def __init__(self) -> None:
         self._session = load_onnx(MODEL_NAME)
         self._input = self._session.get_inputs()[0].name
 
-    def remade(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
-        """The looks with 21 points of every hand that is clearly seen; image: RGB [H, W, 3].
+    def refine_hands(self, image: Image, estimates: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
+        """The estimates with 21 keypoints of every hand that is clearly visible. image: RGB [H, W, 3].
 
-        Where two people, or both hands of one, are given the same hand, the one whose side it fits better keeps it.
+        A hand found for two people, or for both sides of one, stays with the side that it matches better.
         """
         found = {}
-        for person, look in looks.items():
+        for person, estimate in estimates.items():
             for side in _SIDES:
-                hand = self._look(image, look.refinement.keypoints, side)
+                hand = self._find_hand(image, estimate.pose.keypoints, side)
                 if hand is not None:
                     found[person, side] = hand
-        new = dict(looks)
-        for (person, side), hand in without_doubles(found).items():
-            new[person] = _with_hand(new[person], hand, side)
-        return new
+        refined = dict(estimates)
+        for (person, side), hand in remove_duplicate_hands(found).items():
+            refined[person] = _with_hand(refined[person], hand, side)
+        return refined
 
-    def _look(self, image: Image, keypoints: Floats, side: str) -> Hand | None:
-        """The hand that hangs on the wrist of keypoints [133, 3]; None when none is clearly seen there."""
-        first = square_from_pose(keypoints, side)
+    def _find_hand(self, image: Image, keypoints: Floats, side: str) -> Hand | None:
+        """The hand at the wrist of keypoints [133, 3]; None when it is not clearly visible."""
+        first = crop_from_pose(keypoints, side)
         if first is None or first.side < _MIN_SIDE:
             return None
-        glance = self.read(image, first)
-        again = square_from_hand(glance.points) if glance.presence > _HOPELESS else None
-        hand = self.read(image, again) if again else None
+        coarse = self.estimate(image, first)
+        second = crop_from_hand(coarse.points) if coarse.presence > _MIN_FIRST_PRESENCE else None
+        hand = self.estimate(image, second) if second else None
         if hand is None or hand.presence < _MIN_PRESENCE or hand.size < _MIN_SIZE:
             return None
-        apart = np.linalg.norm(hand.points[0] - keypoints[KEYPOINT_INDEX[f"{side}_wrist"], :2])
-        return hand if apart < _FAR * first.side / 2 else None
+        distance = np.linalg.norm(hand.points[0] - keypoints[KEYPOINT_INDEX[f"{side}_wrist"], :2])
+        return hand if distance < _MAX_WRIST_DISTANCE * first.side / 2 else None
 
-    def read(self, image: Image, square: Square) -> Hand:
-        """What the network makes of one crop."""
-        T_crop_image = square.T_crop_image()
-        crop = cv2.warpAffine(image, T_crop_image, (CROP, CROP), flags=cv2.INTER_LINEAR)
-        pixels = crop[None].astype(np.float32) / 255
-        points, presence, rightness = self._session.run(["Identity", "Identity_1", "Identity_2"], {self._input: pixels})
+    def estimate(self, image: Image, crop: HandCrop) -> Hand:
+        """The network's estimate for one crop of the image."""
+        T_crop_image = crop.T_crop_image()
+        cropped = cv2.warpAffine(image, T_crop_image, (CROP, CROP), flags=cv2.INTER_LINEAR)
+        pixels = cropped[None].astype(np.float32) / 255
+        outputs = ["Identity", "Identity_1", "Identity_2"]
+        points, presence, right = self._session.run(outputs, {self._input: pixels})
         T_image_crop = np.asarray(cv2.invertAffineTransform(T_crop_image), float)
         flat = points.reshape(NUM_POINTS, 3)[:, :2].astype(float)
-        return Hand(flat @ T_image_crop[:, :2].T + T_image_crop[:, 2], float(presence[0, 0]), float(rightness[0, 0]))
+        return Hand(flat @ T_image_crop[:, :2].T + T_image_crop[:, 2], float(presence[0, 0]), float(right[0, 0]))
 
 
-def square_from_pose(keypoints: Floats, side: str) -> Square | None:
-    """Around the knuckles that BlazePose gives, keypoints [133, 3]; None where it gives none.
+def crop_from_pose(keypoints: Floats, side: str) -> HandCrop | None:
+    """Crop around BlazePose's knuckles in keypoints [133, 3]; None where they are missing.
 
-    Source: MediaPipe's HandDetectionsFromPoseToRectsCalculator and the scale of its Holistic.
+    Source: MediaPipe's HandDetectionsFromPoseToRectsCalculator, and the scale of its Holistic.
     """
     wrist, index, pinky = (
         keypoints[KEYPOINT_INDEX[f"{side}_{name}"]] for name in ("wrist", "hand_index1", "hand_pinky1")
@@ -124,11 +125,16 @@ def square_from_pose(keypoints: Floats, side: str) -> Square | None:
     if min(wrist[2], index[2], pinky[2]) < _MIN_CONFIDENCE:
         return None
     middle = (2 * index[:2] + pinky[:2]) / 3
-    return _square(middle, middle - wrist[:2], _FROM_POSE)
+    up = middle - wrist[:2]
+    length = float(np.linalg.norm(up))
+    return HandCrop(middle, up / length, _POSE_SCALE * length) if length >= 1 else None
 
 
-def square_from_hand(points: Floats) -> Square | None:
-    """Around the palm of a hand that was found, points [21, 2]. Source: MediaPipe's HandLandmarksToRectCalculator."""
+def crop_from_hand(points: Floats) -> HandCrop | None:
+    """Crop around the palm of an estimated hand, points [21, 2]; None when its points coincide.
+
+    Source: MediaPipe's HandLandmarksToRectCalculator.
+    """
     up = (points[5] + points[13]) / 4 + points[9] / 2 - points[0]
     length = np.linalg.norm(up)
     if length < 1:
@@ -136,31 +142,26 @@ def square_from_hand(points: Floats) -> Square | None:
     axes = np.stack([np.array([-up[1], up[0]]), up]) / length
     along = points[_PALM] @ axes.T
     low, high = along.min(0), along.max(0)
-    centre = (low + high) / 2 + _SHIFT * np.array([0, high[1] - low[1]])
-    return Square(centre @ axes, axes[1], _FROM_HAND * float((high - low).max()))
+    center = (low + high) / 2 + _HAND_SHIFT * np.array([0, high[1] - low[1]])
+    return HandCrop(center @ axes, axes[1], _HAND_SCALE * float((high - low).max()))
 
 
-def _square(centre: Floats, up: Floats, scale: float) -> Square | None:
-    length = float(np.linalg.norm(up))
-    return Square(centre, up / length, scale * length) if length >= 1 else None
-
-
-def without_doubles(found: dict[tuple[int, str], Hand]) -> dict[tuple[int, str], Hand]:
-    """The hands of people and sides, of two that coincide the one that fits its side better."""
-    kept = dict(found)
+def remove_duplicate_hands(found: dict[tuple[int, str], Hand]) -> dict[tuple[int, str], Hand]:
+    """The hands by person and side; of two that coincide, the one with the higher `side_score`."""
+    unique = dict(found)
     for a, b in combinations(found, 2):
-        if a in kept and b in kept and _coincide(found[a], found[b]):
-            del kept[min((a, b), key=lambda key: found[key].fits(key[1]))]
-    return kept
+        if a in unique and b in unique and _coincide(found[a], found[b]):
+            del unique[min((a, b), key=lambda key: found[key].side_score(key[1]))]
+    return unique
 
 
 def _coincide(a: Hand, b: Hand) -> bool:
-    apart = np.linalg.norm(a.points - b.points, axis=1).mean()
-    return bool(apart < _SAME * max(a.size, b.size))
+    distance = np.linalg.norm(a.points - b.points, axis=1).mean()
+    return bool(distance < _SAME_HAND * max(a.size, b.size))
 
 
-def _with_hand(look: CropEstimate, hand: Hand, side: str) -> CropEstimate:
-    keypoints = look.refinement.keypoints.copy()
+def _with_hand(estimate: CropEstimate, hand: Hand, side: str) -> CropEstimate:
+    keypoints = estimate.pose.keypoints.copy()
     first = KEYPOINT_INDEX[f"{side}_hand_wrist"]
     keypoints[first : first + NUM_POINTS] = np.column_stack([hand.points, np.full(NUM_POINTS, hand.presence)])
-    return replace(look, refinement=replace(look.refinement, keypoints=keypoints))
+    return replace(estimate, pose=replace(estimate.pose, keypoints=keypoints))

@@ -1,4 +1,4 @@
-"""Left and right: a detector that takes a back for a front swaps a person's sides, for some frames or for all."""
+"""Left-right flips over time: a detector that mistakes a back for a front exchanges a person's sides."""
 
 from __future__ import annotations
 
@@ -8,46 +8,50 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.types import BODY_MIRROR, Detection
 from closemesh.temporal import viterbi
 
-_SWAP_COST = 0.01  # Per swapped frame; the detector is right in most frames.
-_TOLD = 0.03  # Weight of a frame's closer look beside a move; it is right four times in five where the two differ.
-_MAX_STEP = 0.15  # Of the box diagonal; a larger move tells as much as this one.
-_FORGET = 5  # Frames; after a longer gap sides are not compared.
+_FLIP_COST = 0.01  # Per flipped frame; the detector is right in most frames.
+_SCORE_WEIGHT = 0.03  # Of a frame's crop pose against motion; it is right four times in five where both differ.
+_MAX_STEP = 0.15  # Of the box diagonal; larger motion costs no more.
+_MAX_FRAMES = 5  # Frames between two detections whose sides are compared.
 _MIN_CONFIDENCE = 0.2
 
 
-def fix_left_right(seen: dict[int, Detection]) -> dict[int, Detection]:
-    """Detections by frame, with left and right exchanged where that is needed."""
-    frames = sorted(seen)
-    swapped = swapped_sides(frames, [seen[frame] for frame in frames])
-    return {f: seen[f].flip_left_right() if swap else seen[f] for f, swap in zip(frames, swapped, strict=True)}
+def fix_left_right(detections: dict[int, Detection]) -> dict[int, Detection]:
+    """One person's detections by frame, with left and right exchanged where keypoints then move less."""
+    frames = sorted(detections)
+    flipped = swapped_sides(frames, [detections[frame] for frame in frames])
+    return {
+        frame: detections[frame].flip_left_right() if flip else detections[frame]
+        for frame, flip in zip(frames, flipped, strict=True)
+    }
 
 
 def left_right_score(detection: Detection, keypoints: Floats) -> float:
-    """-1..1 how clearly another look, keypoints [17, 3], calls the left of a detection right; below 0, left.
+    """-1..1 evidence that left and right of the detection are exchanged, by other keypoints [17, 3] of the person.
 
-    Near 0 where the two are not of one person, or see him from the side.
+    Near 0 where the two do not show one person, or show the person from the side.
     """
-    same, crossed = _step_costs(detection, Detection(detection.box, keypoints, detection.score))
-    return same - crossed
+    same, exchanged = _step_costs(detection, Detection(detection.box, keypoints, detection.score))
+    return same - exchanged
 
 
-def swapped_sides(frames: list[int], detections: list[Detection], told: Floats | None = None) -> Bools:
-    """[N] in which frames left and right are to be exchanged so that the keypoints move least (Viterbi, two states).
+def swapped_sides(frames: list[int], detections: list[Detection], scores: Floats | None = None) -> Bools:
+    """[N] detections whose left and right are to be exchanged so that keypoints move least (Viterbi, two states).
 
-    told [N]: `sides_told` of a closer look at each, 0 where there was none.
+    scores: [N] `left_right_score` of the crop pose in each frame, 0 without one.
     """
-    of_state = np.array([0.0, _SWAP_COST]) - np.outer(np.zeros(len(frames)) if told is None else told, [0.0, _TOLD])
+    scores = np.zeros(len(frames)) if scores is None else scores
+    unary = np.array([0.0, _FLIP_COST]) - np.outer(scores, [0.0, _SCORE_WEIGHT])
 
     def step_cost(n: int) -> Floats:
-        comparable = frames[n] - frames[n - 1] <= _FORGET
-        same, crossed = _step_costs(detections[n - 1], detections[n]) if comparable else (0, 0)
-        return np.array([[same, crossed], [crossed, same]])
+        comparable = frames[n] - frames[n - 1] <= _MAX_FRAMES
+        same, exchanged = _step_costs(detections[n - 1], detections[n]) if comparable else (0, 0)
+        return np.array([[same, exchanged], [exchanged, same]])
 
-    return viterbi(of_state, step_cost).astype(bool)
+    return viterbi(unary, step_cost).astype(bool)
 
 
 def _step_costs(before: Detection, now: Detection) -> tuple[float, float]:
-    """Mean relative squared move of the keypoints as named, and with the sides of one of the two exchanged."""
+    """Mean squared relative motion of the keypoints as named, and with the sides of one of the two exchanged."""
     return _step_cost(before, now.keypoints), _step_cost(before, now.keypoints[list(BODY_MIRROR)])
 
 
@@ -56,5 +60,5 @@ def _step_cost(before: Detection, keypoints: Floats) -> float:
     weight = np.where(weight > _MIN_CONFIDENCE, weight, 0)
     if weight.sum() == 0:
         return 0.0
-    move = np.linalg.norm(keypoints[:, :2] - before.keypoints[:, :2], axis=1) / before.diagonal
-    return float((weight * np.minimum(move / _MAX_STEP, 1) ** 2).sum() / weight.sum())
+    motion = np.linalg.norm(keypoints[:, :2] - before.keypoints[:, :2], axis=1) / before.diagonal
+    return float((weight * np.minimum(motion / _MAX_STEP, 1) ** 2).sum() / weight.sum())

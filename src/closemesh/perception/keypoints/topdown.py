@@ -1,19 +1,4 @@
-"""Crop estimate per person, combined detector, fusion.
-
-The detector that is always there: MoveNet MultiPose finds, BlazePose looks closer.
-
-One answer from two looks: the detection's 17 keypoints and the refinement's whole body.
-
-The closer look at everybody in one frame; whom a partner hides is looked at again without the partner.
-
-One detector out of several networks: who finds people, and whose closer look is believed for what.
-
-The rule: boxes and 17 keypoints are the finder's (YOLO pose, YOLOX with RTMW, MoveNet). BlazePose looks closer and
-alone gives the 3D cue, a mask and the presence. Where RTMW is there, its 133 keypoints stand in place of BlazePose's in
-that look, and the cue is kept only where BlazePose's own keypoints agree with the finder's. Look and finder are then
-joined as always (fusion.py): the mean where they agree, the finder where they do not; feet, hands and face only where
-the ankle, the wrist or the nose that they hang on agrees.
-"""
+"""Top-down pose estimates per person: crop estimates of a frame, fusion with detections, combined detectors."""
 
 from __future__ import annotations
 
@@ -27,12 +12,158 @@ from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
-from closemesh.perception.types import NUM_BODY, CropEstimate, CropPose, Detection, Detector, Image
+from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPose, Detection, Detector, Image
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
+
+AGREEMENT_DISTANCE = 0.12  # Of the box diagonal; detection and crop pose that lie farther apart disagree.
+_RELIABLE = 0.7  # Agreement from which a crop pose shows the detected person.
+_MIN_CONFIDENCE = 0.2
+_MIN_FUSED_CONFIDENCE = 0.1
+_MIN_MASK_PROBABILITY = 0.5
+_LIMBS = slice(5, NUM_BODY_KEYPOINTS)  # Shoulders to ankles.
+_FACE = slice(23, 91)
+_DEPENDENT = {
+    KEYPOINT_INDEX["nose"]: _FACE,
+    KEYPOINT_INDEX["left_ankle"]: slice(17, 20),
+    KEYPOINT_INDEX["right_ankle"]: slice(20, 23),
+    KEYPOINT_INDEX["left_wrist"]: slice(91, 112),
+    KEYPOINT_INDEX["right_wrist"]: slice(112, 133),
+}
+"""Feet, hands and face are taken only where their ankle, wrist or nose agrees."""
+
+
+def estimate_frame(detector: Detector, image: Image, people: dict[int, Detection]) -> dict[int, CropEstimate]:
+    """The best crop estimate of each detected person in a frame; people without any are left out.
+
+    A person whose crop shows a partner instead is estimated again with the partners painted over.
+    """
+    estimates = {person: _estimate(detector, image, person, detection) for person, detection in people.items()}
+    found = {person: estimate for person, estimate in estimates.items() if estimate is not None}
+    reliable = [estimate for estimate in found.values() if estimate.agreement >= _RELIABLE]
+    for person, estimate in found.items():
+        others = [other for other in reliable if other.person != person]
+        if estimate.agreement < _RELIABLE and others:
+            again = reestimate_occluded(detector, image, estimate, others)
+            if again is not None and again.agreement > estimate.agreement:
+                found[person] = again
+    return found
+
+
+def reestimate_occluded(
+    detector: Detector, image: Image, estimate: CropEstimate, others: list[CropEstimate]
+) -> CropEstimate | None:
+    """The person of `estimate` again, in an image with the `others` painted over in its mean color."""
+    covered = _covered(others, image.shape)
+    painted = np.where(covered[..., None], image[::16, ::16].reshape(-1, 3).mean(0).astype(np.uint8), image)
+    again = _estimate(detector, painted, estimate.person, estimate.detection)
+    if again is None:
+        return None
+    T = again.pose.T_image_mask
+    size = again.pose.mask.shape[::-1]
+    hidden = cv2.warpAffine(covered.astype(np.float32), T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return replace(again, pose=replace(again.pose, mask=again.pose.mask * (1 - hidden)))
+
+
+def _covered(estimates: list[CropEstimate], shape: tuple[int, ...]) -> Bools:
+    """[H, W] where the masks of these people lie."""
+    masks = (cv2.warpAffine(one.pose.mask, one.pose.T_image_mask, shape[1::-1]) for one in estimates)
+    return np.any([mask > _MIN_MASK_PROBABILITY for mask in masks], axis=0)
+
+
+def _estimate(detector: Detector, image: Image, person: int, detection: Detection) -> CropEstimate | None:
+    pose = detector.refine(image, detection)
+    return None if pose is None else CropEstimate(person, detection, pose, keypoint_agreement(detection, pose))
+
+
+def keypoint_agreement(detection: Detection, pose: CropPose) -> float:
+    """0..1 fraction of the confident keypoints from shoulders to ankles at the same place in both.
+
+    The better of both left-right assignments counts: a person seen from behind is still the same person.
+    """
+    return max(_fraction_in_place(detection, pose), _fraction_in_place(detection.flip_left_right(), pose))
+
+
+def _fraction_in_place(detection: Detection, pose: CropPose) -> float:
+    confident = detection.keypoints[_LIMBS, 2] > _MIN_CONFIDENCE
+    distance = np.linalg.norm(detection.keypoints[_LIMBS, :2] - pose.keypoints[_LIMBS, :2], axis=1)
+    near = distance[confident] < AGREEMENT_DISTANCE / 2 * detection.diagonal
+    return float(near.mean()) if confident.any() else 0.0
+
+
+@dataclass(frozen=True)
+class FusedPose:
+    """Detection and crop pose of one person in one frame, fused."""
+
+    keypoints: Floats
+    """[133, 3] x, y pixels and confidence."""
+    disagreement: Floats
+    """[133] pixels between detection and crop pose, at most AGREEMENT_DISTANCE; 0 where only one gives the keypoint."""
+    keypoints3d: Floats
+    """[23, 4] as in CropPose."""
+
+
+def fuse(detection: Detection, pose: CropPose | None) -> FusedPose:
+    """The mean of both where they agree, the detection where they do not.
+
+    Feet, hands and face come from the crop pose, only where their ankle, wrist or nose agrees.
+    """
+    keypoints = np.zeros((NUM_KEYPOINTS, 3))
+    keypoints[:NUM_BODY_KEYPOINTS] = detection.keypoints
+    disagreement = np.zeros(NUM_KEYPOINTS)
+    if pose is None:
+        return FusedPose(keypoints, disagreement, np.zeros((NUM_CUE_POINTS, 4)))
+    pose = with_matching_sides(detection, pose)
+    limit = AGREEMENT_DISTANCE * detection.diagonal
+    body = pose.keypoints[:NUM_BODY_KEYPOINTS]
+    distance = np.linalg.norm(body[:, :2] - detection.keypoints[:, :2], axis=1)
+    given = body[:, 2] > _MIN_FUSED_CONFIDENCE
+    disagreement[:NUM_BODY_KEYPOINTS] = np.where(given, np.minimum(distance, limit), 0)
+    agree = (distance < limit) & (detection.keypoints[:, 2] > _MIN_FUSED_CONFIDENCE)
+    keypoints[:NUM_BODY_KEYPOINTS] = _weighted_mean(detection.keypoints, body, agree)
+    keypoints3d = pose.keypoints3d.copy()
+    keypoints3d[:NUM_BODY_KEYPOINTS, 3] *= agree
+    for joint, dependent in _DEPENDENT.items():
+        if agree[joint]:
+            keypoints[dependent] = pose.keypoints[dependent]
+        elif dependent.stop <= NUM_CUE_POINTS:
+            keypoints3d[dependent, 3] = 0
+    return FusedPose(keypoints, disagreement, keypoints3d)
+
+
+def _weighted_mean(a: Floats, b: Floats, agree: Bools) -> Floats:
+    """[17, 3] mean weighted by confidence where `agree`, else a."""
+    both = agree & (b[:, 2] > _MIN_FUSED_CONFIDENCE)
+    weight = np.where(both, b[:, 2] / (a[:, 2] + b[:, 2] + 1e-9), 0)[:, None]
+    confidence = np.where(both, np.maximum(a[:, 2], b[:, 2]), a[:, 2])
+    return np.column_stack([a[:, :2] + weight * (b[:, :2] - a[:, :2]), confidence])
+
+
+def with_matching_sides(detection: Detection, pose: CropPose) -> CropPose:
+    """The crop pose with left and right exchanged where that fits the detection much better.
+
+    Such a pose mistook the back for the front: its depth and its face are wrong and get confidence 0.
+    """
+    order = [*KEYPOINT_MIRROR, *range(23, 91), *range(112, 133), *range(91, 112)]
+    exchanged = pose.keypoints[order]
+    exchanged[_FACE, 2] = 0
+    if _limb_distance(detection, exchanged) >= 0.5 * _limb_distance(detection, pose.keypoints):
+        return pose
+    keypoints3d = pose.keypoints3d.copy()
+    keypoints3d[:, 3] = 0
+    return replace(pose, keypoints=exchanged, keypoints3d=keypoints3d)
+
+
+def _limb_distance(detection: Detection, keypoints: Floats) -> float:
+    """Mean distance of shoulders to ankles, weighted by confidence, pixels."""
+    distance = np.linalg.norm(keypoints[_LIMBS, :2] - detection.keypoints[_LIMBS, :2], axis=1)
+    return float(np.average(distance, weights=detection.keypoints[_LIMBS, 2] + 1e-6))
 
 
 class MediaPipeDetector:
-    """Both networks behind the Detector protocol. Raises ModelFileError when a model file is missing or damaged."""
+    """The bundled detector: MoveNet MultiPose for people, BlazePose for crops.
+
+    Raises ModelFileError when a model file is missing or damaged.
+    """
 
     name = "mediapipe"
 
@@ -47,162 +178,33 @@ class MediaPipeDetector:
         return self._blazepose.refine(image, person)
 
 
-AGREEMENT = 0.12  # Of the box diagonal; farther apart the two looks mean different points.
-_MIN_FUSED_CONFIDENCE = 0.1
-_LEFT_ANKLE, _RIGHT_ANKLE = KEYPOINT_INDEX["left_ankle"], KEYPOINT_INDEX["right_ankle"]
-_LEFT_WRIST, _RIGHT_WRIST = KEYPOINT_INDEX["left_wrist"], KEYPOINT_INDEX["right_wrist"]
-_FACE = slice(23, 91)
-_FOLLOWS = {
-    KEYPOINT_INDEX["nose"]: _FACE,
-    **{_LEFT_ANKLE: slice(17, 20), _RIGHT_ANKLE: slice(20, 23)},
-    **{_LEFT_WRIST: slice(91, 112), _RIGHT_WRIST: slice(112, 133)},
-}
-"""Feet, hands and face are believed only where the ankle, wrist or nose that they hang on is."""
-
-
-@dataclass(frozen=True)
-class Fused:
-    """One person in one frame."""
-
-    keypoints: Floats
-    """[133, 3]."""
-    spread: Floats
-    """[133] pixels that the two looks lie apart, at most AGREEMENT; 0 where there is only one."""
-    keypoints3d: Floats
-    """[23, 4]."""
-
-
-def fuse(person: Detection, look: CropPose | None) -> Fused:
-    """Mean of both where they agree, the detection where they do not, feet, hands and face where their joint agrees."""
-    keypoints = np.zeros((NUM_KEYPOINTS, 3))
-    keypoints[:NUM_BODY] = person.keypoints
-    spread = np.zeros(NUM_KEYPOINTS)
-    if look is None:
-        return Fused(keypoints, spread, np.zeros((NUM_CUE_POINTS, 4)))
-    look = with_matching_sides(person, look)
-    apart = np.linalg.norm(look.keypoints[:NUM_BODY, :2] - person.keypoints[:, :2], axis=1)
-    known = look.keypoints[:NUM_BODY, 2] > _MIN_FUSED_CONFIDENCE
-    spread[:NUM_BODY] = np.where(known, np.minimum(apart, AGREEMENT * person.diagonal), 0)
-    agree = (apart < AGREEMENT * person.diagonal) & (person.keypoints[:, 2] > _MIN_FUSED_CONFIDENCE)
-    keypoints[:NUM_BODY] = _mean(person.keypoints, look.keypoints[:NUM_BODY], agree)
-    cue = look.keypoints3d.copy()
-    cue[:NUM_BODY, 3] *= agree
-    for joint, hanging in _FOLLOWS.items():
-        if agree[joint]:
-            keypoints[hanging] = look.keypoints[hanging]
-        elif hanging.stop <= NUM_CUE_POINTS:
-            cue[hanging, 3] = 0
-    return Fused(keypoints, spread, cue)
-
-
-def _mean(a: Floats, b: Floats, agree: Bools) -> Floats:
-    """[17, 3] mean weighted by confidence where `agree`, else a."""
-    both = agree & (b[:, 2] > _MIN_FUSED_CONFIDENCE)
-    share = np.where(both, b[:, 2] / (a[:, 2] + b[:, 2] + 1e-9), 0)[:, None]
-    confidence = np.where(both, np.maximum(a[:, 2], b[:, 2]), a[:, 2])
-    return np.column_stack([a[:, :2] + share * (b[:, :2] - a[:, :2]), confidence])
-
-
-def with_matching_sides(person: Detection, look: CropPose) -> CropPose:
-    """The look with its sides exchanged when it took the back for the front; depth and face are wrong and dropped."""
-    order = [*KEYPOINT_MIRROR, *range(23, 91), *range(112, 133), *range(91, 112)]
-    exchanged = look.keypoints[order]
-    exchanged[_FACE, 2] = 0
-    if _distance(person, exchanged) >= 0.5 * _distance(person, look.keypoints):
-        return look
-    cue = look.keypoints3d.copy()
-    cue[:, 3] = 0
-    return replace(look, keypoints=exchanged, keypoints3d=cue)
-
-
-def _distance(person: Detection, keypoints: Floats) -> float:
-    """Mean distance of shoulders to ankles in pixels, weighted by confidence."""
-    limbs = slice(5, NUM_BODY)
-    apart = np.linalg.norm(keypoints[limbs, :2] - person.keypoints[limbs, :2], axis=1)
-    return float(np.average(apart, weights=person.keypoints[limbs, 2] + 1e-6))
-
-
-_TRUSTED = 0.7  # Share of agreeing limb keypoints from which a look shows the person that was meant.
-_MIN_CONFIDENCE = 0.2
-_SOLID = 0.5
-
-
-def estimate_frame(detector: Detector, image: Image, people: dict[int, Detection]) -> dict[int, CropEstimate]:
-    """The best look at each person; people too hidden for any are left out."""
-    looks = {person: _look(detector, image, person, detection) for person, detection in people.items()}
-    found = {person: look for person, look in looks.items() if look is not None}
-    trusted = [look for look in found.values() if look.agreement >= _TRUSTED]
-    for person, look in found.items():
-        others = [other for other in trusted if other.person != person]
-        if look.agreement < _TRUSTED and others:
-            again = reestimate_occluded(detector, image, look, others)
-            if again is not None and again.agreement > look.agreement:
-                found[person] = again
-    return found
-
-
-def reestimate_occluded(
-    detector: Detector, image: Image, look: CropEstimate, others: list[CropEstimate]
-) -> CropEstimate | None:
-    """A look at a person with the `others` painted over in the mean colour, so that the one behind draws attention."""
-    covered = _shown(others, image.shape)
-    painted = np.where(covered[..., None], image[::16, ::16].reshape(-1, 3).mean(0).astype(np.uint8), image)
-    again = _look(detector, painted, look.person, look.detection)
-    if again is None:
-        return None
-    T = again.refinement.T_image_mask
-    size = again.refinement.mask.shape[::-1]
-    hidden = cv2.warpAffine(covered.astype(np.float32), T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    return replace(again, refinement=replace(again.refinement, mask=again.refinement.mask * (1 - hidden)))
-
-
-def _shown(looks: list[CropEstimate], shape: tuple[int, ...]) -> Bools:
-    """[H, W] where these people are seen."""
-    masks = (cv2.warpAffine(look.refinement.mask, look.refinement.T_image_mask, shape[1::-1]) for look in looks)
-    return np.any([mask > _SOLID for mask in masks], axis=0)
-
-
-def _look(detector: Detector, image: Image, person: int, detection: Detection) -> CropEstimate | None:
-    refinement = detector.refine(image, detection)
-    return None if refinement is None else CropEstimate(person, detection, refinement, agreement(detection, refinement))
-
-
-def agreement(detection: Detection, refinement: CropPose) -> float:
-    """Share of the confident keypoints from shoulders to ankles that both put in the same place.
-
-    Whichever way round they face: who is seen from behind is the same person still.
-    """
-    return max(_share_in_place(detection, refinement), _share_in_place(detection.flip_left_right(), refinement))
-
-
-def _share_in_place(detection: Detection, refinement: CropPose) -> float:
-    confident = detection.keypoints[5:, 2] > _MIN_CONFIDENCE
-    apart = np.linalg.norm(detection.keypoints[5:, :2] - refinement.keypoints[5:NUM_BODY, :2], axis=1)
-    return float((apart[confident] < AGREEMENT / 2 * detection.diagonal).mean()) if confident.any() else 0.0
-
-
 class PersonDetector(Protocol):
-    """Finds people in an image: MoveNet, YoloPose, YoloxFinder."""
+    """Detects people in an image: MoveNet, YoloPose or YoloxDetector."""
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
-        """Everybody in the image, looked at with its longer side scaled to about `long_side` pixels."""
+        """All people in the image, which is scaled to a longer side of about `long_side` pixels."""
         ...
 
 
 class CombinedDetector:
-    """A finder, BlazePose and, if given, RTMW behind the Detector protocol."""
+    """A person detector, BlazePose and, if given, RTMW behind the Detector protocol.
 
-    def __init__(self, name: str, finder: PersonDetector, whole_body: Rtmw | None = None) -> None:
+    Boxes and 17 keypoints come from the person detector, 3D keypoints, mask and presence from BlazePose. RTMW replaces
+    BlazePose's 2D keypoints; the 3D keypoints stay where BlazePose's own 2D keypoints agree with the detection.
+    """
+
+    def __init__(self, name: str, person_detector: PersonDetector, whole_body: Rtmw | None = None) -> None:
         self.name = name
-        self._finder, self._whole_body = finder, whole_body
+        self._person_detector, self._whole_body = person_detector, whole_body
         self._blazepose = BlazePose()
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
-        return self._finder.detect(image, long_side)
+        return self._person_detector.detect(image, long_side)
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:
-        look = self._blazepose.refine(image, person)
-        if look is None or self._whole_body is None:
-            return look
-        agreed = fuse(person, look).keypoints3d
-        return replace(look, keypoints=self._whole_body.keypoints(image, person.box), keypoints3d=agreed)
+        """Crop pose of one detected person; None where the keypoints do not define a crop. image: RGB [H, W, 3]."""
+        pose = self._blazepose.refine(image, person)
+        if pose is None or self._whole_body is None:
+            return pose
+        agreed = fuse(person, pose).keypoints3d
+        return replace(pose, keypoints=self._whole_body.keypoints(image, person.box), keypoints3d=agreed)

@@ -1,9 +1,4 @@
-"""Keypoint sigmas, keypoints claimed by two people.
-
-How far each keypoint may be off, in pixels.
-
-One point that two people claim: the rule of the observation stage, in batches, on any device.
-"""
+"""Standard deviations of keypoints, and keypoints that two people claim."""
 
 from __future__ import annotations
 
@@ -11,151 +6,140 @@ import itertools
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from closemesh.body.skeleton import LIMBS
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.tracking.similarity import COCO_SIGMAS
-from closemesh.structures import NUM_KEYPOINTS
+from closemesh.perception.types import NUM_BODY_KEYPOINTS
+from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
 
-_FOOT, _FACE, _HAND = (
-    0.079,
-    0.03,
-    0.05,
-)  # In the sense of COCO_SIGMAS: like a wrist or a shade worse, feet and fingers blur.
-_DETECTOR = 0.5  # The annotators' spread, COCO_SIGMAS, times this is the detector's on a clear view.
+# Scales in the sense of COCO_SIGMAS: feet and fingers blur like a wrist or slightly more.
+_FOOT, _FACE, _HAND = 0.079, 0.03, 0.05
+_DETECTOR = 0.5  # Sigma of the detector on an unoccluded keypoint, relative to the annotators' COCO_SIGMAS.
 _NEAR_LIMB = 0.04  # Of the box diagonal: about the thickness of an arm.
 _NEAR_FACTOR = 4.0
-_SAME_POINT = 0.02  # Of the box diagonal.
-_SPREAD_SHARE = 0.5
-_SPEED_SHARE = 0.1  # Of the move from frame to frame: motion blur.
+_DISAGREEMENT_WEIGHT = 0.5
+_SPEED_WEIGHT = 0.1  # Of the motion from frame to frame: motion blur.
+_MIN_LIMB_CONFIDENCE = 0.1
 _LIMB_ENDS = np.array(LIMBS)
-_CAN_BE_TAKEN = np.isin(np.arange(NUM_KEYPOINTS), [7, 8, 9, 10, 13, 14, 15, 16, *range(17, 23), *range(91, 133)])
+_CAN_SNAP = np.isin(np.arange(NUM_KEYPOINTS), [7, 8, 9, 10, 13, 14, 15, 16, *range(17, 23), *range(91, 133)])
 """Elbows, wrists, knees, ankles, feet and hands snap to the partner's; heads and trunks do not."""
+
+_SAME_POINT = 0.02  # Of the box diagonal.
+_MIN_RIVAL_CONFIDENCE = 0.7  # Of the own confidence; a partner's keypoint with less does not compete.
+_SHAREABLE = [7, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]  # Elbows, wrists, knees, ankles and feet.
+_NUM_ARM_KEYPOINTS = 4  # The first of them.
 
 
 def keypoint_scales() -> Floats:
-    """[133] spread of each keypoint relative to the square root of the box area."""
+    """[133] standard deviation of each keypoint relative to the square root of the box area."""
     return np.concatenate([COCO_SIGMAS, np.full(6, _FOOT), np.full(68, _FACE), np.full(42, _HAND)])
 
 
-def keypoint_sigmas(keypoints: Floats, boxes: Floats, visible: Bools, spread: Floats) -> Floats:
-    """[T, P, 133] standard deviations in pixels.
+def keypoint_sigmas(keypoints: Floats, boxes: Floats, detected: Bools, disagreement: Floats) -> Floats:
+    """[T, P, 133] standard deviations of keypoints, pixels.
 
-    keypoints: [T, P, 133, 3]. boxes: [T, P, 4]. visible: [T, P]. spread: [T, P, 133] pixels between two looks.
+    keypoints: [T, P, 133, 3]. boxes: [T, P, 4]. detected: [T, P]. disagreement: [T, P, 133] pixels between detection
+    and crop pose.
     """
-    arrays = (np.asarray(array) for array in (keypoints, boxes, visible, spread))
-    return sigmas_of(*(torch.as_tensor(array) for array in arrays)).numpy()
+    arrays = (np.asarray(array) for array in (keypoints, boxes, detected, disagreement))
+    return batched_keypoint_sigmas(*(torch.as_tensor(array) for array in arrays)).numpy()
 
 
-def sigmas_of(keypoints: Tensor, boxes: Tensor, visible: Tensor, spread: Tensor) -> Tensor:
-    """The same for any number of clips at once, and for the first K keypoints alone.
+def batched_keypoint_sigmas(keypoints: Tensor, boxes: Tensor, detected: Tensor, disagreement: Tensor) -> Tensor:
+    """[..., T, P, K] standard deviations of the first K keypoints of any number of clips, pixels.
 
-    keypoints [..., T, P, K, 3], boxes [..., T, P, 4], visible [..., T, P], spread [..., T, P, K].
+    keypoints: [..., T, P, K, 3]. boxes: [..., T, P, 4]. detected: [..., T, P]. disagreement: [..., T, P, K] pixels.
     """
     scales = torch.as_tensor(keypoint_scales()[: keypoints.shape[-2]]).to(keypoints)
     extent = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1)  # [..., T, P, 2]
     area, diagonal = extent.prod(-1, keepdim=True).sqrt(), extent.norm(dim=-1)
     base = _DETECTOR * scales * area / keypoints[..., 2].clamp(0.2, 1)
-    speed = _speed(keypoints, visible)
-    sigmas = (base.square() + (_SPREAD_SHARE * spread).square() + (_SPEED_SHARE * speed).square()).sqrt()
-    return sigmas * occlusion_inflation(keypoints, diagonal, visible)
+    speed = _speed(keypoints, detected)
+    variance = base.square() + (_DISAGREEMENT_WEIGHT * disagreement).square() + (_SPEED_WEIGHT * speed).square()
+    return variance.sqrt() * occlusion_inflation(keypoints, diagonal, detected)
 
 
-def _speed(keypoints: Tensor, visible: Tensor) -> Tensor:
-    """[..., T, P, K] pixels from the frame before; 0 where either is not seen."""
-    seen = (keypoints[..., 2] > 0) & visible[..., None]
+def _speed(keypoints: Tensor, detected: Tensor) -> Tensor:
+    """[..., T, P, K] pixels from the frame before; 0 where either frame lacks the keypoint."""
+    given = (keypoints[..., 2] > 0) & detected[..., None]
     moved = keypoints[..., :2].diff(dim=-4).norm(dim=-1)
-    moved = moved * (seen[..., 1:, :, :] & seen[..., :-1, :, :])
+    moved = moved * (given[..., 1:, :, :] & given[..., :-1, :, :])
     return torch.cat([torch.zeros_like(keypoints[..., :1, :, :, 2]), moved], dim=-3)
 
 
-def occlusion_inflation(keypoints: Tensor, diagonal: Tensor, visible: Tensor) -> Tensor:
-    """[..., T, P, K] factor from 1 far from every partner's limb to _NEAR_FACTOR on one."""
+def occlusion_inflation(keypoints: Tensor, diagonal: Tensor, detected: Tensor) -> Tensor:
+    """[..., T, P, K] factor on sigmas: 1 far from every partner's limb, up to _NEAR_FACTOR on one.
+
+    keypoints: [..., T, P, K, 3] pixels. diagonal: [..., T, P] of the boxes, pixels. detected: [..., T, P].
+    """
     factor = torch.ones_like(keypoints[..., 0])
-    can_be_taken = torch.as_tensor(_CAN_BE_TAKEN[: keypoints.shape[-2]], device=keypoints.device)
+    can_snap = torch.as_tensor(_CAN_SNAP[: keypoints.shape[-2]], device=keypoints.device)
     for p, q in itertools.permutations(range(keypoints.shape[-3]), 2):
-        both = (visible[..., p] & visible[..., q])[..., None]
-        near = _to_limbs(keypoints[..., p, :, :2], keypoints[..., q, :, :]) / (_NEAR_LIMB * diagonal[..., p, None])
-        doubt = 1 + (_NEAR_FACTOR - 1) * torch.exp(-0.5 * near.square())
+        both = (detected[..., p] & detected[..., q])[..., None]
+        near = _limb_distance(keypoints[..., p, :, :2], keypoints[..., q, :, :])
+        near = near / (_NEAR_LIMB * diagonal[..., p, None])
+        inflated = 1 + (_NEAR_FACTOR - 1) * torch.exp(-0.5 * near.square())
         own = factor[..., p, :]
-        factor[..., p, :] = torch.where(both & can_be_taken, torch.maximum(own, doubt), own)
+        factor[..., p, :] = torch.where(both & can_snap, torch.maximum(own, inflated), own)
     return factor
 
 
 def distance_to_limbs(points: Floats, keypoints: Floats) -> Floats:
     """[T, K] pixels from each of the points [T, K, 2] to the nearest limb of the person keypoints [T, 133, 3]."""
-    return _to_limbs(torch.as_tensor(points), torch.as_tensor(keypoints)).numpy()
+    return _limb_distance(torch.as_tensor(points), torch.as_tensor(keypoints)).numpy()
 
 
-def _to_limbs(points: Tensor, keypoints: Tensor) -> Tensor:
-    """[..., K] pixels from points [..., K, 2] to the limbs of keypoints [..., N, 3]; infinity when none is known."""
+def _limb_distance(points: Tensor, keypoints: Tensor) -> Tensor:
+    """[..., K] pixels from points [..., K, 2] to the limbs of keypoints [..., N, 3]; infinity without any limb."""
     a, b = torch.as_tensor(_LIMB_ENDS, device=points.device).unbind(1)
     start, end = keypoints[..., None, a, :2], keypoints[..., None, b, :2]  # [..., 1, L, 2]
     along = end - start
-    share = ((points[..., None, :] - start) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)
-    distance = (points[..., None, :] - start - share.clamp(0, 1)[..., None] * along).norm(dim=-1)  # [..., K, L]
-    known = torch.minimum(keypoints[..., a, 2], keypoints[..., b, 2])[..., None, :] > 0.1
-    return torch.where(known, distance, torch.inf).amin(-1)
+    fraction = ((points[..., None, :] - start) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)
+    distance = (points[..., None, :] - start - fraction.clamp(0, 1)[..., None] * along).norm(dim=-1)  # [..., K, L]
+    valid = torch.minimum(keypoints[..., a, 2], keypoints[..., b, 2])[..., None, :] > _MIN_LIMB_CONFIDENCE
+    return torch.where(valid, distance, torch.inf).amin(-1)
 
 
-def resolve_shared_keypoints(keypoints: Floats, boxes: Floats, visible: Bools) -> Floats:
-    """A point that two people claim goes to the one who is clearly surer of it, else to neither.
+def without_shared_keypoints(keypoints: Floats, boxes: Floats, detected: Bools) -> Floats:
+    """The keypoints [T, P, 133, 3] with confidence 0 where `resolve_shared_keypoints` rejects them.
 
-    keypoints: [T, P, 133, 3]; returned with confidence 0 where a claim is lost.
+    boxes: [T, P, 4] pixels. detected: [T, P].
     """
-    settled = keypoints.copy()
-    diagonal = np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
-    taken = np.flatnonzero(_CAN_BE_TAKEN)
-    taken = taken[taken < 23]
-    for p in range(keypoints.shape[1]):
-        for q in range(keypoints.shape[1]):
-            if p == q:
-                continue
-            a, b = keypoints[:, p, taken], keypoints[:, q, taken]  # [T, K, 3]
-            apart = np.linalg.norm(a[:, :, None, :2] - b[:, None, :, :2], axis=-1)  # [T, K, K]
-            limit = _SAME_POINT * np.minimum(diagonal[:, p], diagonal[:, q])[:, None, None]
-            rival = (apart < limit) & _same_kind(taken) & (b[:, None, :, 2] > 0.7 * a[:, :, None, 2])
-            lost = rival.any(2) & (visible[:, p] & visible[:, q])[:, None]
-            settled[:, p, taken, 2] = np.where(lost, 0, settled[:, p, taken, 2])
-    return settled
+    resolved = keypoints.copy()
+    points = torch.as_tensor(keypoints[:, :, :NUM_CUE_POINTS])
+    diagonal = torch.as_tensor(np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1))
+    confidence = resolve_shared_keypoints(points[..., :2], points[..., 2], diagonal, torch.as_tensor(detected))
+    resolved[:, :, :NUM_CUE_POINTS, 2] = confidence.numpy()
+    return resolved
 
 
-def _same_kind(indices: NDArray[np.integer]) -> Bools:
-    """[K, K] both of an arm or both of a leg: only those are mistaken for each other."""
-    arm = np.isin(indices, [7, 8, 9, 10])
-    return arm[:, None] == arm[None, :]
+def resolve_shared_keypoints(
+    points: Tensor, confidence: Tensor, diagonal: Tensor, valid: Tensor | None = None
+) -> Tensor:
+    """[..., P, 23] confidence, 0 where a partner claims the same image point with at least similar confidence.
 
-
-_SAME_POINT_SHARE = 0.02  # Of the box diagonal.
-_RIVAL = 0.7  # Of the own confidence; with less a claim does not count.
-_TAKEN = [7, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]
-"""Elbows, wrists, knees, ankles and feet."""
-_ARMS = 4  # The first of them.
+    A point that two people claim stays with the person whose confidence is much higher, or with neither. Only
+    keypoints of the same kind compete: arms with arms, legs with legs. points: [..., P, 23, 2] pixels.
+    confidence: [..., P, 23]. diagonal: [..., P] of each person's box, pixels. valid: [..., P], by default all true.
+    """
+    candidates, certainty = points[..., _SHAREABLE, :], confidence[..., _SHAREABLE]
+    difference = candidates[..., :, None, :, None, :] - candidates[..., None, :, None, :, :]
+    distance = difference.norm(dim=-1)  # [..., P, P, K, K]
+    limit = _SAME_POINT * torch.minimum(diagonal[..., :, None], diagonal[..., None, :])[..., None, None]
+    arm = torch.arange(len(_SHAREABLE), device=points.device) < _NUM_ARM_KEYPOINTS
+    competes = certainty[..., None, :, None, :] > _MIN_RIVAL_CONFIDENCE * certainty[..., :, None, :, None]
+    rival = (distance < limit) & (arm[:, None] == arm) & competes
+    partners = ~torch.eye(points.shape[-3], dtype=torch.bool, device=points.device)
+    if valid is not None:
+        partners = partners & valid[..., :, None] & valid[..., None, :]
+    rejected = torch.zeros_like(confidence, dtype=torch.bool)
+    rejected[..., _SHAREABLE] = (rival & partners[..., None, None]).any(-1).any(-2)
+    return confidence.masked_fill(rejected, 0)
 
 
 def box_diagonal(points: Tensor) -> Tensor:
-    """Pixels [...]: diagonal of the box around the body keypoints of points [..., 23, 2]."""
-    body = points[..., :17, :]
+    """Diagonal [...] of the box around the body keypoints of points [..., 23, 2], pixels."""
+    body = points[..., :NUM_BODY_KEYPOINTS, :]
     return (body.amax(-2) - body.amin(-2)).norm(dim=-1)
-
-
-def lost_claims(points: Tensor, confidence: Tensor, diagonal: Tensor) -> Tensor:
-    """Bools [..., P, 23]: another person claims the same point and is not clearly less sure of it.
-
-    points [..., P, 23, 2] pixels, confidence [..., P, 23], diagonal [..., P] of each person's box in pixels. The same
-    rule as `observe.sigmas.settle_claims`.
-    """
-    claims, sure = points[..., _TAKEN, :], confidence[..., _TAKEN]
-    apart = (claims[..., :, None, :, None, :] - claims[..., None, :, None, :, :]).norm(dim=-1)  # [..., P, P, K, K]
-    limit = _SAME_POINT_SHARE * torch.minimum(diagonal[..., :, None], diagonal[..., None, :])[..., None, None]
-    arm = torch.arange(len(_TAKEN), device=points.device) < _ARMS
-    rival = (
-        (apart < limit) & (arm[:, None] == arm) & (sure[..., None, :, None, :] > _RIVAL * sure[..., :, None, :, None])
-    )
-    people = points.shape[-3]
-    rival = rival & ~torch.eye(people, dtype=torch.bool, device=points.device)[:, :, None, None]
-    lost = torch.zeros_like(confidence, dtype=torch.bool)
-    lost[..., _TAKEN] = rival.any(-1).any(-2)
-    return lost

@@ -1,16 +1,4 @@
-"""YOLO and SAM 2.1 masks.
-
-Masks by YOLO segmentation: everybody in the picture is cut out, then each mask is given to whom it fits.
-
-Masks by SAM 2.1, pointed at each person in each frame: the box, the own keypoints, and where the partners are not.
-
-Who is who comes from the tracks, so that SAM need not follow anybody: every frame is cut out by itself, nothing is
-kept, and memory does not grow with the film. Its video memory would have to be told of the same points to keep two
-people apart who embrace.
-
-Run here on networks of the real shape with random weights, and there equal to ultralytics' own predictor; the trained
-files have not been run here.
-"""
+"""Masks of people by YOLO segmentation, assigned to people afterwards, or by SAM 2.1 with prompts per person."""
 
 from __future__ import annotations
 
@@ -28,50 +16,65 @@ from closemesh.perception.detectors.person_detectors import preprocess
 from closemesh.perception.detectors.ultralytics_backend import SamNetwork, YoloNetwork
 from closemesh.perception.types import CropEstimate, Detection, Image, with_mask
 
-_LONG_SIDE = 640  # Pixels, the size that YOLO was trained in.
+_LONG_SIDE = 640  # Pixels, the training size of YOLO.
 _MIN_SCORE = 0.2
-_PROTOTYPE_CELL = 4  # Pixels of the network's picture that a cell of a mask is wide.
-_MIN_FIT = 0.4  # Half of a person's keypoints in half of the mask's box, or better.
+_MASK_CELL = 4  # Pixels of the input image per cell of a mask, in both networks.
+_MIN_MASK_SCORE = 0.4  # For example half of the keypoints in the mask and half of the boxes in common.
 _MIN_KEYPOINT_CONFIDENCE = 0.2
+
+_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+_STD = np.array([58.395, 57.12, 57.375], np.float32)
+_INNER = (0, 5, 6, 7, 8, 11, 12, 13, 14)  # Nose, shoulders, elbows, hips, knees: well inside the body.
+_MIN_PROMPT_CONFIDENCE = 0.4
+_MIN_DISTANCE = 0.06  # Of the box diagonal; a partner's keypoint nearer to an own one may lie on this person.
+_MAX_NEGATIVE = 6
+_POSITIVE, _NEGATIVE, _CORNERS, _PADDING = 1, 0, (2, 3), -1  # Labels of prompt points.
 
 
 class YoloMasks:
-    """The network, ready to run. Raises ModelFileError when the file is no YOLO segmentation network."""
+    """Masks by YOLO segmentation. Raises ModelFileError when the file holds another network."""
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self._network = YoloNetwork(path, device, "segment")
 
-    def refine_masks(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
-        """The looks with the masks that fit them; see MaskMaker."""
+    def refine_masks(self, image: Image, estimates: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
+        """The estimates with the best matching masks; a person without a match keeps the old one."""
         scale = _LONG_SIDE / max(image.shape[:2])
         rows, prototypes = self._network.run(preprocess(image, scale), _MIN_SCORE)
-        if not looks or len(rows) == 0 or prototypes is None:
-            return looks
+        if not estimates or len(rows) == 0 or prototypes is None:
+            return estimates
         masks = instance_masks(rows, prototypes)
-        T = T_image_cells(_PROTOTYPE_CELL, scale)
-        people = list(looks)
-        fits = np.array(
-            [[fit(looks[p].detection, r[:4] / scale, m, T) for r, m in zip(rows, masks, strict=True)] for p in people]
+        T = T_image_cells(_MASK_CELL, scale)
+        people = list(estimates)
+        scores = np.array(
+            [
+                [mask_score(estimates[p].detection, r[:4] / scale, m, T) for r, m in zip(rows, masks, strict=True)]
+                for p in people
+            ]
         )
-        new = dict(looks)
-        for i, j in zip(*linear_sum_assignment(-fits), strict=True):
-            if fits[i, j] > _MIN_FIT:
-                new[people[i]] = with_mask(looks[people[i]], masks[j], T)
-        return new
+        refined = dict(estimates)
+        for i, j in zip(*linear_sum_assignment(-scores), strict=True):
+            if scores[i, j] > _MIN_MASK_SCORE:
+                refined[people[i]] = with_mask(estimates[people[i]], masks[j], T)
+        return refined
 
 
 def instance_masks(rows: Floats, prototypes: Floats) -> Floats:
-    """[N, h, w] probabilities: mixtures of the prototypes [C, h, w], 0 outside of each row's box."""
+    """[N, h, w] probabilities: linear combinations of the prototypes, 0 outside each row's box.
+
+    rows: [N, 6 + C] box, score, class, coefficients. prototypes: [C, h, w].
+    """
     logits = np.einsum("nc,chw->nhw", rows[:, 6:], prototypes)
-    y, x = np.mgrid[: prototypes.shape[1], : prototypes.shape[2]] * _PROTOTYPE_CELL + (_PROTOTYPE_CELL - 1) / 2
+    y, x = np.mgrid[: prototypes.shape[1], : prototypes.shape[2]] * _MASK_CELL + (_MASK_CELL - 1) / 2
     x0, y0, x1, y1 = (rows[:, k, None, None] for k in range(4))
     return expit(logits) * ((x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
 
 
-def fit(person: Detection, box: Floats, mask: Floats, T_image_mask: Floats) -> float:
-    """0..1 how well a mask [h, w] with this box [4] fits a person: overlap of the boxes, keypoints in the mask.
+def mask_score(person: Detection, box: Floats, mask: Floats, T_image_mask: Floats) -> float:
+    """0..1 match of a mask with a person: mean of box overlap and of the fraction of keypoints in the mask.
 
-    Where two people's boxes nearly coincide the keypoints decide.
+    Where the boxes of two people nearly coincide, the keypoints decide. box: [4] pixels. mask: [h, w].
+    T_image_mask: [2, 3].
     """
     low, high = np.maximum(person.box[:2], box[:2]), np.minimum(person.box[2:], box[2:])
     common = float(np.prod(np.maximum(high - low, 0)))
@@ -83,65 +86,64 @@ def fit(person: Detection, box: Floats, mask: Floats, T_image_mask: Floats) -> f
     return 0.5 * overlap + 0.5 * float(hits.sum()) / max(len(points), 1)
 
 
-_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
-_DEVIATION = np.array([58.395, 57.12, 57.375], np.float32)
-_MASK_CELL = 4  # Pixels of the network's picture that a cell of a mask is wide.
-_INNER = (0, 5, 6, 7, 8, 11, 12, 13, 14)  # Nose, shoulders, elbows, hips, knees: well inside of the body.
-_MIN_CONFIDENCE = 0.4
-_APART = 0.06  # Of the box diagonal; a partner's keypoint nearer to an own one may be on this person.
-_MOST_OTHERS = 6
-_ON, _OFF, _CORNERS, _NONE = 1, 0, (2, 3), -1
-
-
 class SamMasks:
-    """The network, ready to run. Raises ModelFileError when the file does not hold SAM 2.1."""
+    """Masks by SAM 2.1, each frame by itself: identities come from the tracks, and memory does not grow with the clip.
+
+    Tested on networks of the real shape with random weights, where results equal ultralytics' own predictor; the
+    trained files have not been run. Raises ModelFileError when the file does not hold SAM 2.1.
+    """
 
     def __init__(self, path: Path, device: torch.device, side: int = 1024) -> None:
         self._network = SamNetwork(path, device, side)
 
-    def refine_masks(self, image: Image, looks: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
-        """The looks with new masks; see MaskMaker."""
-        if not looks:
-            return looks
+    def refine_masks(self, image: Image, estimates: dict[int, CropEstimate]) -> dict[int, CropEstimate]:
+        """The estimates with new masks. image: RGB [H, W, 3]."""
+        if not estimates:
+            return estimates
         scale = self._network.side / max(image.shape[:2])
-        seen = self._network.look(normalized_pixels(image, self._network.side))
-        points, labels = prompts([look.detection for look in looks.values()])
-        logits = self._network.segment(seen, points * scale, labels)
+        encoded = self._network.encode(normalized_pixels(image, self._network.side))
+        points, labels = make_prompts([estimate.detection for estimate in estimates.values()])
+        logits = self._network.segment(encoded, points * scale, labels)
         T = T_image_cells(_MASK_CELL, scale)
         return {
-            person: with_mask(look, expit(mask), T) for (person, look), mask in zip(looks.items(), logits, strict=True)
+            person: with_mask(estimate, expit(mask), T)
+            for (person, estimate), mask in zip(estimates.items(), logits, strict=True)
         }
 
 
 def normalized_pixels(image: Image, side: int) -> Floats:
-    """[3, side, side] the image as large as it fits, normalised."""
+    """[3, side, side] the image [H, W, 3] scaled to the longer side, padded and normalized."""
     canvas = letterbox(image, side / max(image.shape[:2]), (side, side))
-    return ((canvas - _MEAN) / _DEVIATION).transpose(2, 0, 1)
+    return ((canvas - _MEAN) / _STD).transpose(2, 0, 1)
 
 
-def prompts(people: list[Detection]) -> tuple[Floats, Floats]:
-    """Points [N, K, 2] in pixels and labels [N, K] as SamNetwork.cut_out takes them, one row a person."""
+def make_prompts(people: list[Detection]) -> tuple[Floats, Floats]:
+    """Points [N, K, 2] in pixels and labels [N, K] as SamNetwork.segment takes them, one row per person.
+
+    Each person has the box, the own confident keypoints, and keypoints of partners as negative points.
+    """
     rows = []
     for person in people:
-        own = sure_points(person)
-        others = list(chain.from_iterable(sure_points(other) for other in people if other is not person))
-        off = [point for point in others if is_apart(point, own, _APART * person.diagonal)][:_MOST_OTHERS]
-        points = [*person.box.reshape(2, 2), *own, *off]
-        rows.append((points, [*_CORNERS, *[_ON] * len(own), *[_OFF] * len(off)]))
+        own = confident_points(person)
+        others = list(chain.from_iterable(confident_points(other) for other in people if other is not person))
+        distance = _MIN_DISTANCE * person.diagonal
+        negative = [point for point in others if is_farther(point, own, distance)][:_MAX_NEGATIVE]
+        points = [*person.box.reshape(2, 2), *own, *negative]
+        rows.append((points, [*_CORNERS, *[_POSITIVE] * len(own), *[_NEGATIVE] * len(negative)]))
     longest = max(len(labels) for _, labels in rows)
     points = np.zeros((len(rows), longest, 2))
-    labels = np.full((len(rows), longest), _NONE)
-    for n, (where, meaning) in enumerate(rows):
-        points[n, : len(where)], labels[n, : len(meaning)] = where, meaning
+    labels = np.full((len(rows), longest), _PADDING)
+    for n, (row_points, row_labels) in enumerate(rows):
+        points[n, : len(row_points)], labels[n, : len(row_labels)] = row_points, row_labels
     return points, labels
 
 
-def sure_points(person: Detection) -> Floats:
-    """[K, 2] keypoints that lie well inside of the body and are sure."""
+def confident_points(person: Detection) -> Floats:
+    """[K, 2] pixels of the confident keypoints that lie well inside the body."""
     inner = person.keypoints[list(_INNER)]
-    return inner[inner[:, 2] > _MIN_CONFIDENCE, :2]
+    return inner[inner[:, 2] > _MIN_PROMPT_CONFIDENCE, :2]
 
 
-def is_apart(point: Floats, others: Floats, distance: float) -> bool:
-    """Whether all of the others [K, 2] are farther than this."""
+def is_farther(point: Floats, others: Floats, distance: float) -> bool:
+    """Whether point [2] is farther than `distance` from all others [K, 2]."""
     return len(others) == 0 or float(np.linalg.norm(others - point, axis=1).min()) > distance

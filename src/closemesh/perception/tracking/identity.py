@@ -1,11 +1,4 @@
-"""Identity switches, duplicate tracks.
-
-Who is who over time, by the colours of the clothes: what swaps and doubles are told by.
-
-Identity swaps: does everybody wear, in every frame, what they wear in the others?
-
-One person taken for two: where somebody is hidden, the tracker may put both numbers on the one who is seen.
-"""
+"""Identity switches and duplicate tracks, found by clothing colors over time."""
 
 from __future__ import annotations
 
@@ -15,154 +8,165 @@ import numpy as np
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.multi_scale import boxes_overlap
-from closemesh.perception.tracking.similarity import PARTS, ClothingModel, exchange_evidence, oks, wardrobe
-from closemesh.perception.tracking.tracker import Track, assembled
+from closemesh.perception.tracking.similarity import (
+    CLOTHING_PARTS,
+    ClothingModel,
+    fit_clothing_model,
+    oks,
+    swap_evidence,
+)
+from closemesh.perception.tracking.tracker import Track, assemble_track
 from closemesh.perception.types import Detection
 from closemesh.temporal import viterbi
 
-INDEPENDENT = 4.0  # Frames whose colours count as one: what covers somebody now covers him in the next frame too.
-APART = 0.15  # Keypoint similarity below which two detections surely show two people.
+CORRELATED_FRAMES = 4.0  # Frames whose colors count as one observation: an occluder stays for several frames.
+DIFFERENT_PEOPLE_OKS = 0.15  # Keypoint similarity below which two detections show two people.
+
+# Evidence needed at each end of a switch, near an overlap of both people and elsewhere.
+_SWITCH_COST, _SEPARATE_SWITCH_COST = 8.0, 16.0
+_MAX_ROUNDS = 4  # Of clothing models from identities and identities from clothing models.
+_NEAR_FRAMES = 5  # Around an overlap or a missing detection, where trackers switch identities.
+
+_SAME_PERSON_OKS = 0.35  # Keypoint similarity from which two detections may show one person.
+_SEPARATE_EVIDENCE = -4.0  # Evidence for one person in a frame in which two detections lie apart.
+_SAME_CLOTHING = 1.5  # Half squared standard deviations below which clothing is the same.
+_MIN_SIMILAR_FRAMES = 0.8  # Of the frames in which both tracks have a detection.
+_DUPLICATE_COST = 4.0  # Evidence needed at each end of an interval of duplicates.
 
 
-def worn_by(track: Track, frames: list[int]) -> Floats:
-    """[N, 6, 4] colours of a track at these frames, not known where it is not seen."""
-    seen = dict(zip(track.frames, track.clothes, strict=True))
-    return np.stack([seen.get(frame, np.zeros((len(PARTS), 4), np.float32)) for frame in frames])
+def track_clothing(track: Track, frames: list[int]) -> Floats:
+    """[N, 6, 4] clothing colors of a track at these frames, marked as not visible where it has no detection."""
+    colors = dict(zip(track.frames, track.clothing_colors, strict=True))
+    return np.stack([colors.get(frame, np.zeros((len(CLOTHING_PARTS), 4), np.float32)) for frame in frames])
 
 
-def nearness(a: Track, b: Track, frames: list[int]) -> Floats:
-    """[N] keypoint similarity of the two, whichever way round they face; nan where one of them is not seen.
+def track_oks(a: Track, b: Track, frames: list[int]) -> Floats:
+    """[N] keypoint similarity of two tracks at these frames; nan where one has no detection.
 
-    A detector that sees somebody twice may see him once from the front and once from behind.
+    The better of both left-right assignments counts: duplicates of one person may be flipped.
     """
     in_a, in_b = dict(zip(a.frames, a.detections, strict=True)), dict(zip(b.frames, b.detections, strict=True))
-    return np.array([_similarity(in_a[f], in_b[f]) if f in in_a and f in in_b else np.nan for f in frames])
+    return np.array([_flip_invariant_oks(in_a[f], in_b[f]) if f in in_a and f in in_b else np.nan for f in frames])
 
 
-def _similarity(a: Detection, b: Detection) -> float:
+def _flip_invariant_oks(a: Detection, b: Detection) -> float:
     return max(oks(a, b), oks(a, b.flip_left_right()))
 
 
-def most_likely(evidence: Floats, switch: Floats) -> Bools:
-    """The best course [N] of a state that is there or not (Viterbi).
+def most_likely(evidence: Floats, switch_cost: Floats) -> Bools:
+    """The most likely binary state [N] (Viterbi).
 
-    evidence [N] for it in each frame, switch [N] what a change from the frame before costs.
+    evidence: [N] for the state in each frame. switch_cost: [N] of a change from the frame before.
     """
     unary = np.stack([np.zeros(len(evidence)), -evidence], axis=1)
-    return viterbi(unary, lambda k: switch[k] * (1 - np.eye(2)), prefer_stay=True).astype(bool)
-
-
-_SWITCH, _SWITCH_APART = 8.0, 16.0  # Evidence that an exchange needs at each end, where two meet and where they do not.
-_ROUNDS = 4  # Of telling wardrobes from identities and identities from wardrobes.
-_NEAR = 5  # Frames around an overlap or a gap in which tracks are easily exchanged.
+    return viterbi(unary, lambda k: switch_cost[k] * (1 - np.eye(2)), prefer_stay=True).astype(bool)
 
 
 def fix_identity_switches(tracks: list[Track]) -> tuple[list[Track], int]:
-    """The tracks with exchanged identities put back, and how many stretches of frames were exchanged."""
+    """The tracks with switched identities corrected, and the number of corrected intervals."""
     tracks, count = list(tracks), 0
     for i, j in combinations(range(len(tracks)), 2):
         frames = sorted({*tracks[i].frames, *tracks[j].frames})
-        exchanged = exchanged_frames(tracks[i], tracks[j], frames)
-        count += int((np.diff(exchanged.astype(int), prepend=0) == 1).sum())
-        tracks[i], tracks[j] = swap_identities(
-            tracks[i], tracks[j], {f for f, e in zip(frames, exchanged, strict=True) if e}
-        )
+        swapped = swapped_frames(tracks[i], tracks[j], frames)
+        count += int((np.diff(swapped.astype(int), prepend=0) == 1).sum())
+        chosen = {frame for frame, swap in zip(frames, swapped, strict=True) if swap}
+        tracks[i], tracks[j] = swap_identities(tracks[i], tracks[j], chosen)
     return tracks, count
 
 
-def exchanged_frames(a: Track, b: Track, frames: list[int]) -> Bools:
-    """[N] in which of the frames each of the two has the other one's number, by the colours of their clothes.
+def swapped_frames(a: Track, b: Track, frames: list[int]) -> Bools:
+    """[N] frames in which the two tracks have each other's identity, by clothing colors.
 
-    Wardrobes are told from the frames in which the two are surely two, in rounds, as frames are assigned. Who wears
-    the same gives no evidence, and nothing is exchanged.
+    Clothing models come from the frames in which the two are clearly different people. Models and identities are
+    estimated in turns. People in the same clothing give no evidence and stay as they are.
     """
-    worn_a, worn_b, switch = worn_by(a, frames), worn_by(b, frames), _switch_costs(a, b, frames)
-    near = nearness(a, b, frames)
-    # Who are never apart are known by what each number wears most of the time.
-    known = near < APART if (near < APART).any() else ~np.isnan(near)
-    exchanged = np.zeros(len(frames), bool)
-    if not known.any():
-        return exchanged
-    for _ in range(_ROUNDS):
-        of_a, of_b = _wardrobes(worn_a, worn_b, exchanged, known)
-        evidence = exchange_evidence(worn_a, worn_b, of_a, of_b) / INDEPENDENT
-        before, exchanged = exchanged, most_likely(evidence, switch)
-        if (exchanged == before).all():
+    colors_a, colors_b, switch_cost = track_clothing(a, frames), track_clothing(b, frames), _switch_costs(a, b, frames)
+    similarity = track_oks(a, b, frames)
+    # For people who always overlap, the models come from all common frames.
+    separate = similarity < DIFFERENT_PEOPLE_OKS
+    usable = separate if separate.any() else ~np.isnan(similarity)
+    swapped = np.zeros(len(frames), bool)
+    if not usable.any():
+        return swapped
+    for _ in range(_MAX_ROUNDS):
+        model_a, model_b = _clothing_models(colors_a, colors_b, swapped, usable)
+        evidence = swap_evidence(colors_a, colors_b, model_a, model_b) / CORRELATED_FRAMES
+        before, swapped = swapped, most_likely(evidence, switch_cost)
+        if (swapped == before).all():
             break
-    return ~exchanged if exchanged.mean() > 0.5 else exchanged
+    return ~swapped if swapped.mean() > 0.5 else swapped
 
 
-def _wardrobes(a: Floats, b: Floats, exchanged: Bools, known: Bools) -> tuple[ClothingModel, ClothingModel]:
-    """Of both people, from the frames that are known, with the exchanged ones put back."""
-    swap = exchanged[:, None, None]
-    return wardrobe(np.where(swap, b, a)[known]), wardrobe(np.where(swap, a, b)[known])
+def _clothing_models(a: Floats, b: Floats, swapped: Bools, usable: Bools) -> tuple[ClothingModel, ClothingModel]:
+    """Models of both people from the usable frames, with swapped identities corrected."""
+    swap = swapped[:, None, None]
+    return fit_clothing_model(np.where(swap, b, a)[usable]), fit_clothing_model(np.where(swap, a, b)[usable])
 
 
 def _switch_costs(a: Track, b: Track, frames: list[int]) -> Floats:
-    """[N] evidence that an exchange from the frame before needs."""
+    """[N] evidence that a switch from the frame before needs."""
     in_a, in_b = dict(zip(a.frames, a.detections, strict=True)), dict(zip(b.frames, b.detections, strict=True))
     met = np.array([f not in in_a or f not in in_b or boxes_overlap(in_a[f], in_b[f]) for f in frames])
-    unsure = np.convolve(met, np.ones(2 * _NEAR + 1), mode="same") > 0
-    return np.where(unsure, _SWITCH, _SWITCH_APART)
+    near = np.convolve(met, np.ones(2 * _NEAR_FRAMES + 1), mode="same") > 0
+    return np.where(near, _SWITCH_COST, _SEPARATE_SWITCH_COST)
 
 
-def swap_identities(a: Track, b: Track, exchanged: set[int]) -> tuple[Track, Track]:
-    """Both tracks with the rows of these frames in the other one."""
+def swap_identities(a: Track, b: Track, swapped: set[int]) -> tuple[Track, Track]:
+    """Both tracks with their detections in the swapped frames exchanged."""
 
     def rows(own: Track, other: Track) -> list[tuple[Track, int]]:
-        kept = [(frame, own, k) for k, frame in enumerate(own.frames) if frame not in exchanged]
-        taken = [(frame, other, k) for k, frame in enumerate(other.frames) if frame in exchanged]
-        return [(track, k) for _, track, k in sorted(kept + taken, key=lambda row: row[0])]
+        remaining = [(frame, own, k) for k, frame in enumerate(own.frames) if frame not in swapped]
+        taken = [(frame, other, k) for k, frame in enumerate(other.frames) if frame in swapped]
+        return [(track, k) for _, track, k in sorted(remaining + taken, key=lambda row: row[0])]
 
-    return assembled(a.number, rows(a, b)), assembled(b.number, rows(b, a))
-
-
-_ALIKE = 0.35  # Keypoint similarity from which two detections may be one person.
-_APART_EVIDENCE = -4.0  # Evidence for one person in a frame in which two detections lie apart.
-_SAME = 1.5  # Half squared spreads below which clothes are the same.
-_MOSTLY = 0.8  # Of the frames in which both are seen.
-_DUPLICATE_SWITCH = 4.0  # Evidence that it takes to begin, and to end, with taking two for one.
+    return assemble_track(a.track_id, rows(a, b)), assemble_track(b.track_id, rows(b, a))
 
 
 def remove_duplicate_tracks(tracks: list[Track]) -> tuple[list[Track], int]:
-    """The tracks without detections of somebody else, and how many of them there were."""
+    """The tracks without detections that duplicate another track's, and the number of removed detections.
+
+    While one person is occluded, the tracker may give both identities to the visible person.
+    """
     tracks, before = list(tracks), sum(len(track.frames) for track in tracks)
     for i, j in permutations(range(len(tracks)), 2):
         frames = sorted({*tracks[i].frames, *tracks[j].frames})
-        double = doubled_frames(tracks[i], tracks[j], frames)
-        wrong = {frame for frame, is_double in zip(frames, double, strict=True) if is_double}
-        kept = [(tracks[j], k) for k, frame in enumerate(tracks[j].frames) if frame not in wrong]
-        tracks[j] = assembled(tracks[j].number, kept)
-    left = [track for track in tracks if track.frames]
-    return left, before - sum(len(track.frames) for track in left)
+        duplicate = duplicate_frames(tracks[i], tracks[j], frames)
+        removed = {frame for frame, is_duplicate in zip(frames, duplicate, strict=True) if is_duplicate}
+        rows = [(tracks[j], k) for k, frame in enumerate(tracks[j].frames) if frame not in removed]
+        tracks[j] = assemble_track(tracks[j].track_id, rows)
+    remaining = [track for track in tracks if track.frames]
+    return remaining, before - sum(len(track.frames) for track in remaining)
 
 
-def doubled_frames(a: Track, b: Track, frames: list[int]) -> Bools:
-    """[N] in which of the frames b is where a is and in the clothes of a, by what each wears where they are apart.
+def duplicate_frames(a: Track, b: Track, frames: list[int]) -> Bools:
+    """[N] frames in which b has the place and the clothing of a.
 
-    A track that is never apart from a surer one in the same clothes is all double.
+    Clothing models come from the frames in which the two lie apart. A track that is never separate from a better one in
+    the same clothing is a duplicate in all frames.
     """
-    near = nearness(a, b, frames)
-    worn_a, worn_b = worn_by(a, frames), worn_by(b, frames)
-    apart = near < APART
-    if not apart.any():
-        return np.full(len(frames), _all_double(a, b, frames))
-    of_a, of_b = wardrobe(worn_a[apart]), wardrobe(worn_b[apart])
-    in_foreign = np.nansum(of_b.unlikeness(worn_b) - of_a.unlikeness(worn_b), axis=-1)
-    in_own = np.nansum(of_b.unlikeness(worn_a) - of_a.unlikeness(worn_a), axis=-1)
-    evidence = np.where(near > _ALIKE, np.minimum(in_foreign, in_own) / INDEPENDENT, _APART_EVIDENCE)
-    return most_likely(evidence, np.full(len(frames), _DUPLICATE_SWITCH))
+    similarity = track_oks(a, b, frames)
+    colors_a, colors_b = track_clothing(a, frames), track_clothing(b, frames)
+    separate = similarity < DIFFERENT_PEOPLE_OKS
+    if not separate.any():
+        return np.full(len(frames), _is_duplicate(a, b, frames))
+    model_a, model_b = fit_clothing_model(colors_a[separate]), fit_clothing_model(colors_b[separate])
+    evidence_b = np.nansum(model_b.mismatch(colors_b) - model_a.mismatch(colors_b), axis=-1)
+    evidence_a = np.nansum(model_b.mismatch(colors_a) - model_a.mismatch(colors_a), axis=-1)
+    both = np.minimum(evidence_b, evidence_a) / CORRELATED_FRAMES
+    evidence = np.where(similarity > _SAME_PERSON_OKS, both, _SEPARATE_EVIDENCE)
+    return most_likely(evidence, np.full(len(frames), _DUPLICATE_COST))
 
 
-def _all_double(a: Track, b: Track, frames: list[int]) -> bool:
-    """Whether b is a again, and the less sure of the two, of tracks that are never apart."""
+def _is_duplicate(a: Track, b: Track, frames: list[int]) -> bool:
+    """Whether b duplicates a with lower scores, for tracks that are never separate."""
     both = np.array([frame in a.frames and frame in b.frames for frame in frames])
-    unlike = wardrobe(worn_by(a, frames)).unlikeness(worn_by(b, frames))[both]
-    if not both.any() or _sureness(a) < _sureness(b) or np.isnan(unlike).all():
+    mismatch = fit_clothing_model(track_clothing(a, frames)).mismatch(track_clothing(b, frames))[both]
+    if not both.any() or _total_score(a) < _total_score(b) or np.isnan(mismatch).all():
         return False
-    near = nearness(a, b, frames)[both]
-    return bool((near > _ALIKE).mean() > _MOSTLY and np.nanmean(unlike) < _SAME)
+    similarity = track_oks(a, b, frames)[both]
+    similar = (similarity > _SAME_PERSON_OKS).mean() > _MIN_SIMILAR_FRAMES
+    return bool(similar and np.nanmean(mismatch) < _SAME_CLOTHING)
 
 
-def _sureness(track: Track) -> float:
+def _total_score(track: Track) -> float:
     return sum(detection.score for detection in track.detections)

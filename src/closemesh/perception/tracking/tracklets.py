@@ -1,9 +1,4 @@
-"""Link, select, close pairs in the image.
-
-Who is meant: joins the pieces of a person's track and chooses whom to reconstruct.
-
-Who comes close to whom in the image: which pairs are worth refining together, and when.
-"""
+"""Tracklets linked to tracks, tracks selected for reconstruction, and pairs of people who are close in the image."""
 
 from __future__ import annotations
 
@@ -14,96 +9,98 @@ import numpy as np
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.perception.keypoints.uncertainty import distance_to_limbs
-from closemesh.perception.tracking.similarity import colour_similarity
-from closemesh.perception.tracking.tracker import Track, assembled
+from closemesh.perception.tracking.similarity import histogram_similarity
+from closemesh.perception.tracking.tracker import Track, assemble_track
 from closemesh.structures import Observations
 from closemesh.temporal import find_runs
 
-MIN_PIECE = 3  # Frames; shorter pieces are noise, unless the clip itself is shorter.
-_MAX_COMMON = 2  # Frames in which two pieces of one person may both be seen.
-_SAME_COLOUR = 0.35  # Histogram intersection from which two pieces may be one person.
-_SAME_SIZE = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
-_LONG_ENOUGH = 0.3  # Of the longest track.
-_LARGE_ENOUGH = 0.5  # Of the median box height of the largest track; bystanders stand farther away.
+MIN_TRACKLET = 3  # Frames; shorter tracklets are noise, unless the clip itself is shorter.
+_MAX_COMMON = 2  # Frames in which two tracklets of one person may both have a detection.
+_MIN_COLOR_SIMILARITY = 0.35  # Histogram intersection from which two tracklets may be one person.
+_MIN_SIZE_RATIO = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
+_MIN_LENGTH_RATIO = 0.3  # Of the longest track.
+_MIN_HEIGHT_RATIO = 0.5  # Of the tallest track's median box height; background people are smaller.
+
+_NEAR = 0.12  # Of the smaller box diagonal: about an arm's width between the limbs.
+_BRIDGED_FRAMES = 10  # Shorter separations do not end an interval.
+_MIN_INTERVAL = 3  # Frames.
+_MIN_PAIR_SIZE_RATIO = 0.4  # Smaller over larger box diagonal: below it the depths differ too much for contact.
+_MIN_CONFIDENCE = 0.1
 
 
-def link_tracklets(tracks: list[Track], shortest: int = MIN_PIECE) -> list[Track]:
-    """Join tracks that look like one person who was out of sight in between, the most alike first.
+def link_tracklets(tracks: list[Track], min_length: int = MIN_TRACKLET) -> list[Track]:
+    """Tracks with tracklets of the same person joined, the most similar first; IDs are those of the earlier tracklet.
 
-    Two people seen at the same time are never joined; a frame or two in which the end of one piece meets the start
-    of the next is one person detected twice. Numbers stay those of the earlier piece.
+    Two people detected at the same time are never joined. An overlap of one or two frames is one person detected twice.
     """
-    pieces = [track for track in tracks if len(track.frames) >= shortest]
+    linked = [track for track in tracks if len(track.frames) >= min_length]
     while True:
-        pairs = [(likeness(a, b), i, j) for i, a in enumerate(pieces) for j, b in enumerate(pieces) if i < j]
+        pairs = [(tracklet_similarity(a, b), i, j) for i, a in enumerate(linked) for j, b in enumerate(linked) if i < j]
         best, i, j = max(pairs, default=(0.0, 0, 0))
         if best <= 0:
-            return pieces
-        joined = _join(pieces[i], pieces[j])
-        pieces = sorted([p for k, p in enumerate(pieces) if k not in (i, j)] + [joined], key=lambda p: p.number)
+            return linked
+        joined = _join(linked[i], linked[j])
+        rest = [track for k, track in enumerate(linked) if k not in (i, j)]
+        linked = sorted([*rest, joined], key=lambda track: track.track_id)
 
 
-def likeness(a: Track, b: Track) -> float:
-    """0..1 how alike two pieces are; 0 when they cannot be one person."""
+def tracklet_similarity(a: Track, b: Track) -> float:
+    """0..1 color similarity of two tracklets; 0 when they cannot show one person."""
     if len(set(a.frames) & set(b.frames)) > _MAX_COMMON:
         return 0.0
     size_a, size_b = (np.median([d.diagonal for d in track.detections]) for track in (a, b))
-    colour = colour_similarity(mean_colour(a), mean_colour(b))
-    alike = min(size_a, size_b) / max(size_a, size_b) >= _SAME_SIZE and colour >= _SAME_COLOUR
-    return colour if alike else 0.0
+    similarity = histogram_similarity(mean_histogram(a), mean_histogram(b))
+    compatible = min(size_a, size_b) / max(size_a, size_b) >= _MIN_SIZE_RATIO and similarity >= _MIN_COLOR_SIMILARITY
+    return similarity if compatible else 0.0
 
 
-def mean_colour(track: Track) -> np.ndarray:
-    """[256] histogram, confident frames counting more."""
-    return np.average(track.colours, axis=0, weights=[d.score + 1e-3 for d in track.detections])
+def mean_histogram(track: Track) -> Floats:
+    """[256] mean torso histogram of the track, weighted by detection scores."""
+    return np.average(track.histograms, axis=0, weights=[d.score + 1e-3 for d in track.detections])
 
 
 def _join(a: Track, b: Track) -> Track:
-    """Both pieces in order of time; where they meet, the longer one counts."""
+    """Both tracklets in order of time; in common frames the longer one counts."""
     longer, shorter = (a, b) if len(a.frames) >= len(b.frames) else (b, a)
-    source = {frame: (piece, k) for piece in (shorter, longer) for k, frame in enumerate(piece.frames)}
-    return assembled(min(a.number, b.number), [source[frame] for frame in sorted(source)])
+    source = {frame: (track, k) for track in (shorter, longer) for k, frame in enumerate(track.frames)}
+    return assemble_track(min(a.track_id, b.track_id), [source[frame] for frame in sorted(source)])
 
 
-def choose_people(tracks: list[Track], people: int | tuple[int, ...] | None) -> list[Track]:
-    """The tracks to reconstruct, in order of their numbers (in the given order when numbers are given).
+def choose_tracks(tracks: list[Track], people: int | tuple[int, ...] | None) -> list[Track]:
+    """The tracks to reconstruct, in order of their IDs, or in the given order of IDs.
 
-    None takes every track that is at least 0.3 times as long as the longest and, among those, 0.5 times as tall as
-    the tallest; a number takes that many, by frames times height. Raises InputError for a number that is not there.
+    None selects every track that is at least 0.3 times as long as the longest and, among those, 0.5 times as tall as
+    the tallest. A number selects that many, by frames times height. Raises InputError when a track is missing.
     """
     if isinstance(people, tuple):
-        return [_numbered(tracks, number) for number in people]
+        return [_track_with_id(tracks, track_id) for track_id in people]
     if people is not None:
         if not 1 <= people <= len(tracks):
-            raise InputError(f"{people} people asked for, {len(tracks)} found: {describe(tracks)}; change --people")
-        return sorted(sorted(tracks, key=lambda t: -len(t.frames) * height(t))[:people], key=lambda t: t.number)
+            found = describe_tracks(tracks)
+            raise InputError(f"{people} people asked for, {len(tracks)} found: {found}; change --people")
+        largest = sorted(tracks, key=lambda track: -len(track.frames) * median_height(track))[:people]
+        return sorted(largest, key=lambda track: track.track_id)
     longest = max(len(track.frames) for track in tracks)
-    lasting = [track for track in tracks if len(track.frames) >= _LONG_ENOUGH * longest]
-    tallest = max(height(track) for track in lasting)
-    return [track for track in lasting if height(track) >= _LARGE_ENOUGH * tallest]
+    long = [track for track in tracks if len(track.frames) >= _MIN_LENGTH_RATIO * longest]
+    tallest = max(median_height(track) for track in long)
+    return [track for track in long if median_height(track) >= _MIN_HEIGHT_RATIO * tallest]
 
 
-def height(track: Track) -> float:
-    """Median box height in pixels."""
+def median_height(track: Track) -> float:
+    """Median box height, pixels."""
     return float(np.median([d.box[3] - d.box[1] for d in track.detections]))
 
 
-def describe(tracks: list[Track]) -> str:
-    """One line on who was found."""
-    return ", ".join(f"{t.number} ({len(t.frames)} frames, {height(t):.0f} px tall)" for t in tracks)
+def describe_tracks(tracks: list[Track]) -> str:
+    """One line with ID, length and height of each track."""
+    return ", ".join(f"{t.track_id} ({len(t.frames)} frames, {median_height(t):.0f} px tall)" for t in tracks)
 
 
-def _numbered(tracks: list[Track], number: int) -> Track:
+def _track_with_id(tracks: list[Track], track_id: int) -> Track:
     for track in tracks:
-        if track.number == number:
+        if track.track_id == track_id:
             return track
-    raise InputError(f"no person {number}; found: {describe(tracks)}; change --people")
-
-
-_NEAR = 0.12  # Of the smaller box diagonal: about an arm's breadth between the limbs.
-_BRIDGE = 10  # Frames; shorter partings do not end an interval.
-_MIN_LENGTH = 3  # Frames.
-_LIKE_SIZE = 0.4  # Smaller over larger box diagonal: farther apart in depth than this, nobody touches.
+    raise InputError(f"no person {track_id}; found: {describe_tracks(tracks)}; change --people")
 
 
 @dataclass(frozen=True)
@@ -117,37 +114,38 @@ class ClosePair:
 
 
 def close_pairs(observations: Observations) -> list[ClosePair]:
-    """Every pair of people whose limbs come within about an arm's breadth in the image for some frames.
+    """Pairs of people whose limbs come within about an arm's width of each other in the image.
 
-    The image cannot tell depth, so this errs towards too many; only people of quite different size are left out.
+    The image does not show depth, so some pairs may be far from contact. Only pairs of very different size are left
+    out.
     """
     pairs = []
     for a in range(observations.num_people):
         for b in range(a + 1, observations.num_people):
-            intervals = intervals_of(_near(observations, a, b))
+            intervals = close_intervals(_near(observations, a, b))
             if intervals:
                 pairs.append(ClosePair(a, b, intervals))
     return pairs
 
 
 def _near(observations: Observations, a: int, b: int) -> Bools:
-    """[T]."""
+    """[T] whether two people are close in the image."""
     extent = observations.boxes[:, [a, b], 2:] - observations.boxes[:, [a, b], :2]
     diagonal = np.linalg.norm(extent, axis=-1)  # [T, 2]
     smaller, larger = diagonal.min(1), np.maximum(diagonal.max(1), 1)
-    both = observations.detected[:, a] & observations.detected[:, b] & (smaller / larger > _LIKE_SIZE)
-    gap = np.minimum(_gap(observations.keypoints, a, b), _gap(observations.keypoints, b, a))
-    return both & (gap < _NEAR * smaller)
+    both = observations.detected[:, a] & observations.detected[:, b] & (smaller / larger > _MIN_PAIR_SIZE_RATIO)
+    distance = np.minimum(_distance(observations.keypoints, a, b), _distance(observations.keypoints, b, a))
+    return both & (distance < _NEAR * smaller)
 
 
-def _gap(keypoints: Floats, a: int, b: int) -> Floats:
+def _distance(keypoints: Floats, a: int, b: int) -> Floats:
     """[T] pixels from the nearest body keypoint of a to a limb of b."""
     points = keypoints[:, a, :17]
     distance = distance_to_limbs(points[..., :2], keypoints[:, b])
-    return np.where(points[..., 2] > 0.1, distance, np.inf).min(1)
+    return np.where(points[..., 2] > _MIN_CONFIDENCE, distance, np.inf).min(1)
 
 
-def intervals_of(active: Bools) -> tuple[tuple[int, int], ...]:
-    """First and last frame of each run of True, short gaps bridged, very short runs left out."""
-    runs = find_runs(active, max_step=_BRIDGE)
-    return tuple((run.start, run.stop - 1) for run in runs if active[run].sum() >= _MIN_LENGTH)
+def close_intervals(active: Bools) -> tuple[tuple[int, int], ...]:
+    """First and last frame of each run of active frames; active [T]. Short interruptions are bridged."""
+    runs = find_runs(active, max_step=_BRIDGED_FRAMES)
+    return tuple((run.start, run.stop - 1) for run in runs if active[run].sum() >= _MIN_INTERVAL)
