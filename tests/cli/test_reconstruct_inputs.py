@@ -50,7 +50,7 @@ def test_a_bad_start_is_an_error_before_the_work_begins(
     command: Command, make_clip: MakeClip, frames: Images, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"frames": [1, 2]}))
-    for name, expected in (("bad.pkl", "no result of a tool that is known"), ("none.pt", "no such file")):
+    for name, expected in (("bad.pkl", "unknown format"), ("none.pt", "no such file")):
         ended = command(make_clip(frames[:1]), "--init", str(tmp_path / name))
         assert ended.exit_code == 1
         (line,) = ended.stderr.splitlines()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
+
+if TYPE_CHECKING:
+    from closemesh.lab.synthesis.work_units import KindReport
 
 DataOption = Annotated[Path, typer.Option(help="Folder with captured motion, in any format that closemesh reads.")]
 InteractionsOption = Annotated[
@@ -28,6 +32,15 @@ FirstOption = Annotated[
 FreshOption = Annotated[bool, typer.Option("--resume/--fresh", help="Resume a stopped run, or start anew.")]
 
 
+train = typer.Typer(no_args_is_help=True, help="Train the bundled models on your own data.")
+
+
+@train.callback()
+def _group() -> None:
+    """Train the bundled models on your own data."""
+
+
+@train.command()
 def lifter(
     data: DataOption,
     interactions: InteractionsOption = None,
@@ -64,6 +77,7 @@ def lifter(
         _print_metrics(out / "lifter.safetensors", metrics)
 
 
+@train.command()
 def prior(
     data: DataOption,
     interactions: InteractionsOption = None,
@@ -115,10 +129,7 @@ def prior(
             _print_metrics(out / f"{name}.safetensors", metrics)
 
 
-def _print_metrics(path: Path, metrics: dict[str, float]) -> None:
-    results.print(f"{path}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-
-
+@train.command()
 def language(
     data: DataOption,
     interactions: InteractionsOption = None,
@@ -188,16 +199,6 @@ def language(
             _print_metrics(file, metrics)
 
 
-train = typer.Typer(no_args_is_help=True, help="Train the bundled models on your own data.")
-for _command in (lifter, prior, language):
-    train.command()(_command)
-
-
-@train.callback()
-def _group() -> None:
-    """Train the bundled models on your own data."""
-
-
 @train.command("pose-prior")
 def pose_prior(
     data: Annotated[Path, typer.Option(help="Folder with motion: .npz files with poses [T, 22, 3].")],
@@ -234,6 +235,10 @@ def detector_errors(
         results.print(f"{out}: measured on {errors.measured_on}")
 
 
+def _print_metrics(path: Path, metrics: dict[str, float]) -> None:
+    results.print(f"{path}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
 def interactions(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the windows; a stopped run resumes.")] = Path(
@@ -265,26 +270,36 @@ def interactions(
         )
         with show_progress() as progress:
             reports = make_interactions(data, out, config, progress)
-        table = Table(title="Interactions", title_style="title")
-        for column in (
-            "kind",
-            "key poses",
-            "windows",
-            "good",
-            "mean distance, mm",
-            "largest, mm",
-            "deepest, mm",
-            "rejected for",
-        ):
-            table.add_column(column, justify="left" if column in ("kind", "rejected for") else "right")
-        for r in reports:
-            counts = f"{r.key_poses}/{r.attempts}", f"{r.accepted}/{r.tried}", f"{r.rate:.0%}"
-            lengths = (1000 * length for length in (r.mean_contact_error, r.worst_contact_error, r.deepest))
-            lost = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in r.faults.items())
-            table.add_row(r.kind, *counts, *(f"{length:.1f}" for length in lengths), lost)
-        results.print(table)
+        results.print(_interactions_table(reports))
         if sheet:
             from closemesh.lab.synthesis.contact_sheet import draw_sheet
 
             draw_sheet(out, sheet)
             results.print(str(sheet), markup=False, soft_wrap=True)
+
+
+def _interactions_table(reports: Sequence[KindReport]) -> Table:
+    """One row for each kind of interaction: yield and contact errors of the generated windows."""
+    table = Table(title="Interactions", title_style="title")
+    for column in (
+        "kind",
+        "key poses",
+        "windows",
+        "good",
+        "mean error, mm",
+        "largest, mm",
+        "deepest, mm",
+        "rejected for",
+    ):
+        table.add_column(column, justify="left" if column in ("kind", "rejected for") else "right")
+    for report in reports:
+        lengths = (report.mean_contact_error, report.worst_contact_error, report.deepest)
+        table.add_row(
+            report.kind,
+            f"{report.key_poses}/{report.attempts}",
+            f"{report.accepted}/{report.tried}",
+            f"{report.rate:.0%}",
+            *(f"{1000 * length:.1f}" for length in lengths),
+            ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in report.faults.items()),
+        )
+    return table

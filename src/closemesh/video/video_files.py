@@ -73,7 +73,7 @@ def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
     """Write RGB frames [H, W, 3] shown at `times` [T] seconds as H.264 in MP4 (yuv420p, index first).
 
     Odd sizes lose their last row or column, because yuv420p has half the resolution in color.
-    Raises OutputError when the file cannot be written.
+    Raises OutputError when the file cannot be written: atomic_file makes it from the OSError of the encoder.
     """
     with atomic_file(path) as part:
         try:
@@ -86,7 +86,7 @@ def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
                     raise OutputError(f"no frame to write to {path}")
                 container.mux(stream.encode(None))
         except av.error.FFmpegError as error:
-            raise OSError(error.errno, error.strerror) from error  # atomic_file makes it an OutputError.
+            raise OSError(error.errno, error.strerror) from error
 
 
 def write_images(frames: Iterable[Image], folder: Path) -> None:
