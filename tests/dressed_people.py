@@ -37,7 +37,7 @@ def dress(known: KnownScene, seed: int = 4, same: bool = False) -> DressedPeople
         images.append(_painted(known, vertices, colors, 40))
         labels.append(labels_of(known, vertices))
     frames = list(range(len(images)))
-    config = ViewConfig(side=SIDE)
+    config = ViewConfig(size=SIDE)
     views = extract_views(enumerate(images), lambda frame: labels[frame], frames, known.camera, config)
     return DressedPeople(known, views)
 

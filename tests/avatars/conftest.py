@@ -1,4 +1,4 @@
-"""What the tests of appearance share."""
+"""Fixtures of the avatar tests."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 
 @pytest.fixture(scope="session")
-def fresh(known_scene: KnownScene) -> AvatarSet:
-    """Nobody changes it."""
-    return create_avatars(known_scene.body, 2, AvatarConfig(gaussians=10_000), 0, torch.device("cpu"))
+def initial(known_scene: KnownScene) -> AvatarSet:
+    """Initial avatars; no test changes them."""
+    return create_avatars(known_scene.body, 2, AvatarConfig(num_gaussians=10_000), 0, torch.device("cpu"))

@@ -95,7 +95,7 @@ def test_the_pull_is_the_gradient_of_all_pictures(looks: AppearanceModel, dresse
     (told,) = torch.autograd.grad(_pull(looks, gaussians, vertices, 0.0, COLOUR_ALONE), vertices)
     losses = [
         photometric_loss(
-            render_avatars(looks.cast, gaussians, skin, one.view), target_image(one, 2, CPU), 0.0, COLOUR_ALONE
+            render_avatars(looks.cast, gaussians, skin, one.viewport), target_image(one, 2, CPU), 0.0, COLOUR_ALONE
         )
         for skin, one in zip(vertices, looks.pictures, strict=True)
     ]

@@ -1,1 +1,1 @@
-"""Gaussian avatars on the body surface."""
+"""Avatars of 3D Gaussians on the body surface."""

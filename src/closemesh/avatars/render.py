@@ -1,9 +1,4 @@
-"""Gaussians bound to a posed surface, drawn together.
-
-Gaussians on a moving body: each sits in the frame of the triangle of skin that carries it.
-
-Everybody of a frame drawn at once, so that the nearer hides the farther.
-"""
+"""Rendering of avatars: local Gaussians posed with the surface, then splatted together."""
 
 from __future__ import annotations
 
@@ -22,100 +17,104 @@ from closemesh.geometry.rotations import quaternion_to_matrix
 
 
 class PosedGaussians(NamedTuple):
-    """Gaussians in the frame of the vertices that carry them."""
+    """Gaussians in the frame of the posed vertices."""
 
     means: Tensor  # [..., G, 3] metres
-    rotations: Tensor  # [..., G, 3, 3] their axes as columns
+    rotations: Tensor  # [..., G, 3, 3] axes as columns
     scales: Tensor  # [G, 3] standard deviations along the axes, metres
 
 
 class SurfaceFrames(NamedTuple):
-    """Points of the skin and axes there; the numbers of all Gaussians lie side by side, which is faster."""
+    """Surface points and tangent frames; Gaussians are on the last axis, which is faster."""
 
     points: Tensor  # [..., 3, G] metres
-    axes: Tensor  # [..., 3, 3, G] three unit vectors: along growing u, across, outward
+    axes: Tensor  # [..., 3, 3, G] unit vectors: along u, bitangent, normal
 
 
 def pose_gaussians(surface: UVSurface, vertices: Tensor, gaussians: LocalGaussians) -> PosedGaussians:
-    """The Gaussians of one person on his posed skin, vertices [..., V, 3] metres; differentiable in both."""
+    """The Gaussians of one person on vertices [..., V, 3], metres; differentiable in both."""
     frames = surface_frames(surface, vertices)
-    means = frames.points + _mixed(frames.axes, gaussians.offsets.T)  # [..., 3, G]
-    turns = quaternion_to_matrix(gaussians.rotations).permute(2, 1, 0)  # [3, 3, G] their axes one after the other
-    rotations = torch.stack([_mixed(frames.axes, axis) for axis in turns.unbind(0)], dim=-1)  # [..., 3, G, 3]
+    means = frames.points + _combine(frames.axes, gaussians.offsets.T)  # [..., 3, G]
+    local = quaternion_to_matrix(gaussians.rotations).permute(2, 1, 0)  # [3, 3, G] axis by axis
+    rotations = torch.stack([_combine(frames.axes, axis) for axis in local.unbind(0)], dim=-1)  # [..., 3, G, 3]
     return PosedGaussians(means.mT, rotations.transpose(-3, -2), gaussians.scales)
 
 
 def surface_frames(surface: UVSurface, vertices: Tensor) -> SurfaceFrames:
-    """Points and axes where the Gaussians sit on vertices [..., V, 3]."""
+    """Points and tangent frames of the texels on vertices [..., V, 3], metres."""
     corners = vertices.index_select(-2, surface.corners.T.flatten())
     a, b, c = corners.unflatten(-2, (3, -1)).mT.contiguous().unbind(-3)  # [..., 3, G] each
     first, second, third = surface.barycentric.T.contiguous().unbind(0)  # [G] each
     edge, other = b - a, c - a
-    along = _unit(surface.tangents[:, 0] * edge + surface.tangents[:, 1] * other)
-    outward = _unit(torch.linalg.cross(edge, other, dim=-2))
-    axes = torch.stack([along, torch.linalg.cross(outward, along, dim=-2), outward], dim=-3)
+    tangent = _unit(surface.tangents[:, 0] * edge + surface.tangents[:, 1] * other)
+    normal = _unit(torch.linalg.cross(edge, other, dim=-2))
+    axes = torch.stack([tangent, torch.linalg.cross(normal, tangent, dim=-2), normal], dim=-3)
     return SurfaceFrames(first * a + second * b + third * c, axes)
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Vectors [..., 3, G] of length 1; torch's own norm takes twenty times as long along this dimension."""
+    """Vectors [..., 3, G] of length 1; torch's norm is 20 times slower along this axis."""
     return vectors * vectors.square().sum(-2, keepdim=True).clamp(min=1e-24).rsqrt()
 
 
-def _mixed(axes: Tensor, shares: Tensor) -> Tensor:
-    """Vectors [..., 3, G] of axes [..., 3, 3, G] times shares [3, G]."""
-    along, across, outward = axes.unbind(-3)
-    return shares[0] * along + shares[1] * across + shares[2] * outward
+def _combine(axes: Tensor, coordinates: Tensor) -> Tensor:
+    """Vectors [..., 3, G] with these coordinates [3, G] in axes [..., 3, 3, G]."""
+    tangent, bitangent, normal = axes.unbind(-3)
+    return coordinates[0] * tangent + coordinates[1] * bitangent + coordinates[2] * normal
 
 
 class Viewport(NamedTuple):
-    """A pinhole camera whose picture is a part of a frame, enlarged or reduced."""
+    """Pinhole camera of a part of a frame, scaled."""
 
-    focal: float  # pixels of the picture
-    centre: tuple[float, float]  # principal point, pixels of the picture
+    focal: float  # pixels of the part
+    principal_point: tuple[float, float]  # x and y, pixels of the part
     size: tuple[int, int]  # height and width
 
 
 class RenderedImage(NamedTuple):
-    """A picture of Gaussians over nothing."""
+    """Gaussians rendered without a background."""
 
     image: Tensor  # [H, W, 3] premultiplied with alpha
-    identity: Tensor  # [H, W, P] share of each person in the pixel
-    alpha: Tensor  # [H, W] their sum
+    identity: Tensor  # [H, W, P] alpha of each person
+    alpha: Tensor  # [H, W] sum over the people
 
     def over(self, background: Tensor | float) -> Tensor:
-        """The picture [H, W, 3] over a background of this colour ([3] or one grey)."""
+        """The image [H, W, 3] over a background color: [3], or one gray value."""
         return self.image + (1 - self.alpha)[..., None] * background
 
 
-class Person(NamedTuple):
-    """One person's Gaussians where they are, and how they look."""
+class PosedPerson(NamedTuple):
+    """Gaussians of one person: posed geometry, and local ones with color and opacity."""
 
-    placed: PosedGaussians  # [G, ...]
-    looks: LocalGaussians  # [G, ...]
+    posed: PosedGaussians  # [G, ...]
+    local: LocalGaussians  # [G, ...]
 
 
 def render_people(
-    people: Sequence[Person], view: Viewport, identities: Sequence[int], num_identities: int
+    people: Sequence[PosedPerson], viewport: Viewport, identities: Sequence[int], num_identities: int
 ) -> RenderedImage:
-    """All people in one picture, differentiable in where they are and how they look.
+    """All people in one image, differentiable in geometry and color; Gaussians in the camera frame.
 
-    Their Gaussians in the camera frame; `identities` says which of `num_identities` channels each person has.
+    identities: channel of each person among the `num_identities` identity channels.
     """
-    placed, looks = zip(*people, strict=True)
-    means, rotations, scales = (torch.cat(parts) for parts in zip(*placed, strict=True))
-    projection = project_gaussians(means, rotations, scales, view.focal, view.centre, view.size)
-    colours, opacities = (torch.cat(parts) for parts in ([x.colours for x in looks], [x.opacities for x in looks]))
-    counts = torch.tensor([len(one.opacities) for one in looks])
-    owners = torch.tensor(identities).repeat_interleave(counts).to(colours.device)  # [G]
-    features = torch.cat([colours, F.one_hot(owners, num_identities)], dim=-1)  # [G, 3 + P]
-    image, alpha = rasterize(projection.means2d, projection.conics, opacities, features, projection.depths, view.size)
+    posed, local = zip(*people, strict=True)
+    means, rotations, scales = (torch.cat(parts) for parts in zip(*posed, strict=True))
+    projection = project_gaussians(means, rotations, scales, viewport.focal, viewport.principal_point, viewport.size)
+    colors, opacities = (torch.cat(parts) for parts in ([x.colors for x in local], [x.opacities for x in local]))
+    counts = torch.tensor([len(one.opacities) for one in local])
+    owners = torch.tensor(identities).repeat_interleave(counts).to(colors.device)  # [G]
+    features = torch.cat([colors, F.one_hot(owners, num_identities)], dim=-1)  # [G, 3 + P]
+    image, alpha = rasterize(
+        projection.means2d, projection.conics, opacities, features, projection.depths, viewport.size
+    )
     return RenderedImage(image[..., :3], image[..., 3:], alpha)
 
 
 def render_avatars(
-    cast: AvatarSet, looks: Mapping[int, LocalGaussians], vertices: Tensor, view: Viewport
+    avatars: AvatarSet, gaussians: Mapping[int, LocalGaussians], vertices: Tensor, viewport: Viewport
 ) -> RenderedImage:
-    """The people of `looks`, at least one, on bodies of vertices [P, V, 3], metres, camera frame."""
-    people = [Person(pose_gaussians(cast.surface, vertices[person], one), one) for person, one in looks.items()]
-    return render_people(people, view, list(looks), len(cast.avatars))
+    """The people of `gaussians` (by index, at least one) on vertices [P, V, 3], metres, camera frame."""
+    people = [
+        PosedPerson(pose_gaussians(avatars.surface, vertices[person], one), one) for person, one in gaussians.items()
+    ]
+    return render_people(people, viewport, list(gaussians), len(avatars.avatars))

@@ -61,7 +61,7 @@ def collect_views(
     if masks is None or not config.enabled or not masks.is_dir():
         return AppearanceViews(seed=seed)
     chosen = evenly_spaced_frames(np.asarray(motion.valid.any(1)), config.num_views)
-    pictures = ViewConfig(side=config.view_size, most=config.num_views)
+    pictures = ViewConfig(size=config.view_size, max_views=config.num_views)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
     frames = enumerate(read_frames(observed.clip))
     return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, pictures), seed)
@@ -96,7 +96,7 @@ def fit_appearance(
     advance: Advance,
 ) -> AppearanceModel:
     """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
-    learning = AvatarFitConfig(steps=config.fit_steps, avatar=AvatarConfig(gaussians=config.num_gaussians))
+    learning = AvatarFitConfig(steps=config.fit_steps, avatar=AvatarConfig(num_gaussians=config.num_gaussians))
     eye = load_lpips(device) if config.lpips else None
     cast = fit_avatars(unoccluded_views(pictures), motion, body, learning, seed, device, advance, eye)
     return AppearanceModel(cast, pictures, present)
@@ -176,7 +176,7 @@ def _gradient(
     if not people:
         return torch.zeros_like(vertices)
     leaf = vertices.requires_grad_()
-    drawn = render_avatars(looks.cast, people, leaf, picture.view)
+    drawn = render_avatars(looks.cast, people, leaf, picture.viewport)
     seen = target_image(picture, len(looks.cast.avatars), leaf.device)
     return torch.autograd.grad(photometric_loss(drawn, seen, background, terms), leaf)[0]
 

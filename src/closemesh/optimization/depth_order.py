@@ -88,7 +88,7 @@ def _losses(looks: AppearanceModel, variables: MotionParameters, picture: Traini
         moved[a] *= 1 + shift / 2 / depth[a]
         moved[b] *= 1 - shift / 2 / depth[b]
         losses.append(
-            photometric_loss(render_avatars(looks.cast, people, moved, picture.view), seen, 0.0, COLOUR_ALONE)
+            photometric_loss(render_avatars(looks.cast, people, moved, picture.viewport), seen, 0.0, COLOUR_ALONE)
         )
     return torch.stack(losses)
 

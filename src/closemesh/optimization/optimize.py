@@ -47,8 +47,8 @@ from closemesh.structures import AppearanceSummary, BodyMotion, Camera, DepthOrd
 from closemesh.temporal import crossfade_window, split_windows
 from closemesh.text.statements import TimedStatement
 
-SILHOUETTES = PhotometricWeights(colour=0.0, structure=0.0, identity=1.0)
-_PLAIN = AvatarConfig(gaussians=4000)  # Of people who are nothing but silhouettes.
+SILHOUETTES = PhotometricWeights(color=0.0, dssim=0.0, identity=1.0)
+_PLAIN = AvatarConfig(num_gaussians=4000)  # Of people who are nothing but silhouettes.
 
 
 @dataclass(frozen=True)

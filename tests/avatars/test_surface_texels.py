@@ -1,4 +1,4 @@
-"""Texels lie on the skin, one for each place of the map, in about the wanted number."""
+"""Texels are on the skin, one per index of the map, in about the wanted number."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def body() -> BodyModel:
 
 
 @pytest.mark.parametrize("variant", ["std", "light"])
-def test_texels_come_back_from_the_skin(variant) -> None:
+def test_texels_map_back_from_the_skin(variant) -> None:
     body = load_bundled_body(variant)
     surface = sample_surface(body, 128)
     points = (surface.barycentric[..., None] * body.v_template[surface.corners]).sum(1)
-    # Back from the body to the map, with nothing but the nearest point of the face's plane.
+    # From the body back to the map, by the nearest point in the plane of the face.
     a, b, c = body.v_template[body.faces[surface.face_ids]].unbind(1)
-    shares = torch.linalg.lstsq(torch.stack([b - a, c - a], -1).double(), (points - a)[..., None].double()).solution
-    shares = torch.cat([1 - shares.sum(1), shares[..., 0]], dim=1).float()
-    uv = (shares[..., None] * uv_map(body).corners()[surface.face_ids]).sum(1)
-    middles = (torch.stack([surface.columns, surface.rows], -1) + 0.5) / surface.side
-    millimetres = 1e3 * ((uv - middles) * surface.side * surface.sizes.amax(-1, keepdim=True)).norm(dim=-1)
+    weights = torch.linalg.lstsq(torch.stack([b - a, c - a], -1).double(), (points - a)[..., None].double()).solution
+    weights = torch.cat([1 - weights.sum(1), weights[..., 0]], dim=1).float()
+    uv = (weights[..., None] * uv_map(body).corners()[surface.face_ids]).sum(1)
+    centers = (torch.stack([surface.columns, surface.rows], -1) + 0.5) / surface.side
+    millimetres = 1e3 * ((uv - centers) * surface.side * surface.sizes.amax(-1, keepdim=True)).norm(dim=-1)
     assert float(millimetres.max()) < 0.1
     assert (surface.barycentric >= 0).all()
     assert float((surface.barycentric.sum(1) - 1).abs().max()) < 1e-5
@@ -44,21 +44,21 @@ def test_the_side_gives_about_the_wanted_number(body, wanted) -> None:
     assert len(sample_surface(body, uv_map_side(body, wanted))) == pytest.approx(wanted, rel=0.12)
 
 
-def test_texels_together_are_as_large_as_the_skin(body) -> None:
+def test_the_texels_have_the_area_of_the_skin(body) -> None:
     a, b, c = body.v_template[body.faces].unbind(1)
     skin = float(torch.linalg.cross(b - a, c - a).norm(dim=-1).sum() / 2)
     assert float(sample_surface(body, 192).sizes.prod(-1).sum()) == pytest.approx(skin, rel=0.02)
 
 
-def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
+def test_texel_sizes_are_the_distances_to_their_neighbors(body) -> None:
     surface = sample_surface(body, 128)
     frames = surface_frames(surface, body.v_template)
     places = {texel: k for k, texel in enumerate(surface.texels.tolist())}
-    for step in (1, surface.side):  # The neighbour to the right, the neighbour below.
+    for step in (1, surface.side):  # The neighbor to the right, the neighbor below.
         pairs = [(k, places[texel + step]) for texel, k in places.items() if texel + step in places]
-        here, there = torch.tensor([(a, b) for a, b in pairs if surface.face_ids[a] == surface.face_ids[b]]).T
-        away = frames.points[:, there] - frames.points[:, here]  # [3, N]
-        x, y, z = (frames.axes[..., here] * away).sum(1)
+        here, next_to = torch.tensor([(a, b) for a, b in pairs if surface.face_ids[a] == surface.face_ids[b]]).T
+        offset = frames.points[:, next_to] - frames.points[:, here]  # [3, N]
+        x, y, z = (frames.axes[..., here] * offset).sum(1)
         cosine, sine = surface.turns[here].cos(), surface.turns[here].sin()
         longest, shortest = surface.sizes[here].T
         spans = torch.hypot((cosine * x + sine * y) / longest, (cosine * y - sine * x) / shortest)
@@ -67,7 +67,7 @@ def test_texels_span_what_lies_between_them_and_their_neighbours(body) -> None:
         assert float(z.abs().max()) < 1e-5
 
 
-def test_open_people_are_carried_by_the_light_body_and_others_by_their_own() -> None:
+def test_bundled_bodies_use_the_light_surface_and_others_their_own() -> None:
     body = load_bundled_body("std")
     assert surface_body(body).name == "closemesh_open/light"
     own = replace(body, name="smplx/SMPLX_NEUTRAL")
@@ -75,7 +75,7 @@ def test_open_people_are_carried_by_the_light_body_and_others_by_their_own() -> 
 
 
 @pytest.mark.parametrize("lacking", ["vt", "ft"])
-def test_a_file_without_texture_coordinates_is_told(tmp_path, lacking) -> None:
+def test_a_file_without_texture_coordinates_is_reported(tmp_path, lacking) -> None:
     with np.load(find_model("open_body/open_body_light.npz")) as file:
         arrays = {name: file[name] for name in file.files if name != lacking}
     np.savez(tmp_path / "bare.npz", **arrays)
@@ -84,7 +84,7 @@ def test_a_file_without_texture_coordinates_is_told(tmp_path, lacking) -> None:
         sample_surface(body, 64)
 
 
-def test_a_part_of_a_body_keeps_its_part_of_the_map(body) -> None:
+def test_a_subset_of_a_body_has_the_same_uv(body) -> None:
     part = body.subset(torch.arange(1500))
     layout = uv_map(part)
     assert len(layout.ft) == len(part.faces)
