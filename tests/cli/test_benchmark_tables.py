@@ -92,7 +92,7 @@ def test_an_ablation_leaves_each_part_out_once(source: str, tmp_path: Path, monk
     assert done.exit_code == 0, done.output
     assert all(changed == [{}, *PARTS[source]] for changed in seen)
     assert ("in the paper" in done.output) == (source == "pixels")
-    change = json.loads(file.read_text())["with_minus_without"]["the prior"]["optimised"]["all"]["MPJPE"]
+    change = json.loads(file.read_text())["with_minus_without"]["interaction prior"]["optimised"]["all"]["MPJPE"]
     assert (change["old"], change["new"]) == (45, 40)
 
 

@@ -175,7 +175,7 @@ def test_an_unknown_error_is_one_line(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("division\nby zero")
 
-    monkeypatch.setattr("closemesh.pipeline.reconstruct.observe", broken)
+    monkeypatch.setattr("closemesh.pipeline.stages.observe", broken)
     assert_fails(command(make_clip(frames)), "ZeroDivisionError: division by zero", "CLOSEMESH_DEBUG=1")
     monkeypatch.setenv("CLOSEMESH_DEBUG", "1")
     assert "Traceback" in command(make_clip(frames)).stderr
@@ -189,7 +189,7 @@ def test_stopped_then_resumed(
 
     clip = make_clip(frames[:3])
     with monkeypatch.context() as patch:
-        patch.setattr("closemesh.pipeline.reconstruct.optimise", stop)
+        patch.setattr("closemesh.pipeline.stages.optimise", stop)
         result = command(clip)
     assert result.exit_code == 130
     assert "repeat the command to resume" in result.stderr

@@ -27,9 +27,9 @@ HOLD = Contact(0, 1, "left_hand", "right_hand", 1, 4, 0.0, 0.004)
 class Stage:
     name: str = "observe"
     seconds: float = 1.5
-    peak_megabytes: float | None = 300.0
-    peak_gpu_megabytes: float | None = None
-    reused: bool = False
+    peak_rss_mb: float | None = 300.0
+    peak_gpu_mb: float | None = None
+    from_cache: bool = False
 
 
 def pair(a: int, b: int, num_frames: int, *contacts: Contact) -> PairContacts:

@@ -1,4 +1,4 @@
-"""`closemesh benchmark hi4d|chi3d|3dpw --root DIR`: the pipeline on a data set, beside what papers tell of it."""
+"""`closemesh benchmark hi4d|chi3d|3dpw --root DIR`: the pipeline on a data set, with published results."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def dataset_command(name: str) -> Callable[..., None]:
         root: Annotated[Path, typer.Option(help="Folder in which the data set was unpacked.", show_default=False)],
         config: Config,
         device: o.DeviceOption = None,
-        limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many clips of a camera.")] = None,
-        file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
+        limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips of a camera.")] = None,
+        file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
     ) -> None:
         with exit_codes():
             from closemesh.cli.console import show_progress
@@ -47,8 +47,8 @@ def dataset_command(name: str) -> Callable[..., None]:
                     part.write_text(json.dumps(asdict(result), indent=1))
 
     benchmark_dataset.__doc__ = (
-        f"Reconstruct {DATASETS[name]} and compare it with the truth, and with what papers tell.\n\n"
-        "The pipeline is given the true focal length and the pictures, nothing else."
+        f"Reconstruct {DATASETS[name]} and compare it with the truth and with published results.\n\n"
+        "The pipeline gets the video and the true focal length."
     )
     return benchmark_dataset
 
@@ -60,9 +60,9 @@ def _report(result: DatasetResult) -> RenderableType:
         table.add_column(column, justify="right")
     table.add_column("source", overflow="fold")
     rows = [(row.method, row.figures, row.source, "quiet") for row in result.published]
-    rows += [(f"closemesh, {stage}", figures, "measured now", "") for stage, figures in result.ours.items()]
-    for method, figures, source, style in rows:
-        cells = (f"{figures[column]:.1f}" if column in figures else "" for column in result.columns)
+    rows += [(f"closemesh, {motion}", values, "measured now", "") for motion, values in result.ours.items()]
+    for method, values, source, style in rows:
+        cells = (f"{values[column]:.1f}" if column in values else "" for column in result.columns)
         table.add_row(method, *cells, source, style=style)
     found = (
         f"{len(result.items)} clips of a camera; {100 * result.found:.1f} % of the people found, only they are scored"

@@ -1,4 +1,4 @@
-"""`closemesh benchmark descriptions`: what it is worth to be told how people hold themselves, truly and falsely."""
+"""`closemesh benchmark descriptions`: the effect of true and false statements about the people."""
 
 from __future__ import annotations
 
@@ -18,61 +18,62 @@ if TYPE_CHECKING:
     from closemesh.lab.evaluation.text_benchmark import DescriptionsReport, Row
 
 
-_SHOWN = (("all", "MPJPE"), ("contact", "Pair-PA-MPJPE"), ("all", "jitter"))
-"""Beside what is aimed at."""
+_FURTHER = (("all", "MPJPE"), ("contact", "Pair-PA-MPJPE"), ("all", "jitter"))
+"""Groups and metrics in the table beside those with a target."""
 
 
-def _shares(text: str) -> Any:
+def _percentages(text: str) -> Any:
     """`0,20,40`."""
-    shares = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(","))
-    if not all(0 <= share <= 100 for share in shares):
+    percentages = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(","))
+    if not all(0 <= percent <= 100 for percent in percentages):
         raise typer.BadParameter(f"'{text}' is no list of percentages such as 0,20,40")
-    return shares
+    return percentages
 
 
 def descriptions(
-    quick: Annotated[bool, typer.Option("--quick", help="A few windows, always the same.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many windows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     corrupt: Annotated[
         Any | None,
         typer.Option(
-            metavar="A,B,...", parser=_shares, help="Percent of the statements made false.", show_default="0,20,40"
+            metavar="A,B,...", parser=_percentages, help="Percentages of false statements.", show_default="0,20,40"
         ),
     ] = None,
     last: Annotated[
-        Literal["refined", "optimised"], typer.Option("--through", help="The last stage that is run.")
+        Literal["refined", "optimised"], typer.Option("--through", help="The motion up to which stages run.")
     ] = "refined",
     preset: o.PresetOption = None,
     seed: o.SeedOption = None,
     device: o.DeviceOption = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one a core")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
     file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here; finished windows are kept beside it.")
+        Path | None, typer.Option("--json", help="Write the results here; finished windows are cached beside it.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped, kept beside the --json file.")
+        bool, typer.Option("--resume", help="Continue a stopped run from the windows cached beside the --json file.")
     ] = False,
 ) -> None:
-    """Tell the refinement what is true of the benchmark's windows, with a share of it made false, and score it.
+    """Measure the effect of statements about the benchmark's windows, some of them false.
 
-    All that is heeded; statement by statement alone; by the space of texts and poses alone.
-    [dim]closemesh benchmark descriptions --quick --corrupt 0,40 --json told.json[/dim]
+    Statements act one by one, as a whole in the space of texts and poses, or in both ways.
+    [dim]closemesh benchmark descriptions --quick --corrupt 0,40 --json descriptions.json[/dim]
     """
     if resume and file is None:
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
+        from closemesh.lab.evaluation.benchmark_runner import RunOptions
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
-        from closemesh.lab.evaluation.text_benchmark import SHARES, as_json, measure_descriptions
+        from closemesh.lab.evaluation.text_benchmark import FALSE_PERCENTAGES, as_json, measure_descriptions
 
         config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
+        options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume)
         with show_progress() as progress:
-            running = progress, device, jobs or os.cpu_count() or 1, cache, resume
-            report = measure_descriptions(windows, config, corrupt or SHARES, last, *running)
+            report = measure_descriptions(windows, config, corrupt or FALSE_PERCENTAGES, last, progress, options)
         if file:
             with atomic_file(file) as part:
                 part.write_text(json.dumps(as_json(report), indent=1))
@@ -81,37 +82,37 @@ def descriptions(
 
 
 def _table(report: DescriptionsReport, stage: str) -> Table:
-    """One row for each way of being told: the figures, and how they differ from those of nothing told."""
+    """One table row for each row of the benchmark: its values, and their difference from those without text."""
     from closemesh.lab.evaluation.joint_metrics import METRIC
-    from closemesh.lab.evaluation.text_benchmark import AIMS
+    from closemesh.lab.evaluation.text_benchmark import TARGETS
 
     windows = report.reports[0].windows
     title = f"{stage}: {len(windows)} windows; in brackets the 95 % interval of the change"
     table = Table(title=title, title_style="title")
-    table.add_column("what is told")
-    for group, metric in (*AIMS, *_SHOWN):
+    table.add_column("text")
+    for group, metric in (*TARGETS, *_FURTHER):
         where = "" if group == "all" else f", {group}"
         table.add_column(f"{metric}{where}, {METRIC[metric].unit}", justify="right")
     for row, changes in zip(report.rows, report.changes, strict=True):
-        cells = [_cell(row, changes[stage].get(group, {}).get(metric), (group, metric)) for group, metric in AIMS]
-        cells += [_cell(row, changes[stage].get(group, {}).get(metric)) for group, metric in _SHOWN]
+        cells = [_cell(row, changes[stage].get(group, {}).get(metric), (group, metric)) for group, metric in TARGETS]
+        cells += [_cell(row, changes[stage].get(group, {}).get(metric)) for group, metric in _FURTHER]
         table.add_row(row.name, *cells)
     return table
 
 
-def _cell(row: Row, change: Difference | None, aimed: tuple[str, str] | None = None) -> str:
-    """The figure and what changed; where something is aimed at, MPJPE in percent of what it was, and the aim."""
-    from closemesh.lab.evaluation.text_benchmark import AIMS, ALL_HEEDED
+def _cell(row: Row, change: Difference | None, target: tuple[str, str] | None = None) -> str:
+    """The value and its change. Where there is a target: with the target, and MPJPE in percent of the old value."""
+    from closemesh.lab.evaluation.text_benchmark import ALL_CHANNELS, TARGETS
 
     if change is None:
         return ""
-    if not row.heeded:
+    if not row.channels:
         return f"{change.new:.1f}"
-    percent = aimed is not None and aimed[1] == "MPJPE"
+    percent = target is not None and target[1] == "MPJPE"
     scale, unit = (100 / change.old, " %") if percent else (1.0, "")
-    told = f"{change.new:.1f} {scale * (change.new - change.old):+.1f}{unit}"
-    if aimed and change.low is not None and change.high is not None:
-        told += f" ({scale * change.low:+.1f} .. {scale * change.high:+.1f})"
-    if aimed and row.heeded == ALL_HEEDED and row.false in AIMS[aimed]:
-        told += f" [quiet]aim {AIMS[aimed][row.false]:+.0f}{unit}[/quiet]"
-    return told
+    cell = f"{change.new:.1f} {scale * (change.new - change.old):+.1f}{unit}"
+    if target and change.low is not None and change.high is not None:
+        cell += f" ({scale * change.low:+.1f} .. {scale * change.high:+.1f})"
+    if target and row.channels == ALL_CHANNELS and row.false in TARGETS[target]:
+        cell += f" [quiet]target {TARGETS[target][row.false]:+.0f}{unit}[/quiet]"
+    return cell

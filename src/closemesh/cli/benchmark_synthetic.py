@@ -1,9 +1,4 @@
-"""Synthetic, ablation.
-
-`closemesh benchmark synthetic`: how well the pipeline does on scenes whose truth is known.
-
-`closemesh benchmark ablation`: what each part of the method is worth.
-"""
+"""`closemesh benchmark synthetic` and `ablation`: scores on simulated scenes, and the effect of each part."""
 
 from __future__ import annotations
 
@@ -24,11 +19,11 @@ if TYPE_CHECKING:
     from closemesh.lab.evaluation.ablation import Ablation
 
 
-_MOST_JOBS = 8  # Each is a process with the networks in its memory.
+_MAX_JOBS = 8  # Each is a process with the networks in its memory.
 
 
 class Source(str, Enum):
-    """What the pipeline sees."""
+    """Input of the pipeline."""
 
     keypoints = "keypoints"
     pixels = "pixels"
@@ -36,33 +31,33 @@ class Source(str, Enum):
 
 def synthetic(
     source: Annotated[
-        Source, typer.Option("--from", help="Simulated detections, or a rendered film through the detector.")
+        Source, typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = Source.keypoints,
-    quick: Annotated[bool, typer.Option("--quick", help="A few windows, always the same.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder with captured motion: its held-out trials of two people are added.")
+        Path | None, typer.Option(help="Folder with captured motion; adds recordings of two people in its test split.")
     ] = None,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many windows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     preset: o.PresetOption = None,
     seed: o.SeedOption = None,
     device: o.DeviceOption = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Windows at a time.", show_default="one a core, 8 at most")
+        int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core, at most 8")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--json", help="Write the report here; results of windows are kept beside it.")
+        Path | None, typer.Option("--json", help="Write the report here; finished windows are cached beside it.")
     ] = None,
     compare: Annotated[
-        Path | None, typer.Option(help="A report of another run: tell what changed, and whether it is chance.")
+        Path | None, typer.Option(help="A report of another run: print the differences and their significance.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped, kept beside the --json file.")
+        bool, typer.Option("--resume", help="Continue a stopped run from the windows cached beside the --json file.")
     ] = False,
 ) -> None:
-    """Film held-out motion with made-up cameras, reconstruct it, and score every stage.
+    """Simulate cameras and detections of captured motion, reconstruct it, and score the motion of every stage.
 
-    The pipeline is given the true focal length, as in the papers.
+    The pipeline gets the true focal length, as in the papers.
     [dim]closemesh benchmark synthetic --quick[/dim]
     [dim]closemesh benchmark synthetic --json new.json --compare old.json[/dim]
     """
@@ -71,7 +66,7 @@ def synthetic(
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
         from closemesh.cli.benchmark_tables import change_tables, report_tables
         from closemesh.cli.console import show_progress
-        from closemesh.lab.evaluation.benchmark_runner import benchmark_synthetic
+        from closemesh.lab.evaluation.benchmark_runner import RunOptions, benchmark_synthetic
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.report import differences, read_report, write_report
 
@@ -79,9 +74,10 @@ def synthetic(
         config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(data, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
-        jobs = jobs or min(os.cpu_count() or 1, _MOST_JOBS)
+        jobs = jobs or min(os.cpu_count() or 1, _MAX_JOBS)
+        options = RunOptions(device, jobs, cache, resume)
         with show_progress() as progress:
-            report = benchmark_synthetic(windows, config, source.value, progress, device, jobs, cache, resume)
+            report = benchmark_synthetic(windows, config, source.value, progress, options)
         if file:
             write_report(file, report)
         results.print(report_tables(report))
@@ -93,25 +89,25 @@ _METRICS = ("MPJPE", "Inter", "Pair-PA-MPJPE", "A-PD", "contact-F1@50mm", "jitte
 
 
 def ablation(
-    quick: Annotated[bool, typer.Option("--quick", help="A few windows, always the same.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many windows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     source: Annotated[
-        Literal["keypoints", "pixels"], typer.Option("--from", help="What the pipeline gets to see.")
+        Literal["keypoints", "pixels"], typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = "keypoints",
     preset: o.PresetOption = None,
     seed: o.SeedOption = None,
     device: o.DeviceOption = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one a core")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
     file: Annotated[
-        Path | None, typer.Option("--json", help="Write the differences here; finished windows are kept beside it.")
+        Path | None, typer.Option("--json", help="Write the differences here; finished windows are cached beside it.")
     ] = None,
 ) -> None:
-    """Run the synthetic benchmark as it is, and without one part of the method.
+    """Run the synthetic benchmark with the whole method, and with one part removed or added.
 
-    From keypoints the learned first pose and the parts of the interaction prior; from pixels everybody's look, the
-    prior and physics, as in CloseApp's Table 3, whose figures are printed beside.
-    A stopped run goes on from the windows that are kept beside the --json file.
+    From keypoints: the lifting network and the parts of the interaction prior. From pixels: appearance, interaction
+    prior and physics, as in CloseApp's Table 3, whose results are printed too.
+    A stopped run continues from the windows cached beside the --json file.
     [dim]closemesh benchmark ablation --quick --json ablation.json[/dim]
     [dim]closemesh benchmark ablation --quick --from pixels[/dim]
     """
@@ -119,47 +115,48 @@ def ablation(
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.ablation import measure_ablation
+        from closemesh.lab.evaluation.benchmark_runner import RunOptions
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
 
         config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
+        options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume=cache is not None)
         with show_progress() as progress:
-            running = progress, device, jobs or os.cpu_count() or 1, cache
-            whole, worth = measure_ablation(windows, config, source, *running)
+            whole, effect = measure_ablation(windows, config, source, progress, options)
         if file:
-            plain = _plain(worth)
+            plain = _plain(effect)
             with atomic_file(file) as part:
                 part.write_text(json.dumps({"commit": whole.commit, "seed": whole.seed, "with_minus_without": plain}))
         for stage in whole.stages:
             for group in ("all", "contact"):
-                results.print(_table(worth, stage, group, source))
+                results.print(_table(effect, stage, group, source))
 
 
-def _plain(worth: Ablation) -> dict[str, object]:
+def _plain(effect: Ablation) -> dict[str, object]:
     return {
         part: {
             stage: {
-                group: {name: asdict(change) for name, change in figures.items()} for group, figures in groups.items()
+                group: {name: asdict(change) for name, change in metrics.items()} for group, metrics in groups.items()
             }
             for stage, groups in stages.items()
         }
-        for part, stages in worth.items()
+        for part, stages in effect.items()
     }
 
 
-def _table(worth: Ablation, stage: str, group: str, source: str) -> Table:
-    """One row for each part: by how much the figure changes when the part is there."""
-    from closemesh.lab.evaluation.ablation import FIRST_POSE, PAPER
+def _table(effect: Ablation, stage: str, group: str, source: str) -> Table:
+    """One row for each part: the change of each metric when the part is added."""
+    from closemesh.lab.evaluation.ablation import LIFTER, PAPER
     from closemesh.lab.evaluation.joint_metrics import METRIC
 
     table = Table(title=f"{stage}, {group}: with minus without", title_style="title")
     table.add_column("part")
     for name in _METRICS:
         table.add_column(f"{name}, {METRIC[name].unit}", justify="right", overflow="fold")
-    for part, stages in worth.items():
-        if stage == "initial" and part != FIRST_POSE:
-            continue  # The prior comes later.
+    for part, stages in effect.items():
+        if stage == "initial" and part != LIFTER:
+            continue  # The other parts act in later stages.
         cells = []
         for name in _METRICS:
             change = stages.get(stage, {}).get(group, {}).get(name)

@@ -22,11 +22,11 @@ _KINDS = (
     "PCC@10cm",
     "root-depth",
 )
-"""Metrics that are told kind by kind."""
+"""Metrics in the table of kinds."""
 
 
 def report_tables(report: BenchmarkReport) -> RenderableType:
-    """The figures of every stage beside each other, a table for each group; then the kinds of the last stage."""
+    """A table for each group with a column for each motion, then the last motion by kind of window."""
     from closemesh.lab.evaluation.report import TRUTH
 
     columns = {stage: report.summary(stage) for stage in (*report.stages, TRUTH)}
@@ -40,7 +40,7 @@ def report_tables(report: BenchmarkReport) -> RenderableType:
 
 
 def change_tables(changes: dict[str, dict[str, dict[str, Difference]]]) -> RenderableType:
-    """What changed in the whole of each stage; what is better or worse beyond chance is coloured."""
+    """A table for each motion with the differences over all windows; significant ones are in color."""
     return Group(*(_change_table(stage, groups["all"]) for stage, groups in changes.items() if "all" in groups))
 
 
@@ -53,8 +53,8 @@ def _group_table(group: str, columns: dict[str, dict[str, Interval]]) -> Table:
     for stage in columns:
         table.add_column(stage, justify="right")
     for metric in METRICS:
-        if any(metric.name in figures for figures in columns.values()):
-            cells = (_cell(figures.get(metric.name)) for figures in columns.values())
+        if any(metric.name in metrics for metrics in columns.values()):
+            cells = (_cell(metrics.get(metric.name)) for metrics in columns.values())
             table.add_row(f"{metric.name} {'↓' if metric.better == 'lower' else '↑'}", metric.unit, *cells)
     return table
 
@@ -64,18 +64,18 @@ def _kind_table(stage: str, kinds: dict[str, dict[str, Interval]]) -> Table:
     table.add_column("kind")
     for name in _KINDS:
         table.add_column(name, justify="right", overflow="fold")
-    for kind, figures in kinds.items():
-        table.add_row(kind, *(f"{figures[name].mean:.1f}" if name in figures else "" for name in _KINDS))
+    for kind, metrics in kinds.items():
+        table.add_row(kind, *(f"{metrics[name].mean:.1f}" if name in metrics else "" for name in _KINDS))
     return table
 
 
-def _change_table(stage: str, figures: dict[str, Difference]) -> Table:
+def _change_table(stage: str, metrics: dict[str, Difference]) -> Table:
     from closemesh.lab.evaluation.joint_metrics import METRIC
 
     table = Table(title=f"Change: {stage}", title_style="title")
     for column in ("metric", "unit", "before", "now", "difference", "95 %", ""):
         table.add_column(column, justify="left" if column in ("metric", "unit", "") else "right")
-    for name, change in figures.items():
+    for name, change in metrics.items():
         better = (change.new < change.old) == (METRIC[name].better == "lower")
         verdict = ("[good]better[/good]" if better else "[bad]worse[/bad]") if change.significant else ""
         span = "" if change.low is None else f"{change.low:+.2f} .. {change.high:+.2f}"
@@ -97,6 +97,6 @@ def _footer(report: BenchmarkReport) -> str:
     frames = sum(window.frames for window in report.windows)
     return (
         f"{len(report.windows)} windows, {frames} frames, from {report.source}, seed {report.seed}; "
-        f"{report.found} of {report.expected} people in the picture, frame by frame, were detected; "
+        f"{report.found} of {report.expected} people in the image, counted frame by frame, were detected; "
         "the focal length was given; ± is half of the 95 % interval over windows"
     )

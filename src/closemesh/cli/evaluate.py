@@ -1,4 +1,4 @@
-"""`closemesh evaluate PRED TRUTH`: one motion against another."""
+"""`closemesh evaluate PRED TRUTH`: the errors of one motion against another."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rich.table import Table
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
-_WHAT = "A result folder, a person file or a folder of them, or a motion file."
+_INPUT = "A result folder, a person file or a folder of them, or a motion file."
 
 
 def evaluate(
-    predicted: Annotated[Path, typer.Argument(metavar="PRED", help=_WHAT, show_default=False)],
+    predicted: Annotated[Path, typer.Argument(metavar="PRED", help=_INPUT, show_default=False)],
     truth: Annotated[Path, typer.Argument(metavar="TRUTH", help="The same, with the true motion.", show_default=False)],
     align: Annotated[
-        bool, typer.Option("--align", help="First move PRED as a whole onto TRUTH, when their worlds differ.")
+        bool, typer.Option("--align", help="First align PRED rigidly with TRUTH, when their world frames differ.")
     ] = False,
-    no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Only what joints tell; faster.")] = False,
+    no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Only metrics of joints; faster.")] = False,
     body_model: o.BodyModelOption = None,
-    file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file too.")] = None,
+    file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
 ) -> None:
-    """Measure how near a motion of people in contact comes to the true one.
+    """Compute the errors of a motion of people in contact against the true one.
 
     [dim]closemesh evaluate out truth/[/dim]
-    [dim]closemesh evaluate out pair.npz --align --json figures.json[/dim]
+    [dim]closemesh evaluate out pair.npz --align --json metrics.json[/dim]
     """
     with exit_codes():
         from closemesh.cli.console import show_progress
@@ -39,13 +39,13 @@ def evaluate(
 
         with show_progress() as progress:
             first, second = (read_sequence(path, body_model, progress) for path in (predicted, truth))
-            figures = evaluate_motion(first, second, progress, align=align, cheap=no_meshes)
+            metrics = evaluate_motion(first, second, progress, align=align, cheap=no_meshes)
         table = Table(title="Evaluation", title_style="title")
         for column, justify in (("metric", "left"), ("mean", "right"), ("unit", "left"), ("better", "left")):
             table.add_column(column, justify=justify)  # type: ignore[arg-type]
-        for name, value in figures.items():
+        for name, value in metrics.items():
             table.add_row(name, f"{value:.2f}", METRIC[name].unit, METRIC[name].better)
         results.print(table)
         if file:
             with atomic_file(file) as part:
-                part.write_text(json.dumps(figures, indent=1))
+                part.write_text(json.dumps(metrics, indent=1))

@@ -27,11 +27,11 @@ class StageCost(Protocol):
     @property
     def seconds(self) -> float: ...
     @property
-    def peak_megabytes(self) -> float | None: ...
+    def peak_rss_mb(self) -> float | None: ...
     @property
-    def peak_gpu_megabytes(self) -> float | None: ...
+    def peak_gpu_mb(self) -> float | None: ...
     @property
-    def reused(self) -> bool: ...
+    def from_cache(self) -> bool: ...
 
 
 def write_scene(
@@ -136,9 +136,9 @@ def _stage(stage: StageCost) -> dict[str, Any]:
     return {
         "name": stage.name,
         "seconds": round(stage.seconds, 3),
-        "peak_megabytes": stage.peak_megabytes,
-        "peak_gpu_megabytes": stage.peak_gpu_megabytes,
-        "reused": stage.reused,
+        "peak_megabytes": stage.peak_rss_mb,
+        "peak_gpu_megabytes": stage.peak_gpu_mb,
+        "reused": stage.from_cache,
     }
 
 

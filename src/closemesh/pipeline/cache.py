@@ -1,13 +1,4 @@
-"""StageCache on disk and in memory, fingerprints, saved results.
-
-What each stage made, kept in `out/stages/`, so that a stopped run goes on where it stopped.
-
-A stage's folder holds its records as .npz, whatever else it wrote (masks), and `stage.json`: a key, the hash of
-everything the result was made from, and what the making cost. The folder is filled beside its place and renamed when
-complete, so a folder that is there is whole. A result is used again when its key is the one that is asked for.
-
-What an output folder keeps of a run, for commands that go on from a finished result.
-"""
+"""Caches of stage results, on disk and in memory, and the motions that a finished run left on disk."""
 
 from __future__ import annotations
 
@@ -16,9 +7,9 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from closemesh.core.device import peak_gpu_mb, peak_rss_mb, reset_gpu_peak
 from closemesh.core.errors import InputError
@@ -29,150 +20,217 @@ from closemesh.output.result_json import read_scene
 from closemesh.structures import BodyMotion, Camera, Clip
 
 Records = tuple[Any, ...]
-Make = Callable[[Path, Progress], Records]
+Run = Callable[[Path, Progress], Records]
+"""Runs a stage: takes a folder for further files and the progress, returns the stage's records."""
 
 _LOCK = ".lock"
+_REPORT = "stage.json"
 
 
 @dataclass(frozen=True)
 class StageReport:
-    """What one stage cost, and what it wanted the user to know."""
+    """Cost and notes of one stage."""
 
     name: str
     key: str
+    """Fingerprint of the stage's inputs."""
     seconds: float
-    peak_megabytes: float | None
-    """Largest resident memory of the process until the stage ended; None where the system does not tell."""
-    peak_gpu_megabytes: float | None
-    """Largest memory allocated on the GPU during the stage; None without one."""
+    peak_rss_mb: float | None
+    """Peak resident memory of the process up to the end of the stage, MiB; None where the system does not report it."""
+    peak_gpu_mb: float | None
+    """Peak memory allocated on the GPU during the stage, MiB; None without a GPU."""
     notes: tuple[str, ...]
-    reused: bool = False
-    """True when the result was made by an earlier run."""
+    from_cache: bool = False
+    """True when an earlier run made the result."""
 
 
-class StageStore:
-    """The results of the stages of one run. `reports` grows by one with every stage that is asked for."""
+class StageCache(Protocol):
+    """Results of stages by the fingerprint of their inputs."""
 
-    def __init__(self, folder: Path, *, seed: int, resume: bool, progress: Progress) -> None:
+    folder: Path
+    """Each stage's folder is below it."""
+    reports: list[StageReport]
+    """One for each call of get_or_run, in order."""
+
+    def get_or_run(self, stage: str, inputs: Mapping[str, Any], outputs: tuple[type, ...], run: Run) -> Records:
+        """The records of `stage` for these inputs: the cached ones, or else those that `run` returns now.
+
+        inputs: everything that decides the result, as JSON values. outputs: types of the records.
+        """
+        ...
+
+
+def fingerprint(inputs: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON values; the order of keys does not matter."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+class DiskCache:
+    """One folder per stage: `<i>.<Type>.npz` for each record, `stage.json`, and further files of the stage.
+
+    A folder is filled beside its place and renamed when complete. So every folder that exists is complete.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool, progress: Progress) -> None:
+        """resume: False runs every stage again, and replaces what is in the folder."""
         self.folder = folder
         self.reports: list[StageReport] = []
-        self._seed = seed
         self._resume = resume
         self._progress = progress
 
-    def get_or_run(
-        self, name: str, made_from: Mapping[str, Any], kinds: tuple[type, ...], make: Make
-    ) -> tuple[Any, ...]:
-        """The records of stage `name`, kept from an earlier run or made now.
-
-        `made_from` holds everything that decides the result, as JSON values; the key of an earlier stage stands for
-        its result. `make` gets a folder for further files and the progress, and returns records of `kinds`.
-        """
-        key = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-        kept = self._kept(name, key, kinds) if self._resume else None
-        report, records = kept or self._make(name, key, make)
+    def get_or_run(self, stage: str, inputs: Mapping[str, Any], outputs: tuple[type, ...], run: Run) -> Records:
+        """The records of `stage`; notes of a cached result are repeated. Raises OutputError and what `run` raises."""
+        key = fingerprint(inputs)
+        cached = self._load(stage, key, outputs) if self._resume else None
+        report, records = cached or self._run(stage, key, run)
         self.reports.append(report)
         return records
 
-    def key(self, name: str) -> str:
-        """The key of a stage that this run has been through."""
-        return next(report.key for report in self.reports if report.name == name)
-
-    def _kept(self, name: str, key: str, kinds: tuple[type, ...]) -> tuple[StageReport, Records] | None:
-        folder = self.folder / name
-        kind_of = {kind.__name__: kind for kind in kinds}
+    def _load(self, stage: str, key: str, outputs: tuple[type, ...]) -> tuple[StageReport, Records] | None:
+        folder = self.folder / stage
+        type_of = {output.__name__: output for output in outputs}
         try:
-            told = json.loads((folder / "stage.json").read_text())
-            if told["key"] != key:
+            values = json.loads((folder / _REPORT).read_text())
+            if values["key"] != key:
                 return None
-            records = tuple(load_record(folder / file, kind_of[file.split(".")[1]]) for file in told.pop("records"))
-            report = StageReport(**{**told, "notes": tuple(told["notes"]), "reused": True})
-        except Exception:  # Whatever is wrong with a kept result, making it again is right.
+            records = tuple(load_record(folder / file, type_of[file.split(".")[1]]) for file in values["records"])
+            report = _report_from_json(values)
+        except Exception:  # A damaged result is as good as none: the stage runs again.
             return None
-        with self._progress.task(f"{name}: kept from an earlier run", total=1) as advance:
+        with self._progress.task(f"{stage}: kept from an earlier run", total=1) as advance:
             advance(1)
         for note in report.notes:
             self._progress.note(note)
         return report, records
 
-    def _make(self, name: str, key: str, make: Make) -> tuple[StageReport, Records]:
-        told = RecordingProgress(self._progress)
-        started = time.perf_counter()
-        reset_gpu_peak()
-        with atomic_folder(self.folder / name) as part:
-            with _seeded(self._seed):
-                records = tuple(make(part, told))
-            seconds = time.perf_counter() - started
-            report = StageReport(name, key, seconds, peak_rss_mb(), peak_gpu_mb(), tuple(told.notes))
+    def _run(self, stage: str, key: str, run: Run) -> tuple[StageReport, Records]:
+        with atomic_folder(self.folder / stage) as part:
+            report, records = _measured(stage, key, run, part, self._progress)
             files = {f"{i}.{type(record).__name__}.npz": record for i, record in enumerate(records)}
             for file, record in files.items():
                 save_record(part / file, record)
-            (part / "stage.json").write_text(json.dumps({**asdict(report), "records": list(files)}, indent=1))
+            (part / _REPORT).write_text(json.dumps(_report_to_json(report) | {"records": list(files)}, indent=1))
         return report, records
 
 
+class MemoryCache:
+    """Results of the stages of one clip, for as long as the process lasts."""
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        """folder: where stages write further files, such as masks."""
+        self.folder = folder
+        self.reports: list[StageReport] = []
+        self._progress = progress
+        self._results: dict[tuple[str, str], tuple[StageReport, Records]] = {}
+
+    def get_or_run(self, stage: str, inputs: Mapping[str, Any], outputs: tuple[type, ...], run: Run) -> Records:
+        """The records of `stage`. Raises what `run` raises."""
+        key = fingerprint(inputs)
+        if (stage, key) in self._results:
+            report, records = self._results[stage, key]
+            self.reports.append(replace(report, from_cache=True))
+            return records
+        self._results[stage, key] = _measured(stage, key, run, self.folder / stage, self._progress)
+        report, records = self._results[stage, key]
+        self.reports.append(report)
+        return records
+
+
+def _measured(stage: str, key: str, run: Run, folder: Path, progress: Progress) -> tuple[StageReport, Records]:
+    """The records that `run` returns, and what it cost."""
+    recording = RecordingProgress(progress)
+    started = time.perf_counter()
+    reset_gpu_peak()
+    records = tuple(run(folder, recording))
+    seconds = time.perf_counter() - started
+    report = StageReport(stage, key, seconds, peak_rss_mb(), peak_gpu_mb(), tuple(recording.notes))
+    return report, records
+
+
+def _report_to_json(report: StageReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "key": report.key,
+        "seconds": report.seconds,
+        "peak_megabytes": report.peak_rss_mb,
+        "peak_gpu_megabytes": report.peak_gpu_mb,
+        "notes": report.notes,
+        "reused": report.from_cache,
+    }
+
+
+def _report_from_json(values: Mapping[str, Any]) -> StageReport:
+    """The report of a cached result."""
+    return StageReport(
+        name=values["name"],
+        key=values["key"],
+        seconds=values["seconds"],
+        peak_rss_mb=values["peak_megabytes"],
+        peak_gpu_mb=values["peak_gpu_megabytes"],
+        notes=tuple(values["notes"]),
+        from_cache=True,
+    )
+
+
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Every stage begins with the same random state, so that a resumed run gives what an unbroken one gives."""
-    import torch
+def open_disk_cache(out: Path, *, resume: bool, progress: Progress) -> Iterator[DiskCache]:
+    """The cache in `out`/stages, locked for this process.
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def open_store(out: Path, *, seed: int, resume: bool, progress: Progress) -> Iterator[StageStore]:
-    """The stage store of an output folder, for one process at a time.
-
-    Makes the folder and its parents; takes away again what stayed empty. Raises OutputError when the folder cannot be
-    written or another process is at work in it.
+    Creates the folder and its parents, and removes them at the end if they stayed empty. Raises OutputError when the
+    folder cannot be written or another process has locked it.
     """
     folder = out / "stages"
     missing = [path for path in (folder, out, *out.parents) if not path.exists()]  # Deepest first.
     lock = lock_folder(folder / _LOCK, out, "writing", "-o")
     try:
-        yield StageStore(folder, seed=seed, resume=resume, progress=progress)
+        yield DiskCache(folder, resume=resume, progress=progress)
     finally:
         if not any(path.name != _LOCK for path in folder.iterdir()):
             (folder / _LOCK).unlink(missing_ok=True)
         lock.release()
         for path in missing:
-            with suppress(OSError):  # Not empty: something was made in it, and it stays.
+            with suppress(OSError):  # Not empty: the run left files in it.
                 path.rmdir()
 
 
 CLIP_FILE = "clip.npz"
-STAGE_OF = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
-_PLACE_OF = {"initial": "1", "refined": "0", "optimised": "1"}  # Of the motion among a stage's records.
+STAGE_OF_MOTION = {"initial": "initialise", "refined": "refine", "optimised": "optimise"}
+"""Name of a motion -> the stage that makes it."""
+_MOTION_FILES = {
+    "initial": "initialise/1.BodyMotion.npz",
+    "refined": "refine/0.BodyMotion.npz",
+    "optimised": "optimise/1.BodyMotion.npz",
+}
+_CAMERA_FILES = {  # The last stage moves the world's origin onto the floor.
+    "initial": "initialise/0.Camera.npz",
+    "refined": "initialise/0.Camera.npz",
+    "optimised": "optimise/0.Camera.npz",
+}
 
 
 @dataclass(frozen=True)
 class SavedMotion:
-    """What an output folder keeps of one stage."""
+    """A motion of a finished run, with its clip and camera."""
 
     clip: Clip
     camera: Camera
     motion: BodyMotion
     body_path: str | None
-    """Of the licensed body; None for the open one."""
+    """Path of the SMPL-X body; None for the bundled body."""
 
 
-def load_saved_motion(out: Path, stage: str) -> SavedMotion:
-    """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`. Raises InputError."""
+def load_saved_motion(out: Path, motion: str) -> SavedMotion:
+    """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`; older versions' folders too.
+
+    Raises InputError when there is no finished result, or a file of it is missing or damaged.
+    """
     if not (out / "scene.json").is_file():
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
     config = read_scene(out / "scene.json")["config"]
-    folder = out / "stages" / STAGE_OF[stage]
+    stages = out / "stages"
     return SavedMotion(
-        clip=load_record(out / "stages" / CLIP_FILE, Clip),
-        camera=load_record(_camera_file(out, stage), Camera),
-        motion=load_record(folder / f"{_PLACE_OF[stage]}.BodyMotion.npz", BodyMotion),
+        clip=load_record(stages / CLIP_FILE, Clip),
+        camera=load_record(stages / _CAMERA_FILES[motion], Camera),
+        motion=load_record(stages / _MOTION_FILES[motion], BodyMotion),
         body_path=config.get("body_model"),
     )
-
-
-def _camera_file(out: Path, stage: str) -> Path:
-    """The optimiser finds the floor; before it the camera stands where the first motion was found."""
-    made_by = "optimise" if stage == "optimised" else "initialise"
-    return out / "stages" / made_by / "0.Camera.npz"

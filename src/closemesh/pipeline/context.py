@@ -1,4 +1,4 @@
-"""What does not change from stage to stage: the clip, the body, the settings, and the folder of the result."""
+"""RunContext: what does not change from stage to stage, opened for one clip and one result folder."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from closemesh.body.loading import load_body
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
 from closemesh.core.device import choose_device
-from closemesh.core.progress import NullProgress, Progress, RecordingProgress
+from closemesh.core.progress import Progress
 from closemesh.importers.registry import read_imported_result
-from closemesh.pipeline.cache import StageStore, open_store
+from closemesh.pipeline.cache import StageCache, open_disk_cache
 from closemesh.structures import Clip
 from closemesh.text.annotate import check_language
 from closemesh.video import open_clip
+
+MASKS = "masks"
+"""Folder of label images, below the folder of the stage that makes them and below the result."""
 
 
 @dataclass(frozen=True)
@@ -30,34 +33,36 @@ class RunContext:
     body: BodyModel
     config: Config
     device: torch.device
-    out: Path
-    store: StageStore
-    told: RecordingProgress
+    cache: StageCache
+    progress: Progress
+    out: Path | None = None
+    """Folder of the result; None in benchmarks."""
+    masks: Path | None = None
+    """Folder of label images, where the first stage writes them; None or a missing folder where there are none."""
 
 
 @contextmanager
 def open_run(
-    path: Path,
-    out: Path,
-    config: Config,
-    device: str | None = None,
-    progress: Progress | None = None,
-    resume: bool = True,
+    path: Path, out: Path, config: Config, device: str | None, progress: Progress, resume: bool = True
 ) -> Iterator[RunContext]:
-    """Everything that the stages need, with `out` locked for this process. Raises ClosemeshError."""
-    told = RecordingProgress(progress or NullProgress())
-    place = choose_device(device)
-    clip = _open_clip(path, config.clip, told)
+    """The context of a run on the clip at `path`, with `out` locked for this process.
+
+    Checks before the first stage what would stop a later one. Raises InputError for the clip, the device, the
+    descriptions or the imported motion, ModelFileError for the body, OutputError for `out`.
+    """
+    torch_device = choose_device(device)
+    clip = _open_clip(path, config.clip, progress)
     check_language(config.language, clip.times)
     body = load_body(config.body_model)
     if config.initialise.init:
-        read_imported_result(Path(config.initialise.init), clip)  # What is wrong with it is told before the long work.
-    with open_store(out, seed=config.seed, resume=resume, progress=told) as store:
-        yield RunContext(clip, body, config, place, out, store, told)
+        read_imported_result(Path(config.initialise.init), clip)
+    with open_disk_cache(out, resume=resume, progress=progress) as cache:
+        masks = cache.folder / "observe" / MASKS
+        yield RunContext(clip, body, config, torch_device, cache, progress, out, masks)
 
 
 def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:
-    """The clip; what the reader warns of becomes a note."""
+    """The clip; warnings of the reader become notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         clip = open_clip(path, config)

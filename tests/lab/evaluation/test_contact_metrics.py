@@ -43,9 +43,9 @@ def test_distances_against_all_pairs_of_vertices(people: tuple[PartMesh, np.ndar
     for i in range(22):
         for j in range(22):
             nearest = between[np.ix_(mesh._labels == i, mesh._labels == j)].min()
-            if nearest < contact.REACH:
+            if nearest < contact.MAX_DISTANCE:
                 assert nearest - longest_edge < distances[i, j] <= nearest + 1e-9
-    assert (distances < contact.REACH).sum() > 20
+    assert (distances < contact.MAX_DISTANCE).sum() > 20
 
 
 def test_the_order_of_the_people_only_transposes(people: tuple[PartMesh, np.ndarray, np.ndarray]) -> None:

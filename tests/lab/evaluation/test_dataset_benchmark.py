@@ -16,12 +16,11 @@ from closemesh.body.motion import motion_joints
 from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
-from closemesh.lab.evaluation import dataset_benchmark
-from closemesh.lab.evaluation.benchmark_stages import STAGES, Estimate
 from closemesh.lab.evaluation.dataset_benchmark import COLUMNS, benchmark_dataset
 from closemesh.lab.evaluation.dataset_items import PERSON_PA, PUBLISHED
 from closemesh.lab.evaluation.joint_metrics import METRIC
-from closemesh.structures import PoseUncertainty
+from closemesh.pipeline import stages
+from closemesh.structures import AppearanceSummary, PoseUncertainty
 
 FLIP = np.diag([1.0, -1.0, -1.0])
 VIEW = View(np.block([[FLIP, np.zeros((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]]), np.eye(3))
@@ -53,7 +52,7 @@ def seen_exactly(monkeypatch: pytest.MonkeyPatch, known_scene: KnownScene) -> No
     observations = known_scene.observations
     names = ("boxes", "keypoints", "sigmas", "keypoints3d", "detected", "track_confidence")
     swapped = replace(observations, **{name: getattr(observations, name)[:, ::-1].copy() for name in names})
-    monkeypatch.setattr(dataset_benchmark, "observe", lambda *arguments: swapped)
+    monkeypatch.setattr(stages, "observe", lambda *arguments: swapped)
 
 
 @pytest.fixture
@@ -62,10 +61,12 @@ def perfect_stages(seen_exactly: None, monkeypatch: pytest.MonkeyPatch, known_sc
     motion = known_scene.motion
     names = ("rotations", "transl", "expression", "valid", "confidence")
     swapped = motion.with_pose(**{name: getattr(motion, name)[:, ::-1] for name in names})
+    motion, camera = replace(swapped, betas=motion.betas[::-1]), known_scene.camera
     nothing = np.zeros(0, np.float32)
-    spread = PoseUncertainty(nothing, nothing, nothing)
-    estimate = Estimate(known_scene.camera, replace(swapped, betas=motion.betas[::-1]), spread)
-    monkeypatch.setattr(dataset_benchmark, "run_stage", lambda *arguments: estimate)
+    uncertainty = PoseUncertainty(nothing, nothing, nothing)
+    monkeypatch.setattr(stages, "initialise", lambda *given: (camera, motion, uncertainty))
+    monkeypatch.setattr(stages, "refine", lambda *given: motion)
+    monkeypatch.setattr(stages, "optimise", lambda *given: (camera, motion, AppearanceSummary(float("nan"))))
 
 
 def write_images(folder: Path, names: list[str]) -> None:
@@ -110,7 +111,7 @@ def test_threedpw_through_the_real_stages(tmp_path: Path, pair: KnownPair, view:
     write_threedpw(tmp_path, pair, valid=valid, view=view)
     write_images(tmp_path / "imageFiles" / "downtown_hug_00", [f"image_{t:05d}.jpg" for t in range(12)])
     result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", NullProgress())
-    assert result.found == 1 and list(result.ours) == list(STAGES)
+    assert result.found == 1 and list(result.ours) == ["initial", "refined", "optimised"]
     for figures in result.ours.values():
         assert set(figures) == set(COLUMNS["3dpw"])
         assert 0 < figures["PA-MPJPE"] <= figures["MPJPE"] < 80
@@ -136,7 +137,7 @@ def test_who_is_not_found_is_told_and_counts_in_no_mean(
     def nobody(*arguments: object) -> None:
         raise InputError("nobody found")
 
-    monkeypatch.setattr(dataset_benchmark, "observe", nobody)
+    monkeypatch.setattr(stages, "observe", nobody)
     write_threedpw(tmp_path, pair, view=view)
     write_images(tmp_path / "imageFiles" / "downtown_hug_00", [f"image_{t:05d}.jpg" for t in range(12)])
     result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", NullProgress())

@@ -95,14 +95,14 @@ def test_times_are_paired_at_the_lower_rate() -> None:
 
 
 def test_no_common_moment(motion: PosedMotion) -> None:
-    with pytest.raises(InputError, match="no moment in common"):
+    with pytest.raises(InputError, match="no time in common"):
         figures_of(replace(motion, times=motion.times + 100), motion)
 
 
-def test_nobody_in_common(motion: PosedMotion) -> None:
-    nobody = replace(motion.motion, valid=np.zeros_like(motion.motion.valid))
-    with pytest.raises(InputError, match="nobody"):
-        figures_of(replace(motion, motion=nobody), motion)
+def test_no_person_in_common(motion: PosedMotion) -> None:
+    absent = replace(motion.motion, valid=np.zeros_like(motion.motion.valid))
+    with pytest.raises(InputError, match="no person is valid"):
+        figures_of(replace(motion, motion=absent), motion)
 
 
 def test_matching_bears_people_who_are_absent() -> None:

@@ -1,4 +1,4 @@
-"""The measurements measure what they say."""
+"""The operations that are timed, and clips that are repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.interaction_prior.state import PairState
-from closemesh.lab.evaluation.speed import PARTS, crossings, drawing, loop_clip, refining
+from closemesh.lab.evaluation.speed import PARTS, drawing, loop_clip, penetrations, refining
 from closemesh.video import open_clip
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
@@ -34,8 +34,8 @@ def test_only_a_video_can_be_looped(tmp_path: Path) -> None:
 
 
 def test_the_parts_do_their_work() -> None:
-    assert set(PARTS.values()) >= {crossings, drawing}
-    assert len(crossings(CPU)()) > 100  # type: ignore[arg-type]
+    assert set(PARTS.values()) >= {penetrations, drawing}
+    assert len(penetrations(CPU)()) > 100  # type: ignore[arg-type]
     picture = np.asarray(drawing(CPU)())
     assert picture.shape == (1080, 1920, 3)
     refined = refining(CPU, guided=True)()

@@ -1,4 +1,4 @@
-"""What each part of the method is worth: the benchmark with it and without it."""
+"""The effect of each part of the method: the benchmark with the part and without it."""
 
 from __future__ import annotations
 
@@ -10,101 +10,87 @@ from pathlib import Path
 
 from closemesh.config.loading import override
 from closemesh.config.schema import Config, to_dict
-from closemesh.core.progress import NullProgress, Progress
+from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene
-from closemesh.lab.evaluation.benchmark_runner import run_windows
-from closemesh.lab.evaluation.benchmark_scenes import Source, Window
-from closemesh.lab.evaluation.benchmark_stages import STAGES, Estimate, run_stage, with_known_focal
+from closemesh.lab.evaluation.benchmark_runner import RunOptions, run_windows
+from closemesh.lab.evaluation.benchmark_scenes import Source, Window, with_known_focal
 from closemesh.lab.evaluation.report import BenchmarkReport, Difference, current_commit, differences
+from closemesh.pipeline.stages import MOTION_STAGES
 
-FIRST_POSE = "the learned first pose"
+LIFTER = "lifting network"
 Settings = dict[str, dict[str, object]]
 REMOVED: dict[Source, dict[str, Settings]] = {
     "keypoints": {
-        FIRST_POSE: {"initialise": {"lifter": False}},
-        "the prior": {"refine": {"prior": False}},
-        "seeing the partner": {"refine": {"cross_attention": False}},
-        "seeing the projection": {"refine": {"projection_condition": False}},
+        LIFTER: {"initialise": {"lifter": False}},
+        "interaction prior": {"refine": {"prior": False}},
+        "cross-attention to the partner": {"refine": {"cross_attention": False}},
+        "projection condition": {"refine": {"projection_condition": False}},
         "physics guidance": {"refine": {"physics": False}},
     },
     "pixels": {
-        "everybody's look": {"optimise": {"appearance": {"enabled": False}}},
-        "the prior": {"refine": {"prior": False}},
+        "appearance": {"optimise": {"appearance": {"enabled": False}}},
+        "interaction prior": {"refine": {"prior": False}},
         "physics": {"refine": {"physics": False}, "optimise": {"physics": False}},
     },
 }
-"""What is seen -> part -> the settings, stage by stage, that leave it out."""
+"""Source -> part of the default method -> the settings that remove it."""
 ADDED: dict[Source, dict[str, Settings]] = {
     "keypoints": {
-        "the book of interactions": {"refine": {"codebook": True}},
-        "fine-tuning the network": {"optimise": {"motion": "network"}},
+        "interaction codebook": {"refine": {"codebook": True}},
+        "network fine-tuning": {"optimise": {"motion": "network"}},
     },
     "pixels": {},
 }
-"""What is seen -> part that is left out by default -> the settings that put it in."""
+"""Source -> part that the default method lacks -> the settings that add it."""
 
 PAPER: dict[str, dict[str, float]] = {
-    "everybody's look": {"MPJPE": 59.06 - 60.68, "Inter": 80.18 - 81.01, "A-PD": 0.81 - 0.83},
-    "the prior": {"MPJPE": 59.06 - 61.52, "Inter": 80.18 - 87.13, "A-PD": 0.81 - 0.85},
+    "appearance": {"MPJPE": 59.06 - 60.68, "Inter": 80.18 - 81.01, "A-PD": 0.81 - 0.83},
+    "interaction prior": {"MPJPE": 59.06 - 61.52, "Inter": 80.18 - 87.13, "A-PD": 0.81 - 0.85},
     "physics": {"MPJPE": 59.06 - 57.01, "Inter": 80.18 - 78.50, "A-PD": 0.81 - 1.30},
 }
-"""With minus without in CloseApp's Table 3 (CVPR 2025), on Hi4D, as far as secondary sources tell it."""
+"""With minus without in CloseApp's Table 3 (CVPR 2025), on Hi4D, as secondary sources report it."""
 
 Ablation = dict[str, dict[str, dict[str, dict[str, Difference]]]]
-"""Part -> stage -> group -> metric -> how the figure with it differs from that without."""
+"""Part -> motion -> group -> metric -> with the part minus without it."""
 
 
 def measure_ablation(
-    windows: Sequence[Window],
-    config: Config,
-    source: Source,
-    progress: Progress,
-    device: str | None,
-    jobs: int,
-    cache: Path | None,
+    windows: Sequence[Window], config: Config, source: Source, progress: Progress, options: RunOptions
 ) -> tuple[BenchmarkReport, Ablation]:
-    """The whole pipeline on the windows, and how it differs from the same without one part.
+    """The report of the whole method, and the effect of each part of it.
 
-    What a part does not change is made once for each window. `cache`: a folder in which finished windows are kept; what
-    is there of the same code is not run again.
+    Stages whose inputs a part does not change run once per window. Raises ClosemeshError.
     """
     settings = {"": {}} | REMOVED[source] | ADDED[source]
-    configs = {name: override(config, chosen) if chosen else config for name, chosen in settings.items()}
-    work = functools.partial(run_configs, configs=tuple(configs.values()), source=source, device=device)
-    made_from = {"configs": [to_dict(one) for one in configs.values()], "source": source, "device": device}
-    found = run_windows(windows, work, made_from, f"ablation from {source}", progress, jobs, cache, bool(cache))
+    configs = {name: override(config, values) if values else config for name, values in settings.items()}
+    work = functools.partial(run_configs, configs=tuple(configs.values()), source=source, device=options.device)
+    inputs = {"configs": [to_dict(one) for one in configs.values()], "source": source, "device": options.device}
+    results = run_windows(windows, work, inputs, f"ablation from {source}", progress, options)
     commit = current_commit()
     reports = {
-        name: BenchmarkReport(commit, config.seed, config.preset, source, results)
-        for name, results in zip(configs, zip(*found, strict=True), strict=True)
+        name: BenchmarkReport(commit, config.seed, config.preset, source, of_config)
+        for name, of_config in zip(configs, zip(*results, strict=True), strict=True)
     }
     whole = reports[""]
-    worth = {name: differences(reports[name], whole) for name in REMOVED[source]}
-    return whole, worth | {name: differences(whole, reports[name]) for name in ADDED[source]}
+    effect = {name: differences(reports[name], whole) for name in REMOVED[source]}
+    return whole, effect | {name: differences(whole, reports[name]) for name in ADDED[source]}
 
 
 def run_configs(
     window: Window, configs: Sequence[Config], source: Source, device: str | None
 ) -> tuple[WindowResult, ...]:
-    """One window in several configurations that see the same; raises InputError when its file cannot be read."""
+    """The scores of one window for each configuration; all have the same settings of the stage `observe`.
+
+    Raises InputError when the window's file cannot be read.
+    """
     assert all(one.observe == configs[0].observe for one in configs)
-    made: dict[tuple[str, ...], Estimate] = {}
     with tempfile.TemporaryDirectory() as folder:
-        filmed = build_scene(window, configs[0], source, device, Path(folder))
-        return tuple(_run_config(filmed.again(), one, made) for one in configs)
+        scene = build_scene(window, configs[0], source, device, Path(folder))
+        return tuple(_run_config(scene.without_scores(), one) for one in configs)
 
 
-def _run_config(filmed: BenchmarkScene, config: Config, made: dict[tuple[str, ...], Estimate]) -> WindowResult:
-    """All stages; `made` has what came of stages by their configurations, and of those before."""
-    if filmed.task is None:
-        return filmed.result()
-    task = replace(filmed.task, config=with_known_focal(config, filmed.scene.camera.focal))
-    configs = repr(task.config.initialise), repr(task.config.refine), repr(task.config.optimise)
-    estimate = None
-    for number, stage in enumerate(STAGES, start=1):
-        if configs[:number] not in made:
-            with filmed.watch.time(stage):
-                made[configs[:number]] = run_stage(stage, task, estimate, NullProgress())
-        estimate = made[configs[:number]]
-        filmed.score(stage, estimate.motion)
-    return filmed.result()
+def _run_config(scene: BenchmarkScene, config: Config) -> WindowResult:
+    if scene.state.observations is not None:
+        ctx = replace(scene.ctx, config=with_known_focal(config, scene.scene.camera.focal))
+        scene.run(ctx, scene.state, MOTION_STAGES)
+    return scene.result()

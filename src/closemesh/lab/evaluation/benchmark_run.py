@@ -1,13 +1,13 @@
-"""One window of the benchmark: filmed, observed, reconstructed stage by stage, scored."""
+"""One benchmark window: the simulated scene, the stages of the pipeline run on it, and their scores."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from closemesh.body.loading import load_body
@@ -15,142 +15,155 @@ from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
 from closemesh.core.progress import NullProgress
 from closemesh.lab.evaluation.benchmark_scenes import (
-    MASKS,
     SceneObservations,
     Source,
     Window,
-    in_picture,
+    in_image,
     observe_keypoints,
     observe_pixels,
-    people_of,
+    select_matched,
+    with_known_focal,
 )
-from closemesh.lab.evaluation.benchmark_stages import STAGES, Task, run_stage, with_known_focal
 from closemesh.lab.evaluation.contact_metrics import MeshMetrics, measure_meshes
 from closemesh.lab.evaluation.evaluate import fitting_betas
 from closemesh.lab.evaluation.joint_metrics import METRIC, TOUCH, lsp_hidden
 from closemesh.lab.evaluation.scores import Groups, group_scores, score_motions
 from closemesh.lab.simulation.occlusion import hidden_points
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene
+from closemesh.pipeline.cache import MemoryCache
+from closemesh.pipeline.context import MASKS, RunContext
+from closemesh.pipeline.stages import MOTION_STAGES, PipelineState, Stage, run_stages
 from closemesh.structures import BodyMotion
 
 
 @dataclass(frozen=True)
 class WindowResult:
-    """What came of one window."""
+    """Scores of one window. Reports hold these fields by the same names."""
 
     name: str
     kind: str
     frames: int
     people: int
     expected: int
-    """People in the picture, counted frame by frame."""
+    """People in the image, counted frame by frame."""
     found: int
-    """Those of them who were detected; from pixels only they are scored, else also short gaps that are filled."""
+    """Those of them that were detected. From pixels only they are scored; from keypoints also short gaps."""
     stages: dict[str, Groups]
-    """By the name of the stage; empty when nobody was found."""
+    """Scores by the name of the motion; empty when no people were found."""
     truth: Groups
-    """What can be told of the truth alone: what the figures of the stages should come near to."""
+    """Scores of the true motion, for metrics that need no truth."""
     seconds: dict[str, float]
-    """Of observing, of each stage, and of measuring."""
+    """Of `observe`, of the stage that makes each motion, and of `measure`."""
 
 
 def run_window(window: Window, config: Config, source: Source, device: str | None) -> WindowResult:
-    """Make the scene of a window, run all stages on it and score them.
+    """The scores of the motions that the pipeline makes of one window.
 
-    The pipeline is given the true focal length. It sees simulated detections (`keypoints`) or a rendered film
-    (`pixels`). Raises InputError when the window's file cannot be read.
+    The pipeline gets the true focal length, and simulated detections (`keypoints`) or a rendered video (`pixels`).
+    Raises InputError when the window's file cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return _run_window(window, config, source, device, Path(folder))
-
-
-def _run_window(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> WindowResult:
-    """The same with a `folder` for what is seen."""
-    filmed = build_scene(window, config, source, device, folder)
-    estimate = None
-    if filmed.task is not None:
-        for stage in STAGES:
-            with filmed.watch.time(stage):
-                estimate = run_stage(stage, filmed.task, estimate, NullProgress())
-            filmed.score(stage, estimate.motion)
-    return filmed.result()
+        scene = build_scene(window, config, source, device, Path(folder))
+        if scene.state.observations is not None:
+            scene.run(scene.ctx, scene.state, MOTION_STAGES)
+        return scene.result()
 
 
 class BenchmarkScene:
-    """A window that was filmed and seen, and the scores of the stages that were run on it."""
+    """A window as a simulated scene with its observations, and the scores of stages that were run on it."""
 
     def __init__(
         self,
         window: Window,
         scene: SimulatedScene,
-        sighting: SceneObservations | None,
-        task: Task | None,
-        watch: Timer,
+        observed: SceneObservations | None,
+        ctx: RunContext,
+        timer: Timer,
         scorer: Scorer | None = None,
     ) -> None:
-        """task: None where nobody was found."""
-        self.scene, self.task, self.watch = scene, task, watch
-        self._window, self._sighting = window, sighting
-        with watch.time("measure"):
+        """observed: None when no people were found. ctx: its clip is the one that was observed."""
+        self.scene, self.ctx = scene, ctx
+        self.state = PipelineState(observations=observed.observations if observed else None)
+        self._window, self._observed, self._timer = window, observed, timer
+        with timer.time("measure"):
             self._scorer = scorer or Scorer(scene, measure_meshes(scene.motion, scene.body))
-        self._stages: dict[str, Groups] = {}
+        self._scores: dict[str, Groups] = {}
 
-    def again(self) -> BenchmarkScene:
-        """The same without scores."""
-        return BenchmarkScene(self._window, self.scene, self._sighting, self.task, Timer(), self._scorer)
+    def without_scores(self) -> BenchmarkScene:
+        """The same scene and the same cache of stages, for another row of a benchmark."""
+        return BenchmarkScene(self._window, self.scene, self._observed, self.ctx, Timer(), self._scorer)
 
-    def score(self, stage: str, motion: BodyMotion) -> None:
-        """Keep the scores of the motion that a stage made."""
-        assert self._sighting is not None
-        with self.watch.time("measure"):
-            self._stages[stage] = self._scorer.of_stage(motion, self._sighting)
+    def run(self, ctx: RunContext, state: PipelineState, stages: Sequence[Stage]) -> None:
+        """Runs stages from `state` on, and scores every motion that they make."""
+        for stage, after in run_stages(ctx, state, stages):
+            if stage.motion is None:
+                continue
+            report = ctx.cache.reports[-1]
+            if not report.from_cache:
+                self._timer.add(stage.motion, report.seconds)
+            self._score(stage.motion, after.motions[stage.motion])
+
+    def _score(self, name: str, motion: BodyMotion) -> None:
+        assert self._observed is not None
+        with self._timer.time("measure"):
+            self._scores[name] = self._scorer.of_motion(motion, self._observed)
 
     def result(self) -> WindowResult:
-        """All that was scored."""
+        """All scores so far."""
         return WindowResult(
             name=self._window.name,
             kind=self._window.kind,
             frames=len(self.scene.clip),
             people=self.scene.motion.num_people,
-            expected=int(in_picture(self.scene).sum()),
-            found=self._sighting.found if self._sighting else 0,
-            stages=self._stages,
+            expected=int(in_image(self.scene).sum()),
+            found=self._observed.found if self._observed else 0,
+            stages=self._scores,
             truth=self._scorer.of_truth(),
-            seconds=self.watch.seconds,
+            seconds=self._timer.seconds,
         )
 
 
 def build_scene(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> BenchmarkScene:
-    """The scene of a window, and what the pipeline gets to see of it; files go to `folder`. Raises InputError."""
-    watch, seed = Timer(), seed_of(window, config.seed)
+    """The scene of a window with its observations; a rendered video and masks are written to `folder`.
+
+    Its context has the true focal length and a cache in memory. Raises InputError when the file cannot be read.
+    """
+    timer, seed = Timer(), seed_of(window, config.seed)
     sequence, body = window.read(), load_body(config.body_model)
-    with watch.time("observe"):
+    with timer.time("observe"):
         scene = make_scene(sequence, body, seed, fitting_betas(sequence, body))
-        from_keypoints = source == "keypoints"
-        sighting = (
-            observe_keypoints(scene, seed + 1) if from_keypoints else observe_pixels(scene, config, seed + 1, folder)
+        progress = NullProgress()
+        ctx = RunContext(
+            clip=scene.clip,
+            body=body,
+            config=with_known_focal(config, scene.camera.focal),
+            device=choose_device(device),
+            cache=MemoryCache(folder, progress),
+            progress=progress,
+            masks=folder / "observe" / MASKS,
         )
-    task = None
-    if sighting is not None:
-        known = with_known_focal(config, scene.camera.focal)
-        masks = None if from_keypoints else folder / MASKS
-        task = Task(sighting.clip, sighting.observations, body, known, choose_device(device), masks)
-    return BenchmarkScene(window, scene, sighting, task, watch)
+        if source == "keypoints":
+            observed = observe_keypoints(scene, seed + 1)
+        else:
+            observed = observe_pixels(scene, ctx, seed + 1, folder)
+    if observed is not None:
+        ctx = replace(ctx, clip=observed.clip)
+    return BenchmarkScene(window, scene, observed, ctx, timer)
 
 
 class Scorer:
-    """Scores motions of one scene, whose truth is measured once."""
+    """Scores motions of one scene against its truth, which is measured once."""
 
     def __init__(self, scene: SimulatedScene, measured: MeshMetrics) -> None:
         self._scene = scene
         self._measured = measured
         self._hidden = lsp_hidden(hidden_points(scene))
-        self._touching = measured.distance < TOUCH  # nan where one is absent: no contact.
+        self._touching = measured.distance < TOUCH  # False where a person is absent: the distance is nan.
 
-    def of_stage(self, motion: BodyMotion, sighting: SceneObservations) -> Groups:
-        """The motion of all tracks, of the clip that was seen, against the truth."""
-        predicted = people_of(motion.frames(sighting.frames), sighting.people)
-        true = sighting.true_frames
+    def of_motion(self, motion: BodyMotion, observed: SceneObservations) -> Groups:
+        """Scores of the motion of all tracks over the observed clip, camera frame."""
+        predicted = select_matched(motion.frames(observed.frames), observed.match)
+        true = observed.true_frames
         measured = MeshMetrics(**{name: array[true] for name, array in vars(self._measured).items()})
         scores = score_motions(
             predicted,
@@ -163,29 +176,39 @@ class Scorer:
         return group_scores(scores, self._hidden[true], self._touching[true])
 
     def of_truth(self) -> Groups:
-        """What the truth does by itself: jitter, crossing, sliding."""
+        """Scores of the true motion itself: jitter, penetration, foot skating."""
         scene, measured = self._scene, self._measured
-        motions, bodies = (scene.motion, scene.motion), (scene.body, scene.body)
         scores = score_motions(
-            *motions, *bodies, scene.clip.times, measured_truth=measured, measured_prediction=measured
+            scene.motion,
+            scene.motion,
+            scene.body,
+            scene.body,
+            scene.clip.times,
+            measured_truth=measured,
+            measured_prediction=measured,
         )
         own = {name: values for name, values in scores.items() if not METRIC[name].needs_truth}
         return group_scores(own, self._hidden, self._touching)
 
 
 class Timer:
-    """Adds up the seconds of named pieces of work."""
+    """Sums the seconds of named pieces of work."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def add(self, name: str, seconds: float) -> None:
+        """Adds to what `name` has taken so far."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
     @contextmanager
     def time(self, name: str) -> Iterator[None]:
+        """Adds the seconds that the block takes."""
         started = time.perf_counter()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        self.add(name, time.perf_counter() - started)
 
 
 def seed_of(window: Window, seed: int) -> int:
-    """A seed of the window's own, so that its scene does not depend on which others are run."""
+    """A seed of the window's own, so that its scene does not depend on which other windows are run."""
     return int.from_bytes(hashlib.sha256(f"{seed} {window.name}".encode()).digest()[:4], "big")

@@ -1,4 +1,4 @@
-"""The synthetic benchmark: held-out motion filmed by made-up cameras, reconstructed stage by stage, scored."""
+"""The synthetic benchmark over many windows: several processes, and results of finished windows kept in a folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,11 +21,25 @@ from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import WindowResult, run_window
 from closemesh.lab.evaluation.benchmark_scenes import Source, Window
 from closemesh.lab.evaluation.report import BenchmarkReport, current_commit
+from closemesh.pipeline.cache import fingerprint
 from closemesh.weights.locate import sha256_of
 from closemesh.weights.registry import KNOWN_FILES
 
 Work = Callable[[Window], tuple[WindowResult, ...]]
-"""What is done with a window; processes must be able to load it."""
+"""Runs one window, once for each row of the benchmark. Picklable, for worker processes."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how windows are run."""
+
+    device: str | None = None
+    jobs: int = 1
+    """Windows at a time, each in a process of its own."""
+    cache: Path | None = None
+    """Folder for the results of finished windows."""
+    resume: bool = False
+    """Use results in `cache` that the same code made from the same inputs; else the folder is emptied."""
 
 
 def benchmark_synthetic(
@@ -33,57 +47,48 @@ def benchmark_synthetic(
     config: Config,
     source: Source,
     progress: Progress,
-    device: str | None = None,
-    jobs: int = 1,
-    cache: Path | None = None,
-    resume: bool = False,
+    options: RunOptions = RunOptions(),
 ) -> BenchmarkReport:
-    """Run the pipeline's stages on every window and score them, `jobs` windows at a time.
-
-    Each result is kept in the folder `cache` when it is done; with `resume` those that the same code made from the
-    same things are taken from there. Raises ClosemeshError.
-    """
+    """The scores of all motions that the pipeline makes of the windows. Raises ClosemeshError."""
     commit = current_commit()
-    work = functools.partial(_whole, config=config, source=source, device=device)
-    made_from = {"config": to_dict(config), "source": source, "device": device}
-    found = run_windows(windows, work, made_from, f"benchmark from {source}", progress, jobs, cache, resume)
-    return BenchmarkReport(commit, config.seed, config.preset, source, tuple(result for [result] in found))
+    work = functools.partial(_run_window, config=config, source=source, device=options.device)
+    inputs = {"config": to_dict(config), "source": source, "device": options.device}
+    results = run_windows(windows, work, inputs, f"benchmark from {source}", progress, options)
+    return BenchmarkReport(commit, config.seed, config.preset, source, tuple(result for [result] in results))
 
 
-def _whole(window: Window, config: Config, source: Source, device: str | None) -> tuple[WindowResult, ...]:
+def _run_window(window: Window, config: Config, source: Source, device: str | None) -> tuple[WindowResult, ...]:
     return (run_window(window, config, source, device),)
 
 
 def run_windows(
     windows: Sequence[Window],
     work: Work,
-    made_from: dict[str, object],
+    inputs: Mapping[str, object],
     title: str,
     progress: Progress,
-    jobs: int,
-    cache: Path | None,
-    resume: bool,
+    options: RunOptions,
 ) -> list[tuple[WindowResult, ...]]:
-    """What `work` makes of each window, in their order, `jobs` windows at a time.
+    """The results of `work` for each window, in their order.
 
-    What is done is kept in the folder `cache`; with `resume` that is taken from there which the same code made with the
-    same work, told apart by `made_from`. Raises ClosemeshError.
+    inputs: everything besides the window and the code that decides a result, as JSON values. title: of the progress.
+    Raises ClosemeshError.
     """
-    kept = _Kept(cache, resume, {"program": _program(), **made_from})
-    results = {window.name: result for window in windows if (result := kept.get(window))}
+    cache = _WindowCache(options.cache, options.resume, {"program": _program_fingerprint(), **inputs})
+    results = {window.name: result for window in windows if (result := cache.get(window))}
     missing = [window for window in windows if window.name not in results]
     with progress.task(title, len(windows), len(results)) as advance:
-        for window, result in _run_all(missing, work, jobs):
-            kept.put(window, result)
+        for window, result in _run_all(missing, work, options.jobs):
+            cache.put(window, result)
             results[window.name] = result
             advance(1)
     return [results[window.name] for window in windows]
 
 
 def _run_all(windows: Sequence[Window], work: Work, jobs: int) -> Iterator[tuple[Window, tuple[WindowResult, ...]]]:
-    """Results as they come."""
+    """Results in the order in which they are ready."""
     if jobs == 1 or len(windows) < 2:
-        with _one_thread():
+        with one_thread():
             for window in windows:
                 yield window, work(window)
         return
@@ -94,8 +99,8 @@ def _run_all(windows: Sequence[Window], work: Work, jobs: int) -> Iterator[tuple
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """So that no sum depends on how many windows are run at a time."""
+def one_thread() -> Iterator[None]:
+    """One torch thread, so that no sum depends on how many windows run at a time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -106,7 +111,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Fresh processes of one thread each; what has not begun is dropped when the block ends early."""
+    """New processes of one thread each; waiting work is canceled when the block ends early."""
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -115,37 +120,37 @@ def _processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _program() -> str:
-    """Hash of the code, the command line apart, and of the weights that are there."""
+def _program_fingerprint() -> str:
+    """SHA-256 of the code without the command line, and of all weights on this machine."""
     package = Path(__file__).resolve().parents[2]
     code = [file for file in package.rglob("*.py") if file.relative_to(package).parts[0] != "cli"]
     weights = [path for known in KNOWN_FILES if (path := known.locate())]
     return hashlib.sha256("".join(sha256_of(file) for file in sorted(code) + weights).encode()).hexdigest()
 
 
-class _Kept:
-    """Results of windows in a folder, each with the hash of what it was made from."""
+class _WindowCache:
+    """Results of windows in a folder, one JSON file each, with the fingerprint of their inputs."""
 
-    def __init__(self, folder: Path | None, resume: bool, made_from: dict[str, object]) -> None:
+    def __init__(self, folder: Path | None, resume: bool, inputs: Mapping[str, object]) -> None:
         self._folder = folder
-        self._made_from = made_from
-        self._hash_of = functools.cache(sha256_of)  # Many windows are of one file.
+        self._inputs = inputs
+        self._sha256_of = functools.cache(sha256_of)  # Many windows share one file.
         if folder is not None and not resume:
             shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, window: Window) -> tuple[WindowResult, ...] | None:
-        """The results of an earlier run, if they are those that this run would make."""
+        """The results of an earlier run with the same inputs; None when there are none."""
         if self._folder is None:
             return None
         try:
             values = json.loads(self._file(window).read_text())
-            made = values["key"] == self._key(window)
-            return tuple(WindowResult(**result) for result in values["results"]) if made else None
-        except (OSError, ValueError, KeyError, TypeError):  # Whatever is wrong with them, they are made again.
+            same = values["key"] == self._key(window)
+            return tuple(WindowResult(**result) for result in values["results"]) if same else None
+        except (OSError, ValueError, KeyError, TypeError):  # A damaged result is as good as none.
             return None
 
     def put(self, window: Window, results: tuple[WindowResult, ...]) -> None:
-        """Raises OutputError when it cannot be written."""
+        """Writes the results. Raises OutputError when the file cannot be written."""
         if self._folder is not None:
             with atomic_file(self._file(window)) as part:
                 part.write_text(
@@ -157,5 +162,5 @@ class _Kept:
         return self._folder / f"{window.name}.json"
 
     def _key(self, window: Window) -> str:
-        frames = [window.name, self._hash_of(window.path), window.start, window.stop]
-        return hashlib.sha256(json.dumps([self._made_from, frames], sort_keys=True).encode()).hexdigest()
+        frames = [window.name, self._sha256_of(window.path), window.start, window.stop]
+        return fingerprint({"inputs": self._inputs, "window": frames})

@@ -1,11 +1,4 @@
-"""Windows, simulated or rendered observations, track matching.
-
-The windows of captured motion that the benchmark films: bundled ones, and those of a user's held-out trials.
-
-Which of the people that were found is which of the true ones.
-
-What the pipeline gets to see of a benchmark scene, and how that hangs together with the truth.
-"""
+"""Benchmark windows, simulated or rendered observations of them, and the matching of tracks to true people."""
 
 from __future__ import annotations
 
@@ -23,26 +16,33 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
-from closemesh.lab.evaluation.evaluate import pair_times
+from closemesh.lab.evaluation.evaluate import pair_times, select_people
 from closemesh.lab.simulation.detections import simulate_observations
 from closemesh.lab.simulation.occlusion import outside_image
 from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.motion_files.sequence import MotionSequence
-from closemesh.perception.observe import observe
+from closemesh.pipeline.context import RunContext
+from closemesh.pipeline.stages import Observe, PipelineState, run_stages
 from closemesh.structures import BodyMotion, Clip, Observations
 from closemesh.video import open_clip
 from closemesh.weights.locate import model_folders
 
+Source = Literal["keypoints", "pixels"]
+"""What the pipeline gets: simulated detections, or a rendered video."""
+
 WINDOW = 64
-"""Frames of a window that is cut out of a trial."""
+"""Frames of a window that is cut out of a longer recording."""
 QUICK_WINDOWS = 8
+MATCH_DISTANCE = 0.2
+"""Mean distance of the body keypoints, in diagonals of the person's box, below which a track is on the person."""
 _FOLDER = "benchmark"
+_NUM_BODY = 17  # Keypoints of COCO.
 
 
 @dataclass(frozen=True)
 class Window:
-    """Some frames of a motion file."""
+    """Consecutive frames of a motion file."""
 
     name: str
     """Unique in the benchmark, and the same in every run."""
@@ -52,29 +52,29 @@ class Window:
     stop: int
 
     def read(self) -> MotionSequence:
-        """The motion. Raises InputError."""
+        """The motion. Raises InputError when the file cannot be read."""
         return read_motion(self.path).frames(slice(self.start, self.stop))
 
 
 def find_windows(
     data: Path | None, kinds: Collection[str] = (), limit: int | None = None, quick: bool = False
 ) -> list[Window]:
-    """The bundled windows, and with `data` those of its held-out trials of two people; sorted by name.
+    """The bundled windows, and those of the test split of the folder `data` with two people; sorted by name.
 
-    `kinds` keeps only those, `quick` a few that stay the same, one of each kind after the other, `limit` the first so
-    many. Raises InputError when none is left.
+    kinds: only these, all if empty. quick: a fixed selection over all kinds. limit: only the first ones.
+    Raises InputError when a kind is unknown or no window is left.
     """
-    windows = [*_bundled(), *(_of_trials(data) if data else ())]
-    there = sorted({window.kind for window in windows})
-    unknown = sorted(set(kinds) - set(there))
+    windows = [*_bundled(), *(_of_recordings(data) if data else ())]
+    known = sorted({window.kind for window in windows})
+    unknown = sorted(set(kinds) - set(known))
     if unknown:
-        raise InputError(f"no windows of the kind {', '.join(unknown)}; there are {', '.join(there) or 'none'}")
-    chosen = sorted((w for w in windows if not kinds or w.kind in kinds), key=lambda window: window.name)
+        raise InputError(f"no windows of the kind {', '.join(unknown)}; there are {', '.join(known) or 'none'}")
+    selected = sorted((w for w in windows if not kinds or w.kind in kinds), key=lambda window: window.name)
     if quick:
-        chosen = _spread_over_kinds(chosen, QUICK_WINDOWS)
-    if not chosen:
+        selected = _balanced_by_kind(selected, QUICK_WINDOWS)
+    if not selected:
         raise InputError("no bundled benchmark windows found; give a folder with captured motion with --data")
-    return chosen[:limit]
+    return selected[:limit]
 
 
 def _bundled() -> Iterator[Window]:
@@ -85,14 +85,14 @@ def _bundled() -> Iterator[Window]:
 
 
 def _kind(sequence: MotionSequence) -> str:
-    """The action without what stands in brackets behind it."""
+    """The action without the part in brackets."""
     return sequence.action.partition("(")[0].strip() or "other"
 
 
-def _of_trials(data: Path) -> Iterator[Window]:
-    """Whole held-out trials of two people, cut into windows without overlap in which both are there."""
-    _, held_out = split_motion_files(data)
-    for path in held_out:
+def _of_recordings(data: Path) -> Iterator[Window]:
+    """Recordings of the test split with two people, cut into windows without overlap; both people are always valid."""
+    _, test_files = split_motion_files(data)
+    for path in test_files:
         sequence = read_motion(path)
         if sequence.num_people < 2:
             continue
@@ -102,40 +102,43 @@ def _of_trials(data: Path) -> Iterator[Window]:
                 yield Window(name, path, _kind(sequence), start, start + WINDOW)
 
 
-def _spread_over_kinds(windows: list[Window], count: int) -> list[Window]:
-    """The first window of each kind, then the second of each, and so on; of too many kinds some, evenly by name."""
-    of_kind: dict[str, list[Window]] = {}
+def _balanced_by_kind(windows: list[Window], count: int) -> list[Window]:
+    """`count` windows: the first of each kind, then the second of each, and so on.
+
+    With more kinds than `count`, every n-th kind by name.
+    """
+    by_kind: dict[str, list[Window]] = {}
     for window in windows:
-        of_kind.setdefault(window.kind, []).append(window)
-    kinds = sorted(of_kind)
+        by_kind.setdefault(window.kind, []).append(window)
+    kinds = sorted(by_kind)
     kinds = [kinds[k * len(kinds) // count] for k in range(count)] if len(kinds) > count else kinds
-    turns = itertools.zip_longest(*(of_kind[kind] for kind in kinds))
-    chosen = [window for turn in turns for window in turn if window is not None]
-    return sorted(chosen[:count], key=lambda window: window.name)
+    rounds = itertools.zip_longest(*(by_kind[kind] for kind in kinds))
+    selected = [window for one_round in rounds for window in one_round if window is not None]
+    return sorted(selected[:count], key=lambda window: window.name)
 
 
-NEAR = 0.2
-"""Mean distance of the 17 body keypoints, in diagonals of the person's box, below which a person counts as found."""
-_BODY = 17
+def with_known_focal(config: Config, focal: float) -> Config:
+    """The configuration with the true focal length in pixels, as in the protocol of the papers."""
+    return replace(config, initialise=replace(config.initialise, focal=focal))
 
 
 @dataclass(frozen=True)
 class TrackMatch:
-    """True people and the tracks that follow them."""
+    """The track that follows each true person."""
 
     tracks: tuple[int | None, ...]
-    """For each true person the track; None for somebody whom no track follows."""
+    """[P] index of the track; None for a person without a track."""
     found: Bools
-    """[T, P] the track of the person is where the person is in this frame."""
+    """[T, P] True where the track is on the person in this frame."""
 
 
-def match_tracks(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: Bools) -> TrackMatch:
-    """Tracks and people put together so that as many frames as possible agree, each track with one person.
+def match_tracks(keypoints: Floats, detected: Bools, true_pixels: Floats, valid: Bools) -> TrackMatch:
+    """The assignment of tracks to people with the most frames in agreement; each track follows at most one person.
 
-    keypoints [T, Q, K, 3] with confidence and visible [T, Q] of the tracks, true_pixels [T, P, K, 2] and valid [T, P]
-    of the people. A track that goes over to another person is right only while it stays with its own.
+    keypoints [T, Q, K, 3] pixels and confidence, detected [T, Q], of the tracks; true_pixels [T, P, K, 2], valid
+    [T, P], of the people. A track that switches to another person counts only while it is on its own person.
     """
-    near = _near(keypoints[:, :, :_BODY], visible, true_pixels[:, :, :_BODY], valid)  # [T, Q, P]
+    near = _near(keypoints[:, :, :_NUM_BODY], detected, true_pixels[:, :, :_NUM_BODY], valid)  # [T, Q, P]
     agreement = near.sum(0)
     tracks: list[int | None] = [None] * agreement.shape[1]
     found = np.zeros(valid.shape, bool)
@@ -146,83 +149,79 @@ def match_tracks(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: 
     return TrackMatch(tuple(tracks), found)
 
 
-def _near(keypoints: Floats, visible: Bools, true_pixels: Floats, valid: Bools) -> Bools:
-    """[T, Q, P]."""
+def _near(keypoints: Floats, detected: Bools, true_pixels: Floats, valid: Bools) -> Bools:
+    """[T, Q, P] True where a track is within MATCH_DISTANCE of a person."""
     size = np.linalg.norm(np.ptp(true_pixels, axis=2), axis=-1)  # [T, P]
     distance = np.linalg.norm(keypoints[:, :, None, :, :2] - true_pixels[:, None], axis=-1)  # [T, Q, P, 17]
-    seen = (keypoints[..., 2] > 0)[:, :, None]
-    count = seen.sum(-1)
-    mean = np.where(seen, distance, 0).sum(-1) / np.maximum(count, 1)
-    return (count > 0) & (mean < NEAR * size[:, None]) & visible[:, :, None] & valid[:, None]
+    estimated = (keypoints[..., 2] > 0)[:, :, None]
+    count = estimated.sum(-1)
+    mean = np.where(estimated, distance, 0).sum(-1) / np.maximum(count, 1)
+    return (count > 0) & (mean < MATCH_DISTANCE * size[:, None]) & detected[:, :, None] & valid[:, None]
 
 
-def people_of(motion: BodyMotion, people: TrackMatch) -> BodyMotion:
-    """The motion of the true people in their order; who was not found is not valid."""
-    order = [track or 0 for track in people.tracks]
-    names = ("rotations", "transl", "expression", "valid", "confidence")
-    chosen = motion.with_pose(betas=motion.betas[order], **{name: getattr(motion, name)[:, order] for name in names})
-    return replace(chosen, valid=chosen.valid & people.found)
+def select_matched(motion: BodyMotion, match: TrackMatch) -> BodyMotion:
+    """The motion of the matched tracks in the order of the true people; not valid where a person is not found.
 
-
-Source = Literal["keypoints", "pixels"]
-
-MASKS = "masks"
-_NUM_BODY = 17
+    motion: of all tracks, over the frames of `match`.
+    """
+    selected = select_people(motion, [track or 0 for track in match.tracks])
+    return replace(selected, valid=selected.valid & match.found)
 
 
 @dataclass(frozen=True)
 class SceneObservations:
-    """Observations of a scene."""
+    """Observations of a simulated scene, and how they correspond to it."""
 
     clip: Clip
     observations: Observations
-    people: TrackMatch
-    """Over the frames that are paired below."""
+    match: TrackMatch
+    """Over the paired frames below."""
     frames: np.ndarray
-    """[T] frames of the clip that show ..."""
+    """[T] frames of the clip ..."""
     true_frames: np.ndarray
-    """[T] ... these frames of the scene."""
+    """[T] ... and the frames of the scene at the same time."""
     found: int
-    """Of the people in the picture, frame by frame, how many were detected."""
+    """Detected people in the image, counted frame by frame."""
 
 
 def observe_keypoints(scene: SimulatedScene, seed: int) -> SceneObservations:
-    """Simulated detections; who is who is known."""
+    """Simulated detections of the scene; tracks and people have the same order."""
     observations = simulate_observations(scene, seed).observations
     frames = np.arange(len(scene.clip))
-    everybody = TrackMatch(tuple(range(scene.motion.num_people)), np.ones_like(scene.motion.valid))
-    return SceneObservations(scene.clip, observations, everybody, frames, frames, _count(scene, observations.detected))
+    match = TrackMatch(tuple(range(scene.motion.num_people)), np.ones_like(scene.motion.valid))
+    return SceneObservations(scene.clip, observations, match, frames, frames, _count(scene, observations.detected))
 
 
-def observe_pixels(scene: SimulatedScene, config: Config, seed: int, folder: Path) -> SceneObservations | None:
-    """A rendered film through the detector and the tracker; None when they find nobody.
+def observe_pixels(scene: SimulatedScene, ctx: RunContext, seed: int, folder: Path) -> SceneObservations | None:
+    """A video rendered to `folder`, through the stage `observe`; None when it finds no people.
 
-    Film and masks are written to `folder`, and read again by later stages.
+    ctx: its clip is replaced by the video; the stage writes masks below the folder of its cache.
     """
-    film = folder / "film.mp4"
-    render_video(scene, film, seed, NullProgress())
-    clip = open_clip(film, config.clip)
+    path = folder / "film.mp4"
+    render_video(scene, path, seed, NullProgress())
+    clip = open_clip(path, ctx.config.clip)
     try:
-        observations = observe(clip, config.observe, folder / MASKS, NullProgress())
-    except InputError:  # Nobody found.
+        [(_, state)] = run_stages(replace(ctx, clip=clip), PipelineState(), (Observe(),))
+    except InputError:  # No people found.
         return None
+    assert state.observations is not None
     frames, true_frames = pair_times(clip.times, scene.clip.times)
-    people = match_tracks(
-        observations.keypoints[frames],
-        observations.detected[frames],
+    match = match_tracks(
+        state.observations.keypoints[frames],
+        state.observations.detected[frames],
         true_points(scene).pixels[true_frames],
         scene.motion.valid[true_frames],
     )
     found = np.zeros_like(scene.motion.valid)
-    found[true_frames] = people.found
-    return SceneObservations(clip, observations, people, frames, true_frames, _count(scene, found))
+    found[true_frames] = match.found
+    return SceneObservations(clip, state.observations, match, frames, true_frames, _count(scene, found))
 
 
-def in_picture(scene: SimulatedScene) -> Bools:
-    """[T, P] at least half of the body keypoints are inside the picture: the person should be found."""
-    gone = outside_image(true_points(scene).pixels[:, :, :_NUM_BODY], scene.camera.size)
-    return scene.motion.valid & (gone.mean(-1) <= 0.5)
+def in_image(scene: SimulatedScene) -> Bools:
+    """[T, P] True where at least half of a person's body keypoints are inside the image: it should be detected."""
+    out_of_image = outside_image(true_points(scene).pixels[:, :, :_NUM_BODY], scene.camera.size)
+    return scene.motion.valid & (out_of_image.mean(-1) <= 0.5)
 
 
 def _count(scene: SimulatedScene, found: Bools) -> int:
-    return int((found & in_picture(scene)).sum())
+    return int((found & in_image(scene)).sum())

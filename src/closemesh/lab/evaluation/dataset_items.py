@@ -1,9 +1,4 @@
-"""Clips to score, published figures.
-
-Figures that papers give for data sets, to stand beside measured ones. None of them was measured here.
-
-What of a data set is scored: clips, their cameras, and the true joints in the frames that the papers take.
-"""
+"""What is scored on each data set (clips, cameras, frames and true joints), and the results that papers report."""
 
 from __future__ import annotations
 
@@ -31,38 +26,38 @@ from closemesh.motion_files.sequence import to_body_motion
 
 DatasetName = Literal["hi4d", "chi3d", "3dpw"]
 
-_CLOSEAPP = "CloseApp (Huang et al., CVPR 2025), Table 2, copied from readers' notes"
-_CLOSEAPP_ABLATION = "CloseApp (Huang et al., CVPR 2025), Table 3, copied from readers' notes"
+_CLOSEAPP = "CloseApp (Huang et al., CVPR 2025), Table 2, from secondary sources"
+_CLOSEAPP_ABLATION = "CloseApp (Huang et al., CVPR 2025), Table 3, from secondary sources"
 _BUDDI = "BUDDI (Müller et al., CVPR 2024), Table 3"
-_PROSEPOSE = "ProsePose (Subramanian et al., CVPR 2025); frames and cameras of its own choice"
-_PROMPTHMR = "PromptHMR (Wang et al., CVPR 2025), copied from readers' notes; persons not exchanged"
+_PROSEPOSE = "ProsePose (Subramanian et al., CVPR 2025); its own selection of frames and cameras"
+_PROMPTHMR = "PromptHMR (Wang et al., CVPR 2025), from secondary sources; people not exchanged"
 
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One line of a paper's table."""
+    """One row of a paper's table. The JSON file has these fields."""
 
     method: str
     figures: dict[str, float]
-    """By the names of `names.METRICS`, mm, and of PERSON_PA."""
+    """By the names of METRICS and PERSON_PA, mm."""
     source: str
 
 
 PERSON_PA = ("PA-MPJPE person 0", "PA-MPJPE person 1")
-"""BUDDI tells the two people of CHI3D apart: 0 wears markers, 1 does not."""
+"""BUDDI reports the two people of CHI3D separately: person 0 wears markers, person 1 does not."""
 
 _COLUMNS = ("MPJPE", "PA-MPJPE", "MPVPE", "Inter", "A-PD")
 _CHI3D_COLUMNS = (*PERSON_PA, "Pair-PA-MPJPE-best")
 
 
-def _row(method: str, columns: tuple[str, ...], figures: tuple[float | None, ...], source: str) -> PublishedRow:
-    told = {name: value for name, value in zip(columns, figures, strict=True) if value is not None}
-    return PublishedRow(method, told, source)
+def _row(method: str, columns: tuple[str, ...], values: tuple[float | None, ...], source: str) -> PublishedRow:
+    reported = {name: value for name, value in zip(columns, values, strict=True) if value is not None}
+    return PublishedRow(method, reported, source)
 
 
-def _one(name: str, source: str, figures: dict[str, float]) -> tuple[PublishedRow, ...]:
+def _one(name: str, source: str, values: dict[str, float]) -> tuple[PublishedRow, ...]:
     """Rows of a table with a single column."""
-    return tuple(PublishedRow(method, {name: value}, source) for method, value in figures.items())
+    return tuple(PublishedRow(method, {name: value}, source) for method, value in values.items())
 
 
 PUBLISHED: dict[DatasetName, tuple[PublishedRow, ...]] = {
@@ -106,9 +101,24 @@ PUBLISHED: dict[DatasetName, tuple[PublishedRow, ...]] = {
 
 
 CHI3D_SUBJECT = "s03"
-"""The pair that BUDDI is evaluated on; s01 and s05 have no published truth, s02 and s04 are learned from."""
-_AROUND = 25  # Frames before and after a single frame that is scored: the pipeline lives on motion.
-_LSP_OF_IMAR25 = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 9)  # 9 lies where SMPL-X has its head joint, 10 on top.
+"""The pair of people that BUDDI is evaluated on. s01 and s05 have no published truth; s02 and s04 are training data."""
+_CONTEXT = 25  # Frames before and after a single scored frame: the pipeline needs motion.
+_LSP_OF_IMAR25 = (
+    6,
+    5,
+    4,
+    1,
+    2,
+    3,
+    16,
+    15,
+    14,
+    11,
+    12,
+    13,
+    8,
+    9,
+)  # 9 is at the head joint of SMPL-X.
 
 
 @dataclass(frozen=True)
@@ -119,19 +129,19 @@ class DatasetItem:
     clip: Path
     clip_config: ClipConfig
     K: Floats
-    """[3, 3] the true camera; the pipeline is told its focal length, as in the papers."""
+    """[3, 3] true intrinsics; the pipeline gets the focal length, as in the papers."""
     clip_frames: np.ndarray
-    """[N] frames of the clip that are scored."""
+    """[N] scored frames of the clip."""
     joints_cam: Floats
-    """[N, P, 14, 3] the true joints in the frame of the camera, LSP order."""
+    """[N, P, 14, 3] true LSP joints, camera frame."""
     valid: Bools
-    """[N, P]."""
+    """[N, P] True where the truth is known."""
 
 
 def dataset_items(name: DatasetName, root: Path, body: BodyModel) -> Iterator[DatasetItem]:
-    """Clip after clip, camera after camera; clips whose images are not there are passed over.
+    """The items of a data set, one for each clip and camera; without clips whose images are missing.
 
-    Raises InputError when the root is none of the data set, and when a file of it cannot be read.
+    Raises InputError when the root is not a folder of the data set, or a file cannot be read.
     """
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; give the folder that {name} was unpacked to")
@@ -140,7 +150,7 @@ def dataset_items(name: DatasetName, root: Path, body: BodyModel) -> Iterator[Da
 
 def _hi4d(root: Path, body: BodyModel) -> Iterator[DatasetItem]:
     """All frames of all cameras."""
-    for folder in _some(hi4d_recordings(root), root, "pairXX/<action>XX/meta.npz with smpl/ beside it"):
+    for folder in _found(hi4d_recordings(root), root, "pairXX/<action>XX/meta.npz with smpl/ beside it"):
         data = read_hi4d(folder)
         assert data.sequence.joints is not None
         joints = lsp_joints(data.sequence.joints)
@@ -149,21 +159,21 @@ def _hi4d(root: Path, body: BodyModel) -> Iterator[DatasetItem]:
 
 
 def _chi3d(root: Path, body: BodyModel) -> Iterator[DatasetItem]:
-    """The frame of contact of each recording of BUDDI's test pair, seen by each camera."""
+    """The frame of contact of each recording of BUDDI's test pair, for each camera."""
     recordings = [path for path in chi3d_recordings(root) if path.parent.parent.name == CHI3D_SUBJECT]
-    for path in _some(recordings, root, f"train/{CHI3D_SUBJECT}/smplx/<action>.json with joints3d_25/ beside smplx/"):
+    for path in _found(recordings, root, f"train/{CHI3D_SUBJECT}/smplx/<action>.json with joints3d_25/ beside smplx/"):
         data = read_chi3d(path, body)
         joints = _chi3d_joints(data, body)
         for camera in data.cameras if len(data.contact_frames) else ():
             frames = data.contact_frames
-            start = max(int(frames.min()) - _AROUND, 0) / CHI3D_FPS
-            around = ClipConfig(start=start, end=(int(frames.max()) + _AROUND + 1) / CHI3D_FPS, fps=CHI3D_FPS)
-            yield from _item(data, camera, joints, frames, around)
+            start = max(int(frames.min()) - _CONTEXT, 0) / CHI3D_FPS
+            clip_config = ClipConfig(start=start, end=(int(frames.max()) + _CONTEXT + 1) / CHI3D_FPS, fps=CHI3D_FPS)
+            yield from _item(data, camera, joints, frames, clip_config)
 
 
 def _threedpw(root: Path, body: BodyModel) -> Iterator[DatasetItem]:
-    """The test split, in the frames whose camera is known."""
-    for path in _some(threedpw_files(root), root, "sequenceFiles/test/*.pkl"):
+    """The test split, frames with a known camera."""
+    for path in _found(threedpw_files(root), root, "sequenceFiles/test/*.pkl"):
         data = read_threedpw(path)
         assert data.sequence.joints is not None
         joints = lsp_joints(data.sequence.joints)
@@ -179,7 +189,7 @@ _ITEMS: dict[DatasetName, Callable[[Path, BodyModel], Iterator[DatasetItem]]] = 
 
 
 def _chi3d_joints(data: Recording, body: BodyModel) -> Floats:
-    """[T, P, 14, 3]: SMPL-X's own with the licensed body, which the truth was fitted with, else the measured points."""
+    """[T, P, 14, 3] joints of the SMPL-X body that was fitted to the data, if it is used here; else measured points."""
     if not body.is_bundled and data.sequence.body_model == body.name:
         return lsp_joints(motion_joints(to_body_motion(data.sequence, body), body))
     assert data.keypoints is not None
@@ -189,24 +199,24 @@ def _chi3d_joints(data: Recording, body: BodyModel) -> Floats:
 def _item(
     data: Recording, camera: DatasetCamera, joints: Floats, frames: np.ndarray, clip_config: ClipConfig
 ) -> Iterator[DatasetItem]:
-    """One item, or none when the clip is not there or shows none of the frames."""
+    """One item; none when the clip is missing or has none of the frames."""
     frames = frames[camera.clip_frames[frames] >= 0]
     if not camera.clip.exists() or len(frames) == 0:
         return
     T_cam_world = np.broadcast_to(camera.T_cam_world, (len(joints), 4, 4))[frames]
-    turned = np.einsum("tij,tpkj->tpki", T_cam_world[:, :3, :3], joints[frames])
+    rotated = np.einsum("tij,tpkj->tpki", T_cam_world[:, :3, :3], joints[frames])
     yield DatasetItem(
         name=f"{data.sequence.name} {camera.name}",
         clip=camera.clip,
         clip_config=clip_config,
         K=camera.K,
         clip_frames=camera.clip_frames[frames],
-        joints_cam=turned + T_cam_world[:, None, None, :3, 3],
+        joints_cam=rotated + T_cam_world[:, None, None, :3, 3],
         valid=data.sequence.valid[frames],
     )
 
 
-def _some(recordings: list[Path], root: Path, layout: str) -> list[Path]:
+def _found(recordings: list[Path], root: Path, layout: str) -> list[Path]:
     if not recordings:
         raise InputError(f"{root} holds no recordings; expected is {layout}")
     return recordings

@@ -1,13 +1,7 @@
-"""Two motions matched and scored.
-
-Motion to be compared, from a result folder, person files or any motion file.
-
-Two motions of the same people: brought together in time, people and place, then scored.
-"""
+"""Evaluation of a motion file against another: frames and people are matched, then all metrics are computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
@@ -32,41 +26,46 @@ from closemesh.structures import BodyMotion, Camera
 
 @dataclass(frozen=True)
 class PosedMotion:
-    """A motion with everything that is needed to pose its bodies."""
+    """A motion with its body, times and camera."""
 
     motion: BodyMotion
     body: BodyModel
     times: Floats
     """[T] seconds."""
     camera: Camera | None
-    """Given when the motion is in its frame; else the motion is in a world of its own."""
+    """The camera in whose frame the motion is; None when the motion is in a world frame."""
 
     def in_world(self) -> PosedMotion:
-        """The same in the world frame."""
+        """The motion in the world frame."""
         if self.camera is None:
             return self
         return replace(self, motion=motion_in_world(self.motion, self.camera, self.body), camera=None)
 
     def moved(self, T_new_old: Floats) -> PosedMotion:
-        """The same in another frame; T_new_old [4, 4]."""
+        """The motion in another frame; T_new_old [4, 4]."""
         return replace(self, motion=change_frame(self.motion, T_new_old, self.body), camera=None)
 
     def frames(self, index: np.ndarray) -> PosedMotion:
-        """Some of the frames."""
+        """The motion at the frames `index` [N]."""
         camera = replace(self.camera, T_cam_world=self.camera.T_cam_world[index]) if self.camera else None
-        motion = _choose(self.motion, lambda array: array[index])
-        return replace(self, motion=motion, times=self.times[index], camera=camera)
+        return replace(self, motion=self.motion.frames(index), times=self.times[index], camera=camera)
 
     def people(self, order: list[int]) -> PosedMotion:
-        """Some of the people, in this order."""
-        motion = _choose(self.motion, lambda array: array[:, order])
-        return replace(self, motion=replace(motion, betas=self.motion.betas[order]))
+        """The motion of these people, in this order."""
+        return replace(self, motion=select_people(self.motion, order))
+
+
+def select_people(motion: BodyMotion, order: list[int]) -> BodyMotion:
+    """The motion of these people, in this order."""
+    names = ("rotations", "transl", "expression", "valid", "confidence")
+    return motion.with_pose(betas=motion.betas[order], **{name: getattr(motion, name)[:, order] for name in names})
 
 
 def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> PosedMotion:
     """The motion in `path`: a folder that `reconstruct` wrote, person files (one or a folder of them), a motion file.
 
-    body_path: the licensed body, for files whose betas belong to it. Raises InputError, ModelFileError.
+    body_path: the SMPL-X body, for files whose betas belong to it. Raises InputError when a file is missing, damaged
+    or of another body, ModelFileError when the body cannot be read.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a result folder, a person file or a motion file")
@@ -86,15 +85,10 @@ def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> Pos
 
 
 def fitting_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
-    """[P, B] shapes of `body` with bones as long as the sequence's; None when it has its own shape or no skeleton."""
+    """Betas [P, B] of `body` with the bone lengths of the sequence; None when it has betas of `body` or no joints."""
     own = sequence.betas is not None and sequence.body_model == body.name
     unknown = sequence.rest_joints is None and sequence.joints is None
     return None if own or unknown else fit_betas(sequence, body)
-
-
-def _choose(motion: BodyMotion, function: Callable[[np.ndarray], np.ndarray]) -> BodyMotion:
-    names = ("rotations", "transl", "expression", "valid", "confidence")
-    return motion.with_pose(**{name: function(getattr(motion, name)) for name in names})
 
 
 def _keys(path: Path) -> set[str]:
@@ -116,36 +110,36 @@ def _body_of(person: PersonMotion, body_path: Path | None) -> BodyModel:
         return load_body(body_path)
     variant = person.body_model.rpartition("/")[2]
     if variant not in ("std", "mid", "light", "closed"):
-        if body_path is not None:  # A body of the user's in the open layout.
+        if body_path is not None:  # A custom body in the layout of the bundled one.
             return load_body(body_path)
         raise InputError(f"the betas belong to {person.body_model}, which this version of closemesh does not have")
     return load_bundled_body(variant)
 
 
 def _no_camera(num_frames: int) -> Camera:
-    """One that stands in the world's origin, so that its frame is the world's."""
+    """A camera at the origin of the world: its frame is the world frame."""
     return Camera(1.0, (0.0, 0.0), (1, 1), "option", np.tile(np.eye(4), (num_frames, 1, 1)))
 
 
-_MOST_PEOPLE = 5  # All orders of so many people are tried.
+_MAX_PERMUTED = 5  # People up to whose number all assignments are tried.
 
 
 def evaluate(
     predicted: PosedMotion, truth: PosedMotion, progress: Progress, align: bool = False, cheap: bool = False
 ) -> dict[str, float]:
-    """Every metric of `names.METRICS` that is defined, in its unit (shares in percent), averaged over the motion.
+    """The mean of each metric of METRICS that is defined, in its unit (fractions in percent).
 
-    Frames are paired by time, at the lower of the two rates; people are told apart by where their joints are. In the
-    camera frame when both motions know one, else in the world, where root-depth and PCDR mean nothing and are left
-    out. `align` first moves the prediction by the one rotation and translation that bring all its joints nearest to
-    the true ones. Raises InputError when no frame or no person is common to both.
+    Frames are paired by time, at the lower of the two rates; people by the distance of their joints. Both motions are
+    compared in the camera frame if both have a camera; else in the world, without root-depth and PCDR. align: first
+    moves the whole prediction rigidly onto the truth. cheap: no metrics of meshes.
+    Raises InputError when the motions have no frame or no person in common.
     """
     if predicted.camera is None or truth.camera is None or align:
         predicted, truth = predicted.in_world(), truth.in_world()
     predicted, truth = _common_frames(predicted, truth, progress)
     predicted, truth = _common_people(predicted, truth, align, progress)
     if align:
-        predicted = predicted.moved(_best_move(_joints(predicted), _joints(truth)))
+        predicted = predicted.moved(_rigid_motion(_joints(predicted), _joints(truth)))
     scores = score_motions(predicted.motion, truth.motion, predicted.body, truth.body, truth.times, cheap)
     if predicted.camera is None:
         scores = {name: values for name, values in scores.items() if name not in IN_CAMERA_ONLY}
@@ -156,10 +150,10 @@ def evaluate(
 
 
 def pair_times(times_a: Floats, times_b: Floats) -> tuple[np.ndarray, np.ndarray]:
-    """Indices into both, of frames shown at the same time; times [T] in seconds, increasing.
+    """Indices [N] into times_a [T] and [N] into times_b [T'] of frames at the same time; seconds, increasing.
 
-    Every frame of the slower one is paired with the nearest of the faster one, when that is less than half of the
-    faster one's interval away.
+    Each frame of the lower rate is paired with the nearest one of the higher rate, if it is less than half of the
+    latter's interval away.
     """
     if _interval(times_a) < _interval(times_b):
         second, first = pair_times(times_b, times_a)
@@ -170,13 +164,13 @@ def pair_times(times_a: Floats, times_b: Floats) -> tuple[np.ndarray, np.ndarray
 
 
 def match_people(predicted: Floats, truth: Floats, align: bool = False) -> list[int]:
-    """Which predicted person stands for each true one, so that the joints are nearest on average.
+    """The predicted person for each true one [Q], with the smallest mean distance of joints.
 
-    Joints [T, P, 14, 3] and [T, Q, 14, 3], P at least Q, nan where absent; with `align` nearest after the best common
-    move. Told in the order given when there are more people than can be tried.
+    predicted [T, P, 14, 3], truth [T, Q, 14, 3] meters, P at least Q, nan where absent. align: the distance after the
+    best common rigid motion. With more than five people, the first Q in their order.
     """
     count = truth.shape[1]
-    if predicted.shape[1] > _MOST_PEOPLE:
+    if predicted.shape[1] > _MAX_PERMUTED:
         return list(range(count))
     orders = list(permutations(range(predicted.shape[1]), count))
     return list(min(orders, key=lambda order: _mean_distance(predicted[:, list(order)], truth, align)))
@@ -186,7 +180,7 @@ def _common_frames(predicted: PosedMotion, truth: PosedMotion, progress: Progres
     first, second = pair_times(predicted.times, truth.times)
     if len(first) == 0:
         spans = " and ".join(f"{times[0]:.2f}-{times[-1]:.2f} s" for times in (predicted.times, truth.times))
-        raise InputError(f"the two motions have no moment in common ({spans}); give motions of the same clip")
+        raise InputError(f"the two motions have no time in common ({spans}); give motions of the same clip")
     if not len(first) == len(predicted.times) == len(truth.times):
         progress.note(f"{len(first)} frames compared of {len(predicted.times)} and {len(truth.times)}, paired by time")
     return predicted.frames(first), truth.frames(second)
@@ -205,27 +199,27 @@ def _common_people(
         truth = truth.people(order)
     if order != list(range(max(num_predicted, num_true))):
         which = "predicted" if num_predicted >= num_true else "true"
-        progress.note(f"{num_predicted} predicted and {num_true} true people: compared are the {which} {order}")
+        progress.note(f"{num_predicted} predicted and {num_true} true people: compared are the {which} people {order}")
     if not (predicted.motion.valid & truth.motion.valid).any():
-        raise InputError("nobody is there in both motions at the same time; give motions of the same clip")
+        raise InputError("no person is valid in both motions at the same time; give motions of the same clip")
     return predicted, truth
 
 
 def _mean_distance(points: Floats, target: Floats, align: bool) -> float:
-    there = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
-    if not there.any():
+    both = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
+    if not both.any():
         return float("inf")
-    points, target = points[there], target[there]
+    points, target = points[both], target[both]
     if align:
         T = rigid_alignment(points, target)
         points = points @ T[:3, :3].T + T[:3, 3]
     return float(np.linalg.norm(points - target, axis=-1).mean())
 
 
-def _best_move(points: Floats, target: Floats) -> Floats:
-    """T_target_points [4, 4] over all people and frames [T, P, 14, 3] that are in both."""
-    there = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
-    return rigid_alignment(points[there], target[there])
+def _rigid_motion(points: Floats, target: Floats) -> Floats:
+    """T_target_points [4, 4] over all joints [T, P, 14, 3] that are finite in both."""
+    both = np.isfinite(points).all(-1) & np.isfinite(target).all(-1)
+    return rigid_alignment(points[both], target[both])
 
 
 def _joints(sequence: PosedMotion) -> Floats:
@@ -234,5 +228,5 @@ def _joints(sequence: PosedMotion) -> Floats:
 
 
 def _interval(times: Floats) -> float:
-    """Seconds between two frames; of a single frame that of a second, so that it is never the faster one."""
+    """Seconds between two frames; 1 for a single frame, so that it never has the higher rate."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0

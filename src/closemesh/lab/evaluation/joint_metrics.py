@@ -1,12 +1,6 @@
-"""MPJPE and kin, LSP joints, metric registry.
+"""Errors of joints and vertices, unreduced, on the 14 LSP joints; and the registry of all metrics.
 
-The 14 joints of the LSP data set, which the field's errors are told on.
-
-Errors of joints and vertices, unreduced: one value for each frame, person and joint.
-
-Arrays in metres, results in millimetres where no other unit is named. Wherever an input is nan the result is nan.
-
-The metrics by name, in the order of the tables: what they are told in and which way is better.
+Inputs are in meters, results in millimeters unless another unit is named. A nan in an input gives nan.
 """
 
 from __future__ import annotations
@@ -27,8 +21,8 @@ LSP_NAMES: tuple[str, ...] = (
     *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
     *("neck", "head"),
 )
-"""LSP order. On the body each is the SMPL-X kinematic joint of that name. The field's regressors take the top of the
-head and other points of hips and neck, so errors are near to published ones, not the same."""
+"""Joints of the LSP data set, in its order; here the SMPL-X kinematic joints of these names. Papers regress the top of
+the head and other points of hips and neck. So errors are close to published ones, but not equal."""
 
 LSP_JOINTS: tuple[int, ...] = tuple(JOINT_INDEX[name] for name in LSP_NAMES)
 LSP_HIPS: tuple[int, int] = (2, 3)
@@ -38,14 +32,14 @@ _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
 
 def lsp_joints(joints: Floats) -> Floats:
-    """[..., 14, 3] of SMPL-X joints [..., 55, 3]."""
+    """The LSP joints [..., 14, 3] of SMPL-X joints [..., 55, 3]."""
     return joints[..., list(LSP_JOINTS), :]
 
 
 def lsp_hidden(hidden: Bools) -> Bools:
-    """Which of the 14 joints [..., 14] are hidden, given the hidden keypoints [..., 23] of COCO-WholeBody.
+    """LSP joints [..., 14] that are hidden, from the hidden keypoints [..., 23] of COCO-WholeBody.
 
-    The neck is hidden with both shoulders, the head with the whole face; all others have a keypoint of their own.
+    The neck is hidden with both shoulders, the head with the whole face. The others have a keypoint of their own.
     """
     ids = {name: [KEYPOINT_INDEX[name]] for name in LSP_NAMES if name in KEYPOINT_INDEX}
     ids |= {"neck": [KEYPOINT_INDEX[name] for name in _SHOULDERS], "head": [KEYPOINT_INDEX[name] for name in _FACE]}
@@ -55,56 +49,58 @@ def lsp_hidden(hidden: Bools) -> Bools:
 _MM = 1000.0
 
 
-def centred(points: Floats, joints14: Floats) -> Floats:
-    """Points [..., N, 3] seen from the middle of the hips of joints14 [..., 14, 3]."""
+def root_relative(points: Floats, joints14: Floats) -> Floats:
+    """Points [..., N, 3] relative to the mid-hip of the LSP joints joints14 [..., 14, 3]."""
     return points - joints14[..., list(LSP_HIPS), :].mean(-2, keepdims=True)
 
 
 def mpjpe(predicted: Floats, truth: Floats) -> Floats:
-    """Joint error [T, P, 14] after the mid-hips are put together; joints [T, P, 14, 3] in LSP order.
+    """Joint error [T, P, 14] after alignment of the mid-hips; LSP joints [T, P, 14, 3].
 
     The alignment of CloseInt, CloseApp, SPIN and PromptHMR; BUDDI's plain MPJPE aligns the right ankle instead.
     """
-    return _mm(centred(predicted, predicted) - centred(truth, truth))
+    return _mm(root_relative(predicted, predicted) - root_relative(truth, truth))
 
 
 def pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
-    """Joint error [T, P, 14] after a similarity Procrustes of each person in each frame; joints [T, P, 14, 3]."""
+    """Joint error [T, P, 14] after a similarity Procrustes per person and frame; LSP joints [T, P, 14, 3]."""
     return _mm(_procrustes_where_finite(predicted, truth) - truth)
 
 
 def mpvpe(vertices: Floats, vertices_true: Floats, joints14: Floats, joints14_true: Floats) -> Floats:
-    """Vertex error [..., V] after the mid-hips are put together; vertices [..., V, 3] of one mesh topology."""
-    return _mm(centred(vertices, joints14) - centred(vertices_true, joints14_true))
+    """Vertex error [..., V] after alignment of the mid-hips; vertices [..., V, 3] of one mesh, joints [..., 14, 3]."""
+    return _mm(root_relative(vertices, joints14) - root_relative(vertices_true, joints14_true))
 
 
 def accel(predicted: Floats, truth: Floats) -> Floats:
-    """Error of the second difference [T, P, 14] in mm per frame squared, mid-hips together (Kanazawa et al. 2019).
+    """Error of the second difference [T, P, 14], mm per frame squared, mid-hips aligned (Kanazawa et al. 2019).
 
-    The first and last frame are nan. The code of CloseInt sets them to 0 and averages them in, and so tells slightly
-    less. Compare only at one frame rate.
+    Joints [T, P, 14, 3]. The first and last frame are nan. The code of CloseInt averages zeros there, so its values
+    are slightly lower. Compare only at equal frame rates.
     """
     result = np.full(predicted.shape[:-1], np.nan)
     if len(predicted) > 2:
-        error = np.diff(centred(predicted, predicted), n=2, axis=0) - np.diff(centred(truth, truth), n=2, axis=0)
+        error = np.diff(root_relative(predicted, predicted), n=2, axis=0) - np.diff(
+            root_relative(truth, truth), n=2, axis=0
+        )
         result[1:-1] = _mm(error)
     return result
 
 
 def root_depth(predicted: Floats, truth: Floats) -> Floats:
-    """Error of the depth of the pelvis [T, P]; pelvis [T, P, 3] in the camera frame."""
+    """Error of the depth of the pelvis [T, P]; pelvis [T, P, 3], camera frame."""
     return _MM * np.abs(predicted[..., 2] - truth[..., 2])
 
 
 def person_pairs(num_people: int) -> list[tuple[int, int]]:
-    """All pairs a < b, in the order in which metrics of pairs tell them."""
+    """All pairs a < b, in the order of the columns of pair metrics."""
     return list(combinations(range(num_people), 2))
 
 
 def inter(predicted: Floats, truth: Floats) -> Floats:
-    """Interaction error [T, pairs] (CloseInt): how wrong the 14 x 14 distances between two people's joints are.
+    """Interaction error [T, pairs] (CloseInt): error of the 14 x 14 distances between the joints of two people.
 
-    Joints [T, P, 14, 3] with their true translations; the mean of `| |a_i - b_j| - |a_i - b_j|_true |`.
+    Joints [T, P, 14, 3], not aligned; the mean of `| |a_i - b_j| - |a_i - b_j|_true |`.
     """
     columns = []
     for a, b in person_pairs(predicted.shape[1]):
@@ -123,7 +119,10 @@ def pair_pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
 
 
 def pair_pa_mpjpe_best(predicted: Floats, truth: Floats) -> Floats:
-    """The same [T, pairs] with the two people exchanged in the frames in which that is better, as BUDDI does."""
+    """pair_pa_mpjpe [T, pairs], the two people exchanged in frames where that is better, as BUDDI does.
+
+    Joints [T, P, 14, 3].
+    """
     columns = [
         np.fmin(
             _pair_error(predicted[:, [a, b]], truth[:, [a, b]]), _pair_error(predicted[:, [b, a]], truth[:, [a, b]])
@@ -134,10 +133,10 @@ def pair_pa_mpjpe_best(predicted: Floats, truth: Floats) -> Floats:
 
 
 def pcdr(predicted: Floats, truth: Floats, threshold: float = 0.15) -> Floats:
-    """1 where the order in depth of two people is right, else 0 [T, pairs] (BEV, Sun et al. 2022).
+    """1 where the depth order of two people is right, else 0 [T, pairs] (BEV, Sun et al. 2022).
 
-    Depth [T, P] metres in the camera frame. Nearer than `threshold` metres to each other counts as level; the order is
-    nearer, level or farther.
+    Depth [T, P] meters, camera frame. The order is nearer, equal or farther; equal below a difference of `threshold`
+    meters.
     """
     columns = []
     for a, b in person_pairs(predicted.shape[1]):
@@ -147,7 +146,7 @@ def pcdr(predicted: Floats, truth: Floats, threshold: float = 0.15) -> Floats:
 
 
 def jitter(joints: Floats, fps: float) -> Floats:
-    """Jerk [T, P, J] in m/s^3 over the frames t - 3 .. t, nan in the first three; joints [T, P, J, 3].
+    """Jerk [T, P, J], m/s^3, over the frames t - 3 .. t, nan in the first three; joints [T, P, J, 3].
 
     WHAM, TRAM and GVHMR report it in units of 10 m/s^3.
     """
@@ -158,20 +157,20 @@ def jitter(joints: Floats, fps: float) -> Floats:
 
 
 def foot_sliding(predicted: Floats, truth: Floats, threshold: float = 0.01) -> Floats:
-    """How far points of the feet move from one frame to the next where the true ones stand still, [T, P, N] (WHAM).
+    """Motion of foot points between frames where the true points rest, [T, P, N] (WHAM).
 
-    Points [T, P, N, 3]. The true ones stand still when they move less than `threshold` metres; elsewhere, and in the
-    first frame, nan.
+    Points [T, P, N, 3]. True points rest when they move less than `threshold` meters per frame. nan elsewhere, and in
+    the first frame.
     """
     result = np.full(predicted.shape[:-1], np.nan)
     moved = _mm(np.diff(predicted, axis=0))
-    stands = _mm(np.diff(truth, axis=0)) < _MM * threshold
-    result[1:] = np.where(stands, moved, np.nan)
+    rests = _mm(np.diff(truth, axis=0)) < _MM * threshold
+    result[1:] = np.where(rests, moved, np.nan)
     return result
 
 
 def without_absent(points: Floats, present: Bools) -> Floats:
-    """Float64 points [T, P, ...] with nan where `present` [T, P] is False, so that no metric counts them."""
+    """Points [T, P, ...] as float64, nan where `present` [T, P] is False; metrics do not count them."""
     shape = (*present.shape, *([1] * (points.ndim - 2)))
     return np.where(present.reshape(shape), points.astype(np.float64), np.nan)
 
@@ -192,10 +191,10 @@ def _pair_error(predicted: Floats, truth: Floats) -> Floats:
 
 
 def _procrustes_where_finite(points: Floats, target: Floats) -> Floats:
-    """Decompositions do not bear nan: such sets stay nan."""
+    """Points aligned to target; nan for sets with a nan, which a decomposition cannot take."""
     aligned = np.full(points.shape, np.nan)
-    there = (np.isfinite(points) & np.isfinite(target)).all((-2, -1))
-    aligned[there] = procrustes(points[there], target[there])
+    finite = (np.isfinite(points) & np.isfinite(target)).all((-2, -1))
+    aligned[finite] = procrustes(points[finite], target[finite])
     return aligned
 
 
@@ -206,28 +205,28 @@ def _stack_pairs(columns: list[Floats], num_frames: int) -> Floats:
 Better = Literal["lower", "higher"]
 
 TOUCH = 0.013
-"""Metres between surfaces from which parts touch: BUDDI's and ours."""
+"""Meters between surfaces below which parts touch, as in BUDDI."""
 NEAR = 0.05
 PCC_RADII = (0.05, 0.10, 0.15, 0.20)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a figure is to be read."""
+    """Unit and properties of a metric."""
 
     name: str
     unit: str
     better: Better
     by_joint: bool = False
-    """Its values are [T, P, 14], one for each LSP joint."""
+    """Values [T, P, 14], one for each LSP joint."""
     of_pair: bool = False
-    """Its values are [T, pairs], else they begin with [T, P]."""
+    """Values [T, pairs]; else they begin with [T, P]."""
     needs_truth: bool = True
-    """False for what can be told of the truth itself too."""
+    """False for metrics that the true motion has too."""
 
     @property
     def scale(self) -> float:
-        """From the values of `score_motions`, where shares are in 0..1, to the unit."""
+        """Factor from the values of score_motions, where fractions are in 0..1, to the unit."""
         return 100.0 if self.unit == "%" else 1.0
 
 
@@ -258,4 +257,4 @@ METRICS: tuple[Metric, ...] = (
 )
 METRIC = {metric.name: metric for metric in METRICS}
 IN_CAMERA_ONLY = ("root-depth", "PCDR")
-"""Mean something only when both motions are in the camera frame."""
+"""Defined only when both motions are in the camera frame."""

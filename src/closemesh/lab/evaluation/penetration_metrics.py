@@ -1,9 +1,4 @@
-"""A-PD, depth, volume.
-
-Where the lines of a lattice cross a mesh: what volumes and grids of inside and outside are made from.
-
-How far two meshes stand in one another: the papers' A-PD, and exact depth and volume.
-"""
+"""Penetration of two meshes: A-PD as the papers compute it, exact depths, and the volume of the intersection."""
 
 from __future__ import annotations
 
@@ -24,16 +19,16 @@ from closemesh.core.arrays import Bools, Floats
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def lattice_crossings(corners, num_u, num_v):
-    """Every crossing of a mesh with the lines u = 0 .. num_u - 1, v = 0 .. num_v - 1 that run along w.
+def ray_grid_crossings(corners, num_u, num_v):
+    """All N crossings of a mesh with the rays u = 0 .. num_u - 1, v = 0 .. num_v - 1 along w.
 
-    corners [F, 9] are u, v, w of the three corners of each face, u and v in steps of the lattice, (u, v, w)
-    right-handed. Gives the line u * num_v + v [N], w [N], and 1 where w leaves the mesh, -1 where it comes in [N]. A
-    line through an edge of a closed mesh crosses one of its faces, not both.
+    corners [F, 9]: u, v, w of the three corners of each face, right-handed, u and v in steps of the grid. Returns the
+    ray u * num_v + v [N], w [N], and the sign [N]: 1 where w leaves the mesh, -1 where it enters. A ray through an edge
+    of a closed mesh crosses one of its two faces.
     """
     line, height, sign = np.empty(0, np.int64), np.empty(0), np.empty(0, np.int64)
     count = 0
-    for face in range(len(corners)):  # Only counts: there is no room yet.
+    for face in range(len(corners)):  # Only counts: the arrays are still empty.
         count += _cross(corners, face, num_u, num_v, line, height, sign, 0)
     line, height, sign = np.empty(count, np.int64), np.empty(count), np.empty(count, np.int64)
     filled = 0
@@ -44,7 +39,7 @@ def lattice_crossings(corners, num_u, num_v):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _cross(corners, face, num_u, num_v, line, height, sign, start):
-    """How many lines the face crosses; they are written from `start` on when there is room."""
+    """The number of rays through the face; writes the crossings from `start` on where the arrays are long enough."""
     au, av, aw = corners[face, 0], corners[face, 1], corners[face, 2]
     bu, bv, bw = corners[face, 3], corners[face, 4], corners[face, 5]
     cu, cv, cw = corners[face, 6], corners[face, 7], corners[face, 8]
@@ -53,7 +48,7 @@ def _cross(corners, face, num_u, num_v, line, height, sign, start):
     count = 0
     for u in range(first_u, last_u + 1):
         for v in range(first_v, last_v + 1):
-            # Twice the areas against each edge; a neighbour computes the very same number with the other sign.
+            # Twice the areas at each edge; the neighboring face computes exactly the same number with the other sign.
             ab = (au - u) * (bv - v) - (av - v) * (bu - u)
             bc = (bu - u) * (cv - v) - (bv - v) * (cu - u)
             ca = (cu - u) * (av - v) - (cv - v) * (au - u)
@@ -72,9 +67,9 @@ def _cross(corners, face, num_u, num_v, line, height, sign, start):
 
 @njit(cache=True, nogil=True)
 def common_length(line, height, sign, of_a):
-    """Summed length along the lines that lies inside both of two meshes.
+    """Total length of the rays inside both of two meshes.
 
-    Crossings [N] of both, sorted by line, then height; of_a [N] tells those of the first mesh.
+    line, height, sign [N]: crossings of both, sorted by ray, then height; of_a [N]: True for those of the first mesh.
     """
     total, inside_a, inside_b = 0.0, 0, 0
     for n in range(len(line)):
@@ -91,9 +86,9 @@ def common_length(line, height, sign, of_a):
 
 @njit(cache=True, nogil=True)
 def fill_diagonals(line, height, size):
-    """Which points of a grid [size, size, size] have an odd number of crossings below them on the line (1, 1, 1).
+    """Points of a grid [size, size, size] with an odd number of crossings below them on the ray (1, 1, 1).
 
-    The lines are those of lattice_crossings for u = x - z + size - 1, v = y - z + size - 1, w = z in steps of the grid.
+    line, height [N]: of ray_grid_crossings for u = x - z + size - 1, v = y - z + size - 1, w = z in steps of the grid.
     """
     inside = np.zeros((size, size, size), dtype=np.bool_)
     for n in range(len(line)):
@@ -107,25 +102,25 @@ def fill_diagonals(line, height, size):
 
 _GRID = 32
 _MARGIN = 1.2
-_VOLUME_STEP = 0.003  # Metres between the lines along which the volume is measured exactly.
+_VOLUME_STEP = 0.003  # Meters between the rays along which the volume is measured exactly.
 
 
 @dataclass(frozen=True)
 class Inside:
-    """Points of one body that lie inside another."""
+    """Points of one body inside another."""
 
     point: np.ndarray
-    """[N] which."""
+    """[N] indices of the points."""
     nearest: np.ndarray
-    """[N] the vertex of the other body that is the largest share of its closest surface point."""
+    """[N] vertex of the other body with the largest weight in the closest surface point."""
     depth: Floats
-    """[N] metres below the surface."""
+    """[N] meters below the surface."""
 
 
 def points_inside(points: Array, vertices: Array, faces: np.ndarray) -> Inside:
-    """The points [N, 3] inside the closed mesh [V, 3], [F, 3], metres in one frame; exact.
+    """The points [N, 3] inside the closed mesh of vertices [V, 3] and faces [F, 3], meters; exact.
 
-    Inside is where the mesh winds around a point, as in `ClosedSurface`; only such points look for their closest face.
+    Inside is where the winding number is positive, as in WatertightMesh.
     """
     candidates = within_box(points, vertices, 0)
     tree = build_aabb_tree(vertices, faces)
@@ -138,65 +133,66 @@ def points_inside(points: Array, vertices: Array, faces: np.ndarray) -> Inside:
 
 
 def a_pd(vertices_a: Array, vertices_b: Array, faces: np.ndarray) -> float:
-    """Average penetration depth A-PD of two meshes in mm, as CloseInt and CloseApp compute it (SDF_ihmr).
+    """Average penetration depth A-PD of two meshes, mm, as CloseInt and CloseApp compute it (SDF_ihmr).
 
-    vertices [V, 3] metres, faces [F, 3]. Each person has a box, 1.2 times its largest side, with a field of 32^3
-    points: the distance to the surface inside (an odd number of crossings towards (-1, -1, -1)), else 0. The vertices
-    of either are looked up in the other's field; the mean over all of both is told, so most values are 0.
+    vertices_a, vertices_b [V, 3] meters, faces [F, 3]. Each person has a field of 32^3 points in a box with 1.2 times
+    the largest side. It holds the distance to the surface inside (an odd number of crossings towards (-1, -1, -1)),
+    else 0. The vertices of each person are looked up in the field of the other. The result is the mean over all
+    vertices of both, so most values are 0.
 
-    Kept as it is in that code: the points of the field lie half a step beside where it is sampled, and a person's
-    vertices are scaled by the person's own box, not by the one in which the field lives. The mean depends on where a
-    body has its vertices: the papers' SMPL has 6,890, so compare only on one body model.
+    Two properties of that code are reproduced. The points of the field are half a step beside its samples. And a
+    person's vertices are scaled by the person's own box, not by the box of the field. The mean depends on the
+    vertices of the body model (the papers' SMPL has 6,890), so compare only on one body model.
     """
     boxes = [_box(vertices) for vertices in (vertices_a, vertices_b)]
     fields = [_inside_field(v, faces, *box) for v, box in zip((vertices_a, vertices_b), boxes, strict=True)]
     depths = []
     for own, vertices in enumerate((vertices_a, vertices_b)):
-        scale, other_centre = boxes[own][1], boxes[1 - own][0]
-        position = ((vertices - other_centre) / scale + 1) * (_GRID - 1) / 2  # [V, 3]
+        scale, other_center = boxes[own][1], boxes[1 - own][0]
+        position = ((vertices - other_center) / scale + 1) * (_GRID - 1) / 2  # [V, 3]
         depths.append(scale * map_coordinates(fields[1 - own], position.T, order=1, mode="grid-constant"))
     return 1000 * float(np.concatenate(depths).mean())
 
 
 def overlap_volume(vertices_a: Array, vertices_b: Array, faces: np.ndarray, step: float = _VOLUME_STEP) -> float:
-    """Volume in cubic centimetres of what lies inside both closed meshes; vertices [V, 3] metres, faces [F, 3].
+    """Volume inside both closed meshes, cubic centimeters; vertices_a, vertices_b [V, 3] meters, faces [F, 3].
 
-    Exact along lines that stand `step` metres apart. Inside is where the mesh winds around a point.
+    Exact along rays with a distance of `step` meters. Inside is where the winding number is positive.
     """
     low = np.maximum(vertices_a.min(0), vertices_b.min(0))
     extent = np.minimum(vertices_a.max(0), vertices_b.max(0)) - low
     if (extent <= 0).any():
         return 0.0
-    along = int(extent.argmax())  # Few lines, each long.
+    along = int(extent.argmax())  # Few rays, each long.
     axes = [(along + 1) % 3, (along + 2) % 3, along]
     num_u, num_v = (int(np.ceil(extent[axis] / step)) for axis in axes[:2])
-    found = [_lines_through(v[:, axes], faces, low[axes], (num_u, num_v), step) for v in (vertices_a, vertices_b)]
-    line, height, sign = (np.concatenate(column) for column in zip(*found, strict=True))
-    of_a = np.arange(len(line)) < len(found[0][0])
+    crossings = [_crossings(v[:, axes], faces, low[axes], (num_u, num_v), step) for v in (vertices_a, vertices_b)]
+    line, height, sign = (np.concatenate(column) for column in zip(*crossings, strict=True))
+    of_a = np.arange(len(line)) < len(crossings[0][0])
     order = np.lexsort((height, line))
     return 1e6 * step * step * common_length(line[order], height[order], sign[order], of_a[order])
 
 
-def _lines_through(
+def _crossings(
     points: Floats, faces: np.ndarray, low: Floats, count: tuple[int, int], step: float
 ) -> tuple[np.ndarray, Floats, np.ndarray]:
-    """Crossings of lines in the middle of the cells of `step` from `low` on; points [V, 3] as (u, v, along)."""
+    """Crossings with the rays in the middle of cells of size `step` from `low` on; points [V, 3] as (u, v, along)."""
     shifted = points - low
     shifted[:, :2] = shifted[:, :2] / step - 0.5
-    return lattice_crossings(shifted[faces].reshape(-1, 9), *count)
+    return ray_grid_crossings(shifted[faces].reshape(-1, 9), *count)
 
 
 def _box(vertices: Floats) -> tuple[Floats, float]:
-    """Centre [3] and half the widened side of the box around vertices [V, 3]."""
+    """Center [3] and half of the widened side of the box around vertices [V, 3]."""
     low, high = vertices.min(0), vertices.max(0)
     return (low + high) / 2, float(_MARGIN * 0.5 * (high - low).max())
 
 
-def _inside_field(vertices: Floats, faces: np.ndarray, centre: Floats, scale: float) -> Floats:
+def _inside_field(vertices: Floats, faces: np.ndarray, center: Floats, scale: float) -> Floats:
     """[32, 32, 32] depth below the surface in units of `scale`, 0 outside."""
-    # In steps of the field, whose point k stands at -1 + (k + 0.5) * 2 / 31 of the box.
+    # In steps of the field, whose point k is at -1 + (k + 0.5) * 2 / 31 of the box.
     step = 2 / (_GRID - 1)
-    in_steps = ((vertices - centre) / scale + 1) / step - 0.5
+    in_steps = ((vertices - center) / scale + 1) / step - 0.5
     inside = _odd_crossings(in_steps, faces)
     field = np.zeros(inside.shape)
     tree = build_aabb_tree(np.ascontiguousarray(in_steps), np.asarray(faces, np.int64))
@@ -210,5 +206,5 @@ def _inside_field(vertices: Floats, faces: np.ndarray, centre: Floats, scale: fl
 def _odd_crossings(in_steps: Floats, faces: np.ndarray) -> Bools:
     x, y, z = in_steps.T
     sheared = np.stack([x - z + _GRID - 1, y - z + _GRID - 1, z], axis=-1)
-    line, height, _ = lattice_crossings(sheared[faces].reshape(-1, 9), 2 * _GRID - 1, 2 * _GRID - 1)
+    line, height, _ = ray_grid_crossings(sheared[faces].reshape(-1, 9), 2 * _GRID - 1, 2 * _GRID - 1)
     return fill_diagonals(line, height, _GRID)

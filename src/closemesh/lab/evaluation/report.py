@@ -1,9 +1,4 @@
-"""Benchmark report, bootstrap intervals.
-
-How sure a mean over windows is: intervals and paired differences by resampling whole windows.
-
-What the benchmark found: one file that keeps every window, the summary over windows, and what changed.
-"""
+"""Report of a benchmark run: all windows, their means with bootstrap intervals, and differences between two runs."""
 
 from __future__ import annotations
 
@@ -29,19 +24,19 @@ _TAIL = 2.5  # Percent on either side of a 95 % interval.
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over the values of some windows, and where it would lie in 95 % of such sets of windows."""
+    """A mean over the values of several windows, with its 95 % bootstrap interval over windows."""
 
     mean: float
     low: float | None
-    """None for a single window, which tells nothing of others."""
+    """None for a single window."""
     high: float | None
     n: int
-    """Values, not windows: values of one window hang together."""
+    """Number of values, not of windows."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """New minus old over the windows that both have."""
+    """Two means over the windows that both runs have, and the 95 % interval of new minus old."""
 
     old: float
     new: float
@@ -51,19 +46,19 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """The 95 % interval of the difference leaves out 0."""
+        """True when the 95 % interval of the difference excludes 0."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
 def interval(means: Floats, counts: Floats, rng: np.random.Generator) -> Interval:
-    """Of the values of windows with `means` [W] over `counts` [W] values each; windows are the clusters resampled."""
+    """The mean of all values of windows with means [W] over counts [W] values each; whole windows are resampled."""
     means, counts = np.asarray(means, float), np.asarray(counts, float)
     low, high = _bounds(_pooled(means, counts, _draws(len(means), rng)))
     return Interval(_pool(means, counts), low, high, int(counts.sum()))
 
 
 def paired_difference(old: tuple[Floats, Floats], new: tuple[Floats, Floats], rng: np.random.Generator) -> Difference:
-    """Of two runs over the same windows: (means [W], counts [W]) of either. Both are resampled alike."""
+    """The difference of two runs over the same windows, each (means [W], counts [W]); both are resampled alike."""
     old_means, old_counts, new_means, new_counts = (np.asarray(a, float) for a in (*old, *new))
     draws = _draws(len(old_means), rng)
     low, high = _bounds(_pooled(new_means, new_counts, draws) - _pooled(old_means, old_counts, draws))
@@ -71,7 +66,7 @@ def paired_difference(old: tuple[Floats, Floats], new: tuple[Floats, Floats], rn
 
 
 def _draws(windows: int, rng: np.random.Generator) -> Floats:
-    """[RESAMPLES, W] how often each window is drawn; nothing for a single window."""
+    """[RESAMPLES, W] how often each window is drawn; [0, W] for a single window."""
     size = RESAMPLES if windows > 1 else 0
     return rng.multinomial(windows, np.full(windows, 1 / windows), size=size).astype(float)
 
@@ -81,7 +76,7 @@ def _pool(means: Floats, counts: Floats) -> float:
 
 
 def _pooled(means: Floats, counts: Floats, draws: Floats) -> Floats:
-    """[RESAMPLES] mean over all values of the windows that were drawn."""
+    """[RESAMPLES] mean over all values of the drawn windows."""
     return draws @ (means * counts) / (draws @ counts)
 
 
@@ -93,40 +88,40 @@ def _bounds(values: Floats) -> tuple[float | None, float | None]:
 
 
 Summary = dict[str, dict[str, Interval]]
-"""Group, which may be a kind -> metric -> mean over windows."""
+"""Group or kind of window -> metric -> mean over windows."""
 
 TRUTH = "truth"
 
 
 @dataclass(frozen=True)
 class BenchmarkReport:
-    """A whole run."""
+    """All results of one run."""
 
     commit: str | None
-    """Of the code, where it lies in a git repository."""
+    """Commit of the code, where it is in a git repository."""
     seed: int
     preset: str
     source: str
-    """keypoints or pixels."""
+    """`keypoints` or `pixels`."""
     windows: tuple[WindowResult, ...]
 
     @property
     def stages(self) -> list[str]:
-        """Names of the stages, in order."""
+        """Names of the motions, in the order of the stages."""
         return list(next((window.stages for window in self.windows if window.stages), {}))
 
     @property
     def expected(self) -> int:
-        """People in the picture, counted frame by frame."""
+        """People in the image, counted frame by frame."""
         return sum(window.expected for window in self.windows)
 
     @property
     def found(self) -> int:
-        """Those of them who were detected."""
+        """Those of them that were detected."""
         return sum(window.found for window in self.windows)
 
     def summary(self, stage: str) -> Summary:
-        """Of one stage, or of the TRUTH: the groups all, occluded and contact, and every kind of window."""
+        """Means of one motion, or of TRUTH, for the groups all, occluded and contact and for every kind of window."""
         kinds = sorted({window.kind for window in self.windows})
         groups = {group: self._group(stage, group, self.windows) for group in (ALL, OCCLUDED, CONTACT)}
         for kind in kinds:
@@ -134,15 +129,15 @@ class BenchmarkReport:
         return {group: metrics for group, metrics in groups.items() if metrics}
 
     def _group(self, stage: str, group: str, windows: tuple[WindowResult, ...]) -> dict[str, Interval]:
-        found = {}
+        means_of = {}
         for metric in METRICS:
             values = [_of(window, stage).get(group, {}).get(metric.name) for window in windows]
             known = [value for value in values if value is not None]
             if known:
                 rng = np.random.default_rng(self.seed)
                 means, counts = np.array([v["mean"] for v in known]), np.array([v["n"] for v in known])
-                found[metric.name] = interval(means, counts, rng)
-        return found
+                means_of[metric.name] = interval(means, counts, rng)
+        return means_of
 
 
 def _of(window: WindowResult, stage: str) -> Groups:
@@ -150,7 +145,7 @@ def _of(window: WindowResult, stage: str) -> Groups:
 
 
 def write_report(path: Path, report: BenchmarkReport) -> None:
-    """Write the report as JSON. Raises OutputError."""
+    """Writes the report as JSON. Raises OutputError when the file cannot be written."""
     values = {
         "closemesh": __version__,
         "commit": report.commit,
@@ -168,7 +163,7 @@ def write_report(path: Path, report: BenchmarkReport) -> None:
 
 
 def read_report(path: Path) -> BenchmarkReport:
-    """A report that write_report wrote. Raises InputError."""
+    """The report that write_report wrote. Raises InputError when the file cannot be read or is no report."""
     try:
         values: dict[str, Any] = json.loads(path.read_text())
         windows = tuple(WindowResult(**window) for window in values["windows"])
@@ -180,23 +175,23 @@ def read_report(path: Path) -> BenchmarkReport:
 
 
 def differences(old: BenchmarkReport, new: BenchmarkReport) -> dict[str, dict[str, dict[str, Difference]]]:
-    """Stage -> group -> metric -> what changed, over the windows that both runs have.
+    """Motion -> group -> metric -> difference over the windows that both runs have.
 
-    Raises InputError when the two did not see the same scenes, or have no window in common.
+    Raises InputError when the runs have different scenes, or no window in common.
     """
     if (old.seed, old.source) != (new.seed, new.source):
         raise InputError(
-            f"the other run saw other scenes (seed {old.seed} from {old.source}, now {new.seed} from {new.source}); "
+            f"the other run has other scenes (seed {old.seed} from {old.source}, now {new.seed} from {new.source}); "
             "give a report with the same seed and source"
         )
     pairs = _paired_windows(old, new)
     if not pairs:
         raise InputError("the other run has no window in common with this one; give a report of the same benchmark")
     kinds = sorted({window.kind for _, window in pairs})
-    chosen = {group: (group, pairs) for group in (ALL, OCCLUDED, CONTACT)}
-    chosen |= {kind: (ALL, [pair for pair in pairs if pair[1].kind == kind]) for kind in kinds}
+    selected = {group: (group, pairs) for group in (ALL, OCCLUDED, CONTACT)}
+    selected |= {kind: (ALL, [pair for pair in pairs if pair[1].kind == kind]) for kind in kinds}
     return {
-        stage: {name: _changes(stage, *which, new.seed) for name, which in chosen.items()}
+        stage: {name: _changes(stage, *which, new.seed) for name, which in selected.items()}
         for stage in new.stages
         if stage in old.stages
     }
@@ -210,7 +205,7 @@ def _paired_windows(old: BenchmarkReport, new: BenchmarkReport) -> list[tuple[Wi
 def _changes(
     stage: str, group: str, pairs: list[tuple[WindowResult, WindowResult]], seed: int
 ) -> dict[str, Difference]:
-    found = {}
+    changes = {}
     for metric in METRICS:
         values = [tuple(_of(w, stage).get(group, {}).get(metric.name) for w in pair) for pair in pairs]
         known = [(a, b) for a, b in values if a is not None and b is not None]
@@ -219,12 +214,12 @@ def _changes(
                 (np.array([v["mean"] for v in side]), np.array([v["n"] for v in side]))
                 for side in zip(*known, strict=True)
             )
-            found[metric.name] = paired_difference(old, new, np.random.default_rng(seed))
-    return found
+            changes[metric.name] = paired_difference(old, new, np.random.default_rng(seed))
+    return changes
 
 
 def current_commit() -> str | None:
-    """The commit of the running code, with `+` when files were changed since; None outside a git repository."""
+    """The commit of the running code, with `+` after it if files have changed; None outside a git repository."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -1,9 +1,4 @@
-"""All metrics of a motion, by group.
-
-All metrics of one motion against the truth.
-
-The scores of a window, averaged over all of it, over hidden joints and over frames of contact.
-"""
+"""All metrics of one motion against the truth, and their means over everything, hidden joints and contact frames."""
 
 from __future__ import annotations
 
@@ -33,7 +28,7 @@ from closemesh.lab.evaluation.joint_metrics import (
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 
 Scores = dict[str, np.ndarray]
-"""Metric name -> values per frame [T, ...]; shares are in 0..1, everything else in the unit of `names.METRIC`."""
+"""Metric name -> values per frame [T, ...]; fractions are in 0..1, all others in the unit of METRIC."""
 
 _FOOT_POINTS = [KEYPOINT_INDEX[f"{side}_{point}"] for side in ("left", "right") for point in ("big_toe", "heel")]
 
@@ -48,12 +43,12 @@ def score_motions(
     measured_truth: MeshMetrics | None = None,
     measured_prediction: MeshMetrics | None = None,
 ) -> Scores:
-    """Every metric of `names.METRICS`, per frame, nan where it is not defined.
+    """Every metric of METRICS, per frame; nan where it is not defined.
 
-    Both motions have the same T frames at `times` [T] seconds and the same P people in the same order, in one frame of
-    reference: the camera's, else root-depth and PCDR mean nothing. Frames in which a person is not valid in both are
-    not counted. `cheap` leaves out everything that needs meshes. MPVPE is nan when the bodies do not share one mesh.
-    Measures that are given spare measuring again. Raises ValueError when the shapes differ.
+    Both motions have the same T frames, at `times` [T] seconds, and the same P people in the same order. They are in
+    the camera frame; in another one root-depth and PCDR have no meaning. A person counts where valid in both.
+    cheap: no metrics of meshes. MPVPE is nan when the bodies have different meshes. measured_truth and
+    measured_prediction: mesh metrics that are known already. Raises ValueError when the shapes differ.
     """
     if predicted.valid.shape != truth.valid.shape or len(times) != len(truth.valid):
         raise ValueError(
@@ -70,7 +65,7 @@ def score_motions(
 
 
 def reduce_scores(scores: Scores) -> dict[str, float]:
-    """The mean of each metric over all its values that are defined, in its unit; metrics without any are left out."""
+    """The mean of the finite values of each metric, in its unit; without metrics that have none."""
     return {
         name: METRIC[name].scale * float(np.nanmean(values))
         for name, values in scores.items()
@@ -79,14 +74,14 @@ def reduce_scores(scores: Scores) -> dict[str, float]:
 
 
 def frame_rate(times: Floats) -> float:
-    """Frames a second; nan for fewer than two frames."""
+    """Frames per second of `times` [T] seconds; nan for fewer than two frames."""
     return float(1 / np.median(np.diff(times))) if len(times) > 1 else float("nan")
 
 
 def _skeleton_scores(
     predicted: BodyMotion, truth: BodyMotion, body_predicted: BodyModel, body_truth: BodyModel, times: Floats
 ) -> Scores:
-    """What joints and a few points of the feet tell."""
+    """Metrics of joints and of points of the feet."""
     joints, joints_true = (
         metrics.without_absent(motion_joints(motion, body), motion.valid)
         for motion, body in ((predicted, body_predicted), (truth, body_truth))
@@ -113,7 +108,7 @@ def _skeleton_scores(
 def _vertex_errors(
     predicted: BodyMotion, truth: BodyMotion, body_predicted: BodyModel, body_truth: BodyModel
 ) -> Floats:
-    """[T, P] MPVPE, the mean over the vertices."""
+    """MPVPE [T, P], the mean over the vertices."""
     errors = np.full(truth.valid.shape, np.nan)
     if body_predicted.faces.shape != body_truth.faces.shape or (body_predicted.faces != body_truth.faces).any():
         return errors
@@ -149,7 +144,7 @@ def _mesh_scores(predicted: MeshMetrics, true: MeshMetrics) -> Scores:
 
 
 class Mean(TypedDict):
-    """A mean and over how many values it was taken."""
+    """A mean and the number of its values. Reports hold these names."""
 
     mean: float
     n: int
@@ -162,10 +157,10 @@ ALL, OCCLUDED, CONTACT = "all", "occluded", "contact"
 
 
 def group_scores(scores: Scores, hidden: Bools, touching: Bools) -> Groups:
-    """Means over all values; over the joints that are hidden; over the people and pairs in contact.
+    """Means over all values, over hidden joints, and over people and pairs in contact.
 
-    hidden [T, P, 14]: LSP joints. touching [T, pairs]: the truth's surfaces touch; a person is in contact with anybody.
-    Metrics that are not told joint by joint do not know the group `occluded`.
+    hidden [T, P, 14]: LSP joints. touching [T, pairs]: the true surfaces touch. A person is in contact while touching
+    any other person. Only metrics of joints have the group `occluded`.
     """
     in_contact = _people_in_contact(touching, hidden.shape[1])
     groups: Groups = {ALL: {}, OCCLUDED: {}, CONTACT: {}}
@@ -179,14 +174,14 @@ def group_scores(scores: Scores, hidden: Bools, touching: Bools) -> Groups:
 
 
 def _add(group: dict[str, Mean], metric: Metric, values: Floats) -> None:
-    """The mean of what is defined; nothing when nothing is."""
+    """Adds the mean of the finite values, if there are any."""
     defined = values[np.isfinite(values)]
     if len(defined):
         group[metric.name] = Mean(mean=metric.scale * float(defined.mean()), n=len(defined))
 
 
 def _people_in_contact(touching: Bools, num_people: int) -> Bools:
-    """[T, P] of [T, pairs]."""
+    """[T, P] from [T, pairs]."""
     columns = np.zeros((len(touching), num_people), bool)
     for column, pair in enumerate(person_pairs(num_people)):
         columns[:, list(pair)] |= touching[:, [column]]

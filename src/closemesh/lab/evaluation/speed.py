@@ -1,11 +1,4 @@
-"""Time and memory per stage and part.
-
-The small pieces of work whose speed decides that of the stages, ready to be timed.
-
-A function in a process of its own.
-
-Time and memory of every stage and of the parts that decide them, each in a process of its own.
-"""
+"""Time and memory of every stage and of the most expensive operations, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +23,7 @@ from closemesh.config.schema import ClipConfig, Config, RefineConfig
 from closemesh.contact.vertex_contacts import find_penetrations
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.device import peak_rss_mb
-from closemesh.core.progress import Progress
+from closemesh.core.progress import NullProgress, Progress
 from closemesh.geometry.camera import project
 from closemesh.interaction_prior.diffusion import sample
 from closemesh.interaction_prior.refine import load_prior, refine_stretch
@@ -48,14 +41,8 @@ from closemesh.interaction_prior.windows import (
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
 from closemesh.pipeline.context import RunContext, open_run
-from closemesh.pipeline.reconstruct import (
-    contact_stages,
-    initialise_stage,
-    observe_stage,
-    optimise_stage,
-    refine_stage,
-    write_stage,
-)
+from closemesh.pipeline.reconstruct import write_reconstruction
+from closemesh.pipeline.stages import PipelineState, run_stages
 from closemesh.rendering.bodies import BodyRenderer
 from closemesh.structures import Camera
 from closemesh.video import open_clip, read_frames
@@ -64,11 +51,11 @@ from closemesh.weights.registry import DEMO_CLIP
 
 Step = Callable[[], object]
 _NUM_BODIES = 64
-_OVERLAP = 0.25  # Metres between the pelvises of two upright people whose trunks and arms cross.
+_OVERLAP = 0.25  # Meters between the pelvises of two upright people whose trunks and arms penetrate.
 
 
 def skinning(device: torch.device) -> Step:
-    """64 posed bodies and the gradient of their vertices."""
+    """Skinning of 64 posed bodies, and the gradient of the vertices."""
     body = load_bundled_body().to(device)
     betas, rotations, transl = _people(_NUM_BODIES, device)
 
@@ -82,8 +69,8 @@ def skinning(device: torch.device) -> Step:
     return step
 
 
-def crossings(device: torch.device) -> Step:
-    """The vertices of two bodies inside one another, in one frame."""
+def penetrations(device: torch.device) -> Step:
+    """The vertices of two bodies inside each other, in one frame."""
     body = watertight_body(load_bundled_body())
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
@@ -91,7 +78,7 @@ def crossings(device: torch.device) -> Step:
 
 
 def drawing(device: torch.device) -> Step:
-    """Two bodies over a picture of 1920x1080."""
+    """Two bodies drawn over an image of 1920x1080 pixels."""
     body = load_bundled_body()
     betas, rotations, transl = _people(2, torch.device("cpu"))
     vertices, _ = skin(body, betas, rotations, transl)
@@ -103,7 +90,7 @@ def drawing(device: torch.device) -> Step:
 
 
 def detection(device: torch.device) -> Step:
-    """Everybody in one frame of the bundled clip, each then looked at closer."""
+    """Detection of all people in one frame of the bundled clip, then the keypoints of each."""
     clip = open_clip(find_model(DEMO_CLIP), ClipConfig())
     image = next(read_frames(clip))
     detector = MediaPipeDetector()
@@ -116,7 +103,7 @@ def detection(device: torch.device) -> Step:
 
 
 def refining(device: torch.device, guided: bool) -> Step:
-    """One window of a pair in an embrace through the sampling of the interaction prior, once."""
+    """The interaction prior sampled once for one window of an embracing pair, with or without guidance."""
     prior = load_prior(load_bundled_body(), RefineConfig(), device)
     pair = _embrace(prior.sampler.body, device)
     if guided:
@@ -127,7 +114,7 @@ def refining(device: torch.device, guided: bool) -> Step:
 
 PARTS: dict[str, Callable[[torch.device], Step]] = {
     f"skin {_NUM_BODIES} bodies, forward and backward": skinning,
-    "crossings of two bodies, one frame": crossings,
+    "crossings of two bodies, one frame": penetrations,
     "draw two bodies at 1080p, one frame": drawing,
     "detect people at 1080p, one frame": detection,
     f"refine a pair, {WINDOW} frames, without guidance": partial(refining, guided=False),
@@ -136,7 +123,7 @@ PARTS: dict[str, Callable[[torch.device], Step]] = {
 
 
 def _embrace(body: PairBody, device: torch.device) -> PairClip:
-    """A window of two people three metres away who stand in each other, seen a little aside of where they are."""
+    """A window of two people who penetrate, three meters from the camera, with keypoints 5 pixels off their bodies."""
     rotations = torch.eye(3, device=device).repeat(1, WINDOW, 2, 22, 1, 1)
     rotations[:, :, :, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device))
     pelvis = torch.tensor([[-_OVERLAP / 2, 0.0, 3.0], [_OVERLAP / 2, 0.0, 3.0]], device=device)
@@ -156,7 +143,7 @@ def _embrace(body: PairBody, device: torch.device) -> PairClip:
 
 
 def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """betas [N, 10], rotations [N, 55, 3, 3] and transl [N, 3] of upright people side by side."""
+    """Betas [N, 10], rotations [N, 55, 3, 3] and transl [N, 3] of upright people side by side."""
     betas = torch.zeros(count, 10, device=device)
     rotations = torch.eye(3, device=device).repeat(count, 55, 1, 1)
     transl = torch.zeros(count, 3, device=device)
@@ -165,7 +152,7 @@ def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def run_isolated(function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function called in a fresh process, so that its peak memory is its own."""
+    """The result of the function called in a new process, so that its peak memory is its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -174,41 +161,43 @@ STAGES = ("observe", "initialise", "refine", "optimise", "contact", "write")
 
 
 @dataclass(frozen=True)
-class SpeedFigure:
-    """What one thing costs."""
+class SpeedMeasurement:
+    """Cost of a stage or of an operation. The JSON file has these fields."""
 
     name: str
     milliseconds: float
-    """Median of the runs."""
+    """Median over the runs."""
     runs: int
     peak_megabytes: float | None
-    """Largest resident memory of the process that did nothing else; None where the system does not tell."""
+    """Peak resident memory of the process, MiB; None where the system does not report it."""
 
 
 def measure_speed(
     clip: Path, config: Config, device: str | None, loop: int, runs: int, progress: Progress
-) -> list[SpeedFigure]:
-    """Figures of the stages on `clip`, of the stages on the clip played `loop` times when above 1, and of the parts.
+) -> list[SpeedMeasurement]:
+    """Measurements of the stages on `clip`, of the stages on the clip repeated `loop` times if above 1, and of PARTS.
 
-    Raises InputError when the clip cannot be used.
+    runs: repetitions of each part. Raises InputError when the clip cannot be read.
     """
     loops = (1,) if loop == 1 else (1, loop)
-    figures = []
+    measurements = []
     with progress.task("benchmark", len(loops) * len(STAGES) + len(PARTS)) as advance:
         for times in loops:
             with tempfile.TemporaryDirectory() as folder:
-                played = loop_clip(clip, times, Path(folder)) if times > 1 else clip
+                repeated = loop_clip(clip, times, Path(folder)) if times > 1 else clip
                 for stage in STAGES:
-                    figures.append(run_isolated(_measure_stage, stage, played, Path(folder) / "out", config, device))
+                    measurements.append(
+                        run_isolated(_measure_stage, stage, repeated, Path(folder) / "out", config, device)
+                    )
                     advance(1)
         for part in PARTS:
-            figures.append(run_isolated(_measure_part, part, runs, device))
+            measurements.append(run_isolated(_measure_part, part, runs, device))
             advance(1)
-    return figures
+    return measurements
 
 
 def loop_clip(clip: Path, times: int, folder: Path) -> Path:
-    """A video that shows `clip` several times over, its packets copied. Raises InputError when it is no video."""
+    """A video that repeats `clip`, with copied packets. Raises InputError when it is no video file."""
     import av
     import av.error
 
@@ -218,62 +207,53 @@ def loop_clip(clip: Path, times: int, folder: Path) -> Path:
     try:
         with av.open(str(clip)) as source, av.open(str(target), "w") as sink:
             stream = sink.add_stream_from_template(source.streams.video[0])
-            for turn in range(times):
+            for repetition in range(times):
                 source.seek(0)
-                _copy_packets(source, sink, stream, turn)
+                _copy_packets(source, sink, stream, repetition)
     except (av.error.FFmpegError, IndexError) as error:
         raise InputError(f"{clip} cannot be looped ({error}); give a video file") from error
     return target
 
 
-def _copy_packets(source: Any, sink: Any, stream: Any, turn: int) -> None:
+def _copy_packets(source: Any, sink: Any, stream: Any, repetition: int) -> None:
     video = source.streams.video[0]
     for packet in source.demux(video):
         if packet.dts is not None:  # The last packet is empty and only flushes decoders.
-            packet.pts += turn * video.duration
-            packet.dts += turn * video.duration
+            packet.pts += repetition * video.duration
+            packet.dts += repetition * video.duration
             packet.stream = stream
             sink.mux(packet)
 
 
-def _measure_stage(stage: str, clip: Path, out: Path, config: Config, device: str | None) -> SpeedFigure:
-    """One stage; those before it are kept from the processes before this one."""
-    with open_run(clip, out, config, device) as run:
-        seconds = _run_until(stage, run)
-    return SpeedFigure(f"{stage}, {len(run.clip)} frames", 1000 * seconds, 1, peak_rss_mb())
+def _measure_stage(stage: str, clip: Path, out: Path, config: Config, device: str | None) -> SpeedMeasurement:
+    """One stage; earlier stages come from the cache that earlier processes left in `out`."""
+    with open_run(clip, out, config, device, NullProgress()) as ctx:
+        seconds = _stage_seconds(stage, ctx)
+    return SpeedMeasurement(f"{stage}, {len(ctx.clip)} frames", 1000 * seconds, 1, peak_rss_mb())
 
 
-def _run_until(stage: str, run: RunContext) -> float:
-    """Seconds of the last of the stages up to `stage`."""
-    observations = observe_stage(run)
-    if stage == "observe":
-        return run.store.reports[-1].seconds
-    camera, initial, spread = initialise_stage(run, observations)
-    if stage == "initialise":
-        return run.store.reports[-1].seconds
-    refined = refine_stage(run, observations, camera, initial, spread)
-    if stage == "refine":
-        return run.store.reports[-1].seconds
-    camera, optimised, _ = optimise_stage(run, observations, camera, refined)
-    if stage == "optimise":
-        return run.store.reports[-1].seconds
-    motions = {"initial": initial, "refined": refined, "optimised": optimised}
-    contacts = contact_stages(run, motions)
-    if stage == "contact":
-        return sum(report.seconds for report in run.store.reports[-len(motions) :])
+def _stage_seconds(name: str, ctx: RunContext) -> float:
+    """Seconds of one of STAGES."""
+    state = PipelineState()
+    for stage, after in run_stages(ctx, state):
+        state = after
+        if stage.name == name:
+            return ctx.cache.reports[-1].seconds
+    if name == "contact":
+        return sum(report.seconds for report in ctx.cache.reports if report.name.startswith("contact_"))
     started = time.perf_counter()
-    write_stage(run, observations, camera, motions, contacts)
+    write_reconstruction(ctx, state)
     return time.perf_counter() - started
 
 
-def _measure_part(name: str, runs: int, device: str | None) -> SpeedFigure:
+def _measure_part(name: str, runs: int, device: str | None) -> SpeedMeasurement:
     from closemesh.core.device import choose_device
 
     step = PARTS[name](choose_device(device))
-    step()  # Compiles, loads and fills caches.
+    step()  # Compiles and fills caches.
     seconds = []
     for _ in range(runs):
         started = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - started)
-    return SpeedFigure(name, 1000 * statistics.median(seconds), runs, peak_rss_mb())
+    return SpeedMeasurement(name, 1000 * statistics.median(seconds), runs, peak_rss_mb())

@@ -1,4 +1,4 @@
-"""How well texts find the poses that they are about, among the poses of the bundled benchmark windows."""
+"""Text-to-pose retrieval among the poses of the bundled benchmark windows."""
 
 from __future__ import annotations
 
@@ -32,106 +32,109 @@ class Gallery:
     """N poses of one person each."""
 
     names: tuple[str, ...]
-    """Window, person and frame."""
-    rotations: Tensor  # [N, 22, 3, 3] world
-    figures: PoseFeatures  # [N, 1, 23, 3]
+    """Window, person and frame of each pose."""
+    rotations: Tensor  # [N, 22, 3, 3], world frame
+    pose_features: PoseFeatures  # [N, 1, ...]
 
     def __len__(self) -> int:
         return len(self.names)
 
     def part(self, index: Tensor) -> Gallery:
-        """Some of them."""
-        figures = PoseFeatures(self.figures.keypoints[index], self.figures.up[index], self.figures.capsules)
-        return Gallery(tuple(self.names[k] for k in index.tolist()), self.rotations[index], figures)
+        """The poses at `index` [M]."""
+        features = self.pose_features
+        selected = PoseFeatures(features.keypoints[index], features.up[index], features.capsules)
+        return Gallery(tuple(self.names[k] for k in index.tolist()), self.rotations[index], selected)
 
     def features(self) -> Tensor:
-        """[N, 1, POSE_WIDTH]."""
-        return pose_input(self.rotations, self.figures.up)[:, None]
+        """Inputs of the pose encoder [N, 1, POSE_WIDTH]."""
+        return pose_input(self.rotations, self.pose_features.up)[:, None]
 
     def texts(self, seed: int | None) -> list[str]:
-        """All that the writer finds true of each, in wordings drawn by the seed, the plainest without one."""
-        said = list(candidates(1))
+        """A text for each pose, of all statements that hold; paraphrased by the seed, or in standard words if None."""
+        statements = list(candidates(1))
         with torch.inference_mode():
-            sure = (
-                torch.stack([confidence(statement, self.figures) for statement in said], dim=-1)
+            holds = (
+                torch.stack([confidence(statement, self.pose_features) for statement in statements], dim=-1)
                 >= RuleConfig().min_confidence
             )
         return [
             render_description(
-                (TimedStatement(said[k]) for k in row.nonzero()[:, 0].tolist()), None if seed is None else seed + number
+                (TimedStatement(statements[k]) for k in row.nonzero()[:, 0].tolist()),
+                None if seed is None else seed + number,
             )
-            for number, row in enumerate(sure)
+            for number, row in enumerate(holds)
         ]
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Among how many poses the right one was how often the first, or one of the first ten."""
+    """Recall of the right pose among the first one and ten. The JSON file has these fields."""
 
     poses: int
     texts: int
     first: float
     ten: float
-    """Shares of the texts."""
+    """Fractions of the texts."""
 
 
 def benchmark_gallery(count: int = POSES, seed: int = 0) -> Gallery:
-    """Poses of the bundled windows far from each other: each the farthest from all before it, the first by the seed.
+    """Different poses of the bundled windows, by farthest point sampling; the first one by the seed.
 
-    The distance is the mean one of the keypoints, pelvises and headings put upon each other. Raises InputError.
+    The distance of two poses is the mean over keypoints, with pelvis and heading aligned. Raises InputError when there
+    are no bundled windows.
     """
     names, rotations, betas = _all_poses()
     body = load_bundled_body("light")
     points, capsules = load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)
     up = torch.tensor(_UP).expand(len(names), 3)
-    nowhere = torch.zeros(len(names), 1, 3)
-    figures = pose_features_at(rotations[:, None], nowhere, betas[:, None], up, points, capsules)
-    whole = Gallery(tuple(names), rotations, figures)
-    return whole.part(farthest(_headed(figures), count, seed))
+    origin = torch.zeros(len(names), 1, 3)
+    features = pose_features_at(rotations[:, None], origin, betas[:, None], up, points, capsules)
+    whole = Gallery(tuple(names), rotations, features)
+    return whole.part(farthest(_without_heading(features), count, seed))
 
 
 def farthest(points: Tensor, count: int, seed: int) -> Tensor:
-    """[count] indices of sets of points [N, K, 3], each the farthest from all before it."""
+    """Indices [count] of point sets points [N, K, 3], each the farthest one from all before it."""
     random = np.random.default_rng(seed)
-    chosen = [int(random.integers(len(points)))]
+    selected = [int(random.integers(len(points)))]
     nearest = torch.full((len(points),), torch.inf)
-    while len(chosen) < min(count, len(points)):
-        nearest = torch.minimum(nearest, (points - points[chosen[-1]]).norm(dim=-1).mean(-1))
-        chosen.append(int(nearest.argmax()))
-    return torch.tensor(chosen)
+    while len(selected) < min(count, len(points)):
+        nearest = torch.minimum(nearest, (points - points[selected[-1]]).norm(dim=-1).mean(-1))
+        selected.append(int(nearest.argmax()))
+    return torch.tensor(selected)
 
 
 def retrieve(texts: Tensor, own: Sequence[int], poses: Tensor) -> Retrieval:
-    """How texts [M, space] rank `own` poses among all [N, space]."""
-    alike = texts @ poses.T
-    right = alike.gather(1, torch.tensor(own)[:, None])
-    ranks = (alike > right).sum(1)
+    """How texts [M, D] rank their own poses, of indices `own` [M], among all poses [N, D] of the shared space."""
+    similarity = texts @ poses.T
+    of_own = similarity.gather(1, torch.tensor(own)[:, None])
+    ranks = (similarity > of_own).sum(1)
     return Retrieval(len(poses), len(texts), float((ranks < 1).float().mean()), float((ranks < 10).float().mean()))
 
 
 def measure_retrieval(alignment: PoseTextModel, seed: int) -> dict[str, Retrieval]:
-    """By the writer's own texts, plain and in many wordings, and by hand-written paraphrases.
+    """Retrieval by generated texts, in standard words and paraphrased, and by texts written by people.
 
-    Raises InputError when a paraphrase is about a pose that is not in the gallery.
+    Raises InputError when a written text is about a pose that is not in the gallery.
     """
     gallery = benchmark_gallery()
     poses, _ = alignment.pose_encoder(gallery.features())
-    everybody = range(len(gallery))
-    found = {
-        name: retrieve(alignment.encode_texts(gallery.texts(chosen)), everybody, poses)
-        for name, chosen in (("plain", None), ("many wordings", seed))
+    all_poses = range(len(gallery))
+    retrieval = {
+        name: retrieve(alignment.encode_texts(gallery.texts(text_seed)), all_poses, poses)
+        for name, text_seed in (("plain", None), ("many wordings", seed))
     }
-    free = read_paraphrases(find_model(PARAPHRASES_FILE))
+    written = read_paraphrases(find_model(PARAPHRASES_FILE))
     place = {name: number for number, name in enumerate(gallery.names)}
-    missing = [name for name, _ in free if name not in place]
+    missing = [name for name, _ in written if name not in place]
     if missing:
         raise InputError(f"no pose {missing[0]} in the gallery; the bundled windows are not those of the paraphrases")
-    read = alignment.encode_texts([text for _, text in free])
-    return found | {"paraphrases": retrieve(read, [place[name] for name, _ in free], poses)}
+    texts = alignment.encode_texts([text for _, text in written])
+    return retrieval | {"paraphrases": retrieve(texts, [place[name] for name, _ in written], poses)}
 
 
 def read_paraphrases(path: Path) -> list[tuple[str, str]]:
-    """Pose and text of each. Raises InputError."""
+    """Name of the pose and text of each entry. Raises InputError when the file cannot be read."""
     try:
         return [(str(one["pose"]), str(one["text"])) for one in json.loads(path.read_text(encoding="utf-8"))["texts"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -152,10 +155,10 @@ def _all_poses() -> tuple[list[str], Tensor, Tensor]:
     return names, torch.cat(rotations), torch.cat(betas)
 
 
-def _headed(figures: PoseFeatures) -> Tensor:
-    """Keypoints [N, 23, 3] about the mid-hip, turned so that all trunks face the same way."""
-    points = figures.keypoints[:, 0] - figures.middle(0, "hip")[:, None]
-    left = figures.trunk(0)[:, 0] * points.new_tensor([1.0, 0.0, 1.0])
+def _without_heading(features: PoseFeatures) -> Tensor:
+    """Keypoints [N, 23, 3] relative to the mid-hip, rotated about the vertical to one heading."""
+    points = features.keypoints[:, 0] - features.middle(0, "hip")[:, None]
+    left = features.trunk(0)[:, 0] * points.new_tensor([1.0, 0.0, 1.0])
     left = torch.nn.functional.normalize(left, dim=-1)
-    axes = torch.stack([left, figures.up, torch.linalg.cross(left, figures.up)], dim=1)
+    axes = torch.stack([left, features.up, torch.linalg.cross(left, features.up)], dim=1)
     return torch.einsum("nij,nkj->nki", axes, points)

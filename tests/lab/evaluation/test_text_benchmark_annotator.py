@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from known_scenes import KnownScene
 
-from closemesh.lab.evaluation.text_benchmark import SimulatedAnnotator, contradictions, witness
+from closemesh.lab.evaluation.text_benchmark import SimulatedAnnotator, contradictions, simulate_annotator
 from closemesh.text.annotate import KeyFrame
 from closemesh.text.captioner import statement_confidences
 from closemesh.text.statements import TimedStatement, Touch
@@ -25,12 +25,12 @@ def of_scene(scene: KnownScene) -> SimulatedAnnotator:
     transl = scene.motion.transl.copy()
     transl[:, 1] += 0.6 * (transl[:, 0] - transl[:, 1])
     motion = scene.motion.with_pose(transl=transl)
-    return witness(MOMENTS, motion, scene.body, scene.clip.times, scene.camera.T_cam_world[:, :3, 1])
+    return simulate_annotator(MOMENTS, motion, scene.body, scene.clip.times, scene.camera.T_cam_world[:, :3, 1])
 
 
 def said(seen: SimulatedAnnotator, share: float, seed: int = 3) -> list[tuple[TimedStatement, ...]]:
     """By moment."""
-    told = seen.told(share, seed, ANSWERS)
+    told = seen.annotate(share, seed, ANSWERS)
     return [tuple(one for one in told if (one.start, one.end) == span) for span in seen.spans]
 
 
@@ -79,6 +79,6 @@ def test_a_seed_decides_and_a_larger_share_keeps_what_a_smaller_one_replaced(
     known_scene: KnownScene, seen: SimulatedAnnotator
 ):
     again = of_scene(known_scene)
-    assert again.told(0.4, 3, ANSWERS) == seen.told(0.4, 3, ANSWERS) != seen.told(0.4, 4, ANSWERS)
-    true, some, more = (set(seen.told(share, 3, ANSWERS)) for share in (0.0, 0.2, 0.4))
+    assert again.annotate(0.4, 3, ANSWERS) == seen.annotate(0.4, 3, ANSWERS) != seen.annotate(0.4, 4, ANSWERS)
+    true, some, more = (set(seen.annotate(share, 3, ANSWERS)) for share in (0.0, 0.2, 0.4))
     assert some - true <= more - true

@@ -15,10 +15,10 @@ from closemesh.cli.main import app
 from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
-from closemesh.lab.evaluation import benchmark_scenes as benchmark_windows
-from closemesh.lab.evaluation.benchmark_runner import benchmark_synthetic
+from closemesh.lab.evaluation import benchmark_scenes
+from closemesh.lab.evaluation.benchmark_runner import RunOptions, benchmark_synthetic
 from closemesh.lab.evaluation.benchmark_scenes import Window
-from closemesh.lab.evaluation.text_benchmark import HEEDED, NOTHING, as_json, measure_descriptions, rows_of
+from closemesh.lab.evaluation.text_benchmark import CHANNELS, NO_TEXT, as_json, measure_descriptions, rows_of
 from closemesh.motion_files.sequence import from_body_motion
 
 QUICK = Config(seed=3, initialise=InitialiseConfig(iterations=6), optimise=OptimiseConfig(iterations=3))
@@ -38,13 +38,13 @@ def window(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_rows_tell_the_truth_and_less_of_it():
     rows = rows_of((0, 30))
-    assert [row.name for row in rows[:3]] == [NOTHING, "all heeded, 0 % false", "all heeded, 30 % false"]
-    assert len(rows) == 1 + 2 * len(HEEDED) and not rows[0].heeded
+    assert [row.name for row in rows[:3]] == [NO_TEXT, "all heeded, 0 % false", "all heeded, 30 % false"]
+    assert len(rows) == 1 + 2 * len(CHANNELS) and not rows[0].channels
 
 
 def test_one_window_through_both_stages(window: Window):
-    report = measure_descriptions([window], QUICK, (0,), "optimised", NullProgress(), "cpu")
-    plain = benchmark_synthetic([window], QUICK, "keypoints", NullProgress(), "cpu").windows[0]
+    report = measure_descriptions([window], QUICK, (0,), "optimised", NullProgress(), RunOptions("cpu"))
+    plain = benchmark_synthetic([window], QUICK, "keypoints", NullProgress(), RunOptions("cpu")).windows[0]
     [untold] = report.reports[0].windows
     assert untold.stages == {stage: plain.stages[stage] for stage in ("refined", "optimised")}
     told = [one.windows[0].stages["refined"]["all"]["MPJPE"]["mean"] for one in report.reports]
@@ -56,7 +56,7 @@ def test_one_window_through_both_stages(window: Window):
 
 
 def test_the_command_prints_the_table_and_goes_on(window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(benchmark_windows, "find_windows", lambda *_: [window])
+    monkeypatch.setattr(benchmark_scenes, "find_windows", lambda *_: [window])
     file = tmp_path / "told.json"
     arguments = ["benchmark", "descriptions", "--corrupt", "40", "--preset", "fast", "--jobs", "1", "--json", str(file)]
     run = CliRunner(env={"COLUMNS": "250"}).invoke

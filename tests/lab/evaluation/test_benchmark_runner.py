@@ -18,14 +18,14 @@ from closemesh.config.schema import Config, InitialiseConfig, OptimiseConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
-from closemesh.lab.evaluation import ablation
-from closemesh.lab.evaluation import benchmark_runner as synthetic
+from closemesh.lab.evaluation import benchmark_runner
+from closemesh.lab.evaluation.ablation import run_configs
 from closemesh.lab.evaluation.benchmark_run import WindowResult
-from closemesh.lab.evaluation.benchmark_runner import benchmark_synthetic
+from closemesh.lab.evaluation.benchmark_runner import RunOptions, benchmark_synthetic, one_thread
 from closemesh.lab.evaluation.benchmark_scenes import QUICK_WINDOWS, WINDOW, Window, find_windows
-from closemesh.lab.evaluation.benchmark_stages import run_stage
 from closemesh.lab.evaluation.report import differences, read_report, write_report
 from closemesh.motion_files.sequence import MotionSequence, from_body_motion
+from closemesh.pipeline.stages import Initialise, Optimise, Refine
 
 QUICK = Config(seed=3, initialise=InitialiseConfig(iterations=6), optimise=OptimiseConfig(iterations=3))
 
@@ -51,7 +51,7 @@ def windows(sequence: MotionSequence, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def report(windows: list[Window]):
     """Of two processes."""
-    return benchmark_synthetic(windows, QUICK, "keypoints", NullProgress(), "cpu", jobs=2)
+    return benchmark_synthetic(windows, QUICK, "keypoints", NullProgress(), RunOptions("cpu", jobs=2))
 
 
 def test_every_stage_is_scored(report) -> None:
@@ -69,21 +69,35 @@ def test_every_stage_is_scored(report) -> None:
 
 
 def test_neither_order_nor_processes_change_a_result(report, windows: list[Window]) -> None:
-    alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", NullProgress(), "cpu").windows[0]
+    alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", NullProgress(), RunOptions("cpu")).windows[0]
     assert (alone.stages, alone.truth) == (report.windows[1].stages, report.windows[1].truth)
 
 
-def test_a_part_is_left_out_and_nothing_is_made_twice(report, windows: list[Window], monkeypatch) -> None:
-    run = []
-    monkeypatch.setattr(ablation, "run_stage", lambda name, *given: run.append(name) or run_stage(name, *given))
+def test_a_part_is_removed_and_no_stage_runs_twice(
+    report, windows: list[Window], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[str] = []
+    for stage in (Initialise, Refine, Optimise):
+        monkeypatch.setattr(stage, "run", counted(stage, run))
     configs = [override(QUICK, settings) for settings in ({}, {"refine": {"prior": False}}, {})]
-    with synthetic._one_thread():
-        whole, without, again = ablation.run_configs(windows[0], configs, "keypoints", "cpu")
-    assert run == ["initial", "refined", "optimised", "refined", "optimised"]
+    with one_thread():
+        whole, without, again = run_configs(windows[0], configs, "keypoints", "cpu")
+    assert run == ["initialise", "refine", "optimise", "refine", "optimise"]
     assert (whole.stages, whole.truth) == (report.windows[0].stages, report.windows[0].truth)
     assert again.stages == whole.stages
-    alone = benchmark_synthetic(windows[:1], configs[1], "keypoints", NullProgress(), "cpu").windows[0]
+    alone = benchmark_synthetic(windows[:1], configs[1], "keypoints", NullProgress(), RunOptions("cpu")).windows[0]
     assert without.stages == alone.stages
+
+
+def counted(stage: type, run: list[str]):
+    """The method `run` of a stage that also writes down its name."""
+    original = stage.run  # type: ignore[attr-defined]
+
+    def run_and_count(self, *given):
+        run.append(self.name)
+        return original(self, *given)
+
+    return run_and_count
 
 
 def test_the_report_comes_back(report, tmp_path: Path) -> None:
@@ -103,9 +117,9 @@ def test_a_stopped_run_goes_on(windows: list[Window], tmp_path: Path, monkeypatc
             raise KeyboardInterrupt
         return WindowResult(window.name, window.kind, 6, 2, 12, 12, {"initial": {}}, {}, {})
 
-    monkeypatch.setattr(synthetic, "run_window", run)
+    monkeypatch.setattr(benchmark_runner, "run_window", run)
     start = lambda config=QUICK, resume=True: benchmark_synthetic(  # noqa: E731
-        windows, config, "keypoints", NullProgress(), "cpu", cache=tmp_path / "kept", resume=resume
+        windows, config, "keypoints", NullProgress(), RunOptions("cpu", cache=tmp_path / "cache", resume=resume)
     )
     with pytest.raises(KeyboardInterrupt):
         start(resume=False)
@@ -140,7 +154,7 @@ def test_two_runs_are_compared_window_by_window(report) -> None:
 
 
 def test_pixels_go_through_the_detector(windows: list[Window]) -> None:
-    found = benchmark_synthetic(windows[:1], QUICK, "pixels", NullProgress(), "cpu").windows[0]
+    found = benchmark_synthetic(windows[:1], QUICK, "pixels", NullProgress(), RunOptions("cpu")).windows[0]
     assert found.frames == 6
     assert found.found <= found.expected == 12
     assert bool(found.stages) == (found.found > 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from closemesh.lab.evaluation.benchmark_scenes import match_tracks, people_of
+from closemesh.lab.evaluation.benchmark_scenes import match_tracks, select_matched
 from closemesh.structures import BodyMotion
 
 FRAMES = 10
@@ -64,7 +64,7 @@ def test_the_motion_follows_the_people() -> None:
         confidence=np.ones((FRAMES, 3)),
     )
     people = match_tracks(tracks_of(TRUE[:, 1] + 900, TRUE[:, 1]), VALID, TRUE, VALID)
-    chosen = people_of(motion, people)
+    chosen = select_matched(motion, people)
     assert chosen.valid.all(0).tolist() == [False, True]
     assert chosen.betas[1] == pytest.approx(1)
     assert chosen.transl[0, 1] == pytest.approx(1)
