@@ -142,7 +142,7 @@ def test_without_an_answer_the_run_goes_on(
 ):
     assert describer(*replies, num_frames=1) == ()
     [note] = describer.notes
-    assert note.startswith(f"{MODEL} at 127.0.0.1 left 1 of 1 pictures without a description")
+    assert note.startswith(f"{MODEL} at 127.0.0.1 left 1 of 1 frames without a description")
     assert message in note and note.endswith("going on without")
     assert len(describer.server.requests) == requests
     assert not (describer.out / "descriptions.json").exists()

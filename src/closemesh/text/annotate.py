@@ -130,7 +130,7 @@ def describe(
         return ()
     key_frames = select_key_frames(observations, motion, clip.times, config.num_frames)
     if not key_frames:
-        progress.note("nobody overlaps or is badly seen, so the model was not asked to describe anybody")
+        progress.note("no people overlap and all limbs are visible, so the model was not asked")
     entries = _annotate(key_frames, clip, observations, config, out / DESCRIPTIONS_FILE, progress, sleep)
     return tuple(one for one in all_statements(entries) if max(one.statement.people) < motion.num_people)
 
@@ -178,7 +178,7 @@ class VlmAnnotator:
             why = "; ".join(self._unanswered)
             progress.note(
                 f"{self._endpoint.model} at {self._endpoint.host} left {self._unanswered.total()} of {self._asked} "
-                f"pictures without a description ({why}); going on without"
+                f"frames without a description ({why}); going on without"
             )
 
     def _ask(self, question: Question) -> None:

@@ -163,9 +163,8 @@ def _on_one_line(text: str) -> str:
 def _read_body(response: Response, deadline: float) -> bytes:
     """The body. Raises TransientError when it arrives too slowly, UnusableAnswerError when it is too long."""
     body = bytearray()
-    for chunk in response_chunks(
-        response, 1
-    ):  # Single bytes: a slow server would delay larger chunks past the deadline.
+    # Single bytes: a slow server would delay larger chunks past the deadline.
+    for chunk in response_chunks(response, 1):
         body += chunk
         if time.monotonic() > deadline:
             raise TransientError("the answer took too long")
@@ -175,6 +174,7 @@ def _read_body(response: Response, deadline: float) -> bytes:
 
 
 def _text_of(body: bytes) -> str:
+    """The text of an answer. Raises UnusableAnswerError when there is none."""
     try:
         choice = json.loads(body)["choices"][0]
         message = choice["message"]

@@ -23,7 +23,7 @@ from closemesh.video import read_frames
 Image = NDArray[np.uint8]
 """[H, W, 3] RGB."""
 
-HALF = 0.5  # Statements in fewer of the answers than this are left out.
+_MAJORITY = 0.5  # A statement needs a higher confidence to be accepted.
 _MARGIN = 0.15  # Around the people, relative to their size.
 _LONGEST, _SHORTEST = 1024, 512  # Pixels of the longer side of a crop.
 _QUALITY = 90
@@ -158,7 +158,7 @@ def vote(answers: Sequence[frozenset[Statement]], start: float, end: float) -> t
         best.setdefault(statement.topic, statement)
     # Rounded as in the file, so that cached answers are equal to the last digit.
     timed = (TimedStatement(s, start, end, round((votes[s] + 0.5) / (len(answers) + 1), 3)) for s in best.values())
-    return tuple(one for one in timed if one.confidence > HALF)
+    return tuple(one for one in timed if one.confidence > _MAJORITY)
 
 
 def _crop_region(boxes: Floats, shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

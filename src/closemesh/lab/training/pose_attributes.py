@@ -92,6 +92,7 @@ class _SideView:
 
 
 _Rule = Callable[[_SideView], list[Condition]]
+"""The conditions under which an attribute is true."""
 
 
 def _within(value: Tensor, low: float = -_INF, high: float = _INF, soft: float = 0.05) -> list[Condition]:
@@ -103,6 +104,7 @@ def _near(one: str, other: str, meters: float) -> _Rule:
 
 
 def _along(name: str, of_name: str, axis: int, low: float, high: float = _INF) -> _Rule:
+    """The direction from one point to another has a cosine between `low` and `high` with an axis of the trunk."""
     return lambda view: _within(view.direction(name, of_name, view.axis(axis)), low, high, 0.15)
 
 
@@ -179,6 +181,7 @@ def _twist(view: _SideView) -> list[Condition]:
 
 
 def _forearm(low: float, high: float = _INF) -> _Rule:
+    """The forearm has a vertical component between `low` and `high`."""
     return lambda view: _within(view.direction("hand", "elbow", view.features.up), low, high, 0.15)
 
 
