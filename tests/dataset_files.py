@@ -122,7 +122,7 @@ def write_threedpw(
     frames = len(pose)
     T = np.stack([view.T_cam_world if view else camera_in_front(3.5 + 0.01 * t) for t in range(frames)])
     T[:, :3, :3] = T[:, :3, :3] @ R.T
-    told = {
+    data = {
         "sequence": name,
         "poses": [np.concatenate([pose[:, p].reshape(frames, 66), np.zeros((frames, 6))], 1) for p in range(2)],
         "betas": [pair.betas[p] for p in range(2)],
@@ -139,7 +139,7 @@ def write_threedpw(
     }
     path = root / "sequenceFiles" / "test" / f"{name}.pkl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(pickle.dumps(told, protocol=2))
+    path.write_bytes(pickle.dumps(data, protocol=2))
     return path
 
 
@@ -173,15 +173,15 @@ def write_chi3d(subject: Path, pair: KnownPair, action: str = "Hug 1", view: Vie
         "expression": np.zeros((2, frames, 10)),
     }
     _write_json(subject / "smplx" / f"{action}.json", {key: array.tolist() for key, array in smplx.items()})
-    told = {"joints3d_25": np.swapaxes(joints25(joints), 0, 1).tolist()}
-    _write_json(subject / "joints3d_25" / f"{action}.json", told)
+    data = {"joints3d_25": np.swapaxes(joints25(joints), 0, 1).tolist()}
+    _write_json(subject / "joints3d_25" / f"{action}.json", data)
     for camera, yaw in zip(CHI3D_CAMERAS, (0.0, 0.8), strict=True):
         T_cam_world, inner = (view.T_cam_world, view.K) if view else (camera_in_front(yaw=yaw), K_CHI3D)
         R_cam_file = T_cam_world[:3, :3] @ R.T
-        centre = -R_cam_file.T @ T_cam_world[:3, 3]
+        center = -R_cam_file.T @ T_cam_world[:3, 3]
         inside = {"f": [[inner[0, 0], inner[1, 1]]], "c": [[inner[0, 2], inner[1, 2]]]}
         inside |= {"k": [[0.01, 0.02, 0.03]], "p": [[0.004, 0.005]]}
-        placed = {"R": R_cam_file.tolist(), "T": [centre.tolist()]}
+        placed = {"R": R_cam_file.tolist(), "T": [center.tolist()]}
         without = {"f": inside["f"], "c": inside["c"]}
         file = subject / "camera_parameters" / camera / f"{action}.json"
         _write_json(
@@ -192,6 +192,6 @@ def write_chi3d(subject: Path, pair: KnownPair, action: str = "Hug 1", view: Vie
     return subject / "smplx" / f"{action}.json"
 
 
-def _write_json(path: Path, told: dict) -> None:
+def _write_json(path: Path, data: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(data))

@@ -10,8 +10,8 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion
 
-CAMERA_DISTANCE = 3.5  # Metres.
-DISTANCE = 0.73  # Metres between the two: hands touch in most frames, and cross by millimetres in some.
+CAMERA_DISTANCE = 3.5  # Meters.
+DISTANCE = 0.73  # Meters between the two: hands touch in most frames, and cross by millimeters in some.
 
 
 def embrace(body: BodyModel, frames: int = 6) -> BodyMotion:

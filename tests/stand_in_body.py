@@ -1,4 +1,4 @@
-"""Bodies of other proportions and another shape space that stand for the licensed one; none of its content."""
+"""Bodies of other proportions and another shape space in the place of the SMPL-X one; none of its content."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from closemesh.weights.locate import find_model
 
 Arrays = dict[str, np.ndarray]
-LICENSED_VERTICES = 10475
+SMPLX_VERTICES = 10475
 
 
-def write_open_stand_in(path: Path) -> Path:
+def write_bundled_stand_in(path: Path) -> Path:
     """The light open mesh on a longer-legged, slimmer body: the same faces and layout, other joints and betas."""
     np.savez(path, **_other_proportions(_bundled("light")))  # type: ignore[arg-type]
     return path
 
 
-def write_licensed_stand_in(path: Path) -> Path:
+def write_smplx_stand_in(path: Path) -> Path:
     """The same of the full open mesh with as many vertices as SMPL-X has, so that it is read as SMPL-X."""
     arrays = {name: array for name, array in _bundled("std").items() if not name.startswith("open_")}
-    np.savez(path, **_with_more_vertices(_other_proportions(arrays), LICENSED_VERTICES))  # type: ignore[arg-type]
+    np.savez(path, **_with_more_vertices(_other_proportions(arrays), SMPLX_VERTICES))  # type: ignore[arg-type]
     return path
 
 
@@ -43,7 +43,7 @@ def _other_proportions(arrays: Arrays) -> Arrays:
 
 
 def _with_more_vertices(arrays: Arrays, count: int) -> Arrays:
-    """Some faces split in three at their centres until there are `count` vertices; the surface stays as it is."""
+    """Some faces split in three at their centers until there are `count` vertices; the surface stays as it is."""
     faces = arrays["f"].astype(np.int64)
     before = len(arrays["v_template"])
     chosen = np.linspace(0, len(faces) - 1, count - before).astype(int)

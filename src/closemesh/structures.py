@@ -1,14 +1,13 @@
-"""The records that travel from stage to stage.
+"""Records that stages pass on, of numpy arrays.
 
 Shapes: T frames, P people, J joints (22 body, 55 in all), V vertices, F faces, K keypoints (133, COCO-WholeBody).
-Units: metres, seconds, radians, pixels. Frames: `cam` is OpenCV (x right, y down, z forward); `world` is y up,
+Units: meters, seconds, radians, pixels. Frames: `cam` is OpenCV (x right, y down, z forward); `world` is y up,
 gravity-aligned, floor at y = 0 when it was found. `T_a_b` takes points of b to a.
-Records hold numpy arrays, so that they are saved and compared as they are; a stage makes its own tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.records import stored_as
+from closemesh.core.tensor_dataclass import TensorDataclass, static
 
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
@@ -28,21 +28,21 @@ FocalSource = Literal["option", "sidecar", "metadata", "estimated"]
 
 @dataclass(frozen=True)
 class Clip:
-    """The frames to reconstruct: which file, which of its frames, and when each was shown."""
+    """The frames to reconstruct: the file, the indices of the frames and their presentation times."""
 
     path: Path
     """A video file, or a folder of images."""
     sha256: str
     frame_indices: NDArray[np.int64]
-    """[T] position of each processed frame among the decoded frames of the file."""
+    """[T] index of each processed frame among the decoded frames of the file."""
     times: Floats
     """[T] presentation time of each processed frame, seconds from the first frame of the file."""
     size: tuple[int, int]
-    """Width and height in pixels, after the rotation that the file asks for."""
+    """Width and height in pixels, after the rotation stored in the file."""
     fps: float
     """Mean rate of the processed frames."""
     focal_px: float | None = None
-    """Focal length for this size, when the file's metadata tells it."""
+    """Focal length in pixels for this size from the metadata of the file; None when they have none."""
 
     def __len__(self) -> int:
         return len(self.frame_indices)
@@ -50,43 +50,43 @@ class Clip:
 
 @dataclass(frozen=True)
 class Camera:
-    """Full-frame pinhole without distortion, and where it stands in the world."""
+    """Full-frame pinhole camera without distortion, and its pose in the world."""
 
     focal: float
-    """Pixels, the same along x and y."""
+    """Focal length in pixels, the same along x and y."""
     principal_point: tuple[float, float] = field(metadata=stored_as("centre"))
-    """Principal point, pixels."""
+    """Pixels."""
     size: tuple[int, int]
     focal_source: FocalSource
     T_cam_world: Floats
-    """[T, 4, 4]; equal in every frame while the camera is taken to stand still."""
+    """[T, 4, 4]; the same in every frame for a static camera."""
     floor_found: bool = False
-    """True when y = 0 of `world` is a floor that feet stand on; else only gravity is meant."""
+    """True when y = 0 of `world` is a floor that feet stand on; else only the direction of gravity is estimated."""
 
     @property
     def up(self) -> Floats:
-        """[T, 3] unit vectors against gravity, camera axes."""
+        """Unit vectors [T, 3] against gravity, camera axes."""
         return self.T_cam_world[:, :3, 1]
 
 
 @dataclass(frozen=True)
 class Observations:
-    """What is seen in the images: people, keypoints, an image-based 3D cue, who is in view."""
+    """Detections in the images: boxes, keypoints, monocular 3D keypoints and tracks of people."""
 
     boxes: Floats
-    """[T, P, 4] x0, y0, x1, y1 pixels; zeros where the person is not visible."""
+    """[T, P, 4] x0, y0, x1, y1 pixels; zeros where the person is not detected."""
     keypoints: Floats
-    """[T, P, 133, 3] x, y pixels and confidence in 0..1; what the detector does not give has confidence 0."""
+    """[T, P, 133, 3] x, y pixels and confidence in 0..1; keypoints that the detector lacks have confidence 0."""
     sigmas: Floats
-    """[T, P, 133] standard deviation of each keypoint in pixels; larger near a partner's limb."""
+    """[T, P, 133] standard deviation of each keypoint in pixels; larger near another person's limb."""
     keypoints3d: Floats = field(metadata=stored_as("cue_points"))
-    """[T, P, 23, 4] body and feet points in metres, axes of cam, origin at the mid-hip, and confidence."""
+    """[T, P, 23, 4] body and foot points in meters, axes of cam, origin at the mid-hip, and confidence."""
     detected: Bools = field(metadata=stored_as("visible"))
     """[T, P] person detected in this frame."""
     track_confidence: Floats = field(metadata=stored_as("track_scores"))
-    """[T, P] how sure the identity is, 0..1."""
+    """[T, P] confidence of the identity, 0..1."""
     detector: str
-    """Which detector made this."""
+    """Name of the detector."""
 
     @property
     def num_people(self) -> int:
@@ -95,7 +95,7 @@ class Observations:
 
 @dataclass(frozen=True)
 class ObservedClip:
-    """What later stages know of a clip: its frames, what was observed in them, and the camera."""
+    """Input of all stages after the first: a clip, its observations and the camera."""
 
     clip: Clip
     observations: Observations
@@ -103,53 +103,48 @@ class ObservedClip:
 
 
 @dataclass(frozen=True)
-class BodyMotion:
-    """Everybody's motion in the camera frame, in SMPL-X parameters."""
+class BodyMotion(TensorDataclass):
+    """Motion of all people in SMPL-X parameters, in the camera frame unless stated otherwise."""
 
     body_model: str
-    """Name of the body that the betas belong to; its sha256 stands beside it in scene.json."""
-    betas: Floats
+    """Name of the body that the betas belong to; scene.json has its sha256."""
+    betas: Floats = field(metadata=static(people_axis=0))
     """[P, B] one shape per person."""
     rotations: Floats
     """[T, P, 55, 3, 3] joint rotations in SMPL-X order; joint 0 is R_cam_root."""
     transl: Floats
-    """[T, P, 3] SMPL-X translation: joints = forward kinematics of the rest joints + transl."""
+    """[T, P, 3] SMPL-X translation in meters: joints = forward kinematics of the rest joints + transl."""
     expression: Floats
-    """[T, P, E]."""
+    """[T, P, E] facial expression coefficients."""
     valid: Bools
-    """[T, P] the person is in view or between two sightings near enough to fill in."""
+    """[T, P] the person is detected, or in a short gap between two detections."""
     confidence: Floats
-    """[T, P] 0..1, how far the pose in this frame may be trusted."""
+    """[T, P] 0..1, confidence of the pose."""
 
     @property
     def num_people(self) -> int:
         return self.betas.shape[0]
 
     def with_pose(self, **changes: Floats) -> BodyMotion:
-        """The same people with other arrays."""
+        """The same motion with other arrays."""
         return replace(self, **changes)  # type: ignore[arg-type]
-
-    def frames(self, index: slice | Sequence[int] | np.ndarray) -> BodyMotion:
-        """The same people in some of the frames."""
-        names = ("rotations", "transl", "expression", "valid", "confidence")
-        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
 
 @dataclass(frozen=True)
 class PoseUncertainty:
-    """How sure a first motion is: standard deviations of its numbers."""
+    """Standard deviations of the parameters of a motion."""
 
     rotation_std: Floats
     """[T, P, 22] radians about each axis, root first."""
     pelvis_std: Floats
-    """[T, P, 3] metres across the view, down it, and along the line of sight."""
+    """[T, P, 3] meters along the image x axis, the image y axis and the line of sight."""
     betas_std: Floats
-    """[P, B]."""
+    """[P, B] of the shape coefficients."""
 
 
 @dataclass(frozen=True)
 class Contact:
-    """One interval in which a part of person a touches a part of person b."""
+    """One interval in which a body part of person a touches a body part of person b."""
 
     person_a: int
     person_b: int
@@ -160,27 +155,27 @@ class Contact:
     end: int
     """Last frame, inclusive."""
     min_distance: float
-    """Smallest surface distance in metres over the interval; 0 when the surfaces cross."""
+    """Smallest surface distance in meters over the interval; 0 when the surfaces intersect."""
     max_depth: float
-    """Deepest crossing in metres over the interval."""
+    """Deepest penetration in meters over the interval."""
 
 
 @dataclass(frozen=True)
 class PairContacts:
-    """What two people do to each other over the clip, measured on the meshes."""
+    """Distance, penetration and contacts of two people over the clip, measured on the meshes."""
 
     person_a: int
     person_b: int
     distance: Floats
-    """[T] smallest surface distance in metres (0 when crossing, nan where one is absent)."""
+    """[T] smallest surface distance in meters; 0 when the surfaces intersect, nan where a person is not valid."""
     depth: Floats
-    """[T] deepest vertex of either inside the other, metres."""
+    """[T] depth of the deepest vertex inside the other body, meters."""
     contacts: tuple[Contact, ...]
 
 
 @dataclass(frozen=True)
 class DepthOrder:
-    """Frames in which the pictures showed that two people stand otherwise one behind the other than was thought."""
+    """Interval in which the images contradict the depth order of two people, and the correction."""
 
     person_a: int
     person_b: int
@@ -189,23 +184,23 @@ class DepthOrder:
     end: int
     """Last frame, inclusive."""
     shift: float
-    """Metres by which person a was moved away from the camera against person b."""
+    """Meters by which person a was moved away from the camera relative to person b."""
     margin: float
-    """How much better the pictures are explained, as a multiple of what chance would give."""
+    """Decrease of the photometric loss, as a multiple of the decrease expected by chance."""
 
 
 @dataclass(frozen=True)
 class AppearanceSummary:
-    """What everybody's look told."""
+    """Results of the photometric step."""
 
     psnr: float
-    """Likeness in dB of the drawn people to the seen ones, a mean over the pictures; nan when nobody was drawn."""
+    """Mean PSNR in dB of the rendered people over the frames; nan without a rendered person."""
     depth_orders: tuple[DepthOrder, ...] = ()
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A model file that a result depends on."""
+    """A model file used for a result."""
 
     name: str
     sha256: str
@@ -214,24 +209,24 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Everything that a run found out about a clip."""
+    """Result of a run."""
 
     clip: Clip
     camera: Camera
     observations: Observations
     motions: Mapping[str, BodyMotion]
-    """Motion in the camera frame by the name of the stage that made it, in order; the last is the result."""
+    """Motion in the camera frame by the name of its stage, in order; the last is the result."""
     contacts: Mapping[str, tuple[PairContacts, ...]]
-    """Contacts of those motions, by the same names."""
+    """Contacts of these motions, by the same names."""
     appearance: AppearanceSummary | None = None
-    """None when looks were not used."""
+    """None without the photometric step."""
     weight_files: tuple[WeightFile, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
-    """The configuration as plain values, seed included."""
+    """Configuration as plain values, with the seed."""
     notes: tuple[str, ...] = ()
-    """What the user should know: fallbacks taken, things estimated or doubtful."""
+    """Messages for the user: fallbacks, estimated and uncertain values."""
 
     @property
     def motion(self) -> BodyMotion:
-        """The result."""
+        """The motion of the last stage."""
         return list(self.motions.values())[-1]

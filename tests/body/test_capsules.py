@@ -25,7 +25,7 @@ def capsules() -> CapsuleBody:
 
 
 def standing(x: float) -> Tensor:
-    """Keypoints [23, 3] of somebody at rest, at x metres."""
+    """Keypoints [23, 3] of a person at rest, at x meters."""
     points = load_landmark_body(load_bundled_body("light")).coarse(NUM_POINTS)
     rotations = torch.eye(3).expand(1, 1, 22, 3, 3)
     return pose_landmarks(points, torch.zeros(1, 10), rotations, torch.tensor([[[x, 0.0, 0.0]]])).keypoints[0, 0]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from test_licensed import stand_in
+from test_loading_smplx import stand_in
 
 from closemesh.body.loading import load_body
 from closemesh.body.smplx_files import read_body_pkl
@@ -55,13 +55,13 @@ def tables() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_the_arrays_come_through(tmp_path: Path, chumpy: type, protocol: int) -> None:
     arrays = tables()
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         **arrays,
         "J_regressor": (scipy.sparse.csc_matrix if protocol else scipy.sparse.csr_matrix)(arrays["J_regressor"]),
         "v_template": chumpy(arrays["v_template"]),
         "bs_type": "lrotmin",
     }
-    (tmp_path / "SMPLX_NEUTRAL.pkl").write_bytes(pickle.dumps(told, protocol=protocol))
+    (tmp_path / "SMPLX_NEUTRAL.pkl").write_bytes(pickle.dumps(data, protocol=protocol))
     read = read_body_pkl(tmp_path / "SMPLX_NEUTRAL.pkl")
     for name, array in read.items():
         np.testing.assert_array_equal(array, arrays[name])
@@ -81,8 +81,8 @@ def test_the_pickle_is_the_body_of_the_npz(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_malicious_pickle_is_one_line_and_not_run(tmp_path: Path, protocol: int) -> None:
     run, path = tmp_path / "run", tmp_path / "SMPLX_NEUTRAL.pkl"
-    for told in (Malicious(run), {"v_template": Malicious(run)}):
-        path.write_bytes(pickle.dumps(told, protocol=protocol))
+    for data in (Malicious(run), {"v_template": Malicious(run)}):
+        path.write_bytes(pickle.dumps(data, protocol=protocol))
         with pytest.raises(ModelFileError, match=r"SMPLX_NEUTRAL\.pkl.*system.*\.npz") as caught:
             load_body(path)
         assert "\n" not in str(caught.value)

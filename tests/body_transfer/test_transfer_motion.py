@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from embrace import embrace
-from stand_in_body import write_licensed_stand_in, write_open_stand_in
+from stand_in_body import write_bundled_stand_in, write_smplx_stand_in
 
 from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body.motion import motion_joints
@@ -24,8 +24,8 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("write", "name", "measured_to", "limits"),
     [  # Measured: joints 4.0 and 5.5, surface 5.1 and 2.9 mm, depth 0.9 and 1.1 mm less.
-        (write_open_stand_in, "OTHER.npz", "the same vertex", (7, 8)),
-        (write_licensed_stand_in, "SMPLX_NEUTRAL.npz", "the nearest point", (8, 5)),
+        (write_bundled_stand_in, "OTHER.npz", "the same vertex", (7, 8)),
+        (write_smplx_stand_in, "SMPLX_NEUTRAL.npz", "the nearest point", (8, 5)),
     ],
 )
 def test_the_target_body_follows_the_source_body_and_its_contact(
@@ -50,7 +50,7 @@ def test_the_target_body_follows_the_source_body_and_its_contact(
 
 
 def test_copied_poses_have_the_same_rotations_and_pelvis(tmp_path: Path) -> None:
-    source, target = load_bundled_body("light"), load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
+    source, target = load_bundled_body("light"), load_body(write_bundled_stand_in(tmp_path / "OTHER.npz"))
     motion = embrace(source, frames=2)
     copied = copy_pose(motion, source, target)
     np.testing.assert_array_equal(copied.rotations, motion.rotations)
@@ -59,7 +59,7 @@ def test_copied_poses_have_the_same_rotations_and_pelvis(tmp_path: Path) -> None
 
 
 def test_frames_that_are_not_valid_have_no_effect(tmp_path: Path) -> None:
-    source, target = load_bundled_body("light"), load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
+    source, target = load_bundled_body("light"), load_body(write_bundled_stand_in(tmp_path / "OTHER.npz"))
     motion = embrace(source, frames=2)
     motion.valid[:, 1] = False
     result = transfer_motion(motion, source, target, np.arange(2) / 30, CPU, NullProgress(), TransferSteps(10, 5, 5))

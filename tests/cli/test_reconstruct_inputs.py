@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from stand_in_body import write_licensed_stand_in
+from stand_in_body import write_smplx_stand_in
 from typer.testing import Result
 
 from closemesh.body.loading import load_body
@@ -23,7 +23,7 @@ Command = Callable[..., Result]
 def test_a_body_of_other_proportions_goes_straight_through(
     command: Command, make_clip: MakeClip, frames: Images, tmp_path: Path
 ) -> None:
-    file = write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz")
+    file = write_smplx_stand_in(tmp_path / "SMPLX_NEUTRAL.npz")
     ended = command(make_clip(frames[:3]), "--body-model", str(file), "--people", "2", "--no-prior")
     assert ended.exit_code == 0, ended.stderr
     people = read_people(tmp_path / "out" / "people")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from embrace import embrace
 from finished_result import write_finished_result
-from stand_in_body import write_licensed_stand_in
+from stand_in_body import write_smplx_stand_in
 from typer.testing import CliRunner, Result
 
 from closemesh.body.loading import load_body, load_bundled_body
@@ -39,7 +39,7 @@ def export(*arguments: str | Path) -> Result:
 def test_export_writes_a_result_on_the_new_body(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # How near it comes with all steps is tested where it is made.
     monkeypatch.setattr(transfer, "TransferSteps", lambda: TransferSteps(shape=15, pose=5, contact=5))
-    file, target = write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz"), tmp_path / "converted"
+    file, target = write_smplx_stand_in(tmp_path / "SMPLX_NEUTRAL.npz"), tmp_path / "converted"
     ended = export(out, "--body-model", file, "-o", target)
     assert ended.exit_code == 0, ended.output
     for expected in (

@@ -10,7 +10,7 @@ from closemesh.core.progress import NullProgress
 from closemesh.structures import BodyMotion
 
 T = 12
-GAPS = np.linspace(0.30, -0.04, T)  # Metres between the palms' nearest points, by construction below.
+DISTANCES = np.linspace(0.30, -0.04, T)  # Meters between the palms' nearest points, by construction below.
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def approach(body):
     vertices, _ = skin(mesh, torch.zeros(10), torch.eye(3).expand(55, 3, 3), torch.zeros(3))
     width = float(vertices[:, 0].max() - vertices[:, 0].min())
     transl = np.zeros((T, 3, 3))
-    transl[:, 1, 0] = width + GAPS
+    transl[:, 1, 0] = width + DISTANCES
     transl[:, 2, 2] = 5.0
     valid = np.ones((T, 3), dtype=bool)
     valid[3, 1] = False
@@ -58,16 +58,16 @@ def test_distance_is_the_gap_between_the_hands_and_zero_when_they_cross(measured
     distance = measured[0].distance
     assert np.isnan(distance[3])
     present = np.arange(T) != 3
-    apart = present & (GAPS > 0)
+    apart = present & (DISTANCES > 0)
     # Both fingertips are the outermost points of mirrored hands at the same height: they meet tip to tip.
-    np.testing.assert_allclose(distance[apart], GAPS[apart], atol=6e-3)
-    assert (distance[present & (GAPS < -0.01)] == 0).all()
+    np.testing.assert_allclose(distance[apart], DISTANCES[apart], atol=6e-3)
+    assert (distance[present & (DISTANCES < -0.01)] == 0).all()
 
 
 def test_depth_is_zero_apart_and_grows_when_the_hands_cross(measured):
     depth = measured[0].depth
     assert np.isnan(depth[3])
-    assert (depth[(GAPS > 0) & (np.arange(T) != 3)] == 0).all()
+    assert (depth[(DISTANCES > 0) & (np.arange(T) != 3)] == 0).all()
     assert 0 < depth[-2] <= depth[-1] < 0.04
 
 
@@ -104,9 +104,9 @@ def test_long_clips_are_measured_in_pieces_alike(approach, body, measured):
 def test_near_pairs_gives_the_frames_within_reach(approach, body):
     ((a, b, frames),) = find_close_pairs(approach, body, max_distance=0.15)
     assert (a, b) == (0, 1)
-    expected = (GAPS < 0.15) & (np.arange(T) != 3)
+    expected = (DISTANCES < 0.15) & (np.arange(T) != 3)
     wrong = frames != expected
-    assert not wrong[np.abs(GAPS - 0.15) > 0.01].any()
+    assert not wrong[np.abs(DISTANCES - 0.15) > 0.01].any()
     assert find_close_pairs(approach.with_pose(valid=np.zeros((T, 3), bool)), body, max_distance=0.15) == []
 
 
@@ -117,7 +117,7 @@ def test_right_wrist_is_on_the_negative_side():
 
 
 def test_people_whose_distance_is_unsure_may_be_near(approach, body):
-    """The second one is put two metres farther along the line of sight, where he looks just as before."""
+    """The second person is moved two meters farther along the line of sight, with the same image."""
     camera = approach.with_pose(transl=approach.transl + np.array([0.0, 0.0, 6.0]))
     far = camera.transl.copy()
     far[:, 1] *= 1 + 2 / far[:, 1, 2:]

@@ -26,17 +26,17 @@ class Malicious:
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
 def test_arrays_and_containers_come_through(tmp_path: Path, protocol: int) -> None:
-    told = {
+    data = {
         "poses": [np.arange(6.0).reshape(2, 3), np.arange(3, dtype=np.int32)],
         "gender": "m",
         "scalar": np.float64(2.5),
         "objects": np.array([np.zeros(2), np.ones(3)], dtype=object),
         "ordered": OrderedDict(a=(1, None, True, b"bytes")),
     }
-    (tmp_path / "a.pkl").write_bytes(pickle.dumps(told, protocol=protocol))
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(data, protocol=protocol))
     read = load_pickle(tmp_path / "a.pkl")
-    np.testing.assert_array_equal(read["poses"][0], told["poses"][0])
-    assert read["poses"][1].dtype == np.int32 and read["scalar"] == 2.5 and read["ordered"] == told["ordered"]
+    np.testing.assert_array_equal(read["poses"][0], data["poses"][0])
+    assert read["poses"][1].dtype == np.int32 and read["scalar"] == 2.5 and read["ordered"] == data["ordered"]
     np.testing.assert_array_equal(read["objects"][1], np.ones(3))
 
 
@@ -49,8 +49,8 @@ def test_pickles_of_python_2_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, protocol: int) -> None:
     run = tmp_path / "run"
-    for told in (Malicious(run), {"poses": [np.zeros(3), Malicious(run)]}):
-        (tmp_path / "bad.pkl").write_bytes(pickle.dumps(told, protocol=protocol))
+    for data in (Malicious(run), {"poses": [np.zeros(3), Malicious(run)]}):
+        (tmp_path / "bad.pkl").write_bytes(pickle.dumps(data, protocol=protocol))
         with pytest.raises(InputError, match=r"bad\.pkl.*system"):
             load_pickle(tmp_path / "bad.pkl")
     np.save(tmp_path / "bad.npy", np.array({"a": Malicious(run)}, dtype=object), allow_pickle=True)

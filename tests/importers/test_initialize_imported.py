@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from known_scenes import FOCAL, KnownScene, observe_exactly
-from stand_in_body import write_licensed_stand_in
+from stand_in_body import write_smplx_stand_in
 from tool_files import TOOLS, Tool, phalp_focal, tool_people, write_amass, write_gvhmr, write_phalp, write_wham
 
 from closemesh.body.loading import load_body
@@ -122,7 +122,7 @@ def test_the_focal_length_of_the_file_is_used_when_it_is_unknown(known_scene, tm
 def test_smplx_betas_apply_to_the_licensed_body_only(known_scene, tmp_path: Path) -> None:
     people = tool_people(known_scene.motion, known_scene.body, known_scene.camera, 700)
     write_gvhmr(tmp_path / "gvhmr", people, known_scene.camera, 700)
-    licensed = replace(known_scene, body=load_body(write_licensed_stand_in(tmp_path / "SMPLX_NEUTRAL.npz")))
+    licensed = replace(known_scene, body=load_body(write_smplx_stand_in(tmp_path / "SMPLX_NEUTRAL.npz")))
     progress = NullProgress()
     _, motion, _ = begin(tmp_path / "gvhmr", licensed, progress)
     np.testing.assert_allclose(motion.betas, 0.3, atol=1e-6)

@@ -27,8 +27,8 @@ def body() -> BodyModel:
     return load_bundled_body("light")
 
 
-def as_licensed(body: BodyModel) -> BodyModel:
-    """The same tensors under the name of a licensed body."""
+def as_smplx(body: BodyModel) -> BodyModel:
+    """The same tensors under the name of an SMPL-X body."""
     return replace(body, name="smplx/SMPLX_NEUTRAL")
 
 
@@ -89,9 +89,9 @@ def test_hands_of_smplh_stand_behind_the_body_and_those_of_smplx_behind_the_face
     assert not np.allclose(of_x.pelvis, of_h.pelvis)  # SMPL-X rests elsewhere.
 
 
-@pytest.mark.parametrize("licensed", [False, True])
-def test_what_is_written_is_read_with_joints_in_place(tmp_path: Path, body: BodyModel, licensed: bool) -> None:
-    body = as_licensed(body) if licensed else body
+@pytest.mark.parametrize("smplx", [False, True])
+def test_what_is_written_is_read_with_joints_in_place(tmp_path: Path, body: BodyModel, smplx: bool) -> None:
+    body = as_smplx(body) if smplx else body
     write_smplh(tmp_path / "a.npz")
     read = read_amass(tmp_path / "a.npz")
     sequence = replace(read, betas=np.ones((1, 10), np.float32), body_model=body.name)
@@ -99,8 +99,8 @@ def test_what_is_written_is_read_with_joints_in_place(tmp_path: Path, body: Body
     again = read_amass(tmp_path / "b.npz", body)
     np.testing.assert_allclose(joints_on(again, body), joints_on(sequence, body), atol=1e-5)
     with np.load(tmp_path / "b.npz") as file:
-        assert file["surface_model_type"] == ("smplx" if licensed else "closemesh_open")
-        assert ("body_model" in file.files) is not licensed
+        assert file["surface_model_type"] == ("smplx" if smplx else "closemesh_open")
+        assert ("body_model" in file.files) is not smplx
 
 
 def test_a_person_file_is_y_up_and_gives_its_own_joints(tmp_path: Path, known_scene: KnownScene) -> None:

@@ -1,4 +1,4 @@
-"""COCO-WholeBody 133 on a body: which joints and vertices each keypoint is made of."""
+"""COCO-WholeBody 133 keypoints of a body as linear functions of its joints and vertices."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from closemesh.body.skeleton import COCO_BODY, COCO_FEET, JOINT_INDEX, KEYPOINT_INDEX
 
 KeypointMap = tuple[Tensor, Tensor, Tensor]
-"""Shares of the 55 joints [133, 55], shares of some vertices [133, N], and the ids of those vertices [N]."""
+"""Weights of the 55 joints [133, 55], weights of N vertices [133, N], and their ids [N]."""
 
-# Vertex ids of the licensed SMPL-X mesh, as `smplx.vertex_ids` names them; the open body carries its own.
+# Vertex ids of the SMPL-X mesh by the names of `smplx.vertex_ids`; the file of the bundled body has its own.
 _SMPLX_VERTICES = {
     **{"nose": 9120, "leye": 9448, "lear": 6, "reye": 9929, "rear": 616},
     **{"lthumb": 5361, "lindex": 4933, "lmiddle": 5058, "lring": 5169, "lpinky": 5286},
@@ -28,9 +28,12 @@ _FACE_CONTOUR = 17
 
 
 def regressed_keypoints(data: dict[str, np.ndarray]) -> KeypointMap:
-    """The map of the open body: its own regressor for body and feet, joints and vertices for hands and face."""
+    """Map [133, ...] of the bundled body: its regressor for body and feet, joints and vertices for hands and face.
+
+    data: arrays of the body file, among them v_template [V, 3].
+    """
     builder = _Builder(len(data["v_template"]))
-    # By name: the file has both sides of a toe together, COCO-WholeBody the whole left foot first.
+    # By name: the order of the foot keypoints in the file is not that of COCO-WholeBody.
     for name, row in zip(data["open_coco23_names"].tolist(), data["open_coco23_regressor"], strict=True):
         for vertex in np.nonzero(row)[0]:
             builder.add_vertex(KEYPOINT_INDEX[name], int(vertex), float(row[vertex]))
@@ -39,7 +42,10 @@ def regressed_keypoints(data: dict[str, np.ndarray]) -> KeypointMap:
 
 
 def named_vertex_keypoints(data: dict[str, np.ndarray]) -> KeypointMap:
-    """The map of the licensed mesh: limbs from joints, head and feet from vertices known by name."""
+    """Map [133, ...] of the SMPL-X mesh: limbs from joints, head and feet from named vertices.
+
+    data: arrays of the body file, among them v_template [V, 3].
+    """
     builder = _Builder(len(data["v_template"]))
     for name in (*COCO_BODY, *COCO_FEET):
         if name in _HEAD_AND_FEET:
@@ -57,17 +63,17 @@ def _hands_and_face(builder: _Builder, data: dict[str, np.ndarray], ids: dict[st
                 builder.add_joint(KEYPOINT_INDEX[f"{side}_hand_{finger}{k}"], JOINT_INDEX[f"{side}_{finger}{k}"])
             builder.add_vertex(KEYPOINT_INDEX[f"{side}_hand_{finger}4"], ids[side[0] + finger])
     if "lmk_faces_idx" in data:
-        # The contour moves over the cheek with the view; its frontal column stands for all.
+        # The landmarks of the contour depend on the view; those of the frontal view are taken.
         faces = np.concatenate([data["dynamic_lmk_faces_idx"][0], data["lmk_faces_idx"]])
-        shares = np.concatenate([data["dynamic_lmk_bary_coords"][0], data["lmk_bary_coords"]])
-        for k, (face, share) in enumerate(zip(faces, shares, strict=True)):
-            for vertex, weight in zip(data["f"][face].tolist(), share.tolist(), strict=True):
+        barycentric = np.concatenate([data["dynamic_lmk_bary_coords"][0], data["lmk_bary_coords"]])
+        for k, (face, weights) in enumerate(zip(faces, barycentric, strict=True)):
+            for vertex, weight in zip(data["f"][face].tolist(), weights.tolist(), strict=True):
                 builder.add_vertex(KEYPOINT_INDEX[f"face_{k}"], vertex, weight)
     return builder.build()
 
 
 class _Builder:
-    """Collects the shares keypoint by keypoint."""
+    """Collects the weights keypoint by keypoint."""
 
     def __init__(self, num_vertices: int) -> None:
         self._joints = torch.zeros(len(KEYPOINT_INDEX), len(JOINT_INDEX))
@@ -76,8 +82,8 @@ class _Builder:
     def add_joint(self, keypoint: int, joint: int) -> None:
         self._joints[keypoint, joint] = 1
 
-    def add_vertex(self, keypoint: int, vertex: int, share: float = 1.0) -> None:
-        self._vertices[keypoint, vertex] += share
+    def add_vertex(self, keypoint: int, vertex: int, weight: float = 1.0) -> None:
+        self._vertices[keypoint, vertex] += weight
 
     def build(self) -> KeypointMap:
         ids = self._vertices.any(0).nonzero()[:, 0]

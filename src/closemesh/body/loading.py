@@ -1,10 +1,6 @@
-"""Arrays to BodyModel, bundled or SMPL-X (only file that imports smplx).
+"""Bodies from files: the bundled body, or an SMPL-X file of the user.
 
-A BodyModel out of the arrays of an SMPL-X-layout file.
-
-The licensed SMPL-X body; the only file that imports `smplx`, whose licence is non-commercial.
-
-One door for bodies: the bundled open body, or a licensed SMPL-X file of the user's.
+The only file that imports `smplx`, whose license is non-commercial.
 """
 
 from __future__ import annotations
@@ -34,7 +30,7 @@ _NUM_EXPRESSIONS = 10
 def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:
     """A BodyModel from the arrays of an SMPL-X-layout file."""
     directions = _float(data["shapedirs"])  # [V, 3, shapes + expressions]
-    # Files with 300 shapes and 100 expressions keep the expressions behind index 300, short ones behind index 10.
+    # Expressions begin at index 300 in files with 300 shapes and 100 expressions, at 10 in short files.
     first_expression = 300 if directions.shape[-1] >= 400 else _NUM_SHAPES
     shape_dirs = directions[..., :_NUM_SHAPES]
     expression_dirs = directions[..., first_expression : first_expression + _NUM_EXPRESSIONS]
@@ -61,7 +57,7 @@ def build_body(data: BodyArrays, name: str, sha256: str) -> BodyModel:
 
 
 def _pose_dirs(pose_dirs: np.ndarray | None) -> Tensor | None:
-    """[486, V * 3], or None when all are zero: the open body has none and skinning gets three times faster."""
+    """[486, V * 3], or None when all are zero, as for the bundled body: skinning is then three times faster."""
     if pose_dirs is None or not np.any(pose_dirs):
         return None
     return _float(pose_dirs).flatten(0, 1).T.contiguous()
@@ -76,11 +72,10 @@ def _float(array: np.ndarray) -> Tensor:
 
 
 def load_smplx_body(path: Path) -> BodyModel:
-    """A user's SMPL-X .npz, its tensors taken from `smplx` once and skinned by closemesh.
+    """The body of an SMPL-X .npz, with the tensors of `smplx`, or of a legacy .pkl, without `smplx`.
 
-    A .pkl, as SMPL-X was distributed at first, is read without `smplx`, and nothing that it may say is run. A file of
-    the open body is taken for what it is, without `smplx`, too. Raises ModelFileError when the file is missing, no
-    SMPL-X body, or `smplx` is not installed.
+    Files of the bundled body are accepted too. Raises ModelFileError when the file is missing, is not an SMPL-X body,
+    or needs `smplx`, which is not installed.
     """
     if not path.is_file():
         raise ModelFileError(f"body model {path} not found; give the path of SMPLX_NEUTRAL.npz")
@@ -97,7 +92,7 @@ def load_smplx_body(path: Path) -> BodyModel:
 
 
 def _smplx_layer(path: Path) -> Any:
-    """The layer of the package, which knows where each edition of the file keeps its expressions."""
+    """The layer of the package, which handles the editions of the file. Raises ModelFileError."""
     try:
         import smplx
     except ImportError as error:
@@ -111,10 +106,10 @@ def _smplx_layer(path: Path) -> Any:
 
 
 def _without_pickles(path: Path, folder: Path) -> Path:
-    """A copy of the arrays of numbers alone: the package would unpickle the rest, and a pickle may run anything."""
+    """A copy of the numeric arrays only: the package would unpickle the others, which can run any code."""
     arrays: dict[str, Any] = {}
     with np.load(path, allow_pickle=False) as file:
-        for name in set(file.files) - {"allow_pickle", "file"}:  # Names that savez keeps for itself.
+        for name in set(file.files) - {"allow_pickle", "file"}:  # Parameter names of savez.
             with contextlib.suppress(ValueError):  # An array of objects.
                 arrays[name] = file[name]
     np.savez(folder / path.name, **arrays)
@@ -126,23 +121,22 @@ BundledVariant = Literal["std", "mid", "light", "closed"]
 
 
 def load_body(path: str | Path | None = None, variant: BundledVariant = "std") -> BodyModel:
-    """The body to reconstruct: `path`, else $CLOSEMESH_BODY_MODEL, else the bundled open body in this variant.
+    """The body of `path`, else of $CLOSEMESH_BODY_MODEL, else the bundled body in this variant.
 
-    Raises ModelFileError when the file is missing or no SMPL-X-layout body.
+    Raises ModelFileError when the file is missing or is not a body in the SMPL-X layout.
     """
     chosen = path or os.environ.get("CLOSEMESH_BODY_MODEL")
     if chosen is None:
         return load_bundled_body(variant)
-
     return load_smplx_body(Path(chosen).expanduser())
 
 
 def load_bundled_body(variant: BundledVariant = "std") -> BodyModel:
-    """The bundled open body."""
+    """The bundled body. Raises ModelFileError when its file is missing or damaged."""
     path = find_model(f"open_body/open_body_{variant}.npz")
     return build_body(read_body_arrays(path), f"closemesh_open/{variant}", sha256_of(path))
 
 
 def load_landmark_body(body: BodyModel) -> LandmarkBody:
-    """The keypoints and soles of `body` for inner loops."""
+    """Keypoints and soles of `body`, for inner loops."""
     return make_landmark_body(body, sole_vertices(body))

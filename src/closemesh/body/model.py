@@ -1,14 +1,9 @@
-"""BodyModel, UV map.
-
-The tensors of one SMPL-X-layout body, whoever made it.
-
-Where the skin of a body lies on its texture map (UV).
-"""
+"""BodyModel, the tensors of one body in the SMPL-X layout, and its UV map."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -16,29 +11,32 @@ from torch import Tensor
 
 from closemesh.body.smplx_files import BodyArrays
 from closemesh.core.errors import ModelFileError
+from closemesh.core.tensor_dataclass import TensorDataclass
 
 
 @dataclass(frozen=True)
-class BodyModel:
-    """A body in the SMPL-X layout. Metres, y up, facing +z in the zero pose (a T-pose)."""
+class BodyModel(TensorDataclass):
+    """A body in the SMPL-X layout; meters, y up, facing +z in the zero pose (a T-pose)."""
+
+    TIME_AXIS: ClassVar[int | None] = None
 
     name: str
-    """What `body_model` says in every stored result: `closemesh_open/std`, or `smplx/` and the file's name."""
+    """`body_model` of every stored result: `closemesh_open/std`, or `smplx/` and the name of the file."""
     sha256: str
     v_template: Tensor  # [V, 3]
     shape_dirs: Tensor  # [V, 3, B]
     expression_dirs: Tensor  # [V, 3, E]
-    pose_dirs: Tensor | None  # [486, V * 3], None when the body has no pose correctives
+    pose_dirs: Tensor | None  # [486, V * 3]; None without pose correctives
     joint_template: Tensor  # [55, 3]
     joint_shape_dirs: Tensor  # [55, 3, B + E]
     skin_weights: Tensor  # [V, 55]
     faces: Tensor  # [F, 3] int64
     hand_mean: Tensor  # [2, 15, 3] axis-angle of the relaxed left and right hand
-    keypoint_joints: Tensor  # [133, 55] share of each joint in each COCO-WholeBody keypoint
-    keypoint_vertices: Tensor  # [133, len(keypoint_vertex_ids)] share of each of those vertices
+    keypoint_joints: Tensor  # [133, 55] weight of each joint in each COCO-WholeBody keypoint
+    keypoint_vertices: Tensor  # [133, N] weight of each of the vertices below
     keypoint_vertex_ids: Tensor  # [N] int64
-    vt: Tensor | None = None  # [U, 2] texture coordinates 0..1, None when the file has none
-    ft: Tensor | None = None  # [F, 3] int64, the texture coordinates of each face's corners
+    vt: Tensor | None = None  # [U, 2] texture coordinates 0..1; None when the file has none
+    ft: Tensor | None = None  # [F, 3] int64, texture coordinate of each corner of a face
 
     @property
     def num_betas(self) -> int:
@@ -50,21 +48,13 @@ class BodyModel:
 
     @property
     def is_bundled(self) -> bool:
-        """True for the bundled body, whose betas no SMPL-X loader may take for its own."""
+        """True for the bundled body, whose betas mean nothing to SMPL-X."""
         return self.name.startswith("closemesh_open")
 
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> BodyModel:
-        """The same body elsewhere or in another precision."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
-        return replace(
-            self,
-            **{n: t.to(device, dtype if t.is_floating_point() else None) for n, t in tensors.items()},  # type: ignore[arg-type]
-        )
-
     def subset(self, vertex_ids: Tensor) -> BodyModel:
-        """The same skeleton with only these vertices [N], in this order; faces among them are kept.
+        """The same skeleton with only the vertices vertex_ids [N], in this order, and the faces among them.
 
-        Keypoints that lose a vertex become nan, so that nobody takes them for something else.
+        Keypoints of a missing vertex become nan.
         """
         count = len(self.v_template)
         position = torch.full((count,), -1, dtype=torch.long, device=vertex_ids.device)
@@ -73,7 +63,7 @@ class BodyModel:
         poses = None
         if self.pose_dirs is not None:
             poses = self.pose_dirs.reshape(-1, count, 3)[:, vertex_ids].reshape(len(self.pose_dirs), -1).contiguous()
-        kept = (faces >= 0).all(-1)
+        complete = (faces >= 0).all(-1)
         keypoint_ids = position[self.keypoint_vertex_ids]
         lost = (keypoint_ids < 0) & (self.keypoint_vertices != 0)
         return replace(
@@ -83,19 +73,19 @@ class BodyModel:
             expression_dirs=self.expression_dirs[vertex_ids],
             pose_dirs=poses,
             skin_weights=self.skin_weights[vertex_ids],
-            faces=faces[kept],
-            ft=None if self.ft is None else self.ft[kept],
+            faces=faces[complete],
+            ft=None if self.ft is None else self.ft[complete],
             keypoint_vertices=self.keypoint_vertices.masked_fill(lost, torch.nan),
             keypoint_vertex_ids=keypoint_ids.clamp(min=0),
         )
 
     def keypoint_body(self) -> BodyModel:
-        """The few vertices that the keypoints need, for inner loops."""
+        """The body with only the vertices that the keypoints need."""
         return self.subset(self.keypoint_vertex_ids)
 
 
 class UVMap(NamedTuple):
-    """Texture coordinates and which of them the corners of each face of the body have."""
+    """Texture coordinates, and which of them each corner of a face has."""
 
     vt: Tensor  # [U, 2] u and v, 0..1
     ft: Tensor  # [F, 3] int64
@@ -106,12 +96,12 @@ class UVMap(NamedTuple):
 
 
 def has_uv(body: BodyModel) -> bool:
-    """Whether the body's file says where its skin lies on a texture map."""
+    """Whether the body has texture coordinates."""
     return body.vt is not None and body.ft is not None
 
 
 def uv_map(body: BodyModel) -> UVMap:
-    """The layout of the body's texture map. Raises ModelFileError when its file has none."""
+    """The UV map of the body. Raises ModelFileError when its file has none."""
     if body.vt is None or body.ft is None:
         raise ModelFileError(
             f"body {body.name} has no texture coordinates (vt, ft), which appearance needs; "
@@ -121,7 +111,7 @@ def uv_map(body: BodyModel) -> UVMap:
 
 
 def uv_arrays(data: BodyArrays) -> dict[str, Tensor]:
-    """vt [U, 2] and ft [F, 3] of a body file; neither where they are missing or belong to other faces."""
+    """vt [U, 2] and ft [F, 3] of a body file; empty where they are missing or belong to other faces."""
     if "vt" not in data or "ft" not in data:
         return {}
     vt, ft = np.asarray(data["vt"], np.float32), np.asarray(data["ft"], np.int64)

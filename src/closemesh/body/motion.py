@@ -1,11 +1,4 @@
-"""MotionParameters, pelvis and translation, change of frame, streamed vertices.
-
-The free parameters of a motion, and the way back to SMPL-X parameters.
-
-Motion in another frame of reference: SMPL-X turns about the pelvis, so transl needs the rest pelvis.
-
-The meshes, joints and keypoints of a motion, a few frames at a time, so that memory does not grow with the clip.
-"""
+"""Motion of a body: free parameters of a fit, pelvis and translation, change of frame, vertices and joints."""
 
 from __future__ import annotations
 
@@ -27,10 +20,9 @@ from closemesh.structures import BodyMotion, Camera
 
 @dataclass(frozen=True)
 class MotionParameters(TensorDataclass):
-    """What a fit changes, in the camera frame.
+    """Free parameters of a fit, camera frame.
 
-    The pelvis is stored as a viewing ray and the logarithm of its depth, so that the place in the image and the
-    distance, which the image tells so differently well, are separate numbers.
+    The pelvis is a viewing ray and the logarithm of its depth: an image determines the ray much better.
     """
 
     root: Tensor  # [T, P, 6] R_cam_root, 6D
@@ -38,11 +30,11 @@ class MotionParameters(TensorDataclass):
     jaw: Tensor  # [T, P, 3] axis-angle, radians
     hand_pose: Tensor  # [T, P, 30, 3] axis-angle, radians
     pelvis_ray: Tensor  # [T, P, 2] pelvis x / z and y / z
-    log_depth: Tensor  # [T, P] logarithm of the pelvis depth in metres
+    log_depth: Tensor  # [T, P] logarithm of the pelvis depth in meters
     betas: Tensor = field(metadata=static(people_axis=0))  # [P, B]
 
     def rotations(self) -> Tensor:
-        """Joint rotations [T, P, 55, 3, 3]."""
+        """Joint rotations [T, P, 55, 3, 3] relative to the parent; joint 0 is R_cam_root."""
         root = rotation_6d_to_matrix(self.root)[..., None, :, :]
         body = axis_angle_to_matrix(self.body_pose)
         jaw = axis_angle_to_matrix(self.jaw)[..., None, :, :]
@@ -50,16 +42,16 @@ class MotionParameters(TensorDataclass):
         return torch.cat([root, body, jaw, eyes, axis_angle_to_matrix(self.hand_pose)], dim=-3)
 
     def pelvis(self) -> Tensor:
-        """Pelvis position [T, P, 3] in the camera frame, metres."""
+        """Position of the pelvis joint [T, P, 3] in the camera frame, meters."""
         depth = self.log_depth.exp()[..., None]
         return torch.cat([self.pelvis_ray * depth, depth], dim=-1)
 
     def transl(self, body: BodyModel | LandmarkBody) -> Tensor:
-        """SMPL-X translation [T, P, 3]: pelvis position minus where the pelvis of this shape rests."""
+        """SMPL-X translation [T, P, 3] on `body`, meters."""
         return transl_of(body, self.betas, self.pelvis())
 
     def detached(self) -> MotionParameters:
-        """Copies without a graph."""
+        """Copies without a computation graph."""
         return self.map(lambda tensor: tensor.detach().clone())
 
     def tensors(self) -> dict[str, Tensor]:
@@ -85,17 +77,17 @@ def transl_of(body: BodyModel | LandmarkBody, betas: Tensor, pelvis: Tensor) -> 
     return pelvis - rest_pelvis(body, betas)
 
 
-def pose_parameters(body: LandmarkBody, variables: MotionParameters) -> PosedLandmarks:
-    """Joints, keypoints and soles of everybody in every frame."""
-    rotations = variables.rotations()[:, :, : len(body.joint_template)]
-    return pose_landmarks(body, variables.betas, rotations, variables.transl(body))
+def pose_parameters(body: LandmarkBody, parameters: MotionParameters) -> PosedLandmarks:
+    """Joints, keypoints and soles of all people in every frame, camera frame."""
+    rotations = parameters.rotations()[:, :, : len(body.joint_template)]
+    return pose_landmarks(body, parameters.betas, rotations, parameters.transl(body))
 
 
 def change_frame(motion: BodyMotion, T_new_old: Floats, body: BodyModel) -> BodyMotion:
-    """The same motion seen from another frame.
+    """The same motion in another frame of reference.
 
-    T_new_old [4, 4] or [T, 4, 4] takes points of the motion's frame to the new one. Joints are
-    `R (J - pelvis_rest) + pelvis_rest + transl`, so R and transl change to `R_new_old R` and
+    T_new_old [4, 4] or [T, 4, 4] takes points of the frame of the motion to the new one. SMPL-X rotates about the
+    pelvis: a joint is at `R (J - pelvis_rest) + pelvis_rest + transl`. So R becomes `R_new_old R` and transl becomes
     `R_new_old (pelvis_rest + transl) + t - pelvis_rest`.
     """
     T_new_old = np.broadcast_to(np.asarray(T_new_old, dtype=np.float64), (len(motion.transl), 4, 4))
@@ -111,60 +103,60 @@ def change_frame(motion: BodyMotion, T_new_old: Floats, body: BodyModel) -> Body
 
 
 def motion_in_world(motion: BodyMotion, camera: Camera, body: BodyModel) -> BodyMotion:
-    """Camera-frame motion in the world frame, R_world_root and transl in metres."""
+    """A camera-frame motion in the world frame."""
     return change_frame(motion, np.linalg.inv(camera.T_cam_world), body)
 
 
 def motion_in_camera(motion_world: BodyMotion, camera: Camera, body: BodyModel) -> BodyMotion:
-    """World-frame motion in the camera frame."""
+    """A world-frame motion in the camera frame."""
     return change_frame(motion_world, camera.T_cam_world, body)
 
 
 def _pelvis_rest(motion: BodyMotion, body: BodyModel) -> Floats:
-    """[T, P, 3] pelvis of the shaped body at rest."""
+    """Pelvis [T, P, 3] of the shaped body at rest, with the expression of each frame."""
     dtype, device = body.joint_template.dtype, body.joint_template.device
     betas = torch.as_tensor(motion.betas, dtype=dtype, device=device)  # [P, B]
     expression = torch.as_tensor(motion.expression, dtype=dtype, device=device)  # [T, P, E]
     return rest_pelvis(body, betas, expression).cpu().numpy()
 
 
-_MESHES_AT_ONCE = 8  # Enough to keep the cores busy; 0.25 MB for each person and frame.
-_SKELETONS_AT_ONCE = 256
+_MESH_BATCH = 8  # Frames; 0.25 MB for each person and frame.
+_SKELETON_BATCH = 256  # Frames.
 
 
 def stream_vertices(motion: BodyMotion, body: BodyModel) -> Iterator[Floats]:
-    """Vertices [P, V, 3] of one frame after the other, metres, float32, in the frame of the motion."""
-    for parameters in _chunks(motion, body, _MESHES_AT_ONCE):
+    """Vertices [P, V, 3] of each frame in turn, meters, float32, in the frame of the motion."""
+    for parameters in _chunks(motion, body, _MESH_BATCH):
         with torch.inference_mode():
             vertices, _ = skin(body, *parameters)
         yield from vertices.float().cpu().numpy()
 
 
 def motion_joints(motion: BodyMotion, body: BodyModel) -> Floats:
-    """Joints [T, P, 55, 3] of the whole motion, metres, float32, in the frame of the motion."""
+    """Joints [T, P, 55, 3], meters, float32, in the frame of the motion."""
     with torch.inference_mode():
-        joints = [posed_joints(body, *parameters) for parameters in _chunks(motion, body, _SKELETONS_AT_ONCE)]
-    return _together(joints)
+        joints = [posed_joints(body, *parameters) for parameters in _chunks(motion, body, _SKELETON_BATCH)]
+    return _concatenate(joints)
 
 
 def motion_keypoints(motion: BodyMotion, body: BodyModel) -> Floats:
-    """COCO-WholeBody keypoints [T, P, 133, 3] of the whole motion, metres, float32, in the frame of the motion."""
+    """COCO-WholeBody keypoints [T, P, 133, 3], meters, float32, in the frame of the motion."""
     small = body.keypoint_body()
     with torch.inference_mode():
         parts = [
             wholebody_keypoints(small, *skin(small, *parameters))
-            for parameters in _chunks(motion, small, _SKELETONS_AT_ONCE)
+            for parameters in _chunks(motion, small, _SKELETON_BATCH)
         ]
-    return _together(parts)
+    return _concatenate(parts)
 
 
 def _chunks(motion: BodyMotion, body: BodyModel, size: int) -> Iterator[tuple[Tensor, ...]]:
-    """betas, rotations, transl and expression of `size` frames after the other, where the body lives."""
+    """betas, rotations, transl and expression of `size` frames at a time, on the device of the body."""
     for start in range(0, len(motion.transl), size):
         part = slice(start, start + size)
         arrays = (motion.betas, motion.rotations[part], motion.transl[part], motion.expression[part])
         yield tuple(torch.as_tensor(array).to(body.v_template) for array in arrays)
 
 
-def _together(parts: list[Tensor]) -> Floats:
+def _concatenate(parts: list[Tensor]) -> Floats:
     return np.concatenate([part.float().cpu().numpy() for part in parts])

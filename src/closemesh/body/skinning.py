@@ -14,24 +14,24 @@ from closemesh.body.skeleton import PARENTS
 
 
 def rest_joints(body: BodyModel, betas: Tensor, expression: Tensor | None = None) -> Tensor:
-    """Joints [..., 55, 3] of the shaped body in the zero pose, metres; betas [..., B], expression [..., E]."""
+    """Joints [..., 55, 3] of the shaped body in the zero pose, meters; betas [..., B], expression [..., E]."""
     return body.joint_template + torch.einsum(
         "...k,jdk->...jd", _coefficients(body, betas, expression), body.joint_shape_dirs
     )
 
 
 def shaped_template(body: BodyModel, betas: Tensor, expression: Tensor | None = None) -> Tensor:
-    """Vertices [..., V, 3] of the shaped body in the zero pose, metres."""
+    """Vertices [..., V, 3] of the shaped body in the zero pose, meters; betas [..., B], expression [..., E]."""
     directions = torch.cat([body.shape_dirs, body.expression_dirs], dim=-1).flatten(0, 1)  # [V * 3, B + E]
     offsets = _coefficients(body, betas, expression) @ directions.T
     return body.v_template + offsets.unflatten(-1, (-1, 3))
 
 
 def forward_kinematics(rotations: Tensor, joints_rest: Tensor) -> tuple[Tensor, Tensor]:
-    """Global rotations [..., J, 3, 3] and positions [..., J, 3] of the joints, without transl.
+    """Global rotations [..., J, 3, 3] and positions [..., J, 3] of the joints, with the pelvis at its rest position.
 
-    rotations [..., J, 3, 3] are relative to the parent, joints_rest [..., J, 3] in metres; J is 55, or fewer for the
-    first joints alone. The pelvis stays where it rests. One step per level of the tree, all joints of a level together.
+    rotations [..., J, 3, 3] relative to the parent, joints_rest [..., J, 3] in meters; J is 55, or less for the first
+    joints only. The joints of one level of the tree are computed together.
     """
     tree = _joint_tree(joints_rest.shape[-2], joints_rest.device)
     batch = torch.broadcast_shapes(rotations.shape[:-3], joints_rest.shape[:-2])
@@ -49,7 +49,10 @@ def forward_kinematics(rotations: Tensor, joints_rest: Tensor) -> tuple[Tensor, 
 def posed_joints(
     body: BodyModel, betas: Tensor, rotations: Tensor, transl: Tensor, expression: Tensor | None = None
 ) -> Tensor:
-    """Joints [..., 55, 3] in the frame of transl [..., 3], metres; no vertex is touched."""
+    """Joints [..., 55, 3] in the frame of transl [..., 3], meters, without skinning.
+
+    betas [..., B], rotations [..., 55, 3, 3] relative to the parent, expression [..., E].
+    """
     _, joints = forward_kinematics(rotations, rest_joints(body, betas, expression))
     return joints + transl[..., None, :]
 
@@ -57,10 +60,10 @@ def posed_joints(
 def skin(
     body: BodyModel, betas: Tensor, rotations: Tensor, transl: Tensor, expression: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Vertices [..., V, 3] and joints [..., 55, 3] in the frame of transl, metres.
+    """Vertices [..., V, 3] and joints [..., 55, 3] in the frame of transl, meters.
 
     betas [..., B], rotations [..., 55, 3, 3] relative to the parent, transl [..., 3], expression [..., E]; leading
-    dimensions broadcast, so that one shape serves a whole clip.
+    dimensions broadcast.
     """
     joints_rest = rest_joints(body, betas, expression)
     global_rotations, joints = forward_kinematics(rotations, joints_rest)
@@ -89,29 +92,29 @@ def _coefficients(body: BodyModel, betas: Tensor, expression: Tensor | None) -> 
 
 @dataclass(frozen=True)
 class _JointTree:
-    parent: Tensor  # [J] the pelvis is its own
+    parent: Tensor  # [J]; the pelvis is its own parent
     has_parent: Tensor  # [J] 0 or 1
-    by_level: Tensor  # [J] joints level by level, the pelvis first
+    by_level: Tensor  # [J] joints sorted by level, the pelvis first
     sizes: list[int]  # Joints in each level.
-    parents_above: list[Tensor]  # Of each level below the pelvis: where the parents stand in the level above.
-    in_order: Tensor  # [J] where each joint stands in `by_level`
+    parents_above: list[Tensor]  # For each level below the pelvis: indices of the parents in the level above.
+    in_order: Tensor  # [J] index of each joint in `by_level`
 
 
 @lru_cache
 def _joint_tree(count: int, device: torch.device) -> _JointTree:
-    """Of the first `count` joints."""
+    """The tree of the first `count` joints."""
     levels, parents_above = [[0]], []
     while level := [joint for joint, parent in enumerate(PARENTS[:count]) if parent in levels[-1]]:
         parents_above.append([levels[-1].index(PARENTS[joint]) for joint in level])
         levels.append(level)
     by_level = [joint for level in levels for joint in level]
     in_order = [by_level.index(joint) for joint in range(count)]
-    with torch.inference_mode(False):  # What is kept must serve callers who differentiate, too.
+    with torch.inference_mode(False):  # Cached tensors are also used with gradients.
         return _JointTree(
             parent=torch.tensor([max(parent, 0) for parent in PARENTS[:count]], device=device),
             has_parent=torch.tensor([int(parent >= 0) for parent in PARENTS[:count]], device=device),
             by_level=torch.tensor(by_level, device=device),
             sizes=[len(level) for level in levels],
-            parents_above=[torch.tensor(places, device=device) for places in parents_above],
+            parents_above=[torch.tensor(level, device=device) for level in parents_above],
             in_order=torch.tensor(in_order, device=device),
         )

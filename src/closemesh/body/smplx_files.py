@@ -1,9 +1,4 @@
-"""Checked arrays of .npz and .pkl bodies.
-
-The arrays of a body file, read once and without pickle, and checked to be an SMPL-X-layout body.
-
-The legacy .pkl of SMPL-X: arrays, chumpy arrays and sparse matrices as plain data; nothing in it is run.
-"""
+"""Checked arrays of body files in the SMPL-X layout: .npz without pickles, legacy .pkl as plain data."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ from closemesh.core.unpickling import SMPLX_GLOBALS, dense_array, load_pickle
 BodyArrays = dict[str, np.ndarray]
 
 REQUIRED = ("v_template", "shapedirs", "J_regressor", "weights", "f")
-# Other keys of SMPL-X files hold pickled objects, which are never touched.
+# Other keys of SMPL-X files hold pickled objects, which are never read.
 OPTIONAL = (
     *("posedirs", "vt", "ft", "hands_meanl", "hands_meanr"),
     *("lmk_faces_idx", "lmk_bary_coords", "dynamic_lmk_faces_idx", "dynamic_lmk_bary_coords"),
@@ -31,7 +26,7 @@ _ADVICE = "give SMPLX_NEUTRAL.npz or another SMPL-X .npz"
 
 
 def read_body_arrays(path: Path) -> BodyArrays:
-    """The arrays that a body needs. Raises ModelFileError when the file is none, is damaged, or is another model."""
+    """The arrays of an .npz body, checked. Raises ModelFileError when it is damaged or not an SMPL-X body."""
     if not zipfile.is_zipfile(path):
         raise ModelFileError(f"body model {path} is not an .npz file, or is cut short; {_ADVICE}")
     try:
@@ -43,7 +38,7 @@ def read_body_arrays(path: Path) -> BodyArrays:
 
 
 def checked_body(path: Path, data: BodyArrays) -> BodyArrays:
-    """The arrays as they are. Raises ModelFileError when they do not make up a body of the SMPL-X layout."""
+    """`data` unchanged. Raises ModelFileError when it is not a body in the SMPL-X layout."""
     fault = _fault(data)
     if fault:
         raise ModelFileError(f"{path} is not an SMPL-X body: it {fault}; {_ADVICE}")
@@ -51,7 +46,7 @@ def checked_body(path: Path, data: BodyArrays) -> BodyArrays:
 
 
 def _fault(data: BodyArrays) -> str | None:
-    """What keeps these arrays from being an SMPL-X body, if anything does."""
+    """Why the arrays are not an SMPL-X body; None when they are."""
     missing = [key for key in REQUIRED if key not in data]
     if missing:
         return f"has no {', '.join(missing)}"
@@ -60,21 +55,20 @@ def _fault(data: BodyArrays) -> str | None:
         return f"has {joints} joints instead of {_NUM_JOINTS}"
     if "open_body_id" not in data and count != _SMPLX_VERTICES:
         return f"has {count} vertices instead of {_SMPLX_VERTICES}"
-    fitting = (
+    consistent = (
         data["shapedirs"].shape[:2] == (count, 3)
         and data["shapedirs"].shape[2] >= 20
         and data["weights"].shape[0] == count
         and data["J_regressor"].shape == (_NUM_JOINTS, count)
         and int(data["f"].max()) < count
     )
-    return None if fitting else "has arrays that do not fit one another"
+    return None if consistent else "has arrays that do not fit one another"
 
 
 def read_body_pkl(path: Path) -> BodyArrays:
-    """The arrays of a body from the legacy .pkl of SMPL-X, checked. Raises ModelFileError.
+    """The arrays of a legacy .pkl of SMPL-X, checked; tested on generated files of this layout only.
 
-    It is missing or damaged, asks for anything but arrays, or is not an SMPL-X body. Tested on generated files of that
-    layout only.
+    Raises ModelFileError when the file is missing or damaged, holds other objects, or is not an SMPL-X body.
     """
     advice = "give the .npz of SMPL-X, which needs no pickle"
     content = load_pickle(path, SMPLX_GLOBALS, ModelFileError, advice)

@@ -1,8 +1,6 @@
-"""Box tree, closest point on triangles.
+"""Tree of axis-aligned boxes over the faces of a mesh, and exact closest points on triangles.
 
-A tree of axis-aligned boxes over the faces of a mesh, fast enough to be made anew for every frame.
-
-Exact closest points on triangles, found through a box tree; compiled by numba, free of the GIL.
+Compiled by numba without the GIL; building the tree is fast enough for every frame.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Compiled functions carry no hints: numba infers the types.
+# Compiled functions have no type hints: numba infers the types.
 # pyright: reportMissingParameterType=false
 
 
@@ -26,17 +24,17 @@ class AabbTree(NamedTuple):
 
     boxes: NDArray[np.float64]  # [2L, 6] lower and upper corner of each node
     starts: NDArray[np.int64]  # [L + 1] leaf node L + i holds corners[starts[i] : starts[i + 1]]
-    corners: NDArray[np.float64]  # [F, 9] corners of the faces, which stand along a space-filling curve
-    order: NDArray[np.int64]  # [F] which face each of those is
+    corners: NDArray[np.float64]  # [F, 9] corners of the faces, sorted along a space-filling curve
+    order: NDArray[np.int64]  # [F] index of each of these faces in the mesh
 
 
 def build_aabb_tree(
     vertices: NDArray[np.float64], faces: NDArray[np.int64], order: NDArray[np.int64] | None = None
 ) -> AabbTree:
-    """The tree over a mesh [V, 3], [F, 3]: faces sorted along a Morton curve, then halved (Lauterbach et al. 2009).
+    """The tree over a mesh: faces sorted along a Morton curve, then halved (Lauterbach et al. 2009).
 
-    order [F]: the one of an earlier tree over the same faces, which saves the sorting. As the mesh moves, faces that
-    were neighbours stay so: the boxes grow a little, and what is found in them is the same.
+    vertices [V, 3], faces [F, 3]; order [F] of an earlier tree over the same faces saves the sorting. Neighboring faces
+    stay neighbors as the mesh moves, so the boxes grow only a little.
     """
     if order is None:
         order = np.argsort(_morton_codes(vertices[faces].reshape(-1, 9)), kind="stable")
@@ -50,7 +48,7 @@ def build_aabb_tree(
 
 @njit(cache=True, nogil=True)
 def _gather(vertices, faces, order):
-    """[F, 9] corners of the faces in their order."""
+    """Corners [F, 9] of the faces in their order."""
     corners = np.empty((len(order), 9))
     for row in range(len(order)):
         for k in range(9):
@@ -60,22 +58,22 @@ def _gather(vertices, faces, order):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _morton_codes(corners):
-    """[F] interleaved bits of the quantised centres of faces with corners [F, 9]."""
-    centres = corners[:, 0:3] + corners[:, 3:6] + corners[:, 6:9]
-    codes = np.zeros(len(centres), dtype=np.int64)
+    """Morton codes [F] of the centers of faces with corners [F, 9]."""
+    centers = corners[:, 0:3] + corners[:, 3:6] + corners[:, 6:9]
+    codes = np.zeros(len(centers), dtype=np.int64)
     extent = 0.0
     for axis in range(3):
-        extent = max(extent, centres[:, axis].max() - centres[:, axis].min())
+        extent = max(extent, centers[:, axis].max() - centers[:, axis].min())
     scale = (_MORTON_CELLS - 1) / max(extent, 1e-300)
     for axis in range(3):
-        low = centres[:, axis].min()
-        for face in range(len(centres)):
-            codes[face] |= _spread(int((centres[face, axis] - low) * scale)) << axis
+        low = centers[:, axis].min()
+        for face in range(len(centers)):
+            codes[face] |= _interleave(int((centers[face, axis] - low) * scale)) << axis
     return codes
 
 
 @njit(cache=True, nogil=True)
-def _spread(cell):
+def _interleave(cell):
     """The ten bits of `cell` with two zeros before each."""
     cell = (cell | cell << 16) & 0x030000FF
     cell = (cell | cell << 8) & 0x0300F00F
@@ -102,39 +100,36 @@ def _fit_boxes(corners, starts):
     return boxes
 
 
-# Compiled functions carry no hints: numba infers the types.
-# pyright: reportMissingParameterType=false
-
-_STACK = 64  # The tree is complete: a walk never holds more than one waiting node per level.
+_STACK = 64  # Nodes; the tree is complete, so a walk holds at most one waiting node per level.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def closest_faces(points, boxes, starts, corners, reach):
-    """For points [N, 3]: row of the closest face in `corners` [N] (-1 beyond `reach`), barycentrics [N, 3]."""
+def closest_faces(points, boxes, starts, corners, max_distance):
+    """For points [N, 3]: row [N] of the closest face in corners [F, 9], -1 beyond max_distance; barycentrics [N, 3]."""
     row = np.full(len(points), -1, dtype=np.int64)
     barycentric = np.zeros((len(points), 3))
     nodes, bounds = np.empty(_STACK, dtype=np.int64), np.empty(_STACK)
     for n in range(len(points)):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]
-        found = _walk(x, y, z, boxes, starts, corners, reach * reach, nodes, bounds)
+        found = _walk(x, y, z, boxes, starts, corners, max_distance * max_distance, nodes, bounds)
         row[n], _, barycentric[n, 0], barycentric[n, 1], barycentric[n, 2] = found
     return row, barycentric
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def smallest_distance(points, boxes, starts, corners, reach):
-    """Distance from the nearest of the points [N, 3] to the faces, inf beyond `reach`; each has to beat the last."""
-    best = reach * reach
+def smallest_distance(points, boxes, starts, corners, max_distance):
+    """Smallest distance from points [N, 3] to the faces with corners [F, 9], inf beyond max_distance."""
+    best = max_distance * max_distance
     nodes, bounds = np.empty(_STACK, dtype=np.int64), np.empty(_STACK)
     for n in range(len(points)):
         x, y, z = points[n, 0], points[n, 1], points[n, 2]
         best = _walk(x, y, z, boxes, starts, corners, best, nodes, bounds)[1]
-    return np.sqrt(best) if best < reach * reach else np.inf
+    return np.sqrt(best) if best < max_distance * max_distance else np.inf
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _walk(x, y, z, boxes, starts, corners, best, nodes, bounds):
-    """(row, squared distance, barycentrics) of the closest face nearer than sqrt(best); nearer child first."""
+    """Row, squared distance and barycentrics of the closest face nearer than sqrt(best); nearer child first."""
     num_leaves = len(starts) - 1
     row, u, v, w = -1, 0.0, 0.0, 0.0
     nodes[0], bounds[0] = 1, _squared_to_box(x, y, z, boxes, 1)
@@ -177,7 +172,7 @@ def _closest_on_triangle(x, y, z, corners, face):
     apx, apy, apz = x - ax, y - ay, z - az
     ab_ac = abx * acx + aby * acy + abz * acz
     d1, d2 = abx * apx + aby * apy + abz * apz, acx * apx + acy * apy + acz * apz
-    # The same two products seen from corner b, then from corner c.
+    # The same two products from corner b, then from corner c.
     d3, d4 = d1 - (abx * abx + aby * aby + abz * abz), d2 - ab_ac
     d5, d6 = d1 - ab_ac, d2 - (acx * acx + acy * acy + acz * acz)
     va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2

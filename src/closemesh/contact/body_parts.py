@@ -1,4 +1,4 @@
-"""Names of the regions of the body surface, for any body in the SMPL-X layout."""
+"""Body parts of the vertices of any body in the SMPL-X layout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRUNK = ("head", "neck", "chest", "upper_back", "abdomen", "lower_back", "hips"
 _LIMBS = ("shoulder", "upper_arm", "forearm", "hand", "thigh", "lower_leg", "foot")
 
 PART_NAMES: tuple[str, ...] = (*_TRUNK, *(f"{side}_{limb}" for side in ("left", "right") for limb in _LIMBS))
-"""22 parts; `hips` are the front and sides of the pelvis, left and right are the person's own."""
+"""22 parts; `hips` are the front and sides of the pelvis, left and right are those of the person."""
 
 PART_INDEX = {name: index for index, name in enumerate(PART_NAMES)}
 
@@ -27,16 +27,16 @@ _TRUNK_OF_JOINT = {
     **{"head": "head", "jaw": "head", "left_eye": "head", "right_eye": "head"},
 }
 _BACK_OF = {"chest": "upper_back", "abdomen": "lower_back", "hips": "buttocks"}
-_WAIST, _RIBS = 0.15, 0.45  # From the hip joints (0) to the shoulder joints (1): where hips and abdomen end.
-_SLICE = 0.03  # Metres of height over which the front and the back of the trunk are looked for.
-_SHOULDER_CAP = 0.25  # Share of the upper arm, from the shoulder joint, that belongs to the shoulder.
+_WAIST, _RIBS = 0.15, 0.45  # Upper ends of hips and abdomen between hip joints (0) and shoulder joints (1).
+_SLICE = 0.03  # Meters of height over which the front and the back of the trunk are determined.
+_SHOULDER_CAP = 0.25  # Fraction of the upper arm, from the shoulder joint, that belongs to the shoulder.
 
 
 def part_labels(body: BodyModel) -> Tensor:
-    """Index into PART_NAMES [V] int64 for each vertex.
+    """Index into PART_NAMES [V] int64 of each vertex.
 
-    The joint that moves a vertex most names the limb. Skinning blends the trunk too widely to name its parts, so it is
-    split by height between hip and shoulder joints and, at each height of the zero pose, halfway from front to back.
+    The joint with the largest skinning weight gives the limb. The trunk is split by height between hip and shoulder
+    joints and, at each height of the zero pose, halfway from front to back.
     """
     vertices = body.v_template.cpu().numpy()
     joints = body.joint_template.cpu().numpy()
@@ -51,7 +51,7 @@ def part_labels(body: BodyModel) -> Tensor:
 
 
 def _labels_of_joints() -> NDArray[np.int64]:
-    """[55] the part that each joint moves, `hips` standing for the whole trunk."""
+    """Part [55] of each joint; `hips` for the whole trunk."""
     labels = []
     for name in JOINT_NAMES:
         side, _, rest = name.partition("_")
@@ -63,7 +63,7 @@ def _labels_of_joints() -> NDArray[np.int64]:
 
 
 def _shape_shoulders(labels: NDArray[np.int64], vertices: NDArray, joints: NDArray) -> None:
-    """The collar bone moves much of the chest: only what lies beyond its middle is shoulder, and the top of the arm."""
+    """The shoulder is the outer half of the collar and the top of the arm; the rest of the collar is trunk."""
     for side in ("left", "right"):
         collar, shoulder, elbow = (joints[JOINT_INDEX[f"{side}_{name}"]] for name in ("collar", "shoulder", "elbow"))
         arm, cap = PART_INDEX[f"{side}_upper_arm"], PART_INDEX[f"{side}_shoulder"]
@@ -74,7 +74,7 @@ def _shape_shoulders(labels: NDArray[np.int64], vertices: NDArray, joints: NDArr
 
 
 def _shape_buttocks(labels: NDArray[np.int64], vertices: NDArray, joints: NDArray) -> None:
-    """The thigh bone moves the lower half of the buttocks: all that lies behind the hip joint and above the crotch."""
+    """Vertices of the thigh behind the hip joint and above the crotch belong to the trunk."""
     crotch = vertices[(labels == PART_INDEX["hips"]), 1].min()
     for side in ("left", "right"):
         hip = joints[JOINT_INDEX[f"{side}_hip"]]
@@ -83,7 +83,7 @@ def _shape_buttocks(labels: NDArray[np.int64], vertices: NDArray, joints: NDArra
 
 
 def _split_trunk(labels: NDArray[np.int64], vertices: NDArray, joints: NDArray) -> None:
-    """The trunk by height: hips, then abdomen from the waist, then chest from the lower ribs."""
+    """Split the trunk by height: hips, abdomen above the waist, chest above the lower ribs."""
     hip, shoulder = (
         joints[[JOINT_INDEX[f"left_{name}"], JOINT_INDEX[f"right_{name}"]], 1].mean() for name in ("hip", "shoulder")
     )
@@ -94,14 +94,14 @@ def _split_trunk(labels: NDArray[np.int64], vertices: NDArray, joints: NDArray) 
 
 
 def _is_behind(labels: NDArray[np.int64], vertices: NDArray) -> NDArray[np.bool_]:
-    """[V] behind the middle between the foremost and the hindmost vertex of the trunk at that height."""
+    """Vertices [V] behind the middle of the trunk at their height."""
     trunk = np.isin(labels, [PART_INDEX[name] for name in _BACK_OF])
     height, depth = vertices[:, 1], vertices[:, 2]
     slices = np.arange(height[trunk].min(), height[trunk].max() + _SLICE, _SLICE)
     rows = np.searchsorted(slices, height[trunk])
     middles = np.array([_middle(depth[trunk][rows == row]) for row in range(len(slices))])
-    known = ~np.isnan(middles)
-    return depth < np.interp(height, slices[known] - _SLICE / 2, middles[known])
+    valid = ~np.isnan(middles)
+    return depth < np.interp(height, slices[valid] - _SLICE / 2, middles[valid])
 
 
 def _middle(values: NDArray) -> float:

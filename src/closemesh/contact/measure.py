@@ -1,16 +1,10 @@
-"""Close pairs, distances, depths, contact intervals of a clip.
-
-From touches frame by frame to intervals: which part touched which, from when to when.
-
-Who comes close to whom in 3D, and when.
-
-What people do to each other over a clip, measured on their meshes.
-"""
+"""Contact of people over a clip: close pairs, distances, penetration depths and contact intervals on their meshes."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -24,85 +18,70 @@ from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Progress
 from closemesh.structures import BodyMotion, Contact, PairContacts
+from closemesh.temporal import find_runs
 
 
 @dataclass(frozen=True)
 class ContactConfig:
-    """What counts as a contact."""
+    """Thresholds of contact."""
 
     touch_distance: float = 0.013
-    """Metres; surfaces nearer than this touch."""
+    """Meters; surfaces nearer than this touch."""
     bridge_frames: int = 3
-    """A touch that is lost for no more frames than this goes on."""
+    """Longest interruption of a contact."""
     shortest_frames: int = 3
-    """A touch of fewer frames than this is no contact."""
+    """Shortest contact."""
     near_distance: float = 0.5
-    """Metres; pairs that never come nearer are not reported."""
+    """Meters; pairs that never come nearer are not reported."""
 
 
 @dataclass(frozen=True)
 class PartContact:
-    """One part of a against one part of b in one frame."""
+    """One body part of person a that touches one of person b in one frame."""
 
     frame: int
     part_a: int
     part_b: int
     distance: float
-    """Metres; 0 when the surfaces cross."""
+    """Meters; 0 when the surfaces intersect."""
     depth: float
+    """Meters of penetration."""
 
 
-class ContactIntervals:
-    """The contacts of one pair, built touch by touch as the frames go by; short gaps bridged, blips dropped."""
+def contact_intervals(
+    person_a: int, person_b: int, touches: list[PartContact], config: ContactConfig
+) -> tuple[Contact, ...]:
+    """Contacts of one pair in order of their start; `touches` in order of their frames.
 
-    def __init__(self, person_a: int, person_b: int, config: ContactConfig) -> None:
-        self._people = person_a, person_b
-        self._config = config
-        self._open: dict[tuple[int, int], Contact] = {}
-        self._closed: list[Contact] = []
-
-    def add(self, touch: PartContact) -> None:
-        """Goes on with the contact of these parts, or starts one; frames must not go back."""
-        parts = touch.part_a, touch.part_b
-        running = self._open.get(parts)
-        if running is not None and touch.frame - running.end <= self._config.bridge_frames + 1:
-            self._open[parts] = replace(
-                running,
-                end=touch.frame,
-                min_distance=min(running.min_distance, touch.distance),
-                max_depth=max(running.max_depth, touch.depth),
-            )
-            return
-        if running is not None:
-            self._close(running)
-        names = PART_NAMES[touch.part_a], PART_NAMES[touch.part_b]
-        self._open[parts] = Contact(*self._people, *names, touch.frame, touch.frame, touch.distance, touch.depth)
-
-    def finish(self) -> tuple[Contact, ...]:
-        """All contacts in order of their start."""
-        for running in self._open.values():
-            self._close(running)
-        self._open.clear()
-        return tuple(sorted(self._closed, key=lambda contact: (contact.start, contact.part_a, contact.part_b)))
-
-    def _close(self, contact: Contact) -> None:
-        if contact.end - contact.start + 1 >= self._config.shortest_frames:
-            self._closed.append(contact)
+    Short interruptions are bridged and short contacts are left out.
+    """
+    by_parts: dict[tuple[int, int], list[PartContact]] = defaultdict(list)
+    for touch in touches:
+        by_parts[touch.part_a, touch.part_b].append(touch)
+    contacts = []
+    for (part_a, part_b), found in by_parts.items():
+        frames = np.array([touch.frame for touch in found])
+        for run in find_runs(np.ones(len(found), bool), config.bridge_frames + 1, frames):
+            start, end = found[run][0].frame, found[run][-1].frame
+            if end - start + 1 < config.shortest_frames:
+                continue
+            distance, depth = min(touch.distance for touch in found[run]), max(touch.depth for touch in found[run])
+            names = PART_NAMES[part_a], PART_NAMES[part_b]
+            contacts.append(Contact(person_a, person_b, names[0], names[1], start, end, distance, depth))
+    return tuple(sorted(contacts, key=lambda contact: (contact.start, contact.part_a, contact.part_b)))
 
 
-_WELL_POSSIBLE = 2.0  # Standard deviations.
+_POSSIBLE_SIGMAS = 2.0  # Standard deviations of the relative depth that are still possible.
 
 
 def find_close_pairs(
     motion: BodyMotion, body: BodyModel, max_distance: float, depth_std: Floats | None = None
 ) -> list[tuple[int, int, Bools]]:
-    """Pairs of people (a < b) whose surfaces come nearer than `reach` metres, with the frames [T] in which they are.
+    """Pairs of people (a < b) whose surfaces come nearer than max_distance meters, with those frames [T].
 
-    Frames in which one of the two is not valid count as apart; pairs that never come near are left out. The distance
-    is that of the coarse query body.
-
-    depth_spread [T, P] metres: how unsure the distance of each person from the camera is, motion in the camera frame.
-    Then all pairs count that may well be so near.
+    Frames in which one of them is not valid do not count. The distance is that of the coarse watertight body.
+    depth_std [T, P] in meters, for a motion in the camera frame: standard deviation of each person's depth. The
+    distance is then the smallest that is possible within two standard deviations.
     """
     mesh = watertight_body(body, "coarse")
     surface = WatertightMesh(mesh.faces.cpu().numpy(), mesh.v_template.cpu().numpy())
@@ -113,33 +92,33 @@ def find_close_pairs(
             both = motion.valid[first : first + len(vertices), [a, b]].all(-1)
             of_a, of_b = vertices[:, a], vertices[:, b]
             if depth_std is not None:
-                spread = depth_std[first : first + len(vertices)]
-                of_b = _toward(of_b, of_a, _WELL_POSSIBLE * np.hypot(spread[:, a], spread[:, b]))
+                std = depth_std[first : first + len(vertices)]
+                of_b = _moved_toward(of_b, of_a, _POSSIBLE_SIGMAS * np.hypot(std[:, a], std[:, b]))
             candidates = np.flatnonzero(both & boxes_within(of_a, of_b, max_distance))
-            close = map_frames(lambda t, a=of_a, b=of_b: surface.distance(a[t], b[t], max_distance), candidates)
-            near[a, b][first + candidates] = np.asarray(close) < max_distance
+            distances = map_frames(lambda t, a=of_a, b=of_b: surface.distance(a[t], b[t], max_distance), candidates)
+            near[a, b][first + candidates] = np.asarray(distances) < max_distance
     return [(a, b, frames) for (a, b), frames in near.items() if frames.any()]
 
 
-def _toward(vertices: Floats, other: Floats, most: Floats) -> Floats:
-    """Vertices [t, V, 3] moved along the line of sight to the depth of others, no more than `most` [t] metres."""
-    centre = vertices.mean(1)  # [t, 3]
-    missing = np.clip(other[..., 2].mean(1) - centre[:, 2], -most, most)
-    return vertices + (centre * (missing / centre[:, 2])[:, None])[:, None]
+def _moved_toward(vertices: Floats, other: Floats, limit: Floats) -> Floats:
+    """Vertices [t, V, 3] moved along the line of sight toward the depth of `other`, by at most limit [t] meters."""
+    center = vertices.mean(1)  # [t, 3]
+    step = np.clip(other[..., 2].mean(1) - center[:, 2], -limit, limit)
+    return vertices + (center * (step / center[:, 2])[:, None])[:, None]
 
 
 _DEFAULT = ContactConfig()
-_FrameMeasure = tuple[float, float, list[PartContact]]  # Smallest distance, deepest depth, what touches what.
+_FrameMeasure = tuple[float, float, list[PartContact]]  # Smallest distance, deepest penetration, touching parts.
 _ABSENT: _FrameMeasure = (math.nan, math.nan, [])
 
 
 def measure_contacts(
     motion: BodyMotion, body: BodyModel, progress: Progress, config: ContactConfig = _DEFAULT
 ) -> tuple[PairContacts, ...]:
-    """Distance, depth and contacts of every pair that comes near, on the fine query body.
+    """Distance, depth and contacts of every pair that comes near, on the fine watertight body.
 
-    Distances are from the vertices of either to the surface of the other, whichever is smaller. Streams over the
-    frames; distance and depth are nan where one of the two is not valid.
+    The distance is the smaller one of vertices of a to the surface of b, and of b to a. Distance and depth are nan
+    where one of them is not valid.
     """
     near = find_close_pairs(motion, body, config.near_distance)
     meter = _Meter(watertight_body(body, "fine"), config)
@@ -155,7 +134,7 @@ def measure_contacts(
 def _measure_chunk(
     meter: _Meter, motion: BodyMotion, record: _PairRecord, first: int, vertices: Array
 ) -> list[_FrameMeasure]:
-    """One measure for each frame of vertices [t, P, V, 3], whose first frame is `first`."""
+    """The measure of each frame of vertices [t, P, V, 3]; the first frame is `first`."""
     a, b = record.person_a, record.person_b
     both_valid = np.all(motion.valid[first : first + len(vertices), [a, b]], axis=-1)
 
@@ -166,21 +145,22 @@ def _measure_chunk(
 
 
 class _PairRecord:
-    """What is kept of the frames of one pair."""
+    """Measures of one pair, collected over the frames."""
 
     def __init__(self, person_a: int, person_b: int, num_frames: int, config: ContactConfig) -> None:
         self.person_a, self.person_b = person_a, person_b
         self._distance, self._depth = np.full(num_frames, np.nan), np.full(num_frames, np.nan)
-        self._intervals = ContactIntervals(person_a, person_b, config)
+        self._touches: list[PartContact] = []
+        self._config = config
 
     def add(self, first: int, measures: list[_FrameMeasure]) -> None:
         for frame, (distance, depth, touches) in enumerate(measures, start=first):
             self._distance[frame], self._depth[frame] = distance, depth
-            for touch in touches:
-                self._intervals.add(touch)
+            self._touches += touches
 
     def finish(self) -> PairContacts:
-        return PairContacts(self.person_a, self.person_b, self._distance, self._depth, self._intervals.finish())
+        contacts = contact_intervals(self.person_a, self.person_b, self._touches, self._config)
+        return PairContacts(self.person_a, self.person_b, self._distance, self._depth, contacts)
 
 
 class _Meter:
@@ -193,15 +173,15 @@ class _Meter:
         self._touch_distance = config.touch_distance
 
     def measure(self, frame: int, a: Array, b: Array) -> _FrameMeasure:
-        """Smallest distance, deepest depth and touches of vertices a and b [V, 3]."""
-        # [N, 4] part of a, part of b, distance, depth of every vertex that touches.
+        """Smallest distance, deepest penetration and touching parts of vertices a [V, 3] and b [V, 3]."""
+        # [N, 4] part of a, part of b, distance and depth of every vertex that touches.
         rows = np.concatenate([self._touching(a, b), self._touching(b, a)[:, [1, 0, 2, 3]]])
         if len(rows) == 0:
             return min(self._surface.distance(a, b), self._surface.distance(b, a)), 0.0, []
         return rows[:, 2].min(), rows[:, 3].max(), _by_part(frame, rows)
 
     def _touching(self, points: Array, vertices: Array) -> NDArray[np.float64]:
-        """[N, 4] part of the point, part of the surface, distance (0 inside), depth (0 outside)."""
+        """Rows [N, 4]: part of the point, part of the surface, distance (0 inside), depth (0 outside)."""
         vertex = within_box(points, vertices, self._touch_distance)
         if len(vertex) == 0:
             return np.zeros((0, 4))
@@ -210,13 +190,13 @@ class _Meter:
         inside, distance = found.inside[touches], found.distance[touches]
         corner = found.barycentric[touches].argmax(-1)
         partner = self._surface.faces[found.face[touches], corner]
-        parts = self._labels[vertex[touches]], self._labels[partner]
-        columns = (*parts, np.where(inside, 0.0, distance), np.where(inside, distance, 0.0))
+        own_parts, partner_parts = self._labels[vertex[touches]], self._labels[partner]
+        columns = (own_parts, partner_parts, np.where(inside, 0.0, distance), np.where(inside, distance, 0.0))
         return np.stack(columns, axis=-1).astype(np.float64)
 
 
 def _by_part(frame: int, rows: NDArray[np.float64]) -> list[PartContact]:
-    """One touch for each pair of parts: its smallest distance and its deepest depth."""
+    """One record for each pair of parts, with its smallest distance and deepest penetration."""
     keys, inverse = np.unique(rows[:, 0] * len(PART_NAMES) + rows[:, 1], return_inverse=True)
     distance, depth = np.full(len(keys), np.inf), np.zeros(len(keys))
     np.minimum.at(distance, inverse, rows[:, 2])

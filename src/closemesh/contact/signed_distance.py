@@ -1,4 +1,4 @@
-"""Closest points on a closed mesh, with the sign of inside and outside; no gradient."""
+"""Closest points on a watertight mesh with the sign of inside and outside, without gradient."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from closemesh.contact.aabb_tree import AabbTree, build_aabb_tree, closest_faces
 from closemesh.contact.winding_number import sort_into_columns, winding_numbers
 
 Array = NDArray[np.float64]
-_ON_SURFACE = 1e-9  # Metres; nearer than this the direction to the surface is rounding, so the normal is taken.
+_ON_SURFACE = 1e-9  # Meters; below this the direction to the surface is rounding error, so the face normal is taken.
 
 
 @dataclass(frozen=True)
 class ClosestPoints:
-    """Where the surface is closest to each of N points."""
+    """Closest surface points of N points."""
 
     face: NDArray[np.int64]
-    """[N], -1 where nothing lies within reach; every other field is meaningless there."""
+    """[N], -1 where no surface is near enough; the other fields are undefined there."""
     barycentric: Array
     """[N, 3] of the closest point in that face."""
     distance: Array
-    """[N] metres, never negative."""
+    """[N] meters, never negative."""
     inside: NDArray[np.bool_]
     """[N] the point lies inside the mesh."""
     normal: Array
-    """[N, 3] unit direction along which the point leaves (inside) or comes from (outside) its closest point."""
+    """[N, 3] unit vector along the line to the closest point, out of the mesh."""
 
     def where(self, chosen: NDArray) -> ClosestPoints:
-        """Only those of some points: ids [M], or [N] bool."""
+        """The record of some of the points: chosen [M] ids, or [N] bool."""
         return ClosestPoints(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
 
 class WatertightMesh:
-    """The faces of a closed mesh, prepared once for many frames of vertices."""
+    """The faces of a closed mesh, prepared for queries with many frames of vertices."""
 
     def __init__(self, faces: NDArray[np.integer], vertices: Array | None = None) -> None:
-        """faces [F, 3]. Raises ValueError when they do not close.
+        """faces [F, 3]. Raises ValueError when they are not closed.
 
-        vertices [V, 3]: a pose by which the faces are sorted, else the first one that is asked about. Threads that
-        share a surface need it: which of two equally near faces is found depends on the order.
+        vertices [V, 3]: a pose by which the faces are sorted, by default the first query. Threads that share a mesh
+        need it, because the order decides which of two equally near faces is found.
         """
         self.faces = np.ascontiguousarray(faces, dtype=np.int64)
         self._order: NDArray[np.int64] | None = None
@@ -50,10 +50,10 @@ class WatertightMesh:
             self._tree(vertices)
 
     def closest(self, points: Array, vertices: Array, max_distance: float = np.inf) -> ClosestPoints:
-        """Closest points of points [N, 3] on the mesh with vertices [V, 3], all in one frame, metres.
+        """Closest points of points [N, 3] on the mesh with vertices [V, 3], meters, one frame of reference.
 
-        Exact, through a tree of boxes; inside is where the mesh winds around the point, so that a body that cuts
-        through itself (an armpit, a bent elbow) makes no mistakes.
+        Exact. Inside is decided by the winding number, so that meshes that intersect themselves (armpit, bent elbow)
+        are handled correctly.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
         tree = self._tree(vertices)
@@ -61,14 +61,14 @@ class WatertightMesh:
         near = np.flatnonzero(row >= 0)
         inside = np.zeros(len(points), dtype=bool)
         inside[near] = winding_numbers(points[near], sort_into_columns(tree.corners)) > 0
-        return _described(points, inside, tree, row, barycentric)
+        return _closest_points(points, inside, tree, row, barycentric)
 
     def closest_within(
         self, points: Array, vertices: Array, max_distance: float
     ) -> tuple[NDArray[np.int64], ClosestPoints]:
-        """Ids [M] of the points that lie inside, however deep, or nearer than `reach`, and the closest points of those.
+        """Ids [M] of the points inside the mesh or nearer than max_distance, and their closest points.
 
-        Telling inside from outside is much cheaper than finding the closest point; arguments as above.
+        points [N, 3], vertices [V, 3]. The inside test is much cheaper than the closest point.
         """
         points = np.ascontiguousarray(points, dtype=np.float64)
         if len(points) == 0:
@@ -80,13 +80,13 @@ class WatertightMesh:
             found = closest_faces(points[chosen], tree.boxes, tree.starts, tree.corners, within)
             row[chosen], barycentric[chosen] = found
         ids = np.flatnonzero(row >= 0)
-        return ids, _described(points[ids], inside[ids], tree, row[ids], barycentric[ids])
+        return ids, _closest_points(points[ids], inside[ids], tree, row[ids], barycentric[ids])
 
     def distance(self, points: Array, vertices: Array, max_distance: float = np.inf) -> float:
-        """Smallest distance in metres from any of points [N, 3] to the surface, either side; inf beyond `reach`."""
+        """Smallest distance in meters from points [N, 3] to the surface of vertices [V, 3]; inf beyond max_distance."""
         tree = self._tree(vertices)
         outside = np.maximum(np.maximum(tree.boxes[1, :3] - points, points - tree.boxes[1, 3:]), 0)
-        # Points near the box first: their distance spares the others the walk.
+        # Points near the box first: their distance prunes the search of the others.
         points = np.ascontiguousarray(points[np.argsort((outside * outside).sum(-1))], dtype=np.float64)
         return float(smallest_distance(points, tree.boxes, tree.starts, tree.corners, max_distance))
 
@@ -97,19 +97,19 @@ class WatertightMesh:
         return tree
 
 
-def _described(
+def _closest_points(
     points: Array, inside: NDArray[np.bool_], tree: AabbTree, row: NDArray[np.int64], barycentric: Array
 ) -> ClosestPoints:
-    """What is known of points [N, 3] whose closest points lie in the faces `row` [N] of the tree, -1 for none."""
+    """The record of points [N, 3] whose closest points lie in the faces `row` [N] of the tree, -1 for none."""
     face = np.where(row >= 0, tree.order[row], -1)
     on_surface = np.einsum("nk,nkd->nd", barycentric, tree.corners[row].reshape(-1, 3, 3))
     offset = points - on_surface
     distance = np.linalg.norm(offset, axis=1)
     inside = inside & (face >= 0)
-    apart = distance > _ON_SURFACE
-    outward = np.where(apart[:, None], offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
-    outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), np.finfo(float).tiny)
-    return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, outward)
+    off_surface = (distance > _ON_SURFACE)[:, None]
+    normal = np.where(off_surface, offset * np.where(inside, -1.0, 1.0)[:, None], _normals(tree.corners[row]))
+    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), np.finfo(float).tiny)
+    return ClosestPoints(face, barycentric, np.where(face >= 0, distance, np.inf), inside, normal)
 
 
 _NOTHING = ClosestPoints(
@@ -118,7 +118,7 @@ _NOTHING = ClosestPoints(
 
 
 def _normals(corners: Array) -> Array:
-    """Normals [N, 3], of any length, of faces with corners [N, 9]."""
+    """Normals [N, 3] of any length of faces with corners [N, 9]."""
     a, b, c = corners[:, :3], corners[:, 3:6], corners[:, 6:]
     return np.cross(b - a, c - a)
 

@@ -1,9 +1,4 @@
-"""Closed version of a body.
-
-Holes of a body mesh (eye sockets, mouth) closed by fans around a vertex in their middle.
-
-The closed mesh that contact is measured on, for a body of any make.
-"""
+"""The watertight version of a body, on which contact is measured: holes are closed by fans of triangles."""
 
 from __future__ import annotations
 
@@ -22,7 +17,7 @@ from closemesh.body.model import BodyModel
 
 
 def close_holes(body: BodyModel) -> BodyModel:
-    """The body with every hole closed; the added vertices stand last and move with the mean of their rim."""
+    """The body with every hole closed; the added vertices come last and move with the mean of their rim."""
     loops = boundary_loops(body.faces.cpu().numpy())
     for loop in loops:
         body = _close(body, torch.as_tensor(loop, device=body.faces.device))
@@ -30,7 +25,7 @@ def close_holes(body: BodyModel) -> BodyModel:
 
 
 def boundary_loops(faces: NDArray[np.int64]) -> list[list[int]]:
-    """Vertices around each hole, in the direction in which the mesh's own faces [F, 3] run along it."""
+    """Vertices around each hole, in the direction of the edges of faces [F, 3]."""
     starts, ends = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
     count = int(faces.max()) + 1
     open_edge = ~np.isin(starts * count + ends, ends * count + starts)
@@ -41,7 +36,7 @@ def boundary_loops(faces: NDArray[np.int64]) -> list[list[int]]:
 
 
 def _loops_through(start: int, following: dict[int, list[int]]) -> list[list[int]]:
-    """Takes the open edges that lead on from `start`; holes that meet in a vertex are parted there."""
+    """Loops along the open edges from `start`, which are removed; holes that share a vertex are separated there."""
     loops, path = [], [start]
     while following.get(path[-1]):
         vertex = following[path[-1]].pop()
@@ -55,7 +50,7 @@ def _loops_through(start: int, following: dict[int, list[int]]) -> list[list[int
 
 
 def _close(body: BodyModel, loop: Tensor) -> BodyModel:
-    """One more vertex, the mean of the rim [N] in all it is made of, and a fan of N faces around it."""
+    """The body with one more vertex, the mean of the rim loop [N] in all attributes, and a fan of N faces around it."""
     count = len(body.v_template)
     middle = torch.full_like(loop, count)
 
@@ -79,17 +74,17 @@ def _close(body: BodyModel, loop: Tensor) -> BodyModel:
 
 
 Detail = Literal["coarse", "fine"]
-"""Over 25 random embraces the deepest depth on fine is 0.1 mm from that on the full open body (0.4 at worst), on coarse
-1.6 mm (5.0), mostly too shallow, at 0.4 times the time of fine; the tests hold it."""
+"""Error of the deepest penetration over 25 random embraces, against the full bundled body: fine 0.1 mm (at most 0.4),
+coarse 1.6 mm (at most 5.0) in 0.4 times the time. Tests check this."""
 
-_SAME = 6e-3  # Metres; the joints of the bundled meshes differ from each other by 5.4 mm at most.
+_SAME = 6e-3  # Meters; the joints of the bundled meshes differ from each other by 5.4 mm at most.
 
 
 def watertight_body(body: BodyModel, detail: Detail = "fine") -> BodyModel:
-    """A body with the same betas and skeleton whose mesh is one closed surface; its keypoints mean nothing.
+    """A body with the same betas and skeleton whose mesh is one closed surface; its keypoints are undefined.
 
-    The open body has such meshes of its own: fine for what is reported, coarse for inner loops. Of any other mesh the
-    largest connected part is taken (eyeballs drop out) and its holes are closed; detail then changes nothing.
+    For the bundled body a coarser bundled mesh: `fine` for reported values, `coarse` for inner loops. For other bodies
+    the largest connected part (without eyeballs) with its holes closed, whatever `detail` is.
     """
     bundled = load_bundled_body("mid" if detail == "fine" else "light") if body.is_bundled else None
     if bundled is not None and _same_skeleton(bundled, body):
@@ -100,13 +95,13 @@ def watertight_body(body: BodyModel, detail: Detail = "fine") -> BodyModel:
 
 
 def _same_skeleton(a: BodyModel, b: BodyModel) -> bool:
-    """False for a user's own body in the layout of the open one, whose shape the bundled meshes do not have."""
+    """False for a body of the user in the layout of the bundled one, whose shape the bundled meshes do not have."""
     pairs = ((a.joint_template, b.joint_template), (a.joint_shape_dirs, b.joint_shape_dirs))
     return all(torch.allclose(x.cpu(), y.to("cpu", x.dtype), atol=_SAME) for x, y in pairs)
 
 
 def _largest_part(faces: Tensor) -> Tensor:
-    """Ids [N] of the vertices of the connected part with the most faces."""
+    """Vertex ids [N] of the connected part with the most faces."""
     f: NDArray[np.int64] = faces.cpu().numpy()
     count = int(f.max()) + 1
     links = coo_array((np.ones(f.size), (f.reshape(-1), f[:, [1, 2, 0]].reshape(-1))), shape=(count, count))

@@ -21,25 +21,25 @@ _PEOPLE_AXIS = "people_axis"
 def static(people_axis: int | None = None) -> Mapping[str, Any]:
     """Metadata of a field without a time axis, such as betas: `field(metadata=static(people_axis=0))`.
 
-    people_axis: axis of the people in it; None when it has none.
+    people_axis: its axis of people; None when it has none.
     """
     return {_STATIC: True, _PEOPLE_AXIS: people_axis}
 
 
 @dataclass(frozen=True)
 class TensorDataclass:
-    """A frozen dataclass of tensors, numpy arrays, further records, None and plain values.
+    """A frozen dataclass of tensors, numpy arrays, nested records, None and plain values.
 
-    Arrays and records have the time on axis TIME_AXIS and the people on the next one, unless the field is `static`.
-    Plain values (strings, numbers, tuples) and None are carried along unchanged.
+    Arrays and records have time on axis TIME_AXIS and people on the next axis, unless the field is `static`. With
+    TIME_AXIS None all fields are static. Plain values (strings, numbers, tuples) and None stay unchanged.
     """
 
-    TIME_AXIS: ClassVar[int] = 0
+    TIME_AXIS: ClassVar[int | None] = 0
 
     def frames(self, index: slice | Sequence[int] | Tensor | NDArray) -> Self:
-        """The same record for some of the frames; arrays are views where `index` is a slice."""
+        """The same record at the frames of index [t]; arrays are views where it is a slice."""
         return self._map_fields(
-            lambda value, one: value if _is_static(one) else _take(value, index, self.TIME_AXIS),
+            lambda value, one: value if (axis := self._time_axis(one)) is None else _take(value, index, axis),
             lambda record: record.frames(index),
         )
 
@@ -47,7 +47,8 @@ class TensorDataclass:
         """The same record for some of the people, in the order of `index`."""
 
         def select(value: Any, one: Field) -> Any:
-            axis = one.metadata.get(_PEOPLE_AXIS) if _is_static(one) else self.TIME_AXIS + 1
+            time = self._time_axis(one)
+            axis = one.metadata.get(_PEOPLE_AXIS) if time is None else time + 1
             return value if axis is None else _take(value, list(index), axis)
 
         return self._map_fields(select, lambda record: record.people(index))
@@ -70,7 +71,7 @@ class TensorDataclass:
     def map_frames(self, function: Callable[[Tensor], Tensor]) -> Self:
         """The same record with `function` applied to every tensor that has a time axis."""
         return self._map_fields(
-            lambda value, one: function(value) if isinstance(value, Tensor) and not _is_static(one) else value,
+            lambda value, one: function(value) if isinstance(value, Tensor) and self._has_time(one) else value,
             lambda record: record.map_frames(function),
         )
 
@@ -79,29 +80,30 @@ class TensorDataclass:
         changes = {
             one.name: function(value, getattr(other, one.name))
             for one in fields(self)
-            if isinstance(value := getattr(self, one.name), Tensor) and not _is_static(one)
+            if isinstance(value := getattr(self, one.name), Tensor) and self._has_time(one)
         }
         return replace(self, **changes)
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
-        """Consecutive pieces of a clip as one record; static fields are those of the first piece."""
+        """One record of consecutive parts of a clip; static fields are those of the first part."""
         first = parts[0]
 
         def join(one: Field) -> Any:
             values = [getattr(part, one.name) for part in parts]
-            if _is_static(one) or not isinstance(values[0], Tensor | np.ndarray | TensorDataclass):
+            axis = cls._time_axis(one)
+            if axis is None or not isinstance(values[0], Tensor | np.ndarray | TensorDataclass):
                 return values[0]
             if isinstance(values[0], TensorDataclass):
                 return type(values[0]).concat(values)
             if isinstance(values[0], np.ndarray):
-                return np.concatenate(values, axis=cls.TIME_AXIS)
-            return torch.cat(values, dim=cls.TIME_AXIS)
+                return np.concatenate(values, axis=axis)
+            return torch.cat(values, dim=axis)
 
         return replace(first, **{one.name: join(one) for one in fields(first)})
 
     def _map_fields(self, on_value: Callable[[Any, Field], Any], on_record: Callable[[Any], Any]) -> Self:
-        """A copy with `on_value(value, field)` for arrays and `on_record(record)` for records in it."""
+        """A copy with `on_value(value, field)` for arrays and `on_record(record)` for nested records."""
         changes = {}
         for one in fields(self):
             value = getattr(self, one.name)
@@ -111,9 +113,13 @@ class TensorDataclass:
                 changes[one.name] = on_value(value, one)
         return replace(self, **changes)
 
+    @classmethod
+    def _time_axis(cls, one: Field) -> int | None:
+        """The time axis of a field; None when it has none."""
+        return None if one.metadata.get(_STATIC) else cls.TIME_AXIS
 
-def _is_static(one: Field) -> bool:
-    return bool(one.metadata.get(_STATIC))
+    def _has_time(self, one: Field) -> bool:
+        return self._time_axis(one) is not None
 
 
 def _take(value: Array, index: Any, axis: int) -> Array:

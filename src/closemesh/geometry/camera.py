@@ -1,9 +1,4 @@
-"""Projection, rays, default focal length.
-
-Pinhole projection.
-
-From a person seen alone to the camera: what is straight ahead in a crop lies along a ray in the frame.
-"""
+"""Pinhole camera: projection, default focal length, rotation of a viewing ray."""
 
 from __future__ import annotations
 
@@ -16,11 +11,11 @@ from torch import Tensor
 
 from closemesh.core.arrays import Floats
 
-MIN_DEPTH = 0.05  # Metres; points nearer than this, or behind, are projected as if they stood here.
+MIN_DEPTH = 0.05  # Meters; smaller depths, also negative ones, count as this.
 
 
 def project(points_cam: Tensor, focal: float | Tensor, principal_point: tuple[float, float] | Tensor) -> Tensor:
-    """Pixels [..., 2] of camera-frame points [..., 3] in metres."""
+    """Pixels [..., 2] of points_cam [..., 3] in meters, camera frame; focal and principal_point [..., 2] in pixels."""
     depth = points_cam[..., 2:].clamp(min=MIN_DEPTH)
     return points_cam[..., :2] / depth * focal + torch.as_tensor(
         principal_point, dtype=points_cam.dtype, device=points_cam.device
@@ -28,15 +23,15 @@ def project(points_cam: Tensor, focal: float | Tensor, principal_point: tuple[fl
 
 
 def default_focal(size: tuple[int, int]) -> float:
-    """The image diagonal in pixels (53 degrees across it): the usual guess for an unknown camera."""
+    """The image diagonal in pixels, a field of view of 53 degrees along it: the usual value for an unknown camera."""
     return math.hypot(*size)
 
 
 def ray_rotation(pixel: Floats, focal: float, size: tuple[int, int]) -> Floats:
-    """[3, 3] the shortest rotation that takes the z axis to the ray through `pixel`.
+    """Shortest rotation [3, 3] that takes the optical axis to the ray through pixel [2]; focal in pixels.
 
-    A network that sees only a crop gives points as if the person stood on the optical axis; this turns them to
-    where the person stands. pixel: [2]. focal: pixels.
+    A network that sees only a crop returns points of a person on the optical axis. This rotates them to the position
+    of the crop.
     """
     ray = np.array([pixel[0] - size[0] / 2, pixel[1] - size[1] / 2, focal])
     ray /= np.linalg.norm(ray)

@@ -1,4 +1,4 @@
-"""Axis-angle in files, matrices inside, 6D in networks: one function each way."""
+"""Conversions between axis-angle vectors, rotation matrices, quaternions and 6D; differentiable, any batch shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SMALL_ANGLE_SQUARED = 1e-8  # Below this squared angle the Taylor series is exa
 
 
 def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
-    """Rotation matrices [..., 3, 3] of axis-angle vectors [..., 3] in radians (Rodrigues); smooth at zero."""
+    """Rotation matrices [..., 3, 3] of axis_angle [..., 3] in radians (Rodrigues); smooth at zero."""
     angle_squared = axis_angle.square().sum(-1)[..., None, None]  # [..., 1, 1]
     small = angle_squared < _SMALL_ANGLE_SQUARED
     safe = torch.where(small, torch.ones_like(angle_squared), angle_squared)
@@ -23,7 +23,7 @@ def axis_angle_to_matrix(axis_angle: Tensor) -> Tensor:
 
 
 def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
-    """Axis-angle vectors [..., 3] with angle in [0, pi] of rotation matrices [..., 3, 3]; stable at 0 and pi."""
+    """Axis-angle vectors [..., 3], angle in [0, pi], of rotation matrix [..., 3, 3]; stable at 0 and pi."""
     quaternion = matrix_to_quaternion(matrix)
     real, imaginary = quaternion[..., :1], quaternion[..., 1:]
     sine_squared = imaginary.square().sum(-1, keepdim=True)
@@ -34,7 +34,7 @@ def matrix_to_axis_angle(matrix: Tensor) -> Tensor:
 
 
 def matrix_to_quaternion(matrix: Tensor) -> Tensor:
-    """Unit quaternions [..., 4], real part first and never negative, of rotation matrices [..., 3, 3]."""
+    """Unit quaternions [..., 4], real part first and not negative, of rotation matrix [..., 3, 3]."""
     m = matrix
     trace = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2]
     # Four algebraically equal forms, each scaled by one component: the largest component divides safely.
@@ -74,23 +74,23 @@ def matrix_to_quaternion(matrix: Tensor) -> Tensor:
 
 
 def quaternion_to_matrix(quaternion: Tensor) -> Tensor:
-    """Rotation matrices [..., 3, 3] of quaternions [..., 4] of any length, real part first."""
+    """Rotation matrices [..., 3, 3] of quaternion [..., 4] of any length, real part first."""
     w, x, y, z = (quaternion * quaternion.square().sum(-1, keepdim=True).rsqrt()).unbind(-1)
-    entries = _stack(
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     )
-    return entries.unflatten(-1, (3, 3))
+    return torch.stack([entry for row in rows for entry in row], dim=-1).unflatten(-1, (3, 3))
 
 
 def matrix_to_6d(matrix: Tensor) -> Tensor:
-    """The first two rows of the matrix, flattened [..., 6] (Zhou et al. 2019, pytorch3d's convention)."""
+    """The first two rows [..., 6] of matrix [..., 3, 3] (Zhou et al. 2019; convention of pytorch3d)."""
     return matrix[..., :2, :].flatten(-2)
 
 
 def rotation_6d_to_matrix(rotation_6d: Tensor) -> Tensor:
-    """Rotation matrices [..., 3, 3] of any [..., 6] whose two halves are not parallel (Gram-Schmidt on rows)."""
+    """Rotation matrices [..., 3, 3] of rotation_6d [..., 6], halves not parallel (Gram-Schmidt on rows)."""
     first, second = rotation_6d[..., :3], rotation_6d[..., 3:]
     x = F.normalize(first, dim=-1)
     y = F.normalize(second - (x * second).sum(-1, keepdim=True) * x, dim=-1)
@@ -98,7 +98,7 @@ def rotation_6d_to_matrix(rotation_6d: Tensor) -> Tensor:
 
 
 def geodesic_angle(a: Tensor, b: Tensor) -> Tensor:
-    """Angle in radians [...] between rotations a and b [..., 3, 3]."""
+    """Angle [...] in radians between rotations a [..., 3, 3] and b [..., 3, 3]."""
     relative = a.transpose(-1, -2) @ b
     cosine = (relative.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
     sine = torch.linalg.norm(vee(relative), dim=-1)
@@ -106,7 +106,7 @@ def geodesic_angle(a: Tensor, b: Tensor) -> Tensor:
 
 
 def shortest_arc_rotation(a: Tensor, b: Tensor) -> Tensor:
-    """The shortest rotation [..., 3, 3] that takes unit vectors a to b [..., 3]."""
+    """Shortest rotation [..., 3, 3] that takes unit vectors a [..., 3] to b [..., 3]."""
     K = hat(torch.linalg.cross(a, b))
     cosine = (a * b).sum(-1)[..., None, None]
     identity = torch.eye(3, dtype=a.dtype, device=a.device)
@@ -114,14 +114,14 @@ def shortest_arc_rotation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def hat(vector: Tensor) -> Tensor:
-    """Cross-product matrices [..., 3, 3] of vectors [..., 3]."""
+    """Cross-product matrices [..., 3, 3] of vector [..., 3]."""
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*vector.shape[:-1], 3, 3)
 
 
 def vee(matrix: Tensor) -> Tensor:
-    """The vector [..., 3] whose cross-product matrix is the antisymmetric part of `matrix` [..., 3, 3]."""
+    """Vector [..., 3] whose cross-product matrix is the antisymmetric part of matrix [..., 3, 3]."""
     m = (matrix - matrix.transpose(-1, -2)) / 2
     return torch.stack([m[..., 2, 1], m[..., 0, 2], m[..., 1, 0]], dim=-1)
 

@@ -1,9 +1,4 @@
-"""Rigid transforms, Procrustes.
-
-Rigid transforms as [..., 4, 4] matrices: T_a_b takes points of b to a.
-
-Least-squares alignment of point sets: with scale (Procrustes), or rigid.
-"""
+"""Rigid transforms as [..., 4, 4] matrices, T_a_b takes points of b to a; least-squares alignment of point sets."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ from closemesh.core.arrays import Floats
 
 
 def make_transform(R: Tensor, t: Tensor) -> Tensor:
-    """T [..., 4, 4] of rotation [..., 3, 3] and translation [..., 3]."""
+    """Transform [..., 4, 4] of rotation R [..., 3, 3] and translation t [..., 3]."""
     top = torch.cat([R, t[..., None]], dim=-1)
     bottom = torch.zeros_like(top[..., :1, :])
     bottom[..., 3] = 1
@@ -23,29 +18,29 @@ def make_transform(R: Tensor, t: Tensor) -> Tensor:
 
 
 def invert_transform(T: Tensor) -> Tensor:
-    """T_b_a of T_a_b [..., 4, 4]."""
+    """T_b_a [..., 4, 4] of T = T_a_b [..., 4, 4]."""
     R = T[..., :3, :3].transpose(-1, -2)
     return make_transform(R, -(R @ T[..., :3, 3:])[..., 0])
 
 
 def transform_points(T_a_b: Tensor, points: Tensor) -> Tensor:
-    """Points [..., N, 3] of b in a; T [..., 4, 4] broadcasts over the leading dimensions."""
+    """points [..., N, 3] of frame b in frame a [..., N, 3]; T_a_b [..., 4, 4] broadcasts over leading dimensions."""
     return points @ T_a_b[..., :3, :3].transpose(-1, -2) + T_a_b[..., None, :3, 3]
 
 
 def procrustes(points: Floats, target: Floats) -> Floats:
-    """`points` [..., N, 3] moved onto `target` [..., N, 3] by the best rotation, scale and translation.
+    """points [..., N, 3] after the similarity transform that fits target [..., N, 3] best; shape [..., N, 3].
 
-    Umeyama (1991); never a reflection. Points that all coincide keep their scale.
+    Least squares without reflection (Umeyama 1991). Coinciding points keep their scale.
     """
-    R, centred, target_mean, trace = _rotation(points, target)
-    size = np.square(centred).sum((-2, -1))
+    R, centered, target_mean, trace = _rotation(points, target)
+    size = np.square(centered).sum((-2, -1))
     scale = np.divide(trace, size, out=np.ones_like(trace), where=size > 0)
-    return scale[..., None, None] * centred @ R.swapaxes(-1, -2) + target_mean
+    return scale[..., None, None] * centered @ R.swapaxes(-1, -2) + target_mean
 
 
 def rigid_alignment(points: Floats, target: Floats) -> Floats:
-    """T_target_points [..., 4, 4], rotation and translation, that brings points [..., N, 3] nearest to the target."""
+    """T_target_points [..., 4, 4], the least-squares rigid transform of points [..., N, 3] to target [..., N, 3]."""
     R, _, target_mean, _ = _rotation(points, target)
     T = np.zeros((*R.shape[:-2], 4, 4))
     T[..., :3, :3], T[..., 3, 3] = R, 1
@@ -54,13 +49,13 @@ def rigid_alignment(points: Floats, target: Floats) -> Floats:
 
 
 def _rotation(points: Floats, target: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """R [..., 3, 3], the centred points, the target's mean [..., 1, 3] and the trace [...] that gives the scale."""
+    """R [..., 3, 3], centered points, mean of the target [..., 1, 3] and the trace [...] that gives the scale."""
     points, target = np.asarray(points, np.float64), np.asarray(target, np.float64)
-    centred, target_mean = points - points.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
-    covariance = (target - target_mean).swapaxes(-1, -2) @ centred
+    centered, target_mean = points - points.mean(-2, keepdims=True), target.mean(-2, keepdims=True)
+    covariance = (target - target_mean).swapaxes(-1, -2) @ centered
     U, strengths, Vt = np.linalg.svd(covariance)
     mirrored = np.linalg.det(U) * np.linalg.det(Vt) < 0
     signs = np.ones_like(strengths)
     signs[..., 2] = np.where(mirrored, -1, 1)
     R = (U * signs[..., None, :]) @ Vt
-    return R, centred, target_mean, (strengths * signs).sum(-1)
+    return R, centered, target_mean, (strengths * signs).sum(-1)

@@ -1,9 +1,4 @@
-"""Body joints and fingers.
-
-How fingers bend: about one axis each, from nearly straight to a fist, the outer two joints of a finger together.
-
-Joint limits: how far each rotation component leaves what joints can do.
-"""
+"""Joint limits: penalty of unlikely finger poses, excess of body joints over anatomical ranges."""
 
 from __future__ import annotations
 
@@ -19,54 +14,54 @@ from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES
 _FINGER = ((0.6, 0.15, 0.1), (0.6, 0.05, 0.05), (0.4, 0.05, 0.05))
 _THUMB = ((0.35, 0.35, 0.2), (0.35, 0.2, 0.1), (0.5, 0.1, 0.1))
 _TABLE = (*_FINGER * 4, *_THUMB)
-_STRAIGHT, _BENT = -0.35, 1.75  # Radians of flexion from the rest pose that fingers do not leave.
-_BEYOND = 0.1  # Radians.
-_FOLLOWS = 0.7  # The outer joint bends by this share of the middle one,
-_APART = 0.25  # give or take so many radians.
-_FLEXION, _FINGERS = 0, 12  # The first of the axes; joints of the four fingers, before the thumb's.
+_MIN_FLEXION, _MAX_FLEXION = -0.35, 1.75  # Radians from the rest pose.
+_LIMIT_SIGMA = 0.1  # Radians beyond these limits.
+_COUPLING = 0.7  # Ratio of the flexion of the outer joint to that of the middle joint,
+_COUPLING_SIGMA = 0.25  # and its standard deviation in radians.
+_FLEXION, _NUM_FINGER_JOINTS = 0, 12  # Index of the axis; joints of the four fingers, which precede those of the thumb.
 
 
 def finger_axes(rest_joints: Tensor) -> Tensor:
     """Axes [..., 30, 3, 3] (rows: flexion, sideways, twist) of the finger joints of a body in its zero pose.
 
-    rest_joints [..., 55, 3]. Twist is about the bone, positive flexion takes the fingertip to the palm; thumbs, which
-    bend across the palm, get the axes that they would have as fingers.
+    rest_joints [..., 55, 3]. Twist is about the bone; positive flexion moves the fingertip to the palm. Thumbs, which
+    flex across the palm, get the axes of a finger.
     """
     return torch.cat([_axes_of_hand(rest_joints, "left", -1.0), _axes_of_hand(rest_joints, "right", 1.0)], dim=-3)
 
 
 def _axes_of_hand(rest: Tensor, side: str, sign: float) -> Tensor:
-    """[..., 15, 3, 3]; sign takes the cross product below to the palm."""
+    """Axes [..., 15, 3, 3]; sign makes the cross product below point to the palm."""
     wrist, index, pinky = (rest[..., JOINT_INDEX[f"{side}_{name}"], :] for name in ("wrist", "index1", "pinky1"))
     palm = sign * torch.linalg.cross(index - wrist, pinky - wrist)[..., None, :]
     first = JOINT_INDEX[f"{side}_index1"]
     joints = rest[..., first : first + 15, :].unflatten(-2, (5, 3))
     bones = joints.diff(dim=-2)
-    bones = torch.cat([bones, bones[..., -1:, :]], dim=-2).flatten(-3, -2)  # The last one points on.
+    bones = torch.cat([bones, bones[..., -1:, :]], dim=-2).flatten(-3, -2)  # The last bone continues the one before it.
     twist = F.normalize(bones, dim=-1)
     flexion = F.normalize(torch.linalg.cross(twist, palm.expand_as(twist)), dim=-1)
     return torch.stack([flexion, torch.linalg.cross(twist, flexion), twist], dim=-2)
 
 
 def hand_pose_penalty(hand_pose: Tensor, relaxed: Tensor, axes: Tensor) -> Tensor:
-    """How unlikely the fingers of each hand are [..., 2], squared standard deviations.
+    """Squared standard deviations [..., 2] of the finger pose of each hand from the relaxed pose, flexion limits added.
 
-    hand_pose [..., 30, 3] axis-angle, relaxed [30, 3], axes [..., 30, 3, 3] broadcast against it.
+    hand_pose [..., 30, 3] axis-angle, relaxed [30, 3], axes [..., 30, 3, 3] from `finger_axes`.
     """
     angles = (axes @ hand_pose[..., None])[..., 0].unflatten(-2, (2, 15))  # [..., 2, 15, 3]
-    usual = (axes @ relaxed[..., None])[..., 0].unflatten(-2, (2, 15))
-    spread = torch.tensor(_TABLE, dtype=angles.dtype, device=angles.device)
-    turned = angles - usual
-    likely = (turned / spread).square().sum((-1, -2))
-    flexion = angles[..., :_FINGERS, _FLEXION]
-    beyond = F.relu(flexion - _BENT) + F.relu(_STRAIGHT - flexion)
-    bent = turned[..., :_FINGERS, _FLEXION].unflatten(-1, (4, 3))
-    apart = bent[..., 2] - _FOLLOWS * bent[..., 1]
-    return likely + (beyond / _BEYOND).square().sum(-1) + (apart / _APART).square().sum(-1)
+    relaxed_angles = (axes @ relaxed[..., None])[..., 0].unflatten(-2, (2, 15))
+    std = torch.tensor(_TABLE, dtype=angles.dtype, device=angles.device)
+    deviation = angles - relaxed_angles
+    distance = (deviation / std).square().sum((-1, -2))
+    flexion = angles[..., :_NUM_FINGER_JOINTS, _FLEXION]
+    excess = F.relu(flexion - _MAX_FLEXION) + F.relu(_MIN_FLEXION - flexion)
+    bending = deviation[..., :_NUM_FINGER_JOINTS, _FLEXION].unflatten(-1, (4, 3))
+    coupling = bending[..., 2] - _COUPLING * bending[..., 1]
+    return distance + (excess / _LIMIT_SIGMA).square().sum(-1) + (coupling / _COUPLING_SIGMA).square().sum(-1)
 
 
 # Range in degrees of the axis-angle components x, y, z from the T-pose; the right side mirrors the left
-# (y and z change sign). Anatomical ranges, widened where captured motion goes beyond them.
+# (y and z change sign). Anatomical ranges, extended to cover captured motion.
 _RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float]]] = {
     "left_hip": ((-130, 40), (-45, 55), (-40, 65)),
     "spine1": ((-25, 50), (-20, 20), (-20, 20)),
@@ -85,7 +80,7 @@ _RANGES: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, 
 
 
 def joint_limit_excess(body_pose: Tensor) -> Tensor:
-    """Excess [..., 21, 3] in radians of axis-angle components [..., 21, 3] over the range of each joint."""
+    """Excess [..., 21, 3] in radians of axis-angle body_pose [..., 21, 3] over the range of each component."""
     lower, upper = _BOUNDS.to(body_pose)
     return F.relu(body_pose - upper) + F.relu(lower - body_pose)
 

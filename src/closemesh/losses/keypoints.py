@@ -1,11 +1,4 @@
-"""Robust kernels, reprojection, limb direction.
-
-Robust penalty of residuals that are already divided by their standard deviation.
-
-How far the body's keypoints fall from the detected ones.
-
-Limb directions: the scale-free part of an image-based 3D cue.
-"""
+"""Keypoint losses: robust kernels, reprojection error, direction of limbs in monocular 3D keypoints."""
 
 from __future__ import annotations
 
@@ -15,30 +8,30 @@ from torch import Tensor
 
 
 def geman_mcclure(squared_residual: Tensor, scale: float) -> Tensor:
-    """Squared residual that saturates at scale**2 (Geman & McClure 1987); same shape.
+    """Robust loss [...] of squared_residual [...] that saturates at scale**2 (Geman & McClure 1987).
 
-    It takes the square, so that the gradient of a distance stays finite where the distance is zero.
+    The argument is the square, so that the gradient stays finite where a distance is zero.
     """
     return squared_residual / (1 + squared_residual / scale**2)
 
 
 def pseudo_huber(squared_residual: Tensor, scale: float) -> Tensor:
-    """Squared residual that grows only linearly beyond `scale` (Charbonnier et al. 1994); same shape."""
+    """Robust loss [...] of squared_residual [...] that grows linearly beyond `scale` (Charbonnier et al. 1994)."""
     return 2 * scale**2 * ((1 + squared_residual / scale**2).sqrt() - 1)
 
 
-OUTLIER_SIGMAS = 4.0  # A keypoint further off than this many standard deviations pulls no harder.
+OUTLIER_SIGMAS = 4.0  # Standard deviations beyond which the gradient of a keypoint vanishes.
 
 
 def reprojection(projected: Tensor, detected: Tensor, inv_sigma: Tensor) -> Tensor:
     """Robust squared distance [..., K] in standard deviations (CloseApp Eq. 4, with a sigma for each keypoint).
 
-    projected and detected [..., K, 2] pixels, inverse_sigmas [..., K] 1/pixels, 0 for what was not seen.
+    projected [..., K, 2] and detected [..., K, 2] in pixels, inv_sigma [..., K] in 1/pixels, 0 if not detected.
     """
     return geman_mcclure((projected - detected).square().sum(-1) * inv_sigma.square(), OUTLIER_SIGMAS)
 
 
-# Weighted ends of each segment over COCO-WholeBody body and feet 0-22: (from, to), several points are averaged.
+# Ends (from, to) of each segment by COCO-WholeBody keypoint 0-22; several keypoints are averaged.
 SEGMENTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((12,), (11,)),  # right hip to left hip
     ((6,), (5,)),  # right shoulder to left shoulder
@@ -48,21 +41,24 @@ SEGMENTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     *(((11,), (13,)), ((12,), (14,)), ((13,), (15,)), ((14,), (16,))),  # legs
     *(((19,), (17,)), ((22,), (20,))),  # heel to big toe
 )
-OUTLIER = 3.0
+OUTLIER = 3.0  # Sigmas beyond which the gradient of a direction vanishes.
 
 
 def limb_directions(points: Tensor) -> Tensor:
-    """Unit vectors [..., L, 3] along SEGMENTS of body and foot points [..., 23, 3]."""
+    """Unit vectors [..., L, 3] along SEGMENTS of body and foot keypoints points [..., 23, 3]."""
     starts = torch.stack([points[..., start, :].mean(-2) for start, _ in SEGMENTS], dim=-2)
     ends = torch.stack([points[..., end, :].mean(-2) for _, end in SEGMENTS], dim=-2)
     return F.normalize(ends - starts, dim=-1, eps=1e-6)
 
 
 def limb_confidence(confidence: Tensor) -> Tensor:
-    """Confidence [..., L] of each segment: its least trusted end; confidence [..., 23]."""
+    """Confidence [..., L] of each segment, the minimum over its ends; confidence [..., 23]."""
     return torch.stack([confidence[..., [*start, *end]].amin(-1) for start, end in SEGMENTS], dim=-1)
 
 
-def limb_direction_error(directions: Tensor, cue: Tensor, sigma: float) -> Tensor:
-    """Robust squared difference [..., L] of unit vectors [..., L, 3], in units of sigma (radians for small angles)."""
-    return geman_mcclure((directions - cue).square().sum(-1) / sigma**2, OUTLIER)
+def limb_direction_error(directions: Tensor, detected: Tensor, sigma: float) -> Tensor:
+    """Robust squared difference [..., L] of unit vectors directions [..., L, 3] and detected [..., L, 3].
+
+    In units of sigma, radians for small angles.
+    """
+    return geman_mcclure((directions - detected).square().sum(-1) / sigma**2, OUTLIER)

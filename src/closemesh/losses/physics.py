@@ -1,13 +1,4 @@
-"""Penetration, contact distance, ground, foot skating, acceleration.
-
-How far apart surfaces are that should touch.
-
-How deep one body is inside the other.
-
-Smooth motion: accelerations of points, at true times.
-
-Feet on a floor: not below it, and not sliding while they stand.
-"""
+"""Physical losses: penetration and contact distance of two bodies, floor, foot skating, acceleration."""
 
 from __future__ import annotations
 
@@ -19,28 +10,28 @@ from closemesh.contact.vertex_contacts import Penetrations, SurfacePairs, surfac
 
 
 def contact_distance(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, pairs: SurfacePairs) -> Tensor:
-    """Distance [N] in metres of each vertex from its partner on the other surface, differentiable in both meshes.
+    """Distance [N] in meters of each vertex to its point on the other surface, differentiable in both meshes.
 
-    vertices_a, vertices_b [T, V, 3] in one frame, faces [F, 3], pairs from `find_meeting`. What
-    keeps contact where penetration pushes out; its gradient is zero, not undefined, where the two points meet.
+    vertices_a [T, V, 3], vertices_b [T, V, 3] in one frame, faces [F, 3], pairs from `find_contacts`. Where the two
+    points coincide the gradient is zero.
     """
     point, on_surface = surface_points(vertices_a, vertices_b, faces, pairs)
     return torch.linalg.vector_norm(point - on_surface, dim=-1)
 
 
-def penetration_depth(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, crossings: Penetrations) -> Tensor:
-    """Depth [N] in metres of each crossing vertex, differentiable in both meshes.
+def penetration_depth(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, penetrations: Penetrations) -> Tensor:
+    """Depth [N] in meters of each penetrating vertex, differentiable in both meshes.
 
-    vertices_a, vertices_b [T, V, 3] in one frame, faces [F, 3], crossings from `find_crossings`. Exact, gradient
-    included, for the vertices of the query; between two queries the depth is measured along the way out of the last
-    one, so that it fades to zero when the vertex comes out.
+    vertices_a [T, V, 3], vertices_b [T, V, 3] in one frame, faces [F, 3], penetrations from `find_penetrations`. Depth
+    and gradient are exact for the vertices of the query. For moved vertices the depth is measured along the normal of
+    the query, and is zero outside.
     """
-    point, on_surface = surface_points(vertices_a, vertices_b, faces, crossings)
-    return ((on_surface - point) * crossings.normal).sum(-1).clamp(min=0)
+    point, on_surface = surface_points(vertices_a, vertices_b, faces, penetrations)
+    return ((on_surface - point) * penetrations.normal).sum(-1).clamp(min=0)
 
 
 def acceleration(points: Tensor, times: Tensor) -> Tensor:
-    """Acceleration [T - 2, ..., 3] in m/s^2 of points [T, ..., 3] seen at times [T] in seconds (any spacing)."""
+    """Acceleration [T - 2, ..., 3] in m/s^2 of points [T, ..., 3] at times [T] in seconds, any spacing."""
     shape = (-1, *([1] * (points.ndim - 1)))
     steps = (times[1:] - times[:-1]).reshape(shape)
     velocity = (points[1:] - points[:-1]) / steps
@@ -48,22 +39,25 @@ def acceleration(points: Tensor, times: Tensor) -> Tensor:
 
 
 def velocity(points: Tensor, times: Tensor) -> Tensor:
-    """Velocity [T - 1, ..., 3] in m/s of points [T, ..., 3] seen at times [T] in seconds."""
+    """Velocity [T - 1, ..., 3] in m/s of points [T, ..., 3] at times [T] in seconds."""
     return (points[1:] - points[:-1]) / (times[1:] - times[:-1]).reshape(-1, *([1] * (points.ndim - 1)))
 
 
 def height_above(points_cam: Tensor, floor: Tensor) -> Tensor:
-    """Height [...] in metres of camera-frame points [..., 3] above the plane floor [4]: unit normal up, offset."""
+    """Height [...] in meters of points_cam [..., 3] above floor [4], a plane: unit normal up and offset."""
     return points_cam @ floor[:3] + floor[3]
 
 
 def ground_penetration(points_cam: Tensor, floor: Tensor) -> Tensor:
-    """How deep [...] in metres points lie below the floor; 0 above it."""
+    """Depth [...] in meters of points_cam [..., 3] below floor [4]; 0 above it."""
     return F.relu(-height_above(points_cam, floor))
 
 
-def foot_skating(points_cam: Tensor, standing: Tensor, times: Tensor) -> Tensor:
-    """Speed [T - 1, ..., ] in m/s of points [T, ..., 3] while they stand; standing [T, ...] in 0..1."""
-    # A point slides only between two frames in both of which it stands.
-    both = torch.minimum(standing[1:], standing[:-1])
+def foot_skating(points_cam: Tensor, foot_contact: Tensor, times: Tensor) -> Tensor:
+    """Speed [T - 1, ...] in m/s of points_cam [T, ..., 3] in contact with the floor, at times [T] in seconds.
+
+    foot_contact [T, ...] in 0..1 weights the speed.
+    """
+    # A point slides only between two frames in both of which it is in contact.
+    both = torch.minimum(foot_contact[1:], foot_contact[:-1])
     return torch.linalg.vector_norm(velocity(points_cam, times) + 1e-9, dim=-1) * both

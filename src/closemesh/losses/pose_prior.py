@@ -1,35 +1,35 @@
-"""How likely a body pose is: a mixture of Gaussians over the trunk and limb rotations, learned from captured motion."""
+"""Pose prior: a Gaussian mixture over the rotations of trunk and limbs, fitted to captured motion."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from closemesh.core.errors import ModelFileError
+from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.weights.locate import find_model
 
 MODEL_FILE = "pose_prior/pose_prior.npz"
 
 
 @dataclass(frozen=True)
-class PosePrior:
+class PosePrior(TensorDataclass):
     """Mixture of M Gaussians over the axis-angle vectors of `joints`, D = 3 * len(joints)."""
+
+    TIME_AXIS: ClassVar[int | None] = None
 
     joints: Tensor  # [D / 3] int64, indices among the 21 body joints (SMPL-X joint number - 1)
     means: Tensor  # [M, D] radians
     whitening: Tensor  # [M, D, D] lower triangular; whitening @ (x - mean) has unit covariance
-    constants: Tensor  # [M] log weight + log determinant of whitening, the largest being 0
-
-    def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> PosePrior:
-        moved = (tensor.to(device, dtype) for tensor in (self.means, self.whitening, self.constants))
-        return PosePrior(self.joints.to(device), *moved)
+    constants: Tensor  # [M] log weight + log determinant of whitening; the largest is 0
 
 
 def load_pose_prior() -> PosePrior:
-    """The bundled prior. Raises ModelFileError when it is missing or damaged."""
+    """The bundled prior. Raises ModelFileError when its file is missing or damaged."""
     path = find_model(MODEL_FILE)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -40,17 +40,17 @@ def load_pose_prior() -> PosePrior:
 
 
 def pose_prior_nll(prior: PosePrior, body_pose: Tensor) -> Tensor:
-    """Squared Mahalanobis distance [...] to the most likely component, plus what that component is rarer by.
+    """Twice the negative log-likelihood [...] under the most likely component, up to a constant.
 
-    body_pose [..., 21, 3] axis-angle in radians. The maximum over the components stands for their sum
+    body_pose [..., 21, 3] axis-angle in radians. The maximum over the components replaces their sum
     (Bogo et al. 2016).
     """
     return component_nll(prior, body_pose[..., prior.joints, :].flatten(-2))
 
 
 def component_nll(prior: PosePrior, x: Tensor) -> Tensor:
-    """The same of the rotations [..., D] of the prior's joints alone."""
+    """The same [...] for x [..., D], the axis-angle vectors of the joints of the prior."""
     # (x - mean) whitened for all components in one product: W x - W mean.
     whitened = torch.einsum("mij,...j->...mi", prior.whitening, x)
-    centred = whitened - torch.einsum("mij,mj->mi", prior.whitening, prior.means)
-    return (centred.square().sum(-1) - 2 * prior.constants).amin(-1)
+    centered = whitened - torch.einsum("mij,mj->mi", prior.whitening, prior.means)
+    return (centered.square().sum(-1) - 2 * prior.constants).amin(-1)

@@ -1,4 +1,4 @@
-"""AMASS-style .npz files (Mahmood et al. 2019): one person's SMPL, SMPL-H or SMPL-X parameters over time."""
+"""AMASS-style .npz files (Mahmood et al. 2019): SMPL, SMPL-H or SMPL-X parameters of one person over time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ Arrays = dict[str, np.ndarray]
 _RATES = ("mocap_frame_rate", "mocap_framerate", "fps")
 _ABOUT = ("gender", "surface_model_type", "body_model", "betas", "valid", "joints")
 _BODY_ONLY = {name: PARTS[name] for name in BODY_PARTS}
-_LAYOUTS: dict[
-    int, tuple[Model, dict[str, slice]]
-] = {  # Where they stand in `poses` of this width. SMPL's last two joints, the hands, have no like in SMPL-X.
+# Model and parts of `poses` by its width; the last two joints of SMPL, the hands, do not exist in SMPL-X.
+_LAYOUTS: dict[int, tuple[Model, dict[str, slice]]] = {
     165: ("smplx", PARTS),
     156: ("smplh", _BODY_ONLY | {"pose_hand": slice(66, 156)}),
     72: ("smpl", _BODY_ONLY),
@@ -34,19 +33,18 @@ _OPEN = "closemesh_open"
 
 
 def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] | None = None) -> MotionSequence:
-    """One person from `poses` [T, 165 | 156 | 72 | 66], or `root_orient`, `pose_body` and so on, and `trans` [T, 3].
+    """One person from `poses` [T, 165 | 156 | 72 | 66], or parts such as `root_orient`, and `trans` [T, 3].
 
-    AMASS has z up, which is turned to y up; closemesh's own person files, told by their `body_model`, are y up
-    already; `up` overrides this. `trans` is SMPL's transl, so the pelvis stands at trans + the pelvis at rest: exact
-    for person files and when `body` is the licensed body that the file was made with, else see `smpl_rest_pelvis`.
-    Hands and face that are zero in all frames count as not known. Raises InputError.
+    The z up of AMASS is rotated to y up; person files of closemesh, which have a `body_model`, are y up already; `up`
+    overrides this. The pelvis is trans plus the pelvis at rest: exact for person files and when `body` is the SMPL-X
+    body of the file, else see `smpl_rest_pelvis`. Raises InputError.
     """
     arrays = read_npz(path, ("trans",), (*_RATES, *_ABOUT, "poses", *PARTS))
     model, parts = _pose_parts(path, arrays)
     model = _model_type(arrays, model)
     trans = expect(path, "trans", arrays["trans"], ("T", 3))
-    told = {name: arrays[name].reshape(-1) for name in ("valid",) if name in arrays}
-    expect_equal_lengths(path, trans=trans, **parts, **told)
+    valid = {name: arrays[name].reshape(-1) for name in ("valid",) if name in arrays}
+    expect_equal_lengths(path, trans=trans, **parts, **valid)
     own = "body_model" in arrays
     person = SmplParameters(
         model=model,
@@ -54,7 +52,7 @@ def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] 
         transl=trans,
         parts=parts,
         betas=_betas(path, arrays),
-        valid=told.get("valid"),
+        valid=valid.get("valid"),
         joints=expect(path, "joints", arrays["joints"], (len(trans), "J", 3)) if own and "joints" in arrays else None,
         body_name=_body_name(arrays, model),
     )
@@ -63,10 +61,10 @@ def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] 
 
 
 def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: int = 0) -> None:
-    """One person of a sequence, put on `body`, under the field names of AMASS. Raises OutputError.
+    """Writes one person of a sequence, transferred to `body`, under the field names of AMASS. Raises OutputError.
 
-    With the licensed body the world has z up, as in AMASS; with the open body it keeps y up and says
-    `surface_model_type` closemesh_open, since no SMPL-X loader may take those betas for its own.
+    With an SMPL-X body the world has z up, as in AMASS. With the bundled body it keeps y up, and `surface_model_type`
+    is closemesh_open, so that SMPL-X loaders do not accept its betas.
     """
     motion = to_body_motion(sequence.people(person), body)
     turn = np.eye(3) if body.is_bundled else Z_UP_TO_Y_UP.T
@@ -86,14 +84,14 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
     }
     if body.is_bundled:
         posed = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
-        arrays["joints"] = posed_joints(body, *posed)[:, 0].numpy()  # So that no body is needed to know the pelvis.
+        arrays["joints"] = posed_joints(body, *posed)[:, 0].numpy()  # With them the pelvis is known without the body.
         arrays["body_model"] = np.array(body.name)
     with atomic_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _pose_parts(path: Path, arrays: Arrays) -> tuple[Model, Arrays]:
-    """The parts of the pose [T, 3 N] by name, and the model that their layout speaks for."""
+    """The model of the layout, and the parts of the pose [T, 3 N] by name. Raises InputError."""
     if "root_orient" in arrays and "pose_body" in arrays:
         parts = {name: arrays[name] for name in PARTS if name in arrays}
         wanted = {name: ("T", part.stop - part.start) for name, part in PARTS.items()}
@@ -121,7 +119,7 @@ def _rate(path: Path, arrays: Arrays) -> float:
 
 
 def _betas(path: Path, arrays: Arrays) -> Floats | None:
-    """[B]; when there is a row for each frame, the first."""
+    """betas [B]; of one row for each frame, the first."""
     if "betas" not in arrays:
         return None
     betas = arrays["betas"]
@@ -129,11 +127,11 @@ def _betas(path: Path, arrays: Arrays) -> Floats | None:
 
 
 def _model_type(arrays: Arrays, model: Model) -> Model:
-    """As the file says, else as the width of its poses tells."""
-    said = _text(arrays.get("surface_model_type"))
+    """The model that the file names, else `model`."""
+    stored = _text(arrays.get("surface_model_type"))
     longest_first: tuple[Model, ...] = ("smplx", "smplh", "smpl")
     for name in longest_first:
-        if said.startswith(name):
+        if stored.startswith(name):
             return name
     return model
 
@@ -153,7 +151,7 @@ def _gender_of(body: BodyModel) -> str:
 
 
 def _text(array: np.ndarray | None) -> str:
-    """A stored string; some files of AMASS keep bytes."""
+    """A stored string; some files of AMASS have bytes."""
     if array is None:
         return ""
     value = array.reshape(-1)[0] if array.size else ""

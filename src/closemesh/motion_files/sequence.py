@@ -1,9 +1,4 @@
-"""MotionSequence, betas from bone lengths.
-
-Motion as a file tells it: of any skeleton, in one world, before it is put on a body.
-
-The shape of a body whose bones are as long as those of a captured skeleton.
-"""
+"""MotionSequence, captured motion of any skeleton in one world, its transfer to a body, and betas from bone lengths."""
 
 from __future__ import annotations
 
@@ -27,30 +22,30 @@ NUM_JOINTS = 55
 
 @dataclass(frozen=True)
 class MotionSequence:
-    """Motion of P people over T frames. Frame: world, y up, metres; rotations of the SMPL-X skeleton and its T-pose."""
+    """Motion of P people over T frames; world frame, y up, meters, rotations relative to the T-pose of SMPL-X."""
 
     name: str
-    """What the file calls itself, unique within its dataset."""
+    """Unique within its data set."""
     fps: float
     rotations: Floats
     """[T, P, 55, 3, 3] relative to the parent; joint 0 is R_world_root."""
     pelvis: Floats
-    """[T, P, 3] position of the pelvis joint, which, unlike SMPL-X's transl, belongs to no body."""
+    """[T, P, 3] position of the pelvis joint, which depends on no body, unlike transl of SMPL-X."""
     valid: Bools
     """[T, P] the person was captured in this frame."""
     joint_valid: Bools
-    """[P, 55] joints whose rotation was measured; the others are the identity and mean nothing."""
+    """[P, 55] joints whose rotation was measured; the others are the identity."""
     betas: Floats | None = None
-    """[P, B] one shape per person, of the body named below."""
+    """[P, B] one shape per person, of `body_model`."""
     body_model: str | None = None
-    """Which body the betas belong to; None when the file has no shape."""
+    """Name of the body that the betas belong to; None without betas."""
     rest_joints: Floats | None = None
-    """[P, 22, 3] the skeleton at rest, pelvis at the origin, when the file has one."""
+    """[P, 22, 3] joints at rest, pelvis at the origin; None when the file has no skeleton."""
     joints: Floats | None = None
-    """[T, P, 22, 3] captured joint positions, when the file has them."""
+    """[T, P, 22, 3] captured joint positions; None when the file has none."""
     action: str = ""
     synthetic: bool = False
-    """True when nobody ever moved like that: generated, not captured."""
+    """True for generated motion, False for captured motion."""
     attribution: str = ""
 
     def __len__(self) -> int:
@@ -66,16 +61,16 @@ class MotionSequence:
         return np.arange(len(self)) / self.fps
 
     def frames(self, index: slice | np.ndarray) -> MotionSequence:
-        """Some of the frames; a slice with a step also changes the rate."""
+        """The frames at `index` [t]; a slice with a step also changes the rate."""
         step = index.step or 1 if isinstance(index, slice) else 1
         return replace(self._on_time(lambda array: array[index]), fps=self.fps / abs(step))
 
     def people(self, *persons: int) -> MotionSequence:
-        """Some of the people, in this order."""
+        """Some of the people, in the order of `persons`."""
         order = list(persons)
-        kept = self._on_time(lambda array: array[:, order])
+        selected = self._on_time(lambda array: array[:, order])
         each = {name: value[order] for name, value in self._per_person().items() if value is not None}
-        return replace(kept, **each)
+        return replace(selected, **each)
 
     def _on_time(self, function: Callable[[np.ndarray], np.ndarray]) -> MotionSequence:
         names = ("rotations", "pelvis", "valid", "joints")
@@ -87,16 +82,16 @@ class MotionSequence:
 
 
 def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | None = None) -> BodyMotion:
-    """The sequence's rotations and pelvis on `body`; world frame.
+    """The rotations and pelvis positions of `sequence` on `body`, world frame.
 
-    betas [P, B] of that body; by default the sequence's own when they belong to it, else the mean shape. Fingers that
-    were not captured take the body's relaxed hands. Hands that met on another shape no longer do: see `retarget`.
+    betas [P, B] of that body; by default those of the sequence when they belong to it, else the mean shape. Fingers
+    that were not captured get the relaxed hands of the body. Contacts between people are not preserved.
     """
     if betas is None:
         betas = np.zeros((sequence.num_people, body.num_betas), np.float32)
         if sequence.betas is not None and sequence.body_model == body.name:
-            kept = sequence.betas[:, : body.num_betas]  # A file may tell more of a shape than the body uses, or less.
-            betas[:, : kept.shape[1]] = kept
+            used = sequence.betas[:, : body.num_betas]  # A file may have more or fewer betas than the body.
+            betas[:, : used.shape[1]] = used
     shape = torch.as_tensor(betas, dtype=body.joint_template.dtype, device=body.joint_template.device)
     pelvis_rest = rest_pelvis(body, shape).cpu().numpy()  # [P, 3]
     return BodyMotion(
@@ -111,7 +106,7 @@ def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | No
 
 
 def from_body_motion(motion: BodyMotion, body: BodyModel, name: str, fps: float, **about: object) -> MotionSequence:
-    """A world-frame motion as a sequence; the inverse of `put_on_body`."""
+    """A world-frame motion on `body` as a sequence, the inverse of `to_body_motion`; `about`: further fields of it."""
     pelvis_rest = rest_pelvis(body, torch.as_tensor(motion.betas, dtype=body.joint_template.dtype))
     return MotionSequence(
         name=name,
@@ -127,14 +122,14 @@ def from_body_motion(motion: BodyMotion, body: BodyModel, name: str, fps: float,
 
 
 def body_rotations(body_pose: Floats) -> tuple[Floats, Bools]:
-    """Rotations [T, P, 55, 3, 3] from axis-angle [T, P, 22, 3] and which joints [P, 55] they tell."""
+    """Rotations [T, P, 55, 3, 3] of axis-angle body_pose [T, P, 22, 3], and the joints [P, 55] that it contains."""
     frames, people = body_pose.shape[:2]
     rotations = np.tile(np.eye(3, dtype=np.float32), (frames, people, NUM_JOINTS, 1, 1))
     matrices = axis_angle_to_matrix(torch.as_tensor(body_pose, dtype=torch.float64))
     rotations[:, :, :NUM_BODY_JOINTS] = matrices.numpy()
-    known = np.zeros((people, NUM_JOINTS), bool)
-    known[:, :NUM_BODY_JOINTS] = True
-    return rotations, known
+    joint_valid = np.zeros((people, NUM_JOINTS), bool)
+    joint_valid[:, :NUM_BODY_JOINTS] = True
+    return rotations, joint_valid
 
 
 def _with_relaxed_hands(sequence: MotionSequence, body: BodyModel) -> Floats:
@@ -151,10 +146,10 @@ SPANS: tuple[tuple[str, str], ...] = (
     ("left_shoulder", "right_shoulder"),
     ("pelvis", "head"),
 )
-"""Lengths that skeletons of all tools share. Spines, necks and collars they divide as they like."""
+"""Pairs of joints whose distance is comparable between skeletons; spine, neck and collar joints differ."""
 
-_TOLERANCE = 0.007  # Metres by which a limb may be off as readily as a beta by one.
-_LOOSE = {  # Metres, of what bends and what every tool measures between other points.
+_TOLERANCE = 0.007  # Meters of error of a limb that cost as much as a beta of one.
+_LOOSE = {  # Meters, for lengths that bend or that tools measure between different points.
     ("left_hip", "right_hip"): 0.03,
     ("left_shoulder", "right_shoulder"): 0.05,
     ("pelvis", "head"): 0.03,
@@ -162,10 +157,10 @@ _LOOSE = {  # Metres, of what bends and what every tool measures between other p
 
 
 def fit_betas(sequence: MotionSequence, body: BodyModel) -> Floats:
-    """betas [P, B] of `body` by regularised least squares on the lengths of SPANS.
+    """betas [P, B] of `body` by regularized least squares on the lengths of SPANS.
 
-    Lengths are those of the sequence's skeleton at rest, or else medians over the frames of its joints. Lengths that
-    are zero or not finite count for nothing. Raises InputError when the sequence has neither skeleton nor joints.
+    Lengths are those of the skeleton at rest, else medians over the frames of the joints. Zero and non-finite lengths
+    are ignored. Raises InputError when the sequence has neither skeleton nor joints.
     """
     lengths = span_lengths(sequence)
     template = body.joint_template.double().cpu().numpy()
@@ -177,7 +172,7 @@ def fit_betas(sequence: MotionSequence, body: BodyModel) -> Floats:
 
 
 def span_lengths(sequence: MotionSequence) -> Floats:
-    """[P, len(SPANS)] metres; nan where a person is never seen. Raises InputError, see `fit_betas`."""
+    """Lengths [P, len(SPANS)] in meters; nan for a person who is never valid. Raises InputError, see `fit_betas`."""
     starts, ends = _ids()
     if sequence.rest_joints is not None:
         return np.linalg.norm(sequence.rest_joints[:, ends] - sequence.rest_joints[:, starts], axis=-1)
@@ -189,18 +184,18 @@ def span_lengths(sequence: MotionSequence) -> Floats:
 
 
 def _fit(lengths: Floats, span: Floats, span_directions: Floats, tolerance: Floats) -> Floats:
-    """betas [B] of one person; span [S, 3] of the mean body, span_directions [S, 3, B] by beta."""
-    told = np.isfinite(lengths) & (lengths > 0)
+    """betas [B] of lengths [S]; span [S, 3] of the mean body, span_directions [S, 3, B] its change by beta."""
+    valid = np.isfinite(lengths) & (lengths > 0)
 
     def residuals(betas: Floats) -> Floats:
         fitted = np.linalg.norm(span + span_directions @ betas, axis=-1)
-        return np.concatenate([((fitted - lengths) / tolerance)[told], betas])
+        return np.concatenate([((fitted - lengths) / tolerance)[valid], betas])
 
     def jacobian(betas: Floats) -> Floats:
         bones = span + span_directions @ betas
         along = bones / np.linalg.norm(bones, axis=-1, keepdims=True)
         slopes = np.einsum("si,sib->sb", along, span_directions) / tolerance[:, None]
-        return np.concatenate([slopes[told], np.eye(len(betas))])
+        return np.concatenate([slopes[valid], np.eye(len(betas))])
 
     return least_squares(residuals, np.zeros(span_directions.shape[-1]), jac=jacobian).x  # type: ignore[arg-type]
 

@@ -43,7 +43,7 @@ RENAMED_CONFIG: Mapping[str, str] = {
 
 
 def rename_keys(weights: Mapping[str, Tensor], renamed: Mapping[str, str] = RENAMED_KEYS) -> dict[str, Tensor]:
-    """The same tensors under today's keys; the longest names of `renamed` are replaced first."""
+    """The same tensors [...] under today's keys; the longest names of `renamed` are replaced first."""
     order = sorted(renamed, key=len, reverse=True)
 
     def today(key: str) -> str:

@@ -41,7 +41,7 @@ def write_foreign_bvh(
 ) -> None:
     """SMPL-X motion as another tool would tell it: its own names, order of turns, unit and rest pose.
 
-    t_pose [22, 3] metres, R_world_joint [T, 22, 3, 3] from the T-pose, pelvis [T, 3], rest_turns [22, 3, 3] from the
+    t_pose [22, 3] meters, R_world_joint [T, 22, 3, 3] from the T-pose, pelvis [T, 3], rest_turns [22, 3, 3] from the
     T-pose to the rest pose of the file. `names` may leave joints out.
     """
     kept = [j for j in _walk(0) if JOINT_NAMES[j] in names]

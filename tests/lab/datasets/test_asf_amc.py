@@ -87,7 +87,7 @@ def random_frame(rng: np.random.Generator) -> Frame:
 
 
 def ends_by_hand(frame: Frame) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Heads and ends of all bones in metres, by chains of 4x4 matrices written out from Acclaim's description."""
+    """Heads and ends of all bones in meters, by chains of 4x4 matrices written out from Acclaim's description."""
 
     def about(axis: int, degrees: float) -> np.ndarray:
         c, s, T = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees)), np.eye(4)

@@ -95,7 +95,7 @@ def test_units_are_told_by_the_size_of_the_skeleton(tmp_path: Path, known: Known
     arguments = (known.t_pose, known.R_world_joint, known.pelvis, in_t_pose())
     write_foreign_bvh(tmp_path / "a.bvh", MIXAMO, *arguments, order="XYZ", unit=unit)
     np.testing.assert_allclose(read_bvh(tmp_path / "a.bvh").pelvis[:, 0], known.pelvis, atol=1e-4)
-    doubled = read_bvh(tmp_path / "a.bvh", metres_per_unit=2 * unit)
+    doubled = read_bvh(tmp_path / "a.bvh", meters_per_unit=2 * unit)
     np.testing.assert_allclose(doubled.pelvis[:, 0], 2 * known.pelvis, atol=2e-4)
 
 

@@ -13,7 +13,7 @@ from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.lab.datasets.skeleton_retargeting import (
-    METRES_PER_UNIT,
+    METERS_PER_UNIT,
     PosedSkeleton,
     Up,
     pose_skeleton,
@@ -22,30 +22,30 @@ from closemesh.lab.datasets.skeleton_retargeting import (
 from closemesh.motion_files.sequence import MotionSequence
 
 CMU_RATE = 120.0
-"""Frames a second of nearly all of CMU's trials; the files do not tell."""
+"""Frames per second of nearly all CMU trials; the files do not contain it."""
 
-_CMU_LENGTH = 0.45  # What CMU's skeletons give as their unit: inches times this.
+_CMU_LENGTH = 0.45  # `length` in the :units section of CMU skeletons; lengths are inches times this.
 _TURNS = ("rx", "ry", "rz")
 
 
 @dataclass(frozen=True)
 class AsfBone:
-    """One bone: it hangs on the end of its parent and turns about its own axes. The root has no length."""
+    """One bone, at the end of its parent, with its own axes of rotation; the root has no length."""
 
     name: str
     parent: str | None
     vector: Floats  # [3] from head to end in the rest pose, world axes, unit of the file
-    R_world_axes: Floats  # [3, 3] the axes that it turns about
+    R_world_axes: Floats  # [3, 3] axes of rotation
     dof: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class AsfSkeleton:
-    """Parents before children."""
+    """Bones, parents before children."""
 
     bones: tuple[AsfBone, ...]
-    metres_per_unit: float | None
-    """None when the file does not speak of CMU's unit."""
+    meters_per_unit: float | None
+    """None when the unit is not that of CMU."""
     degrees: bool
 
 
@@ -53,25 +53,25 @@ def read_amc(
     path: Path,
     asf: Path | None = None,
     fps: float = CMU_RATE,
-    metres_per_unit: float | None = None,
+    meters_per_unit: float | None = None,
     up: Up | None = None,
     body: BodyModel | None = None,
 ) -> MotionSequence:
-    """One person from an .amc file and its skeleton; see `onto_smplx` for the rest.
+    """One person from an .amc file and its skeleton; for the other parameters see `retarget_to_smplx`.
 
-    asf: by default the file of the same name, that of the subject as CMU names them (07.asf for 07_01.amc), or the
-    only one in the folder. Raises InputError with the line at fault.
+    asf: by default the file of the same name, of the subject in the names of CMU (07.asf for 07_01.amc), or the only
+    one in the folder. Raises InputError with the line at fault.
     """
     skeleton = read_asf(asf or find_asf(path))
     posed = _posed(skeleton, _read_frames(path, skeleton))
     try:
-        return retarget_to_smplx(posed, path.stem, fps, metres_per_unit or skeleton.metres_per_unit, up, body)
+        return retarget_to_smplx(posed, path.stem, fps, meters_per_unit or skeleton.meters_per_unit, up, body)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
 
 
 def find_asf(amc: Path) -> Path:
-    """The skeleton that belongs to a motion file. Raises InputError when it cannot be told."""
+    """The skeleton file of a motion file. Raises InputError when there is none or more than one candidate."""
     beside = sorted(amc.parent.glob("*.asf"))
     names = (amc.stem, amc.stem.split("_")[0])
     named = next((file for name in names for file in beside if file.stem == name), None)
@@ -81,7 +81,7 @@ def find_asf(amc: Path) -> Path:
 
 
 def read_asf(path: Path) -> AsfSkeleton:
-    """Raises InputError with the line at fault."""
+    """The skeleton of an .asf file. Raises InputError with the line at fault."""
     section, bone, degrees = "", {}, True
     found: dict[str, dict[str, list[str]]] = {"root": {}}
     units: dict[str, list[str]] = {}
@@ -105,7 +105,7 @@ def read_asf(path: Path) -> AsfSkeleton:
         elif section == ":hierarchy" and key != "end":
             parents |= dict.fromkeys(values, words[0])
     degrees = units.get("angle", ["deg"])[0].startswith("deg")
-    unit = METRES_PER_UNIT["CMU"] if units.get("length") == [str(_CMU_LENGTH)] else None
+    unit = METERS_PER_UNIT["CMU"] if units.get("length") == [str(_CMU_LENGTH)] else None
     return AsfSkeleton(tuple(_ordered_bones(path, found, parents, degrees)), unit, degrees)
 
 
@@ -113,7 +113,7 @@ def _ordered_bones(
     path: Path, found: dict[str, dict[str, list[str]]], parents: dict[str, str], degrees: bool
 ) -> Iterator[AsfBone]:
     names = ["root"]
-    for name in names:  # Grows while it is walked: children follow their parents.
+    for name in names:  # The list grows in the loop: children follow their parents.
         names += [child for child, parent in parents.items() if parent == name and child not in names]
         if name not in found:
             raise InputError(f"{path}: the hierarchy names {name}, which is no bone of the file")
@@ -125,15 +125,15 @@ def _ordered_bones(
         raise InputError(f"{path} has no :hierarchy below the root; is it an Acclaim skeleton?")
 
 
-def _bone(name: str, parent: str | None, said: dict[str, list[str]], degrees: bool) -> AsfBone:
+def _bone(name: str, parent: str | None, values: dict[str, list[str]], degrees: bool) -> AsfBone:
     if parent is None:
-        if any(float(value) for key in ("position", "orientation") for value in said.get(key, [])):
+        if any(float(value) for key in ("position", "orientation") for value in values.get(key, [])):
             raise ValueError("a root that is placed or turned at rest is not supported")
-        order, vector, axes = said["order"], np.zeros(3), np.eye(3)
+        order, vector, axes = values["order"], np.zeros(3), np.eye(3)
     else:
-        order, vector = said.get("dof", []), float(said["length"][0]) * np.array(said["direction"][:3], float)
-        axis_order = said["axis"][3].lower() if len(said["axis"]) > 3 else "xyz"
-        angles = np.array(said["axis"][:3], float)
+        order, vector = values.get("dof", []), float(values["length"][0]) * np.array(values["direction"][:3], float)
+        axis_order = values["axis"][3].lower() if len(values["axis"]) > 3 else "xyz"
+        angles = np.array(values["axis"][:3], float)
         axes = Rotation.from_euler(axis_order, angles, degrees=degrees).as_matrix()
     dof = tuple(channel.lower() for channel in order)
     allowed = _TURNS if parent else (*_TURNS, "tx", "ty", "tz")
@@ -143,7 +143,7 @@ def _bone(name: str, parent: str | None, said: dict[str, list[str]], degrees: bo
 
 
 def _read_frames(path: Path, skeleton: AsfSkeleton) -> dict[str, Floats]:
-    """The numbers [T, dof] of each bone; zeros for bones of which the file says nothing. Angles in radians."""
+    """Values [T, dof] of each bone, angles in radians; zeros for bones that are not in the file."""
     dofs = {bone.name: bone.dof for bone in skeleton.bones}
     values: dict[str, list[list[float]]] = {name: [] for name in dofs}
     frames, degrees = 0, skeleton.degrees
@@ -170,7 +170,7 @@ def _read_frames(path: Path, skeleton: AsfSkeleton) -> dict[str, Floats]:
 
 
 def _posed(skeleton: AsfSkeleton, values: dict[str, Floats]) -> PosedSkeleton:
-    """Bones become the joints at their heads."""
+    """The moving skeleton whose joints are the heads of the bones."""
     names = [bone.name for bone in skeleton.bones]
     parents = [-1 if bone.parent is None else names.index(bone.parent) for bone in skeleton.bones]
     offsets = np.array([np.zeros(3) if p < 0 else skeleton.bones[p].vector for p in parents])
@@ -179,7 +179,7 @@ def _posed(skeleton: AsfSkeleton, values: dict[str, Floats]) -> PosedSkeleton:
     for index, bone in enumerate(skeleton.bones):
         by_channel = dict(zip(bone.dof, values[bone.name].T, strict=True))
         angles = np.stack([by_channel.get(channel, np.zeros(frames)) for channel in _TURNS], axis=-1)
-        own = Rotation.from_euler("xyz", angles).as_matrix()  # About x first, as Acclaim has it.
+        own = Rotation.from_euler("xyz", angles).as_matrix()  # About x first, the order of Acclaim.
         rotations[:, index] = bone.R_world_axes @ own @ bone.R_world_axes.T
         if bone.parent is None:
             positions[:, index] = np.stack([by_channel[channel] for channel in ("tx", "ty", "tz")], axis=-1)
@@ -187,7 +187,7 @@ def _posed(skeleton: AsfSkeleton, values: dict[str, Floats]) -> PosedSkeleton:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """The words of each line that says something, with its number."""
+    """Line number and words of each line with content."""
     try:
         with path.open(errors="replace") as file:
             for number, line in enumerate(file, start=1):

@@ -1,9 +1,4 @@
-"""BVH in and out.
-
-The text of BVH files: a tree of joints with offsets and channels, and a row of numbers for each frame.
-
-Motion in BVH files: of the common skeletons in, of a body's SMPL-X skeleton out.
-"""
+"""BVH files: the common skeletons are read, the SMPL-X skeleton of a body is written."""
 
 from __future__ import annotations
 
@@ -23,7 +18,7 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.lab.datasets.skeleton_retargeting import (
-    METRES_PER_UNIT,
+    METERS_PER_UNIT,
     PosedSkeleton,
     Up,
     pose_skeleton,
@@ -37,30 +32,30 @@ _PIECES = re.compile(r"([{}])|\s(?=(?:OFFSET|CHANNELS|JOINT|End)\s)")
 
 @dataclass(frozen=True)
 class BvhJoint:
-    """One joint; parent -1 for the root."""
+    """One joint of a BVH file; parent -1 for the root."""
 
     name: str
     parent: int
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
     channels: tuple[str, ...] = ()
     end: tuple[float, ...] | None = field(default=None)
-    """Offset of the end of its bone, when no joint hangs on it."""
+    """Offset of the end of its bone; None when it has children."""
 
 
 @dataclass(frozen=True)
 class BvhFile:
-    """Angles in degrees, lengths in the unit of the file."""
+    """Content of a BVH file; angles in degrees, lengths in the unit of the file."""
 
     joints: tuple[BvhJoint, ...]
     """Parents before children, in the order of the file."""
     frame_time: float
     """Seconds."""
     values: Floats
-    """[T, C] the channels of all joints side by side."""
+    """[T, C] channels of all joints."""
 
 
 def read_bvh_file(path: Path) -> BvhFile:
-    """Raises InputError with the line at fault."""
+    """The content of a BVH file. Raises InputError with the line at fault."""
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError as error:
@@ -74,7 +69,7 @@ def read_bvh_file(path: Path) -> BvhFile:
 
 
 def write_bvh_file(path: Path, bvh: BvhFile) -> None:
-    """Raises OutputError. Joints must stand in the order of a walk down the tree, as readers take them."""
+    """Writes a BVH file, whose joints must be in depth-first order. Raises OutputError."""
     children = [[c for c, joint in enumerate(bvh.joints) if joint.parent == j] for j in range(len(bvh.joints))]
     with atomic_file(path) as part, part.open("w") as file:
         file.write("HIERARCHY\n")
@@ -85,7 +80,7 @@ def write_bvh_file(path: Path, bvh: BvhFile) -> None:
 
 def _read_hierarchy(path: Path, lines: list[str]) -> tuple[BvhJoint, ...]:
     joints: list[BvhJoint] = []
-    open_joints: list[int] = []  # From the root down; -1 stands for an end site.
+    open_joints: list[int] = []  # From the root down; -1 for an end site.
     opening = -1
     for number, piece in _pieces(lines):
         words = piece.split()
@@ -109,7 +104,7 @@ def _read_hierarchy(path: Path, lines: list[str]) -> tuple[BvhJoint, ...]:
 
 
 def _pieces(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """The parts of each line that mean something of their own, with the number of the line in the file."""
+    """Line number and content of each statement; one line may hold several."""
     for number, line in enumerate(lines, start=2):
         for piece in _PIECES.split(f" {line}"):
             if piece and piece.strip():
@@ -173,12 +168,12 @@ def _numbers(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.6f}" for value in values)
 
 
-_WRITTEN_UNIT = METRES_PER_UNIT["centimetre"]
+_WRITTEN_UNIT = METERS_PER_UNIT["centimeter"]
 _WRITTEN_ORDER = "ZXY"
 
 
 def read_bvh(
-    path: Path, metres_per_unit: float | None = None, up: Up | None = None, body: BodyModel | None = None
+    path: Path, meters_per_unit: float | None = None, up: Up | None = None, body: BodyModel | None = None
 ) -> MotionSequence:
     """One person from a BVH file with any tree, channels and order of rotations; see `onto_smplx` for the rest.
 
@@ -186,13 +181,13 @@ def read_bvh(
     """
     bvh = read_bvh_file(path)
     try:
-        return retarget_to_smplx(_posed(bvh), path.stem, _rate(bvh), metres_per_unit, up, body)
+        return retarget_to_smplx(_posed(bvh), path.stem, _rate(bvh), meters_per_unit, up, body)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
 
 
 def write_bvh(path: Path, sequence: MotionSequence, body: BodyModel, person: int = 0) -> None:
-    """One person put on `body`, as its 55 joints under their SMPL-X names; y up, centimetres. Raises OutputError."""
+    """Writes one person transferred to `body` as its 55 SMPL-X joints; y up, centimeters. Raises OutputError."""
     motion = to_body_motion(sequence.people(person), body)
     rest = rest_joints(body, torch.as_tensor(motion.betas).to(body.joint_template))[0].double().cpu().numpy()  # [55, 3]
     order = _walk(0)
@@ -204,12 +199,12 @@ def write_bvh(path: Path, sequence: MotionSequence, body: BodyModel, person: int
 
 
 def _rate(bvh: BvhFile) -> float:
-    """Frames a second; files round the frame time, as in .0083333 for 120."""
+    """Frames per second; files round the frame time, as .0083333 for 120."""
     return round(1 / bvh.frame_time, 2)
 
 
 def _posed(bvh: BvhFile) -> PosedSkeleton:
-    """Angles and positions of the channels turned into a moving skeleton."""
+    """The moving skeleton of the channels."""
     frames, count = len(bvh.values), len(bvh.joints)
     offsets = np.array([joint.offset for joint in bvh.joints])
     rotations, positions = np.tile(np.eye(3), (frames, count, 1, 1)), np.tile(offsets, (frames, 1, 1))
@@ -218,7 +213,7 @@ def _posed(bvh: BvhFile) -> PosedSkeleton:
         values = bvh.values[:, column : column + len(joint.channels)]
         column += len(joint.channels)
         for channel, value in zip(joint.channels, values.T, strict=True):
-            if channel.endswith("position"):  # Takes the place of the offset.
+            if channel.endswith("position"):  # It replaces the offset.
                 positions[:, index, "XYZ".index(channel[0])] = value
         turning = [k for k, channel in enumerate(joint.channels) if channel.endswith("rotation")]
         if turning:
@@ -230,7 +225,7 @@ def _posed(bvh: BvhFile) -> PosedSkeleton:
 
 
 def _walk(joint: int) -> list[int]:
-    """The joint and all below it, each branch to its end before the next."""
+    """The joint and all joints below it, depth first."""
     return [joint, *(j for child, parent in enumerate(PARENTS) if parent == joint for j in _walk(child))]
 
 

@@ -1,6 +1,6 @@
-"""CHI3D (Fieraru et al. 2020): two people who touch, SMPL-X, four cameras.
+"""CHI3D (Fieraru et al. 2020): two people in contact, SMPL-X, four cameras.
 
-Layout of one subject, as imar_vision_datasets_tools reads it: `train/sXX/` with smplx/<action>.json,
+Layout of one subject, from imar_vision_datasets_tools: `train/sXX/` with smplx/<action>.json,
 joints3d_25/<action>.json, camera_parameters/<camera>/<action>.json, videos/<camera>/<action>.mp4 and
 interaction_contact_signature.json. Person 0 wears markers, person 1 does not.
 """
@@ -18,12 +18,12 @@ from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats, expect, expect_equal_lengths
 from closemesh.core.errors import InputError
 from closemesh.geometry.rotations import matrix_to_axis_angle
-from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
+from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, rotation_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
 FPS = 50.0
-_PARTS = {  # Their names among closemesh's, and how many joints each has.
+_PARTS = {  # For each part of the pose: keys of the file and their number of joints.
     "root_orient": (("global_orient", 1),),
     "pose_body": (("body_pose", 21),),
     "pose_jaw": (("jaw_pose", 1),),
@@ -44,17 +44,17 @@ def chi3d_recordings(root: Path) -> list[Path]:
 
 
 def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
-    """One recording by its smplx/<action>.json, its world turned to y up: see `turn_to_y_up`.
+    """The recording of a smplx/<action>.json, its world rotated to y up by `rotation_to_y_up`.
 
-    The pelvis is exact with the licensed body, else see `smpl_rest_pelvis`. `keypoints` are joints3d_25 [T, P, 25, 3].
+    The pelvis is exact with an SMPL-X body, else see `smpl_rest_pelvis`. `keypoints` are joints3d_25 [T, P, 25, 3].
     Raises InputError with the file and the key at fault.
     """
     subject, action = path.parent.parent, path.stem
     joints_path = subject / "joints3d_25" / path.name
     joints = _stack(joints_path, _read_json(joints_path), "joints3d_25", ("P", "T", 25, 3))
-    R_world_file = turn_to_y_up(joints[:, :, _NECK25] - joints[:, :, _PELVIS25])
-    told = _read_json(path)
-    people = [_person(path, told, p, R_world_file, body) for p in range(len(joints))]
+    R_world_file = rotation_to_y_up(joints[:, :, _NECK25] - joints[:, :, _PELVIS25])
+    data = _read_json(path)
+    people = [_person(path, data, p, R_world_file, body) for p in range(len(joints))]
     sequence = merge_people(people, f"{subject.name}_{action}")
     if joints.shape[1] != len(sequence):
         raise InputError(f"{path} has {len(sequence)} frames, {joints_path} has {joints.shape[1]}; get them again")
@@ -66,35 +66,35 @@ def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
     )
 
 
-def _person(path: Path, told: dict[str, Any], p: int, R_world_file: Floats, body: BodyModel | None) -> MotionSequence:
-    transl = _stack(path, told, "transl", ("P", "T", 3))[p]
+def _person(path: Path, data: dict[str, Any], p: int, R_world_file: Floats, body: BodyModel | None) -> MotionSequence:
+    transl = _stack(path, data, "transl", ("P", "T", 3))[p]
     parts = {}
-    for name, pieces in _PARTS.items():
-        if all(key in told for key, _ in pieces):
-            turns = [_stack(path, told, key, ("P", "T", count, 3, 3))[p] for key, count in pieces]
+    for name, keys in _PARTS.items():
+        if all(key in data for key, _ in keys):
+            turns = [_stack(path, data, key, ("P", "T", count, 3, 3))[p] for key, count in keys]
             parts[name] = matrix_to_axis_angle(torch.as_tensor(np.concatenate(turns, axis=1))).flatten(1).numpy()
     missing = {"root_orient", "pose_body"} - set(parts)
     if missing:
         raise InputError(f"{path} has no global_orient or no body_pose; get it again")
     expect_equal_lengths(path, transl=transl, **parts)
-    betas = _stack(path, told, "betas", ("P", "T", "B"))[p, 0]
+    betas = _stack(path, data, "betas", ("P", "T", "B"))[p, 0]
     parameters = SmplParameters("smplx", "neutral", transl, parts, betas=betas)
     return smpl_sequence("", FPS, parameters, R_world_file, body)
 
 
 def _cameras(subject: Path, action: str, frames: int, R_world_file: Floats) -> list[DatasetCamera]:
-    """Cameras by the folders that there are. Distortion in the order k1, k2, p1, p2, k3, by CHI3D's own formula."""
+    """The cameras of all folders; distortion k1, k2, p1, p2, k3 of the formula of CHI3D. Raises InputError."""
     cameras = []
     for path in sorted((subject / "camera_parameters").glob(f"*/{action}.json")):
-        told = _read_json(path)
+        data = _read_json(path)
         try:
-            placed, inside = told["extrinsics"], told["intrinsics_w_distortion"]
+            camera_pose, intrinsics = data["extrinsics"], data["intrinsics_w_distortion"]
         except KeyError as error:
             raise InputError(f"{path} has no {error.args[0]}; get it again") from error
-        R = _stack(path, placed, "R", (3, 3))
-        T = _stack(path, placed, "T", (1, 3))[0]
-        f, c = (_stack(path, inside, key, (1, 2))[0] for key in ("f", "c"))
-        k, p = _stack(path, inside, "k", (1, 3))[0], _stack(path, inside, "p", (1, 2))[0]
+        R = _stack(path, camera_pose, "R", (3, 3))
+        T = _stack(path, camera_pose, "T", (1, 3))[0]
+        f, c = (_stack(path, intrinsics, key, (1, 2))[0] for key in ("f", "c"))
+        k, p = _stack(path, intrinsics, "k", (1, 3))[0], _stack(path, intrinsics, "p", (1, 2))[0]
         cameras.append(
             DatasetCamera(
                 name=path.parent.name,
@@ -109,10 +109,10 @@ def _cameras(subject: Path, action: str, frames: int, R_world_file: Floats) -> l
 
 
 def _contact_frames(subject: Path, action: str, frames: int) -> np.ndarray:
-    """The annotated frame of contact, when there is an annotation."""
+    """The annotated frame of contact [N]; empty without annotation. Raises InputError."""
     path = subject / "interaction_contact_signature.json"
-    said = _read_json(path).get(action, {}) if path.is_file() else {}
-    chosen = np.atleast_1d(said.get("fr_id", np.zeros(0))).astype(np.int64)
+    annotation = _read_json(path).get(action, {}) if path.is_file() else {}
+    chosen = np.atleast_1d(annotation.get("fr_id", np.zeros(0))).astype(np.int64)
     if (chosen < 0).any() or (chosen >= frames).any():
         raise InputError(f"{path}: fr_id of {action} is {chosen.tolist()}, but the recording has {frames} frames")
     return chosen
@@ -120,21 +120,21 @@ def _contact_frames(subject: Path, action: str, frames: int) -> np.ndarray:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text())
+        data = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; unpack all of the subject's annotations") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} cannot be read as JSON ({error}); get it again") from error
-    if not isinstance(told, dict):
+    if not isinstance(data, dict):
         raise InputError(f"{path} does not hold an object with named arrays; get it again")
-    return told
+    return data
 
 
-def _stack(path: Path, told: dict[str, Any], key: str, shape: tuple[int | str, ...]) -> Floats:
-    if key not in told:
+def _stack(path: Path, data: dict[str, Any], key: str, shape: tuple[int | str, ...]) -> Floats:
+    if key not in data:
         raise InputError(f"{path} has no {key}; get it again")
     try:
-        array = np.array(told[key], dtype=np.float64)
+        array = np.array(data[key], dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: {key} is no array of numbers ({error})") from error
     return expect(path, key, array, shape)

@@ -1,6 +1,6 @@
 """Hi4D (Yin et al. 2023): two people in close contact, SMPL, eight cameras.
 
-Layout of one recording, as its README tells it: `pairXX/<action>XX/` with meta.npz, cameras/rgb_cameras.npz,
+Layout of one recording, from its README: `pairXX/<action>XX/` with meta.npz, cameras/rgb_cameras.npz,
 smpl/000XXX.npz and images/<camera>/000XXX.jpg.
 """
 
@@ -18,7 +18,7 @@ from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people,
 
 FPS = 30.0
 _SHAPES = {"global_orient": ("P", 3), "body_pose": ("P", 69), "transl": ("P", 3), "betas": ("P", "B")}
-_INTRINSICS = ("intirnsics", "intrinsics")  # The release spells it the first way.
+_INTRINSICS = ("intirnsics", "intrinsics")  # The release has the first spelling.
 
 
 def is_hi4d(folder: Path) -> bool:
@@ -27,7 +27,7 @@ def is_hi4d(folder: Path) -> bool:
 
 
 def hi4d_recordings(root: Path) -> list[Path]:
-    """The folders of all recordings below `root`, by name. Pairs that ship in parts (`pairXX_1`) count as they are."""
+    """The folders of all recordings below `root`, by name; the parts of a pair (`pairXX_1`) are separate."""
     return sorted({meta.parent for meta in root.rglob("meta.npz") if is_hi4d(meta.parent)})
 
 
@@ -38,10 +38,10 @@ def read_hi4d(folder: Path) -> Recording:
     if not files:
         raise InputError(f"{folder / 'smpl'} holds no .npz files; unpack the SMPL annotations of Hi4D there")
     numbers = np.array([int(file.stem) for file in files])
-    told = _read_frames(files)
-    joints = told["joints_3d"]  # [T, P, 24, 3]
+    data = _read_frames(files)
+    joints = data["joints_3d"]  # [T, P, 24, 3]
     genders = [str(gender) for gender in meta.get("genders", np.array([]))]
-    people = [_person(told, p, genders) for p in range(joints.shape[1])]
+    people = [_person(data, p, genders) for p in range(joints.shape[1])]
     sequence = merge_people(people, f"{folder.parent.name}_{folder.name}")
     contact = meta.get("contact_ids", np.zeros(0))
     return Recording(
@@ -52,25 +52,25 @@ def read_hi4d(folder: Path) -> Recording:
 
 
 def _read_frames(files: list[Path]) -> dict[str, Floats]:
-    """Every array with the frames in front."""
+    """Every array with a leading axis of frames [T, ...]. Raises InputError."""
     frames: list[dict[str, Floats]] = []
     for file in files:
         arrays = read_npz(file, (*_SHAPES, "joints_3d"))
         checked = {name: expect(file, name, arrays[name], shape) for name, shape in _SHAPES.items()}
         frames.append({**checked, "joints_3d": expect(file, "joints_3d", arrays["joints_3d"], ("P", "J", 3))})
         if any(len(array) != len(frames[0]["transl"]) for array in frames[-1].values()):
-            raise InputError(f"{file}: tells of another number of people than {files[0].name} or than its own arrays")
+            raise InputError(f"{file}: has another number of people than {files[0].name} or than its own arrays")
     return {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
 
 
-def _person(told: dict[str, Floats], p: int, genders: list[str]) -> MotionSequence:
+def _person(data: dict[str, Floats], p: int, genders: list[str]) -> MotionSequence:
     parameters = SmplParameters(
         model="smpl",
         gender=genders[p] if p < len(genders) else "neutral",
-        transl=told["transl"][:, p],
-        parts={"root_orient": told["global_orient"][:, p], "pose_body": told["body_pose"][:, p, :63]},
-        betas=told["betas"][0, p],
-        joints=told["joints_3d"][:, p],
+        transl=data["transl"][:, p],
+        parts={"root_orient": data["global_orient"][:, p], "pose_body": data["body_pose"][:, p, :63]},
+        betas=data["betas"][0, p],
+        joints=data["joints_3d"][:, p],
     )
     return smpl_sequence("", FPS, parameters, np.eye(3))
 
@@ -91,13 +91,13 @@ def _cameras(folder: Path, numbers: np.ndarray) -> tuple[DatasetCamera, ...]:
             distortion=distortion[c],
             T_cam_world=extrinsics(T[c, :, :3], T[c, :, 3], np.eye(3)),
             clip=folder / "images" / str(camera),
-            clip_frames=_places(folder / "images" / str(camera), numbers),
+            clip_frames=_image_indices(folder / "images" / str(camera), numbers),
         )
         for c, camera in enumerate(arrays["ids"].reshape(-1).tolist())
     )
 
 
-def _places(images: Path, numbers: np.ndarray) -> np.ndarray:
-    """Where the frames of these numbers stand among the images of a folder; -1 for those without an image."""
-    there = {int(file.stem): place for place, file in enumerate(sorted(images.glob("*.jpg")))}
-    return np.array([there.get(int(number), -1) for number in numbers], np.int64)
+def _image_indices(images: Path, numbers: np.ndarray) -> np.ndarray:
+    """Index of the image of each frame number among the images of a folder; -1 without an image."""
+    index_of = {int(file.stem): index for index, file in enumerate(sorted(images.glob("*.jpg")))}
+    return np.array([index_of.get(int(number), -1) for number in numbers], np.int64)

@@ -1,20 +1,14 @@
-"""Harmony4D, InterHuman, Inter-X.
+"""Motion capture of two people without images: Harmony4D, InterHuman and Inter-X.
 
-Harmony4D (Khirodkar et al. 2024): wrestling, dancing, fencing and the like, SMPL.
+Harmony4D (Khirodkar et al. 2024), SMPL: processed_data/smpl/00001.npy ..., or smpl_collision where it exists, each a
+dictionary by person (aria01, aria02) of global_orient, transl, body_pose, betas and joints in meters. Its cameras have
+a scale of their own and are not read.
 
-Only what its published evaluation code reads is read here: processed_data/smpl/00001.npy and so on, or smpl_collision
-where it exists, each a dictionary by person (aria01, aria02) of global_orient, transl, body_pose, betas and joints in
-metres. Cameras are COLMAP fisheye models in a scale of their own and are not read.
+InterHuman (Liang et al. 2024), SMPL-H with sentences: motions/<id>.pkl, annots/<id>.txt, and train.txt, val.txt and
+test.txt in split/ or in the root folder.
 
-InterHuman (Liang et al. 2024): two people by SMPL-H parameters, with sentences that describe them.
-
-Layout, as InterGen's README and the users of its raw files tell it: motions/<id>.pkl, annots/<id>.txt, and train.txt,
-val.txt and test.txt in split/ or beside them.
-
-Inter-X (Xu et al. 2024): two people by SMPL-X parameters with hands.
-
-Layout of its release: motions/<clip>/P1.npz and P2.npz, texts/<clip>.txt, splits/{train,val,test}.txt. The world has
-y up, as its own viewer shows it.
+Inter-X (Xu et al. 2024), SMPL-X with hands: motions/<clip>/P1.npz and P2.npz, texts/<clip>.txt,
+splits/{train,val,test}.txt; its world has y up.
 """
 
 from __future__ import annotations
@@ -29,11 +23,11 @@ from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Floats, expect, expect_equal_lengths, read_npz
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import load_pickle, load_pickled_npy
-from closemesh.lab.datasets.recording import turn_to_y_up
+from closemesh.lab.datasets.recording import rotation_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
-_FOLDERS = ("smpl_collision", "smpl")  # The authors take the first where there is one: bodies pushed apart.
+_FOLDERS = ("smpl_collision", "smpl")  # The authors prefer the first, without penetration, where it exists.
 _WIDTHS = {"global_orient": 3, "transl": 3, "body_pose": 69}
 _NECK = 12
 
@@ -44,24 +38,24 @@ def is_harmony4d(folder: Path) -> bool:
 
 
 def read_harmony4d(folder: Path, fps: float) -> MotionSequence:
-    """One sequence, its world turned to y up by `turn_to_y_up`; the files do not tell `fps`. Raises InputError."""
+    """One sequence, its world rotated to y up by `rotation_to_y_up`; the files have no `fps`. Raises InputError."""
     smpl = next((path for name in _FOLDERS if (path := folder / "processed_data" / name).is_dir()), None)
     files = sorted(smpl.glob("*.npy")) if smpl else []
     if not files:
         raise InputError(f"{folder} has no processed_data/smpl/*.npy; unpack Harmony4D's annotations there")
     frames = [_read_frame(file) for file in files]
     names = sorted(frames[0])
-    told = {name: {key: np.stack([frame[name][key] for frame in frames]) for key in frames[0][name]} for name in names}
-    trunks = np.stack([person["joints"][:, _NECK] - person["joints"][:, 0] for person in told.values()])
-    R_world_file = turn_to_y_up(trunks)
-    return merge_people([_harmony4d_person(told[name], fps, R_world_file) for name in names], folder.name)
+    data = {name: {key: np.stack([frame[name][key] for frame in frames]) for key in frames[0][name]} for name in names}
+    trunks = np.stack([person["joints"][:, _NECK] - person["joints"][:, 0] for person in data.values()])
+    R_world_file = rotation_to_y_up(trunks)
+    return merge_people([_harmony4d_person(data[name], fps, R_world_file) for name in names], folder.name)
 
 
 def _read_frame(file: Path) -> dict[str, dict[str, Floats]]:
-    said = load_pickled_npy(file)
-    if not isinstance(said, dict) or not all(isinstance(person, dict) for person in said.values()) or not said:
+    data = load_pickled_npy(file)
+    if not isinstance(data, dict) or not all(isinstance(person, dict) for person in data.values()) or not data:
         raise InputError(f"{file} holds no parameters by person; is it a file of Harmony4D?")
-    return {name: _checked(file, name, person) for name, person in said.items()}
+    return {name: _checked(file, name, person) for name, person in data.items()}
 
 
 def _checked(file: Path, name: str, person: dict[str, Any]) -> dict[str, Floats]:
@@ -77,9 +71,9 @@ def _checked(file: Path, name: str, person: dict[str, Any]) -> dict[str, Floats]
     }
 
 
-def _harmony4d_person(told: dict[str, Floats], fps: float, R_world_file: Floats) -> MotionSequence:
-    parts = {"root_orient": told["global_orient"], "pose_body": told["body_pose"][:, :63]}
-    parameters = SmplParameters("smpl", "neutral", told["transl"], parts, betas=told["betas"][0], joints=told["joints"])
+def _harmony4d_person(data: dict[str, Floats], fps: float, R_world_file: Floats) -> MotionSequence:
+    parts = {"root_orient": data["global_orient"], "pose_body": data["body_pose"][:, :63]}
+    parameters = SmplParameters("smpl", "neutral", data["transl"], parts, betas=data["betas"][0], joints=data["joints"])
     return smpl_sequence("", fps, parameters, R_world_file)
 
 
@@ -87,13 +81,13 @@ _PEOPLE = ("person1", "person2")
 _INTERHUMAN_KEYS = ("trans", "root_orient", "pose_body")
 
 
-def is_interhuman(told: Any) -> bool:
-    """Whether what a pickle holds is a motion of InterHuman."""
-    return isinstance(told, dict) and all(isinstance(told.get(person), dict) for person in _PEOPLE)
+def is_interhuman(data: Any) -> bool:
+    """Whether the content of a pickle is a motion of InterHuman."""
+    return isinstance(data, dict) and all(isinstance(data.get(person), dict) for person in _PEOPLE)
 
 
 def interhuman_files(root: Path, split: str | None = None) -> list[Path]:
-    """motions/<id>.pkl of a split (train, val, test), or of all, by name. Raises InputError."""
+    """The motions/<id>.pkl of a split (train, val, test), or all, by name. Raises InputError."""
     files = sorted((root / "motions").glob("*.pkl"))
     if split is None:
         return files
@@ -105,37 +99,38 @@ def interhuman_files(root: Path, split: str | None = None) -> list[Path]:
 
 
 def read_interhuman(path: Path) -> MotionSequence:
-    """Both people; the file's z up turned to y up, the pelvis by `smpl_rest_pelvis`. Raises InputError.
+    """Both people, z up rotated to y up, the pelvis by `smpl_rest_pelvis`. Raises InputError.
 
-    `action` is the first sentence of annots/<id>.txt when it is there.
+    `action` is the first sentence of annots/<id>.txt, if it exists.
     """
-    told = load_pickle(path)
-    if not is_interhuman(told):
+    data = load_pickle(path)
+    if not is_interhuman(data):
         raise InputError(f"{path} is no motion of InterHuman: it has no person1 and person2")
-    rate = float(told.get("mocap_framerate", 0))
+    rate = float(data.get("mocap_framerate", 0))
     if rate <= 0:
         raise InputError(f"{path} has no mocap_framerate above 0; get it again")
-    people = [_interhuman_person(path, name, told[name], rate) for name in _PEOPLE]
+    people = [_interhuman_person(path, name, data[name], rate) for name in _PEOPLE]
     expect_equal_lengths(path, **{name: person.pelvis for name, person in zip(_PEOPLE, people, strict=True)})
     return _with_sentence(merge_people(people, path.stem), path.parent.parent / "annots" / f"{path.stem}.txt")
 
 
-def _interhuman_person(path: Path, name: str, said: dict[str, Any], rate: float) -> MotionSequence:
-    missing = [key for key in _INTERHUMAN_KEYS if key not in said]
+def _interhuman_person(path: Path, name: str, data: dict[str, Any], rate: float) -> MotionSequence:
+    missing = [key for key in _INTERHUMAN_KEYS if key not in data]
     if missing:
         raise InputError(f"{path}: {name} has no {', '.join(missing)}; get it again")
-    trans = expect(path, f"{name}.trans", np.asarray(said["trans"]), ("T", 3))
+    trans = expect(path, f"{name}.trans", np.asarray(data["trans"]), ("T", 3))
     parts = {
-        "root_orient": expect(path, f"{name}.root_orient", np.asarray(said["root_orient"]), ("T", 3)),
-        "pose_body": expect(path, f"{name}.pose_body", np.asarray(said["pose_body"]), ("T", 63)),
+        "root_orient": expect(path, f"{name}.root_orient", np.asarray(data["root_orient"]), ("T", 3)),
+        "pose_body": expect(path, f"{name}.pose_body", np.asarray(data["pose_body"]), ("T", 63)),
     }
     expect_equal_lengths(path, trans=trans, **parts)
-    betas = expect(path, f"{name}.betas", np.asarray(said["betas"]).reshape(-1), ("B",)) if "betas" in said else None
-    gender = str(said.get("gender", "neutral"))
+    betas = expect(path, f"{name}.betas", np.asarray(data["betas"]).reshape(-1), ("B",)) if "betas" in data else None
+    gender = str(data.get("gender", "neutral"))
     return smpl_sequence("", rate, SmplParameters("smplh", gender, trans, parts, betas=betas), Z_UP_TO_Y_UP)
 
 
 def _with_sentence(sequence: MotionSequence, path: Path) -> MotionSequence:
+    """The sequence with the first sentence of a text file, if it exists, as action."""
     lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
     return replace(sequence, action=next((line.strip() for line in lines if line.strip()), ""))
 
@@ -164,16 +159,13 @@ def interx_clips(root: Path, split: str | None = None) -> list[Path]:
 
 
 def read_interx(folder: Path, body: BodyModel | None = None) -> MotionSequence:
-    """Both people of a clip; the pelvis by `smpl_rest_pelvis`. Raises InputError.
+    """Both people of a clip, the pelvis by `smpl_rest_pelvis`. Raises InputError.
 
-    `action` is the first sentence of texts/<clip>.txt when it is there.
+    `action` is the first sentence of texts/<clip>.txt, if it exists.
     """
     people = [_interx_person(folder / name, body) for name in _FILES]
     expect_equal_lengths(folder, **{name[:2]: person.pelvis for name, person in zip(_FILES, people, strict=True)})
-    text = folder.parent.parent / "texts" / f"{folder.name}.txt"
-    lines = text.read_text(errors="replace").splitlines() if text.is_file() else []
-    sentence = next((line.strip() for line in lines if line.strip()), "")
-    return replace(merge_people(people, folder.name), action=sentence)
+    return _with_sentence(merge_people(people, folder.name), folder.parent.parent / "texts" / f"{folder.name}.txt")
 
 
 def _interx_person(path: Path, body: BodyModel | None) -> MotionSequence:

@@ -1,4 +1,4 @@
-"""Which joint of a foreign skeleton is which of SMPL-X, told by the names that common tools give."""
+"""Joints of a foreign skeleton by their SMPL-X names, from the naming conventions of common tools."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LEFT_RIGHT = (("left", "l"), ("right", "r"))
 
 @dataclass(frozen=True)
 class Convention:
-    """How one family of tools names its joints: lower case, without prefix, blanks and underscores.
+    """Joint names of one family of tools: lower case, without prefix, blanks and underscores.
 
-    {side} stands for left or right, {s} for l or r; of several names the first that is there counts.
+    {side} is replaced by left or right, {s} by l or r; the first name that exists counts.
     """
 
     pelvis: tuple[str, ...]
@@ -29,13 +29,13 @@ class Convention:
     elbow: tuple[str, ...]
     wrist: tuple[str, ...]
     spine: str
-    """Pattern of the joints between pelvis and neck, in the order of the file."""
+    """Pattern of the names of joints between pelvis and neck, in the order of the file."""
     neck: str = r"neck\d*"
     fingers: str | None = None
     is_smplx: bool = False
-    """True when the rest pose is the T-pose of SMPL-X itself."""
+    """True when the rest pose is the T-pose of SMPL-X."""
     beyond_wrist: tuple[str, ...] = ()
-    """Joints that bend like the wrist but stand in the palm, half a bone further out: CMU splits the forearm so."""
+    """Joints of the wrist rotation that lie in the palm, half a bone beyond the wrist, as in CMU skeletons."""
 
 
 SMPLX = Convention(
@@ -112,30 +112,30 @@ OPTIONAL = frozenset(f"{side}_{part}" for side, _ in _LEFT_RIGHT for part in ("f
 
 @dataclass(frozen=True)
 class JointMap:
-    """Where the joints of SMPL-X are in a foreign skeleton."""
+    """Indices of the SMPL-X joints in a foreign skeleton."""
 
     convention: Convention
     joints: dict[str, int]
-    """By SMPL-X name, spine and neck aside."""
+    """By SMPL-X name, without spine and neck."""
     spine: tuple[int, ...]
     neck: tuple[int, ...]
 
     def missing(self) -> list[str]:
-        """SMPL-X names without which a pose cannot be told."""
+        """SMPL-X names of missing joints that a pose needs."""
         sided = (f"{side}_{part}" for side, _ in _LEFT_RIGHT for part in _SIDED)
         wanted = [name for name in ("pelvis", "head", *sided) if name not in OPTIONAL]
         return [name for name in wanted if name not in self.joints] + ([] if self.spine else ["spine"])
 
 
 def map_joints(names: Sequence[str]) -> JointMap:
-    """The map by the convention that finds most joints in `names`."""
+    """The map of the convention that finds most joints in `names`."""
     plain = [plain_name(name) for name in names]
     maps = [_map_by(convention, plain) for convention in CONVENTIONS]
     return max(maps, key=lambda found: (len(found.joints) + len(found.spine), found.convention.is_smplx))
 
 
 def plain_name(name: str) -> str:
-    """Lower case, without the prefix of a tool or a namespace, blanks, underscores, dots and dashes."""
+    """The name in lower case, without the prefix of a tool or namespace, blanks, underscores, dots and dashes."""
     return re.sub(r"[\s_.\-]", "", _PREFIX.sub("", name.strip())).lower()
 
 

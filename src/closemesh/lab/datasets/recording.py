@@ -1,9 +1,4 @@
-"""Recording with cameras, closemesh's own motion .npz.
-
-One recording of a data set: the true motion, and the cameras that saw it.
-
-closemesh's own motion files: body poses and pelvis positions of one or more people in one .npz.
-"""
+"""Recordings of data sets, true motion with cameras, and the motion .npz of closemesh."""
 
 from __future__ import annotations
 
@@ -33,31 +28,31 @@ class DatasetCamera:
     K: Floats
     """[3, 3] pixels."""
     distortion: Floats
-    """[5] k1, k2, p1, p2, k3 as the data set tells them; zeros when it tells none."""
+    """[5] k1, k2, p1, p2, k3 of the data set; zeros when it has none."""
     T_cam_world: Floats
-    """[4, 4], or [T, 4, 4] when it moves; `world` is that of the motion, y up."""
+    """[4, 4], or [T, 4, 4] for a moving camera; `world` is that of the motion, y up."""
     clip: Path
-    """The video, or the folder of images; it need not be there."""
+    """The video, or the folder of images; it may be missing."""
     clip_frames: NDArray[np.int64]
-    """[T] which frame of the clip shows each frame of the motion."""
+    """[T] index in the clip of each frame of the motion."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The truth of one recording and what belongs to it."""
+    """True motion and cameras of one recording."""
 
     sequence: MotionSequence
     cameras: tuple[DatasetCamera, ...]
     contact_frames: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    """[N] frames of the motion in which the data set tells of contact."""
+    """[N] frames of the motion annotated with contact."""
     keypoints: Floats | None = None
-    """[T, P, K, 3] joints in the data set's own order, where those of `sequence` are not all it gives; world."""
+    """[T, P, K, 3] joints in the order of the data set, world, if it has more than those of `sequence`."""
 
 
-def turn_to_y_up(trunks: Floats) -> Floats:
-    """R_world_file [3, 3] that turns the axis of a file's world along which trunks [..., 3] stand on average to y.
+def rotation_to_y_up(trunks: Floats) -> Floats:
+    """R_world_file [3, 3] that rotates the world axis nearest to the mean of trunks [..., 3] to y.
 
-    For data sets that do not say which axis is up; people who mostly lie on the floor mislead it.
+    For data sets without a documented up axis; it fails for people who mostly lie on the floor.
     """
     mean = trunks.reshape(-1, 3).mean(0)
     axis = np.zeros(3)
@@ -67,7 +62,7 @@ def turn_to_y_up(trunks: Floats) -> Floats:
 
 
 def extrinsics(R_cam_file: Floats, t_cam_file: Floats, R_world_file: Floats) -> Floats:
-    """T_cam_world [..., 4, 4] of a camera told in the world of the file: R [..., 3, 3], t [..., 3] metres."""
+    """T_cam_world [..., 4, 4] of R_cam_file [..., 3, 3], t_cam_file [..., 3] in meters and R_world_file [3, 3]."""
     T = np.zeros((*R_cam_file.shape[:-2], 4, 4))
     T[..., :3, :3] = R_cam_file @ R_world_file.T
     T[..., :3, 3] = t_cam_file
@@ -83,22 +78,22 @@ _FINGERS = slice(25, 55)
 
 
 def read_pose_file(path: Path) -> MotionSequence:
-    """A file with `poses` [T, (P,) 22, 3] axis-angle and `trans` [T, (P,) 3], the world position of the pelvis joint.
+    """The motion of a file with `poses` [T, (P,) 22, 3], axis-angle, and `trans` [T, (P,) 3], the pelvis in the world.
 
     Optional keys: `fps` (30), `valid` [T, (P)], `offsets` [(P,) 22, 3] (each joint from its parent at rest), `betas`
     [P, B] with `body_model`, `known` [P, 55], `action`, `synthetic`, `attribution`. Raises InputError.
     """
     arrays = read_npz(path, _REQUIRED, _OPTIONAL)
     poses, trans = (arrays[key].astype(np.float32) for key in _REQUIRED)
-    alone = poses.ndim == 3
-    poses, trans = (array[:, None] if alone else array for array in (poses, trans))
+    single = poses.ndim == 3
+    poses, trans = (array[:, None] if single else array for array in (poses, trans))
     if poses.shape[2:] != (NUM_BODY_JOINTS, 3) or trans.shape != (*poses.shape[:2], 3):
         raise InputError(
             f"{path}: poses must be [T, P, 22, 3] and trans [T, P, 3], not {poses.shape} and {trans.shape}"
         )
     if not (np.isfinite(poses).all() and np.isfinite(trans).all()):
         raise InputError(f"{path}: poses or trans hold numbers that are not finite")
-    rotations, known = body_rotations(poses)
+    rotations, joint_valid = body_rotations(poses)
     people = poses.shape[1]
     if "hand_pose" in arrays:
         fingers = expect(path, "hand_pose", arrays["hand_pose"], (*poses.shape[:2], 30, 3))
@@ -109,7 +104,7 @@ def read_pose_file(path: Path) -> MotionSequence:
         rotations=rotations,
         pelvis=trans,
         valid=arrays.get("valid", np.ones(poses.shape[:2])).astype(bool).reshape(poses.shape[:2]),
-        joint_valid=arrays.get("known", known).astype(bool),
+        joint_valid=arrays.get("known", joint_valid).astype(bool),
         betas=arrays["betas"].astype(np.float32) if "betas" in arrays else None,
         body_model=str(arrays["body_model"]) if "body_model" in arrays else None,
         rest_joints=_rest_joints(arrays["offsets"].reshape(people, -1, 3)) if "offsets" in arrays else None,
@@ -120,9 +115,9 @@ def read_pose_file(path: Path) -> MotionSequence:
 
 
 def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.ndarray] | None = None) -> None:
-    """A sequence in that form, single precision, with `more` arrays beside it; fingers only when they are known.
+    """Writes a sequence in the form of `read_pose_file`, single precision; fingers only if they are valid.
 
-    Raises OutputError.
+    more: further arrays of the file. Raises OutputError.
     """
     axis_angle = matrix_to_axis_angle(torch.as_tensor(sequence.rotations, dtype=torch.float64)).float().numpy()
     arrays: dict[str, np.ndarray] = {
@@ -146,7 +141,7 @@ def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.
 
 
 def _rest_joints(offsets: np.ndarray) -> np.ndarray:
-    """Joints [P, 22, 3] of the skeleton at rest from each joint's offset to its parent, pelvis at the origin."""
+    """Joints [P, 22, 3] at rest, pelvis at the origin, from the offset [P, 22, 3] of each joint to its parent."""
     joints = np.zeros_like(offsets)
     for joint, parent in enumerate(PARENTS[1:NUM_BODY_JOINTS], start=1):
         joints[:, joint] = joints[:, parent] + offsets[:, joint]

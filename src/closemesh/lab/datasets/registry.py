@@ -1,9 +1,4 @@
-"""Read_motion, find_motion_files, splits.
-
-One door for motion files: by suffix, by what a folder holds, by the names in a file.
-
-The fixed split: captured motion that is kept for measuring, and that no model may learn from.
-"""
+"""Reading of motion files of any format, search for them in a folder, and the training and test split."""
 
 from __future__ import annotations
 
@@ -36,9 +31,9 @@ _RESULT = "scene.json"
 
 
 def read_motion(path: Path) -> MotionSequence:
-    """The motion in a file or folder: world frame, y up, metres, SMPL-X joints. Raises InputError.
+    """The motion in a file or folder: world frame, y up, meters, SMPL-X joints. Raises InputError.
 
-    Files: closemesh's motion files, AMASS-style .npz, .bvh, .amc with its .asf, pickles of 3DPW and InterHuman, CHI3D's
+    Files: motion .npz of closemesh or AMASS, .bvh, .amc with its .asf, pickles of 3DPW and InterHuman, CHI3D's
     smplx/<action>.json. Folders: a clip of Inter-X (P1.npz, P2.npz), a recording of Hi4D, a result of closemesh.
     """
     if path.is_dir():
@@ -59,21 +54,21 @@ def read_motion(path: Path) -> MotionSequence:
 
 
 def find_motions(data: Path) -> list[Path]:
-    """What read_motion reads below a folder, files and folders of data sets, sorted by name.
+    """All files and folders of data sets below `data` that `read_motion` accepts, sorted by name.
 
-    Of a data set's recording its folder stands for all files in it. An .npz file is not looked into.
+    A folder of a recording replaces the files in it. The content of .npz files is not checked.
     """
     found: list[Path] = []
     for folder, below, files in os.walk(data):
-        place = Path(folder)
-        if _is_recording(place):
-            found.append(place)
+        directory = Path(folder)
+        if _is_recording(directory):
+            found.append(directory)
             below.clear()
-        elif is_chi3d(place):
-            found += (place / "smplx").glob("*.json")
+        elif is_chi3d(directory):
+            found += (directory / "smplx").glob("*.json")
             below.clear()
         else:
-            found += (place / name for name in files if Path(name).suffix.lower() in _SUFFIXES)
+            found += (directory / name for name in files if Path(name).suffix.lower() in _SUFFIXES)
     return sorted(found, key=lambda path: (path.name, str(path)))
 
 
@@ -83,7 +78,7 @@ def _read_folder(folder: Path) -> MotionSequence:
     if is_hi4d(folder):
         return read_hi4d(folder).sequence
     if is_harmony4d(folder):
-        raise InputError(f"{folder}: Harmony4D's files do not tell the frame rate; use read_harmony4d and give it")
+        raise InputError(f"{folder}: Harmony4D's files do not contain the frame rate; use read_harmony4d and give it")
     people = sorted((folder / "people" if (folder / _RESULT).is_file() else folder).glob(_PERSON_FILES))
     if people:
         return merge_people([read_amass(file) for file in people], folder.name)
@@ -95,15 +90,15 @@ def _is_recording(folder: Path) -> bool:
 
 
 def _is_amass(keys: frozenset[str]) -> bool:
-    """AMASS tells a rate of its own name; closemesh's motion files say `fps` and keep joints apart."""
+    """Whether the keys are those of AMASS; motion files of closemesh have `fps` and one axis of joints."""
     return bool(keys & {"mocap_framerate", "mocap_frame_rate", "root_orient"})
 
 
 def _read_pickle(path: Path) -> MotionSequence:
-    told = load_pickle(path)
-    if is_threedpw(told):
+    data = load_pickle(path)
+    if is_threedpw(data):
         return read_threedpw(path).sequence
-    if is_interhuman(told):
+    if is_interhuman(data):
         return read_interhuman(path)
     raise InputError(f"{path}: neither a sequence of 3DPW nor a motion of InterHuman")
 
@@ -111,16 +106,16 @@ def _read_pickle(path: Path) -> MotionSequence:
 TEST_PAIRS = ("cmu_60_61_03", "cmu_60_61_13")
 """Trials of the CMU salsa couple."""
 TEST_EVERY = 10
-"""Of all single-person files, sorted by name, each tenth one."""
+"""Every tenth single-person file, in the order of names, belongs to the test split."""
 
 
 def split_motion_files(data: Path) -> tuple[list[Path], list[Path]]:
-    """The motions below `data` (see `find_motions`) to learn from, and those held out.
+    """Training and test split of the motions below `data`, see `find_motions`.
 
-    Files whose path has a folder `pairs` are split by HELD_OUT_PAIRS, all others by their place in the order of names.
+    Files below a folder `pairs` are split by TEST_PAIRS, all others by their index in the order of names.
     """
     files = find_motions(data)
     pairs = [path for path in files if "pairs" in path.relative_to(data).parts]
     singles = [path for path in files if path not in pairs]
-    held_out = [path for path in pairs if path.stem in TEST_PAIRS] + singles[TEST_EVERY - 1 :: TEST_EVERY]
-    return [path for path in files if path not in held_out], held_out
+    test = [path for path in pairs if path.stem in TEST_PAIRS] + singles[TEST_EVERY - 1 :: TEST_EVERY]
+    return [path for path in files if path not in test], test

@@ -1,11 +1,4 @@
-"""Foreign skeleton to the SMPL-X T-pose.
-
-A skeleton of anybody's making in motion: what a motion-capture file says once its own conventions are undone.
-
-What a foreign skeleton says of each joint of SMPL-X.
-
-The motion of a foreign skeleton in terms of the SMPL-X skeleton and its T-pose.
-"""
+"""Motion of a foreign skeleton as rotations of the SMPL-X skeleton relative to its T-pose."""
 
 from __future__ import annotations
 
@@ -27,14 +20,14 @@ from closemesh.structures import NUM_BODY_JOINTS
 
 @dataclass(frozen=True)
 class PosedSkeleton:
-    """World frame and unit of length of the file; a parent stands before its children, the root's is -1."""
+    """A moving skeleton in the world frame and unit of the file; parents before children, -1 for the root."""
 
     names: tuple[str, ...]
     parents: tuple[int, ...]
     rest: Floats
     """[J, 3] joints in the rest pose."""
     rotations: Floats
-    """[T, J, 3, 3] rotation of what hangs on each joint, from the rest pose to the frame."""
+    """[T, J, 3, 3] global rotation of each joint from the rest pose to the frame."""
     positions: Floats
     """[T, J, 3]."""
 
@@ -45,7 +38,7 @@ def pose_skeleton(
     """Forward kinematics of any tree.
 
     offsets [J, 3] of each joint from its parent at rest, local_rotations [T, J, 3, 3], and local_positions [T, J, 3]
-    or [1, J, 3], the offsets as they are in each frame.
+    or [1, J, 3], the offsets in each frame.
     """
     frames, count = local_rotations.shape[:2]
     local_positions = np.broadcast_to(local_positions, (frames, count, 3))
@@ -67,18 +60,18 @@ _SPINE = ("spine1", "spine2", "spine3")
 
 @dataclass(frozen=True)
 class SourceJoints:
-    """The 55 joints as the file has them, in its own frame and unit; what it lacks is zero and the identity."""
+    """The 55 joints in the frame and unit of the file; zero and the identity for missing joints."""
 
     rest: Floats  # [55, 3] rest pose
     rotations: Floats  # [T, 55, 3, 3] from the rest pose to the frame
     positions: Floats  # [T, 55, 3]
     valid: Bools  # [55]
     rests_as_smplx: bool
-    """The rest pose is the T-pose of SMPL-X itself."""
+    """The rest pose is the T-pose of SMPL-X."""
 
 
 def find_source_joints(skeleton: PosedSkeleton) -> SourceJoints:
-    """Joints by their names. Raises ValueError with the names that were looked for in vain."""
+    """The joints by their names. Raises ValueError with the names of missing joints."""
     found = map_joints(skeleton.names)
     if missing := found.missing():
         raise ValueError(f"no joint found for {', '.join(missing)} among {', '.join(skeleton.names[:30])}")
@@ -100,7 +93,7 @@ def find_source_joints(skeleton: PosedSkeleton) -> SourceJoints:
 
 
 def _take(joints: SourceJoints, name: str, skeleton: PosedSkeleton, sources: list[int]) -> None:
-    """The turning of the first of some joints of the file, at the middle of them."""
+    """Stores rotation of the first of some joints of the file, at their mean position."""
     joint = JOINT_INDEX[name]
     joints.rest[joint] = skeleton.rest[sources].mean(0)
     joints.rotations[:, joint] = skeleton.rotations[:, sources[0]]
@@ -116,37 +109,37 @@ def _take_wrists(joints: SourceJoints, skeleton: PosedSkeleton, found: JointMap)
 
 
 def _take_spine(joints: SourceJoints, skeleton: PosedSkeleton, found: JointMap) -> None:
-    """Three joints as they are; of another number, the places and the turning spread evenly."""
+    """Stores three spine joints; from another number of joints, positions and rotations are interpolated."""
     chain = found.spine
-    turning = skeleton.rotations[:, [found.joints["pelvis"], *chain]]
+    rotations = skeleton.rotations[:, [found.joints["pelvis"], *chain]]
     for k, name in enumerate(_SPINE):
         joint, along = JOINT_INDEX[name], k * (len(chain) - 1) / (len(_SPINE) - 1)
-        low, high, share = chain[int(along)], chain[min(int(along) + 1, len(chain) - 1)], along % 1
-        joints.rest[joint] = (1 - share) * skeleton.rest[low] + share * skeleton.rest[high]
-        joints.positions[:, joint] = (1 - share) * skeleton.positions[:, low] + share * skeleton.positions[:, high]
-        joints.rotations[:, joint] = _between(turning, (k + 1) * len(chain) / len(_SPINE))
+        low, high, weight = chain[int(along)], chain[min(int(along) + 1, len(chain) - 1)], along % 1
+        joints.rest[joint] = (1 - weight) * skeleton.rest[low] + weight * skeleton.rest[high]
+        joints.positions[:, joint] = (1 - weight) * skeleton.positions[:, low] + weight * skeleton.positions[:, high]
+        joints.rotations[:, joint] = _between(rotations, (k + 1) * len(chain) / len(_SPINE))
         joints.valid[joint] = True
 
 
-def _between(rotations: Floats, place: float) -> Floats:
-    """[T, 3, 3] at `place`, a fractional index along a chain of rotations [T, N, 3, 3], on the shortest way."""
-    low, share = int(place + 1e-9), place % 1
-    if share < 1e-6 or share > 1 - 1e-6:
-        return rotations[:, round(place)]
+def _between(rotations: Floats, index: float) -> Floats:
+    """Rotation [T, 3, 3] at a fractional index of rotations [T, N, 3, 3], interpolated along the shortest arc."""
+    low, weight = int(index + 1e-9), index % 1
+    if weight < 1e-6 or weight > 1 - 1e-6:
+        return rotations[:, round(index)]
     first = Rotation.from_matrix(rotations[:, low])
     step = (first.inv() * Rotation.from_matrix(rotations[:, low + 1])).as_rotvec()
-    return (first * Rotation.from_rotvec(share * step)).as_matrix()
+    return (first * Rotation.from_rotvec(weight * step)).as_matrix()
 
 
 Up = Literal["y", "z"]
 
-METRES_PER_UNIT = {"metre": 1.0, "centimetre": 0.01, "millimetre": 0.001, "inch": 0.0254, "CMU": 0.0254 / 0.45}
-"""The units that motion-capture files are written in."""
+METERS_PER_UNIT = {"meter": 1.0, "centimeter": 0.01, "millimeter": 0.001, "inch": 0.0254, "CMU": 0.0254 / 0.45}
+"""Units of motion-capture files."""
 
-_USUAL_SIZE = 1.4  # Metres from ankle over pelvis to head of an adult, along the bones.
-_AXES_ANGLE = np.deg2rad(30)  # A rest pose as near to the axes of the file as this stands along them.
-_STANDING = np.cos(np.deg2rad(75))
-_ELSEWHERE = np.cos(np.deg2rad(45))
+_USUAL_SIZE = 1.4  # Meters from ankle over pelvis to head of an adult, along the bones.
+_AXES_ANGLE = np.deg2rad(30)  # A rest pose within this angle of the axes of the file is aligned with them.
+_STANDING = np.cos(np.deg2rad(75))  # Largest angle between trunk and legs of a standing rest pose.
+_OTHER_DIRECTION = np.cos(np.deg2rad(45))  # Smallest angle at which the direction of a foot counts as another one.
 _LIMBS = ("hip", "knee", "shoulder", "elbow")
 
 
@@ -154,21 +147,21 @@ def retarget_to_smplx(
     skeleton: PosedSkeleton,
     name: str,
     fps: float,
-    metres_per_unit: float | None = None,
+    meters_per_unit: float | None = None,
     up: Up | None = None,
     body: BodyModel | None = None,
 ) -> MotionSequence:
-    """One person's MotionSequence: the file's joint positions, and rotations from the T-pose of `body`.
+    """One person as a MotionSequence: joint positions of the file, rotations relative to the T-pose of `body`.
 
-    Units are guessed from the size of the skeleton, and which way is up from its rest pose, where they are not given.
-    The T-pose is the open body's by default; limbs that rest elsewhere, as in an A-pose, are turned to it the shortest
-    way. Raises ValueError when joints are not found or the rest pose does not stand.
+    By default the unit is estimated from the size of the skeleton, the up axis from its rest pose, and the T-pose is
+    that of the bundled body. Limbs with another rest direction, as in an A-pose, are rotated along the shortest arc.
+    Raises ValueError when joints are missing or the rest pose does not stand.
     """
     t_pose = (body or load_bundled_body("light")).joint_template.double().cpu().numpy()
     joints = find_source_joints(skeleton)
     upright = _upright(joints)
     joints, rest_turns = _complete(joints, upright, t_pose)
-    scale = metres_per_unit or guess_unit(joints.rest)
+    scale = meters_per_unit or guess_unit(joints.rest)
     turn = np.eye(3) if (up or _rest_up(upright)) == "y" else Z_UP_TO_Y_UP
     R_world_joint = turn @ joints.rotations @ rest_turns  # [T, 55, 3, 3]
     parents = [max(parent, 0) for parent in PARENTS]
@@ -188,15 +181,15 @@ def retarget_to_smplx(
 
 
 def guess_unit(rest: Floats) -> float:
-    """Metres per unit of length with which a skeleton at rest [55, 3] comes nearest to the size of an adult."""
+    """Meters per unit for which the skeleton rest [55, 3] is nearest to the size of an adult."""
     path = ("left_ankle", "left_knee", "left_hip", "pelvis", "spine1", "spine2", "spine3", "neck", "head")
     points = rest[[JOINT_INDEX[name] for name in path]]
     length = np.linalg.norm(np.diff(points, axis=0), axis=-1).sum()
-    return min(METRES_PER_UNIT.values(), key=lambda unit: abs(np.log(max(length * unit, 1e-9) / _USUAL_SIZE)))
+    return min(METERS_PER_UNIT.values(), key=lambda unit: abs(np.log(max(length * unit, 1e-9) / _USUAL_SIZE)))
 
 
 def _upright(joints: SourceJoints) -> Floats:
-    """R_file_tpose [3, 3]: how the T-pose, y up and facing z, stands in the rest pose of the file."""
+    """R_file_tpose [3, 3]: orientation of the T-pose, y up and facing z, in the rest pose of the file."""
     at = {name: joints.rest[index] for name, index in JOINT_INDEX.items()}
     hips = (at["left_hip"] + at["right_hip"]) / 2
     up = at["neck"] - hips
@@ -220,7 +213,7 @@ def _rest_up(upright: Floats) -> Up:
 
 
 def _complete(joints: SourceJoints, upright: Floats, t_pose: Floats) -> tuple[SourceJoints, Floats]:
-    """Joints that the file lacks put where the T-pose has them, and R_file_tpose [55, 3, 3] of each at rest."""
+    """The joints with missing ones from the T-pose, and R_file_tpose [55, 3, 3] of each joint at rest."""
     rest, rotations, positions = joints.rest.copy(), joints.rotations.copy(), joints.positions.copy()
     turns = np.tile(upright, (NUM_JOINTS, 1, 1))
     unit = guess_unit(joints.rest)
@@ -238,23 +231,25 @@ def _complete(joints: SourceJoints, upright: Floats, t_pose: Floats) -> tuple[So
 
 
 def _rest_turn(joint: int, turn: Floats, joints: SourceJoints, t_pose: Floats) -> Floats:
-    """R_file_tpose [3, 3] of one joint: that of its parent, and the shortest way from there to where its bone rests."""
+    """R_file_tpose [3, 3] of one joint: that of its parent, then the shortest arc to the rest direction of its bone."""
     child = next((child for child, parent in enumerate(PARENTS) if parent == joint and joints.valid[child]), None)
     limb = JOINT_NAMES[joint].endswith(_LIMBS) or joint >= JOINT_INDEX["left_index1"]
     foot = JOINT_NAMES[joint].endswith("ankle")
-    # Tools draw trunks and collars so differently that the direction of their bones says nothing of the pose.
+    # The direction of bones of the trunk and collars depends on the tool more than on the pose.
     if child is None or not (limb or foot):
         return turn
     wanted, bone = turn @ (t_pose[child] - t_pose[joint]), joints.rest[child] - joints.rest[joint]
     lengths = np.linalg.norm(wanted) * np.linalg.norm(bone)
-    if lengths == 0 or (foot and wanted @ bone > _ELSEWHERE * lengths):  # Heights of the ankle differ as well.
+    if lengths == 0 or (
+        foot and wanted @ bone > _OTHER_DIRECTION * lengths
+    ):  # The height of ankles depends on the tool.
         return turn
     shortest = Rotation.align_vectors(bone[None], wanted[None])[0]
     return shortest.as_matrix() @ turn
 
 
 def _in_t_pose(rest: Floats, turns: Floats) -> Floats:
-    """The skeleton at rest [55, 3] with its bones as they are in the T-pose, pelvis at the origin."""
+    """The skeleton [55, 3] with the bones of `rest` in the directions of the T-pose, pelvis at the origin."""
     joints = np.zeros((NUM_JOINTS, 3))
     for joint, parent in enumerate(PARENTS[1:], start=1):
         joints[joint] = joints[parent] + turns[parent].T @ (rest[joint] - rest[parent])

@@ -13,7 +13,7 @@ import numpy as np
 from closemesh.core.arrays import Floats, expect, expect_equal_lengths
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import load_pickle
-from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, turn_to_y_up
+from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, rotation_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
@@ -23,9 +23,9 @@ _GENDERS = {"m": "male", "f": "female"}
 _NECK = 12
 
 
-def is_threedpw(told: Any) -> bool:
-    """Whether what a pickle holds is a sequence of 3DPW."""
-    return isinstance(told, dict) and "jointPositions" in told and "cam_poses" in told
+def is_threedpw(data: Any) -> bool:
+    """Whether the content of a pickle is a sequence of 3DPW."""
+    return isinstance(data, dict) and "jointPositions" in data and "cam_poses" in data
 
 
 def threedpw_files(root: Path, split: str = "test") -> list[Path]:
@@ -34,55 +34,55 @@ def threedpw_files(root: Path, split: str = "test") -> list[Path]:
 
 
 def read_threedpw(path: Path) -> Recording:
-    """One sequence, its world turned to y up: the files do not say which axis is up, see `turn_to_y_up`.
+    """One sequence, its world rotated to y up by `rotation_to_y_up`.
 
     A person is valid in the frames in which `campose_valid` is 1. Raises InputError.
     """
-    told = load_pickle(path)
-    if not isinstance(told, dict):
+    data = load_pickle(path)
+    if not isinstance(data, dict):
         raise InputError(f"{path} is no sequence of 3DPW: it does not hold a dictionary")
-    missing = [key for key in _KEYS if key not in told]
+    missing = [key for key in _KEYS if key not in data]
     if missing:
         raise InputError(f"{path} is no sequence of 3DPW: it has no {', '.join(missing)}")
-    count = len(told["poses"])
-    joints = [_array(path, told, "jointPositions", p, 72).reshape(-1, 24, 3) for p in range(count)]
-    cam_poses = expect(path, "cam_poses", np.asarray(told["cam_poses"]), ("T", 4, 4))
+    count = len(data["poses"])
+    joints = [_array(path, data, "jointPositions", p, 72).reshape(-1, 24, 3) for p in range(count)]
+    cam_poses = expect(path, "cam_poses", np.asarray(data["cam_poses"]), ("T", 4, 4))
     expect_equal_lengths(path, cam_poses=cam_poses, **{f"jointPositions_{p}": array for p, array in enumerate(joints)})
-    R_world_file = turn_to_y_up(np.concatenate([array[:, _NECK] - array[:, 0] for array in joints]))
-    people = [_person(path, told, p, joints[p], R_world_file) for p in range(count)]
-    return Recording(merge_people(people, path.stem), (_camera(path, told, cam_poses, R_world_file),))
+    R_world_file = rotation_to_y_up(np.concatenate([array[:, _NECK] - array[:, 0] for array in joints]))
+    people = [_person(path, data, p, joints[p], R_world_file) for p in range(count)]
+    return Recording(merge_people(people, path.stem), (_camera(path, data, cam_poses, R_world_file),))
 
 
-def _person(path: Path, told: dict[str, Any], p: int, joints: Floats, R_world_file: Floats) -> MotionSequence:
-    poses, trans = _array(path, told, "poses", p, 72), _array(path, told, "trans", p, 3)
-    valid = np.asarray(told["campose_valid"][p] if "campose_valid" in told else np.ones(len(poses))).astype(bool)
+def _person(path: Path, data: dict[str, Any], p: int, joints: Floats, R_world_file: Floats) -> MotionSequence:
+    poses, trans = _array(path, data, "poses", p, 72), _array(path, data, "trans", p, 3)
+    valid = np.asarray(data["campose_valid"][p] if "campose_valid" in data else np.ones(len(poses))).astype(bool)
     expect_equal_lengths(path, poses=poses, trans=trans, jointPositions=joints, campose_valid=valid)
-    genders = told.get("genders", [])
+    genders = data.get("genders", [])
     parameters = SmplParameters(
         model="smpl",
         gender=_GENDERS.get(str(genders[p]), "neutral") if p < len(genders) else "neutral",
         transl=trans,
         parts={"root_orient": poses[:, :3], "pose_body": poses[:, 3:66]},
-        betas=expect(path, "betas", np.asarray(told["betas"][p]).reshape(-1)[:10], (10,)),
+        betas=expect(path, "betas", np.asarray(data["betas"][p]).reshape(-1)[:10], (10,)),
         valid=valid,
         joints=joints,
     )
     return smpl_sequence("", FPS, parameters, R_world_file)
 
 
-def _array(path: Path, told: dict[str, Any], key: str, p: int, width: int) -> Floats:
-    if p >= len(told[key]):
-        raise InputError(f"{path}: {key} tells of {len(told[key])} people, poses of {len(told['poses'])}")
-    return expect(path, f"{key}[{p}]", np.asarray(told[key][p]), ("T", width))
+def _array(path: Path, data: dict[str, Any], key: str, p: int, width: int) -> Floats:
+    if p >= len(data[key]):
+        raise InputError(f"{path}: {key} has {len(data[key])} people, poses {len(data['poses'])}")
+    return expect(path, f"{key}[{p}]", np.asarray(data[key][p]), ("T", width))
 
 
-def _camera(path: Path, told: dict[str, Any], cam_poses: Floats, R_world_file: Floats) -> DatasetCamera:
-    """Images are numbered as the frames are; `img_frame_ids` counts at 60 frames a second and is not meant here."""
+def _camera(path: Path, data: dict[str, Any], cam_poses: Floats, R_world_file: Floats) -> DatasetCamera:
+    """The moving camera; images are numbered like the frames, `img_frame_ids` has another rate and is ignored."""
     return DatasetCamera(
         name="phone",
-        K=expect(path, "cam_intrinsics", np.asarray(told["cam_intrinsics"]), (3, 3)),
+        K=expect(path, "cam_intrinsics", np.asarray(data["cam_intrinsics"]), (3, 3)),
         distortion=np.zeros(5),
         T_cam_world=extrinsics(cam_poses[:, :3, :3], cam_poses[:, :3, 3], R_world_file),
-        clip=path.parent.parent.parent / "imageFiles" / str(told.get("sequence", path.stem)),
+        clip=path.parent.parent.parent / "imageFiles" / str(data.get("sequence", path.stem)),
         clip_frames=np.arange(len(cam_poses)),
     )

@@ -22,7 +22,7 @@ from closemesh.lab.datasets.interaction_mocap import (
     read_interhuman,
     read_interx,
 )
-from closemesh.lab.datasets.recording import turn_to_y_up
+from closemesh.lab.datasets.recording import rotation_to_y_up
 from closemesh.lab.datasets.threedpw import read_threedpw, threedpw_files
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import MEAN_REST_PELVIS
@@ -98,9 +98,9 @@ def write_interhuman(root: Path, pair: KnownPair, **changes: object) -> Path:
     """motions/7.pkl; transl tells the true pelvis less the mean pelvis of SMPL-H at rest, z up."""
     R = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     pose, joints = pair.turned(R)
-    told: dict = {"frames": len(pose), "mocap_framerate": 60.0}
+    data: dict = {"frames": len(pose), "mocap_framerate": 60.0}
     for p, gender in enumerate(("male", "female")):
-        told[f"person{p + 1}"] = {
+        data[f"person{p + 1}"] = {
             "trans": joints[:, p, 0] - np.array(MEAN_REST_PELVIS["smplh"][gender]),
             "root_orient": pose[:, p, 0],
             "pose_body": pose[:, p, 1:].reshape(len(pose), 63),
@@ -109,7 +109,7 @@ def write_interhuman(root: Path, pair: KnownPair, **changes: object) -> Path:
         }
     for folder in ("motions", "annots", "split"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "motions" / "7.pkl").write_bytes(pickle.dumps(told | changes))
+    (root / "motions" / "7.pkl").write_bytes(pickle.dumps(data | changes))
     (root / "annots" / "7.txt").write_text("two people hug each other.\nthey embrace.\n")
     (root / "split" / "test.txt").write_text("7\n8\n")
     (root / "split" / "train.txt").write_text("9\n")
@@ -187,7 +187,7 @@ def test_harmony4d(tmp_path: Path, pair: KnownPair) -> None:
 @pytest.mark.parametrize("axis", [(0, 1, 0), (0, 0, 1), (0, 0, -1), (0, -1, 0), (1, 0, 0)])
 def test_the_axis_along_which_people_stand_becomes_y(axis: tuple[int, int, int]) -> None:
     lean = 0.4 * np.random.default_rng(0).normal(size=(50, 3))
-    R = turn_to_y_up(np.array(axis) + lean)
+    R = rotation_to_y_up(np.array(axis) + lean)
     np.testing.assert_array_equal(R @ axis, [0, 1, 0])
     np.testing.assert_allclose(R @ R.T, np.eye(3))
     assert np.linalg.det(R) == pytest.approx(1)
@@ -209,7 +209,7 @@ def test_faulty_recordings_of_hi4d(tmp_path: Path, pair: KnownPair) -> None:
     fault("a", "smpl/000013.npz", r"000013\.npz has no transl", transl=None)
     fault("b", "smpl/000013.npz", r"000013\.npz: body_pose must be \[P, 69\]", body_pose=np.zeros((2, 72)))
     fault("c", "smpl/000013.npz", r"000013\.npz: joints_3d holds numbers", joints_3d=np.full((2, 24, 3), np.nan))
-    fault("d", "smpl/000013.npz", r"000013\.npz: tells of another number", transl=np.zeros((3, 3)))
+    fault("d", "smpl/000013.npz", r"000013\.npz: has another number", transl=np.zeros((3, 3)))
     fault("e", "cameras/rgb_cameras.npz", r"rgb_cameras\.npz has no intrinsics", intirnsics=None)
     (tmp_path / "f" / "smpl").mkdir(parents=True)
     np.savez(tmp_path / "f" / "meta.npz", start=1)
@@ -222,15 +222,15 @@ def test_faulty_recordings_of_hi4d(tmp_path: Path, pair: KnownPair) -> None:
     [
         ({"trans": None}, "has no trans"),
         ({"poses": [np.zeros((6, 66))] * 2}, r"poses\[0\] must be \[T, 72\]"),
-        ({"trans": [np.zeros((6, 3))]}, "trans tells of 1 people"),
+        ({"trans": [np.zeros((6, 3))]}, "trans has 1 people"),
         ({"cam_poses": np.zeros((5, 4, 4))}, "differ in their number of frames"),
         ({"jointPositions": [np.full((6, 72), np.inf)] * 2}, "not finite"),
     ],
 )
 def test_faulty_sequences_of_threedpw(tmp_path: Path, pair: KnownPair, change: dict, message: str) -> None:
     path = write_threedpw(tmp_path, pair)
-    told = {key: value for key, value in (pickle.loads(path.read_bytes()) | change).items() if value is not None}
-    path.write_bytes(pickle.dumps(told))
+    data = {key: value for key, value in (pickle.loads(path.read_bytes()) | change).items() if value is not None}
+    path.write_bytes(pickle.dumps(data))
     with pytest.raises(InputError, match=message) as caught:
         read_threedpw(path)
     assert "downtown_hug_00.pkl" in str(caught.value)
@@ -250,8 +250,8 @@ def test_faulty_sequences_of_threedpw(tmp_path: Path, pair: KnownPair, change: d
 )
 def test_faulty_recordings_of_chi3d(tmp_path: Path, pair: KnownPair, file: str, change: dict, message: str) -> None:
     path = write_chi3d(tmp_path / "s03", pair)
-    told = json.loads((tmp_path / "s03" / file).read_text()) | change
-    (tmp_path / "s03" / file).write_text(json.dumps({key: value for key, value in told.items() if value is not None}))
+    data = json.loads((tmp_path / "s03" / file).read_text()) | change
+    (tmp_path / "s03" / file).write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
     with pytest.raises(InputError, match=message):
         read_chi3d(path)
     (tmp_path / "s03" / file).write_text("{cut")

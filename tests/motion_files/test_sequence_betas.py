@@ -1,4 +1,4 @@
-"""Shapes fitted to skeletons: lengths of bones come back, nothing is made up where nothing is told."""
+"""Shapes fitted to skeletons: lengths of bones come back, missing lengths leave the mean shape."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from stand_in_body import write_open_stand_in
+from stand_in_body import write_bundled_stand_in
 
 from closemesh.body.loading import load_body, load_bundled_body
 from closemesh.body.skinning import rest_joints, skin, wholebody_keypoints
@@ -19,13 +19,13 @@ def open_body():
 
 @pytest.fixture(scope="module")
 def holed_body():
-    """What a licensed mesh is like: one surface with holes at eyes and mouth, and two loose eyeballs."""
+    """Like an SMPL-X mesh: one surface with holes at eyes and mouth, and two loose eyeballs."""
     body = replace(load_bundled_body("mid"), name="smplx/STAND_IN")
     head = body.v_template[:, 1] > 0.25 * body.v_template[:, 1].min() + 0.75 * body.v_template[:, 1].max()
-    centres = body.v_template[body.faces].mean(1)
+    centers = body.v_template[body.faces].mean(1)
     front = body.v_template[head][body.v_template[head, 2].argmax()]
     targets = front + torch.tensor([[0.035, 0.03, -0.02], [-0.035, 0.03, -0.02], [0.0, -0.04, -0.01]])
-    kept = (torch.cdist(centres, targets) > 0.015).all(-1)
+    kept = (torch.cdist(centers, targets) > 0.015).all(-1)
     ball = trimesh.creation.icosphere(subdivisions=2, radius=0.012)
     vertices, faces = body.v_template, body.faces[kept]
     for target in targets[:2]:
@@ -126,7 +126,7 @@ def test_lost_keypoints_are_nan_not_wrong(open_body):
 
 
 def test_a_body_of_the_open_layout_but_other_proportions_is_its_own(tmp_path):
-    body = load_body(write_open_stand_in(tmp_path / "OTHER.npz"))
+    body = load_body(write_bundled_stand_in(tmp_path / "OTHER.npz"))
     assert body.is_bundled
     for detail in ("fine", "coarse"):
         torch.testing.assert_close(watertight_body(body, detail).v_template, body.v_template)

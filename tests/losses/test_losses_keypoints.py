@@ -1,4 +1,4 @@
-"""The terms of one person: known answers, and gradients against finite differences."""
+"""Keypoint losses: known answers, and gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import math
 import torch
 from torch.autograd import gradcheck
 
-from closemesh.body.skeleton import JOINT_INDEX
-from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.keypoints import (
     OUTLIER_SIGMAS,
     SEGMENTS,
@@ -19,7 +17,6 @@ from closemesh.losses.keypoints import (
     pseudo_huber,
     reprojection,
 )
-from closemesh.losses.physics import acceleration, foot_skating, ground_penetration, height_above, velocity
 
 DOUBLE = torch.float64
 
@@ -70,36 +67,3 @@ def test_limb_gradient_and_confidence():
     confidence = torch.ones(23)
     confidence[7] = 0.2  # Left elbow: an end of the upper and of the lower arm.
     assert (limb_confidence(confidence) < 1).sum() == 2
-
-
-def test_acceleration_of_a_fall_is_gravity_at_uneven_times():
-    times = torch.tensor([0.0, 0.03, 0.05, 0.11, 0.12], dtype=DOUBLE)
-    points = torch.stack([torch.zeros(5, dtype=DOUBLE), -0.5 * 9.81 * times**2, times * 3], dim=-1)
-    expected = torch.tensor([0.0, -9.81, 0.0], dtype=DOUBLE).expand(3, 3)
-    assert torch.allclose(acceleration(points, times), expected)
-    assert torch.allclose(velocity(points, times)[:, 2], torch.full((4,), 3.0, dtype=DOUBLE))
-
-
-def test_heights_sinking_and_sliding():
-    floor = torch.tensor([0.0, -1.0, 0.0, 1.5])  # y down: the floor lies 1.5 m below the camera.
-    points = torch.tensor([[0.0, 1.4, 3.0], [0.0, 1.53, 3.0]])
-    assert torch.allclose(height_above(points, floor), torch.tensor([0.1, -0.03]), atol=1e-6)
-    assert torch.allclose(ground_penetration(points, floor), torch.tensor([0.0, 0.03]), atol=1e-6)
-    moving = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0.1, 0, 0]])
-    times = torch.tensor([0.0, 0.1, 0.2])
-    assert torch.allclose(foot_skating(moving, torch.ones(3), times), torch.tensor([1.0, 0.0]), atol=1e-6)
-    assert torch.allclose(foot_skating(moving, torch.tensor([0.0, 1.0, 1.0]), times), torch.zeros(2), atol=1e-6)
-
-
-def test_limits_mirror_and_measure_the_excess():
-    pose = torch.zeros(21, 3, dtype=DOUBLE)
-    assert joint_limit_excess(pose).sum() == 0
-    knee = JOINT_INDEX["left_knee"] - 1
-    pose[knee, 0] = math.radians(-13)  # Bent forwards by ten degrees more than the range allows.
-    assert torch.allclose(joint_limit_excess(pose).sum(), torch.tensor(math.radians(10), dtype=DOUBLE))
-    left, right = torch.zeros(21, 3, dtype=DOUBLE), torch.zeros(21, 3, dtype=DOUBLE)
-    left[JOINT_INDEX["left_elbow"] - 1] = torch.tensor([0.0, 0.5, 1.8], dtype=DOUBLE)
-    right[JOINT_INDEX["right_elbow"] - 1] = torch.tensor([0.0, -0.5, -1.8], dtype=DOUBLE)
-    assert torch.allclose(joint_limit_excess(left).sum(), joint_limit_excess(right).sum())
-    assert joint_limit_excess(left).sum() > 0
-    assert gradcheck(joint_limit_excess, _random(21, 3))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from closemesh.avatars.fit import offset_penalty, scale_penalty
-from closemesh.losses.image import _blurred_by_torch, blurred, dssim, l1
+from closemesh.losses.image import _blur_torch, blurred, dssim, l1
 
 
 def _noise(seed: int, *shape: int) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_structural_similarity_of_one_window_is_that_of_the_definition() -> None
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_both_blurs_agree(channels: int) -> None:
     picture = _noise(0, 20, 31, channels)
-    assert torch.allclose(blurred(picture), _blurred_by_torch(picture), atol=1e-12)
+    assert torch.allclose(blurred(picture), _blur_torch(picture), atol=1e-12)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:

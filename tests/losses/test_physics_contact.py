@@ -18,7 +18,7 @@ def degrees(**joints):
 
 @pytest.fixture(scope="module")
 def embrace():
-    """Two people in each other's arms, their chests several centimetres inside each other; poses, transl, betas."""
+    """Two people in each other's arms, their chests several centimeters inside each other; poses, transl, betas."""
     body = load_bundled_body("light")
     a = degrees(
         left_shoulder=[0.0, -65, -10], right_shoulder=[0.0, 60, -25], left_elbow=[0.0, -70, 0], neck=[0.0, 20, 0]

@@ -8,7 +8,7 @@ from closemesh.losses.physics import penetration_depth
 
 @pytest.fixture(scope="module")
 def overlapping():
-    """Two unit spheres whose centres are 1.8 m apart: 0.2 m of overlap on the axis.
+    """Two unit spheres whose centers are 1.8 m apart: 0.2 m of overlap on the axis.
 
     Turned against each other: where facets lie symmetrically a vertex has two closest faces, and no derivative.
     """
@@ -32,8 +32,8 @@ def test_every_depth_equals_the_distance_to_the_ball(overlapping):
     crossings = find_penetrations(a, b, faces)
     depth = penetration_depth(a, b, faces, crossings)
     point = torch.where(crossings.from_a[:, None], a[0, crossings.vertex], b[0, crossings.vertex])
-    centre = torch.where(crossings.from_a[:, None], torch.tensor([1.8, 0, 0]), torch.zeros(3))
-    torch.testing.assert_close(depth, 1 - torch.linalg.norm(point - centre, dim=-1), atol=8e-3, rtol=0)
+    center = torch.where(crossings.from_a[:, None], torch.tensor([1.8, 0, 0]), torch.zeros(3))
+    torch.testing.assert_close(depth, 1 - torch.linalg.norm(point - center, dim=-1), atol=8e-3, rtol=0)
 
 
 def test_gradient_of_the_true_depth_with_a_new_query_each_time(overlapping):

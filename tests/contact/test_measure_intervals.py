@@ -1,5 +1,5 @@
 from closemesh.contact.body_parts import PART_INDEX, PART_NAMES
-from closemesh.contact.measure import ContactConfig, ContactIntervals, PartContact
+from closemesh.contact.measure import ContactConfig, PartContact, contact_intervals
 
 HAND, HEAD, CHEST = (PART_INDEX[name] for name in ("left_hand", "head", "chest"))
 CONFIG = ContactConfig(bridge_frames=3, shortest_frames=3)
@@ -10,10 +10,8 @@ def touches(frames, part_a=HAND, part_b=CHEST, distance=0.01, depth=0.0):
 
 
 def intervals(*groups):
-    builder = ContactIntervals(0, 1, CONFIG)
-    for touch in sorted((touch for group in groups for touch in group), key=lambda touch: touch.frame):
-        builder.add(touch)
-    return builder.finish()
+    touches = sorted((touch for group in groups for touch in group), key=lambda touch: touch.frame)
+    return contact_intervals(0, 1, touches, CONFIG)
 
 
 def test_one_run_is_one_interval_with_inclusive_end():

@@ -21,7 +21,7 @@ HALF_TURN = torch.tensor([0.0, np.pi, 0.0])
 
 
 def deepest_depths(body: BodyModel) -> np.ndarray:
-    """[EMBRACES] millimetres, of two people of random shapes who stand face to face with their arms forward."""
+    """[EMBRACES] millimeters, of two people of random shapes who stand face to face with their arms forward."""
     generator = torch.Generator().manual_seed(0)
     surface = WatertightMesh(body.faces.numpy())
     depths = []

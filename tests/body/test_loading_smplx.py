@@ -1,4 +1,4 @@
-"""A stand-in with the layout of the licensed file: its shapes, dtypes and pickled extras, none of its content."""
+"""A stand-in with the layout of an SMPL-X file: its shapes, dtypes and pickled extras, none of its content."""
 
 import pickle
 import zipfile
@@ -48,7 +48,7 @@ def stand_in(num_directions: int) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module", params=[400, 20], ids=["300 + 100", "10 + 10"])
 def licensed_file(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("licensed") / "SMPLX_NEUTRAL.npz"
+    path = tmp_path_factory.mktemp("smplx") / "SMPLX_NEUTRAL.npz"
     np.savez(path, **stand_in(request.param))
     return path
 

@@ -60,7 +60,7 @@ def test_trunk_stands_in_anatomical_order(body, labels):
 
 
 def test_known_points_of_the_surface(body, labels):
-    """The furthest points of the body are what everybody calls them."""
+    """The outermost points of the body have the expected labels."""
     v = body.v_template
     trunk = (v[:, 0].abs() < 0.05) & (v[:, 1] > body.joint_template[JOINT_INDEX["spine3"], 1])
     trunk &= v[:, 1] < body.joint_template[JOINT_INDEX["left_shoulder"], 1]

@@ -9,7 +9,7 @@ RADIUS = 0.5
 
 @pytest.fixture(scope="module")
 def spheres(sphere):
-    """Two spheres of radius 0.5 m in five frames, their centres 0.7, 0.9, 0.99, 1.02 and 3 m apart along x."""
+    """Two spheres of radius 0.5 m in five frames, their centers 0.7, 0.9, 0.99, 1.02 and 3 m apart along x."""
     vertices, faces = sphere
     a = torch.as_tensor(RADIUS * vertices)[None].expand(5, -1, -1)
     offsets = torch.tensor([0.7, 0.9, 0.99, 1.02, 3.0], dtype=torch.float64)
@@ -25,8 +25,8 @@ def test_exactly_the_vertices_inside_the_other_sphere_are_found(spheres):
     a, b, faces, offsets = spheres
     found = find_penetrations(a, b, faces)
     for mesh, from_a in ((a, True), (b, False)):
-        centre = torch.stack([offsets if from_a else torch.zeros(5), torch.zeros(5), torch.zeros(5)], -1)
-        radius = torch.linalg.norm(mesh - centre[:, None], dim=-1)  # [T, V]
+        center = torch.stack([offsets if from_a else torch.zeros(5), torch.zeros(5), torch.zeros(5)], -1)
+        radius = torch.linalg.norm(mesh - center[:, None], dim=-1)  # [T, V]
         got = torch.zeros(radius.shape, dtype=torch.bool)
         mine = found.from_a == from_a
         got[found.frame[mine], found.vertex[mine]] = True
