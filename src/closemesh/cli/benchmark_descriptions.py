@@ -12,6 +12,7 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
+from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
     from closemesh.lab.evaluation.report import Difference
@@ -30,7 +31,9 @@ def _percentages(text: str) -> Any:
     return percentages
 
 
+@o.config_options("--preset", "--seed")
 def descriptions(
+    config: Config,
     quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
@@ -43,8 +46,6 @@ def descriptions(
     last: Annotated[
         Literal["refined", "optimised"], typer.Option("--through", help="The motion up to which stages run.")
     ] = "refined",
-    preset: o.PresetOption = None,
-    seed: o.SeedOption = None,
     device: o.DeviceOption = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
     file: Annotated[
@@ -68,7 +69,6 @@ def descriptions(
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.text_benchmark import FALSE_PERCENTAGES, as_json, measure_descriptions
 
-        config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
+from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
     from closemesh.lab.evaluation.ablation import Ablation
@@ -29,7 +30,9 @@ class Source(str, Enum):
     pixels = "pixels"
 
 
+@o.config_options("--preset", "--seed")
 def synthetic(
+    config: Config,
     source: Annotated[
         Source, typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = Source.keypoints,
@@ -39,8 +42,6 @@ def synthetic(
     ] = None,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
-    preset: o.PresetOption = None,
-    seed: o.SeedOption = None,
     device: o.DeviceOption = None,
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core, at most 8")
@@ -71,7 +72,6 @@ def synthetic(
         from closemesh.lab.evaluation.report import differences, read_report, write_report
 
         old = read_report(compare) if compare else None
-        config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(data, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
         jobs = jobs or min(os.cpu_count() or 1, _MAX_JOBS)
@@ -88,15 +88,15 @@ def synthetic(
 _METRICS = ("MPJPE", "Inter", "Pair-PA-MPJPE", "A-PD", "contact-F1@50mm", "jitter")
 
 
+@o.config_options("--preset", "--seed")
 def ablation(
+    config: Config,
     quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     source: Annotated[
         Literal["keypoints", "pixels"], typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = "keypoints",
-    preset: o.PresetOption = None,
-    seed: o.SeedOption = None,
     device: o.DeviceOption = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
     file: Annotated[
@@ -118,7 +118,6 @@ def ablation(
         from closemesh.lab.evaluation.benchmark_runner import RunOptions
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
 
-        config = o.build_config(None, preset, {"seed": seed})
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = file.with_suffix(".windows") if file else None
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume=cache is not None)

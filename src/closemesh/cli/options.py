@@ -13,15 +13,12 @@ import typer
 from annotated_types import Ge
 
 from closemesh.cli.console import exit_codes, print_line
-from closemesh.config.schema import BODY_MODEL, METHOD, OUTPUT, PRESET, SEED, Cli, Config, Preset
+from closemesh.config.schema import BODY_MODEL, METHOD, OUTPUT, SEED, Cli, Config
 
 Command = Callable[..., None]
 
 ClipArg = Annotated[Path, typer.Argument(help="A video, or a folder of numbered images.", show_default=False)]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; it is created if missing.")]
-PresetOption = Annotated[
-    Preset | None, typer.Option("--preset", help=PRESET.help, rich_help_panel=METHOD, show_default="balanced")
-]
 SeedOption = Annotated[int | None, typer.Option("--seed", help=SEED.help, rich_help_panel=METHOD)]
 BodyModelOption = Annotated[Path | None, typer.Option("--body-model", help=BODY_MODEL.help, rich_help_panel=METHOD)]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=METHOD)]
@@ -108,7 +105,7 @@ def config_options(*flags: str, file: bool = False) -> Callable[[Command], Comma
                 given |= option.values(arguments.pop(option.name))
             path = arguments.pop("config_file") if file else None
             with exit_codes():
-                config = build_config(path, given.pop("preset", None), given)
+                config = build_config(path, given)
             command(**arguments, config=config)
 
         hints = get_type_hints(command, include_extras=True)
@@ -130,10 +127,10 @@ def config_options(*flags: str, file: bool = False) -> Callable[[Command], Comma
     return decorate
 
 
-def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -> Config:
+def build_config(file: Path | None, given: dict[str, Any]) -> Config:
     """Return the configuration of a preset, with a TOML file and then the options in place of its own.
 
-    preset: the one that the file names, or `balanced`, if None. given: values by dotted names such as `clip.start`.
+    given: values by dotted names such as `clip.start`; without `preset` it is that of the file, else `balanced`.
     Raises InputError for a wrong file, BadParameter for a wrong option.
     """
     from closemesh.config.loading import override, read_toml
@@ -141,10 +138,10 @@ def build_config(file: Path | None, preset: str | None, given: dict[str, Any]) -
     from closemesh.core.errors import InputError
 
     values = read_toml(file) if file else {}
-    preset = preset or values.get("preset", "balanced")
+    preset = str(given.get("preset") or values.get("preset", "balanced"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        config = override(preset_config(str(preset)), {**values, "preset": preset})
+        config = override(preset_config(preset), {**values, "preset": preset})
     for warning in caught:
         print_line(f"note: {warning.message}")
     try:
@@ -187,8 +184,6 @@ def _nested(dotted: dict[str, Any]) -> dict[str, Any]:
     """Tables in tables from dotted names."""
     nested: dict[str, Any] = {}
     for name, value in dotted.items():
-        if value is None:
-            continue
         *tables, last = name.split(".")
         table = nested
         for one in tables:

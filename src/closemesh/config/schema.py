@@ -56,7 +56,6 @@ def parse_pairs(text: str) -> tuple[tuple[int, int], ...]:
         raise ValueError(f"'{text}' is no list of pairs such as 0-1,1-2") from None
 
 
-PRESET = Cli("--preset", "How much time the fits take.", METHOD)
 SEED = Cli("--seed", "Seed of all random numbers; the same seed gives the same bytes on the same machine.", METHOD)
 BODY_MODEL = Cli("--body-model", "A licensed SMPL-X .npz or .pkl; the bundled body if not given.", METHOD, is_path=True)
 _NO_PHYSICS = Cli("--no-physics", "Without penetration, floor and foot contact terms.", METHOD, off=True)
@@ -269,7 +268,7 @@ class Config:
 
     __pydantic_config__ = _NO_OTHER_NAMES
 
-    preset: Annotated[Preset, PRESET] = "balanced"
+    preset: Annotated[Preset, Cli("--preset", "How much time the fits take.", METHOD)] = "balanced"
     seed: Annotated[int, Ge(0), SEED] = 0
     body_model: Annotated[str | None, BODY_MODEL] = None
     """Path of a licensed SMPL-X .npz or .pkl; None is the bundled body."""
