@@ -20,7 +20,7 @@ SIZE = (640, 480)
 FOCAL = 600.0
 FPS = 30.0
 CAMERA_HEIGHT = 1.6
-PITCH = 0.25  # Radians that the camera looks down.
+PITCH = 0.25  # Radians of the camera below the horizon.
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,35 @@
-"""Real files of networks that are trained here in seconds; see trained_yolo.py and trained_sam.py."""
+"""The demo clip, and real files of networks that are trained here in seconds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from known_scenes import KnownScene
 from rendered_people import RenderedPeople, rendered_people
+
+from closemesh.config.schema import ClipConfig
+from closemesh.perception.keypoints.topdown import MediaPipeDetector
+from closemesh.structures import Clip
+from closemesh.video import open_clip, read_frames
+from closemesh.weights.locate import find_model
+from closemesh.weights.registry import DEMO_CLIP
+
+
+@pytest.fixture(scope="session")
+def clip() -> Clip:
+    return open_clip(find_model(DEMO_CLIP), ClipConfig(fps=6))
+
+
+@pytest.fixture(scope="session")
+def first_frame(clip: Clip) -> np.ndarray:
+    return next(read_frames(clip))
+
+
+@pytest.fixture(scope="session")
+def detector() -> MediaPipeDetector:
+    return MediaPipeDetector()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A short rendered film of two people beside each other, and where they are in it."""
+"""A short rendered video of two people beside each other, with their keypoints, boxes and masks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRAMES = 3
 
 @dataclass(frozen=True)
 class RenderedPeople:
-    """A short film of two people beside each other, and where they are in it."""
+    """A short video of two people beside each other, with ground truth."""
 
     images: list[np.ndarray]
     """RGB [H, W, 3]."""
@@ -31,22 +31,22 @@ class RenderedPeople:
     boxes: np.ndarray
     """[T, 2, 4] pixels."""
     masks: np.ndarray
-    """[2, H, W] bool, of the first picture."""
+    """[2, H, W] bool, of the first image."""
 
     def detection(self, person: int) -> Detection:
-        """A perfect detection of one of them in the first picture."""
+        """A perfect detection of one of them in the first image."""
         points = np.column_stack([self.keypoints[0, person, :17], np.full(17, 0.9)])
         return Detection(self.boxes[0, person], points, 0.9)
 
     def estimates(self) -> dict[int, CropEstimate]:
-        """Both in the first picture, looked at closer by somebody who makes no masks."""
+        """Estimates of both in the first image, with empty masks."""
         nothing = CropPose(np.zeros((133, 3)), np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(3)[:2], 1.0)
         return {person: CropEstimate(person, self.detection(person), nothing, 1.0) for person in range(2)}
 
     def write(self, folder: Path) -> Path:
-        """The film as a folder of numbered images."""
-        for number, picture in enumerate(self.images):
-            cv2.imwrite(str(folder / f"{number:03d}.png"), picture[..., ::-1])
+        """Write the video as a folder of numbered images."""
+        for number, image in enumerate(self.images):
+            cv2.imwrite(str(folder / f"{number:03d}.png"), image[..., ::-1])
         return folder
 
     def agreement(self, labels: np.ndarray) -> list[float]:
@@ -58,7 +58,7 @@ class RenderedPeople:
 
 
 def rendered_people(known: KnownScene) -> RenderedPeople:
-    """The known scene with its second person moved aside, as a film."""
+    """The known scene with its second person moved aside, as a video."""
     motion = known.motion.with_pose(
         **{name: getattr(known.motion, name)[:FRAMES].copy() for name in ("rotations", "transl", "valid")}
     )

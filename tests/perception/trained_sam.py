@@ -1,4 +1,4 @@
-"""A SAM 2.1 of the real shape whose decoder knows one picture by heart; its encoder is random."""
+"""A SAM 2.1 of the real shape whose decoder is trained on one image; its encoder is random."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def train_sam(people: RenderedPeople, path: Path, monkeypatch: pytest.MonkeyPatc
     given = torch.as_tensor(points * scale, dtype=torch.float32), torch.as_tensor(labels, dtype=torch.int32)
     truth = torch.as_tensor(np.stack([_small(mask, scale / 4) for mask in people.masks]))
     learning = [*network.sam_mask_decoder.parameters(), *network.sam_prompt_encoder.parameters()]
-    optimiser = torch.optim.AdamW(learning, lr=_RATE, weight_decay=0)
+    optimizer = torch.optim.AdamW(learning, lr=_RATE, weight_decay=0)
     network.train()
     for _ in range(_STEPS):
         sparse, dense = network.sam_prompt_encoder(points=given, boxes=None, masks=None)
@@ -49,12 +49,12 @@ def train_sam(people: RenderedPeople, path: Path, monkeypatch: pytest.MonkeyPatc
             repeat_image=True,
             high_res_features=fine,
         )
-        share = masks[:, 0].sigmoid()
-        missed = 1 - (2 * (share * truth).sum() + 1) / ((share + truth).sum() + 1)
-        optimiser.zero_grad()
+        probability = masks[:, 0].sigmoid()
+        missed = 1 - (2 * (probability * truth).sum() + 1) / ((probability + truth).sum() + 1)
+        optimizer.zero_grad()
         (F.binary_cross_entropy_with_logits(masks[:, 0], truth) + missed).backward()
         torch.nn.utils.clip_grad_norm_(learning, 1)
-        optimiser.step()
+        optimizer.step()
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"model": network.state_dict()}, path)
     return path

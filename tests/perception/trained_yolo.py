@@ -1,4 +1,4 @@
-"""YOLO networks that know one rendered picture by heart: real files, made in seconds, without any download."""
+"""YOLO networks that are trained on one rendered image: real files, made in seconds, without any download."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rendered_people import RenderedPeople
 from closemesh.perception.detectors import ultralytics_backend as ultralytics_networks
 from closemesh.perception.detectors.person_detectors import preprocess
 
-SIDE = 224  # Pixels of the long side in which the networks learn the picture.
+SIDE = 224  # Pixels of the long side in which the networks learn the image.
 _RATE = 3e-3
 
 
 def train_yolo(name: str, people: RenderedPeople, path: Path, steps: int) -> Path:
-    """`path` with a network built from ultralytics' own `name`.yaml that knows the first picture."""
+    """`path` with a network built from ultralytics' own `name`.yaml that knows the first image."""
     ultralytics_networks._import()
     from ultralytics import YOLO
     from ultralytics.utils import DEFAULT_CFG
@@ -27,16 +27,16 @@ def train_yolo(name: str, people: RenderedPeople, path: Path, steps: int) -> Pat
     network = model.model
     network.args = DEFAULT_CFG
     batch = _batch(people)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=0)
     network.train()
     for step in range(steps):
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = _RATE * min(1, (step + 1) / 10) * (1 - 0.9 * step / steps)
         loss, _ = network.loss(batch)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.sum().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10)
-        optimiser.step()
+        optimizer.step()
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0  # So few steps are too few for running means: those of the last weights are taken.
@@ -48,10 +48,10 @@ def train_yolo(name: str, people: RenderedPeople, path: Path, steps: int) -> Pat
 
 
 def _batch(people: RenderedPeople) -> dict[str, torch.Tensor]:
-    """The first picture as ultralytics' trainers take it, for boxes, keypoints and masks at once."""
+    """The first image as ultralytics' trainers take it, for boxes, keypoints and masks at once."""
     scale = SIDE / max(people.images[0].shape[:2])
     pixels = preprocess(people.images[0], scale)
-    size = np.array(pixels.shape[:0:-1]) / scale  # Width and height of the padded picture, in pixels of the film.
+    size = np.array(pixels.shape[:0:-1]) / scale  # Width and height of the padded image, in pixels of the video.
     low, high = people.boxes[0, :, :2] / size, people.boxes[0, :, 2:] / size
     points = np.concatenate([people.keypoints[0, :, :17] / size, np.full((2, 17, 1), 2.0)], -1)
     numbered = np.zeros(pixels.shape[1:], np.float32)

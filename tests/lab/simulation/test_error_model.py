@@ -1,11 +1,11 @@
-"""Each kind of error appears as often and as large as the model says, and nothing else does."""
+"""Each kind of error has the rate and size of the model, and no other error occurs."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from made_up_errors import WHITE, C, E, K, no_errors, uniform
+from sample_errors import WHITE, C, E, K, no_errors, uniform
 from torch import Tensor
 
 from closemesh.lab.simulation.detector_errors import DetectorErrors
@@ -13,7 +13,7 @@ from closemesh.lab.simulation.error_model import sample_detections, sample_keypo
 from closemesh.lab.simulation.statistics import ARMS, LEGS, MIRROR, facing_class, person_size, trunk_axes
 
 FRAMES = 400
-# Somebody who faces the camera, 100 pixels tall, the right side at smaller x.
+# A person who faces the camera, 100 pixels tall, the right side at smaller x.
 _HALF = {0: (0, -40), 1: (2, -42), 3: (4, -41), 5: (10, -30), 7: (16, -15), 9: (18, 0), 11: (8, 0), 13: (9, 24)}
 _HALF |= {15: (10, 44), 17: (10, 50), 18: (14, 50), 19: (9, 47)}
 
@@ -44,15 +44,15 @@ def test_a_perfect_detector_gives_the_truth():
     assert sampled.present.all()
 
 
-def test_errors_have_the_size_that_hidden_and_seen_keypoints_have():
+def test_errors_have_the_sizes_of_hidden_and_visible_keypoints():
     table = torch.stack([uniform(0.04, K), uniform(0.4, K)], dim=1)
     hidden = SEEN.clone()
     hidden[..., 9] = True
     sampled = sample(no_errors(error=table), hidden=hidden)
-    off = (sampled.points - TWO).norm(dim=-1) / person_size(TWO)[..., None]
-    assert float(off[..., 9].median()) == pytest.approx(0.2, abs=0.02)
-    assert float(off[..., 10].median()) == pytest.approx(0.02, abs=0.002)
-    assert float(off[..., 10].max()) <= 0.0401
+    distance = (sampled.points - TWO).norm(dim=-1) / person_size(TWO)[..., None]
+    assert float(distance[..., 9].median()) == pytest.approx(0.2, abs=0.02)
+    assert float(distance[..., 10].median()) == pytest.approx(0.02, abs=0.002)
+    assert float(distance[..., 10].max()) <= 0.0401
     direction = (sampled.points - TWO)[..., 9, :]
     assert abs(float(direction.mean())) < 0.05 * float(direction.norm(dim=-1).mean()) + 0.5
 
@@ -65,7 +65,7 @@ def test_bias_goes_along_the_trunk_and_across_it():
     across = trunk_axes(TWO, size)[..., 1, :]
     expected = size[..., None] * (0.1 * torch.tensor([0.0, -1.0]) + 0.2 * across)
     assert torch.allclose(sampled.points[..., 11, :] - TWO[..., 11, :], expected, atol=1e-3)
-    assert float((sampled.points - TWO)[..., 11, 0].mean()) > 0, "outwards, and the left side is at larger x"
+    assert float((sampled.points - TWO)[..., 11, 0].mean()) > 0, "away from the trunk; the left side is at larger x"
 
 
 def test_misses_come_at_their_rate_and_feet_go_with_their_ankle():
@@ -95,7 +95,7 @@ def test_snapped_wrists_lie_on_the_partners():
 
 
 @pytest.mark.parametrize(("kind", "exchanged"), [(0, range(K)), (1, ARMS), (2, LEGS)])
-def test_sides_are_exchanged_together(kind: int, exchanged):
+def test_sides_are_flipped_together(kind: int, exchanged):
     flip = torch.zeros(3, 3)
     flip[kind, 2] = 0.4
     assert (facing_class(TWO) == 2).all(), "they face the camera"
@@ -108,7 +108,7 @@ def test_sides_are_exchanged_together(kind: int, exchanged):
     assert torch.allclose(sampled.points[~flipped], TWO[~flipped], atol=1e-4)
 
 
-def test_two_people_change_places_together_and_some_are_not_found():
+def test_two_people_switch_identities_together_and_some_are_absent():
     sampled = sample(no_errors(identity_switch=torch.full((4,), 0.2), absent=torch.full((4,), 0.1)))
     swapped = (sampled.points - TWO.flip(-3)).norm(dim=-1).amax(-1) < 1e-3
     assert torch.equal(swapped[:, 0], swapped[:, 1])
@@ -121,22 +121,22 @@ def test_confidence_falls_with_the_error():
     table = torch.stack([uniform(0.3, K), uniform(0.3, K)], dim=1)
     confidence = torch.linspace(1, 0.2, E)[:, None].expand(K, 2, E, table.shape[-1])
     sampled = sample(no_errors(error=table, confidence=confidence))
-    off = (sampled.points - TWO).norm(dim=-1) / person_size(TWO)[..., None]
-    assert torch.allclose(sampled.confidence[off > 0.17], torch.tensor(0.2))
-    assert torch.allclose(sampled.confidence[off < 0.019], torch.tensor(1.0))
+    distance = (sampled.points - TWO).norm(dim=-1) / person_size(TWO)[..., None]
+    assert torch.allclose(sampled.confidence[distance > 0.17], torch.tensor(0.2))
+    assert torch.allclose(sampled.confidence[distance < 0.019], torch.tensor(1.0))
 
 
-def test_errors_last():
+def test_errors_are_correlated_over_time():
     table = uniform(0.1, K, 2)
     slow = torch.eye(C)[3].expand(K, C)
     steps = [
-        (sample(no_errors(error=table, error_variances=shares)).points - TWO).diff(dim=0).norm(dim=-1).median()
-        for shares in (WHITE.expand(K, C), slow)
+        (sample(no_errors(error=table, error_variances=variances)).points - TWO).diff(dim=0).norm(dim=-1).median()
+        for variances in (WHITE.expand(K, C), slow)
     ]
     assert float(steps[1]) < 0.25 * float(steps[0])
 
 
-def test_any_batch_and_the_same_seed_the_same_detections():
+def test_batches_of_any_shape_and_seeds_that_determine_the_detections():
     table = uniform(0.1, K, 2)
     errors = no_errors(error=table, miss=torch.full((K, 2), 0.1))
     points = TWO[:50].expand(3, 4, 50, 2, K, 2)
@@ -152,6 +152,6 @@ def test_any_batch_and_the_same_seed_the_same_detections():
     assert not torch.equal(draws[0][0][0, 0], draws[0][0][1, 2]), "scenes of a batch differ"
 
 
-def test_somebody_seen_from_the_side_is_not_small():
+def test_a_person_seen_from_the_side_is_not_small():
     thin = TWO * torch.tensor([0.01, 1.0])
     assert float(person_size(thin).min()) == pytest.approx(np.sqrt(0.25) * 92, rel=0.01)

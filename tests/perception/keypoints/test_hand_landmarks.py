@@ -1,4 +1,4 @@
-"""Hands are looked at where BlazePose has the knuckles, and only those that are clearly there are believed."""
+"""Hands are searched at BlazePose's knuckles, and only clearly visible ones are used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEFT, RIGHT = slice(91, 112), slice(112, 133)
 
 @pytest.fixture(scope="module")
 def frame() -> Image:
-    """The bundled clip: a woman who holds her left hand before her, fingers bent."""
+    """A frame of the bundled clip: the left hand of the woman is in front of her, fingers bent."""
 
     clip = open_clip(find_model(DEMO_CLIP), ClipConfig(fps=60.0, start=56 / 60, end=57.5 / 60))
     return next(iter(read_frames(clip)))
@@ -41,67 +41,71 @@ def hands() -> HandLandmarks:
 
 
 @pytest.fixture(scope="module")
-def looks(frame: Image) -> dict[int, CropEstimate]:
+def estimates(frame: Image) -> dict[int, CropEstimate]:
     detector = MediaPipeDetector()
     people = dict(enumerate(sorted(detector.detect(frame, 512), key=lambda person: -person.area)[:2]))
     found = {n: detector.refine(frame, person) for n, person in people.items()}
-    return {n: CropEstimate(n, people[n], look, 1.0) for n, look in found.items() if look is not None}
+    return {n: CropEstimate(n, people[n], estimate, 1.0) for n, estimate in found.items() if estimate is not None}
 
 
-def hand_points(look: CropEstimate, hand: slice) -> Floats:
-    return look.pose.keypoints[hand]
+def hand_points(estimate: CropEstimate, hand: slice) -> Floats:
+    return estimate.pose.keypoints[hand]
 
 
-def test_real_hands_get_all_their_points(frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]) -> None:
-    remade = hands.refine_hands(frame, looks)
-    seen = [(n, h) for n in looks for h in (LEFT, RIGHT) if (hand_points(remade[n], h)[:, 2] > 0.6).all()]
+def test_visible_hands_get_all_keypoints(
+    frame: Image, hands: HandLandmarks, estimates: dict[int, CropEstimate]
+) -> None:
+    refined = hands.refine_hands(frame, estimates)
+    seen = [(n, h) for n in estimates for h in (LEFT, RIGHT) if (hand_points(refined[n], h)[:, 2] > 0.6).all()]
     assert len(seen) >= 2
     for n, hand in seen:
-        before, after = hand_points(looks[n], hand), hand_points(remade[n], hand)
+        before, after = hand_points(estimates[n], hand), hand_points(refined[n], hand)
         known = before[:, 2] > 0
         size = np.ptp(after[:, :2], axis=0).max()
         assert known.sum() == 3, "BlazePose's"
         assert np.median(np.linalg.norm(before[known, :2] - after[known, :2], axis=1)) < 0.4 * size
-    for n in looks:
-        assert np.array_equal(remade[n].pose.keypoints[:91], looks[n].pose.keypoints[:91])
+    for n in estimates:
+        assert np.array_equal(refined[n].pose.keypoints[:91], estimates[n].pose.keypoints[:91])
 
 
-def test_a_picture_without_hands_changes_nothing(
-    hands: HandLandmarks, looks: dict[int, CropEstimate], frame: Image
+def test_an_image_without_hands_changes_nothing(
+    hands: HandLandmarks, estimates: dict[int, CropEstimate], frame: Image
 ) -> None:
     blank = np.full_like(frame, 127)
-    remade = hands.refine_hands(blank, looks)
-    assert all(remade[n] is looks[n] for n in looks)
+    refined = hands.refine_hands(blank, estimates)
+    assert all(refined[n] is estimates[n] for n in estimates)
 
 
-def test_small_hands_are_left_alone(frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]) -> None:
+def test_small_hands_are_not_refined(frame: Image, hands: HandLandmarks, estimates: dict[int, CropEstimate]) -> None:
     small = np.asarray(cv2.resize(frame, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA), np.uint8)
-    remade = hands.refine_hands(small, {n: scaled(look, 0.2) for n, look in looks.items()})
-    assert all((look.pose.keypoints[91:, 2] > 0).sum() <= 6 for look in remade.values())
+    refined = hands.refine_hands(small, {n: scaled(estimate, 0.2) for n, estimate in estimates.items()})
+    assert all((estimate.pose.keypoints[91:, 2] > 0).sum() <= 6 for estimate in refined.values())
 
 
-def scaled(look: CropEstimate, factor: float) -> CropEstimate:
-    keypoints = look.pose.keypoints * [factor, factor, 1]
-    body = Detection(look.detection.box * factor, keypoints[:17], look.detection.score)
-    return CropEstimate(look.person, body, CropPose(keypoints, *list(vars(look.pose).values())[1:]), 1.0)
+def scaled(estimate: CropEstimate, factor: float) -> CropEstimate:
+    keypoints = estimate.pose.keypoints * [factor, factor, 1]
+    body = Detection(estimate.detection.box * factor, keypoints[:17], estimate.detection.score)
+    return CropEstimate(estimate.person, body, CropPose(keypoints, *list(vars(estimate.pose).values())[1:]), 1.0)
 
 
-def test_a_turned_picture_gives_the_same_hand(
-    frame: Image, hands: HandLandmarks, looks: dict[int, CropEstimate]
+def test_a_rotated_image_gives_the_same_hand(
+    frame: Image, hands: HandLandmarks, estimates: dict[int, CropEstimate]
 ) -> None:
-    remade = hands.refine_hands(frame, looks)
-    n, hand = next((n, h) for n in looks for h in (LEFT, RIGHT) if (hand_points(remade[n], h)[:, 2] > 0.9).all())
+    refined = hands.refine_hands(frame, estimates)
+    n, hand = next((n, h) for n in estimates for h in (LEFT, RIGHT) if (hand_points(refined[n], h)[:, 2] > 0.9).all())
     side = "left" if hand == LEFT else "right"
-    square = crop_from_hand(hand_points(remade[n], hand)[:, :2])
+    square = crop_from_hand(hand_points(refined[n], hand)[:, :2])
     assert square is not None
     height, width = frame.shape[:2]
     T = np.array([[0.0, -1, height - 1], [1, 0, 0]])  # A quarter turn.
-    turned = np.asarray(cv2.warpAffine(frame, T, (height, width)), np.uint8)
-    keypoints = looks[n].pose.keypoints.copy()
+    rotated = np.asarray(cv2.warpAffine(frame, T, (height, width)), np.uint8)
+    keypoints = estimates[n].pose.keypoints.copy()
     keypoints[:, :2] = keypoints[:, :2] @ T[:, :2].T + T[:, 2]
-    look = CropEstimate(n, looks[n].detection, CropPose(keypoints, *list(vars(looks[n].pose).values())[1:]), 1.0)
-    again = hand_points(hands.refine_hands(turned, {n: look})[n], hand)
-    expected = hand_points(remade[n], hand)[:, :2] @ T[:, :2].T + T[:, 2]
+    estimate = CropEstimate(
+        n, estimates[n].detection, CropPose(keypoints, *list(vars(estimates[n].pose).values())[1:]), 1.0
+    )
+    again = hand_points(hands.refine_hands(rotated, {n: estimate})[n], hand)
+    expected = hand_points(refined[n], hand)[:, :2] @ T[:, :2].T + T[:, 2]
     assert np.abs(again[:, :2] - expected).max() < 0.05 * square.side, side
 
 
@@ -122,11 +126,11 @@ def hand_at(x: float, presence: float, rightness: float) -> Hand:
     return Hand(np.random.default_rng(0).uniform(0, 60, (21, 2)) + np.array([x, 0.0]), presence, rightness)
 
 
-def test_one_hand_is_given_to_one_side_of_one_person() -> None:
+def test_one_hand_belongs_to_one_side_of_one_person() -> None:
     found = {
         (0, "left"): hand_at(0, 0.9, 0.1),
-        (0, "right"): hand_at(5, 0.95, 0.2),  # The same hand again; it is a left one.
-        (1, "left"): hand_at(3, 0.7, 0.1),  # And once more, less clearly.
+        (0, "right"): hand_at(5, 0.95, 0.2),  # The same left hand again.
+        (1, "left"): hand_at(3, 0.7, 0.1),  # And again, with lower presence.
         (1, "right"): hand_at(200, 0.9, 0.9),
     }
     assert set(remove_duplicate_hands(found)) == {(0, "left"), (1, "right")}

@@ -1,4 +1,4 @@
-"""What stands behind something is hidden: known answers, and the fast way against the exact one."""
+"""Hidden keypoints in known scenes, and the batched approximation against the exact method."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_up_motion import seen_from_the_front, two_people
+from sample_motion import front_view, two_people
 
 from closemesh.body.capsules import capsule_body
 from closemesh.body.loading import load_bundled_body
@@ -32,17 +32,17 @@ def by_capsules(scene: SimulatedScene) -> np.ndarray:
 
 
 @pytest.mark.parametrize("hidden_in", [hidden_points, by_capsules])
-def test_somebody_alone_shows_the_face_from_the_front_and_not_from_behind(hidden_in):
+def test_a_single_person_shows_the_face_from_the_front_and_not_from_behind(hidden_in):
     sequence = two_people(frames=2).people(0)
-    front, behind = (hidden_in(seen_from_the_front(sequence, behind=side)) for side in (False, True))
+    front, behind = (hidden_in(front_view(sequence, behind=side)) for side in (False, True))
     assert not front[:, 0, FACE + TRUNK].any()
     assert behind[:, 0, FACE].all()
     assert not behind[:, 0, EARS + TRUNK].any()
 
 
 @pytest.mark.parametrize("hidden_in", [hidden_points, by_capsules])
-def test_a_partner_in_front_hides_and_one_who_is_not_there_does_not(hidden_in):
-    scene = seen_from_the_front(two_people(frames=2, offset=(0, 0, 0.6)))
+def test_a_partner_in_front_hides_and_an_absent_one_does_not(hidden_in):
+    scene = front_view(two_people(frames=2, offset=(0, 0, 0.6)))
     assert hidden_in(scene)[:, 0, FACE + TRUNK].all()
     assert not hidden_in(scene)[:, 1, FACE + TRUNK].any()
     valid = scene.motion.valid & (True, False)
@@ -52,15 +52,15 @@ def test_a_partner_in_front_hides_and_one_who_is_not_there_does_not(hidden_in):
 
 
 @pytest.mark.parametrize("hidden_in", [hidden_points, by_capsules])
-def test_what_lies_outside_the_picture_is_hidden(hidden_in):
-    scene = seen_from_the_front(two_people(frames=2), distance=1.5)
+def test_keypoints_outside_the_image_are_hidden(hidden_in):
+    scene = front_view(two_people(frames=2), distance=1.5)
     pixels = true_points(scene).pixels
     outside = ((pixels < 0) | (pixels >= scene.camera.size)).any(-1)
     assert outside.any()
     assert hidden_in(scene)[outside].all()
 
 
-def test_capsules_agree_with_the_meshes():
+def test_capsules_agree_with_meshes():
     body = load_bundled_body("light")
     exact, fast = [], []
     for seed in range(8):
@@ -68,16 +68,18 @@ def test_capsules_agree_with_the_meshes():
         exact.append(hidden_points(scene))
         fast.append(by_capsules(scene))
     assert np.mean(np.array(exact) == np.array(fast)) > 0.88
-    assert 0.15 < np.mean(exact) < 0.7, "both answers occur"
+    assert 0.15 < np.mean(exact) < 0.7, "both results occur"
 
 
-def test_scenes_in_a_batch_are_as_scenes_alone():
+def test_a_batch_gives_the_same_as_single_scenes():
     body = capsule_body(load_bundled_body("light"))
     scenes = [make_scene(two_people(frames=3), load_bundled_body("light"), seed) for seed in range(3)]
     points = torch.stack([torch.as_tensor(true_points(scene).points_cam) for scene in scenes])
     focal = torch.tensor([scene.camera.focal for scene in scenes])
-    centre, size = (torch.tensor([getattr(s.camera, name) for s in scenes]) for name in ("principal_point", "size"))
-    together = hidden_by_capsules(points, body, focal, centre, size).numpy()
+    principal_point, size = (
+        torch.tensor([getattr(s.camera, name) for s in scenes]) for name in ("principal_point", "size")
+    )
+    together = hidden_by_capsules(points, body, focal, principal_point, size).numpy()
     assert np.array_equal(together, np.stack([by_capsules(scene) for scene in scenes]))
 
 

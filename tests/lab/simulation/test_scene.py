@@ -1,10 +1,10 @@
-"""Random cameras stand upright, see everybody, and are the same for the same seed."""
+"""Random cameras are upright, show all people, and follow from the seed."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from made_up_motion import two_people
+from sample_motion import two_people
 
 from closemesh.body.loading import load_bundled_body
 from closemesh.geometry.camera import project
@@ -21,20 +21,20 @@ from closemesh.lab.simulation.scene import (
 
 
 def paths(scenes: int = 40) -> torch.Tensor:
-    """Pelvis paths [B, T, P, 3] of people who walk about."""
+    """Pelvis paths [B, T, P, 3] of people who walk around."""
     generator = torch.Generator().manual_seed(0)
     steps = 0.05 * torch.randn(scenes, 50, 2, 3, generator=generator)
     start = torch.randn(scenes, 1, 2, 3, generator=generator)
     return (start + steps.cumsum(1)) * torch.tensor([1.0, 0.1, 1.0]) + torch.tensor([0.0, 0.95, 0.0])
 
 
-def test_every_camera_is_upright_and_sees_the_people():
+def test_every_camera_is_upright_and_shows_the_people():
     pelvis = paths()
     cameras = sample_cameras(pelvis, torch.Generator().manual_seed(1))
     R = cameras.T_cam_world[:, :3, :3]
     assert torch.allclose(R @ R.transpose(-1, -2), torch.eye(3), atol=1e-5)
     assert torch.allclose(torch.linalg.det(R), torch.ones(len(R)), atol=1e-5)
-    assert (R[:, 1, 1] < -0.3).all(), "down in the picture is down in the world"
+    assert (R[:, 1, 1] < -0.3).all(), "down in the image is down in the world"
     height = torch.linalg.inv(cameras.T_cam_world)[:, 1, 3]
     assert (height > HEIGHT_RANGE[0] - 1e-3).all()
     assert (height < HEIGHT_RANGE[1] + 1e-3).all()
@@ -48,7 +48,7 @@ def test_every_camera_is_upright_and_sees_the_people():
     assert {tuple(size) for size in cameras.size.int().tolist()} == set(IMAGE_SIZES)
 
 
-def test_the_distance_makes_people_fill_the_share_that_was_drawn():
+def test_the_distance_follows_from_the_drawn_extent():
     pelvis = torch.tensor([[[[0.0, 0.95, 0.0]]]]).expand(60, 4, 1, 3)
     cameras = sample_cameras(pelvis, torch.Generator().manual_seed(2))
     ends = pelvis[:, 0] + torch.tensor([[0.0, 0.85, 0.0], [0.0, -0.95, 0.0]])
@@ -61,7 +61,7 @@ def test_the_distance_makes_people_fill_the_share_that_was_drawn():
     assert float(tall.std()) > 0.05
 
 
-def test_who_is_not_there_is_not_looked_at():
+def test_absent_people_do_not_change_the_camera():
     pelvis = paths(8)
     valid = torch.ones(pelvis.shape[:3], dtype=torch.bool)
     valid[:, :, 1] = False

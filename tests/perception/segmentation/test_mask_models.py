@@ -1,4 +1,4 @@
-"""SAM 2.1 cuts out who is pointed at; the network has the real shape and was trained here on one picture."""
+"""SAM 2.1 with prompts; the network has the real shape and is trained here on one image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from figures import stick_figure
 from rendered_people import RenderedPeople
+from stick_figures import stick_figure
 
 from closemesh.core.errors import ModelFileError
 from closemesh.perception.detectors.ultralytics_backend import SamNetwork
@@ -29,23 +29,23 @@ def network(sam_file: Path) -> SamNetwork:
     return SamNetwork(sam_file, CPU, SIDE)
 
 
-def test_everybody_gets_the_mask_that_belongs_to_the_prompts(people: RenderedPeople, sam_file: Path) -> None:
+def test_each_person_gets_the_mask_of_the_own_prompts(people: RenderedPeople, sam_file: Path) -> None:
     maker = SamMasks(sam_file, CPU, SIDE)
-    looks = people.estimates()
-    new = maker.refine_masks(people.images[0], looks)
+    estimates = people.estimates()
+    new = maker.refine_masks(people.images[0], estimates)
     assert min(people.agreement(label_image(new, (640, 480)))) > 0.65
-    turned = maker.refine_masks(people.images[0], {1: looks[1], 0: looks[0]})
+    reversed_order = maker.refine_masks(people.images[0], {1: estimates[1], 0: estimates[0]})
     for person in range(2):
-        np.testing.assert_allclose(turned[person].pose.mask, new[person].pose.mask, atol=1e-4)
+        np.testing.assert_allclose(reversed_order[person].pose.mask, new[person].pose.mask, atol=1e-4)
     assert maker.refine_masks(people.images[0], {}) == {}
 
 
-def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) -> None:
-    """However long the film is."""
+def test_no_tensors_remain_after_an_image(people: RenderedPeople, sam_file: Path) -> None:
+    """Memory does not grow with the clip."""
     maker = SamMasks(sam_file, CPU, SIDE)
 
-    def tensors_after(looks: int) -> int:
-        for _ in range(looks):
+    def tensors_after(count: int) -> int:
+        for _ in range(count):
             maker.refine_masks(people.images[0], people.estimates())
         gc.collect()
         return sum(1 for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
@@ -56,17 +56,17 @@ def test_nothing_is_kept_of_a_picture(people: RenderedPeople, sam_file: Path) ->
 def test_the_same_as_ultralytics_own_predictor(people: RenderedPeople, sam_file: Path, network: SamNetwork) -> None:
     from ultralytics.models.sam import SAM2Predictor
 
-    picture = cv2.resize(people.images[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(people.images[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     boxes = people.boxes[0] * np.tile([SIDE / 640, SIDE / 480], 2)
-    mine = network.segment(network.encode(as_pixels(picture, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
+    mine = network.segment(network.encode(as_pixels(image, SIDE)), boxes.reshape(-1, 2, 2), np.tile([2, 3], (2, 1)))
     predictor = SAM2Predictor(overrides={"model": str(sam_file), "imgsz": SIDE, "device": "cpu", "save": False})
-    predictor.set_image(picture[..., ::-1].copy())
+    predictor.set_image(image[..., ::-1].copy())
     given = predictor._prepare_prompts((SIDE, SIDE), (SIDE, SIDE), boxes)
     theirs, _ = predictor._inference_features(predictor.features, *given)
     np.testing.assert_allclose(mine, theirs.detach().numpy(), atol=1e-3)
 
 
-def test_prompts_point_at_the_person_and_away_from_the_partner() -> None:
+def test_prompts_are_positive_on_the_person_and_negative_on_the_partner() -> None:
     left, right = stick_figure(250), stick_figure(330)
     points, labels = make_prompts([left, right])
     assert points.shape[:2] == labels.shape and labels[0, :2].tolist() == [2, 3]
@@ -76,7 +76,7 @@ def test_prompts_point_at_the_person_and_away_from_the_partner() -> None:
     assert (own[:, 0] < 290).all() and (other[:, 0] > 290).all()
 
 
-def test_where_two_people_coincide_nobody_is_pointed_away_from() -> None:
+def test_where_two_people_coincide_there_are_no_negative_prompts() -> None:
     _, labels = make_prompts([stick_figure(250), stick_figure(252)])
     assert not (labels == 0).any()
 
@@ -87,7 +87,7 @@ def test_people_with_fewer_points_are_padded() -> None:
     assert (labels[1] == -1).any() and (labels[1] == 1).sum() == 0
 
 
-def test_bad_files_are_told_in_one_line(tmp_path: Path, sam_file: Path) -> None:
+def test_damaged_files_are_reported_in_one_line(tmp_path: Path, sam_file: Path) -> None:
     torch.save({"model": {"weight": torch.zeros(3)}}, tmp_path / "sam2.1_s.pt")
     (tmp_path / "sam2.1_t.pt").write_bytes(sam_file.read_bytes()[:1000])
     torch.save({}, tmp_path / "mobile_sam.pt")

@@ -1,4 +1,4 @@
-"""The bundled errors are there, plausible and of the right shapes; damaged files are one clear line."""
+"""The bundled errors have plausible values and shapes; damaged files are reported in one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
-from made_up_errors import no_errors
+from sample_errors import no_errors
 
 from closemesh.core.errors import ModelFileError
 from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors, save_detector_errors
@@ -42,16 +42,16 @@ def test_the_bundled_errors_have_the_expected_shapes_and_ranges():
         "track_confidence",
         "keypoints3d_confidence",
     ):
-        assert (bundled[name] >= 0).all() and (bundled[name] <= 1.001).all(), f"{name} is a share"
+        assert (bundled[name] >= 0).all() and (bundled[name] <= 1.001).all(), f"{name} is a fraction"
     for name in tensors(no_errors()):
         if name.endswith("_variances"):
             assert torch.allclose(bundled[name].sum(-1), torch.tensor(1.0), atol=5e-3), name
     middle = len(bundled["levels"]) // 2
-    seen, hidden = bundled["error"][5:17, :, middle].unbind(1)
-    assert (seen < hidden).all(), "what is hidden is found less well"
+    visible, hidden = bundled["error"][5:17, :, middle].unbind(1)
+    assert (visible < hidden).all(), "hidden keypoints have larger errors"
 
 
-def test_what_is_written_is_read_again(tmp_path):
+def test_a_written_file_is_read_again(tmp_path):
     errors = no_errors(error=0.1 * torch.rand(23, 2, 28, generator=torch.Generator().manual_seed(0)).cumsum(-1))
     save_detector_errors(tmp_path / "errors.npz", errors)
     read = load_detector_errors(tmp_path / "errors.npz")

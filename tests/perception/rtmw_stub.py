@@ -1,6 +1,6 @@
 """ONNX files with the signatures of RTMW and YOLOX.
 
-RTMW: one normalised crop in, two rows of bins for each of 133 keypoints out. YOLOX: one picture in, boxes and labels
+RTMW: one normalized crop in, two rows of bins for each of 133 keypoints out. YOLOX: one image in, boxes and labels
 out."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def save_always(path: Path, points: np.ndarray, height: float = 10.0) -> Path:
 
 
 def save_boxes(path: Path, boxes: np.ndarray, scores: list[float], labels: list[int], side: int = 640) -> Path:
-    """YOLOX's signature: every picture has these boxes [N, 4], in pixels of the network's picture."""
+    """YOLOX's signature: every image has these boxes [N, 4], in pixels of the network's image."""
     rows = np.column_stack([boxes, scores])[None].astype(np.float32)
     constants = {"rows": rows, "kinds": np.array([labels]), "axes": np.array([1, 2, 3]), "zero": np.float32(0)}
     nodes = [

@@ -1,4 +1,4 @@
-"""The best of what is there is taken; what is asked for and missing is told with the command that fetches it."""
+"""The best installed networks are selected; a named missing one is reported with the command that fetches it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from closemesh.weights.registry import DEMO_CLIP, FAMILIES, SAM
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's cache, empty; the package counts as installed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    install(monkeypatch, there=True)
+    install(monkeypatch, installed=True)
     return tmp_path / "closemesh" / "models"
 
 
-def install(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+def install(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
     real = importlib.util.find_spec
-    spec = real("json") if there else None
+    spec = real("json") if installed else None
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: spec if name == "ultralytics" else real(name, *a))
 
 
@@ -43,17 +43,17 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_without_downloads_the_bundled_networks_are_used() -> None:
-    choice = select_models(ObserveConfig())
-    assert choice.files() == {} and choice.name == "mediapipe"
-    assert selection_notes(choice, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
-    assert selection_notes(choice, ObserveConfig(masks=False)) == ["people found by mediapipe"]
+    selection = select_models(ObserveConfig())
+    assert selection.files() == {} and selection.name == "mediapipe"
+    assert selection_notes(selection, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
+    assert selection_notes(selection, ObserveConfig(masks=False)) == ["people found by mediapipe"]
 
 
-def test_auto_takes_the_best_of_each_kind(cache: Path) -> None:
+def test_auto_selects_the_best_of_each_kind(cache: Path) -> None:
     put(cache, "ultralytics/yolo11x-pose.pt", "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt")
     put(cache, "rtmw/rtmw_dw_l_m_256x192.onnx", "rtmw/rtmw_dw_x_l_256x192.onnx")
-    choice = select_models(ObserveConfig())
-    assert choice.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and choice.mask_model == "yolo26m-seg"
+    selection = select_models(ObserveConfig())
+    assert selection.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and selection.mask_model == "yolo26m-seg"
     put(cache, "sam2/sam2.1_hiera_tiny.pt")
     files = select_models(ObserveConfig()).files()
     assert files["sam2/sam2.1_hiera_tiny.pt"][1] == "Apache-2.0" and "ultralytics/yolo26m-seg.pt" not in files
@@ -63,21 +63,21 @@ def test_auto_takes_the_best_of_each_kind(cache: Path) -> None:
     assert "sam2/sam2.1_hiera_tiny.pt" not in select_models(ObserveConfig(masks=False)).files()
 
 
-def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
+def test_named_networks_are_selected_and_no_better_ones(cache: Path) -> None:
     put(cache, "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt", "rtmw/rtmw_dw_x_l_256x192.onnx")
     assert select_models(ObserveConfig(detector="mediapipe", mask_model="mediapipe")).files() == {}
     assert select_models(ObserveConfig(detector="yolo")).whole_body is None
     put(cache, "rtmw/yolox_m_humanart.onnx")
     joined = select_models(ObserveConfig(detector="rtmw"))
-    assert joined.pose is not None and joined.yolox is None, "the best finder goes with it"
+    assert joined.pose is not None and joined.yolox is None, "the best person detector goes with it"
     (cache / "ultralytics/yolo26s-pose.pt").unlink()
     assert select_models(ObserveConfig()).name == "yolox_m_humanart+blazepose+rtmw_dw_x_l_256x192"
     (cache / "rtmw/rtmw_dw_x_l_256x192.onnx").unlink()
-    assert select_models(ObserveConfig()).name == "mediapipe", "boxes alone are of no use"
+    assert select_models(ObserveConfig()).name == "mediapipe", "boxes alone are not enough"
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "output"),
     [
         (ObserveConfig(detector="yolo"), "download-weights detector --accept-license fetches .*yolo26m-pose.pt"),
         (ObserveConfig(detector="rtmw"), "download-weights wholebody fetches .*rtmw_dw_x_l_256x192.onnx"),
@@ -85,19 +85,21 @@ def test_what_is_named_is_taken_and_nothing_better(cache: Path) -> None:
         (ObserveConfig(mask_model="sam"), "download-weights masks fetches sam2/sam2.1_hiera_small.pt"),
     ],
 )
-def test_what_is_named_and_missing_is_told_with_the_command(config: ObserveConfig, told: str) -> None:
-    with pytest.raises(ModelFileError, match=told) as caught:
+def test_a_named_missing_network_is_reported_with_the_command(config: ObserveConfig, output: str) -> None:
+    with pytest.raises(ModelFileError, match=output) as caught:
         select_models(config)
     assert "\n" not in str(caught.value)
 
 
 def test_files_without_the_package_that_runs_them(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, there=False)
+    install(monkeypatch, installed=False)
     put(cache, "ultralytics/yolo26m-pose.pt", "sam2/sam2.1_hiera_small.pt")
-    choice = select_models(ObserveConfig())
-    assert choice.files() == {}
-    told = selection_notes(choice, ObserveConfig())[1]
-    assert "yolo26m-pose.pt" in told and "sam2.1_hiera_small.pt" in told and "pip install 'closemesh[yolo]'" in told
+    selection = select_models(ObserveConfig())
+    assert selection.files() == {}
+    output = selection_notes(selection, ObserveConfig())[1]
+    assert (
+        "yolo26m-pose.pt" in output and "sam2.1_hiera_small.pt" in output and "pip install 'closemesh[yolo]'" in output
+    )
     with pytest.raises(ModelFileError, match=r"--mask-model sam needs the package ultralytics; pip install"):
         select_models(ObserveConfig(mask_model="sam"))
 
@@ -112,22 +114,22 @@ def test_the_families_are_what_can_be_downloaded() -> None:
         assert needs == ("--accept-license" in family.download_command)
     read = {name for family in FAMILIES for name in family.names}
     unread = {name for name in downloads if name not in read and not name.startswith("smplx/")}
-    assert not unread, "nothing is fetched that nothing reads"
+    assert not unread, "every downloaded file is used"
 
 
 def test_a_run_names_the_files_it_used(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In scene.json and in what the first stage was made from: another file under the same name is another result."""
+    """In scene.json and in the fingerprint of the first stage: another file of the same name gives another result."""
     put(cache, "rtmw/rtmw_dw_x_l_256x192.onnx")
     (file,) = selected_weights(Config())
     assert file == WeightFile("rtmw/rtmw_dw_x_l_256x192.onnx", hashlib.sha256(b"a network").hexdigest(), "Apache-2.0")
     assert selected_weights(override(Config(), {"observe": {"detector": "mediapipe"}})) == ()
 
 
-def test_info_shows_what_is_there_and_what_is_not(cache: Path) -> None:
+def test_info_shows_installed_and_missing_networks(cache: Path) -> None:
     put(cache, "sam2/sam2.1_hiera_tiny.pt")
-    told = CliRunner().invoke(app, ["info"]).output
-    assert SAM.feature.split()[0] in told and "ultralytics" in told
-    assert "download-weights" in told
+    output = CliRunner().invoke(app, ["info"]).output
+    assert SAM.feature.split()[0] in output and "ultralytics" in output
+    assert "download-weights" in output
 
 
 def test_the_command_ends_with_one_line_and_exit_code_1(tmp_path: Path) -> None:

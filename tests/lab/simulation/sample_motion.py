@@ -18,7 +18,7 @@ PELVIS_HEIGHT = 0.98
 
 
 def two_people(frames: int = 20, offset: tuple[float, float, float] = (0.5, 0.0, 0.2)) -> MotionSequence:
-    """Person 0 at the origin, person 1 `apart` from it; both look along +z."""
+    """Person 0 at the origin, person 1 at `offset` from it; both face +z."""
     pose = np.zeros((frames, 2, 22, 3), np.float32)
     wave = np.sin(np.arange(frames) / FPS * 2 * np.pi)[:, None]
     pose[:, :, JOINT_INDEX["left_shoulder"], 2] = -1.1
@@ -30,8 +30,8 @@ def two_people(frames: int = 20, offset: tuple[float, float, float] = (0.5, 0.0,
     return MotionSequence("wave", FPS, rotations, pelvis, np.ones((frames, 2), bool), known, action="waving")
 
 
-def seen_from_the_front(sequence: MotionSequence, distance: float = 4.0, behind: bool = False) -> SimulatedScene:
-    """On the mean light body, before (or behind) a level camera that looks at the origin from pelvis height."""
+def front_view(sequence: MotionSequence, distance: float = 4.0, behind: bool = False) -> SimulatedScene:
+    """On the mean light body, before (or behind) a level camera that points at the origin from pelvis height."""
     body = load_bundled_body("light")
     side = -1.0 if behind else 1.0
     T = np.eye(4)

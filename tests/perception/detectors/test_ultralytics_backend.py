@@ -1,4 +1,4 @@
-"""YOLO finds and cuts out rendered people that it was trained on here, through the code that reads real files."""
+"""YOLO on rendered people that it is trained on here, through the code that reads real files."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def mask_file(yolo_folder: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def as_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures are looked at in the size that was learned."""
+def training_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images have the size of the training images."""
     monkeypatch.setattr(yolo, "_YOLO_SCALE", SIDE / 384)
     monkeypatch.setattr(yolo_masks, "_LONG_SIDE", SIDE)
 
@@ -61,19 +61,19 @@ def test_both_people_are_found_where_they_are(people: RenderedPeople, pose_file:
 def test_the_same_as_ultralytics_itself(
     people: RenderedPeople, yolo_folder: Path, file: str, task: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a picture that needs neither scaling nor padding."""
-    # Its predictor wants torchvision, which breaks beside another build of torch; it has its own twin of this function.
+    """On an image that needs neither scaling nor padding."""
+    # The predictor of ultralytics imports torchvision, which may not match this torch; it has its own equivalent.
     from ultralytics.utils.nms import TorchNMS
 
     monkeypatch.setitem(sys.modules, "torchvision", SimpleNamespace(ops=SimpleNamespace(nms=TorchNMS.nms)))
     path = yolo_folder / "ultralytics" / file
     scale = SIDE / 640
-    picture = letterbox(people.images[0], scale, padded_size(people.images[0], scale, 32))
-    rows, _ = YoloNetwork(path, CPU, task).run(yolo.preprocess(picture, 1.0), 0.05)
+    image = letterbox(people.images[0], scale, padded_size(people.images[0], scale, 32))
+    rows, _ = YoloNetwork(path, CPU, task).run(yolo.preprocess(image, 1.0), 0.05)
     from ultralytics import YOLO
 
-    options = {"imgsz": picture.shape[:2], "conf": 0.05, "iou": 0.8, "classes": [0], "max_det": 30}
-    (result,) = YOLO(path)(picture[..., ::-1], **options, verbose=False)
+    options = {"imgsz": image.shape[:2], "conf": 0.05, "iou": 0.8, "classes": [0], "max_det": 30}
+    (result,) = YOLO(path)(image[..., ::-1], **options, verbose=False)
     assert len(rows) == len(result.boxes) > 0
     np.testing.assert_allclose(rows[:, :4], result.boxes.xyxy.numpy(), atol=0.05)
     np.testing.assert_allclose(rows[:, 4], result.boxes.conf.numpy(), atol=1e-3)
@@ -81,21 +81,23 @@ def test_the_same_as_ultralytics_itself(
         np.testing.assert_allclose(rows[:, 6:].reshape(-1, 17, 3)[..., :2], result.keypoints.xy.numpy(), atol=0.05)
 
 
-def test_each_mask_goes_to_the_person_whose_it_is(people: RenderedPeople, mask_file: Path) -> None:
+def test_each_mask_belongs_to_the_right_person(people: RenderedPeople, mask_file: Path) -> None:
     new = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(people.images[0], people.estimates())
     assert min(people.agreement(label_image(new, (640, 480)))) > 0.55
     absent = people.estimates()[1].detection.translated(np.array([900.0, 0]))
     old = people.estimates()[1]
-    kept = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(people.images[0], {7: type(old)(7, absent, old.pose, 1.0)})
-    assert kept[7].pose is old.pose, "who is not seen gets nobody else's mask"
+    unmatched = yolo_masks.YoloMasks(mask_file, CPU).refine_masks(
+        people.images[0], {7: type(old)(7, absent, old.pose, 1.0)}
+    )
+    assert unmatched[7].pose is old.pose, "a person without a match gets no other person's mask"
 
 
-def test_the_whole_stage_on_a_film(
+def test_the_whole_stage_on_a_video(
     people: RenderedPeople, yolo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`auto` takes what is there; feet and the 3D cue still come from BlazePose."""
+    """`auto` selects the installed networks; feet and 3D keypoints still come from BlazePose."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(_cache_of(yolo_folder, tmp_path)))
-    clip = open_clip(people.write(_made(tmp_path / "film")), ClipConfig())
+    clip = open_clip(people.write(_make_folder(tmp_path / "clip")), ClipConfig())
     progress = NullProgress()
     seen = observe(clip, ObserveConfig(), tmp_path / "masks", progress)
     assert seen.detector == "yolo26n-pose+blazepose"
@@ -110,7 +112,7 @@ def test_the_whole_stage_on_a_film(
     assert min(people.agreement(numbered)) > 0.55
 
 
-def test_bad_files_are_told_in_one_line(yolo_folder: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_reported_in_one_line(yolo_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "half.pt").write_bytes((yolo_folder / "ultralytics" / "yolo26n-pose.pt").read_bytes()[:100_000])
     torch.save({"model": {"weight": torch.zeros(3)}}, tmp_path / "other.pt")
     for name in ("half.pt", "other.pt"):
@@ -121,16 +123,16 @@ def test_bad_files_are_told_in_one_line(yolo_folder: Path, tmp_path: Path) -> No
         YoloNetwork(yolo_folder / "ultralytics" / "yolo26n-seg.pt", CPU, "pose")
 
 
-class _Wicked:
+class _Malicious:
     def __reduce__(self):
-        return (print, ("this ran",))
+        return (print, ("code was run",))
 
 
 def test_a_file_that_carries_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"model": _Wicked()}, tmp_path / "wicked.pt")
+    torch.save({"model": _Malicious()}, tmp_path / "malicious.pt")
     with pytest.raises(ModelFileError):
-        YoloNetwork(tmp_path / "wicked.pt", CPU, "pose")
-    assert "this ran" not in capsys.readouterr().out
+        YoloNetwork(tmp_path / "malicious.pt", CPU, "pose")
+    assert "code was run" not in capsys.readouterr().out
 
 
 _WITHOUT_NETWORK = """
@@ -138,11 +140,11 @@ import os, socket, sys, cv2, torch
 from pathlib import Path
 
 def refuse(*args, **kwargs):
-    raise AssertionError("reached for the network")
+    raise AssertionError("accessed the network")
 
 socket.getaddrinfo = socket.create_connection = socket.socket.connect = refuse
 import closemesh.perception.model_selection
-assert "ultralytics" not in sys.modules, "imported before it is used"
+assert "ultralytics" not in sys.modules, "imported before use"
 threads = cv2.getNumThreads()
 from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
 YoloNetwork(Path(sys.argv[1]), torch.device("cpu"), "pose")
@@ -152,8 +154,8 @@ assert settings["sync"] is False and "torchvision" not in sys.modules
 """
 
 
-def test_it_stays_off_the_network_and_changes_nothing_else(pose_file: Path, tmp_path: Path) -> None:
-    """In a process of its own, as a user's is: the first import is what would reach out."""
+def test_importing_accesses_no_network_and_changes_no_settings(pose_file: Path, tmp_path: Path) -> None:
+    """In a new process: the first import would access the network."""
     environment = {"PATH": "", "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
     command = [sys.executable, "-c", _WITHOUT_NETWORK, str(pose_file)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -161,7 +163,7 @@ def test_it_stays_off_the_network_and_changes_nothing_else(pose_file: Path, tmp_
     assert done.stdout == "" and done.stderr == ""
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 

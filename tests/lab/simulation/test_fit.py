@@ -1,4 +1,4 @@
-"""Errors that were put into detections are found again by the measurement."""
+"""Errors planted into detections are recovered by the fit."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from made_up_errors import C, E, K, no_errors, uniform
-from made_up_motion import two_people
-from test_sampled_detections import person
+from sample_errors import C, E, K, no_errors, uniform
+from sample_motion import two_people
+from test_error_model import person
 
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
@@ -31,7 +31,7 @@ from closemesh.lab.simulation.statistics import person_size
 FRAMES = 60
 
 
-def film(errors: DetectorErrors, seed: int) -> MeasuredVideo:
+def measured(errors: DetectorErrors, seed: int) -> MeasuredVideo:
     """Two people a step apart; a random fifth of all keypoints is hidden for a while."""
     rng = np.random.default_rng(seed)
     pixels = torch.stack([person(100), person(145)]).repeat(FRAMES, 1, 1, 1)
@@ -66,8 +66,8 @@ def film(errors: DetectorErrors, seed: int) -> MeasuredVideo:
     return MeasuredVideo(truth, detected, np.ones(2, bool), 30.0)
 
 
-def films(errors: DetectorErrors, count: int = 30) -> list[MeasuredVideo]:
-    return [film(errors, seed) for seed in range(count)]
+def measured_videos(errors: DetectorErrors, count: int = 30) -> list[MeasuredVideo]:
+    return [measured(errors, seed) for seed in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -89,22 +89,22 @@ def planted() -> DetectorErrors:
 
 @pytest.fixture(scope="module")
 def found(planted: DetectorErrors) -> DetectorErrors:
-    return fit_error_distributions(films(planted), "made-up detections")
+    return fit_error_distributions(measured_videos(planted), "sample detections")
 
 
-def test_sizes_and_lasting_are_found_again(planted: DetectorErrors, found: DetectorErrors):
+def test_error_sizes_and_variances_are_recovered(planted: DetectorErrors, found: DetectorErrors):
     middle = slice(8, 20)  # Levels 0.3 to 0.85.
-    certain = [k for k in range(K) if k not in (9, 10)]  # Wrists that snap to a near one are told apart less well.
-    one, other = (errors.error[certain][:, :, middle] for errors in (found, planted))
+    others = [k for k in range(K) if k not in (9, 10)]  # Wrists that snap to a near one are distinguished less well.
+    one, other = (errors.error[others][:, :, middle] for errors in (found, planted))
     assert torch.allclose(one, other, rtol=0.15, atol=2e-3)
-    lasting = found.error_variances @ torch.exp(-0.1 / found.times.clamp(min=1e-6))
-    assert float(lasting.mean()) == pytest.approx(0.8 * np.exp(-0.1 / 0.4), abs=0.08)
+    decay = found.error_variances @ torch.exp(-0.1 / found.times.clamp(min=1e-6))
+    assert float(decay.mean()) == pytest.approx(0.8 * np.exp(-0.1 / 0.4), abs=0.08)
     assert torch.allclose(found.confidence[..., 14], planted.confidence[..., 14], atol=0.16)
     assert float(found.bias[:, 0].abs().max()) < 5e-3
     assert float(found.bias[:, 1].abs().max()) < 0.02
 
 
-def test_rates_are_found_again(planted: DetectorErrors, found: DetectorErrors):
+def test_rates_are_recovered(planted: DetectorErrors, found: DetectorErrors):
     assert torch.allclose(found.miss[17:23], planted.miss[17:23], atol=0.04)
     assert float(found.miss[:17].max()) == 0
     assert float(found.partner_snap[9, 1]) == pytest.approx(0.3, abs=0.08)
@@ -115,7 +115,7 @@ def test_rates_are_found_again(planted: DetectorErrors, found: DetectorErrors):
     assert float(found.absent.mean()) == pytest.approx(0.06, abs=0.02)
 
 
-def test_the_cue_and_the_box_are_found_again(found: DetectorErrors):
+def test_errors_of_3d_keypoints_and_boxes_are_recovered(found: DetectorErrors):
     assert float(found.keypoints3d_scale[14]) == pytest.approx(0.25, abs=0.02)
     assert float(found.keypoints3d_rotation.abs().max()) < 0.1
     assert float(found.keypoints3d_residual[:, :, :, 14].abs().max()) < 5e-3
@@ -123,25 +123,25 @@ def test_the_cue_and_the_box_are_found_again(found: DetectorErrors):
     assert torch.allclose(found.track_confidence, torch.tensor(0.8))
 
 
-def test_mistakes_are_told_apart(planted: DetectorErrors):
-    perfect = film(no_errors(), 0)
-    mistakes = label_errors(perfect)
+def test_kinds_of_errors_are_distinguished(planted: DetectorErrors):
+    perfect = measured(no_errors(), 0)
+    labels = label_errors(perfect)
     assert (
-        not mistakes.absent.any()
-        | mistakes.identity_switch.any()
-        | mistakes.left_right_flip.any()
-        | mistakes.partner_snap.any()
+        not labels.absent.any()
+        | labels.identity_switch.any()
+        | labels.left_right_flip.any()
+        | labels.partner_snap.any()
     )
-    assert np.nanmax(mistakes.distance) < 1e-4
+    assert np.nanmax(labels.distance) < 1e-4
     exchanged = replace(perfect, detections=replace(perfect.detections, raw=perfect.detections.raw[:, ::-1]))
     assert label_errors(exchanged).identity_switch.all()
 
 
-def test_agreement_of_the_same_is_perfect_and_of_worse_shows_it(planted: DetectorErrors):
-    real = films(planted, 6)
+def test_equal_detections_have_equal_metrics_and_worse_ones_do_not(planted: DetectorErrors):
+    real = measured_videos(planted, 6)
     for line in comparison_table(real, [one.detections for one in real]):
         assert line.real == line.simulated
-    worse = films(replace(planted, error=2 * planted.error), 6)
+    worse = measured_videos(replace(planted, error=2 * planted.error), 6)
     by_name = {(line.keypoint, line.hidden): line for line in comparison_table(real, [one.detections for one in worse])}
     knee = by_name["knee", False]
     assert knee.simulated.median_error == pytest.approx(2 * knee.real.median_error, rel=0.2)
@@ -149,7 +149,7 @@ def test_agreement_of_the_same_is_perfect_and_of_worse_shows_it(planted: Detecto
     assert by_name["big toe", True].real.missed > by_name["big toe", False].real.missed
 
 
-def test_stretches_are_used_evenly_and_too_short_motion_is_one_clear_line(tmp_path):
+def test_files_are_used_equally_often_and_too_short_motion_is_reported(tmp_path):
     for k in range(3):
         write_pose_file(tmp_path / f"motion_{k}.npz", two_people(frames=30))
     files = sorted(tmp_path.glob("*.npz"))
@@ -157,6 +157,6 @@ def test_stretches_are_used_evenly_and_too_short_motion_is_one_clear_line(tmp_pa
     assert sorted(names) == sorted(2 * [path.stem for path in files])
     with pytest.raises(InputError, match="no motion of at least 50 frames"):
         measure_videos(files, VideoConfig(num_videos=1, num_frames=50), NullProgress())
-    blind = film(no_errors(), 0)
+    blind = measured(no_errors(), 0)
     with pytest.raises(InputError, match="found no person"):
         fit_error_distributions([replace(blind, found=np.zeros(2, bool))], "")

@@ -1,4 +1,4 @@
-"""RTMW's crop, colours and bins, and how its 133 keypoints are joined with the other networks'; on stand-ins."""
+"""Crop, colors and bins of RTMW, and its keypoints together with other networks'; on stubs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from closemesh.perception.types import CropEstimate
 from closemesh.structures import Clip
 
 pytest.importorskip("onnx")
-from rtmw_stand_in import HEIGHT, WIDTH, save_always, save_boxes, save_brightest_red
+from rtmw_stub import HEIGHT, WIDTH, save_always, save_boxes, save_brightest_red
 
 CPU = torch.device("cpu")
 FEET, FACE, HANDS = slice(17, 23), slice(23, 91), slice(91, 133)
@@ -38,7 +38,7 @@ def test_the_crop_keeps_the_shape_and_is_a_quarter_larger_than_the_box() -> None
 
 
 def test_a_keypoint_comes_back_to_where_it_is_in_the_image(tmp_path: Path) -> None:
-    """Red is the first channel; what is brighter, but blue, is not mistaken for it."""
+    """Red is the first channel; a brighter blue disc is not mistaken for it."""
     image = np.zeros((400, 500, 3), np.uint8)
     cv2.circle(image, (310, 120), 4, (200, 0, 0), -1)
     cv2.circle(image, (250, 200), 4, (0, 0, 255), -1)
@@ -51,7 +51,7 @@ def test_a_keypoint_comes_back_to_where_it_is_in_the_image(tmp_path: Path) -> No
     assert (nothing[:, 2] == 0).all()
 
 
-def test_bins_are_half_pixels_and_the_less_sure_axis_counts() -> None:
+def test_bins_are_half_pixels_and_the_less_confident_axis_counts() -> None:
     along_x, along_y = np.full((2, 2 * WIDTH), -3.0), np.full((2, 2 * HEIGHT), 5.0)
     along_x[0, 101], along_y[0, 40] = 7.0, 11.0
     along_x[1, 5], along_y[1, 6] = 30.0, 5.1
@@ -62,7 +62,7 @@ def test_bins_are_half_pixels_and_the_less_sure_axis_counts() -> None:
 
 @pytest.fixture
 def rtmw_folder(people: RenderedPeople, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache with an RTMW in it that sees the first rendered person exactly."""
+    """The user's cache with a stub of RTMW that gives the exact keypoints of the first rendered person."""
     T = crop_transform(people.boxes[0, 0], (WIDTH, HEIGHT))
     points = people.keypoints[0, 0] @ T[:, :2].T + T[:, 2]
     save_always(tmp_path / "closemesh" / "models" / "rtmw" / "rtmw_dw_x_l_256x192.onnx", points)
@@ -70,54 +70,54 @@ def rtmw_folder(people: RenderedPeople, tmp_path: Path, monkeypatch: pytest.Monk
     return tmp_path
 
 
-def test_hands_and_face_reach_the_observations_with_their_spread(people: RenderedPeople, rtmw_folder: Path) -> None:
-    choice = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
-    detector = make_detector(choice, CPU)
+def test_hands_and_face_are_in_the_observations_with_their_sigmas(people: RenderedPeople, rtmw_folder: Path) -> None:
+    selection = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
+    detector = make_detector(selection, CPU)
     assert detector.name == "movenet+blazepose+rtmw_dw_x_l_256x192"
     person = people.detection(0)
-    look = detector.refine(people.images[0], person)
-    assert look is not None
-    clip = Clip(Path("film"), "", np.arange(1), np.zeros(1), (640, 480), 30.0)
+    pose = detector.refine(people.images[0], person)
+    assert pose is not None
+    clip = Clip(Path("clip"), "", np.arange(1), np.zeros(1), (640, 480), 30.0)
     record = ObservationBuilder(clip, 1)
-    record.add(0, 0, person, CropEstimate(0, person, look, 1.0))
+    record.add(0, 0, person, CropEstimate(0, person, pose, 1.0))
     seen = record.finish(np.ones((1, 1)), detector.name)
     for part, most in ((FEET, 0.5), (FACE, 0.5), (HANDS, 0.5)):
         assert (seen.keypoints[0, 0, part, 2] > 0.9).all()
         assert np.abs(seen.keypoints[0, 0, part, :2] - people.keypoints[0, 0, part]).max() < most
         assert (seen.sigmas[0, 0, part] > 0).all() and (seen.sigmas[0, 0, part] < 20).all()
     assert seen.sigmas[0, 0, FACE].mean() < seen.sigmas[0, 0, FEET].mean()
-    assert (seen.keypoints3d[0, 0, :, 3] > 0).sum() > 15, "the 3D cue is still BlazePose's"
+    assert (seen.keypoints3d[0, 0, :, 3] > 0).sum() > 15, "3D keypoints still come from BlazePose"
 
 
-def test_hands_and_face_of_somebody_else_are_not_taken(people: RenderedPeople, rtmw_folder: Path) -> None:
-    """The stand-in sees everybody in the first one's pose; the wrists and the nose of the second lie elsewhere."""
+def test_hands_and_face_of_another_person_are_rejected(people: RenderedPeople, rtmw_folder: Path) -> None:
+    """The stub gives the first person's pose to all people; wrists and nose of the second lie elsewhere."""
     detector = make_detector(select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe")), CPU)
     other = people.detection(0).translated(np.array([0.0, 0.0]))
     other.keypoints[[0, 9, 10], :2] += 90
-    look = detector.refine(people.images[0], other)
-    assert look is not None
-    fused = fuse(other, look)
+    pose = detector.refine(people.images[0], other)
+    assert pose is not None
+    fused = fuse(other, pose)
     assert (fused.keypoints[FACE, 2] == 0).all() and (fused.keypoints[HANDS, 2] == 0).all()
     assert (fused.keypoints[FEET, 2] > 0).all()
 
 
-def test_yolox_finds_the_boxes_that_rtmw_looks_into(people: RenderedPeople, rtmw_folder: Path) -> None:
-    """Its picture is as wide as the film here; who is unsure or no person is left out."""
+def test_yolox_detects_the_boxes_of_rtmw(people: RenderedPeople, rtmw_folder: Path) -> None:
+    """The input is as wide as the image here; low scores and other classes are left out."""
     folder = rtmw_folder / "closemesh" / "models" / "rtmw"
     boxes = np.array([people.boxes[0, 0], people.boxes[0, 1], [0, 0, 9, 9]])
     save_boxes(folder / "yolox_m_humanart.onnx", boxes, [0.9, 0.2, 0.8], [0, 0, 7])
-    choice = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
-    assert choice.yolox == folder / "yolox_m_humanart.onnx"
-    (found,) = make_detector(choice, CPU).detect(people.images[0], 384)
+    selection = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
+    assert selection.yolox == folder / "yolox_m_humanart.onnx"
+    (found,) = make_detector(selection, CPU).detect(people.images[0], 384)
     np.testing.assert_allclose(found.box, people.boxes[0, 0], atol=1e-3)
     assert np.abs(found.keypoints[:, :2] - people.keypoints[0, 0, :17]).max() < 0.5
     assert found.score == pytest.approx(0.9)
     half = cv2.resize(people.images[0], (320, 240))
-    (smaller,) = make_detector(choice, CPU).detect(half, 384)
+    (smaller,) = make_detector(selection, CPU).detect(half, 384)
     np.testing.assert_allclose(smaller.box, people.boxes[0, 0] / 2, atol=1e-3)
 
 
-def test_bad_files_are_told_in_one_line(tmp_path: Path) -> None:
+def test_damaged_files_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "half.onnx").write_bytes(b"half a file")
     with pytest.raises(ModelFileError, match=r"half\.onnx.*closemesh download-weights"):
         Rtmw(tmp_path / "half.onnx", CPU)

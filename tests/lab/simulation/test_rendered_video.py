@@ -1,10 +1,10 @@
-"""Films look enough like films of people for the real detector, and are the same for the same seed."""
+"""The real detector finds people in rendered videos, and the seed determines a video."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_up_motion import seen_from_the_front, two_people
+from sample_motion import front_view, two_people
 
 from closemesh.config.schema import ClipConfig
 from closemesh.core.progress import NullProgress
@@ -17,10 +17,10 @@ from closemesh.video import open_clip
 @pytest.fixture(scope="module")
 def scene() -> SimulatedScene:
     """The two stand a metre apart."""
-    return seen_from_the_front(two_people(frames=4, offset=(1.0, 0, 0.2)).frames(slice(0, 4)), distance=4.5)
+    return front_view(two_people(frames=4, offset=(1.0, 0, 0.2)).frames(slice(0, 4)), distance=4.5)
 
 
-def test_the_same_seed_gives_the_same_film_and_another_one_other_clothes(scene: SimulatedScene):
+def test_the_seed_determines_the_video(scene: SimulatedScene):
     one, same, other = (next(render_frames(scene, seed)) for seed in (3, 3, 4))
     assert one.shape == (640, 480, 3)
     assert one.dtype == np.uint8
@@ -35,8 +35,8 @@ def test_the_same_seed_gives_the_same_file(scene: SimulatedScene, tmp_path):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_the_real_detector_finds_both_people_in_a_film(scene: SimulatedScene, tmp_path):
-    path = tmp_path / "film.mp4"
+def test_the_real_detector_finds_both_people_in_a_video(scene: SimulatedScene, tmp_path):
+    path = tmp_path / "video.mp4"
     render_video(scene, path, 1, NullProgress())
     clip = open_clip(path, ClipConfig())
     assert len(clip) == 4
@@ -44,6 +44,6 @@ def test_the_real_detector_finds_both_people_in_a_film(scene: SimulatedScene, tm
     measured = measure_video(scene, path)
     assert measured.found.all()
     assert measured.detections.detected.all()
-    off = np.linalg.norm(measured.detections.raw[..., :2] - measured.truth.pixels, axis=-1)
+    distance = np.linalg.norm(measured.detections.raw[..., :2] - measured.truth.pixels, axis=-1)
     seen = ~measured.truth.hidden & (measured.detections.raw[..., 2] > 0)
-    assert np.median((off / measured.truth.size[..., None])[seen]) < 0.05
+    assert np.median((distance / measured.truth.size[..., None])[seen]) < 0.05

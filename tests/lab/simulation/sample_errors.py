@@ -1,4 +1,4 @@
-"""Detector errors that are easy to recognise."""
+"""Detector errors that are easy to recognize."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEVELS = torch.as_tensor(LEVELS, dtype=torch.float32)
 
 
 def no_errors(**changes: torch.Tensor) -> DetectorErrors:
-    """A perfect detector, but for the changes."""
+    """A perfect detector except for the changes."""
     errors = DetectorErrors(
         levels=_LEVELS,
         times=torch.as_tensor(TIMES, dtype=torch.float32),
@@ -54,5 +54,5 @@ def no_errors(**changes: torch.Tensor) -> DetectorErrors:
 
 
 def uniform(high: float, *shape: int) -> torch.Tensor:
-    """Quantile functions [*shape, Q] of numbers spread evenly from 0 to `high`."""
+    """Quantile functions [*shape, Q] of uniform numbers from 0 to `high`."""
     return (high * _LEVELS).expand(*shape, Q)

@@ -1,4 +1,4 @@
-"""The commands that measure the detector say what they found, and refuse what they cannot use in one line."""
+"""The commands that measure the detector, and their one-line errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 import typer
-from made_up_motion import two_people
+from sample_motion import two_people
 from typer.testing import CliRunner
 
 from closemesh.cli.benchmark import detections
@@ -16,25 +16,25 @@ from closemesh.lab.datasets.recording import write_pose_file
 
 @pytest.fixture
 def motion(tmp_path):
-    """Ten files, of which the tenth is held out."""
+    """Ten files; the tenth belongs to the test split."""
     for k in range(10):
         write_pose_file(tmp_path / "motion" / f"wave_{k}.npz", two_people(frames=4, offset=(1.0, 0.0, 0.0)))
     return tmp_path / "motion"
 
 
-def test_the_table_of_one_short_film(motion, tmp_path):
+def test_the_table_of_one_short_video(motion, tmp_path):
     app = typer.Typer()
     app.command()(detections)
-    arguments = ["--data", str(motion), "--films", "1", "--frames", "3", "--json", str(tmp_path / "figures.json")]
+    arguments = ["--data", str(motion), "--films", "1", "--frames", "3", "--json", str(tmp_path / "metrics.json")]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "120"})
     assert result.exit_code == 0, result.output
     assert "shoulder" in result.output
-    lines = json.loads((tmp_path / "figures.json").read_text())["lines"]
+    lines = json.loads((tmp_path / "metrics.json").read_text())["lines"]
     assert sum(line["points"] for line in lines) > 60
     assert {line["keypoint"] for line in lines} >= {"nose", "wrist", "ankle"}
 
 
-def test_too_short_motion_is_refused(motion, tmp_path):
+def test_too_short_motion_is_rejected(motion, tmp_path):
     arguments = ["detector-errors", "--data", str(motion), "-o", str(tmp_path / "errors.npz"), "--frames", "50"]
     result = CliRunner().invoke(train, arguments)
     assert result.exit_code == 1

@@ -1,0 +1,100 @@
+"""Fusion of detections and crop poses, and crop estimates of occluded people."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from stick_figures import crop_pose, stick_figure
+
+from closemesh.body.skeleton import KEYPOINT_INDEX
+from closemesh.perception.keypoints.topdown import estimate_frame, fuse, keypoint_agreement
+from closemesh.perception.types import BODY_MIRROR, CropPose, Detection, Image
+
+
+def test_agreeing_poses_are_averaged_and_add_feet_and_hands() -> None:
+    person = stick_figure(300)
+    fused = fuse(person, crop_pose(stick_figure(304)))
+    np.testing.assert_allclose(fused.keypoints[:17, 0], person.keypoints[:, 0] + 2)
+    np.testing.assert_allclose(fused.disagreement[:17], 4)
+    assert (fused.keypoints[17:23, 2] > 0).all() and (fused.keypoints[91:, 2] > 0).all()
+    assert (fused.keypoints[23:91, 2] == 0).all()
+
+
+@pytest.mark.parametrize(("joint", "hanging"), [("left_wrist", range(91, 112)), ("right_ankle", range(20, 23))])
+def test_feet_and_hands_are_dropped_with_their_ankle_or_wrist(joint: str, hanging: range) -> None:
+    person = stick_figure(300)
+    look = crop_pose(person)
+    look.keypoints[KEYPOINT_INDEX[joint], :2] += 80
+    fused = fuse(person, look)
+    np.testing.assert_array_equal(fused.keypoints[KEYPOINT_INDEX[joint]], person.keypoints[KEYPOINT_INDEX[joint]])
+    assert (fused.keypoints[list(hanging), 2] == 0).all()
+    assert fused.keypoints3d[KEYPOINT_INDEX[joint], 3] == 0
+    others = [k for k in (*range(17, 23), *range(91, 133)) if k not in hanging]
+    assert (fused.keypoints[others, 2] > 0).all()
+
+
+def test_a_pose_that_mistook_back_for_front_keeps_its_points_and_loses_its_depth() -> None:
+    person = stick_figure(300)
+    back = crop_pose(person)
+    order = [*BODY_MIRROR, *range(20, 23), *range(17, 20), *range(23, 91), *range(112, 133), *range(91, 112)]
+    mirrored = CropPose(back.keypoints[order], back.keypoints3d, back.center, back.mask, back.T_image_mask, 1.0)
+    fused, expected = fuse(person, mirrored), fuse(person, back)
+    np.testing.assert_allclose(fused.keypoints, expected.keypoints)
+    assert (fused.keypoints3d[:, 3] == 0).all() and (expected.keypoints3d[:, 3] > 0).any()
+
+
+def test_without_a_crop_pose_the_detection_remains() -> None:
+    fused = fuse(stick_figure(300), None)
+    np.testing.assert_array_equal(fused.keypoints[:17], stick_figure(300).keypoints)
+    assert not fused.keypoints[17:].any() and not fused.keypoints3d.any()
+
+
+IMAGE = np.zeros((400, 640, 3), np.uint8)
+
+
+class Distracted:
+    """Estimates the nearer person wherever the red shirt is visible, else the requested one."""
+
+    name = "distracted"
+
+    def __init__(self, nearer: Detection) -> None:
+        self.nearer = nearer
+
+    def detect(self, image: Image, long_side: int) -> list[Detection]:
+        return []
+
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
+        red_visible = (image == (255, 0, 0)).all(-1).any()
+        seen = self.nearer if red_visible else person
+        keypoints = np.zeros((133, 3))
+        keypoints[:17] = seen.keypoints
+        mask = np.zeros((400, 640), np.float32)
+        x0, y0, x1, y1 = seen.box.astype(int)
+        mask[y0:y1, x0:x1] = 0.9
+        return CropPose(keypoints, np.zeros((23, 4)), np.zeros(2), mask, np.eye(2, 3), 1.0)
+
+
+def test_an_occluded_person_is_estimated_with_the_occluder_painted_over() -> None:
+    nearer, farther = stick_figure(300, height=250), stick_figure(360)
+    image = IMAGE.copy()
+    image[180:220, 280:320] = (255, 0, 0)
+    estimates = estimate_frame(Distracted(nearer), image, {0: nearer, 1: farther})
+    assert estimates[0].agreement == estimates[1].agreement == 1
+    np.testing.assert_array_equal(estimates[1].pose.keypoints[:17], farther.keypoints)
+    hidden = estimates[1].pose.mask[150:250, 310:325]
+    assert (hidden == 0).all(), "covered pixels do not belong to the occluded person"
+    assert estimates[1].pose.mask.max() > 0.5
+    assert (image[180:220, 280:320] == (255, 0, 0)).all(), "the frame itself is unchanged"
+
+
+def test_agreement_counts_confident_limbs() -> None:
+    person = stick_figure(300)
+    keypoints = np.zeros((133, 3))
+    keypoints[:17] = person.keypoints
+    keypoints[[9, 10, 15], :2] += 100
+    look = CropPose(keypoints, np.zeros((23, 4)), np.zeros(2), np.zeros((4, 4)), np.eye(2, 3), 1.0)
+    assert keypoint_agreement(person, look) == pytest.approx(9 / 12)
+    person.keypoints[[9, 10, 15], 2] = 0.1
+    assert keypoint_agreement(person, look) == 1
+    assert keypoint_agreement(person.flip_left_right(), look) == 1, "a flipped person is the same person"
+    assert keypoint_agreement(stick_figure(300, confidence=0.0), look) == 0
