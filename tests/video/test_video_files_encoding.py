@@ -107,4 +107,4 @@ def test_images(tmp_path: Path) -> None:
     write_images(plain_frames(3, (64, 48)), tmp_path / "images")
     files = sorted((tmp_path / "images").iterdir())
     assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
-    assert cv2.imread(str(files[0]))[0, 0].tolist() == [30, 60, 200]
+    assert np.asarray(cv2.imread(str(files[0])))[0, 0].tolist() == [30, 60, 200]

@@ -6,6 +6,7 @@ import random
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from downloading import Downloads, stop
@@ -36,9 +37,9 @@ def test_a_broken_connection_goes_on_where_it_broke(server: FileServer, get: Dow
     assert get.waits == [1.0, 1.0], "an attempt that brought something does not count"
 
 
-def begin(server: FileServer, get: Downloads, **behaviour: object) -> dict[str, object]:
+def begin(server: FileServer, get: Downloads, **behavior: Any) -> dict[str, object]:
     """A run that is stopped when five pieces are there."""
-    a = entry("a", server.url + "a.bin", **behaviour)
+    a = entry("a", server.url + "a.bin", **behavior)
     server.serve("a.bin", BODY, cuts=[5 * PIECE])
     get.sleep = stop
     with pytest.raises(KeyboardInterrupt):

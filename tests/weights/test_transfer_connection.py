@@ -107,11 +107,11 @@ def body_of(server: FileServer) -> dict[str, object]:
     return entry("smplx", address, archive=archive, account="portal.example", accept_licence=True)
 
 
-def serve_body(server: FileServer, **behaviour: object) -> None:
+def serve_body(server: FileServer, **behavior: object) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("models/smplx/SMPLX_NEUTRAL.npz", BODY * 50)
-    server.serve("download.php?domain=smplx&sfile=models_smplx_v1_1.zip&resume=1", buffer.getvalue(), **behaviour)
+    server.serve("download.php?domain=smplx&sfile=models_smplx_v1_1.zip&resume=1", buffer.getvalue(), **behavior)
 
 
 def test_the_body_comes_for_the_account_and_goes_on(trusted: FileServer, get: Downloads) -> None:

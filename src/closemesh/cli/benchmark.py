@@ -19,7 +19,7 @@ from closemesh.cli.console import exit_codes, results
 from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
-    from closemesh.lab.simulation.error_labels import Agreement
+    from closemesh.lab.simulation.error_labels import DetectionComparison
 
 
 def identities(
@@ -115,7 +115,7 @@ def detections(
             write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
 
 
-def _table(lines: list[Agreement]) -> Table:
+def _table(lines: list[DetectionComparison]) -> Table:
     table = Table(title="Detections, real / simulated; errors in % of the person's size", title_style="title")
     for column in ("keypoint", "", "points", "median", "90 %", "step", "missed %", "confidence"):
         table.add_column(column, justify="left" if column in ("keypoint", "") else "right")
