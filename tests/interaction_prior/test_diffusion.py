@@ -1,4 +1,4 @@
-"""The noise, the state and the sampling of the interaction prior, against known answers and what must not matter."""
+"""Noise, state and sampling of the interaction prior, against known answers and invariances."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closemesh.body.capsules import CAPSULE_PARTS, capsule_body
 from closemesh.body.loading import load_bundled_body, load_landmark_body
+from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.interaction_prior.codebook import canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.diffusion import (
@@ -24,16 +25,22 @@ from closemesh.interaction_prior.diffusion import (
 )
 from closemesh.interaction_prior.guidance import GuidanceConfig, guide_by_energies
 from closemesh.interaction_prior.refine import close_intervals
-from closemesh.interaction_prior.state import STATE_WIDTH, PairSpread, PairState, pack, pair_view, unpack
+from closemesh.interaction_prior.state import (
+    STATE_WIDTH,
+    PairState,
+    PairUncertainty,
+    pack,
+    pair_view,
+    state_to_camera,
+    state_to_view,
+    unpack,
+)
 from closemesh.interaction_prior.windows import (
     NUM_LIMBS,
-    NUM_POINTS,
     WINDOW,
     PairBody,
     PairWindows,
     merge_windows,
-    state_to_camera,
-    state_to_view,
     synchronize_windows,
     window_layout,
 )
@@ -52,27 +59,35 @@ def windows_of(cam: PairState) -> PairWindows:
     count, frames = cam.pelvis.shape[:2]
     view = pair_view(cam.pelvis)
     generator = torch.Generator().manual_seed(1)
+    detected = torch.ones(count, frames, 2, dtype=torch.bool)
+    tracks = KeypointTracks(
+        points2d=600 * torch.rand(count, frames, 2, NUM_POINTS, 2, generator=generator),
+        inv_sigma=torch.rand(count, frames, 2, NUM_POINTS, generator=generator) / 10,
+        points3d=None,
+        limb_directions=torch.randn(count, frames, 2, NUM_LIMBS, 3, generator=generator),
+        limb_weights=torch.rand(count, frames, 2, NUM_LIMBS, generator=generator),
+        detected=detected,
+        present=detected,
+        times=(torch.arange(frames) / 30).expand(count, -1),
+        focal=torch.full((count,), 900.0),
+        principal_point=torch.full((count, 2), 320.0),
+    )
     return PairWindows(
         mean=state_to_view(cam, view),
-        spread=PairSpread(
+        std=PairUncertainty(
             *(torch.full(s, 0.1) for s in ((count, frames, 2, 22), (count, frames, 2, 10), cam.pelvis.shape))
         ),
         view=view,
-        points=600 * torch.rand(count, frames, 2, NUM_POINTS, 2, generator=generator),
-        inverse_sigmas=torch.rand(count, frames, 2, NUM_POINTS, generator=generator) / 10,
-        limbs=torch.randn(count, frames, 2, NUM_LIMBS, 4, generator=generator),
-        times=(torch.arange(frames) / 30).expand(count, -1),
-        focal=torch.full((count,), 900.0),
-        centre=torch.full((count, 2), 320.0),
-        hidden=torch.zeros(count, frames, 2, dtype=torch.bool),
-        alone=torch.zeros(count, dtype=torch.bool),
-        touching=torch.rand(count, frames, len(CAPSULE_PARTS), len(CAPSULE_PARTS), generator=generator) < 0.05,
+        tracks=tracks,
+        masked=torch.zeros(count, frames, 2, dtype=torch.bool),
+        unpaired=torch.zeros(count, dtype=torch.bool),
+        contacts=torch.rand(count, frames, len(CAPSULE_PARTS), len(CAPSULE_PARTS), generator=generator) < 0.05,
     )
 
 
 @pytest.fixture(scope="module")
 def sampler() -> Sampler:
-    """With a network whose last layers are not zero, so that it says something."""
+    """With a network whose last layers are not zero, so that its output is not zero."""
     torch.manual_seed(0)
     network = Denoiser(DenoiserConfig(width=32, layers=2, heads=4, hidden=64))
     for parameter in network.parameters():
@@ -102,7 +117,7 @@ def test_noising_and_a_perfect_denoiser_give_x0_back() -> None:
         torch.testing.assert_close(x_t, expected, atol=1e-5, rtol=0)
 
 
-def test_what_is_packed_is_unpacked() -> None:
+def test_packing_and_unpacking() -> None:
     state = random_state()
     assert pack(state).shape[-1] == STATE_WIDTH
     again = unpack(pack(state))
@@ -137,19 +152,19 @@ def test_exchanging_the_people_exchanges_the_result(sampler: Sampler) -> None:
     torch.testing.assert_close(pack(exchanged.swapped()), pack(result), atol=1e-4, rtol=0)
 
 
-def test_what_is_said_to_touch_changes_the_result_and_silence_is_no_statement(sampler: Sampler) -> None:
+def test_stated_contacts_change_the_result_and_an_empty_statement_does_not(sampler: Sampler) -> None:
     windows = windows_of(random_state())
-    assert windows.touching is not None
-    told, silent, empty = (
-        pack(sample(sampler, replace(windows, touching=touching), []))
-        for touching in (windows.touching, None, torch.zeros_like(windows.touching))
+    assert windows.contacts is not None
+    stated, without, empty = (
+        pack(sample(sampler, replace(windows, contacts=contacts), []))
+        for contacts in (windows.contacts, None, torch.zeros_like(windows.contacts))
     )
-    assert (told - silent).abs().max() > 1e-5
-    assert torch.equal(empty, silent)
+    assert (stated - without).abs().max() > 1e-5
+    assert torch.equal(empty, without)
 
 
-def test_one_without_a_partner_does_not_depend_on_him(sampler: Sampler) -> None:
-    windows = replace(windows_of(random_state()), alone=torch.ones(2, dtype=torch.bool))
+def test_an_unpaired_person_does_not_depend_on_the_partner(sampler: Sampler) -> None:
+    windows = replace(windows_of(random_state()), unpaired=torch.ones(2, dtype=torch.bool))
     pelvis = windows.mean.pelvis.clone()
     pelvis[:, :, 1] += 0.5
     moved = replace(windows, mean=replace(windows.mean, pelvis=pelvis))
@@ -158,44 +173,44 @@ def test_one_without_a_partner_does_not_depend_on_him(sampler: Sampler) -> None:
 
 
 @pytest.mark.parametrize("length", [5, WINDOW, 37, 60])
-def test_windows_put_together_are_the_clip(length: int) -> None:
+def test_merged_windows_are_the_clip(length: int) -> None:
     cam = random_state(1, length)
-    where = window_layout(length, "cpu")
-    total = torch.zeros(length).index_add(0, where.index.flatten(), where.weight.flatten())
+    layout = window_layout(length, "cpu")
+    total = torch.zeros(length).index_add(0, layout.index.flatten(), layout.weight.flatten())
     torch.testing.assert_close(total, torch.ones(length))
-    pieces = cam.map(lambda tensor: tensor[0][where.index])
+    pieces = cam.map(lambda tensor: tensor[0][layout.index])
     view = pair_view(pieces.pelvis)
-    together = merge_windows(state_to_view(pieces, view), view, where, length)
+    together = merge_windows(state_to_view(pieces, view), view, layout, length)
     torch.testing.assert_close(pack(together), pack(cam), atol=1e-4, rtol=0)
     torch.testing.assert_close(
-        pack(synchronize_windows(state_to_view(pieces, view), view, where, length)),
+        pack(synchronize_windows(state_to_view(pieces, view), view, layout, length)),
         pack(state_to_view(pieces, view)),
         atol=1e-4,
         rtol=0,
     )
 
 
-def test_stretches_fade_and_cover_every_near_frame_once() -> None:
-    near = torch.zeros(500, dtype=torch.bool)
-    near[50:420] = True
+def test_intervals_fade_and_cover_every_close_frame_once() -> None:
+    close = torch.zeros(500, dtype=torch.bool)
+    close[50:420] = True
     present = torch.ones(500, dtype=torch.bool)
     total: Tensor = torch.zeros(500)
-    for frames, weight in close_intervals(near.numpy(), present.numpy()):
+    for frames, weight in close_intervals(close.numpy(), present.numpy()):
         total[frames] += torch.as_tensor(weight)
     torch.testing.assert_close(total[50:420], torch.ones(370), atol=1e-5, rtol=0)
     assert total[30] == 0 and 0 < total[45] < 1 and total[440] == 0
 
 
-def test_guidance_does_not_tremble_with_the_keypoints() -> None:
-    """Keypoints that tremble from frame to frame draw the motion to their mean, not to and fro."""
+def test_guidance_does_not_follow_the_jitter_of_keypoints() -> None:
+    """Keypoints with jitter from frame to frame move the motion to their mean, not to and fro."""
     windows = windows_of(random_state(1, 1).map(lambda value: value.expand(-1, WINDOW, *value.shape[2:])))
     mean = pack(windows.mean)
-    trembling = torch.tensor([1.0, -1.0]).repeat(WINDOW // 2)[:, None, None]
+    jitter = torch.tensor([1.0, -1.0]).repeat(WINDOW // 2)[:, None, None]
 
     def energy(state: PairState) -> Tensor:
-        return 50 * ((pack(state) - mean) / 0.1 - 1 - 3 * trembling).square().sum()
+        return 50 * ((pack(state) - mean) / 0.1 - 1 - 3 * jitter).square().sum()
 
-    config = GuidanceConfig(steps=20, trust=0.1, penetration=0.0, contact=0.0)
+    config = GuidanceConfig(steps=20, deviation=0.1, penetration=0.0, contact=0.0)
     moved = (pack(guide_by_energies(windows, [energy], None, config)(windows.mean, 0)) - mean)[..., -3:] / 0.1
     assert moved.mean() == pytest.approx(1, abs=0.3)
     assert moved[0].diff(dim=0).abs().max() < 0.3  # 6 from frame to frame were asked for.

@@ -1,4 +1,4 @@
-"""The stage on scenes whose truth is known: pairs come nearer to it, lone people stay, and the camera may turn."""
+"""The stage on scenes with known truth: pairs come closer to it, unpaired people stay, and the camera may turn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from known_scenes import KnownScene, observe_exactly
 
 from closemesh.body.skinning import posed_joints
-from closemesh.config.schema import RefineConfig
+from closemesh.config.schema import Config, RefineConfig
 from closemesh.core.progress import NullProgress
 from closemesh.interaction_prior.refine import refine
 from closemesh.structures import BodyMotion, PoseUncertainty
@@ -24,7 +24,7 @@ def joints(scene: KnownScene, motion: BodyMotion) -> np.ndarray:
     return posed_joints(scene.body, *values)[..., :22, :].numpy()
 
 
-def spread_of(scene: KnownScene, people: int) -> PoseUncertainty:
+def uncertainty_of(scene: KnownScene, people: int) -> PoseUncertainty:
     frames = len(scene.clip.times)
     return PoseUncertainty(
         rotation_std=np.full((frames, people, 22), 0.15, np.float32),
@@ -34,12 +34,14 @@ def spread_of(scene: KnownScene, people: int) -> PoseUncertainty:
 
 
 def run(scene: KnownScene, motion: BodyMotion, config: RefineConfig = QUICK) -> BodyMotion:
-    spread = spread_of(scene, motion.num_people)
-    return refine(scene.observed, motion, spread, scene.body, config, torch.device("cpu"), NullProgress())
+    uncertainty = uncertainty_of(scene, motion.num_people)
+    return refine(
+        scene.observed, motion, uncertainty, scene.body, Config(refine=config), torch.device("cpu"), NullProgress()
+    )
 
 
 def with_people(scene: KnownScene, places: list[tuple[int, float]]) -> KnownScene:
-    """The same camera and floor; each person a copy of one of the scene's, moved so many metres to the right."""
+    """The same camera and floor; each person a copy of one of the scene's, moved so many meters to the right."""
     who = [k for k, _ in places]
     motion = scene.motion
     moved = motion.transl[:, who].copy()
@@ -58,7 +60,7 @@ def with_people(scene: KnownScene, places: list[tuple[int, float]]) -> KnownScen
 
 @pytest.fixture(scope="module")
 def wrong(known_scene: KnownScene) -> BodyMotion:
-    """Each person half a foot aside in the picture, and a quarter of a metre off along the line of sight."""
+    """Each person half a foot aside in the image, and a quarter of a meter off along the line of sight."""
     transl = known_scene.motion.transl.copy()
     transl[:, 0] += [0.04, 0.0, 0.25]
     transl[:, 1] -= [0.04, 0.0, 0.25]
@@ -71,24 +73,24 @@ def test_a_pair_comes_nearer_to_the_truth(known_scene: KnownScene, wrong: BodyMo
 
     def apart(found: np.ndarray) -> float:
         """Mean error of the distances between the two."""
-        true, told = (np.linalg.norm(j[:, 0, :, None] - j[:, 1, None], axis=-1) for j in (truth, found))
-        return float(np.abs(told - true).mean())
+        true, measured = (np.linalg.norm(j[:, 0, :, None] - j[:, 1, None], axis=-1) for j in (truth, found))
+        return float(np.abs(measured - true).mean())
 
     assert apart(after) < 0.8 * apart(before)
     assert np.abs(after - truth)[..., :2].mean() < np.abs(before - truth)[..., :2].mean()
 
 
-def test_who_is_near_nobody_stays_as_he_is(known_scene: KnownScene):
+def test_an_unpaired_person_is_unchanged(known_scene: KnownScene):
     crowd = with_people(known_scene, [(0, 0.0), (1, 0.0), (0, -9.0)])
     refined = run(crowd, crowd.motion)
     for name in ("rotations", "transl"):
-        told, first = getattr(refined, name), getattr(crowd.motion, name)
-        assert np.allclose(told[:, 2], first[:, 2], atol=1e-5)
-        assert not np.allclose(told[:, :2], first[:, :2], atol=1e-3)
+        found, first = getattr(refined, name), getattr(crowd.motion, name)
+        assert np.allclose(found[:, 2], first[:, 2], atol=1e-5)
+        assert not np.allclose(found[:, :2], first[:, :2], atol=1e-3)
     assert np.array_equal(refined.betas[2], crowd.motion.betas[2])
 
 
-def test_somebody_in_two_pairs_gets_one_motion_between_what_both_say(known_scene: KnownScene):
+def test_a_person_in_two_pairs_gets_the_mean_of_both(known_scene: KnownScene):
     row = with_people(known_scene, [(0, -0.95), (0, 0.0), (0, 0.95)])
     both = run(row, row.motion)
     left, right = (with_people(known_scene, places) for places in ([(0, -0.95), (0, 0.0)], [(0, 0.0), (0, 0.95)]))
@@ -103,7 +105,7 @@ def test_nothing_is_done_without_the_prior(known_scene: KnownScene, wrong: BodyM
 
 
 def test_a_camera_that_is_turned_sees_the_same_people(known_scene: KnownScene, wrong: BodyMotion):
-    """What is refined is told in a view of the pair, so that where in the picture they are matters little."""
+    """States are in a view of the pair, so that the place in the image matters little."""
     angle = 0.2
     c, s = np.cos(angle), np.sin(angle)
     R = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])

@@ -1,4 +1,4 @@
-"""Who hides whom is told by the clothes, whatever the depths said before."""
+"""Colors of clothes determine the depth order, whatever the depths before."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MET = slice(6, 12)  # Frames in which one stands before the other.
 
 
 def _passing(known: KnownScene, behind: float) -> BodyMotion:
-    """Person 1 as far from the camera as person 0 and `behind` metres; in MET half hidden by him, before that apart."""
+    """Person 1 as far from the camera as person 0 and `behind` meters; half hidden in MET, before that separate."""
     transl = known.motion.transl.copy()
     transl[:, 1] = transl[:, 0]
     transl[:, 1, 0] += 0.9
@@ -41,51 +41,53 @@ def dressed(known_scene: KnownScene) -> DressedPeople:
 
 
 @pytest.fixture(scope="module")
-def looks(dressed: DressedPeople) -> AppearanceModel:
-    """Learned where the two are apart, so that a wrong order cannot have taught them."""
-    known, present = dressed.scene, torch.ones(12, 2)
-    apart = [one for one in dressed.views if one.frame < MET.start]
-    met = fit_appearance(apart, known.motion, present, known.body, CONFIG, 0, CPU, lambda _: None)
-    return AppearanceModel(met.cast, dressed.views, present)
+def appearance(dressed: DressedPeople) -> AppearanceModel:
+    """Fitted where the two are separate, so that a wrong order has no influence."""
+    known, present = dressed.scene, torch.ones(12, 2, dtype=torch.bool)
+    separate = AppearanceViews([one for one in dressed.views if one.frame < MET.start])
+    met = fit_appearance(separate, known.motion, present, known.body, CONFIG, lambda _: None)
+    return AppearanceModel(met.avatars, dressed.views, present)
 
 
-def _orders(looks: AppearanceModel, known: KnownScene, motion: BodyMotion):
-    variables = from_motion(load_landmark_body(known.body), motion, CPU)
+def _orders(appearance: AppearanceModel, known: KnownScene, motion: BodyMotion):
+    parameters = from_motion(load_landmark_body(known.body), motion, CPU)
     times = torch.as_tensor(known.clip.times)
-    after, orders = resolve_depth_order(looks, variables, ((0, 1),), times, lambda _: None)
-    return after.log_depth.exp() - variables.log_depth.exp(), orders
+    after, orders = resolve_depth_order(appearance, parameters, ((0, 1),), times, lambda _: None)
+    return after.log_depth.exp() - parameters.log_depth.exp(), orders
 
 
-def test_a_wrong_order_is_found_and_put_right(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    moved, orders = _orders(looks, dressed.scene, _passing(dressed.scene, -0.1))
+def test_a_wrong_order_is_found_and_put_right(appearance: AppearanceModel, dressed: DressedPeople) -> None:
+    moved, orders = _orders(appearance, dressed.scene, _passing(dressed.scene, -0.1))
     assert orders and all(order.shift < 0 for order in orders), "person 1 belongs behind"
     assert all(order.margin > 3 for order in orders)
     assert (moved[MET, 1] > 0.05).all() and (moved[MET, 0] < -0.05).all()
 
 
-def test_a_right_order_stays(looks: AppearanceModel, dressed: DressedPeople) -> None:
-    moved, orders = _orders(looks, dressed.scene, dressed.scene.motion)
+def test_a_right_order_stays(appearance: AppearanceModel, dressed: DressedPeople) -> None:
+    moved, orders = _orders(appearance, dressed.scene, dressed.scene.motion)
     assert orders == () and not moved.any()
 
 
-def test_people_of_one_colour_tell_nothing(dressed: DressedPeople) -> None:
+def test_people_of_one_color_determine_nothing(dressed: DressedPeople) -> None:
     alike = dress(dressed.scene, same=True)
-    present = torch.ones(12, 2)
-    given = dressed.scene.motion, present, dressed.scene.body, CONFIG, 0, CPU, lambda _: None
-    met = fit_appearance([one for one in alike.views if one.frame < MET.start], *given)
-    _, orders = _orders(AppearanceModel(met.cast, alike.views, present), dressed.scene, _passing(dressed.scene, -0.1))
+    present = torch.ones(12, 2, dtype=torch.bool)
+    separate = AppearanceViews([one for one in alike.views if one.frame < MET.start])
+    met = fit_appearance(separate, dressed.scene.motion, present, dressed.scene.body, CONFIG, lambda _: None)
+    _, orders = _orders(
+        AppearanceModel(met.avatars, alike.views, present), dressed.scene, _passing(dressed.scene, -0.1)
+    )
     assert orders == ()
 
 
-def test_the_whole_stage_tells_what_it_saw_and_stays_near(dressed: DressedPeople) -> None:
+def test_the_whole_stage_reports_the_appearance_and_stays_close(dressed: DressedPeople) -> None:
     known = dressed.scene
     config = OptimiseConfig(iterations=20, appearance=CONFIG)
-    given = known.observed, known.motion, known.body, config, CPU, NullProgress()
-    _, motion, appearance = optimise(*given, AppearanceViews(dressed.views))
-    _, without, nothing = optimise(*given)
+    views = AppearanceViews(dressed.views)
+    _, motion, appearance = optimise(known.observed, known.motion, known.body, config, CPU, NullProgress(), views)
+    _, without, nothing = optimise(known.observed, known.motion, known.body, config, CPU, NullProgress())
     assert appearance.psnr > 18 and np.isnan(nothing.psnr)
     assert appearance.depth_orders == ()
     here, there = (one.transl[..., :2] / one.transl[..., 2:] for one in (motion, without))
-    assert 4.0 * np.abs(here - there).max() < 0.06, "metres; a pixel is 2.5 cm wide"
+    assert 4.0 * np.abs(here - there).max() < 0.06, "meters; a pixel is 2.5 cm wide"
     assert np.abs(np.log(motion.transl[..., 2] / without.transl[..., 2])).max() < 0.1
     assert not np.array_equal(motion.rotations, without.rotations)

@@ -1,4 +1,4 @@
-"""The floor is found where it is, and the world stands on it."""
+"""The fitted floor is the true one, and the world frame lies on it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from closemesh.body.landmarks import sole_vertices
 from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.motion import pose_parameters
-from closemesh.fitting.keypoint_tracks import make_evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import from_motion
 from closemesh.geometry.transforms import invert_transform, transform_points
 from closemesh.losses.physics import height_above
-from closemesh.optimization.floor import body_axis, fit_floor, floor_support, place_on_floor, standing_feet
+from closemesh.optimization.floor import body_axis, fit_floor, floor_support, foot_contact, place_on_floor
 
 
 def _feet_on(plane: torch.Tensor, frames: int = 20) -> torch.Tensor:
@@ -42,7 +42,7 @@ def test_finds_a_known_plane_in_spite_of_jumps():
     assert floor_support(soles, standing, found)
 
 
-def test_feet_all_over_the_place_are_no_floor():
+def test_random_feet_are_no_floor():
     soles = torch.randn(20, 2, 2, 6, 3, generator=torch.Generator().manual_seed(0))
     standing = torch.ones(20, 2, 2)
     found = fit_floor(soles, standing, torch.tensor([0.0, -1.0, 0.0]))
@@ -72,18 +72,18 @@ def test_soles_lie_under_the_feet_of_their_side():
     assert (body.v_template[soles, 1] < body.v_template[:, 1].min() + 0.02).all()
 
 
-def test_the_known_scenes_axis_and_standing_feet(known_scene):
+def test_the_known_scenes_axis_and_foot_contact(known_scene):
     scene = known_scene
-    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, "cpu")
     points = load_landmark_body(scene.body)
     posed = pose_parameters(points, from_motion(points, scene.motion, "cpu"))
     up = torch.as_tensor(scene.camera.T_cam_world[0, :3, 1], dtype=torch.float32)
-    assert (body_axis(posed.joints, evidence.seen) * up).sum() > np.cos(0.1)
-    standing = standing_feet(posed.soles, evidence)
+    assert (body_axis(posed.joints, tracks.detected) * up).sum() > np.cos(0.1)
+    standing = foot_contact(posed.soles, tracks)
     assert standing.min() > 0.95
 
 
-def test_the_feet_of_somebody_who_is_carried_do_not_lift_the_floor():
+def test_the_feet_of_a_carried_person_do_not_lift_the_floor():
     normal = torch.tensor([0.0, -1.0, 0.0])
     soles = _feet_on(torch.cat([normal, torch.tensor([1.5])]))
     soles[:, 1] += 0.8 * normal  # The second person's feet hang still in the air.

@@ -17,7 +17,7 @@ from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.vertex_contacts import find_contacts, map_frames, surface_points
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.tensor_dataclass import TensorDataclass
-from closemesh.fitting.keypoint_tracks import PoseReference, anchor_energy
+from closemesh.fitting.keypoint_tracks import PoseReference, reference_loss
 from closemesh.losses.keypoints import pseudo_huber
 from closemesh.losses.physics import acceleration
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
@@ -68,7 +68,7 @@ def landmark_loss(variables: MotionParameters, posed: PosedLandmarks, targets: L
     """Loss as one number []: distance to the landmarks, copied rotations, relative acceleration, shape prior."""
     joints = posed.joints[..., :NUM_BODY_JOINTS, :]
     points = _distance_loss(posed.keypoints[..., _KEYPOINTS, :] - targets.keypoints, _KEYPOINT_SIGMA)
-    loss = points + _distance_loss(joints - targets.joints, _JOINT_SIGMA) + anchor_energy(variables, targets.reference)
+    loss = points + _distance_loss(joints - targets.joints, _JOINT_SIGMA) + reference_loss(variables, targets.reference)
     total = (loss * targets.present).sum() + variables.betas.square().sum()
     if len(targets.times) > 2:
         relative = acceleration(joints - targets.joints, targets.times) / _ACCELERATION_SIGMA

@@ -28,7 +28,7 @@ from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Floats
 from closemesh.core.progress import Advance, Progress
 from closemesh.fitting.keypoint_tracks import reference_at
-from closemesh.fitting.objective import POSE_VARIABLES, from_motion
+from closemesh.fitting.objective import POSE_PARAMETERS, from_motion
 from closemesh.fitting.optimizer import Weights, minimize
 from closemesh.optimization.joint_objective import ContactObjective
 from closemesh.structures import BodyMotion
@@ -144,7 +144,7 @@ def _fit_shape(task: _Task, variables: MotionParameters, steps: int, advance: Ad
         _single_person_loss(static, index),
         iterations=steps,
         learning_rate=0.03,
-        free=(*POSE_VARIABLES, "betas"),
+        free=(*POSE_PARAMETERS, "betas"),
         advance=advance,
     )
     return fitted.betas
@@ -156,7 +156,7 @@ def _fit_window(
     """Parameters fitted without, then with the terms between people."""
     single = _single_person_loss(task, window)
     variables = minimize(
-        variables, single, iterations=steps.pose, learning_rate=0.01, free=POSE_VARIABLES, advance=advance
+        variables, single, iterations=steps.pose, learning_rate=0.01, free=POSE_PARAMETERS, advance=advance
     )
     between = _contact_loss(task, variables, window)
     return minimize(
@@ -164,7 +164,7 @@ def _fit_window(
         lambda v, step: single(v, step) + between(v, step),
         iterations=steps.contact,
         learning_rate=0.01,
-        free=POSE_VARIABLES,
+        free=POSE_PARAMETERS,
         advance=advance,
     )
 

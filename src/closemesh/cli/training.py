@@ -62,8 +62,8 @@ def lifter(
         from closemesh.core.device import choose_device
         from closemesh.initialization.lifting_network import LifterConfig, load_lifter
         from closemesh.lab.training.lifter import LifterTraining, train_lifter
-        from closemesh.lab.training.loop import LoopConfig
-        from closemesh.lab.training.motion_bank import load_banks
+        from closemesh.lab.training.loop import LoopConfig, TrainingRun
+        from closemesh.lab.training.motion_bank import load_datasets
         from closemesh.networks.checkpoint import save_network
 
         network = LifterConfig(width=width, layers=layers, hidden=4 * width)
@@ -71,8 +71,8 @@ def lifter(
         where = choose_device(device)
         first = load_lifter(where, begin_with / "lifter.safetensors") if begin_with else None
         with show_progress() as progress:
-            learn, check = load_banks(data, interactions, progress)
-            made, metrics = train_lifter(learn, check, out, config, where, progress, resume, first)
+            learn, check = load_datasets(data, interactions, progress)
+            made, metrics = train_lifter(learn, check, config, TrainingRun(out, where, progress, resume), first)
         save_network(out / "lifter.safetensors", made, made.config, metrics)
         _print_metrics(out / "lifter.safetensors", metrics)
 
@@ -104,26 +104,25 @@ def prior(
         from closemesh.core.device import choose_device
         from closemesh.interaction_prior.codebook import CodebookConfig
         from closemesh.interaction_prior.diffusion import DenoiserConfig
-        from closemesh.lab.training.denoiser import PriorTraining
-        from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_proxemics
-        from closemesh.lab.training.loop import LoopConfig
-        from closemesh.lab.training.motion_bank import load_banks
+        from closemesh.lab.training.denoiser import DenoiserTraining
+        from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_interaction_prior
+        from closemesh.lab.training.loop import LoopConfig, TrainingRun
+        from closemesh.lab.training.motion_bank import load_datasets
         from closemesh.networks.checkpoint import save_network
 
         size: dict[str, Any] = {"width": width, "layers": layers, "hidden": 2 * width}
         loop = LoopConfig(steps, learning_rate, minutes=minutes)
         # The codebook has the easier task: its input is its target.
         short = LoopConfig(steps, learning_rate, minutes=minutes and minutes / 2)
-        denoising = PriorTraining(DenoiserConfig(**size), loop, batch=batch, seed=seed or 0)
+        denoising = DenoiserTraining(DenoiserConfig(**size), loop, batch=batch, seed=seed or 0)
         codebook = CodebookConfig(**{**size, "layers": max(1, layers // 2)})  # Encoder and decoder have layers each.
         coding = CodebookTraining(codebook, short, batch=batch, seed=seed or 0)
         with show_progress() as progress:
-            learn, check = load_banks(data, interactions, progress)
+            learn, check = load_datasets(data, interactions, progress)
             chosen = (only,) if only else NETWORKS
             where = choose_device(device)
-            made = train_proxemics(
-                learn, check, out, windows, denoising, coding, where, progress, resume, begin_with, chosen
-            )
+            run = TrainingRun(out, where, progress, resume)
+            made = train_interaction_prior(learn, check, windows, denoising, coding, run, begin_with, chosen)
         for name, (network, metrics) in made.items():
             save_network(out / f"{name}.safetensors", network, network.config, metrics)
             _print_metrics(out / f"{name}.safetensors", metrics)
@@ -167,7 +166,7 @@ def language(
         from closemesh.core.device import choose_device
         from closemesh.lab.training.caption_labels import labels_of
         from closemesh.lab.training.loop import LoopConfig, TrainingRun
-        from closemesh.lab.training.motion_bank import load_banks
+        from closemesh.lab.training.motion_bank import load_datasets
         from closemesh.lab.training.pose_encoder import PoseEncoderTraining
         from closemesh.lab.training.text_alignment import (
             CHECK_FRACTION,
@@ -180,17 +179,17 @@ def language(
         from closemesh.text.text_encoder import TextTransformerConfig, load_tokenizer
 
         tokenizer, where, rate = load_tokenizer(), choose_device(device), learning_rate
-        text_loop = LoopConfig(text_steps, rate, minutes=text_minutes, average=0.99)
+        text_loop = LoopConfig(text_steps, rate, minutes=text_minutes, ema_decay=0.99)
         config = AlignmentTraining(
             text=TextEncoderConfig(TextTransformerConfig(len(tokenizer), layers=layers), len(labels_of(2))),
-            pose_training=PoseEncoderTraining(LoopConfig(steps, rate, minutes=minutes, average=0.99), batch),
+            pose_training=PoseEncoderTraining(LoopConfig(steps, rate, minutes=minutes, ema_decay=0.99), batch),
             text_training=TextEncoderTraining(text_loop, sentences_batch),
             singles=poses,
             pairs=poses // 3,
             seed=seed or 0,
         )
         with show_progress() as progress:
-            for_training, for_checks = load_banks(data, interactions, progress)
+            for_training, for_checks = load_datasets(data, interactions, progress)
             training_data = make_alignment_data(for_training, config, 1.0, where)
             check_data = make_alignment_data(for_checks, config, CHECK_FRACTION, where)
             run = TrainingRun(out, where, progress, resume)

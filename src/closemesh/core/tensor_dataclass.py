@@ -16,6 +16,7 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 _STATIC = "static"
 _PEOPLE_AXIS = "people_axis"
+_NO_PEOPLE = "no_people"
 
 
 def static(people_axis: int | None = None) -> Mapping[str, Any]:
@@ -24,6 +25,11 @@ def static(people_axis: int | None = None) -> Mapping[str, Any]:
     people_axis: its axis of people; None when it has none.
     """
     return {_STATIC: True, _PEOPLE_AXIS: people_axis}
+
+
+def no_people() -> Mapping[str, Any]:
+    """Metadata of a field with a time axis and no axis of people, such as times: `field(metadata=no_people())`."""
+    return {_NO_PEOPLE: True}
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,15 @@ class TensorDataclass:
 
     TIME_AXIS: ClassVar[int | None] = 0
 
+    @property
+    def time_axis(self) -> int | None:
+        """The time axis of this record; one with a varying number of batch axes overrides it."""
+        return self.TIME_AXIS
+
     def frames(self, index: slice | Sequence[int] | Tensor | NDArray) -> Self:
         """The same record at the frames of index [t]; arrays are views where it is a slice."""
         return self._map_fields(
-            lambda value, one: value if (axis := self._time_axis(one)) is None else _take(value, index, axis),
+            lambda value, one: value if (axis := self._own_time_axis(one)) is None else _take(value, index, axis),
             lambda record: record.frames(index),
         )
 
@@ -47,7 +58,9 @@ class TensorDataclass:
         """The same record for some of the people, in the order of `index`."""
 
         def select(value: Any, one: Field) -> Any:
-            time = self._time_axis(one)
+            if one.metadata.get(_NO_PEOPLE):
+                return value
+            time = self._own_time_axis(one)
             axis = one.metadata.get(_PEOPLE_AXIS) if time is None else time + 1
             return value if axis is None else _take(value, list(index), axis)
 
@@ -75,6 +88,17 @@ class TensorDataclass:
             lambda record: record.map_frames(function),
         )
 
+    def map_people(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same record with `function` applied to every tensor that has axes of time and people."""
+        return self._map_fields(
+            lambda value, one: (
+                function(value)
+                if isinstance(value, Tensor) and self._has_time(one) and not one.metadata.get(_NO_PEOPLE)
+                else value
+            ),
+            lambda record: record.map_people(function),
+        )
+
     def zip_frames(self, other: Self, function: Callable[[Tensor, Tensor], Tensor]) -> Self:
         """The same record with `function(own, other's)` in the place of every tensor that has a time axis."""
         changes = {
@@ -82,6 +106,18 @@ class TensorDataclass:
             for one in fields(self)
             if isinstance(value := getattr(self, one.name), Tensor) and self._has_time(one)
         }
+        return replace(self, **changes)
+
+    def combine(self, others: Sequence[Self], function: Callable[..., Tensor]) -> Self:
+        """The same record with `function(own, *others')` in the place of every tensor, in nested records too."""
+        changes: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            rest = [getattr(other, one.name) for other in others]
+            if isinstance(value, TensorDataclass):
+                changes[one.name] = value.combine(rest, function)
+            elif isinstance(value, Tensor):
+                changes[one.name] = function(value, *rest)
         return replace(self, **changes)
 
     @classmethod
@@ -117,6 +153,9 @@ class TensorDataclass:
     def _time_axis(cls, one: Field) -> int | None:
         """The time axis of a field; None when it has none."""
         return None if one.metadata.get(_STATIC) else cls.TIME_AXIS
+
+    def _own_time_axis(self, one: Field) -> int | None:
+        return None if one.metadata.get(_STATIC) else self.time_axis
 
     def _has_time(self, one: Field) -> bool:
         return self._time_axis(one) is not None

@@ -1,4 +1,4 @@
-"""Fingers bent and wrists turned as the hands' keypoints show, near the relaxed hand; the body stays where it is."""
+"""Fingers and wrists from hand keypoints, near the relaxed hand; the rest of the body is fixed."""
 
 from __future__ import annotations
 
@@ -17,99 +17,100 @@ from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty
 from closemesh.losses.keypoints import reprojection
 from closemesh.temporal import crossfade_window, split_windows
 
-_ENOUGH = 8  # Points of a hand; the three that BlazePose gives do not tell how fingers are bent.
-_POINTS = 21
+_MIN_KEYPOINTS = 8  # Of a hand; the three that BlazePose gives do not determine the fingers.
+_NUM_HAND_KEYPOINTS = 21
 _FIRST = (KEYPOINT_INDEX["left_hand_wrist"], KEYPOINT_INDEX["right_hand_wrist"])
 _PALM = (0, 5, 9, 13, 17)  # Wrist and knuckles.
-_TOGETHER = 0.2  # A hand's points err together: against its palm by this share of what each is off in the picture.
+_RELATIVE_ERROR = 0.2  # Keypoints of a hand share their error: relative to the palm this fraction of sigma is left.
 _WRISTS = [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]  # Of the body pose.
 
 
-def hands_seen(evidence: KeypointTracks) -> Tensor:
-    """[T, P, 2] bool: the left and the right hand are seen well enough to tell how their fingers are bent."""
-    known = [evidence.inverse_sigmas[..., first : first + _POINTS] > 0 for first in _FIRST]
-    return torch.stack([(k.sum(-1) >= _ENOUGH) & k[..., 0] for k in known], dim=-1) & (evidence.seen[..., None] > 0)
+def hands_visible(tracks: KeypointTracks) -> Tensor:
+    """[T, P, 2] bool: the left and the right hand have enough keypoints to determine their fingers."""
+    detected = [tracks.inv_sigma[..., first : first + _NUM_HAND_KEYPOINTS] > 0 for first in _FIRST]
+    enough = [(hand.sum(-1) >= _MIN_KEYPOINTS) & hand[..., 0] for hand in detected]
+    return torch.stack(enough, dim=-1) & tracks.detected[..., None]
 
 
 def fit_hands(
-    subject: FitModel,
-    variables: MotionParameters,
-    evidence: KeypointTracks,
+    model: FitModel,
+    parameters: MotionParameters,
+    tracks: KeypointTracks,
     iterations: int,
     window: int,
     overlap: int,
     progress: Progress,
 ) -> MotionParameters:
-    """The variables with bent fingers and turned wrists wherever hands are seen, in overlapping windows.
+    """The parameters with fingers and wrists fitted in overlapping windows, wherever hands are visible.
 
-    Fingers stay near what they were: relaxed at first, later as they were found or told. A hand that is not seen in a
-    window is as it was.
+    Fingers stay near those of `parameters`. A hand that is not visible in a window is unchanged.
     """
-    windows = [w for w in split_windows(len(evidence.times), window, overlap) if hands_seen(evidence.frames(w)).any()]
+    windows = split_windows(len(tracks.times), window, overlap)
+    windows = [frames for frames in windows if hands_visible(tracks.frames(frames)).any()]
     if not windows:
-        return variables
+        return parameters
     (phase,) = HANDS
     with progress.task("fingers", iterations * len(windows)) as advance:
         for frames in windows:
-            part, start = evidence.frames(frames), variables.frames(frames)
-            piece = minimize(
+            part, start = tracks.frames(frames), parameters.frames(frames)
+            fitted = minimize(
                 start,
-                lambda v, _, part=part, start=start: hand_loss(subject, v, start, part, phase),
+                lambda p, _, part=part, start=start: hand_loss(model, p, start, part, phase),
                 iterations=iterations,
                 learning_rate=phase.learning_rate,
                 free=("body_pose", "hand_pose"),
                 advance=advance,
             )
-            blended = crossfade_window(variables, piece, frames, overlap)
-            variables = with_wrists(variables, blended, hands_seen(part).any(0))
-    return variables
+            blended = crossfade_window(parameters, fitted, frames, overlap)
+            parameters = with_wrists(parameters, blended, hands_visible(part).any(0))
+    return parameters
 
 
-def with_wrists(variables: MotionParameters, other: MotionParameters, hands: Tensor) -> MotionParameters:
-    """The body of `variables` with wrists and fingers of `other`; hands [P, 2] bool, which of them."""
+def with_wrists(parameters: MotionParameters, other: MotionParameters, hands: Tensor) -> MotionParameters:
+    """`parameters` with the wrists and fingers of `other` for the hands [P, 2] bool."""
     chosen = hands[..., None]  # [P, 2, 1]
-    pose = variables.body_pose.clone()
+    pose = parameters.body_pose.clone()
     pose[..., _WRISTS, :] = torch.where(chosen, other.body_pose[..., _WRISTS, :], pose[..., _WRISTS, :])
-    fingers = torch.where(chosen.repeat_interleave(15, dim=1), other.hand_pose, variables.hand_pose)
-    return variables.with_tensors(body_pose=pose, hand_pose=fingers)
+    fingers = torch.where(chosen.repeat_interleave(15, dim=1), other.hand_pose, parameters.hand_pose)
+    return parameters.with_tensors(body_pose=pose, hand_pose=fingers)
 
 
 def hand_loss(
-    subject: FitModel, variables: MotionParameters, start: MotionParameters, evidence: KeypointTracks, phase: Phase
+    model: FitModel, parameters: MotionParameters, start: MotionParameters, tracks: KeypointTracks, phase: Phase
 ) -> Tensor:
-    """Keypoints against the seen ones, bends and wrists against those of `start`, and their turning."""
-    posed = pose_parameters(subject.body, with_wrists(start, variables, hands_seen(evidence).any(0)))
-    axes = finger_axes(subject.body.rest_joints(variables.betas))
-    turned = variables.body_pose[..., _WRISTS, :] - start.body_pose[..., _WRISTS, :]
-    loss = phase.weights.reprojection * _misses(posed, evidence).sum()
-    loss = loss + hand_pose_penalty(variables.hand_pose, start.hand_pose, axes).sum()
-    loss = loss + (turned / SIGMAS.wrist).square().sum()
-    if len(evidence.times) > 1:
-        for moving, usual in ((variables.hand_pose, SIGMAS.finger_rate), (turned, SIGMAS.wrist_rate)):
-            rate = moving.diff(dim=0) / evidence.times.diff()[:, None, None, None]
-            loss = loss + (rate / usual).square().sum()
+    """The loss [] of hand keypoints, of fingers and wrists relative to `start`, and of their angular velocity."""
+    posed = pose_parameters(model.body, with_wrists(start, parameters, hands_visible(tracks).any(0)))
+    axes = finger_axes(model.body.rest_joints(parameters.betas))
+    wrists = parameters.body_pose[..., _WRISTS, :] - start.body_pose[..., _WRISTS, :]
+    loss = phase.weights.reprojection * _palm_reprojection(posed, tracks).sum()
+    loss = loss + hand_pose_penalty(parameters.hand_pose, start.hand_pose, axes).sum()
+    loss = loss + (wrists / SIGMAS.wrist).square().sum()
+    if len(tracks.times) > 1:
+        for angles, sigma in ((parameters.hand_pose, SIGMAS.finger_rate), (wrists, SIGMAS.wrist_rate)):
+            rate = angles.diff(dim=0) / tracks.times.diff()[:, None, None, None]
+            loss = loss + (rate / sigma).square().sum()
     return loss
 
 
-def _misses(posed: PosedLandmarks, evidence: KeypointTracks) -> Tensor:
-    """[T, P, 2, 21] squared sigmas that each point of a hand lies off, seen from the middle of the palm.
+def _palm_reprojection(posed: PosedLandmarks, tracks: KeypointTracks) -> Tensor:
+    """[T, P, 2, 21] robust squared reprojection error of each hand keypoint relative to the palm, in sigmas.
 
-    Detectors and bodies have the wrist a little elsewhere; the mean with the knuckles is the same to both.
+    Detectors and bodies place the wrist differently; the mean with the knuckles agrees.
     """
-    projected = project(posed.keypoints, evidence.focal, evidence.centre)
-    seen = hands_seen(evidence)
-    misses = []
-    known = (evidence.inverse_sigmas > 0).to(projected)[..., None]
+    projected = project(posed.keypoints, tracks.focal, tracks.principal_point)
+    visible = hands_visible(tracks)
+    errors = []
+    detected = (tracks.inv_sigma > 0).to(projected)[..., None]
     for hand, first in enumerate(_FIRST):
-        points = slice(first, first + _POINTS)
+        points = slice(first, first + _NUM_HAND_KEYPOINTS)
         palm = [first + k for k in _PALM]
-        here, there = (x[..., points, :] - _middle(x, palm, known) for x in (projected, evidence.points))
-        certainty = evidence.inverse_sigmas[..., points] / _TOGETHER * seen[..., hand, None]
-        misses.append(reprojection(here, there, certainty))
-    return torch.stack(misses, dim=-2)
+        body, image = (x[..., points, :] - _mean(x, palm, detected) for x in (projected, tracks.points2d))
+        inv_sigma = tracks.inv_sigma[..., points] / _RELATIVE_ERROR * visible[..., hand, None]
+        errors.append(reprojection(body, image, inv_sigma))
+    return torch.stack(errors, dim=-2)
 
 
-def _middle(points: Tensor, chosen: list[int], known: Tensor) -> Tensor:
-    """[T, P, 1, 2] mean of those of the chosen points [T, P, 133, 2] that are known [T, P, 133, 1]."""
-    weights = known[..., chosen, :]
+def _mean(points: Tensor, chosen: list[int], detected: Tensor) -> Tensor:
+    """[T, P, 1, 2] mean of the chosen points [T, P, 133, 2] that are detected [T, P, 133, 1]."""
+    weights = detected[..., chosen, :]
     return (weights * points[..., chosen, :]).sum(-2, keepdim=True) / weights.sum(-2, keepdim=True).clamp(min=1)

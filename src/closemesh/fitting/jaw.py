@@ -1,4 +1,4 @@
-"""The jaw opened as far as the lips are seen apart, measured against the rest of the face; nothing else of it moves."""
+"""Jaw opening from lip keypoints, measured relative to the rest of the face; nothing else of the face moves."""
 
 from __future__ import annotations
 
@@ -18,89 +18,91 @@ from closemesh.losses.keypoints import pseudo_huber
 from closemesh.temporal import crossfade_window, split_windows
 
 _FACE = KEYPOINT_INDEX["face_0"]
-_STILL = [*range(_FACE + 17, _FACE + 48)]  # Brows, nose and eyes, which no jaw moves.
+_RIGID = [*range(_FACE + 17, _FACE + 48)]  # Brows, nose and eyes, which no jaw moves.
 _UPPER, _LOWER = [_FACE + k for k in (61, 62, 63)], [_FACE + k for k in (67, 66, 65)]  # Inner edges of the lips.
-_ENOUGH = 8  # Of the still points.
-_TOGETHER = 0.1  # A face's points err together: lips against each other by this share of what each is off.
-_LEAST = 1.0  # Pixels that the distance of two lips is off at least.
+_MIN_KEYPOINTS = 8  # Of the rigid ones.
+_RELATIVE_ERROR = 0.1  # Keypoints of a face share their error: between the lips this fraction of sigma is left.
+_MIN_ERROR = 1.0  # Pixels of error that the distance of two lips has at least.
 _OUTLIER = 3.0
-_CLOSED = 0.02  # Radians that a jaw may be shut beyond closed.
-_SIDEWAYS = 0.01
+_CLOSED_SIGMA = 0.02  # Radians that a jaw may be shut beyond closed.
+_SIDEWAYS_SIGMA = 0.01  # Radians.
+_RIDGE = 0.02  # Of the face's size, towards the identity: a face from the side is a line.
 
 
-def mouths_seen(evidence: KeypointTracks) -> Tensor:
-    """[T, P] bool: lips and the rest of the face are seen well enough to tell how far the mouth is open."""
-    known = evidence.inverse_sigmas > 0
-    lips = known[..., [*_UPPER, *_LOWER]].all(-1)
-    return lips & (known[..., _STILL].sum(-1) >= _ENOUGH) & (evidence.seen > 0)
+def mouths_visible(tracks: KeypointTracks) -> Tensor:
+    """[T, P] bool: lips and the rest of the face have enough keypoints to determine how far the mouth is open."""
+    detected = tracks.inv_sigma > 0
+    lips = detected[..., [*_UPPER, *_LOWER]].all(-1)
+    return lips & (detected[..., _RIGID].sum(-1) >= _MIN_KEYPOINTS) & tracks.detected
 
 
 def fit_jaw(
-    subject: FitModel,
-    variables: MotionParameters,
-    evidence: KeypointTracks,
+    model: FitModel,
+    parameters: MotionParameters,
+    tracks: KeypointTracks,
     iterations: int,
     window: int,
     overlap: int,
     progress: Progress,
 ) -> MotionParameters:
-    """The variables with open jaws wherever mouths are seen, in overlapping windows; unchanged where none are."""
-    windows = [w for w in split_windows(len(evidence.times), window, overlap) if mouths_seen(evidence.frames(w)).any()]
+    """The parameters with jaws fitted in overlapping windows, wherever mouths are visible; else unchanged."""
+    windows = split_windows(len(tracks.times), window, overlap)
+    windows = [frames for frames in windows if mouths_visible(tracks.frames(frames)).any()]
     if not windows:
-        return variables
+        return parameters
     (phase,) = HANDS
     with progress.task("jaws", iterations * len(windows)) as advance:
         for frames in windows:
-            part = evidence.frames(frames)
-            start = variables.frames(frames)
-            stretch = face_stretch(pose_parameters(subject.body, start), part)
-            piece = minimize(
+            part = tracks.frames(frames)
+            start = parameters.frames(frames)
+            face_map = fit_face_map(pose_parameters(model.body, start), part)
+            fitted = minimize(
                 start,
-                lambda v, _, part=part, stretch=stretch: jaw_loss(subject, v, part, stretch, phase),
+                lambda p, _, part=part, face_map=face_map: jaw_loss(model, p, part, face_map, phase),
                 iterations=iterations,
                 learning_rate=phase.learning_rate,
                 free=("jaw",),
                 advance=advance,
             )
-            variables = variables.with_tensors(jaw=crossfade_window(variables, piece, frames, overlap).jaw)
-    return variables
+            parameters = parameters.with_tensors(jaw=crossfade_window(parameters, fitted, frames, overlap).jaw)
+    return parameters
 
 
-def face_stretch(posed: PosedLandmarks, evidence: KeypointTracks) -> Tensor:
-    """[T, P, 2, 2] linear map that takes the still points of the body's face, as they are projected, to the seen ones.
+def fit_face_map(posed: PosedLandmarks, tracks: KeypointTracks) -> Tensor:
+    """[T, P, 2, 2] linear map from the projected rigid points of the body's face to the detected ones.
 
-    It makes up for a head that is turned or sized a little otherwise than the body's.
+    It makes up for a head that is turned or sized a little differently from the body's.
     """
-    here = project(posed.keypoints[..., _STILL, :], evidence.focal, evidence.centre)
-    weights = (evidence.inverse_sigmas[..., _STILL] > 0).to(here)[..., None]
+    projected = project(posed.keypoints[..., _RIGID, :], tracks.focal, tracks.principal_point)
+    weights = (tracks.inv_sigma[..., _RIGID] > 0).to(projected)[..., None]
     count = weights.sum(-2, keepdim=True).clamp(min=1)
-    here = (here - (weights * here).sum(-2, keepdim=True) / count) * weights
-    seen = evidence.points[..., _STILL, :]
-    seen = (seen - (weights * seen).sum(-2, keepdim=True) / count) * weights
-    size = here.square().sum((-2, -1), keepdim=True)
-    # A little towards no change: a face from the side is a line.
-    normal = here.transpose(-1, -2) @ here + 0.02 * size * torch.eye(2, dtype=here.dtype, device=here.device)
-    mixed = here.transpose(-1, -2) @ seen + 0.02 * size * torch.eye(2, dtype=here.dtype, device=here.device)
-    solved = torch.linalg.solve(normal + 1e-6 * torch.eye(2, dtype=here.dtype, device=here.device), mixed)
+    projected = (projected - (weights * projected).sum(-2, keepdim=True) / count) * weights
+    detected = tracks.points2d[..., _RIGID, :]
+    detected = (detected - (weights * detected).sum(-2, keepdim=True) / count) * weights
+    size = projected.square().sum((-2, -1), keepdim=True)
+    eye = torch.eye(2, dtype=projected.dtype, device=projected.device)
+    normal = projected.transpose(-1, -2) @ projected + _RIDGE * size * eye
+    mixed = projected.transpose(-1, -2) @ detected + _RIDGE * size * eye
+    solved = torch.linalg.solve(normal + 1e-6 * eye, mixed)
     return solved.transpose(-1, -2).detach()
 
 
 def jaw_loss(
-    subject: FitModel, variables: MotionParameters, evidence: KeypointTracks, stretch: Tensor, phase: Phase
+    model: FitModel, parameters: MotionParameters, tracks: KeypointTracks, face_map: Tensor, phase: Phase
 ) -> Tensor:
-    """Distances of the lips against the seen ones, the jaw against closed, and turns from frame to frame."""
-    posed = pose_parameters(subject.body, variables)
-    here = project(posed.keypoints, evidence.focal, evidence.centre)
-    open_here = (here[..., _LOWER, :] - here[..., _UPPER, :]) @ stretch.transpose(-1, -2)
-    open_there = evidence.points[..., _LOWER, :] - evidence.points[..., _UPPER, :]
-    doubt = _TOGETHER / evidence.inverse_sigmas[..., [*_UPPER, *_LOWER]].mean(-1).clamp(min=1e-6)
-    misses = (open_here - open_there).square().sum(-1) / (doubt.square() + _LEAST**2)[..., None]
-    seen = mouths_seen(evidence).to(misses)[..., None]
-    loss = phase.weights.reprojection * (pseudo_huber(misses, _OUTLIER) * seen).sum()
-    opening = variables.jaw[..., 0]
-    loss = loss + (opening / SIGMAS.jaw).square().sum() + (F.relu(-opening) / _CLOSED).square().sum()
-    loss = loss + (variables.jaw[..., 1:] / _SIDEWAYS).square().sum()
-    if len(evidence.times) > 1:
-        rate = variables.jaw.diff(dim=0) / evidence.times.diff()[:, None, None]
+    """The loss [] of the distances of the lips, of open jaws, and of their angular velocity; face_map [T, P, 2, 2]."""
+    posed = pose_parameters(model.body, parameters)
+    projected = project(posed.keypoints, tracks.focal, tracks.principal_point)
+    body = (projected[..., _LOWER, :] - projected[..., _UPPER, :]) @ face_map.transpose(-1, -2)
+    image = tracks.points2d[..., _LOWER, :] - tracks.points2d[..., _UPPER, :]
+    sigma = _RELATIVE_ERROR / tracks.inv_sigma[..., [*_UPPER, *_LOWER]].mean(-1).clamp(min=1e-6)
+    error = (body - image).square().sum(-1) / (sigma.square() + _MIN_ERROR**2)[..., None]
+    visible = mouths_visible(tracks).to(error)[..., None]
+    loss = phase.weights.reprojection * (pseudo_huber(error, _OUTLIER) * visible).sum()
+    opening = parameters.jaw[..., 0]
+    loss = loss + (opening / SIGMAS.jaw).square().sum() + (F.relu(-opening) / _CLOSED_SIGMA).square().sum()
+    loss = loss + (parameters.jaw[..., 1:] / _SIDEWAYS_SIGMA).square().sum()
+    if len(tracks.times) > 1:
+        rate = parameters.jaw.diff(dim=0) / tracks.times.diff()[:, None, None]
         loss = loss + (rate / SIGMAS.jaw_rate).square().sum()
     return loss

@@ -1,150 +1,195 @@
-"""KeypointTracks: the one record of 2D/3D keypoint evidence; PoseReference.
-
-What a network took for likely, as something that a fit stays near, each number as near as the network was sure.
-
-What the images say, as tensors that the energies compare bodies with.
-"""
+"""KeypointTracks, the record of 2D and 3D keypoints that fits and networks read, and the pose that a fit stays near."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from closemesh.body.motion import MotionParameters
 from closemesh.core.arrays import Bools, Floats
-from closemesh.core.tensor_dataclass import TensorDataclass
+from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
 from closemesh.losses.keypoints import limb_confidence, limb_directions, pseudo_huber
 from closemesh.structures import Camera, Observations
 
-_FAR = 3.0  # Spreads beyond which the pull grows only linearly: networks are sometimes quite wrong.
+NUM_POINTS = 23  # Body and feet of COCO-WholeBody.
+
+_OUTLIER_STD = 3.0  # Standard deviations from which the reference costs only linearly: networks have outliers.
 
 
 @dataclass(frozen=True)
 class PoseReference(TensorDataclass):
-    """Mean and spread of the rotations and of the depth."""
+    """Rotations and depths that a fit stays near, each with a standard deviation."""
 
     rotations: Tensor  # [T, P, 22, 3, 3] R_cam_root first
-    rotation_spread: Tensor  # [T, P, 22] radians about each axis
+    rotation_std: Tensor  # [T, P, 22] radians about each axis
     log_depth: Tensor  # [T, P]
-    log_depth_spread: Tensor  # [T, P]
+    log_depth_std: Tensor  # [T, P]
 
     def scale_std(self, factor: Tensor) -> PoseReference:
-        """With the spreads of each person [P] times a factor."""
-        spreads = self.rotation_spread * factor[:, None], self.log_depth_spread * factor
-        return replace(self, rotation_spread=spreads[0], log_depth_spread=spreads[1])
+        """The same reference with the standard deviations of each person times factor [P]."""
+        return replace(
+            self, rotation_std=self.rotation_std * factor[:, None], log_depth_std=self.log_depth_std * factor
+        )
 
 
-def reference_at(variables: MotionParameters, turn: float, depth: float) -> PoseReference:
-    """At the variables as they are, to within `turn` radians about each axis and a share `depth` of each distance."""
-    rotations = variables.rotations()[..., :22, :, :].detach()
+def reference_at(parameters: MotionParameters, rotation_std: float, log_depth_std: float) -> PoseReference:
+    """The reference at `parameters`: rotation_std in radians about each axis, log_depth_std relative to the depth."""
+    rotations = parameters.rotations()[..., :22, :, :].detach()
     return PoseReference(
         rotations=rotations,
-        rotation_spread=torch.full_like(rotations[..., 0, 0], turn),
-        log_depth=variables.log_depth.detach(),
-        log_depth_spread=torch.full_like(variables.log_depth, depth),
+        rotation_std=torch.full_like(rotations[..., 0, 0], rotation_std),
+        log_depth=parameters.log_depth.detach(),
+        log_depth_std=torch.full_like(parameters.log_depth, log_depth_std),
     )
 
 
-def anchor_energy(variables: MotionParameters, anchor: PoseReference) -> Tensor:
-    """Squared distance [T, P] from the anchor, in spreads (CloseApp Eq. 9, weighted by how sure the start is)."""
-    rotations = variables.rotations()[..., :22, :, :]
+def reference_loss(parameters: MotionParameters, reference: PoseReference) -> Tensor:
+    """Robust squared distance [T, P] from the reference in standard deviations (CloseApp Eq. 9, with a std each)."""
+    rotations = parameters.rotations()[..., :22, :, :]
     # |R - R'|^2 is twice the squared angle between them, for small ones.
-    squared_angle = (rotations - anchor.rotations).square().sum((-1, -2)) / 2
-    turned = pseudo_huber(squared_angle / anchor.rotation_spread.square(), _FAR).sum(-1)
-    moved = (variables.log_depth - anchor.log_depth) / anchor.log_depth_spread
-    return turned + pseudo_huber(moved.square(), _FAR)
+    squared_angle = (rotations - reference.rotations).square().sum((-1, -2)) / 2
+    rotation = pseudo_huber(squared_angle / reference.rotation_std.square(), _OUTLIER_STD).sum(-1)
+    depth = (parameters.log_depth - reference.log_depth) / reference.log_depth_std
+    return rotation + pseudo_huber(depth.square(), _OUTLIER_STD)
 
 
-_TOGETHER = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left hand, right hand.
-_INDEPENDENT = 4  # So many points they count as; else 110 of them would outvote the 23 of body and feet.
-LONGEST_GAP = 0.7  # Seconds between two sightings that are filled in; longer, the person is taken to be away,
-LONGEST_HIDDEN = 4.0  # unless somebody stands before him when he goes and when he comes back.
-_OVERLAP = 0.3  # Of the box of the person that somebody else's covers.
+_CORRELATED = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left hand, right hand.
+_INDEPENDENT = 4  # Keypoints that each of them counts as; else 110 of them would outvote the 23 of body and feet.
+MAX_MISSING_SECONDS = 0.7  # Between two detections of a person who stays present,
+MAX_OCCLUDED_SECONDS = 4.0  # or between two detections behind another person.
+_OVERLAP = 0.3  # Part of a person's box that another box covers during occlusion.
 
 
 @dataclass(frozen=True)
-class KeypointTracks:
-    """Observations of T frames and P people on a device, and the camera they were seen with."""
+class KeypointTracks(TensorDataclass):
+    """2D and 3D keypoints of P people over T frames on a device, and the camera that observed them.
 
-    points: Tensor  # [T, P, 133, 2] pixels
-    inverse_sigmas: Tensor  # [T, P, 133] 1 / pixels, weighted by confidence; 0 where nothing was seen
-    limb_directions: Tensor  # [T, P, L, 3] unit vectors in cam
-    limb_weights: Tensor  # [T, P, L] confidence of each
-    seen: Tensor  # [T, P] 1 where the person is detected, else 0
-    present: Tensor  # [T, P] 1 where the person is seen or between two near sightings
-    times: Tensor  # [T] seconds
-    focal: float  # pixels
-    centre: tuple[float, float]  # pixels
-    anchor: PoseReference | None = None  # What a network made of all this.
+    B stands for the batch axes: none for a clip, one for windows. K keypoints are the first ones of COCO-WholeBody.
+    """
 
-    def frames(self, index: slice | Tensor) -> KeypointTracks:
-        """The same people in some of the frames."""
-        names = ("points", "inverse_sigmas", "limb_directions", "limb_weights", "seen", "present", "times")
-        anchor = self.anchor and self.anchor.frames(index)
-        return replace(self, **{name: getattr(self, name)[index] for name in names}, anchor=anchor)
+    points2d: Tensor  # [*B, T, P, K, 2] pixels
+    inv_sigma: Tensor  # [*B, T, P, K] 1/pixels, weighted by confidence; 0 where a keypoint is not detected
+    points3d: Tensor | None  # [*B, T, P, 23, 4] meters in the axes of cam, origin at the mid-hip; and confidence
+    limb_directions: Tensor  # [*B, T, P, L, 3] unit vectors in cam, from points3d
+    limb_weights: Tensor  # [*B, T, P, L] confidence of each
+    detected: Tensor  # [*B, T, P] bool
+    present: Tensor  # [*B, T, P] bool: detected, or between two detections that are close in time
+    times: Tensor = field(metadata=no_people())  # [*B, T] seconds
+    focal: Tensor = field(metadata=static())  # [*B] pixels
+    principal_point: Tensor = field(metadata=static())  # [*B, 2] pixels
+    reference: PoseReference | None = None  # Of a network or of an earlier stage.
+
+    @property
+    def time_axis(self) -> int:
+        """Axis of the frames."""
+        return self.times.ndim - 1
+
+    @classmethod
+    def from_observations(
+        cls, observations: Observations, times: Floats, camera: Camera, device: torch.device | str
+    ) -> Self:
+        """The tracks of all frames of a clip; times [T] seconds."""
+        keypoints = torch.as_tensor(observations.keypoints, dtype=torch.float32, device=device)
+        sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
+        points3d = torch.as_tensor(observations.keypoints3d, dtype=torch.float32, device=device)
+        confidence = keypoints[..., 2].clamp(0, 1)
+        inv_sigma = torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0)
+        present = present_frames(observations.detected, observations.boxes, times)
+        return cls(
+            points2d=keypoints[..., :2],
+            inv_sigma=inv_sigma * _correlation_factor(confidence > 0),
+            points3d=points3d,
+            limb_directions=limb_directions(points3d[..., :3]),
+            limb_weights=limb_confidence(points3d[..., 3]),
+            detected=torch.as_tensor(observations.detected, dtype=torch.bool, device=device),
+            present=torch.as_tensor(present, dtype=torch.bool, device=device),
+            times=torch.as_tensor(times, dtype=torch.float32, device=device),
+            focal=torch.tensor(camera.focal, dtype=torch.float32, device=device),
+            principal_point=torch.tensor(camera.principal_point, dtype=torch.float32, device=device),
+        )
+
+    def body_keypoints(self) -> Self:
+        """The same tracks with the 2D keypoints of body and feet alone, K = 23."""
+        return replace(self, points2d=self.points2d[..., :NUM_POINTS, :], inv_sigma=self.inv_sigma[..., :NUM_POINTS])
+
+    def windows(self, index: Tensor) -> Self:
+        """Windows of a clip: the frames index [B, W] as tracks with one batch axis."""
+        focal, point = self.focal.expand(len(index)), self.principal_point.expand(len(index), 2)
+        return replace(self.frames(index), focal=focal, principal_point=point)
+
+    def per_person(self) -> Self:
+        """One sequence per person: fields [B * P, T, K, ...] without an axis of people; views for a clip."""
+        batch, people = self.time_axis, self.detected.shape[-1]
+
+        def of_person(tensor: Tensor) -> Tensor:
+            return tensor.transpose(batch, batch + 1).flatten(0, batch)
+
+        def for_each_person(tensor: Tensor) -> Tensor:
+            shape = (*tensor.shape[:batch], people, *tensor.shape[batch:])
+            return tensor.unsqueeze(batch).expand(shape).flatten(0, batch)
+
+        return replace(
+            self.map_people(of_person),
+            times=for_each_person(self.times),
+            focal=for_each_person(self.focal),
+            principal_point=for_each_person(self.principal_point),
+        )
+
+    def fold_batch(self) -> Self:
+        """The people of all windows as the people of one clip: fields [T, B * P, K, ...].
+
+        All windows have the times and the camera of the first one.
+        """
+        folded = self.per_person().map_people(lambda tensor: tensor.transpose(0, 1))
+        return replace(
+            folded,
+            limb_directions=folded.limb_directions.contiguous(),
+            limb_weights=folded.limb_weights.contiguous(),
+            times=self.times[0],
+            focal=self.focal[0],
+            principal_point=self.principal_point[0],
+        )
 
 
-def make_evidence(
-    observations: Observations, times: Floats, camera: Camera, device: torch.device | str
-) -> KeypointTracks:
-    """Evidence of all frames; times [T] seconds."""
-    keypoints = torch.as_tensor(observations.keypoints, dtype=torch.float32, device=device)
-    sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
-    cue = torch.as_tensor(observations.keypoints3d, dtype=torch.float32, device=device)
-    confidence = keypoints[..., 2].clamp(0, 1)
-    certainty = torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0)
-    present = present_frames(observations.detected, observations.boxes, times)
-    return KeypointTracks(
-        points=keypoints[..., :2],
-        inverse_sigmas=certainty * _common_errors(confidence > 0),
-        limb_directions=limb_directions(cue[..., :3]),
-        limb_weights=limb_confidence(cue[..., 3]),
-        seen=torch.as_tensor(observations.detected, dtype=torch.float32, device=device),
-        present=torch.as_tensor(present, dtype=torch.float32, device=device),
-        times=torch.as_tensor(times, dtype=torch.float32, device=device),
-        focal=camera.focal,
-        centre=camera.principal_point,
-    )
-
-
-def _common_errors(known: Tensor) -> Tensor:
-    """[..., 133] factor of the certainties: however many points of a face or a hand are known, they err together."""
-    factor = torch.ones_like(known, dtype=torch.float32)
-    for points in _TOGETHER:
-        count = known[..., points].sum(-1, keepdim=True)
+def _correlation_factor(detected: Tensor) -> Tensor:
+    """[..., 133] factor of inv_sigma: the keypoints of a face or a hand share their error, however many there are."""
+    factor = torch.ones_like(detected, dtype=torch.float32)
+    for points in _CORRELATED:
+        count = detected[..., points].sum(-1, keepdim=True)
         factor[..., points] = (_INDEPENDENT / count.clamp(min=_INDEPENDENT)).sqrt()
     return factor
 
 
-def present_frames(visible: Bools, boxes: Floats, times: Floats) -> Bools:
-    """[T, P] visible, or in a gap between two sightings that is short, or longer but behind somebody else.
+def present_frames(detected: Bools, boxes: Floats, times: Floats) -> Bools:
+    """[T, P] detected, or between two detections: close in time, or less close and both behind another person.
 
-    visible [T, P], boxes [T, P, 4] pixels, times [T] seconds.
+    detected [T, P], boxes [T, P, 4] pixels, times [T] seconds.
     """
-    present = visible.copy()
-    for person in range(visible.shape[1]):
-        seen = np.flatnonzero(visible[:, person])
-        for before, after in itertools.pairwise(seen):
-            hidden = all(_covered(boxes[k], visible[k], person) for k in (before, after))
-            if times[after] - times[before] <= (LONGEST_HIDDEN if hidden else LONGEST_GAP):
+    present = detected.copy()
+    for person in range(detected.shape[1]):
+        frames = np.flatnonzero(detected[:, person])
+        for before, after in itertools.pairwise(frames):
+            occluded = all(_is_covered(boxes[k], detected[k], person) for k in (before, after))
+            if times[after] - times[before] <= (MAX_OCCLUDED_SECONDS if occluded else MAX_MISSING_SECONDS):
                 present[before:after, person] = True
     return present
 
 
-def _covered(boxes: Floats, visible: Bools, person: int) -> bool:
-    """Whether somebody else's box covers a good part of the person's; boxes [P, 4], visible [P]."""
-    others = np.delete(boxes, person, axis=0)[np.delete(visible, person)]
+def _is_covered(boxes: Floats, detected: Bools, person: int) -> bool:
+    """Whether another box covers a good part of the person's; boxes [P, 4], detected [P]."""
+    others = np.delete(boxes, person, axis=0)[np.delete(detected, person)]
     low, high = np.maximum(boxes[person, :2], others[:, :2]), np.minimum(boxes[person, 2:], others[:, 2:])
     common = np.prod((high - low).clip(min=0), axis=-1)
     return bool((common > _OVERLAP * np.prod(boxes[person, 2:] - boxes[person, :2])).any())
 
 
-def best_seen_frames(evidence: KeypointTracks, count: int) -> Tensor:
-    """One frame out of each of `count` equal parts of the clip: the one with the most keypoints."""
-    seen = (evidence.inverse_sigmas[..., :17] > 0).float().mean(-1).sum(-1)  # [T]
-    parts = torch.arange(len(seen), device=seen.device).tensor_split(min(count, len(seen)))
-    return torch.stack([part[seen[part].argmax()] for part in parts])
+def best_observed_frames(tracks: KeypointTracks, count: int) -> Tensor:
+    """[count] the frame with the most keypoints in each of `count` equal parts of the clip."""
+    detected = (tracks.inv_sigma[..., :17] > 0).float().mean(-1).sum(-1)  # [T]
+    parts = torch.arange(len(detected), device=detected.device).tensor_split(min(count, len(detected)))
+    return torch.stack([part[detected[part].argmax()] for part in parts])

@@ -1,11 +1,4 @@
-"""FitModel, loss of one person, phases run, conversion to and from BodyMotion.
-
-The energies of bodies against the evidence, term by term and frame by frame.
-
-Runs the phases of a schedule on a person-by-person objective.
-
-From the variables of a fit to the record that travels, and back.
-"""
+"""The losses of one person against keypoint tracks, the phases of a fit, and conversion to and from BodyMotion."""
 
 from __future__ import annotations
 
@@ -20,7 +13,7 @@ from closemesh.body.landmarks import LandmarkBody, PosedLandmarks
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import KeypointTracks, anchor_energy
+from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks, reference_loss
 from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimize
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
@@ -31,114 +24,111 @@ from closemesh.losses.pose_prior import PosePrior, pose_prior_nll
 from closemesh.structures import BodyMotion
 
 ACCELERATION_OUTLIER = 2.0  # Sigmas beyond which it costs only linearly: a landing or a blow is not smoothed away.
+POSE_PARAMETERS = ("root", "body_pose", "pelvis_ray", "log_depth")
+BODY_KEYPOINTS = 17
+_INLIER_SIGMAS = 3.0
+_CHUNK = 64  # Frames posed at a time.
 
 
 @dataclass(frozen=True)
 class FitModel:
-    """What a fit knows about bodies in general."""
+    """The body and the pose prior of a fit."""
 
     body: LandmarkBody
     prior: PosePrior
 
 
-def image_energy(posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights) -> Tensor:
-    """Weighted energy [T, P] of keypoints and limb directions against what was seen."""
-    projected = project(posed.keypoints, evidence.focal, evidence.centre)
-    pixels = reprojection(projected, evidence.points, evidence.inverse_sigmas)
-    directions = limb_directions(posed.keypoints[..., :23, :])
-    limbs = limb_direction_error(directions, evidence.limb_directions, SIGMAS.limb) * evidence.limb_weights
-    return weights.reprojection * pixels.sum(-1) + weights.limbs * limbs.sum(-1)
+def image_loss(posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) -> Tensor:
+    """Weighted loss [T, P] of keypoints and limb directions against the tracks."""
+    projected = project(posed.keypoints, tracks.focal, tracks.principal_point)
+    keypoints = reprojection(projected, tracks.points2d, tracks.inv_sigma)
+    directions = limb_directions(posed.keypoints[..., :NUM_POINTS, :])
+    limbs = limb_direction_error(directions, tracks.limb_directions, SIGMAS.limb) * tracks.limb_weights
+    return weights.reprojection * keypoints.sum(-1) + weights.limbs * limbs.sum(-1)
 
 
-def pose_energy(subject: FitModel, variables: MotionParameters, weights: Weights) -> Tensor:
-    """Weighted energy [T, P] of how unlikely, or beyond the joints' limits, each pose is."""
-    limits = (joint_limit_excess(variables.body_pose) / SIGMAS.limit).square().sum((-1, -2))
-    return weights.pose_prior * pose_prior_nll(subject.prior, variables.body_pose) + weights.limits * limits
+def pose_loss(model: FitModel, parameters: MotionParameters, weights: Weights) -> Tensor:
+    """Weighted loss [T, P] of unlikely poses and of joints beyond their limits."""
+    limits = (joint_limit_excess(parameters.body_pose) / SIGMAS.limit).square().sum((-1, -2))
+    return weights.pose_prior * pose_prior_nll(model.prior, parameters.body_pose) + weights.limits * limits
 
 
-def motion_energy(posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights) -> Tensor:
-    """Weighted energy [T - 2, P] of how the people move: limbs against the pelvis, and the pelvis itself."""
+def smoothness_loss(posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) -> Tensor:
+    """Weighted loss [T - 2, P] of accelerations: joints relative to the pelvis, and the pelvis."""
     pelvis = posed.joints[..., :1, :]
-    limbs = acceleration(posed.joints[..., 1:22, :] - pelvis, evidence.times) / SIGMAS.acceleration
-    root = acceleration(pelvis[..., 0, :], evidence.times) / SIGMAS.root_acceleration
-    limbs_energy = pseudo_huber(limbs.square().sum(-1), ACCELERATION_OUTLIER).sum(-1)
-    root_energy = pseudo_huber(root.square().sum(-1), ACCELERATION_OUTLIER)
-    # A person who is away holds a pose; coming back is no movement.
-    present = evidence.present[2:] * evidence.present[1:-1] * evidence.present[:-2]
-    return (weights.smooth_joints * limbs_energy + weights.smooth_root * root_energy) * present
+    joints = acceleration(posed.joints[..., 1:22, :] - pelvis, tracks.times) / SIGMAS.acceleration
+    root = acceleration(pelvis[..., 0, :], tracks.times) / SIGMAS.root_acceleration
+    joint_loss = pseudo_huber(joints.square().sum(-1), ACCELERATION_OUTLIER).sum(-1)
+    root_loss = pseudo_huber(root.square().sum(-1), ACCELERATION_OUTLIER)
+    # An absent person holds a pose; the return is no movement.
+    present = tracks.present[2:] & tracks.present[1:-1] & tracks.present[:-2]
+    return (weights.smooth_joints * joint_loss + weights.smooth_root * root_loss) * present
 
 
-def frame_energy(
-    subject: FitModel, variables: MotionParameters, posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights
+def frame_loss(
+    model: FitModel, parameters: MotionParameters, posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights
 ) -> Tensor:
-    """Weighted energy [T, P] of each person in each frame by itself."""
-    energy = image_energy(posed, evidence, weights) * evidence.seen + pose_energy(subject, variables, weights)
-    if evidence.anchor is not None and weights.anchor > 0:
-        energy = energy + weights.anchor * anchor_energy(variables, evidence.anchor)
-    return energy
-
-
-def single_person_loss(
-    subject: FitModel, variables: MotionParameters, posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights
-) -> Tensor:
-    """Everything that concerns each person alone, as one number."""
-    loss = frame_energy(subject, variables, posed, evidence, weights).sum()
-    loss = loss + weights.shape * variables.betas.square().sum()
-    if len(evidence.times) > 2 and (weights.smooth_joints > 0 or weights.smooth_root > 0):
-        loss = loss + motion_energy(posed, evidence, weights).sum()
+    """Weighted loss [T, P] of each person in each frame independently."""
+    loss = image_loss(posed, tracks, weights) * tracks.detected + pose_loss(model, parameters, weights)
+    if tracks.reference is not None and weights.reference > 0:
+        loss = loss + weights.reference * reference_loss(parameters, tracks.reference)
     return loss
 
 
-POSE_VARIABLES = ("root", "body_pose", "pelvis_ray", "log_depth")
+def single_person_loss(
+    model: FitModel, parameters: MotionParameters, posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights
+) -> Tensor:
+    """The sum [] of all terms that do not couple people."""
+    loss = frame_loss(model, parameters, posed, tracks, weights).sum()
+    loss = loss + weights.shape * parameters.betas.square().sum()
+    if len(tracks.times) > 2 and (weights.smooth_joints > 0 or weights.smooth_root > 0):
+        loss = loss + smoothness_loss(posed, tracks, weights).sum()
+    return loss
 
 
 def run_phases(
-    subject: FitModel,
-    variables: MotionParameters,
-    evidence: KeypointTracks,
+    model: FitModel,
+    parameters: MotionParameters,
+    tracks: KeypointTracks,
     phases: Sequence[Phase],
     iterations: int,
     advance: Advance,
-    free: Collection[str] = POSE_VARIABLES,
+    free: Collection[str] = POSE_PARAMETERS,
 ) -> MotionParameters:
-    """Variables after every phase; `iterations` are divided among them by their shares."""
+    """Parameters after all phases on `single_person_loss`; each phase takes its fraction of `iterations`."""
     for phase in phases:
-        variables = minimize(
-            variables,
-            lambda v, _, weights=phase.weights: single_person_loss(
-                subject, v, pose_parameters(subject.body, v), evidence, weights
+        parameters = minimize(
+            parameters,
+            lambda p, _, weights=phase.weights: single_person_loss(
+                model, p, pose_parameters(model.body, p), tracks, weights
             ),
             iterations=round(iterations * phase.fraction),
             learning_rate=phase.learning_rate,
             free=free,
             advance=advance,
         )
-    return variables
-
-
-BODY_KEYPOINTS = 17
-_INLIER_SIGMAS = 3.0
+    return parameters
 
 
 def to_motion(
-    body: BodyModel, fitted: LandmarkBody, variables: MotionParameters, evidence: KeypointTracks
+    body: BodyModel, landmarks: LandmarkBody, parameters: MotionParameters, tracks: KeypointTracks
 ) -> BodyMotion:
-    """The motion of `body`, named in the record, whose fit ran on its points `fitted`."""
+    """The motion of `body`; `landmarks` are the points of the same body that the fit used."""
     with torch.no_grad():
-        frames, people = variables.log_depth.shape
+        frames, people = parameters.log_depth.shape
         return BodyMotion(
             body_model=body.name,
-            betas=_numpy(variables.betas),
-            rotations=_numpy(variables.rotations()),
-            transl=_numpy(variables.transl(fitted)),
+            betas=_numpy(parameters.betas),
+            rotations=_numpy(parameters.rotations()),
+            transl=_numpy(parameters.transl(landmarks)),
             expression=np.zeros((frames, people, body.num_expressions), np.float32),
-            valid=evidence.present.cpu().numpy() > 0,
-            confidence=_numpy(pose_confidence(fitted, variables, evidence)),
+            valid=tracks.present.cpu().numpy(),
+            confidence=_numpy(pose_confidence(landmarks, parameters, tracks)),
         )
 
 
 def from_motion(body: LandmarkBody, motion: BodyMotion, device: torch.device | str) -> MotionParameters:
-    """The variables that give this motion."""
+    """The parameters that give `motion` on `body`."""
     rotations = torch.as_tensor(motion.rotations, dtype=torch.float32, device=device)
     betas = torch.as_tensor(motion.betas, dtype=torch.float32, device=device)
     axis_angle = matrix_to_axis_angle(rotations[..., 1:, :, :])
@@ -156,19 +146,18 @@ def from_motion(body: LandmarkBody, motion: BodyMotion, device: torch.device | s
     return at_origin.with_tensors(pelvis_ray=pelvis[..., :2] / pelvis[..., 2:], log_depth=pelvis[..., 2].log())
 
 
-def pose_confidence(
-    body: LandmarkBody, variables: MotionParameters, evidence: KeypointTracks, chunk: int = 64
-) -> Tensor:
-    """[T, P] share of the 17 body keypoints that were seen and that the body meets within three sigmas."""
-    shares = []
-    for frames in torch.arange(len(evidence.times)).split(chunk):
+def pose_confidence(body: LandmarkBody, parameters: MotionParameters, tracks: KeypointTracks) -> Tensor:
+    """[T, P] fraction of the 17 body keypoints that are detected and within three sigmas of the body's."""
+    fractions = []
+    for frames in torch.arange(len(tracks.times)).split(_CHUNK):
         index = slice(int(frames[0]), int(frames[-1]) + 1)
-        part = evidence.frames(index)
-        projected = project(pose_parameters(body, variables.frames(index)).keypoints, part.focal, part.centre)
-        misses = (projected - part.points).norm(dim=-1) * part.inverse_sigmas
-        met = (part.inverse_sigmas > 0) & (misses < _INLIER_SIGMAS)
-        shares.append(met[..., :BODY_KEYPOINTS].float().mean(-1) * part.seen)
-    return torch.cat(shares)
+        part = tracks.frames(index)
+        posed = pose_parameters(body, parameters.frames(index))
+        projected = project(posed.keypoints, part.focal, part.principal_point)
+        distance = (projected - part.points2d).norm(dim=-1) * part.inv_sigma
+        inlier = (part.inv_sigma > 0) & (distance < _INLIER_SIGMAS)
+        fractions.append(inlier[..., :BODY_KEYPOINTS].float().mean(-1) * part.detected)
+    return torch.cat(fractions)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:

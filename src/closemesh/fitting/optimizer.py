@@ -1,11 +1,4 @@
-"""Weights, sigmas, phases, Adam loop.
-
-The minimiser that every fit uses: Adam with a cosine decay, one rate for each kind of variable.
-
-The one table of weights and phases: what counts how much, when, and how fast the variables move.
-
-Every term is divided by its standard deviation, so that a weight of 1 says "trust the sigma".
-"""
+"""Adam with a cosine decay, and the one table of loss weights, standard deviations and phases of every fit."""
 
 from __future__ import annotations
 
@@ -19,14 +12,14 @@ from torch import Tensor
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
 
-# Rates relative to that of rotations: a ray moves pixels, a depth metres, a shape the whole clip.
-_TURNS = dict.fromkeys(("root", "body_pose", "jaw", "hand_pose"), 1.0)
-_RELATIVE_RATES = {**_TURNS, "pelvis_ray": 0.1, "log_depth": 0.5, "betas": 2.0}
+# Learning rates relative to that of rotations: a ray moves pixels, a depth meters, a shape the whole clip.
+_ROTATIONS = dict.fromkeys(("root", "body_pose", "jaw", "hand_pose"), 1.0)
+_RELATIVE_RATES = {**_ROTATIONS, "pelvis_ray": 0.1, "log_depth": 0.5, "betas": 2.0}
 _FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
 
 
 def minimize(
-    variables: MotionParameters,
+    parameters: MotionParameters,
     loss: Callable[[MotionParameters, int], Tensor],
     *,
     iterations: int,
@@ -34,15 +27,15 @@ def minimize(
     free: Collection[str],
     advance: Advance,
 ) -> MotionParameters:
-    """Variables after `iterations` steps on loss(variables, step); only those named in `free` move."""
-    leaves = {name: tensor.detach().clone() for name, tensor in variables.tensors().items()}
+    """Parameters after `iterations` steps of Adam on loss(parameters, step); only those named in `free` change."""
+    leaves = {name: tensor.detach().clone() for name, tensor in parameters.tensors().items()}
     groups = [{"params": [leaves[name].requires_grad_()], "lr": learning_rate * _RELATIVE_RATES[name]} for name in free]
-    optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _cosine(step / max(iterations, 1)))
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _cosine(step / max(iterations, 1)))
     for step in range(iterations):
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss(MotionParameters(**leaves), step).backward()
-        optimiser.step()
+        optimizer.step()
         decay.step()
         advance(1)
     return MotionParameters(**leaves).detached()
@@ -54,13 +47,13 @@ def _cosine(progress: float) -> float:
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each energy counts; 0 leaves it out."""
+    """Weight of each loss term; every term is divided by its standard deviation first. 0 leaves a term out."""
 
     reprojection: float = 2.0
     limbs: float = 1.0
     pose_prior: float = 0.25
     limits: float = 1.0
-    anchor: float = 0.0
+    reference: float = 0.0
     shape: float = 1.0
     smooth_joints: float = 0.0
     smooth_root: float = 0.0
@@ -69,57 +62,57 @@ class Weights:
     penetration: float = 0.0
     contact: float = 0.0
     appearance: float = 0.0
-    told: float = 0.0
+    text: float = 0.0
 
 
 @dataclass(frozen=True)
 class Sigmas:
-    """Standard deviations that the residuals are divided by."""
+    """Standard deviations that residuals are divided by."""
 
     limb: float = 0.30
-    """Error of the cue's limb directions, radians."""
+    """Radians of error of a limb direction from monocular 3D keypoints."""
     limit: float = 0.05
     """Radians beyond a joint limit."""
     acceleration: float = 6.0
-    """Usual acceleration of a joint against the pelvis, m/s^2."""
+    """m/s^2 of a joint relative to the pelvis."""
     root_acceleration: float = 5.0
-    """Usual acceleration of the pelvis, m/s^2."""
+    """m/s^2 of the pelvis."""
     ground_penetration: float = 0.02
-    """Metres below the floor."""
+    """Meters below the floor."""
     standing: float = 0.03
-    """Metres of a standing foot above or below the floor."""
+    """Meters of a standing foot above or below the floor."""
     foot_skating: float = 0.10
     """m/s of a standing foot."""
     penetration: float = 0.01
-    """Metres inside the partner."""
+    """Meters inside the other body."""
     contact: float = 0.02
-    """Metres between surfaces that touch."""
+    """Meters between surfaces in contact."""
     finger_rate: float = 8.0
-    """rad/s of each finger joint."""
+    """rad/s of a finger joint."""
     wrist: float = 0.5
-    """Radians by which a hand shows its wrist otherwise than the body alone did."""
+    """Radians between the wrist from hand keypoints and from body keypoints."""
     wrist_rate: float = 4.0
-    """rad/s of that."""
+    """rad/s of that difference."""
     jaw: float = 0.3
-    """Radians that a jaw is open."""
+    """Radians of jaw opening."""
     jaw_rate: float = 8.0
     """rad/s of a jaw."""
-    refined_turn: float = 0.1
-    """Radians of each joint from where the refined motion has it."""
+    refined_rotation: float = 0.1
+    """Radians of a joint from the refined motion."""
     refined_depth: float = 0.03
-    """Share of the distance from the camera that the refined motion has."""
+    """Relative deviation from the depth of the refined motion."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One run of the optimiser."""
+    """One run of the optimizer."""
 
     name: str
     weights: Weights
     fraction: float
-    """Its share of the stage's iterations."""
+    """Of the iterations of the stage."""
     learning_rate: float = 0.02
-    """Of rotations; rays move a tenth of it, depths half of it."""
+    """Of rotations; rays take a tenth of it, depths half of it."""
 
 
 SIGMAS = Sigmas()
@@ -128,11 +121,11 @@ SINGLE_FRAMES = (
     Phase("place", Weights(pose_prior=0.1, limbs=2.0), fraction=0.4, learning_rate=0.15),
     Phase("pose", Weights(), fraction=0.6, learning_rate=0.08),
 )
-"""Each frame by itself, from each start."""
+"""Each frame independently, from each start pose."""
 
 SHAPE = (Phase("shape", Weights(shape=10.0), fraction=1.0, learning_rate=0.03),)
-"""The shape with the poses, frame by frame. The detector's errors repeat from frame to frame, so that two dozen frames
-say little more about the shape than two: its prior counts accordingly."""
+"""Shape and poses together, frame by frame. The detector's errors repeat from frame to frame: two dozen frames
+determine the shape little better than two, and the weight of the shape prior takes that into account."""
 
 SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fraction=1.0, learning_rate=0.06),)
 """Each person over the clip."""
@@ -140,34 +133,34 @@ SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fr
 NEAR_PREDICTION = (
     Phase(
         "near the lifted",
-        Weights(limbs=0.3, pose_prior=0.05, anchor=1.0, smooth_joints=0.3, smooth_root=1.0),
+        Weights(limbs=0.3, pose_prior=0.05, reference=1.0, smooth_joints=0.3, smooth_root=1.0),
         fraction=1.0,
         learning_rate=0.03,
     ),
 )
-"""Each person over the clip, near what the lifter told; the lifter has looked at the 3D cue already."""
+"""Each person over the clip, near the lifter's prediction, which takes the 3D keypoints into account already."""
 
 HANDS = (Phase("fingers", Weights(), fraction=1.0, learning_rate=0.05),)
-"""The fingers alone, where a detector sees them."""
+"""Fingers alone, where they are detected."""
 
 FLOOR_ALIGNMENT = (Phase("settle", Weights(floor=1.0, shape=30.0), fraction=1.0, learning_rate=0.03),)
-"""Sizes and distances on one floor, frame by frame; the shape counts once for each frame, so that nobody is shrunk
-or stretched for a floor that he does not stand on."""
+"""Shapes and depths on one floor, frame by frame. The shape prior counts once per frame, so that no person is scaled
+to a floor on which that person does not stand."""
 
 PHOTOMETRIC = Phase(
-    "looks",
-    Weights(reprojection=0.0, limbs=0.0, pose_prior=0.0, anchor=0.5, appearance=3000.0),
+    "photometric",
+    Weights(reprojection=0.0, limbs=0.0, pose_prior=0.0, reference=0.5, appearance=3000.0),
     fraction=1.0,
     learning_rate=0.01,
 )
-"""Everybody in each picture, near the refined motion."""
+"""All people in each view, near the refined motion."""
 
-TEXT = Phase("words", Weights(anchor=40.0, told=5.0), fraction=0.5, learning_rate=0.06)
-"""Everybody as he is told to be, frame by frame: a motion that is kept smooth meanwhile hardly gives way."""
+TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_rate=0.06)
+"""All people towards their statements, frame by frame: a smoothness term would hold the motion back."""
 
-_REFINED = Weights(anchor=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, told=1.5)
+_REFINED = Weights(reference=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, text=1.5)
 JOINT = (
     Phase("ground", _REFINED, fraction=0.4),
-    Phase("touch", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
+    Phase("contact", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
 )
-"""Everybody together, near the refined motion."""
+"""All people jointly, near the refined motion."""

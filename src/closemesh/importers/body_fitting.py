@@ -14,7 +14,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import KeypointTracks, best_seen_frames, make_evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
 from closemesh.fitting.objective import FitModel, run_phases
 from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimize
 from closemesh.importers.results import ImportedPerson
@@ -107,7 +107,7 @@ def _start(keypoints: Floats, known: Bools, body: LandmarkBody, betas: Tensor | 
         detector="points",
     )
     camera = Camera(_START_FOCAL, (0.0, 0.0), (1, 1), "option", np.tile(np.eye(4), (frames, 1, 1)))
-    tracks = make_evidence(observations, np.arange(frames) / 30, camera, "cpu")
+    tracks = KeypointTracks.from_observations(observations, np.arange(frames) / 30, camera, "cpu")
     return initial_parameters(body, tracks, torch.zeros(1, body.num_betas) if betas is None else betas)[0]
 
 
@@ -162,8 +162,8 @@ def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
 
 def fitted_betas(body: LandmarkBody, variables: MotionParameters, tracks: KeypointTracks, advance: Advance) -> Floats:
     """Betas [P, B] that reproject best on the keypoints of the clip, with poses and distances fixed."""
-    index = best_seen_frames(tracks, _SHAPE_FRAMES)
-    model = FitModel(body, load_pose_prior().to(tracks.seen.device))
+    index = best_observed_frames(tracks, _SHAPE_FRAMES)
+    model = FitModel(body, load_pose_prior().to(tracks.detected.device))
     parameters, subset = variables.frames(index), tracks.frames(index)
     fitted = run_phases(model, parameters, subset, (_SHAPE,), _SHAPE_ITERATIONS, advance, free=("betas", "pelvis_ray"))
     return fitted.betas.cpu().numpy()

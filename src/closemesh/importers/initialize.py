@@ -17,7 +17,7 @@ from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, NullProgress, Progress
 from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.jaw import fit_jaw
-from closemesh.fitting.keypoint_tracks import KeypointTracks, make_evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion, to_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.association import MatchedPoses, match_to_tracks, on_clip
@@ -61,7 +61,7 @@ def import_initial_motion(
     if missing.any():
         own_config = replace(config, focal=camera.focal)
         own = initialise(clip, observations, body, own_config, device, progress)[1:]
-    tracks = make_evidence(observations, clip.times, camera, device)
+    tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
     with progress.task(f"start from {result.tool}", None) as advance:
         variables = _initial_parameters(matched, own and own[0], tracks, body, advance)
     landmarks = load_landmark_body(body).to(device)
@@ -122,7 +122,7 @@ def _note_fallbacks(
 def _initial_parameters(
     matched: MatchedPoses, own: BodyMotion | None, tracks: KeypointTracks, body: BodyModel, advance: Advance
 ) -> MotionParameters:
-    device = tracks.seen.device
+    device = tracks.detected.device
     landmarks = load_landmark_body(body).to(device)
     motion = _mean_shape_motion(matched, own, body)
     variables = from_motion(landmarks, motion, device)

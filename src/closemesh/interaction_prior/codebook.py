@@ -1,4 +1,4 @@
-"""The interaction prior: what two close people do, as codes out of a learned book (VQ-VAE, CloseInt)."""
+"""The interaction codebook: a VQ-VAE over windows of two people (CloseInt), and the frame that it works in."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class CodebookConfig:
     codes: int = 512
     code_width: int = 32
     decay: float = 0.99
-    """Of the moving averages that the codes follow."""
+    """Of the moving averages that update the codes."""
     groups: int = 4
-    """Codes that together stand for one person in one frame."""
+    """Codes that together represent one person in one frame."""
 
 
 @dataclass(frozen=True)
 class CodebookOutput:
-    """What the network makes of a window."""
+    """The output of the network for a batch of windows."""
 
     motion: Tensor  # [B, T, 2, STATE_WIDTH] decoded, canonical frame
     codes: Tensor  # [B, T, 2, groups] int64
-    commitment: Tensor  # [] how far the encoder is from its codes
+    commitment: Tensor  # [] distance of the encoder from its codes
 
 
 class Codebook(nn.Module):
@@ -62,40 +62,40 @@ class Codebook(nn.Module):
         self.quantizer = VectorQuantizer(config.codes, config.code_width, config.decay)
         self.from_codes = nn.Linear(inner, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
-        self.told = nn.LayerNorm(config.width)
+        self.partner_norm = nn.LayerNorm(config.width)
         last = nn.Linear(config.width, STATE_WIDTH)
-        # A fresh network decodes two people at rest: rotations far from any are steep to learn from.
+        # A fresh network decodes two people at rest: 6D numbers far from a rotation have steep gradients.
         nn.init.normal_(last.weight, std=0.02)
         with torch.no_grad():
-            last.bias.copy_(_at_rest())
+            last.bias.copy_(_rest_state())
         self.head = nn.Sequential(nn.LayerNorm(config.width), last)
 
-    def forward(self, motion: Tensor, times: Tensor, hidden: Tensor | None = None) -> CodebookOutput:
-        """motion [B, T, 2, STATE_WIDTH] canonical, times [B, T] seconds, hidden [B, T, 2] bool frames to fill in."""
+    def forward(self, motion: Tensor, times: Tensor, masked: Tensor | None = None) -> CodebookOutput:
+        """motion [B, T, 2, STATE_WIDTH] canonical, times [B, T] seconds, masked [B, T, 2] bool frames to fill in."""
         x = self.embed(motion)
-        if hidden is not None:
-            x = torch.where(hidden[..., None], self.masked, x)
-        place = time_embedding(times - times[:, :1], self.config.width)[:, :, None]
-        latent = self.to_codes(self._run(self.encoder, x + place)).unflatten(-1, (self.config.groups, -1))
-        quantised, codes, commitment = self.quantizer(latent)
-        decoded = self._run(self.decoder, self.from_codes(quantised.flatten(-2)) + place)
+        if masked is not None:
+            x = torch.where(masked[..., None], self.masked, x)
+        time_features = time_embedding(times - times[:, :1], self.config.width)[:, :, None]
+        latent = self.to_codes(self._run(self.encoder, x + time_features)).unflatten(-1, (self.config.groups, -1))
+        quantized, codes, commitment = self.quantizer(latent)
+        decoded = self._run(self.decoder, self.from_codes(quantized.flatten(-2)) + time_features)
         return CodebookOutput(self.head(decoded).float(), codes, commitment)
 
     def _run(self, blocks: nn.ModuleList, x: Tensor) -> Tensor:
         own = fold_pairs(x)
         for block in blocks:
-            # The partner's features are also the condition, as in the authors' later release; they grow from layer to
-            # layer, and a condition multiplies.
+            # The partner's features are also the condition, as in the authors' later release. They grow from layer to
+            # layer, and a condition multiplies: hence the norm.
             other = swap_partners(own)
-            own = block(own, other, self.told(other))
+            own = block(own, other, self.partner_norm(other))
         return unfold_pairs(own)
 
     def _block(self) -> PairTransformerBlock:
         return PairTransformerBlock(self.config.width, self.config.heads, self.config.hidden)
 
 
-def _at_rest() -> Tensor:
-    """The state [STATE_WIDTH] of somebody in the rest pose, of mean shape, at the origin."""
+def _rest_state() -> Tensor:
+    """The state [STATE_WIDTH] of a person in the rest pose, of mean shape, at the origin."""
     rotations = torch.eye(3).expand(1, 1, 1, NUM_ROTATIONS, 3, 3)
     return pack(PairState(rotations, torch.zeros(1, 1, 1, NUM_BETAS), torch.zeros(1, 1, 1, 3))).flatten()
 
@@ -109,11 +109,12 @@ class CanonicalFrame:
 
 
 def canonical_frame(state: PairState) -> CanonicalFrame:
+    """The canonical frame of each window."""
     return CanonicalFrame(state.rotations[:, 0, 0, 0], state.pelvis[:, 0, 0])
 
 
 def to_canonical(state: PairState, frame: CanonicalFrame) -> PairState:
-    """The pair as person a's first root sees it."""
+    """The pair in the canonical frame."""
     rotations = state.rotations.clone()
     rotations[:, :, :, 0] = torch.einsum("bji,btpjk->btpik", frame.rotation, state.rotations[:, :, :, 0])
     pelvis = torch.einsum("bji,btpj->btpi", frame.rotation, state.pelvis - frame.origin[:, None, None])

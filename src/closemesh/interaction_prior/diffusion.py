@@ -1,11 +1,4 @@
-"""Denoiser, noise schedule, DDIM sampler.
-
-The noise of the diffusion: cosine schedule, noising, and the deterministic way back in few steps.
-
-The dual-branch denoiser: two people's noisy motion, what was seen of them, and the motion it takes for true.
-
-Sampling: from the initial motion to one that two people could have made together, in five steps.
-"""
+"""Two-person diffusion: the noise schedule, the dual-branch denoiser and the deterministic DDIM sampler."""
 
 from __future__ import annotations
 
@@ -13,15 +6,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from closemesh.body.capsules import CAPSULE_PARTS
-from closemesh.interaction_prior.state import STATE_WIDTH, PairState, pack, pack_spread, unpack
+from closemesh.core.tensor_dataclass import TensorDataclass
+from closemesh.fitting.keypoint_tracks import NUM_POINTS
+from closemesh.interaction_prior.state import STATE_WIDTH, PairState, pack, pack_std, unpack
 from closemesh.interaction_prior.windows import (
     NUM_LIMBS,
-    NUM_POINTS,
+    Conditions,
     PairBody,
     PairWindows,
     constant_conditions,
@@ -33,59 +29,63 @@ from closemesh.weights.locate import find_model
 
 TRAIN_STEPS = 100
 SAMPLE_STEPS = 5
-_LARGEST_BETA = 0.999
+_MAX_BETA = 0.999
+
+DENOISER_FILE = "prior/denoiser.safetensors"
+CONDITIONS = {
+    **{"keypoints": NUM_POINTS * 4, "limbs": NUM_LIMBS * 4, "std": 25},
+    **{"estimate": STATE_WIDTH, "penetration": 1, "projection": NUM_POINTS * 3},
+    "touching": len(CAPSULE_PARTS) ** 2,
+}
+"""Name and width of each condition; a learned null replaces one that a window lacks."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """abar_t, the share of the signal that is left after step t."""
+class Schedule(TensorDataclass):
+    """abar_t, the fraction of the signal that is left after step t."""
+
+    TIME_AXIS: ClassVar[int | None] = None
 
     alpha_bar: Tensor  # [TRAIN_STEPS]
-
-    def to(self, device: torch.device | str) -> Schedule:
-        return Schedule(self.alpha_bar.to(device))
 
 
 def cosine_schedule(steps: int = TRAIN_STEPS) -> Schedule:
     """abar(u) = cos^2((u + 0.008) / 1.008 * pi / 2), each beta at most 0.999 (Nichol & Dhariwal 2021)."""
     u = torch.linspace(0, 1, steps + 1, dtype=torch.float64)
     alpha_bar = ((u + 0.008) / 1.008 * math.pi / 2).cos().square()
-    betas = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=_LARGEST_BETA)
+    betas = (1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=_MAX_BETA)
     return Schedule((1 - betas).cumprod(0).float())
 
 
 def sample_times(train_steps: int = TRAIN_STEPS, sample_steps: int = SAMPLE_STEPS) -> list[int]:
-    """The training steps that are visited in sampling, the noisiest first: 80, 60, 40, 20, 0."""
+    """The training steps that sampling visits, the noisiest first: 80, 60, 40, 20, 0."""
     return list(range(0, train_steps, train_steps // sample_steps))[::-1]
 
 
 def add_noise(schedule: Schedule, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps (CloseApp Eq. 1); t [B], x0 and noise [B, ...]."""
+    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps (CloseApp Eq. 1), [B, ...].
+
+    x0 [B, ...], noise [B, ...], t [B] int64.
+    """
     alpha_bar = schedule.alpha_bar[t].reshape(-1, *([1] * (x0.ndim - 1)))
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
 
 def ddim_step(schedule: Schedule, x_t: Tensor, x0: Tensor, t: int, t_next: int | None) -> Tensor:
-    """x at the next, less noisy step from the predicted x0 (DDIM, eta 0); x0 itself after the last."""
+    """x [B, ...] at the next, less noisy step (DDIM, eta 0); x0 itself after the last.
+
+    x_t [B, ...] and the predicted x0 [B, ...].
+    """
     if t_next is None:
         return x0
-    now, then = schedule.alpha_bar[t], schedule.alpha_bar[t_next]
-    noise = (x_t - now.sqrt() * x0) / (1 - now).sqrt()
-    return then.sqrt() * x0 + (1 - then).sqrt() * noise
-
-
-DENOISER_FILE = "prior/denoiser.safetensors"
-CONDITIONS = {
-    **{"keypoints": NUM_POINTS * 4, "limbs": NUM_LIMBS * 4, "spread": 25},
-    **{"estimate": STATE_WIDTH, "penetration": 1, "projection": NUM_POINTS * 3},
-    "touching": len(CAPSULE_PARTS) ** 2,
-}
-"""Name and width of each condition; a window that lacks one takes a learned null in its place."""
+    current, following = schedule.alpha_bar[t], schedule.alpha_bar[t_next]
+    noise = (x_t - current.sqrt() * x0) / (1 - current).sqrt()
+    return following.sqrt() * x0 + (1 - following).sqrt() * noise
 
 
 @dataclass(frozen=True)
 class DenoiserConfig:
-    """Size of the network, and what it may look at; as in CloseInt but for the conditions."""
+    """Size of the network, and its attention between people; as in CloseInt but for the conditions."""
 
     width: int = 256
     layers: int = 4
@@ -95,7 +95,10 @@ class DenoiserConfig:
 
 
 class Denoiser(nn.Module):
-    """Predicts x0, in spreads from the initial motion, of both people; one set of weights serves both."""
+    """Predicts x0 of both people, in standard deviations from the initial motion; both branches have the same weights.
+
+    `conditions` and `nulls` hold one entry per name of CONDITIONS.
+    """
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()
@@ -121,33 +124,33 @@ class Denoiser(nn.Module):
         mean: Tensor,
         t: Tensor,
         times: Tensor,
-        conditions: dict[str, tuple[Tensor, Tensor]],
-        hidden: Tensor | None = None,
-        alone: Tensor | None = None,
+        conditions: Conditions,
+        masked: Tensor | None = None,
+        unpaired: Tensor | None = None,
     ) -> Tensor:
-        """x0 [B, T, 2, STATE_WIDTH] in spreads from `mean`.
+        """x0 [B, T, 2, STATE_WIDTH] in standard deviations from `mean`.
 
-        x_t and mean [B, T, 2, STATE_WIDTH], t [B] int64, times [B, T] seconds; conditions: name -> values
-        [B, T, 2, W] and whether they are known [B, T, 2]; hidden [B, T, 2] bool: nothing is known of these frames;
-        alone [B] bool: there is no partner.
+        x_t [B, T, 2, STATE_WIDTH], mean [B, T, 2, STATE_WIDTH], t [B] int64, times [B, T] seconds,
+        masked [B, T, 2] bool: nothing is known of these frames, unpaired [B] bool: there is no partner.
         """
         x = self.motion(torch.cat([x_t, mean], dim=-1))
-        if hidden is not None:
-            x = x + hidden[..., None] * self.masked
+        if masked is not None:
+            x = x + masked[..., None] * self.masked
         x = x + time_embedding(times - times[:, :1], self.config.width)[:, :, None]
         condition = fold_pairs(self._condition(t, conditions).expand_as(x))
         own = fold_pairs(x)
         for block in self.blocks:
-            own = block(own, self._other(own, alone), condition)
+            own = block(own, self._partner(own, unpaired), condition)
         return self.head(self.norm(unfold_pairs(own))).float()
 
-    def _other(self, own: Tensor, alone: Tensor | None) -> Tensor | None:
-        """Everybody's partner, of own [B * 2, T, C]."""
+    def _partner(self, own: Tensor, unpaired: Tensor | None) -> Tensor | None:
+        """The features of each person's partner, of own [B * 2, T, C]."""
         if not self.config.cross_attention:
             return None
-        return swap_partners(own) if alone is None else swap_partners(own) * ~alone.repeat_interleave(2)[:, None, None]
+        partner = swap_partners(own)
+        return partner if unpaired is None else partner * ~unpaired.repeat_interleave(2)[:, None, None]
 
-    def _condition(self, t: Tensor, conditions: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+    def _condition(self, t: Tensor, conditions: Conditions) -> Tensor:
         """[B, 1 or T, 1 or 2, width]."""
         phase = time_embedding(t.float() / TRAIN_STEPS, self.config.width, longest=2.0)
         total = self.step(phase)[:, None, None]
@@ -167,7 +170,7 @@ def load_denoiser(device: torch.device | str, path: Path | None = None) -> Denoi
 
 
 Guide = Callable[[PairState, int], PairState]
-"""A better x0 for the one predicted at step t; it may also make windows agree that share frames."""
+"""A better x0 for the one predicted at step t; it may also make windows with common frames agree."""
 
 
 @dataclass(frozen=True)
@@ -182,24 +185,24 @@ class Sampler:
 
 @torch.no_grad()
 def sample(sampler: Sampler, windows: PairWindows, guides: list[Guide], noise: Tensor | None = None) -> PairState:
-    """The refined motion of each window; noise [B, T, 2, STATE_WIDTH] in spreads, none by default.
+    """The refined motion of each window; noise [B, T, 2, STATE_WIDTH] in standard deviations, zero by default.
 
-    DDIM with eta 0 over x0 predictions (CloseInt). Starting at the initial motion itself instead of a noisy one gives
-    the most likely motion rather than one of the likely ones. Each step sees where its own last estimate falls in the
-    picture and how its bodies cross.
+    DDIM with eta 0 over x0 predictions (CloseInt). Without noise, sampling starts at the initial motion and gives the
+    most likely motion instead of a random one. Each step is conditioned on the reprojection and the body distance of
+    its own last estimate.
     """
-    mean, spread = pack(windows.mean), pack_spread(windows.spread)
+    mean, std = pack(windows.mean), pack_std(windows.std)
     x_t = torch.zeros_like(mean) if noise is None else noise
-    fixed, estimate = constant_conditions(windows), windows.mean
+    constant, estimate = constant_conditions(windows), windows.mean
     times = sample_times()
     for t, t_next in zip(times, [*times[1:], None], strict=True):
-        told = fixed | estimate_conditions(windows, estimate, sampler.body)
+        conditions = constant | estimate_conditions(windows, estimate, sampler.body)
         if not sampler.use_projection:
-            told.pop("projection")
+            conditions.pop("projection")
         step = torch.full((len(windows),), t, dtype=torch.long, device=mean.device)
-        x0 = sampler.denoiser(x_t, mean, step, windows.times, told, windows.hidden, windows.alone)
-        estimate = unpack(mean + spread * x0)
+        x0 = sampler.denoiser(x_t, mean, step, windows.tracks.times, conditions, windows.masked, windows.unpaired)
+        estimate = unpack(mean + std * x0)
         for guide in guides:
             estimate = guide(estimate, t)
-        x_t = ddim_step(sampler.schedule, x_t, (pack(estimate) - mean) / spread, t, t_next)
+        x_t = ddim_step(sampler.schedule, x_t, (pack(estimate) - mean) / std, t, t_next)
     return estimate

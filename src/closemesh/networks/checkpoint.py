@@ -27,6 +27,10 @@ RENAMED_KEYS: Mapping[str, str] = {
     "encoder.places": "transformer.position_embedding",
     "encoder.norm": "transformer.norm",
     "encoder.layers": "transformer.layers",
+    "conditions.spread": "conditions.std",
+    "nulls.spread": "nulls.std",
+    "spread": "log_std",
+    "told": "partner_norm",
 }
 """Modules and tensors in weight files of earlier versions, the bundled ones too, and today's: dotted names, at any
 depth."""

@@ -1,9 +1,4 @@
-"""Avatars of all people, photometric alignment.
-
-The appearance branch: everybody's look, learned where people are apart, to be compared with where they meet.
-
-The motion as the pictures show it: everybody's avatar is drawn over them and moved until it fits (CloseApp 3.3).
-"""
+"""Avatars of all people as evidence: views of the clip, avatars fitted to them, and the motion aligned to the views."""
 
 from __future__ import annotations
 
@@ -33,14 +28,17 @@ from closemesh.body.skinning import skin
 from closemesh.config.schema import AppearanceConfig
 from closemesh.core.progress import Advance
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
-from closemesh.fitting.objective import FitModel, frame_energy
+from closemesh.fitting.objective import FitModel, frame_loss
 from closemesh.fitting.optimizer import PHOTOMETRIC, SIGMAS, minimize
 from closemesh.losses.image import load_lpips
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.structures import BodyMotion, ObservedClip
 from closemesh.video import read_frames
 
-COLOUR_ALONE = PhotometricWeights(identity=0.0)  # Masks come from the same detector that took one for the other.
+COLOR_ONLY = PhotometricWeights(identity=0.0)  # Masks come from the same detector as identities, with its errors.
+ALIGNED_PARAMETERS = ("root", "body_pose", "pelvis_ray", "log_depth")
+MIN_BANDWIDTH = 0.1  # Seconds around a view in which the motion follows it; more where views are farther apart.
+_MOTION_WEIGHT = 0.1  # Of an unchanged motion beside a view of the same frame, whose weight is 1.
 
 
 @dataclass(frozen=True)
@@ -61,142 +59,140 @@ def collect_views(
     if masks is None or not config.enabled or not masks.is_dir():
         return AppearanceViews(seed=seed)
     chosen = evenly_spaced_frames(np.asarray(motion.valid.any(1)), config.num_views)
-    pictures = ViewConfig(size=config.view_size, max_views=config.num_views)
+    settings = ViewConfig(size=config.view_size, max_views=config.num_views)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
     frames = enumerate(read_frames(observed.clip))
-    return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, pictures), seed)
+    return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, settings), seed)
 
 
 @dataclass(frozen=True)
 class AppearanceModel:
-    """Avatars of everybody, and the pictures that they are compared with."""
+    """Avatars of all people, and the views that they are compared with."""
 
-    cast: AvatarSet
-    pictures: Sequence[TrainingView]
-    present: Tensor  # [T, P]
+    avatars: AvatarSet
+    views: Sequence[TrainingView]
+    present: Tensor  # [T, P] bool
 
-    def vertices(self, variables: MotionParameters) -> Tensor:
-        """Skin [T, P, V, 3] that carries the Gaussians, camera frame."""
-        body = self.cast.body
-        return skin(body, variables.betas, variables.rotations(), variables.transl(body))[0]
+    def vertices(self, parameters: MotionParameters) -> Tensor:
+        """Body surface [T, P, V, 3] that the Gaussians are bound to, camera frame."""
+        body = self.avatars.body
+        return skin(body, parameters.betas, parameters.rotations(), parameters.transl(body))[0]
 
-    def present_in(self, picture: TrainingView) -> list[bool]:
-        """[P] who is drawn."""
-        return (self.present[picture.frame] > 0).tolist()
+    def present_in(self, view: TrainingView) -> list[bool]:
+        """[P] whether each person is present in the frame of the view."""
+        return (self.present[view.frame] > 0).tolist()
 
 
 def fit_appearance(
-    pictures: Sequence[TrainingView],
+    views: AppearanceViews,
     motion: BodyMotion,
     present: Tensor,
     body: BodyModel,
     config: AppearanceConfig,
-    seed: int,
-    device: torch.device,
     advance: Advance,
 ) -> AppearanceModel:
-    """Looks learned from the pictures in which people hardly meet: there nobody is taken for somebody else."""
-    learning = AvatarFitConfig(steps=config.fit_steps, avatar=AvatarConfig(num_gaussians=config.num_gaussians))
-    eye = load_lpips(device) if config.lpips else None
-    cast = fit_avatars(unoccluded_views(pictures), motion, body, learning, seed, device, advance, eye)
-    return AppearanceModel(cast, pictures, present)
-
-
-MOVED = ("root", "body_pose", "pelvis_ray", "log_depth")
-NEAR = 0.1  # Seconds around a picture in which the motion follows it, or more where pictures lie farther apart.
-_FADE = 0.1  # What the motion itself counts beside a picture of the same frame.
+    """Avatars fitted to the views with little occlusion, where identities are reliable; present [T, P] bool."""
+    fit_config = AvatarFitConfig(steps=config.fit_steps, avatar=AvatarConfig(num_gaussians=config.num_gaussians))
+    lpips = load_lpips(present.device) if config.lpips else None
+    unoccluded = unoccluded_views(views.views)
+    avatars = fit_avatars(unoccluded, motion, body, fit_config, views.seed, present.device, advance, lpips)
+    return AppearanceModel(avatars, views.views, present)
 
 
 def align_to_views(
-    looks: AppearanceModel,
-    variables: MotionParameters,
-    subject: FitModel,
-    evidence: KeypointTracks,
+    appearance: AppearanceModel,
+    parameters: MotionParameters,
+    model: FitModel,
+    tracks: KeypointTracks,
     pairs: Sequence[tuple[int, int]],
     iterations: int,
     advance: Advance,
-    terms: PhotometricWeights,
+    weights: PhotometricWeights,
 ) -> MotionParameters:
-    """The variables moved to where drawn people fit the pictures best by some terms of theirs, near the motion.
+    """The parameters moved to where the rendered people fit the views best, near the motion (CloseApp 3.3).
 
-    Each picture is fitted by itself; what it changes is carried to the frames around it. Distances from the camera are
-    free while a picture is fitted, so that a person of the wrong size need not be bent, but are only kept as far as
-    all who are tied by `pairs` share them: how far people are from each other a silhouette does not tell.
+    Each view is fitted independently; its change is interpolated to the frames around it. Depths are free during the
+    fit, so that a person of the wrong size need not be bent. Afterwards all people connected by `pairs` share one
+    change of depth: a silhouette does not determine their distance from each other.
     """
-    frames = torch.tensor([picture.frame for picture in looks.pictures], device=variables.pelvis_ray.device)
-    before = variables.frames(frames)
-    anchor = reference_at(before, SIGMAS.refined_turn, SIGMAS.refined_depth)
-    part = replace(evidence.frames(frames), anchor=anchor)
+    frames = torch.tensor([view.frame for view in appearance.views], device=parameters.pelvis_ray.device)
+    before = parameters.frames(frames)
+    reference = reference_at(before, SIGMAS.refined_rotation, SIGMAS.refined_depth)
+    part = replace(tracks.frames(frames), reference=reference)
     with torch.no_grad():
-        gaussians = looks.cast.gaussians([True] * len(looks.cast.avatars))
+        gaussians = appearance.avatars.gaussians([True] * len(appearance.avatars.avatars))
 
-    def loss(v: MotionParameters, step: int) -> Tensor:
-        own = frame_energy(subject, v, pose_parameters(subject.body, v), part, PHOTOMETRIC.weights).sum()
+    def loss(p: MotionParameters, step: int) -> Tensor:
+        own = frame_loss(model, p, pose_parameters(model.body, p), part, PHOTOMETRIC.weights).sum()
         background = BACKGROUNDS[step % len(BACKGROUNDS)]
-        return own + PHOTOMETRIC.weights.appearance * _pull(looks, gaussians, looks.vertices(v), background, terms)
+        photometric = _photometric(appearance, gaussians, appearance.vertices(p), background, weights)
+        return own + PHOTOMETRIC.weights.appearance * photometric
 
     rate = PHOTOMETRIC.learning_rate
-    after = minimize(before, loss, iterations=iterations, learning_rate=rate, free=MOVED, advance=advance)
-    present = looks.present[frames]  # [N, P]
-    changes = {name: getattr(after, name) - getattr(before, name) for name in MOVED}
-    changes["log_depth"] = shared(changes["log_depth"], present, pairs)
-    share = carried(evidence.times, evidence.times[frames], present)
-    return variables.with_tensors(
+    after = minimize(before, loss, iterations=iterations, learning_rate=rate, free=ALIGNED_PARAMETERS, advance=advance)
+    present = appearance.present[frames]  # [N, P]
+    changes = {name: getattr(after, name) - getattr(before, name) for name in ALIGNED_PARAMETERS}
+    changes["log_depth"] = mean_over_connected(changes["log_depth"], present, pairs)
+    interpolation = view_weights(tracks.times, tracks.times[frames], present)
+    return parameters.with_tensors(
         **{
-            name: getattr(variables, name) + torch.einsum("ptn,np...->tp...", share, change)
+            name: getattr(parameters, name) + torch.einsum("ptn,np...->tp...", interpolation, change)
             for name, change in changes.items()
         }
     )
 
 
-def _pull(
-    looks: AppearanceModel,
+def _photometric(
+    appearance: AppearanceModel,
     gaussians: Mapping[int, LocalGaussians],
     vertices: Tensor,
     background: float,
-    terms: PhotometricWeights,
+    weights: PhotometricWeights,
 ) -> Tensor:
-    """A number whose gradient in vertices [N, P, V, 3] is that of all pictures' losses; one is drawn at a time."""
+    """A number [] with the gradient of all photometric losses in vertices [N, P, V, 3]; renders one view at a time."""
     gradient = torch.zeros_like(vertices)
-    for n, picture in enumerate(looks.pictures):
-        gradient[n] = _gradient(looks, gaussians, vertices[n].detach(), picture, background, terms)
+    for n, view in enumerate(appearance.views):
+        gradient[n] = _gradient(appearance, gaussians, vertices[n].detach(), view, background, weights)
     return (gradient * vertices).sum()
 
 
 def _gradient(
-    looks: AppearanceModel,
+    appearance: AppearanceModel,
     gaussians: Mapping[int, LocalGaussians],
     vertices: Tensor,
-    picture: TrainingView,
+    view: TrainingView,
     background: float,
-    terms: PhotometricWeights,
+    weights: PhotometricWeights,
 ) -> Tensor:
-    """Of one picture's loss in vertices [P, V, 3]."""
-    people = {person: gaussians[person] for person, here in enumerate(looks.present_in(picture)) if here}
+    """Gradient of the photometric loss of one view in vertices [P, V, 3]."""
+    people = {person: gaussians[person] for person, present in enumerate(appearance.present_in(view)) if present}
     if not people:
         return torch.zeros_like(vertices)
     leaf = vertices.requires_grad_()
-    drawn = render_avatars(looks.cast, people, leaf, picture.viewport)
-    seen = target_image(picture, len(looks.cast.avatars), leaf.device)
-    return torch.autograd.grad(photometric_loss(drawn, seen, background, terms), leaf)[0]
+    rendered = render_avatars(appearance.avatars, people, leaf, view.viewport)
+    target = target_image(view, len(appearance.avatars.avatars), leaf.device)
+    return torch.autograd.grad(photometric_loss(rendered, target, background, weights), leaf)[0]
 
 
-def shared(change: Tensor, present: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """The mean of a change [N, P] over all who are tied and present [N, P]; 0 for who is tied to nobody."""
-    tied = np.zeros((change.shape[1],) * 2)
-    for a, b in pairs:
-        tied[a, b] = tied[b, a] = 1
-    _, group = connected_components(tied, directed=False)
-    together = torch.as_tensor(group[:, None] == group, dtype=change.dtype, device=change.device)
-    together = together * torch.as_tensor(tied.any(1), dtype=change.dtype, device=change.device)
-    return (present * change) @ together / (present @ together).clamp(min=1)
+def mean_over_connected(change: Tensor, present: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """[N, P] the mean of change [N, P] over all people connected by pairs; 0 for a person in no pair.
 
-
-def carried(times: Tensor, pictured: Tensor, present: Tensor) -> Tensor:
-    """[P, T, N] how much of each picture's change every frame takes over: a bell around it, and less far from all.
-
-    times [T] of the frames and pictured [N] of the pictures in seconds; present [N, P].
+    present [N, P] bool.
     """
-    near = max(NEAR, float(pictured.diff().median().nan_to_num()))
-    bell = (-0.5 * ((times[:, None] - pictured) / near).square()).exp() * present.T[:, None]
-    return bell / (bell.sum(-1, keepdim=True) + _FADE)
+    adjacency = np.zeros((change.shape[1],) * 2)
+    for a, b in pairs:
+        adjacency[a, b] = adjacency[b, a] = 1
+    _, group = connected_components(adjacency, directed=False)
+    connected = torch.as_tensor(group[:, None] == group, dtype=change.dtype, device=change.device)
+    connected = connected * torch.as_tensor(adjacency.any(1), dtype=change.dtype, device=change.device)
+    return (present * change) @ connected / (present.to(change) @ connected).clamp(min=1)
+
+
+def view_weights(times: Tensor, view_times: Tensor, present: Tensor) -> Tensor:
+    """[P, T, N] weight of each view's change in every frame: a Gaussian around the view, less far from all views.
+
+    times [T] of the frames and view_times [N] of the views in seconds; present [N, P] bool.
+    """
+    bandwidth = max(MIN_BANDWIDTH, float(view_times.diff().median().nan_to_num()))
+    kernel = (-0.5 * ((times[:, None] - view_times) / bandwidth).square()).exp() * present.T[:, None]
+    return kernel / (kernel.sum(-1, keepdim=True) + _MOTION_WEIGHT)

@@ -1,4 +1,4 @@
-"""Who is in front: competing orders of depth drawn and compared with the pictures, as sorting has no gradient."""
+"""Depth order of two people: competing orders are rendered and compared with the views, as sorting has no gradient."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from closemesh.avatars.render import render_avatars
 from closemesh.avatars.views import TrainingView
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
-from closemesh.optimization.appearance import COLOUR_ALONE, AppearanceModel
+from closemesh.optimization.appearance import COLOR_ONLY, AppearanceModel
 from closemesh.structures import DepthOrder
 
-SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Metres that a is moved away against b.
-SECONDS = 1.0  # Frames that are judged together.
-LEAST_GAIN = 0.003  # Of the loss; half a percent of the people's pixels in quite another colour.
-SURE = 3.0  # Standard errors, over the pictures, that the gain must have.
-_ENOUGH = 0.8  # Of the largest gain: the smallest shift that gives as much is taken.
+SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Meters that a is moved away relative to b.
+PART_SECONDS = 1.0  # Views that are compared together.
+MIN_GAIN = 0.003  # Of the loss; half a percent of the people's pixels in quite another color.
+MIN_MARGIN = 3.0  # Standard errors, over the views, of the gain.
+_ENOUGH = 0.8  # Of the largest gain: the smallest shift with as much is taken.
 
 
 def resolve_depth_order(
-    looks: AppearanceModel,
-    variables: MotionParameters,
+    appearance: AppearanceModel,
+    parameters: MotionParameters,
     pairs: Sequence[tuple[int, int]],
     times: Tensor,
     advance: Advance,
 ) -> tuple[MotionParameters, tuple[DepthOrder, ...]]:
-    """The variables with people moved along their rays where the pictures clearly show another order; and where.
+    """The parameters with people moved along their rays where the views clearly show another order, and the orders.
 
-    Moved so, and scaled with their distance while they are compared, people cover the same pixels: what changes is
-    who hides whom, and nothing else. times [T] seconds.
+    During the comparison people are scaled with their distance, so that they cover the same pixels: only the occlusion
+    changes. times [T] seconds.
     """
     found: list[DepthOrder] = []
     for a, b in pairs:
-        for part in _parts([one for one in looks.pictures if _both(looks, one, a, b)], times):
-            trial = _compare(looks, variables, part, a, b)
+        for part in _parts([view for view in appearance.views if _both_present(appearance, view, a, b)], times):
+            trial = _compare(appearance, parameters, part, a, b)
             advance(1)
             if trial.shift != 0:
                 start, end = part[0].frame, part[-1].frame
                 found.append(DepthOrder(a, b, start, end, trial.shift, trial.margin))
-                variables = _moved(variables, found[-1])
-    return variables, tuple(found)
+                parameters = _moved(parameters, found[-1])
+    return parameters, tuple(found)
 
 
 @dataclass(frozen=True)
@@ -55,64 +55,63 @@ class _Trial:
     margin: float
 
 
-def count_parts(pictures: Sequence[TrainingView], num_pairs: int, times: Tensor) -> int:
-    """How often `put_in_order` advances at most."""
-    return num_pairs * sum(1 for _ in _parts(list(pictures), times))
+def count_parts(views: Sequence[TrainingView], num_pairs: int, times: Tensor) -> int:
+    """How often `resolve_depth_order` advances at most; times [T] seconds."""
+    return num_pairs * sum(1 for _ in _parts(list(views), times))
 
 
 @torch.no_grad()
 def _compare(
-    looks: AppearanceModel, variables: MotionParameters, part: Sequence[TrainingView], a: int, b: int
+    appearance: AppearanceModel, parameters: MotionParameters, part: Sequence[TrainingView], a: int, b: int
 ) -> _Trial:
-    losses = torch.stack([_losses(looks, variables, picture, a, b) for picture in part])  # [N, shifts]
+    losses = torch.stack([_losses(appearance, parameters, view, a, b) for view in part])  # [N, shifts]
     gains = losses[:, SHIFTS.index(0.0), None] - losses
     mean = gains.mean(0)
-    spread = gains.std(0, correction=min(1, len(part) - 1))
-    error = spread / len(part) ** 0.5 + LEAST_GAIN / SURE
+    std = gains.std(0, correction=min(1, len(part) - 1))
+    error = std / len(part) ** 0.5 + MIN_GAIN / MIN_MARGIN
     good = mean > _ENOUGH * mean.max()
     chosen = min((k for k in range(len(SHIFTS)) if good[k]), key=lambda k: abs(SHIFTS[k]), default=0)
     margin = float(mean[chosen] / error[chosen])
-    sure = margin > SURE and float(mean[chosen]) > LEAST_GAIN
-    return _Trial(SHIFTS[chosen] if sure else 0.0, margin)
+    significant = margin > MIN_MARGIN and float(mean[chosen]) > MIN_GAIN
+    return _Trial(SHIFTS[chosen] if significant else 0.0, margin)
 
 
-def _losses(looks: AppearanceModel, variables: MotionParameters, picture: TrainingView, a: int, b: int) -> Tensor:
-    """[shifts] of one picture."""
-    now = variables.frames(slice(picture.frame, picture.frame + 1))
-    vertices, depth = looks.vertices(now)[0], now.log_depth.exp()[0]
-    people = looks.cast.gaussians(looks.present_in(picture))
-    seen = target_image(picture, len(looks.cast.avatars), vertices.device)
+def _losses(appearance: AppearanceModel, parameters: MotionParameters, view: TrainingView, a: int, b: int) -> Tensor:
+    """[shifts] of one view."""
+    current = parameters.frames(slice(view.frame, view.frame + 1))
+    vertices, depth = appearance.vertices(current)[0], current.log_depth.exp()[0]
+    people = appearance.avatars.gaussians(appearance.present_in(view))
+    target = target_image(view, len(appearance.avatars.avatars), vertices.device)
     losses = []
     for shift in SHIFTS:
         moved = vertices.clone()
         moved[a] *= 1 + shift / 2 / depth[a]
         moved[b] *= 1 - shift / 2 / depth[b]
-        losses.append(
-            photometric_loss(render_avatars(looks.cast, people, moved, picture.viewport), seen, 0.0, COLOUR_ALONE)
-        )
+        rendered = render_avatars(appearance.avatars, people, moved, view.viewport)
+        losses.append(photometric_loss(rendered, target, 0.0, COLOR_ONLY))
     return torch.stack(losses)
 
 
-def _moved(variables: MotionParameters, order: DepthOrder) -> MotionParameters:
-    """Both people half of the way, along their rays, in the frames of the order."""
-    log_depth, frames = variables.log_depth.clone(), slice(order.start, order.end + 1)
-    for person, way in ((order.person_a, 0.5), (order.person_b, -0.5)):
-        log_depth[frames, person] = (log_depth[frames, person].exp() + way * order.shift).log()
-    return variables.with_tensors(log_depth=log_depth)
+def _moved(parameters: MotionParameters, order: DepthOrder) -> MotionParameters:
+    """Each person moved by half of the shift, along the ray, in the frames of the order."""
+    log_depth, frames = parameters.log_depth.clone(), slice(order.start, order.end + 1)
+    for person, part in ((order.person_a, 0.5), (order.person_b, -0.5)):
+        log_depth[frames, person] = (log_depth[frames, person].exp() + part * order.shift).log()
+    return parameters.with_tensors(log_depth=log_depth)
 
 
-def _both(looks: AppearanceModel, picture: TrainingView, a: int, b: int) -> bool:
-    present = looks.present_in(picture)
+def _both_present(appearance: AppearanceModel, view: TrainingView, a: int, b: int) -> bool:
+    present = appearance.present_in(view)
     return present[a] and present[b]
 
 
-def _parts(pictures: list[TrainingView], times: Tensor) -> Iterator[list[TrainingView]]:
-    """The pictures in stretches of SECONDS."""
+def _parts(views: list[TrainingView], times: Tensor) -> Iterator[list[TrainingView]]:
+    """The views in parts of PART_SECONDS."""
     part: list[TrainingView] = []
-    for picture in pictures:
-        if part and float(times[picture.frame] - times[part[0].frame]) > SECONDS:
+    for view in views:
+        if part and float(times[view.frame] - times[part[0].frame]) > PART_SECONDS:
             yield part
             part = []
-        part.append(picture)
+        part.append(view)
     if part:
         yield part

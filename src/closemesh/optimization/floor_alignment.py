@@ -1,4 +1,4 @@
-"""Everybody settles on one floor: sizes and distances that agree with where the feet stand."""
+"""Shapes and depths changed so that all standing feet share one floor."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from torch import Tensor
 
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import KeypointTracks, best_seen_frames
-from closemesh.fitting.objective import POSE_VARIABLES, FitModel, single_person_loss
+from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
+from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, single_person_loss
 from closemesh.fitting.optimizer import FLOOR_ALIGNMENT, minimize
 from closemesh.losses.physics import height_above
 from closemesh.optimization.floor import (
     HEIGHT_SIGMA,
-    SIGHTINGS,
-    UNSETTLED_SIGHTINGS,
+    NUM_OBSERVATIONS,
+    NUM_UNALIGNED_OBSERVATIONS,
     Ground,
     body_axis,
     fit_floor,
     floor_offsets,
     floor_support,
-    standing_energy,
-    standing_feet,
+    foot_contact,
+    standing_loss,
 )
 from closemesh.temporal import split_windows
 
-SETTLE_FRAMES = 32  # Frames, spread over the clip, that sizes and distances are settled on.
-REFIT_EVERY = 5  # Steps after which the floor follows the feet.
-AGREED = 0.15  # Metres; feet that share a floor to within this leave sizes as they are: no view tells them better.
-LOOSE = 0.8  # Metres; before sizes are settled feet may miss their common floor by this much.
+ALIGNMENT_FRAMES = 32  # Frames, evenly over the clip, that shapes and depths are fitted to.
+REFIT_EVERY = 5  # Steps after which the floor is fitted to the feet again.
+AGREEMENT = 0.15  # Meters; feet that share a floor to within this leave shapes as they are: no view is more precise.
+UNALIGNED_TOLERANCE = 0.8  # Meters that feet may be off their common floor before alignment.
 _CHUNK = 64  # Frames skinned at a time.
 
 
@@ -38,95 +38,95 @@ _CHUNK = 64  # Frames skinned at a time.
 class FloorAlignment:
     """Motion and floor that agree."""
 
-    variables: MotionParameters
+    parameters: MotionParameters
     ground: Ground
     floor_found: bool
 
 
 def align_to_floor(
-    subject: FitModel,
-    variables: MotionParameters,
-    evidence: KeypointTracks,
-    lone: Tensor,
+    model: FitModel,
+    parameters: MotionParameters,
+    tracks: KeypointTracks,
+    unpaired: Tensor,
     iterations: int,
     advance: Advance,
 ) -> FloorAlignment:
-    """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only look.
+    """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only fit it.
 
-    A single view leaves everybody's size and distance open together; a floor that all stand on ties them. Only `lone`
-    people [P] bool move: how people who are near each other stand together tells more than where their feet are.
+    A single view leaves size and distance of each person undetermined together; a common floor couples them. Only
+    unpaired [P] bool people move: for people in contact, their relative position is more reliable than their feet.
     """
-    ground, soles = _look(subject, variables, evidence, UNSETTLED_SIGHTINGS)
-    agreed = (floor_offsets(soles, ground.standing, ground.floor)[lone].abs() < AGREED).all()
-    if iterations > 0 and not agreed and floor_support(soles, ground.standing, ground.floor, LOOSE):
-        variables = _agree(subject, variables, evidence, ground, lone, iterations, advance)
+    ground, soles = _fit_ground(model, parameters, tracks, NUM_UNALIGNED_OBSERVATIONS)
+    agree = (floor_offsets(soles, ground.standing, ground.floor)[unpaired].abs() < AGREEMENT).all()
+    supported = iterations > 0 and floor_support(soles, ground.standing, ground.floor, UNALIGNED_TOLERANCE)
+    if supported and not agree:
+        parameters = _align(model, parameters, tracks, ground, unpaired, iterations, advance)
     else:
         advance(iterations)
-    ground, soles = _look(subject, variables, evidence, SIGHTINGS)
-    return FloorAlignment(variables, ground, floor_support(soles, ground.standing, ground.floor))
+    ground, soles = _fit_ground(model, parameters, tracks, NUM_OBSERVATIONS)
+    return FloorAlignment(parameters, ground, floor_support(soles, ground.standing, ground.floor))
 
 
-def _look(
-    subject: FitModel, variables: MotionParameters, evidence: KeypointTracks, sightings: float
+def _fit_ground(
+    model: FitModel, parameters: MotionParameters, tracks: KeypointTracks, observations: float
 ) -> tuple[Ground, Tensor]:
-    """The floor under the motion as it is, which feet stand, and the soles [T, P, 2, S, 3]."""
+    """The floor and the foot contact of the motion, and the soles [T, P, 2, S, 3]."""
     with torch.no_grad():
-        chunks = split_windows(len(evidence.times), _CHUNK, 0)
-        posed = [pose_parameters(subject.body, variables.frames(chunk)) for chunk in chunks]
+        chunks = split_windows(len(tracks.times), _CHUNK, 0)
+        posed = [pose_parameters(model.body, parameters.frames(chunk)) for chunk in chunks]
     joints = torch.cat([p.joints for p in posed])
     soles = torch.cat([p.soles for p in posed])
-    standing = standing_feet(soles, evidence)
-    return Ground(fit_floor(soles, standing, body_axis(joints, evidence.seen), sightings), standing), soles
+    standing = foot_contact(soles, tracks)
+    return Ground(fit_floor(soles, standing, body_axis(joints, tracks.detected), observations), standing), soles
 
 
-def _agree(
-    subject: FitModel,
-    variables: MotionParameters,
-    evidence: KeypointTracks,
+def _align(
+    model: FitModel,
+    parameters: MotionParameters,
+    tracks: KeypointTracks,
     ground: Ground,
-    lone: Tensor,
+    unpaired: Tensor,
     iterations: int,
     advance: Advance,
 ) -> MotionParameters:
-    """Shapes from some frames, with the floor following the feet; all frames move away or near with them."""
-    index = best_seen_frames(evidence, SETTLE_FRAMES)
-    some, part = variables.frames(index), evidence.frames(index)
-    grounded = replace(ground.frames(index), sigma=HEIGHT_SIGMA, airborne=LOOSE)
+    """Shapes and depths from some frames, with the floor fitted to the feet; all frames take the median change."""
+    index = best_observed_frames(tracks, ALIGNMENT_FRAMES)
+    start, part = parameters.frames(index), tracks.frames(index)
+    ground = replace(ground.frames(index), sigma=HEIGHT_SIGMA, airborne=UNALIGNED_TOLERANCE)
     (phase,) = FLOOR_ALIGNMENT
 
-    def loss(v: MotionParameters, step: int) -> Tensor:
-        nonlocal grounded
-        v = _only(lone, v, some)
-        posed = pose_parameters(subject.body, v)
+    def loss(p: MotionParameters, step: int) -> Tensor:
+        nonlocal ground
+        p = _change_only(unpaired, p, start)
+        posed = pose_parameters(model.body, p)
         if step % REFIT_EVERY == 0:
-            up = body_axis(posed.joints.detach(), part.seen)
-            grounded = replace(
-                grounded, floor=fit_floor(posed.soles.detach(), grounded.standing, up, UNSETTLED_SIGHTINGS)
-            )
-        # Heights are taken against a person's size, or else everybody would shrink to make them small.
-        grown = (v.log_depth - some.log_depth).mean(0).exp()[:, None]  # [P, 1]
-        height = height_above(posed.soles, grounded.floor).amin(-1) / grown
-        own = single_person_loss(subject, v, posed, part, phase.weights)
-        return own + phase.weights.floor * standing_energy(height, grounded).sum()
+            up = body_axis(posed.joints.detach(), part.detected)
+            floor = fit_floor(posed.soles.detach(), ground.standing, up, NUM_UNALIGNED_OBSERVATIONS)
+            ground = replace(ground, floor=floor)
+        # Heights are relative to a person's size, or else all people would shrink to make them small.
+        scale = (p.log_depth - start.log_depth).mean(0).exp()[:, None]  # [P, 1]
+        height = height_above(posed.soles, ground.floor).amin(-1) / scale
+        own = single_person_loss(model, p, posed, part, phase.weights)
+        return own + phase.weights.floor * standing_loss(height, ground).sum()
 
     after = minimize(
-        some,
+        start,
         loss,
         iterations=iterations,
         learning_rate=phase.learning_rate,
-        free=(*POSE_VARIABLES, "betas"),
+        free=(*POSE_PARAMETERS, "betas"),
         advance=advance,
     )
-    after = _only(lone, after, some)
-    moved = (after.log_depth - some.log_depth).median(0).values  # [P]
-    return variables.with_tensors(betas=after.betas, log_depth=variables.log_depth + moved)
+    after = _change_only(unpaired, after, start)
+    change = (after.log_depth - start.log_depth).median(0).values  # [P]
+    return parameters.with_tensors(betas=after.betas, log_depth=parameters.log_depth + change)
 
 
-def _only(chosen: Tensor, after: MotionParameters, before: MotionParameters) -> MotionParameters:
-    """The variables after a change of some people, `chosen` [P] bool, and those before it of all others."""
+def _change_only(chosen: Tensor, after: MotionParameters, before: MotionParameters) -> MotionParameters:
+    """The parameters `after` of the chosen [P] bool people, and those `before` of all others."""
     changes = {}
     for name, value in after.tensors().items():
-        of_person = chosen if name == "betas" else chosen[None]
-        of_person = of_person.reshape(*of_person.shape, *([1] * (value.ndim - of_person.ndim)))
-        changes[name] = torch.where(of_person, value, getattr(before, name))
+        mask = chosen if name == "betas" else chosen[None]
+        mask = mask.reshape(*mask.shape, *([1] * (value.ndim - mask.ndim)))
+        changes[name] = torch.where(mask, value, getattr(before, name))
     return after.with_tensors(**changes)

@@ -1,9 +1,4 @@
-"""JointObjective, contact terms between bodies.
-
-What bodies do to each other: surfaces that cross are pushed apart, surfaces that touch are kept together.
-
-Everything that is asked of people together: each one's own terms, the floor, what bodies do to each other, words.
-"""
+"""The objective of all people jointly: single-person terms, the floor, contact between bodies, and statements."""
 
 from __future__ import annotations
 
@@ -24,96 +19,94 @@ from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.optimization.floor import Ground, ground_loss
 from closemesh.optimization.text_terms import TextObjective
 
-QUERY_EVERY = 8  # Steps between two searches for crossing and touching points.
-TOUCH_REACH = 0.02  # Metres; surfaces nearer than this are taken to touch.
-HOLD_REACH = 0.10  # Metres; where bodies touched at first, their nearest points are held together within this.
-HOLD_WIDTH = 0.01  # Metres; the points this much farther apart than the nearest ones are held too.
-_FAR = 1e3  # Metres; where somebody who is away is put.
+SEARCH_EVERY = 8  # Steps between two searches for penetrating and touching vertices.
+CONTACT_DISTANCE = 0.02  # Meters; closer surfaces are in contact.
+HOLD_DISTANCE = 0.10  # Meters; within this the closest points of bodies that were in contact are held together.
+HOLD_WIDTH = 0.01  # Meters; points this much farther apart than the closest ones are held too.
+_FAR = 1e3  # Meters; where an absent person is moved to.
 
 
 class ContactObjective:
-    """Penetration and contact of some pairs in one window; what crosses and touches is searched for now and then."""
+    """Penetration and contact of some pairs in one window; their vertices are searched from time to time."""
 
     def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], present: Tensor) -> None:
-        """body: the closed mesh of `query_body`; present [T, P]."""
+        """body: the closed mesh of `watertight_body`; present [T, P] bool."""
         self._body = body
         self._pairs = pairs
-        self._present = present
-        self._found: dict[tuple[int, int], ContactPatch] = {}
-        self._touched: dict[tuple[int, int], Tensor] = {}  # [T] bool, as the window began
+        self._present = present.bool()
+        self._patches: dict[tuple[int, int], ContactPatch] = {}
+        self._in_contact: dict[tuple[int, int], Tensor] = {}  # [T] bool, at the first search
 
     @torch.no_grad()
-    def update_contacts(self, variables: MotionParameters) -> None:
-        """Who touches here is held together, wherever the motion has gone since."""
-        self._search(self._vertices(variables))
+    def update_contacts(self, parameters: MotionParameters) -> None:
+        """Searches in `parameters`; pairs in contact at the first search are held together from then on."""
+        self._search(self._vertices(parameters))
 
-    def loss(self, variables: MotionParameters, weights: Weights, step: int) -> Tensor:
-        """Weighted energy of all pairs as one number; searches again every QUERY_EVERY steps."""
-        transl, rotations = self._transl(variables), variables.rotations()
-        if step % QUERY_EVERY == 0:
+    def loss(self, parameters: MotionParameters, weights: Weights, step: int) -> Tensor:
+        """Weighted loss [] of all pairs; searches again every SEARCH_EVERY steps."""
+        transl, rotations = parameters.transl(self._body), parameters.rotations()
+        if step % SEARCH_EVERY == 0:
             with torch.no_grad():
-                self._search(self._vertices(variables))
+                self._search(self._vertices(parameters))
         total = transl.new_zeros(())
-        for pair, met in self._found.items():
+        for pair, patch in self._patches.items():
             two = list(pair)
-            vertices, _ = skin(met.body, variables.betas[two], rotations[:, two], transl[:, two])
-            meshes = (vertices[:, 0], vertices[:, 1], met.faces)
-            depth = penetration_depth(*meshes, met.penetrations) / SIGMAS.penetration
-            gap = contact_distance(*meshes, met.touching) / SIGMAS.contact
-            total = total + weights.penetration * depth.square().sum() + weights.contact * gap.square().sum()
+            vertices, _ = skin(patch.body, parameters.betas[two], rotations[:, two], transl[:, two])
+            a, b = vertices[:, 0], vertices[:, 1]
+            depth = penetration_depth(a, b, patch.faces, patch.penetrations) / SIGMAS.penetration
+            distance = contact_distance(a, b, patch.faces, patch.touching) / SIGMAS.contact
+            total = total + weights.penetration * depth.square().sum() + weights.contact * distance.square().sum()
         return total
 
-    def _transl(self, variables: MotionParameters) -> Tensor:
-        return variables.transl(self._body)
-
-    def _vertices(self, variables: MotionParameters) -> Tensor:
-        return skin(self._body, variables.betas, variables.rotations(), self._transl(variables))[0]
+    def _vertices(self, parameters: MotionParameters) -> Tensor:
+        body = self._body
+        return skin(body, parameters.betas, parameters.rotations(), parameters.transl(body))[0]
 
     def _search(self, vertices: Tensor) -> None:
         for a, b in self._pairs:
-            away = ((self._present[:, a] * self._present[:, b]) == 0)[:, None, None]
-            meshes = (vertices[:, a], vertices[:, b] + _FAR * away, self._body.faces)
-            crossings, near = find_contacts(*meshes, HOLD_REACH)
-            gap = contact_distance(*meshes, near)
-            touching = gap < TOUCH_REACH
-            if (a, b) not in self._touched:
-                touched = torch.zeros(len(vertices), dtype=torch.bool, device=gap.device)
-                touched[torch.cat([crossings.frame, near.frame[touching]])] = True
-                self._touched[a, b] = touched
-            smallest = torch.full((len(vertices),), torch.inf, device=gap.device)
-            smallest = smallest.scatter_reduce(0, near.frame, gap, "amin")
-            held = self._touched[a, b][near.frame] & (gap < smallest[near.frame] + HOLD_WIDTH)
-            self._found[a, b] = contact_patch(self._body, crossings, near.where(touching | held))
+            absent = ~(self._present[:, a] & self._present[:, b])[:, None, None]
+            vertices_a, vertices_b = vertices[:, a], vertices[:, b] + _FAR * absent
+            crossings, close = find_contacts(vertices_a, vertices_b, self._body.faces, HOLD_DISTANCE)
+            distance = contact_distance(vertices_a, vertices_b, self._body.faces, close)
+            touching = distance < CONTACT_DISTANCE
+            if (a, b) not in self._in_contact:
+                in_contact = torch.zeros(len(vertices), dtype=torch.bool, device=distance.device)
+                in_contact[torch.cat([crossings.frame, close.frame[touching]])] = True
+                self._in_contact[a, b] = in_contact
+            smallest = torch.full((len(vertices),), torch.inf, device=distance.device)
+            smallest = smallest.scatter_reduce(0, close.frame, distance, "amin")
+            held = self._in_contact[a, b][close.frame] & (distance < smallest[close.frame] + HOLD_WIDTH)
+            self._patches[a, b] = contact_patch(self._body, crossings, close.where(touching | held))
 
 
 @dataclass(frozen=True)
 class JointObjective:
-    """The objective of T frames; called with variables, weights and the number of the step it gives one number."""
+    """The objective of T frames: a function of parameters, weights and the number of the step."""
 
-    subject: FitModel
-    evidence: KeypointTracks
+    model: FitModel
+    tracks: KeypointTracks
     ground: Ground | None
-    words: TextObjective | None
-    interaction: ContactObjective | None = None
+    text: TextObjective | None
+    contact: ContactObjective | None = None
 
     def frames(
-        self, window: slice | Tensor, meshes: BodyModel, pairs: Sequence[tuple[int, int]], touched: MotionParameters
+        self, window: slice, meshes: BodyModel, pairs: Sequence[tuple[int, int]], start: MotionParameters
     ) -> JointObjective:
-        """That of a window, in which `pairs` meet; who touches in `touched` [T, ...] is held together."""
-        evidence = self.evidence.frames(window)
-        interaction = ContactObjective(meshes, pairs, evidence.present) if pairs else None
-        if interaction:
-            interaction.update_contacts(touched.frames(window))
-        ground, words = self.ground and self.ground.frames(window), self.words and self.words.frames(window)
-        return replace(self, evidence=evidence, ground=ground, words=words, interaction=interaction)
+        """The objective of a window with contact of `pairs`; who is in contact in `start` [T, ...] is held together."""
+        tracks = self.tracks.frames(window)
+        contact = ContactObjective(meshes, pairs, tracks.present) if pairs else None
+        if contact:
+            contact.update_contacts(start.frames(window))
+        ground, text = self.ground and self.ground.frames(window), self.text and self.text.frames(window)
+        return replace(self, tracks=tracks, ground=ground, text=text, contact=contact)
 
-    def __call__(self, variables: MotionParameters, weights: Weights, step: int) -> Tensor:
-        posed = pose_parameters(self.subject.body, variables)
-        total = single_person_loss(self.subject, variables, posed, self.evidence, weights)
+    def __call__(self, parameters: MotionParameters, weights: Weights, step: int) -> Tensor:
+        posed = pose_parameters(self.model.body, parameters)
+        total = single_person_loss(self.model, parameters, posed, self.tracks, weights)
         if self.ground is not None:
-            total = total + ground_loss(posed, self.ground, self.evidence, weights)
-        if self.words is not None:
-            total = total + self.words.loss(posed, self.evidence, weights)
-        if self.interaction is not None and (weights.penetration > 0 or weights.contact > 0):
-            total = total + self.interaction.loss(variables, weights, step)
+            total = total + ground_loss(posed, self.ground, self.tracks, weights)
+        if self.text is not None:
+            total = total + self.text.loss(posed, self.tracks, weights)
+        if self.contact is not None and (weights.penetration > 0 or weights.contact > 0):
+            total = total + self.contact.loss(parameters, weights, step)
         return total

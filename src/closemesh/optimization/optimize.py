@@ -1,9 +1,4 @@
-"""The stage, appearance steps in order.
-
-The appearance branch: what pictures tell of a motion beside its keypoints.
-
-Stage four: everybody together, on one floor, out of each other and in touch.
-"""
+"""Stage `optimise`: all people jointly, on one floor, with contact between bodies, appearance and statements."""
 
 from __future__ import annotations
 
@@ -26,12 +21,12 @@ from closemesh.contact.watertight import watertight_body
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
 from closemesh.fitting.hands import fit_hands
-from closemesh.fitting.keypoint_tracks import KeypointTracks, make_evidence, reference_at
-from closemesh.fitting.objective import POSE_VARIABLES, FitModel, from_motion, to_motion
-from closemesh.fitting.optimizer import JOINT, SIGMAS, TEXT, Phase, minimize
+from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
+from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, from_motion, to_motion
+from closemesh.fitting.optimizer import JOINT, SIGMAS, TEXT, minimize
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.optimization.appearance import (
-    COLOUR_ALONE,
+    COLOR_ONLY,
     AppearanceModel,
     AppearanceViews,
     align_to_views,
@@ -41,74 +36,16 @@ from closemesh.optimization.depth_order import count_parts, resolve_depth_order
 from closemesh.optimization.floor import place_on_floor
 from closemesh.optimization.floor_alignment import align_to_floor
 from closemesh.optimization.joint_objective import JointObjective
-from closemesh.optimization.network_finetuning import FinetunedMotion, refine_by_network
-from closemesh.optimization.text_terms import apply_text, text_objective
+from closemesh.optimization.network_finetuning import FinetunedMotion, finetune_network
+from closemesh.optimization.text_terms import TextObjective, apply_text, text_objective
 from closemesh.structures import AppearanceSummary, BodyMotion, Camera, DepthOrder, ObservedClip
 from closemesh.temporal import crossfade_window, split_windows
 from closemesh.text.statements import TimedStatement
 
 SILHOUETTES = PhotometricWeights(color=0.0, dssim=0.0, identity=1.0)
-_PLAIN = AvatarConfig(num_gaussians=4000)  # Of people who are nothing but silhouettes.
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the pictures told."""
-
-    variables: MotionParameters
-    """Moved to where the pictures show everybody."""
-    ordered: MotionParameters
-    """The same before colours moved it: with the distances that were compared."""
-    looks: AppearanceModel | None
-    orders: tuple[DepthOrder, ...]
-
-
-def optimize_appearance(
-    pictures: Sequence[TrainingView],
-    subject: FitModel,
-    body: BodyModel,
-    variables: MotionParameters,
-    evidence: KeypointTracks,
-    pairs: Sequence[tuple[int, int]],
-    config: AppearanceConfig,
-    seed: int,
-    device: torch.device,
-    advance: Advance,
-) -> Seen:
-    """Looks learned, orders of depth compared, the motion brought to their colours; before, if asked, to silhouettes.
-
-    Looks that are learned on a body beside its picture put its colours where it is not. But masks are often wrong where
-    somebody lies or is carried, and a pose that is wrong is bent to fill them.
-    """
-    if not pictures:
-        return Seen(variables, variables, None, ())
-    following = (subject, evidence, pairs, config.pose_steps, advance)
-    if config.silhouette_alignment:
-        plain = _plain_people(pictures, body, evidence.present, seed, device)
-        variables = align_to_views(plain, variables, *following, SILHOUETTES)
-    motion = to_motion(body, subject.body, variables, evidence)
-    looks = fit_appearance(pictures, motion, evidence.present, body, config, seed, device, advance)
-    ordered, orders = resolve_depth_order(looks, variables, pairs, evidence.times, advance)
-    return Seen(align_to_views(looks, ordered, *following, COLOUR_ALONE), ordered, looks, orders)
-
-
-def count_steps(
-    pictures: Sequence[TrainingView], pairs: Sequence[tuple[int, int]], times: Tensor, config: AppearanceConfig
-) -> int:
-    """How often `heed_pictures` advances at most."""
-    followed = config.pose_steps * (1 + config.silhouette_alignment)
-    return (config.fit_steps + count_parts(pictures, len(pairs), times) + followed) if pictures else 0
-
-
-def _plain_people(
-    pictures: Sequence[TrainingView], body: BodyModel, present: Tensor, seed: int, device: torch.device
-) -> AppearanceModel:
-    """Everybody in grey."""
-    return AppearanceModel(create_avatars(body, present.shape[1], _PLAIN, seed, device), pictures, present)
-
-
-LOOSER = 3.0  # The spread of somebody near nobody, whom the prior has not refined, but who was settled on a floor.
-PAIR_REACH = 0.3  # Metres between two people from which they are refined together.
+UNPAIRED_STD_FACTOR = 3.0  # Of the reference of an unpaired person: aligned to a floor, but not refined by the prior.
+MAX_PAIR_DISTANCE = 0.3  # Meters between the surfaces of two people who are optimized with contact.
+_SILHOUETTE_AVATARS = AvatarConfig(num_gaussians=4000)
 
 
 def optimise(
@@ -121,86 +58,172 @@ def optimise(
     views: AppearanceViews = AppearanceViews(),
     text: Sequence[TimedStatement] = (),
 ) -> tuple[Camera, BodyMotion, AppearanceSummary]:
-    """The camera above its floor, the motion of everybody refined together (camera frame), and what looks told.
+    """The camera above its floor, the motion of all people (camera frame), and a summary of the appearance.
 
-    views: of `collect_views`, to which avatars are fitted; without any, appearance is left out.
-    text: statements about anybody; they constrain what no keypoint shows.
+    views: of `collect_views`, to which avatars are fitted; without any, appearance is left out. text: statements that
+    constrain what no keypoint shows. Raises InputError when config.pairs names a person who does not exist, and
+    ModelFileError when a model file is missing or damaged.
     """
-    pictures, seed = views.views, views.seed
-    if pictures and not has_uv(body):
-        progress.note(f"body {body.name} has no texture coordinates: everybody's look is left out")
-        pictures = ()
-    clip, camera = observed.clip, observed.camera
-    evidence = make_evidence(observed.observations, clip.times, camera, device)
-    subject = FitModel(load_landmark_body(body).to(device), load_pose_prior().to(device))
-    variables = from_motion(subject.body, motion, device)
-    # The prior knows nothing of hands, and turns wrists as it likes.
-    variables = fit_hands(subject, variables, evidence, config.iterations, config.window, config.overlap, progress)
-    windows = split_windows(len(clip), config.window, config.overlap)
+    if views.views and not has_uv(body):
+        progress.note(f"body {body.name} has no texture coordinates: appearance is left out")
+        views = AppearanceViews()
+    tracks = KeypointTracks.from_observations(observed.observations, observed.clip.times, observed.camera, device)
+    model = FitModel(load_landmark_body(body).to(device), load_pose_prior().to(device))
+    parameters = from_motion(model.body, motion, device)
+    # The prior does not model hands, and its wrist rotations are arbitrary.
+    parameters = fit_hands(model, parameters, tracks, config.iterations, config.window, config.overlap, progress)
     pairs = _pairs(config, motion, body)
-    words = text_objective(text, motion.num_people, camera.up, body, device)
-    phases = (TEXT, *JOINT) if words else JOINT
-    looking = count_steps(pictures, pairs, evidence.times, config.appearance)
-    with progress.task("optimise", _steps(config, phases, len(windows)) + looking) as advance:
-        alone = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
-        lone = torch.tensor(alone, device=device)
+    unpaired = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
+    statements = text_objective(text, motion.num_people, observed.camera.up, body, device)
+    problem = _Problem(model, body, tracks, pairs, torch.tensor(unpaired, device=device), statements, config)
+    with progress.task("optimise", _count_steps(problem, views.views)) as advance:
         steps = config.iterations if config.physics else 0
-        settled = align_to_floor(subject, variables, evidence, lone, steps, advance)
-        variables, ground = settled.variables, settled.ground if settled.floor_found and config.physics else None
-        given = (evidence, pairs, config.appearance, seed, device, advance)
-        shown = optimize_appearance(pictures, subject, body, variables, *given)
-        variables = shown.variables
-        anchor = reference_at(variables, SIGMAS.refined_turn, SIGMAS.refined_depth)
-        anchor = anchor.scale_std(torch.where(lone, LOOSER, 1.0))
-        if words:
-            anchor = words.adjust_reference(anchor, evidence, pose_parameters(subject.body, variables))
-        evidence = replace(evidence, anchor=anchor)
-        whole = JointObjective(subject, evidence, ground, words)
-        meeting = watertight_body(body, "coarse").to(device), pairs if config.physics else (), shown.ordered
-        for window in windows:
-            asked, now = whole.frames(window, *meeting), variables.frames(window)
-            if words:
-                now = apply_text(asked, now, asked.evidence.times, config.iterations, advance)
-            if config.motion == "network" and len(pairs) == 1:
-                now = FinetunedMotion(body, pairs[0], now, asked.evidence)
-            piece = _refine(asked, now, config.iterations, advance)
-            variables = crossfade_window(variables, piece, window, config.overlap)
-    if not settled.floor_found:
-        progress.note("no floor found that feet stand on: y = 0 is an estimate, up is the usual axis of the bodies")
-    camera = place_on_floor(camera, settled.ground.floor, variables.pelvis()[evidence.seen > 0], settled.floor_found)
-    found = to_motion(body, subject.body, variables, evidence)
-    likeness = mean_psnr(shown.looks.cast, found, pictures) if shown.looks else float("nan")
-    return camera, found, AppearanceSummary(likeness, shown.orders)
+        alignment = align_to_floor(model, parameters, tracks, problem.unpaired, steps, advance)
+        appearance = optimize_appearance(
+            views, model, body, alignment.parameters, tracks, pairs, config.appearance, advance
+        )
+        ground = alignment.ground if alignment.floor_found and config.physics else None
+        objective = JointObjective(model, problem.with_reference(appearance.parameters), ground, statements)
+        parameters = _optimize_windows(problem, objective, appearance, advance)
+    if not alignment.floor_found:
+        progress.note("no floor found under standing feet: y = 0 is an estimate, up is the usual axis of the bodies")
+    pelvis = parameters.pelvis()[tracks.detected]
+    camera = place_on_floor(observed.camera, alignment.ground.floor, pelvis, alignment.floor_found)
+    optimized = to_motion(body, model.body, parameters, tracks)
+    avatars = appearance.appearance
+    psnr = mean_psnr(avatars.avatars, optimized, views.views) if avatars else float("nan")
+    return camera, optimized, AppearanceSummary(psnr, appearance.depth_orders)
 
 
-def _steps(config: OptimiseConfig, phases: Sequence[Phase], num_windows: int) -> int:
-    each = sum(round(config.iterations * phase.fraction) for phase in phases)
-    return each * num_windows + config.iterations * config.physics
+@dataclass(frozen=True)
+class _Problem:
+    """What all steps of the stage need."""
+
+    model: FitModel
+    body: BodyModel
+    tracks: KeypointTracks
+    pairs: tuple[tuple[int, int], ...]
+    unpaired: Tensor  # [P] bool
+    text: TextObjective | None
+    config: OptimiseConfig
+
+    @property
+    def windows(self) -> list[slice]:
+        return split_windows(len(self.tracks.times), self.config.window, self.config.overlap)
+
+    def with_reference(self, parameters: MotionParameters) -> KeypointTracks:
+        """The tracks with `parameters` as the reference, adjusted for unpaired people and statements."""
+        reference = reference_at(parameters, SIGMAS.refined_rotation, SIGMAS.refined_depth)
+        reference = reference.scale_std(torch.where(self.unpaired, UNPAIRED_STD_FACTOR, 1.0))
+        if self.text:
+            posed = pose_parameters(self.model.body, parameters)
+            reference = self.text.adjust_reference(reference, self.tracks, posed)
+        return replace(self.tracks, reference=reference)
 
 
 def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple[tuple[int, int], ...]:
-    """The pairs to refine together: those asked for, else those that come near."""
+    """The pairs of the configuration, else those that come close."""
     if config.pairs is None:
-        return tuple((a, b) for a, b, _ in find_close_pairs(motion, body, PAIR_REACH))
+        return tuple((a, b) for a, b, _ in find_close_pairs(motion, body, MAX_PAIR_DISTANCE))
     for a, b in config.pairs:
         if a == b or not (0 <= a < motion.num_people and 0 <= b < motion.num_people):
             raise InputError(f"--pairs {a}-{b}: give two different people from 0 to {motion.num_people - 1}")
     return config.pairs
 
 
-def _refine(
-    loss: JointObjective, variables: MotionParameters | FinetunedMotion, iterations: int, advance: Advance
+def _count_steps(problem: _Problem, views: Sequence[TrainingView]) -> int:
+    """How often the stage advances at most."""
+    config, phases = problem.config, (TEXT, *JOINT) if problem.text else JOINT
+    per_window = sum(round(config.iterations * phase.fraction) for phase in phases)
+    alignment = config.iterations * config.physics
+    appearance = count_appearance_steps(views, problem.pairs, problem.tracks.times, config.appearance)
+    return per_window * len(problem.windows) + alignment + appearance
+
+
+def _optimize_windows(
+    problem: _Problem, objective: JointObjective, appearance: AppearanceResult, advance: Advance
 ) -> MotionParameters:
-    """One window through the phases of TOGETHER, by its variables or by the network that tells them."""
-    if isinstance(variables, FinetunedMotion):
-        return refine_by_network(loss, variables, JOINT, iterations, advance)
+    """The parameters after the joint optimization in overlapping windows."""
+    config, pairs = problem.config, problem.pairs
+    meshes = watertight_body(problem.body, "coarse").to(problem.unpaired.device)
+    parameters = appearance.parameters
+    for window in problem.windows:
+        contact_pairs = pairs if config.physics else ()
+        loss = objective.frames(window, meshes, contact_pairs, appearance.before_photometric)
+        start = parameters.frames(window)
+        if problem.text:
+            start = apply_text(loss, start, loss.tracks.times, config.iterations, advance)
+        if config.motion == "network" and len(pairs) == 1:
+            motion = FinetunedMotion(problem.body, pairs[0], start, loss.tracks)
+            optimized = finetune_network(loss, motion, JOINT, config.iterations, advance)
+        else:
+            optimized = _run_phases(loss, start, config.iterations, advance)
+        parameters = crossfade_window(parameters, optimized, window, config.overlap)
+    return parameters
+
+
+def _run_phases(
+    loss: JointObjective, parameters: MotionParameters, iterations: int, advance: Advance
+) -> MotionParameters:
+    """One window after the phases of JOINT."""
     for phase in JOINT:
-        variables = minimize(
-            variables,
-            lambda v, step, weights=phase.weights: loss(v, weights, step),
+        parameters = minimize(
+            parameters,
+            lambda p, step, weights=phase.weights: loss(p, weights, step),
             iterations=round(iterations * phase.fraction),
             learning_rate=phase.learning_rate,
-            free=POSE_VARIABLES,
+            free=POSE_PARAMETERS,
             advance=advance,
         )
-    return variables
+    return parameters
+
+
+@dataclass(frozen=True)
+class AppearanceResult:
+    """The motion after the appearance steps."""
+
+    parameters: MotionParameters
+    """Aligned to the views."""
+    before_photometric: MotionParameters
+    """Before the alignment to colors, with the depths of the compared orders."""
+    appearance: AppearanceModel | None
+    depth_orders: tuple[DepthOrder, ...]
+
+
+def optimize_appearance(
+    views: AppearanceViews,
+    model: FitModel,
+    body: BodyModel,
+    parameters: MotionParameters,
+    tracks: KeypointTracks,
+    pairs: Sequence[tuple[int, int]],
+    config: AppearanceConfig,
+    advance: Advance,
+) -> AppearanceResult:
+    """Avatars fitted, depth orders compared, and the motion aligned to colors, optionally to silhouettes before.
+
+    Avatars fitted to a misplaced body have colors in the wrong places. But masks are often wrong where a person lies or
+    is carried, and the fit to them then deforms the pose.
+    """
+    if not views.views:
+        return AppearanceResult(parameters, parameters, None, ())
+    steps = config.pose_steps
+    if config.silhouette_alignment:
+        avatars = create_avatars(body, tracks.present.shape[1], _SILHOUETTE_AVATARS, views.seed, tracks.times.device)
+        gray = AppearanceModel(avatars, views.views, tracks.present)
+        parameters = align_to_views(gray, parameters, model, tracks, pairs, steps, advance, SILHOUETTES)
+    motion = to_motion(body, model.body, parameters, tracks)
+    appearance = fit_appearance(views, motion, tracks.present, body, config, advance)
+    ordered, orders = resolve_depth_order(appearance, parameters, pairs, tracks.times, advance)
+    aligned = align_to_views(appearance, ordered, model, tracks, pairs, steps, advance, COLOR_ONLY)
+    return AppearanceResult(aligned, ordered, appearance, orders)
+
+
+def count_appearance_steps(
+    views: Sequence[TrainingView], pairs: Sequence[tuple[int, int]], times: Tensor, config: AppearanceConfig
+) -> int:
+    """How often `optimize_appearance` advances at most; times [T] seconds."""
+    if not views:
+        return 0
+    pose_steps = config.pose_steps * (1 + config.silhouette_alignment)
+    return config.fit_steps + count_parts(views, len(pairs), times) + pose_steps

@@ -1,9 +1,9 @@
-"""What is told of everybody, as an energy of the last stage: it decides what no keypoint shows."""
+"""Statements in the joint objective: they constrain what no keypoint shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,19 +15,20 @@ from closemesh.body.motion import MotionParameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
 from closemesh.core.progress import Advance
+from closemesh.core.tensor_dataclass import TensorDataclass, static
 from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference
 from closemesh.fitting.optimizer import TEXT, Weights, minimize
-from closemesh.interaction_prior.guidance import neighbours
+from closemesh.interaction_prior.guidance import smoothing_weights
 from closemesh.text.losses import active_mask, statement_loss
 from closemesh.text.predicates import PoseFeatures
 from closemesh.text.statements import TimedStatement, select_people
 
-UNSEEN = 10.0  # How much looser limbs are that no keypoint shows, of people of whom something is told.
-FIRM = 0.5  # How much firmer people are held who are as they are told.
-ENOUGH = 8  # Sure statements about a person in a frame that make a whole description.
-_BROKEN = 0.5  # Squared sigmas of each statement, on average, up to which a description is fulfilled.
-SMOOTH = 0.1  # Seconds, the standard deviation of the bell over which what words change is smoothed.
-_MOVES = {
+OCCLUDED_STD_FACTOR = 10.0  # Of the reference of undetected limbs of a person with statements.
+FULFILLED_STD_FACTOR = 0.5  # Of the reference of a person who fulfills a complete description.
+COMPLETE = 8  # Statements of weight 1 about a person in a frame that make a complete description.
+_FULFILLED = 0.5  # Mean squared sigmas of each statement up to which a description is fulfilled.
+SMOOTHING_SECONDS = 0.1  # Standard deviation of the smoothing of what statements change.
+_VISIBLE_BY = {
     "shoulder": ("elbow", "wrist"),
     "elbow": ("wrist",),
     "wrist": ("wrist",),
@@ -35,98 +36,100 @@ _MOVES = {
     "knee": ("ankle",),
     "ankle": ("ankle",),
 }
-"""Joints of the limbs, and the keypoints that show how each is turned."""
+"""Joints of the limbs, and the keypoints that show their rotation."""
 
 Loss = Callable[[MotionParameters, Weights, int], Tensor]
 
 
 @dataclass(frozen=True)
-class TextObjective:
-    """Statements, parted by whom they are about, over T frames."""
+class TextObjective(TensorDataclass):
+    """Statements, grouped by the people that they are about, over T frames."""
 
-    told: tuple[tuple[TimedStatement, ...], ...]
+    groups: tuple[tuple[TimedStatement, ...], ...]
     up: Tensor  # [T, 3] unit vectors against gravity, cam
-    capsules: CapsuleBody
+    capsules: CapsuleBody = field(metadata=static())
 
-    def frames(self, index: slice | Tensor) -> TextObjective:
-        """The same in some of the frames."""
-        return replace(self, up=self.up[index])
-
-    def loss(self, posed: PosedLandmarks, evidence: KeypointTracks, weights: Weights) -> Tensor:
-        """Weighted energy of all that is told, where those whom it is about are there, as one number."""
-        figures = PoseFeatures(posed.keypoints[..., :NUM_POINTS, :], self.up, self.capsules)
+    def loss(self, posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) -> Tensor:
+        """Weighted loss [] of all statements in the frames in which their people are present."""
+        features = PoseFeatures(posed.keypoints[..., :NUM_POINTS, :], self.up, self.capsules)
         total = self.up.new_zeros(())
-        for told in self.told:
-            there = evidence.present[:, list(told[0].statement.people)].amin(-1)
-            total = total + (statement_loss(told, figures, evidence.times) * there).sum()
-        return weights.told * total
+        for group in self.groups:
+            present = tracks.present[:, list(group[0].statement.people)].all(-1)
+            total = total + (statement_loss(group, features, tracks.times) * present).sum()
+        return weights.text * total
 
-    def adjust_reference(self, anchor: PoseReference, evidence: KeypointTracks, posed: PosedLandmarks) -> PoseReference:
-        """The anchor of those who are spoken of: firmer where they are as they are told, else looser in hidden limbs.
+    def adjust_reference(
+        self, reference: PoseReference, tracks: KeypointTracks, posed: PosedLandmarks
+    ) -> PoseReference:
+        """The reference of people with statements: smaller std where they are fulfilled, else larger in hidden limbs.
 
-        Who is as a whole description has him was brought there before, and knows more than the keypoints.
+        A person who fulfills a complete description was brought there by it, and the reference is better than the
+        keypoints.
         """
-        spread = anchor.rotation_spread.clone()
-        unseen, fulfilled = unseen_joints(evidence), self._fulfilled(posed, evidence.times)
-        for person in sorted({person for told in self.told for person in told[0].statement.people}):
-            mine = [one for told in self.told for one in told if person in one.statement.people]
-            pulls = torch.tensor([one.weight for one in mine], device=spread.device)[:, None]
-            pulled = (pulls * active_mask(mine, evidence.times)).sum(0)  # [T]
-            firm = (pulled > ENOUGH) & fulfilled[:, person]
-            loose = unseen[:, person] & ((pulled > 0) & ~firm)[:, None]
-            factor = torch.where(firm[:, None], FIRM, torch.where(loose, UNSEEN, 1.0))
-            spread[:, person] = anchor.rotation_spread[:, person] * factor
-        return replace(anchor, rotation_spread=spread)
+        std = reference.rotation_std.clone()
+        hidden, fulfilled = hidden_joints(tracks), self._fulfilled(posed, tracks.times)
+        for person in sorted({person for group in self.groups for person in group[0].statement.people}):
+            own = [one for group in self.groups for one in group if person in one.statement.people]
+            weights = torch.tensor([one.weight for one in own], device=std.device)[:, None]
+            active = (weights * active_mask(own, tracks.times)).sum(0)  # [T]
+            firm = (active > COMPLETE) & fulfilled[:, person]
+            loose = hidden[:, person] & ((active > 0) & ~firm)[:, None]
+            factor = torch.where(firm[:, None], FULFILLED_STD_FACTOR, torch.where(loose, OCCLUDED_STD_FACTOR, 1.0))
+            std[:, person] = reference.rotation_std[:, person] * factor
+        return replace(reference, rotation_std=std)
 
     def _fulfilled(self, posed: PosedLandmarks, times: Tensor) -> Tensor:
-        """[T, P] whether what is told of each person holds but for a few of its statements."""
-        figures = PoseFeatures(posed.keypoints[..., :NUM_POINTS, :].detach(), self.up, self.capsules)
-        violated = self.up.new_zeros(figures.keypoints.shape[:2])
-        pulls = torch.zeros_like(violated)
-        for told in self.told:
-            people = list(told[0].statement.people)
-            violated[:, people] += statement_loss(told, figures, times)[:, None]
-            pull = torch.tensor([one.weight for one in told], device=times.device)[:, None] * active_mask(told, times)
-            pulls[:, people] += pull.sum(0)[:, None]
-        return violated < _BROKEN * pulls
+        """[T, P] bool: the statements about each person hold but for a few of them."""
+        features = PoseFeatures(posed.keypoints[..., :NUM_POINTS, :].detach(), self.up, self.capsules)
+        violation = self.up.new_zeros(features.keypoints.shape[:2])
+        total = torch.zeros_like(violation)
+        for group in self.groups:
+            people = list(group[0].statement.people)
+            violation[:, people] += statement_loss(group, features, times)[:, None]
+            weights = torch.tensor([one.weight for one in group], device=times.device)[:, None]
+            total[:, people] += (weights * active_mask(group, times)).sum(0)[:, None]
+        return violation < _FULFILLED * total
 
 
 def text_objective(
-    told: Sequence[TimedStatement], people: int, up_cam: Floats, body: BodyModel, device: torch.device
+    text: Sequence[TimedStatement], num_people: int, up_cam: Floats, body: BodyModel, device: torch.device
 ) -> TextObjective | None:
-    """What is told of the first so many people; None when nothing is. up_cam [T, 3]."""
-    about = select_people(told, tuple(range(people)))
-    groups = sorted({one.statement.people for one in about})
-    if not groups:
+    """The objective of the statements about the people 0..num_people; None without statements. up_cam [T, 3]."""
+    about = select_people(text, tuple(range(num_people)))
+    people = sorted({one.statement.people for one in about})
+    if not people:
         return None
-    parted = tuple(tuple(one for one in about if one.statement.people == group) for group in groups)
+    groups = tuple(tuple(one for one in about if one.statement.people == group) for group in people)
     up = torch.nn.functional.normalize(torch.as_tensor(up_cam, dtype=torch.float32, device=device), dim=-1)
-    return TextObjective(parted, up, capsule_body(body).to(device))
+    return TextObjective(groups, up, capsule_body(body).to(device))
 
 
 def apply_text(
-    loss: Loss, variables: MotionParameters, times: Tensor, iterations: int, advance: Advance
+    loss: Loss, parameters: MotionParameters, times: Tensor, iterations: int, advance: Advance
 ) -> MotionParameters:
-    """The variables with limbs and trunk moved to where the words have them, frame by frame; times [T] seconds.
+    """The parameters with limbs and trunk moved towards the statements, frame by frame; times [T] seconds.
 
-    Where people are and which way they face is left to the stages before: too much hangs on it.
+    Place and heading are fixed: too many other terms depend on them.
     """
-    steps, rate = round(iterations * TEXT.fraction), TEXT.learning_rate
+    after = minimize(
+        parameters,
+        lambda p, step: loss(p, TEXT.weights, step),
+        iterations=round(iterations * TEXT.fraction),
+        learning_rate=TEXT.learning_rate,
+        free=("body_pose",),
+        advance=advance,
+    )
+    weights = smoothing_weights(times[None], SMOOTHING_SECONDS)[0]
+    change = torch.einsum("ts,spjd->tpjd", weights, after.body_pose - parameters.body_pose)
+    return parameters.with_tensors(body_pose=parameters.body_pose + change)
 
-    def by_words(v: MotionParameters, step: int) -> Tensor:
-        return loss(v, TEXT.weights, step)
 
-    after = minimize(variables, by_words, iterations=steps, learning_rate=rate, free=("body_pose",), advance=advance)
-    change = torch.einsum("ts,spjd->tpjd", neighbours(times[None], SMOOTH)[0], after.body_pose - variables.body_pose)
-    return variables.with_tensors(body_pose=variables.body_pose + change)
-
-
-def unseen_joints(evidence: KeypointTracks) -> Tensor:
-    """[T, P, 22] bool: joints of the limbs that no keypoint shows the turn of."""
-    shown = evidence.inverse_sigmas > 0
-    unseen = torch.zeros(*evidence.present.shape, 22, dtype=torch.bool, device=shown.device)
+def hidden_joints(tracks: KeypointTracks) -> Tensor:
+    """[T, P, 22] bool: joints of the limbs whose rotation no keypoint shows."""
+    detected = tracks.inv_sigma > 0
+    hidden = torch.zeros(*tracks.present.shape, 22, dtype=torch.bool, device=detected.device)
     for side in ("left", "right"):
-        for joint, points in _MOVES.items():
+        for joint, points in _VISIBLE_BY.items():
             index = [KEYPOINT_INDEX[f"{side}_{point}"] for point in points]
-            unseen[..., JOINT_INDEX[f"{side}_{joint}"]] = ~shown[..., index].any(-1)
-    return unseen
+            hidden[..., JOINT_INDEX[f"{side}_{joint}"]] = ~detected[..., index].any(-1)
+    return hidden

@@ -18,7 +18,7 @@ from closemesh.contact.measure import measure_contacts
 from closemesh.core.progress import Progress
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import import_fingerprint
-from closemesh.initialization.initialize import initialise, sidecar_path
+from closemesh.initialization.initialize import initialise, intrinsics_path
 from closemesh.interaction_prior.refine import refine
 from closemesh.optimization.appearance import collect_views
 from closemesh.optimization.optimize import optimise
@@ -239,11 +239,10 @@ class Refine:
             state.motions["initial"],
             uncertainty,
             ctx.body,
-            ctx.config.refine,
+            ctx.config,
             ctx.device,
             progress,
             state.text,
-            ctx.config.language,
         )
         return (refined,)
 
@@ -375,7 +374,7 @@ def clip_fingerprint(clip: Clip) -> dict[str, Any]:
 
 def intrinsics_fingerprint(clip: Path) -> str | None:
     """SHA-256 of the intrinsics file beside the clip; None without one."""
-    path = sidecar_path(clip)
+    path = intrinsics_path(clip)
     return sha256_of(path) if path.is_file() else None
 
 

@@ -1,4 +1,4 @@
-"""The loop of training: what it keeps, and what it does not let spoil the network."""
+"""The training loop: averaged weights, steps that are left out, and resuming."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from closemesh.core.progress import NullProgress
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
 
 CPU = torch.device("cpu")
-CONFIG = LoopConfig(steps=100, learning_rate=0.05, warm_up=1, average=0.5, log_every=10)
+CONFIG = LoopConfig(steps=100, learning_rate=0.05, warm_up=1, ema_decay=0.5, log_every=10)
 
 
 def network() -> nn.Linear:
@@ -24,7 +24,7 @@ def regression(forward: Forward, step: int) -> Losses:
     return {"square": (forward(x)[:, 0] - x.sum(1)).square().mean()}
 
 
-def test_it_learns_and_gives_the_averaged_network_back(tmp_path: Path) -> None:
+def test_it_learns_and_returns_the_averaged_network(tmp_path: Path) -> None:
     trained = Trainer(network(), CONFIG, tmp_path, CPU).run(regression, NullProgress())
     first, last = (float(regression(net, 1000)["square"].detach()) for net in (network(), trained))
     assert last < 0.1 * first

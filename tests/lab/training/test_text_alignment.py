@@ -12,7 +12,7 @@ import torch
 from closemesh.core.progress import NullProgress
 from closemesh.lab.training.caption_labels import label_table, labels_of
 from closemesh.lab.training.loop import LoopConfig, TrainingRun
-from closemesh.lab.training.motion_bank import BODY_MODEL, MotionDatasets, make_bank
+from closemesh.lab.training.motion_bank import BODY_MODEL, MotionDatasets, make_dataset
 from closemesh.lab.training.pose_encoder import AlignmentData, PoseEncoderTraining, contrastive_losses
 from closemesh.lab.training.text_alignment import (
     AlignmentTraining,
@@ -35,7 +35,7 @@ from closemesh.text.text_encoder import TextTransformerConfig, load_tokenizer
 
 CPU = torch.device("cpu")
 TOKENIZER = load_tokenizer()
-LOOP = LoopConfig(steps=40, learning_rate=3e-3, warm_up=5, average=0.9, log_every=20, evaluate_every=1000)
+LOOP = LoopConfig(steps=40, learning_rate=3e-3, warm_up=5, ema_decay=0.9, log_every=20, evaluate_every=1000)
 TINY = AlignmentTraining(
     pose=PoseEncoderConfig(PoseVQVAEConfig(hidden=64, pose_tokens=8, place_tokens=4, codes=64, code_width=16), 64, 32),
     text=TextEncoderConfig(TextTransformerConfig(len(TOKENIZER), 48, 1, 4, 64), len(labels_of(2)), 32),
@@ -58,8 +58,8 @@ def people(seed: int, count: int) -> MotionSequence:
 
 
 def alignment_data(seed: int, fraction: float) -> AlignmentData:
-    one, two = (make_bank([people(seed + k, n) for k in range(6)], n, BODY_MODEL) for n in (1, 2))
-    return make_alignment_data(MotionDatasets(one, two, make_bank([], 2, BODY_MODEL)), TINY, fraction, CPU)
+    one, two = (make_dataset([people(seed + k, n) for k in range(6)], n, BODY_MODEL) for n in (1, 2))
+    return make_alignment_data(MotionDatasets(one, two, make_dataset([], 2, BODY_MODEL)), TINY, fraction, CPU)
 
 
 def test_contrastive_losses_are_low_where_vectors_match_the_labels():

@@ -19,24 +19,25 @@ from torch import Tensor
 
 from closemesh.body.loading import load_bundled_body
 from closemesh.body.skinning import skin
-from closemesh.config.schema import ClipConfig, Config, RefineConfig
+from closemesh.config.schema import ClipConfig, Config
 from closemesh.contact.vertex_contacts import find_penetrations
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.device import peak_rss_mb
 from closemesh.core.progress import NullProgress, Progress
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.geometry.camera import project
 from closemesh.interaction_prior.diffusion import sample
-from closemesh.interaction_prior.refine import load_prior, refine_stretch
-from closemesh.interaction_prior.state import PairSpread, PairState
+from closemesh.interaction_prior.refine import load_prior, refine_interval
+from closemesh.interaction_prior.state import PairState, PairUncertainty
 from closemesh.interaction_prior.windows import (
     NUM_LIMBS,
     WINDOW,
     PairBody,
     PairClip,
-    by_window,
+    cut_windows,
     pose_pair,
+    unfold_windows,
     window_layout,
-    windows_of,
 )
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
@@ -104,11 +105,11 @@ def detection(device: torch.device) -> Step:
 
 def refining(device: torch.device, guided: bool) -> Step:
     """The interaction prior sampled once for one window of an embracing pair, with or without guidance."""
-    prior = load_prior(load_bundled_body(), RefineConfig(), device)
+    prior = load_prior(load_bundled_body(), Config(), device)
     pair = _embrace(prior.sampler.body, device)
     if guided:
-        return lambda: refine_stretch(prior, pair)
-    windows = windows_of(pair, window_layout(len(pair), device))
+        return lambda: refine_interval(prior, pair)
+    windows = cut_windows(pair, window_layout(len(pair), device))
     return lambda: sample(prior.sampler, windows, [])
 
 
@@ -128,18 +129,22 @@ def _embrace(body: PairBody, device: torch.device) -> PairClip:
     rotations[:, :, :, 0] = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device))
     pelvis = torch.tensor([[-_OVERLAP / 2, 0.0, 3.0], [_OVERLAP / 2, 0.0, 3.0]], device=device)
     state = PairState(rotations, torch.zeros(1, WINDOW, 2, 10, device=device), pelvis.expand(1, WINDOW, 2, 3))
-    points = project(by_window(pose_pair(body, state).keypoints)[0], 1000.0, (500.0, 500.0))
-    return PairClip(
-        state=state,
-        spread=PairSpread(*(torch.full_like(v, 0.1) for v in (rotations[..., 0, 0], state.betas, state.pelvis))),
-        points=points + 5.0,
-        inverse_sigmas=torch.full_like(points[..., 0], 0.2),
-        limbs=torch.zeros(WINDOW, 2, NUM_LIMBS, 4, device=device),
+    points = project(unfold_windows(pose_pair(body, state).keypoints)[0], 1000.0, (500.0, 500.0))
+    std = PairUncertainty(*(torch.full_like(v, 0.1) for v in (rotations[..., 0, 0], state.betas, state.pelvis)))
+    present = torch.ones(WINDOW, 2, dtype=torch.bool, device=device)
+    tracks = KeypointTracks(
+        points2d=points + 5.0,
+        inv_sigma=torch.full_like(points[..., 0], 0.2),
+        points3d=None,
+        limb_directions=torch.zeros(WINDOW, 2, NUM_LIMBS, 3, device=device),
+        limb_weights=torch.zeros(WINDOW, 2, NUM_LIMBS, device=device),
+        detected=present,
+        present=present,
         times=torch.arange(WINDOW, device=device) / 30,
-        hidden=torch.zeros(WINDOW, 2, dtype=torch.bool, device=device),
-        focal=1000.0,
-        centre=(500.0, 500.0),
+        focal=torch.tensor(1000.0, device=device),
+        principal_point=torch.tensor((500.0, 500.0), device=device),
     )
+    return PairClip(state, std, tracks, masked=~present)
 
 
 def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

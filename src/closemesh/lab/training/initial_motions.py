@@ -1,8 +1,9 @@
-"""First motions of simulated pairs, made as the pipeline makes them, so that the prior learns to mend their errors."""
+"""First motions of simulated pairs, made as stage `initialise` makes them: the prior learns to correct their errors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,123 +11,107 @@ from torch import Tensor
 from closemesh.body.capsules import CapsuleBody, part_distances
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Progress
+from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, run_phases
 from closemesh.fitting.optimizer import NEAR_PREDICTION
 from closemesh.geometry.rotations import matrix_to_6d
-from closemesh.initialization.lifting import anchor_of, lifted_variables
-from closemesh.initialization.lifting_network import Lifter, PoseDistribution, Sightings, lift
+from closemesh.initialization.lifting import lifted_parameters, lifted_reference
+from closemesh.initialization.lifting_network import Lifter, PoseDistribution, lift
+from closemesh.interaction_prior.windows import mask_tracks
 from closemesh.lab.training.lifter import simulate
 from closemesh.lab.training.motion_bank import MotionDatasets
-from closemesh.lab.training.simulated_views import DetectionSimulator, SeenBatch
-from closemesh.losses.keypoints import limb_confidence, limb_directions
+from closemesh.lab.training.simulated_views import DetectionSimulator, SimulatedViews
 from closemesh.losses.pose_prior import load_pose_prior
 
-STRANGERS = 0.25  # Share of windows of two people who have nothing to do with each other.
-TOUCH = 0.02  # Metres between the capsules of two people who touch.
-FOCAL = 1000.0  # Pixels; every camera is brought to this one, so that all windows are fitted together.
+UNRELATED_PAIRS = 0.25  # Fraction of windows of two people who do not interact.
+CONTACT_DISTANCE = 0.02  # Meters between the capsules of body parts in contact.
+FOCAL = 1000.0  # Pixels; every camera is normalized to this one, so that all windows are fitted together.
 
 
 @dataclass(frozen=True)
-class InitialMotions:
-    """N windows of T frames of pairs in the camera frame: first motion, its spread, what was seen, the truth."""
+class InitialMotions(TensorDataclass):
+    """N windows of T frames of pairs, camera frame: first motion, its uncertainty, keypoint tracks and the truth."""
+
+    TIME_AXIS: ClassVar[int | None] = 1
 
     rotations: Tensor  # [N, T, 2, 22, 6] R_cam_root first
-    pelvis: Tensor  # [N, T, 2, 3] metres
-    betas: Tensor  # [N, 2, 10]
-    rotation_spread: Tensor  # [N, T, 2, 22]
-    pelvis_spread: Tensor  # [N, T, 2, 3]
-    betas_spread: Tensor  # [N, 2, 10]
-    points: Tensor  # [N, T, 2, 23, 2] pixels of a camera of FOCAL with its centre at the origin
-    inverse_sigmas: Tensor  # [N, T, 2, 23]
-    limbs: Tensor  # [N, T, 2, 14, 4] directions in the camera frame, and weights
-    visible: Tensor  # [N, T, 2] bool
-    times: Tensor  # [N, T] seconds
+    pelvis: Tensor  # [N, T, 2, 3] meters
+    betas: Tensor = field(metadata=static(people_axis=1))  # [N, 2, 10]
+    rotation_std: Tensor  # [N, T, 2, 22]
+    pelvis_std: Tensor  # [N, T, 2, 3]
+    betas_std: Tensor = field(metadata=static(people_axis=1))  # [N, 2, 10]
+    tracks: KeypointTracks  # [N, T, 2, 23, ...] of a camera with FOCAL and its principal point at the origin
     true_rotations: Tensor  # [N, T, 2, 22, 6]
     true_pelvis: Tensor  # [N, T, 2, 3]
-    true_betas: Tensor  # [N, 2, 10]
-    known: Tensor  # [N, 2, 22] bool
-    touching: Tensor  # [N, T, 17, 17] bool: COARSE_PARTS of the two that truly touch
+    true_betas: Tensor = field(metadata=static(people_axis=1))  # [N, 2, 10]
+    joint_valid: Tensor = field(metadata=static(people_axis=1))  # [N, 2, 22] bool
+    contacts: Tensor = field(metadata=no_people())  # [N, T, 17, 17] bool: CAPSULE_PARTS of the two in true contact
 
     def __len__(self) -> int:
-        return len(self.times)
+        return len(self.pelvis)
+
+
+@dataclass(frozen=True)
+class InitialMotionConfig:
+    """How many first motions are made, and how."""
+
+    windows: int
+    batch: int
+    """Windows made at once."""
+    frames: int = 32
+    iterations: int = 30
+    """Of the fit that follows the lifter; fewer than in any preset."""
 
 
 def simulate_initial_motions(
-    banks: MotionDatasets,
+    datasets: MotionDatasets,
     lifter: Lifter,
-    studio: DetectionSimulator,
-    windows: int,
-    batch: int,
-    frames: int,
-    iterations: int,
+    simulator: DetectionSimulator,
+    config: InitialMotionConfig,
     generator: torch.Generator,
     progress: Progress,
 ) -> InitialMotions:
-    """`windows` first motions, `batch` of them at a time; rates from 15 to 30 frames a second."""
+    """First motions of `config.windows` windows at rates from 15 to 30 frames per second."""
     parts = []
-    with progress.task("first motions", windows) as advance:
-        for k in range(-(-windows // batch)):
+    with progress.task("first motions", config.windows) as advance:
+        for k in range(-(-config.windows // config.batch)):
             fps = 15 + 15 * ((k * 0.618034) % 1)
-            seen = simulate(banks, studio, batch, frames, fps, generator, STRANGERS)
-            parts.append(_compact(_start(studio, lifter, seen, iterations)))
-            advance(batch)
-    return InitialMotions(
-        **{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(InitialMotions)}
-    )
+            views = simulate(datasets, simulator, config.batch, config.frames, fps, generator, UNRELATED_PAIRS)
+            parts.append(_compact(_initialize(simulator, lifter, views, config.iterations)))
+            advance(config.batch)
+    return parts[0].combine(parts[1:], lambda *tensors: torch.cat(tensors))
 
 
-def _start(studio: DetectionSimulator, lifter: Lifter, seen: SeenBatch, iterations: int) -> InitialMotions:
-    """Lifted, then fitted person by person, as `initialise` does."""
-    subject = FitModel(studio.points, load_pose_prior().to(seen.seen.points.device))
-    normal = one_camera(seen.seen)
+def _initialize(
+    simulator: DetectionSimulator, lifter: Lifter, views: SimulatedViews, iterations: int
+) -> InitialMotions:
+    """Lifted, then fitted person by person, as in stage `initialise`."""
+    model = FitModel(simulator.points, load_pose_prior().to(views.tracks.points2d.device))
+    views = replace(views, tracks=_normalize_camera(views.tracks))
     with torch.no_grad():
-        lifted = lift(lifter, normal)
-    evidence = replace(evidence_of(normal), anchor=anchor_of(lifted))
-    first = lifted_variables(subject.body, lifted)
-    fitted = run_phases(subject, first, evidence, NEAR_PREDICTION, iterations, lambda _: None)
-    return _record(seen, normal, evidence, lifted, fitted, studio.capsules)
+        lifted = lift(lifter, views.tracks.per_person())
+    tracks = replace(views.tracks.fold_batch(), reference=lifted_reference(lifted))
+    start = lifted_parameters(model.body, lifted)
+    fitted = run_phases(model, start, tracks, NEAR_PREDICTION, iterations, lambda _: None)
+    return _record(views, lifted, fitted, simulator.capsules)
 
 
-def one_camera(seen: Sightings) -> Sightings:
-    """The same seen by a camera of FOCAL whose centre is the origin."""
-    scale = FOCAL / seen.focal
+def _normalize_camera(tracks: KeypointTracks) -> KeypointTracks:
+    """The same tracks of a camera with FOCAL and its principal point at the origin."""
+    scale = FOCAL / tracks.focal
+    points = tracks.points2d - tracks.principal_point[:, None, None, None]
     return replace(
-        seen,
-        points=(seen.points - seen.centre[:, None, None]) * scale[:, None, None, None],
-        inverse_sigmas=seen.inverse_sigmas / scale[:, None, None],
-        focal=torch.full_like(seen.focal, FOCAL),
-        centre=torch.zeros_like(seen.centre),
-    )
-
-
-def evidence_of(seen: Sightings) -> KeypointTracks:
-    """All people of the batch as the people of one clip."""
-
-    def each(tensor: Tensor) -> Tensor:
-        return tensor.transpose(0, 1)
-
-    visible = each(seen.visible).float()
-    return KeypointTracks(
-        points=each(seen.points),
-        inverse_sigmas=each(seen.inverse_sigmas),
-        limb_directions=limb_directions(each(seen.cue_points[..., :3])),
-        limb_weights=limb_confidence(each(seen.cue_points[..., 3])),
-        seen=visible,
-        present=torch.ones_like(visible),
-        times=seen.times[0],
-        focal=FOCAL,
-        centre=(0.0, 0.0),
+        tracks,
+        points2d=points * scale[:, None, None, None, None],
+        inv_sigma=tracks.inv_sigma / scale[:, None, None, None],
+        focal=torch.full_like(tracks.focal, FOCAL),
+        principal_point=torch.zeros_like(tracks.principal_point),
     )
 
 
 def _record(
-    seen: SeenBatch,
-    normal: Sightings,
-    evidence: KeypointTracks,
-    lifted: PoseDistribution,
-    fitted: MotionParameters,
-    capsules: CapsuleBody,
+    views: SimulatedViews, lifted: PoseDistribution, fitted: MotionParameters, capsules: CapsuleBody
 ) -> InitialMotions:
     def pairs(tensor: Tensor) -> Tensor:
         """[N * 2, ...] as [N, 2, ...]."""
@@ -136,32 +121,28 @@ def _record(
         """[N * 2, T, ...] as [N, T, 2, ...]."""
         return pairs(tensor).transpose(1, 2)
 
-    people = seen.truth.keypoints
-    limbs = torch.cat([evidence.limb_directions, evidence.limb_weights[..., None]], dim=-1).transpose(0, 1)
+    people = views.truth.keypoints
     pelvis = over_time(fitted.pelvis().transpose(0, 1))
     rotations = fitted.rotations()[:, :, :22].transpose(0, 1)
     return InitialMotions(
         rotations=matrix_to_6d(over_time(rotations)),
         pelvis=pelvis,
         betas=pairs(fitted.betas),
-        rotation_spread=over_time(lifted.rotation_spread),
-        pelvis_spread=over_time(lifted.place_spread) * pelvis[..., 2:],
-        betas_spread=pairs(lifted.betas_spread),
-        points=over_time(normal.points),
-        inverse_sigmas=over_time(normal.inverse_sigmas * normal.visible[..., None]),
-        limbs=over_time(limbs * normal.visible[..., None, None]),
-        visible=over_time(normal.visible),
-        times=pairs(normal.times)[:, 0],
-        true_rotations=matrix_to_6d(seen.truth.rotations),
-        true_pelvis=seen.truth.pelvis,
-        true_betas=seen.truth.betas,
-        known=seen.truth.known,
-        touching=part_distances(people[:, :, 0], people[:, :, 1], capsules) < TOUCH,
+        rotation_std=over_time(lifted.rotation_std),
+        pelvis_std=over_time(lifted.place_std) * pelvis[..., 2:],
+        betas_std=pairs(lifted.betas_std),
+        tracks=replace(mask_tracks(views.tracks, views.tracks.detected), points3d=None),
+        true_rotations=matrix_to_6d(views.truth.rotations),
+        true_pelvis=views.truth.pelvis,
+        true_betas=views.truth.betas,
+        joint_valid=views.truth.joint_valid,
+        contacts=part_distances(people[:, :, 0], people[:, :, 1], capsules) < CONTACT_DISTANCE,
     )
 
 
-def _compact(starts: InitialMotions) -> InitialMotions:
+def _compact(motions: InitialMotions) -> InitialMotions:
     """Half precision for all but places, pixels and times."""
-    small = ("rotations", "betas", "rotation_spread", "pelvis_spread", "betas_spread", "limbs")
-    small += ("true_rotations", "true_betas")
-    return replace(starts, **{name: getattr(starts, name).half() for name in small})
+    tracks = motions.tracks
+    tracks = replace(tracks, limb_directions=tracks.limb_directions.half(), limb_weights=tracks.limb_weights.half())
+    names = ("rotations", "betas", "rotation_std", "pelvis_std", "betas_std", "true_rotations", "true_betas")
+    return replace(motions, tracks=tracks, **{name: getattr(motions, name).half() for name in names})

@@ -1,21 +1,15 @@
-"""Both networks, codebook.
-
-Trains the book of interactions: windows of two people, coded, and decoded again; parts of them hidden.
-
-Trains the networks of the interaction prior, one after the other.
-"""
+"""Training of the interaction prior: the codebook over masked windows, and both networks one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from closemesh.body.capsules import capsule_distance
-from closemesh.core.progress import Progress
 from closemesh.initialization.lifting_network import load_lifter
 from closemesh.interaction_prior.codebook import (
     CanonicalFrame,
@@ -28,119 +22,189 @@ from closemesh.interaction_prior.codebook import (
 )
 from closemesh.interaction_prior.diffusion import Denoiser, load_denoiser
 from closemesh.interaction_prior.state import PairState, pack, unpack
-from closemesh.interaction_prior.windows import WINDOW, PairBody, by_window, pose_pair
-from closemesh.lab.training.denoiser import NUM_JOINTS, LossWeights, PriorTraining, motion_loss, train_denoiser
-from closemesh.lab.training.denoiser_examples import random_hidden
-from closemesh.lab.training.initial_motions import STRANGERS, TOUCH, InitialMotions, simulate_initial_motions
-from closemesh.lab.training.lifter import draw_batch
-from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
+from closemesh.interaction_prior.windows import WINDOW, PairBody, pose_pair, unfold_windows
+from closemesh.lab.training.denoiser import NUM_JOINTS, DenoiserTraining, LossWeights, motion_loss, train_denoiser
+from closemesh.lab.training.denoiser_examples import random_masks
+from closemesh.lab.training.initial_motions import (
+    CONTACT_DISTANCE,
+    UNRELATED_PAIRS,
+    InitialMotionConfig,
+    InitialMotions,
+    simulate_initial_motions,
+)
+from closemesh.lab.training.lifter import sample_pairs
+from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, TrainingRun
 from closemesh.lab.training.motion_bank import FPS_RANGE, MotionBatch, MotionDatasets
-from closemesh.lab.training.simulated_views import DetectionSimulator, open_studio
+from closemesh.lab.training.simulated_views import DetectionSimulator, load_simulator
 
+NETWORKS = "denoiser", "codebook"
 CHECK_BATCHES = 8
-_APART = 0.15
+SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
+_BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
+_VALIDATION_FRACTION = 16  # One first motion for validation for so many for training.
+
+Trained = dict[str, tuple[Denoiser | Codebook, dict[str, float]]]
+"""Networks and their metrics by name."""
 
 
 @dataclass(frozen=True)
 class CodebookTraining:
-    """How the book is trained."""
+    """How the codebook is trained."""
 
     network: CodebookConfig = field(default_factory=CodebookConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     loss: LossWeights = field(default_factory=LossWeights)
     commitment: float = 0.02
     batch: int = 256
-    hide_frames: float = 0.5
-    """Share of windows in which frames of both people are hidden."""
+    mask_frames: float = 0.5
+    """Fraction of windows in which frames of both people are masked."""
     seed: int = 0
 
 
-def train_codebook(
-    learn: MotionDatasets,
-    check: MotionDatasets,
-    body: PairBody,
-    folder: Path,
-    config: CodebookTraining,
-    device: torch.device,
-    progress: Progress,
-    resume: bool = True,
-    first: Codebook | None = None,
-) -> tuple[Codebook, dict[str, float]]:
-    """The book, and its figures on the motion of `check`, which it has not learned from.
+def train_interaction_prior(
+    train: MotionDatasets,
+    validation: MotionDatasets,
+    windows: int,
+    denoiser: DenoiserTraining,
+    codebook: CodebookTraining,
+    run: TrainingRun,
+    init_from: Path | None = None,
+    only: Collection[str] = NETWORKS,
+) -> Trained:
+    """Denoiser and codebook, or `only` one of them, with their metrics.
 
-    It begins with the weights of `first`, else with random ones.
+    windows: first motions for training, from the bundled lifter and a short fit. init_from: folder with the networks
+    of an earlier run to start from. Raises ModelFileError when a network to start from is missing, and InputError when
+    a state in the folder belongs to another training.
+    """
+    # Loaded before hours are spent: a missing network is reported at once.
+    first_denoiser, first_codebook = None, None
+    if init_from and "denoiser" in only:
+        first_denoiser = load_denoiser(run.device, init_from / "denoiser.safetensors")
+    if init_from and "codebook" in only:
+        first_codebook = load_codebook(run.device, init_from / "codebook.safetensors")
+    simulator = load_simulator().to(run.device)
+    body = PairBody(simulator.points, simulator.capsules)
+    trained: Trained = {}
+    if "denoiser" in only:
+        motions = _InitialMotionMaker(simulator, run)
+        first = motions.make(train, windows, denoiser.seed)
+        check = motions.make(validation, max(2, windows // _VALIDATION_FRACTION), denoiser.seed + 1)
+        own_run = replace(run, folder=run.folder / "denoiser")
+        trained["denoiser"] = train_denoiser(first, check, body, denoiser, own_run, first_denoiser)
+    if "codebook" in only:
+        own_run = replace(run, folder=run.folder / "codebook")
+        trained["codebook"] = train_codebook(train, validation, body, codebook, own_run, first_codebook)
+    return trained
+
+
+class _InitialMotionMaker:
+    """First motions by the bundled lifter."""
+
+    def __init__(self, simulator: DetectionSimulator, run: TrainingRun) -> None:
+        self._simulator, self._run, self._lifter = simulator, run, load_lifter(run.device)
+
+    def make(self, datasets: MotionDatasets, windows: int, seed: int) -> InitialMotions:
+        device = self._run.device
+        generator = torch.Generator(device).manual_seed(seed)
+        config = InitialMotionConfig(windows, min(_BATCH.get(device.type, 256), windows))
+        return simulate_initial_motions(
+            datasets.to(device), self._lifter, self._simulator, config, generator, self._run.progress
+        )
+
+
+def train_codebook(
+    train: MotionDatasets,
+    validation: MotionDatasets,
+    body: PairBody,
+    config: CodebookTraining,
+    run: TrainingRun,
+    init_from: Codebook | None = None,
+) -> tuple[Codebook, dict[str, float]]:
+    """The codebook, and its metrics on `validation`.
+
+    Training starts with the weights of `init_from`, else with random ones. Raises InputError when the state in the
+    folder belongs to another training.
     """
     torch.manual_seed(config.seed)
-    learn, check = learn.to(device), check.to(device)
-    trainer = Trainer(first or Codebook(config.network), config.loop, folder, device)
-    generator = torch.Generator(device).manual_seed(config.seed + 1)
+    train, validation = train.to(run.device), validation.to(run.device)
+    trainer = Trainer(init_from or Codebook(config.network), config.loop, run.folder, run.device)
+    generator = torch.Generator(run.device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:
         low, high = FPS_RANGE
         fps = low + (high - low) * ((step * 0.618034) % 1)
-        batch = draw_batch(learn, config.batch, WINDOW, fps, generator, STRANGERS)
-        hidden = random_hidden(config.batch, config.hide_frames, 0.0, generator, device)
+        batch = sample_pairs(train, config.batch, WINDOW, fps, generator, UNRELATED_PAIRS)
+        masked = random_masks(config.batch, config.mask_frames, 0.0, generator, run.device)
         state, frame = _canonical(batch)
-        coded = forward(pack(state), _times(batch), hidden)
-        decoded = from_canonical(unpack(coded.motion), frame)
-        everybody = torch.ones_like(hidden)
-        terms = motion_loss(body, decoded, state_of(batch), batch.known, everybody, config.loss)
-        return {**terms, "commitment": config.commitment * coded.commitment}
+        output = forward(pack(state), _times(batch), masked)
+        decoded = from_canonical(unpack(output.motion), frame)
+        present = torch.ones_like(masked)
+        terms = motion_loss(body, decoded, state_of(batch), batch.joint_valid, present, config.loss)
+        return {**terms, "commitment": config.commitment * output.commitment}
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         assert isinstance(network, Codebook)
-        return codebook_metrics(network.eval(), check, body, config.batch)
+        return codebook_metrics(network.eval(), validation, body, config.batch)
 
-    codebook = trainer.run(loss, progress, evaluate, resume)
+    codebook = trainer.run(loss, run.progress, evaluate, run.resume)
     assert isinstance(codebook, Codebook)
     return codebook, evaluate(codebook)
 
 
 def state_of(batch: MotionBatch) -> PairState:
-    """The windows as the state that the prior works on; any frame will do for the view."""
+    """The windows as a state of the prior; the frame of reference does not matter."""
     betas = batch.betas[:, None].expand(-1, batch.pelvis.shape[1], -1, -1)
     return PairState(batch.rotations, betas, batch.pelvis)
 
 
 @torch.no_grad()
-def codebook_metrics(codebook: Codebook, check: MotionDatasets, body: PairBody, batch: int) -> dict[str, float]:
-    """Reconstruction in mm, how many codes are used how evenly, and how far codes of touch differ from those of none.
+def codebook_metrics(codebook: Codebook, validation: MotionDatasets, body: PairBody, batch: int) -> dict[str, float]:
+    """Reconstruction errors in mm, usage of the codes, and the difference of codes with and without contact.
 
-    `code_difference` is the total variation, 0 to 1, between the codes of windows in which people touch and of those in
-    which they stay apart; `code_difference_by_chance` the same between two random halves of all windows.
+    `code_difference` is the total variation, 0 to 1, between the codes of windows with contact and of windows with
+    clearly separate people; `code_difference_by_chance` the same between two random halves of all windows.
     """
-    generator = torch.Generator(check.pairs.poses.device).manual_seed(0)
+    generator = torch.Generator(validation.pairs.poses.device).manual_seed(0)
     counts = torch.zeros(4, codebook.config.codes, device=generator.device)
-    joints, between = [], []
+    errors = []
     for _ in range(CHECK_BATCHES):
-        windows = draw_batch(check, batch, WINDOW, 30.0, generator, STRANGERS)
+        windows = sample_pairs(validation, batch, WINDOW, 30.0, generator, UNRELATED_PAIRS)
         state, frame = _canonical(windows)
-        coded = codebook(pack(state), _times(windows))
-        apart = _measure(body, from_canonical(unpack(coded.motion), frame), state_of(windows), joints, between)
-        half = torch.arange(batch, device=apart.device) % 2 == 0
-        for row, chosen in enumerate((apart < TOUCH, apart > _APART, half, ~half)):
-            counts[row] += torch.bincount(coded.codes[chosen].flatten(), minlength=codebook.config.codes)
-    shares = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    use = shares[2:].mean(0)
+        output = codebook(pack(state), _times(windows))
+        errors.append(_reconstruction(body, from_canonical(unpack(output.motion), frame), state_of(windows)))
+        distance = errors[-1].distance
+        half = torch.arange(batch, device=distance.device) % 2 == 0
+        groups = (distance < CONTACT_DISTANCE, distance > SEPARATE_DISTANCE, half, ~half)
+        for row, chosen in enumerate(groups):
+            counts[row] += torch.bincount(output.codes[chosen].flatten(), minlength=codebook.config.codes)
+    frequencies = counts / counts.sum(1, keepdim=True).clamp(min=1)
+    usage = frequencies[2:].mean(0)
     return {
-        "joints_mm": 1000 * sum(joints) / len(joints),
-        "between_mm": 1000 * sum(between) / len(between),
+        "joints_mm": 1000 * sum(one.joints for one in errors) / len(errors),
+        "between_mm": 1000 * sum(one.between for one in errors) / len(errors),
         "codes_used": float((counts.sum(0) > 0).float().mean()),
-        "perplexity": float(torch.special.entr(use).sum().exp()),
-        "code_difference": float((shares[0] - shares[1]).abs().sum() / 2),
-        "code_difference_by_chance": float((shares[2] - shares[3]).abs().sum() / 2),
+        "perplexity": float(torch.special.entr(usage).sum().exp()),
+        "code_difference": float((frequencies[0] - frequencies[1]).abs().sum() / 2),
+        "code_difference_by_chance": float((frequencies[2] - frequencies[3]).abs().sum() / 2),
     }
 
 
-def _measure(body: PairBody, decoded: PairState, truth: PairState, joints: list[float], between: list[float]) -> Tensor:
-    """Adds the errors of a batch; smallest distance [B] between the two people of each window."""
-    found, true = pose_pair(body, decoded), pose_pair(body, truth)
-    a, b = (by_window(posed.joints[..., :NUM_JOINTS, :]) for posed in (found, true))
-    centred = (a - a[..., :1, :]) - (b - b[..., :1, :])
-    joints.append(float(centred.norm(dim=-1).mean()))
-    between.append(float((torch.cdist(a[:, :, 0], a[:, :, 1]) - torch.cdist(b[:, :, 0], b[:, :, 1])).abs().mean()))
-    keypoints = by_window(true.keypoints)
-    return capsule_distance(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules).amin(1)
+@dataclass(frozen=True)
+class _Reconstruction:
+    joints: float  # Mean error in meters, relative to the pelvis.
+    between: float  # Mean error in meters of distances between people.
+    distance: Tensor  # [B] meters, smallest between the two people of each window
+
+
+def _reconstruction(body: PairBody, decoded: PairState, truth: PairState) -> _Reconstruction:
+    posed, true = pose_pair(body, decoded), pose_pair(body, truth)
+    a, b = (unfold_windows(one.joints[..., :NUM_JOINTS, :]) for one in (posed, true))
+    difference = (a - a[..., :1, :]) - (b - b[..., :1, :])
+    between = (torch.cdist(a[:, :, 0], a[:, :, 1]) - torch.cdist(b[:, :, 0], b[:, :, 1])).abs()
+    keypoints = unfold_windows(true.keypoints)
+    distance = capsule_distance(keypoints[:, :, 0], keypoints[:, :, 1], body.capsules).amin(1)
+    return _Reconstruction(float(difference.norm(dim=-1).mean()), float(between.mean()), distance)
 
 
 def _canonical(batch: MotionBatch) -> tuple[PairState, CanonicalFrame]:
@@ -151,73 +215,3 @@ def _canonical(batch: MotionBatch) -> tuple[PairState, CanonicalFrame]:
 
 def _times(batch: MotionBatch) -> Tensor:
     return batch.times.expand(len(batch.pelvis), -1)
-
-
-FRAMES = 32  # Of each first motion.
-FIT_STEPS = 30  # Of the fit that follows the lifter; fewer than any preset spends.
-TOGETHER = {"cpu": 256, "cuda": 1024}  # First motions made at once.
-_CHECKED = 16  # One first motion to check on for so many to learn from.
-
-NETWORKS = "denoiser", "codebook"
-
-Trained = dict[str, tuple[Denoiser | Codebook, dict[str, float]]]
-
-
-def train_proxemics(
-    learn: MotionDatasets,
-    check: MotionDatasets,
-    folder: Path,
-    windows: int,
-    denoising: PriorTraining,
-    coding: CodebookTraining,
-    device: torch.device,
-    progress: Progress,
-    resume: bool = True,
-    begin_with: Path | None = None,
-    only: Collection[str] = NETWORKS,
-) -> Trained:
-    """Denoiser and codebook, or `only` one of them, with their figures.
-
-    begin_with: folder with the networks of an earlier run, to be trained on. The first motions come from the bundled
-    lifter and a short fit. Raises ModelFileError when a network to begin with is missing.
-    """
-    # Before hours are spent: a network that is missing is told of now.
-    start, book = None, None
-    if begin_with and "denoiser" in only:
-        start = load_denoiser(device, begin_with / "denoiser.safetensors")
-    if begin_with and "codebook" in only:
-        book = load_codebook(device, begin_with / "codebook.safetensors")
-    studio = open_studio().to(device)
-    body = PairBody(studio.points, studio.capsules)
-    trained: Trained = {}
-    if "denoiser" in only:
-        known, unseen = _first_motions(learn, check, studio, windows, denoising.seed, device, progress)
-        trained["denoiser"] = train_denoiser(
-            known, unseen, body, folder / "denoiser", denoising, device, progress, resume, start
-        )
-    if "codebook" in only:
-        trained["codebook"] = train_codebook(
-            learn, check, body, folder / "codebook", coding, device, progress, resume, book
-        )
-    return trained
-
-
-def _first_motions(
-    learn: MotionDatasets,
-    check: MotionDatasets,
-    studio: DetectionSimulator,
-    windows: int,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-) -> tuple[InitialMotions, InitialMotions]:
-    """To learn from and to check on."""
-    lifter = load_lifter(device)
-
-    def starts(banks: MotionDatasets, count: int, seed: int) -> InitialMotions:
-        generator, batch = torch.Generator(device).manual_seed(seed), min(TOGETHER.get(device.type, 256), count)
-        return simulate_initial_motions(
-            banks.to(device), lifter, studio, count, batch, FRAMES, FIT_STEPS, generator, progress
-        )
-
-    return starts(learn, windows, seed), starts(check, max(2, windows // _CHECKED), seed + 1)

@@ -19,7 +19,7 @@ from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
 from closemesh.lab.training.caption_labels import MIN_CONFIDENCE, LabelTable, Part, parts_of
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, TrainingRun
-from closemesh.lab.training.motion_bank import MotionDataset, draw_windows
+from closemesh.lab.training.motion_bank import MotionDataset, sample_windows
 from closemesh.lab.training.pose_attributes import PoseAttribute, attribute_confidence
 from closemesh.text.alignment import LabelEmbeddings, PoseEncoder, PoseTokens, place_input, pose_input
 from closemesh.text.predicates import PoseFeatures, confidence, pose_features_at
@@ -111,8 +111,8 @@ def draw_poses(
     size = _BATCH[body.landmarks.moments.device.type]
     for dataset, wanted in datasets:
         for first in range(0, wanted if len(dataset.length) else 0, size):
-            batch = draw_windows(dataset, min(size, wanted - first), 1, 30.0, generator)
-            rotations, pelvis, known = batch.rotations[:, 0], batch.pelvis[:, 0], batch.known
+            batch = sample_windows(dataset, min(size, wanted - first), 1, 30.0, generator)
+            rotations, pelvis, known = batch.rotations[:, 0], batch.pelvis[:, 0], batch.joint_valid
             betas = batch.betas
             if people == 1:
                 rotations, pelvis, known, betas = (t.flatten(0, 1)[:, None] for t in (rotations, pelvis, known, betas))

@@ -1,4 +1,4 @@
-"""Fits the pose prior: expectation maximisation of a Gaussian mixture over captured poses."""
+"""Training of the pose prior: expectation maximization of a Gaussian mixture over captured poses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from closemesh.lab.datasets.registry import read_motion, split_motion_files
 from closemesh.losses.pose_prior import PosePrior, component_nll
 from closemesh.structures import NUM_BODY_JOINTS
 
-# Joints that motion capture measures well; wrists, collars, toes and head are left to the joint limits.
+# Joints that motion capture measures well; the joint limits cover wrists, collars, toes and head.
 PRIOR_JOINTS = tuple(
     JOINT_NAMES.index(name) - 1
     for name in (
@@ -26,31 +26,32 @@ PRIOR_JOINTS = tuple(
         *("spine3", "neck", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow"),
     )
 )
-MEASUREMENT_NOISE = np.deg2rad(6.0)  # Added to every covariance: capture, retargeting and another body's proportions.
-LARGEST_NECK_ANGLE = np.deg2rad(60.0)  # Frames beyond are capture faults.
-FRAME_STEP = 3  # Neighbouring frames are nearly equal.
+MEASUREMENT_NOISE = np.deg2rad(6.0)  # Added to every covariance: capture, retargeting, other proportions.
+MAX_NECK_ANGLE = np.deg2rad(60.0)  # Frames beyond are capture errors.
+FRAME_STEP = 3  # Consecutive frames are nearly equal.
 
 
 def train_pose_prior(data: Path, out: Path, progress: Progress, components: int = 16, steps: int = 40) -> float:
-    """Learns the prior from the motion below `data`, in files of any kind that `read_motion` reads; writes it to `out`.
+    """Fits the prior to the motion files below `data` and writes it to `out`.
 
-    Each clip counts by the square root of its length, so that long walks do not drown the rest; every pose is also
-    taken mirrored. Returns the median surprise of the files held out for measuring; nan when there are none.
+    Each clip counts by the square root of its length, so that long walks do not dominate; every pose is also used
+    mirrored. Returns the median negative log likelihood of the test split; nan without one. Raises InputError when
+    there is no motion, and OutputError when the file cannot be written.
     """
-    learn, held_out = split_motion_files(data)
-    poses, weights = _load_poses(learn)
+    train, test = split_motion_files(data)
+    poses, weights = _load_poses(train)
     if not len(poses):
         raise InputError(
             f"no motion found below {data}; it needs .npz files with poses [T, 22, 3], .bvh, .amc or the like"
         )
-    means, covariances, shares = _fit_mixture(poses, weights, components, steps, progress)
+    means, covariances, priors = _fit_mixture(poses, weights, components, steps, progress)
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariances))
-    constants = shares.log() + whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    constants = priors.log() + whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     prior = PosePrior(torch.tensor(PRIOR_JOINTS), means, whitening, constants - constants.max()).to("cpu")
     with atomic_file(out) as part, part.open("wb") as file:
         np.savez(file, **{name: tensor.numpy() for name, tensor in vars(prior).items()})
-    unseen, _ = _load_poses(held_out)
-    return float(component_nll(prior, unseen.float()).median()) if len(unseen) else math.nan
+    test_poses, _ = _load_poses(test)
+    return float(component_nll(prior, test_poses.float()).median()) if len(test_poses) else math.nan
 
 
 def _load_poses(files: list[Path]) -> tuple[Tensor, Tensor]:
@@ -65,15 +66,15 @@ def _load_poses(files: list[Path]) -> tuple[Tensor, Tensor]:
 
 
 def _load_clip(path: Path) -> np.ndarray:
-    """Trusted body poses [N, 21, 3] of one file; none when the file holds no motion."""
+    """Valid body poses [N, 21, 3] of one file; none when the file holds no motion."""
     poses, valid = _read_poses(path)
     clip = poses[valid][::FRAME_STEP, 1:]
     neck = clip[:, JOINT_NAMES.index("neck") - 1]
-    return clip[np.linalg.norm(neck, axis=-1) < LARGEST_NECK_ANGLE]
+    return clip[np.linalg.norm(neck, axis=-1) < MAX_NECK_ANGLE]
 
 
 def _read_poses(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Poses [..., 22, 3] axis-angle and which of them are captured [...]; an .npz file needs no pelvis for this."""
+    """Poses [..., 22, 3] axis-angle and their validity [...]; an .npz file needs no pelvis."""
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as file:
             if "poses" in file.files and file["poses"].shape[-2:] == (NUM_BODY_JOINTS, 3):
@@ -88,7 +89,7 @@ def _read_poses(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mirror_pose(body_pose: np.ndarray) -> np.ndarray:
-    """The body pose [..., 21, 3] seen in a mirror: sides swapped, y and z components negated."""
+    """The mirrored body_pose [..., 21, 3]: sides swapped, y and z components negated."""
     names = JOINT_NAMES[1:22]
     other = [names.index(other_side(name)) for name in names]
     return body_pose[..., other, :] * np.array([1.0, -1.0, -1.0])
@@ -97,21 +98,21 @@ def mirror_pose(body_pose: np.ndarray) -> np.ndarray:
 def _fit_mixture(
     x: Tensor, weights: Tensor, components: int, steps: int, progress: Progress
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Means [M, D], covariances [M, D, D] and shares [M] by expectation maximisation from seeded random poses."""
+    """Means [M, D], covariances [M, D, D] and priors [M] by expectation maximization from seeded random poses."""
     generator = torch.Generator().manual_seed(0)
     means = x[torch.multinomial(weights, components, generator=generator)]
     noise = torch.eye(x.shape[1], dtype=x.dtype) * MEASUREMENT_NOISE**2
     covariances = (torch.cov(x.T, aweights=weights) + noise).expand(components, -1, -1)
-    shares = torch.full((components,), 1 / components, dtype=x.dtype)
+    priors = torch.full((components,), 1 / components, dtype=x.dtype)
     with progress.task("pose prior", steps) as advance:
         for _ in range(steps):
             normal = torch.distributions.MultivariateNormal(means, covariances)
-            responsibility = torch.softmax(normal.log_prob(x[:, None]) + shares.log(), dim=1) * weights[:, None]
+            responsibility = torch.softmax(normal.log_prob(x[:, None]) + priors.log(), dim=1) * weights[:, None]
             mass = responsibility.sum(0)  # [M]
             means = (responsibility.T @ x) / mass[:, None]
-            centred = x[:, None] - means  # [N, M, D]
-            covariances = torch.einsum("nm,nmi,nmj->mij", responsibility, centred, centred) / mass[:, None, None]
+            difference = x[:, None] - means  # [N, M, D]
+            covariances = torch.einsum("nm,nmi,nmj->mij", responsibility, difference, difference) / mass[:, None, None]
             covariances = covariances + noise
-            shares = mass / mass.sum()
+            priors = mass / mass.sum()
             advance(1)
-    return means, covariances, shares
+    return means, covariances, priors

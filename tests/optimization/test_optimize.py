@@ -1,4 +1,4 @@
-"""Everybody together: sizes settle on one floor, overlap goes, touch stays."""
+"""All people jointly: sizes agree on one floor, penetration vanishes, contact stays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closemesh.config.schema import OptimiseConfig
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
-from closemesh.fitting.keypoint_tracks import make_evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
@@ -76,7 +76,7 @@ def overlapping(known_scene):
     return clip, camera, motion, observe_exactly(motion, camera, body), body
 
 
-def test_overlap_goes_and_touch_stays(overlapping):
+def test_penetration_vanishes_and_contact_stays(overlapping):
     clip, camera, motion, observations, body = overlapping
     refined = {
         physics: optimise(
@@ -106,18 +106,20 @@ def test_a_pair_that_is_not_there_is_one_clear_line(known_scene, pair):
         optimise(scene.observed, scene.motion, scene.body, config, CPU, NullProgress())
 
 
-def test_only_lone_people_are_settled(known_scene):
+def test_only_unpaired_people_are_aligned(known_scene):
     """People near each other keep their distance, whatever the floor says."""
     scene = known_scene
     transl = scene.motion.transl.copy()
     transl[:, 1] *= 1.25
     wrong = scene.motion.with_pose(transl=transl)
-    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
-    subject = FitModel(load_landmark_body(scene.body), load_pose_prior())
-    variables = from_motion(subject.body, wrong, CPU)
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, CPU)
+    model = FitModel(load_landmark_body(scene.body), load_pose_prior())
+    parameters = from_motion(model.body, wrong, CPU)
     depths = {}
-    for lone in (True, False):
-        only = torch.tensor([True, lone])
-        depths[lone] = align_to_floor(subject, variables, evidence, only, 40, lambda _: None).variables.log_depth[:, 1]
-    assert torch.equal(depths[False], variables.log_depth[:, 1])
-    assert (depths[True] - variables.log_depth[:, 1]).mean() < -0.1
+    for unpaired in (True, False):
+        only = torch.tensor([True, unpaired])
+        depths[unpaired] = align_to_floor(model, parameters, tracks, only, 40, lambda _: None).parameters.log_depth[
+            :, 1
+        ]
+    assert torch.equal(depths[False], parameters.log_depth[:, 1])
+    assert (depths[True] - parameters.log_depth[:, 1]).mean() < -0.1

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 
 from closemesh.body.motion import MotionParameters
-from closemesh.fitting.keypoint_tracks import LONGEST_GAP, present_frames
 from closemesh.temporal import crossfade_window, interpolate_missing, split_windows
 
 
@@ -50,9 +48,9 @@ def test_a_window_that_is_off_fades_in_without_a_jump():
 
 
 def test_gaps_are_interpolated_and_ends_hold():
-    variables = _ramp(10)
+    parameters = _ramp(10)
     seen = torch.tensor([0, 0, 1, 1, 0, 0, 0, 1, 0, 0], dtype=torch.bool)[:, None]
-    broken = variables.with_tensors(log_depth=torch.where(seen, variables.log_depth, 99.0))
+    broken = parameters.with_tensors(log_depth=torch.where(seen, parameters.log_depth, 99.0))
     filled = interpolate_missing(broken, seen).log_depth[:, 0]
     assert filled.tolist() == [2, 2, 2, 3, 4, 5, 6, 7, 7, 7]
 
@@ -61,22 +59,3 @@ def test_pieces_join():
     whole = _ramp(9)
     parts = [whole.frames(slice(0, 4)), whole.frames(slice(4, 9))]
     assert torch.equal(MotionParameters.concat(parts).root, whole.root)
-
-
-def test_only_short_gaps_count_as_present():
-    times = np.arange(12) * 0.2
-    visible = np.zeros((12, 1), bool)
-    visible[[0, 3, 11]] = True
-    present = present_frames(visible, np.zeros((12, 1, 4)), times)[:, 0]
-    assert 3 * 0.2 <= LONGEST_GAP < 8 * 0.2
-    assert present.tolist() == [True] * 4 + [False] * 7 + [True]
-
-
-def test_who_goes_behind_somebody_and_comes_back_was_there_all_the_time():
-    times = np.arange(12) * 0.2
-    visible = np.ones((12, 2), bool)
-    visible[4:11, 0] = False
-    beside = np.tile([[0.0, 0, 10, 20], [100, 0, 110, 20]], (12, 1, 1))
-    behind = np.tile([[0.0, 0, 10, 20], [3, 0, 13, 20]], (12, 1, 1))
-    assert not present_frames(visible, beside, times)[4:11, 0].any()
-    assert present_frames(visible, behind, times)[:, 0].all()

@@ -1,4 +1,4 @@
-"""The pose prior is learned from files of motion, and mirrors are taken right."""
+"""The pose prior is fitted to motion files, and poses are mirrored correctly."""
 
 from __future__ import annotations
 

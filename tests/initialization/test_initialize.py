@@ -1,4 +1,4 @@
-"""Round trip: known motion to exact keypoints to the first motion; and where the focal length comes from."""
+"""Round trip: known motion to exact keypoints to the first motion; and the sources of the focal length."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closemesh.config.schema import InitialiseConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.initialization.initialize import estimate_camera, initialise, read_sidecar
+from closemesh.initialization.initialize import estimate_camera, initialise, read_intrinsics
 
 
 def _joints(body, motion) -> np.ndarray:
@@ -59,8 +59,9 @@ def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
     keypoints = seen.keypoints.copy()
     keypoints[:, 0, 23:91, 2] = 1
     config = InitialiseConfig(focal=camera.focal, iterations=60)
-    given = known_scene.clip, replace(seen, keypoints=keypoints), body, config, torch.device("cpu"), NullProgress()
-    opened = initialise(*given)[1].rotations[:, :, jaw]
+    observations = replace(seen, keypoints=keypoints)
+    _, motion, _ = initialise(known_scene.clip, observations, body, config, torch.device("cpu"), NullProgress())
+    opened = motion.rotations[:, :, jaw]
     angles = matrix_to_axis_angle(torch.as_tensor(opened)).numpy()
     np.testing.assert_allclose(angles[:, 0, 0], 0.3, atol=0.08)
     np.testing.assert_allclose(angles[:, 1], 0, atol=1e-6)
@@ -73,16 +74,16 @@ def test_focal_sources_in_order(known_scene, tmp_path):
     camera = estimate_camera(clip, None, NullProgress())
     assert (camera.focal, camera.principal_point, camera.focal_source) == (500.0, (320.0, 240.0), "sidecar")
     assert estimate_camera(clip, 900.0, NullProgress()).focal == 900.0
-    told = NullProgress()
-    guessed = estimate_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, told)
+    progress = NullProgress()
+    guessed = estimate_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, progress)
     assert guessed.focal == pytest.approx(800.0) and guessed.focal_source == "estimated"
-    assert "focal length unknown" in told.notes[0]
+    assert "focal length unknown" in progress.notes[0]
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"f": 3}', '{"fx": "wide"}', '{"fx": -5}', '{"fx": 5, "width": 0}'])
-def test_a_wrong_sidecar_is_one_clear_line(text: str, tmp_path):
+def test_a_wrong_intrinsics_file_is_one_clear_line(text: str, tmp_path):
     path = tmp_path / "a.mp4.intrinsics.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"a\.mp4\.intrinsics\.json") as told:
-        read_sidecar(path, (640, 480))
-    assert "\n" not in str(told.value)
+    with pytest.raises(InputError, match=r"a\.mp4\.intrinsics\.json") as caught:
+        read_intrinsics(path, (640, 480))
+    assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Starts and the choice among them."""
+"""Start poses and the choice between them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import pose_parameters
-from closemesh.fitting.keypoint_tracks import make_evidence
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.initialization.multi_start import (
     best_start_path,
     initial_parameters,
@@ -17,7 +17,7 @@ from closemesh.initialization.multi_start import (
 )
 
 
-def test_swing_takes_one_direction_to_the_other():
+def test_the_shortest_arc_takes_one_direction_to_the_other():
     generator = torch.Generator().manual_seed(0)
     a, b = (F.normalize(torch.randn(50, 3, generator=generator), dim=-1) for _ in range(2))
     R = shortest_arc_rotation(a, b)
@@ -25,11 +25,11 @@ def test_swing_takes_one_direction_to_the_other():
     assert torch.allclose(torch.linalg.det(R), torch.ones(50), atol=1e-4)
 
 
-def test_the_cue_alone_gives_limbs_within_centimetres(known_scene):
+def test_3d_keypoints_alone_give_limbs_within_centimeters(known_scene):
     scene = known_scene
-    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, "cpu")
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, "cpu")
     points = load_landmark_body(scene.body)
-    start = initial_parameters(points, evidence, torch.zeros(2, 10))[0]
+    start = initial_parameters(points, tracks, torch.zeros(2, 10))[0]
     posed = pose_parameters(points, start)
     cue = torch.as_tensor(scene.observations.keypoints3d[..., 5:17, :3])
     found = posed.keypoints[..., 5:17, :] - posed.keypoints[..., 11:13, :].mean(-2, keepdim=True)
@@ -38,13 +38,13 @@ def test_the_cue_alone_gives_limbs_within_centimetres(known_scene):
     assert (start.log_depth.exp() - truth).abs().max() < 0.25
 
 
-def test_without_a_cue_directions_come_from_the_image(known_scene):
+def test_without_3d_keypoints_directions_come_from_the_image(known_scene):
     observations = known_scene.observations
     blind = observations.keypoints3d.copy()
     blind[..., 3] = 0
     changed = type(observations)(**{**observations.__dict__, "keypoints3d": blind})
-    evidence = make_evidence(changed, known_scene.clip.times, known_scene.camera, "cpu")
-    directions = known_directions(evidence)
+    tracks = KeypointTracks.from_observations(changed, known_scene.clip.times, known_scene.camera, "cpu")
+    directions = known_directions(tracks)
     assert (directions[..., 2] == 0).all()
     assert torch.allclose(directions.norm(dim=-1), torch.ones(directions.shape[:-1]), atol=1e-5)
     assert (directions[:, :, 2, 1] < -0.9).all()  # Trunks run up the image.

@@ -1,4 +1,4 @@
-"""Words in the last stage: they decide what no keypoint shows, also of people near nobody, and nothing else."""
+"""Statements in the last stage: they determine what no keypoint shows, also of unpaired people, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,18 +15,24 @@ from closemesh.body.motion import pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.config.schema import OptimiseConfig
 from closemesh.core.progress import NullProgress
-from closemesh.fitting.keypoint_tracks import make_evidence, reference_at
+from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.optimization.optimize import optimise
-from closemesh.optimization.text_terms import ENOUGH, FIRM, UNSEEN, text_objective, unseen_joints
+from closemesh.optimization.text_terms import (
+    COMPLETE,
+    FULFILLED_STD_FACTOR,
+    OCCLUDED_STD_FACTOR,
+    hidden_joints,
+    text_objective,
+)
 from closemesh.structures import BodyMotion
 from closemesh.text.captioner import caption_motion
 from closemesh.text.statements import DepthOrder, JointAngle, TimedStatement, Touch
 
 CPU = torch.device("cpu")
-BEHIND = 1  # Who stands behind the other.
+BEHIND = 1  # The person behind the other.
 ELBOW, WRIST = JOINT_INDEX["left_elbow"], KEYPOINT_INDEX["left_wrist"]
 TRUE, WRONG = (TimedStatement(JointAngle(BEHIND, "left_elbow", bend)) for bend in ("slightly_bent", "bent"))
 TRUTH = 45.0  # Degrees.
@@ -40,7 +46,7 @@ def far(known_scene: KnownScene) -> KnownScene:
 
 @pytest.fixture(scope="module")
 def near(known_scene: KnownScene) -> KnownScene:
-    """One stands so near behind the other that his left arm is hidden."""
+    """One stands so near behind the other that the left arm is hidden."""
     transl = known_scene.motion.transl.copy()
     transl[:, 1] += 0.6 * (transl[:, 0] - transl[:, 1])
     motion = known_scene.motion.with_pose(rotations=known_scene.motion.rotations, transl=transl)
@@ -70,9 +76,9 @@ def bent(scene: KnownScene, degrees: float) -> BodyMotion:
     return scene.motion.with_pose(rotations=rotations, transl=scene.motion.transl)
 
 
-def optimised(scene: KnownScene, motion: BodyMotion, told: Sequence[TimedStatement] = ()) -> BodyMotion:
+def optimised(scene: KnownScene, motion: BodyMotion, text: Sequence[TimedStatement] = ()) -> BodyMotion:
     config = OptimiseConfig(iterations=60)
-    return optimise(scene.observed, motion, scene.body, config, CPU, NullProgress(), text=told)[1]
+    return optimise(scene.observed, motion, scene.body, config, CPU, NullProgress(), text=text)[1]
 
 
 def elbow(motion: BodyMotion) -> float:
@@ -88,19 +94,19 @@ def test_the_arm_is_behind_the_other_person(near: KnownScene):
     assert near.motion.transl[:, BEHIND, 2].min() > near.motion.transl[:, 0, 2].max()
 
 
-def test_words_decide_what_is_hidden(scene: KnownScene):
+def test_statements_determine_what_is_hidden(scene: KnownScene):
     scene, first = hidden(scene), bent(scene, 90)
-    assert elbow(optimised(scene, first)) == pytest.approx(90, abs=5), "without words it stays where it was"
-    assert abs(elbow(optimised(scene, first, [TRUE])) - TRUTH) < 30  # Of 45; the words end at 65 degrees.
+    assert elbow(optimised(scene, first)) == pytest.approx(90, abs=5), "without statements it is unchanged"
+    assert abs(elbow(optimised(scene, first, [TRUE])) - TRUTH) < 30  # Of 45; the fit ends at 65 degrees.
 
 
 def test_keypoints_win_against_a_wrong_sentence(scene: KnownScene):
     first = bent(scene, TRUTH)
     assert abs(elbow(optimised(scene, first, [WRONG])) - TRUTH) < 5
-    assert elbow(optimised(hidden(scene), first, [WRONG])) > TRUTH + 10, "the same words act where it is hidden"
+    assert elbow(optimised(hidden(scene), first, [WRONG])) > TRUTH + 10, "the same statement acts where it is hidden"
 
 
-def test_words_about_others_or_other_moments_change_nothing(near: KnownScene):
+def test_statements_about_others_or_other_times_change_nothing(near: KnownScene):
     scene = hidden(near)
     plain = optimised(scene, bent(scene, 90))
     others = optimised(scene, bent(scene, 90), [TimedStatement(JointAngle(2, "left_elbow", "straight"))])
@@ -109,54 +115,54 @@ def test_words_about_others_or_other_moments_change_nothing(near: KnownScene):
     assert np.abs(elbow(plain) - elbow(later)) < 3
 
 
-def test_only_what_is_hidden_of_who_is_spoken_of_is_loosened(near: KnownScene):
+def test_only_hidden_limbs_of_people_with_statements_are_loosened(near: KnownScene):
     scene = hidden(near)
-    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
-    unseen = unseen_joints(evidence)
-    assert unseen[:, BEHIND].sum(-1).tolist() == [2] * len(scene.clip), "elbow and wrist"
-    assert not unseen[:, 0].any()
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, CPU)
+    undetected = hidden_joints(tracks)
+    assert undetected[:, BEHIND].sum(-1).tolist() == [2] * len(scene.clip), "elbow and wrist"
+    assert not undetected[:, 0].any()
     body = load_landmark_body(scene.body)
-    variables = from_motion(body, scene.motion, CPU)
-    anchor, posed = reference_at(variables, 0.1, 0.1), pose_parameters(body, variables)
+    parameters = from_motion(body, scene.motion, CPU)
+    reference, posed = reference_at(parameters, 0.1, 0.1), pose_parameters(body, parameters)
     for person, loose in ((BEHIND, True), (0, False)):
-        told = [TimedStatement(JointAngle(person, "right_knee", "bent"), start=float(scene.clip.times[6]))]
-        words = text_objective(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
-        assert words
-        ratio = words.adjust_reference(anchor, evidence, posed).rotation_spread / anchor.rotation_spread
+        text = [TimedStatement(JointAngle(person, "right_knee", "bent"), start=float(scene.clip.times[6]))]
+        objective = text_objective(text, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
+        assert objective
+        ratio = objective.adjust_reference(reference, tracks, posed).rotation_std / reference.rotation_std
         expected = torch.ones_like(ratio)
         if loose:
-            expected[6:, BEHIND][:, [ELBOW, JOINT_INDEX["left_wrist"]]] = UNSEEN
+            expected[6:, BEHIND][:, [ELBOW, JOINT_INDEX["left_wrist"]]] = OCCLUDED_STD_FACTOR
         torch.testing.assert_close(ratio, expected)
 
 
-def test_who_is_as_a_whole_description_has_him_is_held(near: KnownScene):
+def test_a_person_who_fulfills_a_complete_description_is_held(near: KnownScene):
     scene, up_cam = hidden(near), near.camera.T_cam_world[:, :3, 1]
-    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, CPU)
     body = load_landmark_body(scene.body)
     true = [one for one in caption_motion(scene.motion, scene.body, scene.clip.times, up_cam)]
-    told = [replace(one, confidence=1.0) for one in true if one.statement.people == (BEHIND,)]
-    assert len(told) > ENOUGH
-    words = text_objective(told, 2, up_cam, scene.body, CPU)
-    assert words
+    text = [replace(one, confidence=1.0) for one in true if one.statement.people == (BEHIND,)]
+    assert len(text) > COMPLETE
+    objective = text_objective(text, 2, up_cam, scene.body, CPU)
+    assert objective
     for degrees, held in ((TRUTH, True), (170, False)):  # Of the hidden elbow.
         motion = scene.motion if held else bent(scene, degrees)
-        variables = from_motion(body, motion, CPU)
-        anchor = reference_at(variables, 0.1, 0.1)
-        found = words.adjust_reference(anchor, evidence, pose_parameters(body, variables)).rotation_spread
-        ratio = (found / anchor.rotation_spread)[5, BEHIND]
-        assert torch.allclose(ratio, torch.full_like(ratio, FIRM)) == held
+        parameters = from_motion(body, motion, CPU)
+        reference = reference_at(parameters, 0.1, 0.1)
+        found = objective.adjust_reference(reference, tracks, pose_parameters(body, parameters)).rotation_std
+        ratio = (found / reference.rotation_std)[5, BEHIND]
+        assert torch.allclose(ratio, torch.full_like(ratio, FULFILLED_STD_FACTOR)) == held
 
 
-def test_nobody_is_pulled_to_somebody_who_is_away(near: KnownScene):
+def test_no_person_is_pulled_to_an_absent_one(near: KnownScene):
     scene = near
-    evidence = make_evidence(scene.observations, scene.clip.times, scene.camera, CPU)
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, CPU)
     body = load_landmark_body(scene.body)
     posed = pose_parameters(body, from_motion(body, scene.motion, CPU))
-    told = [TimedStatement(Touch(0, "left_foot", 1, "head")), TimedStatement(DepthOrder(1, 0))]
-    words = text_objective(told, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
-    assert words
-    weights = Weights(told=1.0)
-    assert words.loss(posed, evidence, weights) > 1
-    present = evidence.present.clone()
-    present[:, 1] = 0
-    assert words.loss(posed, replace(evidence, present=present), weights) == 0
+    text = [TimedStatement(Touch(0, "left_foot", 1, "head")), TimedStatement(DepthOrder(1, 0))]
+    objective = text_objective(text, 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
+    assert objective
+    weights = Weights(text=1.0)
+    assert objective.loss(posed, tracks, weights) > 1
+    present = tracks.present.clone()
+    present[:, 1] = False
+    assert objective.loss(posed, replace(tracks, present=present), weights) == 0

@@ -1,0 +1,122 @@
+"""A tiny denoiser, trained on first motions with errors that keypoints show, corrects those of other people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from closemesh.body.capsules import capsule_body, part_distances
+from closemesh.body.loading import load_bundled_body, load_landmark_body
+from closemesh.core.errors import ModelFileError
+from closemesh.core.progress import NullProgress
+from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
+from closemesh.geometry.camera import project
+from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d
+from closemesh.interaction_prior.diffusion import Denoiser, DenoiserConfig
+from closemesh.interaction_prior.state import PairState
+from closemesh.interaction_prior.windows import NUM_LIMBS, PairBody, pose_pair, unfold_windows
+from closemesh.lab.training.denoiser import DenoiserTraining, train_denoiser
+from closemesh.lab.training.initial_motions import CONTACT_DISTANCE, FOCAL, InitialMotions
+from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_interaction_prior
+from closemesh.lab.training.loop import LoopConfig, TrainingRun
+from closemesh.lab.training.motion_bank import BODY_MODEL, MotionDatasets, make_dataset
+from closemesh.networks.checkpoint import save_network
+
+CPU = torch.device("cpu")
+FRAMES = 20
+TINY = DenoiserTraining(
+    network=DenoiserConfig(width=64, layers=2, heads=4, hidden=128),
+    loop=LoopConfig(steps=250, learning_rate=2e-3, warm_up=10, ema_decay=0.97, evaluate_every=1000),
+    batch=16,
+)
+
+
+@pytest.fixture(scope="module")
+def body() -> PairBody:
+    light = load_bundled_body("light")
+    return PairBody(load_landmark_body(light).coarse(NUM_POINTS), capsule_body(light))
+
+
+def first_motions(body: PairBody, count: int, seed: int) -> InitialMotions:
+    """People three meters away, displaced by some centimeters; the keypoints show the direction."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    pose = (0.2 * randn(count, 1, 2, 22, 3)).expand(-1, FRAMES, -1, -1, -1).clone()
+    pose[..., 0, 0] += torch.pi  # Upright before a camera whose y points down.
+    rotations, betas = axis_angle_to_matrix(pose), 0.5 * randn(count, 2, 10)
+    pelvis = 0.1 * randn(count, 1, 2, 3) + torch.tensor([[-0.4, 0.0, 3.0], [0.4, 0.0, 3.0]])
+    pelvis = pelvis.expand(-1, FRAMES, -1, -1)
+    posed = unfold_windows(
+        pose_pair(body, PairState(rotations, betas[:, None].expand(-1, FRAMES, -1, -1), pelvis)).keypoints
+    )
+    aside = 0.15 * randn(count, 1, 2, 3) * torch.tensor([1.0, 0.3, 0.0])
+    present = torch.ones(count, FRAMES, 2, dtype=torch.bool)
+    tracks = KeypointTracks(
+        points2d=project(posed, FOCAL, (0.0, 0.0)),
+        inv_sigma=torch.full((count, FRAMES, 2, NUM_POINTS), 0.2),
+        points3d=None,
+        limb_directions=torch.zeros(count, FRAMES, 2, NUM_LIMBS, 3),
+        limb_weights=torch.zeros(count, FRAMES, 2, NUM_LIMBS),
+        detected=present,
+        present=present,
+        times=(torch.arange(FRAMES) / 25).expand(count, -1),
+        focal=torch.full((count,), FOCAL),
+        principal_point=torch.zeros(count, 2),
+    )
+    return InitialMotions(
+        rotations=matrix_to_6d(rotations),
+        pelvis=pelvis + aside,
+        betas=betas,
+        rotation_std=torch.full((count, FRAMES, 2, 22), 0.05),
+        pelvis_std=torch.full((count, FRAMES, 2, 3), 0.15),
+        betas_std=torch.full((count, 2, 10), 0.2),
+        tracks=tracks,
+        true_rotations=matrix_to_6d(rotations),
+        true_pelvis=pelvis,
+        true_betas=betas,
+        joint_valid=torch.ones(count, 2, 22, dtype=torch.bool),
+        contacts=part_distances(posed[:, :, 0], posed[:, :, 1], body.capsules) < CONTACT_DISTANCE,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(body: PairBody, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Denoiser, dict[str, float]]:
+    folder = tmp_path_factory.mktemp("prior")
+    train, validation = first_motions(body, 96, 0), first_motions(body, 16, 1)
+    return folder, *train_denoiser(train, validation, body, TINY, TrainingRun(folder, CPU, NullProgress()))
+
+
+def test_a_tiny_prior_improves_first_motions_of_the_validation_set(trained) -> None:
+    metrics = trained[2]
+    assert metrics["refined_between_mm"] < 0.8 * metrics["first_between_mm"]
+
+
+def test_a_stopped_training_resumes_to_the_same_result(trained, body: PairBody, tmp_path: Path) -> None:
+    """The state holds steps and averages; a finished one has nothing left to do."""
+    folder, network, metrics = trained
+    train, validation = first_motions(body, 96, 0), first_motions(body, 16, 1)
+    again, same = train_denoiser(train, validation, body, TINY, TrainingRun(folder, CPU, NullProgress()))
+    assert same == metrics
+    for name, value in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    short = replace(TINY, loop=replace(TINY.loop, steps=2))
+    train_denoiser(train, validation, body, short, TrainingRun(tmp_path, CPU, NullProgress()))
+    longer = replace(TINY, loop=replace(TINY.loop, steps=4, log_every=2))
+    train_denoiser(train, validation, body, longer, TrainingRun(tmp_path, CPU, NullProgress()))
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
+    assert {row[0] for row in rows} == {"4"} and "interaction" in {row[2] for row in rows}
+
+
+def test_a_missing_initial_network_is_reported_before_training(tmp_path: Path) -> None:
+    nothing = make_dataset([], 2, BODY_MODEL)
+    run = TrainingRun(tmp_path, CPU, NullProgress())
+    datasets = MotionDatasets(make_dataset([], 1, BODY_MODEL), nothing, nothing)
+    save_network(tmp_path / "denoiser.safetensors", Denoiser(TINY.network), TINY.network)
+    with pytest.raises(ModelFileError, match=r"codebook\.safetensors not found"):
+        train_interaction_prior(datasets, datasets, 2, TINY, CodebookTraining(), run, init_from=tmp_path, only=NETWORKS)
