@@ -1,0 +1,154 @@
+"""Parts of the documentation that are made from the code and from the committed benchmark reports.
+
+`python tests/generated_docs.py` writes them anew; test_docs.py fails when a page differs.
+A part stands between `<!-- generated: name -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+REPORTS = ROOT / "tests" / "benchmark"
+PACKAGE = ROOT / "src" / "closemesh"
+MOTIONS = ("initial", "refined", "optimised")
+PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+ROWS = (
+    ("MPJPE, mm", "all", "MPJPE", 1),
+    ("MPJPE of occluded joints, mm", "occluded", "MPJPE", 1),
+    ("MPJPE in contact, mm", "contact", "MPJPE", 1),
+    ("PA-MPJPE, mm", "all", "PA-MPJPE", 1),
+    ("Inter (joint distances between people), mm", "all", "Inter", 0),
+    ("Pair-PA-MPJPE in contact, mm", "contact", "Pair-PA-MPJPE", 0),
+    ("contact F1 at 5 cm, in contact, %", "contact", "contact-F1@50mm", 0),
+    ("PCDR (depth order), %", "all", "PCDR", 0),
+    ("A-PD (penetration), mm", "all", "A-PD", 2),
+    ("jitter, m/s³", "all", "jitter", 0),
+)
+SUMMARY = tuple(
+    row
+    for row in ROWS
+    if row[0].split(",")[0].split(" (")[0]
+    in {"MPJPE", "MPJPE of occluded joints", "Pair-PA-MPJPE in contact", "contact F1 at 5 cm", "jitter"}
+)
+EFFECTS = tuple(
+    row for row in ROWS if row[2] in {"MPJPE", "Inter", "Pair-PA-MPJPE", "contact-F1@50mm", "A-PD", "jitter"}
+)
+
+
+def read_report(name: str) -> dict[str, Any]:
+    return json.loads((REPORTS / f"{name}.json").read_text())
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def stage_table(report: str, rows: Sequence[tuple[str, str, str, int]]) -> str:
+    """Mean and half of the 95 % interval of each motion."""
+    stages = read_report(report)["stages"]
+
+    def cell(motion: str, group: str, metric: str, digits: int) -> str:
+        value = stages[motion][group][metric]
+        return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"
+
+    return table(
+        ["", *MOTIONS],
+        [
+            [label, *(cell(motion, group, metric, digits) for motion in MOTIONS)]
+            for label, group, metric, digits in rows
+        ],
+    )
+
+
+def effect_table(report: str) -> str:
+    """Difference of motion `optimised` with and without each part; bold where the 95 % interval excludes zero."""
+    effects = read_report(report)["with_minus_without"]
+
+    def cell(part: str, group: str, metric: str, digits: int) -> str:
+        one = effects[part]["optimised"][group][metric]
+        text = f"{one['new'] - one['old']:+.{digits}f} ({one['low']:.{digits}f} .. {one['high']:.{digits}f})"
+        return f"**{text}**" if one["low"] > 0 or one["high"] < 0 else text
+
+    return table(
+        ["part", *(label for label, *_ in EFFECTS)],
+        [[part, *(cell(part, group, metric, digits) for _, group, metric, digits in EFFECTS)] for part in effects],
+    )
+
+
+def text_table() -> str:
+    """Motion `refined` with statements, and the 95 % interval of the change against none."""
+
+    def cell(row: dict[str, Any], group: str, metric: str, relative: bool) -> str:
+        one = row["refined"][group][metric]
+        scale = 100 / one["old"] if relative else 1.0
+        change = (one["new"] - one["old"]) * scale
+        return f"{one['new']:.1f} ({change:+.0f}: {one['low'] * scale:.0f} .. {one['high'] * scale:.0f})"
+
+    return table(
+        ["statements", "MPJPE of occluded joints, mm (change, %)", "contact F1, in contact, % (change, points)"],
+        [
+            [name, cell(row, "occluded", "MPJPE", True), cell(row, "contact", "contact-F1@50mm", False)]
+            for name, row in read_report("descriptions")["rows"].items()
+        ],
+    )
+
+
+def commits() -> str:
+    """The commit that each report was made at."""
+    names = ("baseline", "baseline_pixels", "ablation", "ablation_pixels", "descriptions")
+    return table(
+        ["report", "commit"],
+        [[f"[{name}.json](../tests/benchmark/{name}.json)", read_report(name)["commit"][:8]] for name in names],
+    )
+
+
+def tree() -> str:
+    """Every module with the first line of its docstring."""
+    lines = []
+    for folder in sorted({file.parent for file in PACKAGE.rglob("*.py")}):
+        name = folder.relative_to(PACKAGE)
+        doc = first_line(folder / "__init__.py") if folder != PACKAGE else ""
+        lines.append(f"{name}/  {doc}".rstrip() if folder != PACKAGE else "closemesh/")
+        for file in sorted(folder.glob("*.py")):
+            if file.name not in {"__init__.py", "__main__.py"}:
+                lines.append(f"  {file.name:<26}{first_line(file)}".rstrip())
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def first_line(file: Path) -> str:
+    text = ast.get_docstring(ast.parse(file.read_text())) or ""
+    return " ".join(text.split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "summary": lambda: stage_table("baseline", SUMMARY),
+    "keypoints": lambda: stage_table("baseline", ROWS),
+    "pixels": lambda: stage_table("baseline_pixels", ROWS),
+    "ablation_keypoints": lambda: effect_table("ablation"),
+    "ablation_pixels": lambda: effect_table("ablation_pixels"),
+    "text": text_table,
+    "commits": commits,
+    "tree": tree,
+}
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def regenerated(page: str) -> str:
+    """The text of a page with its generated parts as they are now."""
+    return PART.sub(lambda match: match.group(1) + GENERATED[match.group(2)]() + match.group(3), page)
+
+
+if __name__ == "__main__":
+    for path in pages():
+        path.write_text(regenerated(path.read_text()))
