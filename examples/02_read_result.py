@@ -1,6 +1,6 @@
 """Read a result with numpy and json alone: joints, camera, contact intervals.
 
-    python examples/02_read_result.py out
+python examples/02_read_result.py out
 """
 
 from __future__ import annotations
