@@ -60,7 +60,7 @@ def stage_table(report: str, rows: Sequence[tuple[str, str, str, int]]) -> str:
         return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"
 
     return table(
-        ["", *MOTIONS],
+        ["", *(f"`{motion}`" for motion in MOTIONS)],
         [
             [label, *(cell(motion, group, metric, digits) for motion in MOTIONS)]
             for label, group, metric, digits in rows
