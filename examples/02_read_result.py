@@ -26,7 +26,8 @@ def main(out: Path) -> None:
 
     for pair in json.loads((out / "contacts.json").read_text())["pairs"]:
         print("people", pair["people"])
-        for contact in pair["after"]["contacts"]:
+        after = pair["after"]  # None when the two never came near each other.
+        for contact in after["contacts"] if after else ():
             print("  ", contact)
 
 

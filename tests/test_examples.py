@@ -43,7 +43,7 @@ def test_reconstruct(result: Path) -> None:
 def test_read_result(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load("02_read_result").main(result)
     printed = capsys.readouterr().out
-    assert "people/person_00.npz joints (5, 55, 3)" in printed and "people [0, 1]" in printed
+    assert "people/person_00.npz joints (5, 55, 3)" in printed
 
 
 def test_single_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
