@@ -14,7 +14,7 @@ from closemesh.config.loading import override
 from closemesh.config.schema import Config, ObserveConfig
 from closemesh.core.errors import ModelFileError
 from closemesh.perception.model_selection import select_models, selection_notes
-from closemesh.pipeline.stages import selected_weights
+from closemesh.pipeline.fingerprints import selected_weights
 from closemesh.structures import WeightFile
 from closemesh.weights.locate import find_model
 from closemesh.weights.manifest import read_manifest

@@ -22,10 +22,10 @@ from closemesh.pipeline.stages import (
     Describe,
     Initialise,
     Optimise,
-    PipelineState,
     Refine,
     run_stages,
 )
+from closemesh.pipeline.state import PipelineState
 from closemesh.structures import AppearanceSummary, BodyMotion, PoseUncertainty
 from closemesh.text.statements import Posture, TimedStatement
 
@@ -115,7 +115,7 @@ def test_the_setting_statements_holds_in_the_joint_stage_too(
     texts: dict[str, tuple[TimedStatement, ...]] = {}
 
     def refined(*given: Any) -> BodyMotion:
-        texts["refine"] = given[-2]
+        texts["refine"] = given[-1]
         return state.motions["initial"]
 
     def optimised(*given: Any) -> tuple[Any, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,14 +36,14 @@ def dataset_command(name: str) -> Callable[..., None]:
         with exit_codes():
             from closemesh.cli.console import show_progress
             from closemesh.core.files import atomic_file
-            from closemesh.lab.evaluation.dataset_benchmark import benchmark_dataset
+            from closemesh.lab.evaluation.dataset_benchmark import as_json, benchmark_dataset
 
             with show_progress() as progress:
                 result = benchmark_dataset(name, root, config, device, progress, limit)
             results.print(_report(result))
             if file:
                 with atomic_file(file) as part:
-                    part.write_text(json.dumps(asdict(result), indent=1))
+                    part.write_text(json.dumps(as_json(result), indent=1))
 
     benchmark_dataset.__doc__ = (
         f"Reconstruct {DATASETS[name]} and compare it with the truth and with published results.\n\n"
@@ -59,7 +58,7 @@ def _report(result: DatasetResult) -> RenderableType:
     for column in result.columns:
         table.add_column(column, justify="right")
     table.add_column("source", overflow="fold")
-    rows = [(row.method, row.figures, row.source, "quiet") for row in result.published]
+    rows = [(row.method, row.metrics, row.source, "quiet") for row in result.published]
     rows += [(f"closemesh, {motion}", values, "measured now", "") for motion, values in result.ours.items()]
     for method, values, source, style in rows:
         cells = (f"{values[column]:.1f}" if column in values else "" for column in result.columns)

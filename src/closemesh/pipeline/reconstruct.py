@@ -13,7 +13,9 @@ from closemesh.core.records import save_record
 from closemesh.output.write import write_results
 from closemesh.pipeline.cache import CLIP_FILE
 from closemesh.pipeline.context import MASKS, RunContext, open_run
-from closemesh.pipeline.stages import PipelineState, run_stages, selected_weights, weight_files
+from closemesh.pipeline.fingerprints import selected_weights, weight_files
+from closemesh.pipeline.stages import run_stages
+from closemesh.pipeline.state import PipelineState
 from closemesh.structures import Reconstruction
 from closemesh.video import read_frames
 

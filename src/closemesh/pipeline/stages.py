@@ -2,114 +2,44 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import torch
 
 from closemesh import __version__
-from closemesh.body.model import BodyModel
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.schema import to_dict
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.progress import Progress
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import import_fingerprint
-from closemesh.initialization.initialize import initialise, intrinsics_path
+from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine
 from closemesh.optimization.appearance import collect_views
 from closemesh.optimization.optimize import optimise
-from closemesh.perception.model_selection import select_models
 from closemesh.perception.observe import observe
 from closemesh.pipeline.cache import STAGE_OF_MOTION, Records, fingerprint
 from closemesh.pipeline.context import MASKS, RunContext
+from closemesh.pipeline.fingerprints import (
+    bundled_weights,
+    clip_fingerprint,
+    intrinsics_fingerprint,
+    selected_weights,
+)
+from closemesh.pipeline.state import PipelineState, Stage, require
 from closemesh.structures import (
     AppearanceSummary,
     BodyMotion,
     Camera,
-    Clip,
     Observations,
-    ObservedClip,
     PairContacts,
     PoseUncertainty,
-    WeightFile,
 )
 from closemesh.text.annotate import describe
 from closemesh.text.calibration import calibrate_confidence
 from closemesh.text.statements import TimedStatement
-from closemesh.weights.locate import find_model, sha256_of
-from closemesh.weights.registry import BUNDLED_FILES, SMPLX_BODY
-
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class PipelineState:
-    """What the stages have added so far. A caller with own observations fills in the first fields itself."""
-
-    observations: Observations | None = None
-    camera: Camera | None = None
-    uncertainty: PoseUncertainty | None = None
-    """Of the motion `initial`."""
-    text: tuple[TimedStatement, ...] = ()
-    """Statements about the people, with calibrated confidence."""
-    motions: Mapping[str, BodyMotion] = field(default_factory=dict)
-    """By name, in the order of the stages: `initial`, `refined`, `optimised`. Camera frame."""
-    contacts: Mapping[str, tuple[PairContacts, ...]] = field(default_factory=dict)
-    """By the name of the motion."""
-    appearance: AppearanceSummary | None = None
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Name of a stage -> fingerprint of its inputs."""
-
-    def observed(self, clip: Clip) -> ObservedClip:
-        """The clip with observations and camera. Raises ValueError before the stage `initialise`."""
-        return ObservedClip(clip, _present(self.observations, "observe"), _present(self.camera, "initialise"))
-
-    def with_motion(self, name: str, motion: BodyMotion) -> PipelineState:
-        """The same state with one more motion."""
-        return replace(self, motions={**self.motions, name: motion})
-
-
-class Stage(Protocol):
-    """One step of the pipeline. Raise `version` when a stage gives another result from the same inputs."""
-
-    @property
-    def name(self) -> str:
-        """Name of the stage, of its folder and of its section of the configuration."""
-        ...
-
-    @property
-    def version(self) -> int: ...
-
-    @property
-    def motion(self) -> str | None:
-        """Name of the motion that the stage adds, if it adds one."""
-        ...
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Stages whose results the stage reads: their keys enter its fingerprint."""
-        ...
-
-    @property
-    def outputs(self) -> tuple[type, ...]:
-        """Types of the records; empty for a stage whose result is not cached. Its key is then that of its result."""
-        ...
-
-    def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
-        """Everything else that decides the result, as JSON values."""
-        ...
-
-    def run(self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress) -> Records:
-        """The records of the stage; `work_dir` is its folder for further files."""
-        ...
-
-    def apply(self, state: PipelineState, records: Records) -> PipelineState:
-        """The state with these records in it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -123,6 +53,7 @@ class Observe:
     outputs = (Observations,)
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
+        """Selected weights with their device, the clip, and the settings."""
         selected = {file.name: file.sha256 for file in selected_weights(ctx.config)}
         return {
             "selected": [selected, ctx.device.type] if selected else [],  # Bundled models run on the CPU everywhere.
@@ -131,9 +62,11 @@ class Observe:
         }
 
     def run(self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress) -> tuple[Observations]:
+        """The observations; label images are written below `work_dir`. Raises InputError when no people are found."""
         return (observe(ctx.clip, ctx.config.observe, work_dir / MASKS, progress, ctx.device),)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
+        """Adds the observations."""
         return replace(state, observations=records[0])
 
 
@@ -148,6 +81,7 @@ class Initialise:
     outputs = (Camera, BodyMotion, PoseUncertainty)
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
+        """The body, the intrinsics file, the settings, seed and device, and the imported result."""
         init = ctx.config.initialise.init
         return {
             "body": ctx.body.sha256,
@@ -161,7 +95,8 @@ class Initialise:
     def run(
         self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress
     ) -> tuple[Camera, BodyMotion, PoseUncertainty]:
-        config, observations = ctx.config.initialise, _present(state.observations, "observe")
+        """The camera, the motion `initial`, its uncertainty. Raises InputError when an imported result does not fit."""
+        config, observations = ctx.config.initialise, require(state.observations, "observe")
         if config.init:
             return import_initial_motion(
                 Path(config.init), ctx.clip, observations, ctx.body, config, ctx.device, progress
@@ -169,6 +104,7 @@ class Initialise:
         return initialise(ctx.clip, observations, ctx.body, config, ctx.device, progress)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
+        """Adds the camera, the uncertainty and the motion."""
         camera, motion, uncertainty = records
         return replace(state, camera=camera, uncertainty=uncertainty).with_motion(self.motion, motion)
 
@@ -184,7 +120,7 @@ def annotate_as_configured(ctx: RunContext, state: PipelineState, progress: Prog
     """
     if not (ctx.config.language.descriptions or ctx.config.language.describe_with):
         return ()
-    observations, motion = _present(state.observations, "observe"), state.motions["initial"]
+    observations, motion = require(state.observations, "observe"), state.motions["initial"]
     return describe(ctx.clip, observations, motion, ctx.config.language, ctx.out or ctx.cache.folder, progress)
 
 
@@ -203,17 +139,20 @@ class Describe:
     outputs = ()
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
+        """The statements themselves, as the state holds them after the stage."""
         return {"statements": [repr(statement) for statement in state.text]}
 
     def run(
         self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress
     ) -> tuple[TimedStatement, ...]:
-        motion, uncertainty = state.motions["initial"], _present(state.uncertainty, "initialise")
+        """The statements with calibrated confidence. Raises InputError when a descriptions file is wrong."""
+        motion, uncertainty = state.motions["initial"], require(state.uncertainty, "initialise")
         statements = self.annotator(ctx, state, progress)
         up_cam = state.observed(ctx.clip).camera.up
         return calibrate_confidence(statements, motion, uncertainty, ctx.body, ctx.clip.times, up_cam)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
+        """Adds the statements."""
         return replace(state, text=records)
 
 
@@ -228,25 +167,20 @@ class Refine:
     outputs = (BodyMotion,)
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
+        """The settings, and how statements act if there are any."""
         language = ctx.config.language
         terms = [language.statements, language.alignment] if state.text else None
         return {"config": to_dict(ctx.config.refine), "text_terms": terms}
 
     def run(self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress) -> tuple[BodyMotion]:
-        observed, uncertainty = state.observed(ctx.clip), _present(state.uncertainty, "initialise")
-        refined = refine(
-            observed,
-            state.motions["initial"],
-            uncertainty,
-            ctx.body,
-            ctx.config,
-            ctx.device,
-            progress,
-            state.text,
-        )
+        """The motion `refined`."""
+        observed, uncertainty = state.observed(ctx.clip), require(state.uncertainty, "initialise")
+        initial, text = state.motions["initial"], state.text
+        refined = refine(observed, initial, uncertainty, ctx.body, ctx.config, ctx.device, progress, text)
         return (refined,)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
+        """Adds the motion."""
         return state.with_motion(self.motion, records[0])
 
 
@@ -261,17 +195,20 @@ class Optimise:
     outputs = (Camera, BodyMotion, AppearanceSummary)
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
+        """The settings, the seed, and the statements that act here."""
         statements = [repr(statement) for statement in self._text(ctx, state)]
         return {"config": to_dict(ctx.config.optimise), "seed": ctx.config.seed, "statements": statements}
 
     def run(
         self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress
     ) -> tuple[Camera, BodyMotion, AppearanceSummary]:
+        """The camera above its floor, the motion `optimised`, and the summary of the appearance step."""
         observed, motion, config = state.observed(ctx.clip), state.motions["refined"], ctx.config.optimise
         views = collect_views(observed, ctx.masks, motion, config.appearance, ctx.config.seed)
         return optimise(observed, motion, ctx.body, config, ctx.device, progress, views, self._text(ctx, state))
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
+        """Replaces the camera, and adds the motion and the summary."""
         camera, motion, appearance = records
         return replace(state, camera=camera, appearance=appearance).with_motion(self.motion, motion)
 
@@ -299,14 +236,17 @@ class MeasureContact:
         return (STAGE_OF_MOTION[self.measured],)
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
-        return {"closed_body": _bundled_weights("contact")}
+        """Weights of the watertight body."""
+        return {"closed_body": bundled_weights("contact")}
 
     def run(
         self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress
     ) -> tuple[PairContacts, ...]:
+        """The contacts of each pair."""
         return measure_contacts(state.motions[self.measured], ctx.body, progress)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
+        """Adds the contacts of the motion."""
         return replace(state, contacts={**state.contacts, self.measured: records})
 
 
@@ -348,53 +288,7 @@ def _all_inputs(ctx: RunContext, state: PipelineState, stage: Stage) -> dict[str
     return {
         "closemesh": __version__,
         "stage_version": stage.version,
-        "weights": _bundled_weights(stage.name),
+        "weights": bundled_weights(stage.name),
         **{name: state.keys.get(name) for name in stage.reads},
         **stage.fingerprint_inputs(ctx, state),
     }
-
-
-def _bundled_weights(stage: str) -> dict[str, str]:
-    """Name -> SHA-256 of the bundled files that a stage reads."""
-    return {file.name: _sha256(find_model(file.name)) for file in BUNDLED_FILES if file.stage == stage}
-
-
-def _present(value: Value | None, stage: str) -> Value:
-    """Raises ValueError when the value is missing that `stage` makes."""
-    if value is None:
-        raise ValueError(f"run the stage {stage} first, or put its result into the PipelineState")
-    return value
-
-
-def clip_fingerprint(clip: Clip) -> dict[str, Any]:
-    """The clip's file and the frames that are processed, as JSON values."""
-    frames = hashlib.sha256(clip.frame_indices.tobytes() + clip.times.tobytes()).hexdigest()
-    return {"sha256": clip.sha256, "frames": frames, "size": clip.size, "focal": clip.focal_px}
-
-
-def intrinsics_fingerprint(clip: Path) -> str | None:
-    """SHA-256 of the intrinsics file beside the clip; None without one."""
-    path = intrinsics_path(clip)
-    return sha256_of(path) if path.is_file() else None
-
-
-def selected_weights(config: Config) -> tuple[WeightFile, ...]:
-    """The downloaded files that the stage `observe` uses. Raises ModelFileError when a file named there is missing."""
-    files = select_models(config.observe).files()
-    return tuple(WeightFile(name, _sha256(path), licence) for name, (path, licence) in files.items())
-
-
-def weight_files(body: BodyModel) -> tuple[WeightFile, ...]:
-    """The bundled files, and the file of the body if it is not bundled."""
-    bundled = tuple(WeightFile(k.name, _sha256(find_model(k.name)), k.licence) for k in BUNDLED_FILES)
-    return bundled if body.is_bundled else (*bundled, WeightFile(body.name, body.sha256, SMPLX_BODY.licence))
-
-
-def _sha256(path: Path) -> str:
-    """SHA-256 of a file, read again only when it has changed: it may have a gigabyte."""
-    return _sha256_at(path, path.stat().st_mtime_ns)
-
-
-@functools.lru_cache
-def _sha256_at(path: Path, modified_ns: int) -> str:
-    return sha256_of(path)

@@ -162,4 +162,4 @@ def test_published_figures_stand_in_columns_of_the_table() -> None:
         columns = set(COLUMNS[name])
         assert columns <= set(METRIC) | set(PERSON_PA)
         for row in rows:
-            assert row.figures and set(row.figures) <= columns and row.source
+            assert row.metrics and set(row.metrics) <= columns and row.source

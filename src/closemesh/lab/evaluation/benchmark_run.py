@@ -32,7 +32,8 @@ from closemesh.lab.simulation.occlusion import hidden_points
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene
 from closemesh.pipeline.cache import MemoryCache
 from closemesh.pipeline.context import MASKS, RunContext
-from closemesh.pipeline.stages import MOTION_STAGES, PipelineState, Stage, run_stages
+from closemesh.pipeline.stages import MOTION_STAGES, run_stages
+from closemesh.pipeline.state import PipelineState, Stage
 from closemesh.structures import BodyMotion
 
 

@@ -23,7 +23,8 @@ from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.pipeline.context import RunContext
-from closemesh.pipeline.stages import Observe, PipelineState, run_stages
+from closemesh.pipeline.stages import Observe, run_stages
+from closemesh.pipeline.state import PipelineState
 from closemesh.structures import BodyMotion, Clip, Observations
 from closemesh.video import open_clip
 from closemesh.weights.locate import model_folders

@@ -85,16 +85,19 @@ def _distance(points: Array, tree: AabbTree, max_distance: float) -> float:
 
 
 def precision(predicted: Floats, truth: Floats, threshold: float) -> Floats:
-    """Fraction [...] of the predicted contacts that are true; nan without any. Distances [..., 22, 22] meters.
+    """Fraction [...] of the predicted contacts that are true; nan without any.
 
-    Two parts are in contact when they are nearer than `threshold` meters.
+    Distances of parts: predicted [..., 22, 22], truth [..., 22, 22] meters. Contact is below `threshold` meters.
     """
     both, predicted_count, _ = _counts(predicted, truth, threshold)
     return _ratio(both, predicted_count)
 
 
 def recall(predicted: Floats, truth: Floats, threshold: float) -> Floats:
-    """Fraction [...] of the true contacts that are predicted; nan without any. Distances [..., 22, 22] meters."""
+    """Fraction [...] of the true contacts that are predicted; nan without any.
+
+    Distances of parts: predicted [..., 22, 22], truth [..., 22, 22] meters. Contact is below `threshold` meters.
+    """
     both, _, true_count = _counts(predicted, truth, threshold)
     return _ratio(both, true_count)
 
@@ -102,15 +105,16 @@ def recall(predicted: Floats, truth: Floats, threshold: float) -> Floats:
 def f1(predicted: Floats, truth: Floats, threshold: float) -> Floats:
     """Harmonic mean [...] of precision and recall; 0 where no contact is right, nan where neither has contact.
 
-    Distances [..., 22, 22] meters.
+    Distances of parts: predicted [..., 22, 22], truth [..., 22, 22] meters.
     """
     both, predicted_count, true_count = _counts(predicted, truth, threshold)
     return _ratio(2 * both, predicted_count + true_count)
 
 
 def pcc(predicted: Floats, truth: Floats, radius: float, threshold: float) -> Floats:
-    """Percentage of correct contact points (BUDDI), as a fraction [...]. Distances [..., 22, 22] meters.
+    """Percentage of correct contact points (BUDDI), as a fraction [...].
 
+    Distances of parts: predicted [..., 22, 22], truth [..., 22, 22] meters.
     Of the true contacts (nearer than `threshold` meters), those whose predicted distance is below `radius` meters. Over
     the 22 parts of contact.body_parts, not over the 75 regions of FlickrCI3D. nan without true contacts.
     """
@@ -119,7 +123,7 @@ def pcc(predicted: Floats, truth: Floats, radius: float, threshold: float) -> Fl
 
 
 def nearest(distances: Floats) -> Floats:
-    """Smallest of the part distances [..., 22, 22] of two bodies [...], meters; inf beyond MAX_DISTANCE."""
+    """Smallest of the part distances [..., 22, 22], [...] meters; inf beyond MAX_DISTANCE."""
     return distances.min((-2, -1))
 
 

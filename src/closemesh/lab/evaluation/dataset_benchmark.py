@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -36,7 +36,8 @@ from closemesh.lab.evaluation.joint_metrics import LSP_NAMES, lsp_joints
 from closemesh.lab.evaluation.penetration_metrics import a_pd
 from closemesh.pipeline.cache import MemoryCache
 from closemesh.pipeline.context import RunContext
-from closemesh.pipeline.stages import MOTION_STAGES, Observe, PipelineState, run_stages
+from closemesh.pipeline.stages import MOTION_STAGES, Observe, run_stages
+from closemesh.pipeline.state import PipelineState
 from closemesh.structures import BodyMotion, Observations
 from closemesh.video import open_clip
 
@@ -133,6 +134,15 @@ def benchmark_dataset(
         found=found / max(expected, 1),
         notes=_NOTES[dataset],
     )
+
+
+def as_json(result: DatasetResult) -> dict[str, Any]:
+    """The result by the names of the JSON file."""
+    values = asdict(result)
+    values["published"] = [
+        {"method": row.method, "figures": row.metrics, "source": row.source} for row in result.published
+    ]
+    return values
 
 
 def _run_item(

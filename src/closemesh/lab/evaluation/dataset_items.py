@@ -38,7 +38,7 @@ class PublishedRow:
     """One row of a paper's table. The JSON file has these fields."""
 
     method: str
-    figures: dict[str, float]
+    metrics: dict[str, float]
     """By the names of METRICS and PERSON_PA, mm."""
     source: str
 

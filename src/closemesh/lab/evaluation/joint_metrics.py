@@ -50,12 +50,12 @@ _MM = 1000.0
 
 
 def root_relative(points: Floats, joints14: Floats) -> Floats:
-    """Points [..., N, 3] relative to the mid-hip of the LSP joints joints14 [..., 14, 3]."""
+    """The points [..., N, 3] relative to the mid-hip of joints14 [..., 14, 3]."""
     return points - joints14[..., list(LSP_HIPS), :].mean(-2, keepdims=True)
 
 
 def mpjpe(predicted: Floats, truth: Floats) -> Floats:
-    """Joint error [T, P, 14] after alignment of the mid-hips; LSP joints [T, P, 14, 3].
+    """Joint error [T, P, 14] after alignment of the mid-hips; predicted [T, P, 14, 3], truth [T, P, 14, 3].
 
     The alignment of CloseInt, CloseApp, SPIN and PromptHMR; BUDDI's plain MPJPE aligns the right ankle instead.
     """
@@ -63,20 +63,26 @@ def mpjpe(predicted: Floats, truth: Floats) -> Floats:
 
 
 def pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
-    """Joint error [T, P, 14] after a similarity Procrustes per person and frame; LSP joints [T, P, 14, 3]."""
+    """Joint error [T, P, 14] after a similarity Procrustes per person and frame.
+
+    predicted [T, P, 14, 3], truth [T, P, 14, 3].
+    """
     return _mm(_procrustes_where_finite(predicted, truth) - truth)
 
 
 def mpvpe(vertices: Floats, vertices_true: Floats, joints14: Floats, joints14_true: Floats) -> Floats:
-    """Vertex error [..., V] after alignment of the mid-hips; vertices [..., V, 3] of one mesh, joints [..., 14, 3]."""
+    """Vertex error [..., V] after alignment of the mid-hips; both meshes have the same topology.
+
+    vertices [..., V, 3], vertices_true [..., V, 3], joints14 [..., 14, 3], joints14_true [..., 14, 3].
+    """
     return _mm(root_relative(vertices, joints14) - root_relative(vertices_true, joints14_true))
 
 
 def accel(predicted: Floats, truth: Floats) -> Floats:
     """Error of the second difference [T, P, 14], mm per frame squared, mid-hips aligned (Kanazawa et al. 2019).
 
-    Joints [T, P, 14, 3]. The first and last frame are nan. The code of CloseInt averages zeros there, so its values
-    are slightly lower. Compare only at equal frame rates.
+    predicted [T, P, 14, 3], truth [T, P, 14, 3]. The first and last frame are nan. The code of CloseInt averages zeros
+    there, so its values are slightly lower. Compare only at equal frame rates.
     """
     result = np.full(predicted.shape[:-1], np.nan)
     if len(predicted) > 2:
@@ -88,7 +94,7 @@ def accel(predicted: Floats, truth: Floats) -> Floats:
 
 
 def root_depth(predicted: Floats, truth: Floats) -> Floats:
-    """Error of the depth of the pelvis [T, P]; pelvis [T, P, 3], camera frame."""
+    """Error of the depth of the pelvis [T, P]; predicted [T, P, 3], truth [T, P, 3], camera frame."""
     return _MM * np.abs(predicted[..., 2] - truth[..., 2])
 
 
@@ -100,7 +106,7 @@ def person_pairs(num_people: int) -> list[tuple[int, int]]:
 def inter(predicted: Floats, truth: Floats) -> Floats:
     """Interaction error [T, pairs] (CloseInt): error of the 14 x 14 distances between the joints of two people.
 
-    Joints [T, P, 14, 3], not aligned; the mean of `| |a_i - b_j| - |a_i - b_j|_true |`.
+    predicted [T, P, 14, 3], truth [T, P, 14, 3], not aligned. The mean of `| |a_i - b_j| - |a_i - b_j|_true |`.
     """
     columns = []
     for a, b in person_pairs(predicted.shape[1]):
@@ -112,7 +118,7 @@ def inter(predicted: Floats, truth: Floats) -> Floats:
 def pair_pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
     """Joint error [T, pairs] after one Procrustes of both people together (28 joints), people in the order given.
 
-    BUDDI's "joint PA-MPJPE", PromptHMR's Pair-PA-MPJPE. Joints [T, P, 14, 3].
+    BUDDI's "joint PA-MPJPE", PromptHMR's Pair-PA-MPJPE. predicted [T, P, 14, 3], truth [T, P, 14, 3].
     """
     columns = [_pair_error(predicted[:, [a, b]], truth[:, [a, b]]) for a, b in person_pairs(predicted.shape[1])]
     return _stack_pairs(columns, len(predicted))
@@ -121,7 +127,7 @@ def pair_pa_mpjpe(predicted: Floats, truth: Floats) -> Floats:
 def pair_pa_mpjpe_best(predicted: Floats, truth: Floats) -> Floats:
     """pair_pa_mpjpe [T, pairs], the two people exchanged in frames where that is better, as BUDDI does.
 
-    Joints [T, P, 14, 3].
+    predicted [T, P, 14, 3], truth [T, P, 14, 3].
     """
     columns = [
         np.fmin(
@@ -135,8 +141,8 @@ def pair_pa_mpjpe_best(predicted: Floats, truth: Floats) -> Floats:
 def pcdr(predicted: Floats, truth: Floats, threshold: float = 0.15) -> Floats:
     """1 where the depth order of two people is right, else 0 [T, pairs] (BEV, Sun et al. 2022).
 
-    Depth [T, P] meters, camera frame. The order is nearer, equal or farther; equal below a difference of `threshold`
-    meters.
+    Depths predicted [T, P], truth [T, P] meters, camera frame. The order is nearer, equal or farther; equal below a
+    difference of `threshold` meters.
     """
     columns = []
     for a, b in person_pairs(predicted.shape[1]):
@@ -159,8 +165,8 @@ def jitter(joints: Floats, fps: float) -> Floats:
 def foot_sliding(predicted: Floats, truth: Floats, threshold: float = 0.01) -> Floats:
     """Motion of foot points between frames where the true points rest, [T, P, N] (WHAM).
 
-    Points [T, P, N, 3]. True points rest when they move less than `threshold` meters per frame. nan elsewhere, and in
-    the first frame.
+    predicted [T, P, N, 3], truth [T, P, N, 3]. True points rest when they move less than
+    `threshold` meters per frame. nan elsewhere, and in the first frame.
     """
     result = np.full(predicted.shape[:-1], np.nan)
     moved = _mm(np.diff(predicted, axis=0))
@@ -170,7 +176,7 @@ def foot_sliding(predicted: Floats, truth: Floats, threshold: float = 0.01) -> F
 
 
 def without_absent(points: Floats, present: Bools) -> Floats:
-    """Points [T, P, ...] as float64, nan where `present` [T, P] is False; metrics do not count them."""
+    """The points [T, P, ...] as float64, nan where `present` [T, P] is False; metrics do not count them."""
     shape = (*present.shape, *([1] * (points.ndim - 2)))
     return np.where(present.reshape(shape), points.astype(np.float64), np.nan)
 

@@ -58,7 +58,10 @@ def interval(means: Floats, counts: Floats, rng: np.random.Generator) -> Interva
 
 
 def paired_difference(old: tuple[Floats, Floats], new: tuple[Floats, Floats], rng: np.random.Generator) -> Difference:
-    """The difference of two runs over the same windows, each (means [W], counts [W]); both are resampled alike."""
+    """The difference of two runs over the same windows; both are resampled alike.
+
+    old [W] and [W], new [W] and [W]: means and counts of each window.
+    """
     old_means, old_counts, new_means, new_counts = (np.asarray(a, float) for a in (*old, *new))
     draws = _draws(len(old_means), rng)
     low, high = _bounds(_pooled(new_means, new_counts, draws) - _pooled(old_means, old_counts, draws))

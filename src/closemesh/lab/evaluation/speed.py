@@ -43,7 +43,8 @@ from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
 from closemesh.pipeline.context import RunContext, open_run
 from closemesh.pipeline.reconstruct import write_reconstruction
-from closemesh.pipeline.stages import PipelineState, run_stages
+from closemesh.pipeline.stages import run_stages
+from closemesh.pipeline.state import PipelineState
 from closemesh.rendering.bodies import BodyRenderer
 from closemesh.structures import Camera
 from closemesh.video import open_clip, read_frames

@@ -19,7 +19,8 @@ from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult,
 from closemesh.lab.evaluation.benchmark_runner import RunOptions, run_windows
 from closemesh.lab.evaluation.benchmark_scenes import Window
 from closemesh.lab.evaluation.report import BenchmarkReport, Difference, current_commit, differences
-from closemesh.pipeline.stages import Describe, Initialise, Optimise, PipelineState, Refine, Stage, run_stages
+from closemesh.pipeline.stages import Describe, Initialise, Optimise, Refine, run_stages
+from closemesh.pipeline.state import PipelineState, Stage
 from closemesh.structures import BodyMotion
 from closemesh.text.annotate import KeyFrame, select_key_frames, validity_interval
 from closemesh.text.captioner import RuleConfig, candidates, statement_confidences
