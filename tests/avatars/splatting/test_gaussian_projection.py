@@ -40,10 +40,10 @@ def _differentiated(inputs: tuple[Tensor, ...], backend: str, dtype: torch.dtype
 
 
 @pytest.mark.parametrize("as_matrices", [False, True])
-def test_cpu_agrees_with_the_reference(as_matrices: bool) -> None:
+def test_numba_agrees_with_the_reference(as_matrices: bool) -> None:
     inputs = _cloud(as_matrices=as_matrices)
     expected, expected_gradients = _differentiated(inputs, "reference", torch.float64)
-    found, gradients = _differentiated(inputs, "cpu", torch.float32)
+    found, gradients = _differentiated(inputs, "numba", torch.float32)
     assert torch.equal(found.visible, expected.visible)
     assert 0.2 < expected.visible.double().mean() < 0.9
     pairs = zip([*found[:3], *gradients], [*expected[:3], *expected_gradients], strict=True)
@@ -56,7 +56,7 @@ def test_gradients_of_the_reference_are_those_of_finite_differences(as_matrices:
     assert torch.autograd.gradcheck(lambda *three: _project(three, "reference")[:3], inputs, eps=1e-7, rtol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_a_ball_before_the_camera(backend: str) -> None:
     means, scales = torch.tensor([[0.0, 0.0, 2.0]]), torch.full((1, 3), 0.02)
     projection = _project((means, torch.tensor([[1.0, 0, 0, 0]]), scales), backend)
@@ -66,7 +66,7 @@ def test_a_ball_before_the_camera(backend: str) -> None:
     assert projection.conics[0].tolist() == pytest.approx([1 / variance, 0.0, 1 / variance], rel=1e-5)
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_a_needle_turned_in_the_image(backend: str) -> None:
     rotation = axis_angle_to_matrix(torch.tensor([[0.0, 0.0, math.pi / 4]]))
     means, scales = torch.tensor([[0.1, 0.2, 2.0]]), torch.tensor([[0.1, 0.001, 0.001]])
@@ -79,7 +79,7 @@ def test_a_needle_turned_in_the_image(backend: str) -> None:
     assert b < -0.9 * a  # Along the diagonal from the upper left to the lower right it is long.
 
 
-@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("backend", ["reference", "numba"])
 def test_what_is_behind_the_camera_or_beside_the_image_is_not_drawn(backend: str) -> None:
     means = torch.tensor([[0.0, 0, -1], [0, 0, 0.04], [0, 0, 0], [3, 0, 2], [0, -3, 2]]).requires_grad_()
     rotations, scales = torch.tensor([[1.0, 0, 0, 0]]).repeat(5, 1), torch.full((5, 3), 0.02)
@@ -95,5 +95,5 @@ def test_what_is_behind_the_camera_or_beside_the_image_is_not_drawn(backend: str
 
 
 def test_no_gaussians_at_all() -> None:
-    projection = _project((torch.empty(0, 3), torch.empty(0, 4), torch.empty(0, 3)), "cpu")
+    projection = _project((torch.empty(0, 3), torch.empty(0, 4), torch.empty(0, 3)), "numba")
     assert [len(tensor) for tensor in projection] == [0, 0, 0, 0]

@@ -1,1 +1,1 @@
-""""""
+"""Gaussian splatting: differentiable projection and rasterization."""

@@ -1,9 +1,4 @@
-"""16-lane vectors for numba.
-
-Vectors of 16 floats for compiled functions: one SIMD register where AVX-512 is, two or four of them elsewhere.
-
-Tuples of vectors for compiled functions: a vector for each channel, the loop over them unrolled by the compiler.
-"""
+"""Vectors of 16 floats for numba, and tuples of them: one AVX-512 register each, or two or four smaller ones."""
 
 from __future__ import annotations
 
@@ -15,7 +10,7 @@ from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-# Compiled functions carry no hints: numba infers the types.
+# Compiled functions have no annotations: numba infers the types.
 # pyright: reportMissingParameterType=false, reportArgumentType=false, reportCallIssue=false, reportOptionalCall=false
 
 
@@ -24,45 +19,46 @@ VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _INDEX = ir.IntType(32)
 
 
-class _LanesType(types.Type):
-    pass
+class SimdVector(types.Type):
+    """16 floats."""
 
 
-class _HitsType(types.Type):
-    pass
+class SimdMask(types.Type):
+    """16 truth values."""
 
 
-lanes = _LanesType("lanes")  # 16 floats
-hits = _HitsType("hits")  # 16 truths
+simd_vector = SimdVector("simd_vector")
+simd_mask = SimdMask("simd_mask")
 
 
-@register_model(_LanesType)
-class _LanesModel(models.PrimitiveModel):
+@register_model(SimdVector)
+class _SimdVectorModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type) -> None:
         super().__init__(dmm, fe_type, VECTOR)
 
 
-@register_model(_HitsType)
-class _HitsModel(models.PrimitiveModel):
+@register_model(SimdMask)
+class _SimdMaskModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type) -> None:
         super().__init__(dmm, fe_type, ir.VectorType(ir.IntType(1), WIDTH))
 
 
-def spread_value(builder, value):
-    """The vector that holds a scalar 16 times; a vector stays what it is."""
+def broadcast_value(builder, value):
+    """A scalar in all 16 lanes; vectors are returned unchanged."""
     if value.type == VECTOR:
         return value
     single = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), value, _INDEX(0))
-    return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), pick([0] * WIDTH))
+    return builder.shuffle_vector(single, ir.Constant(VECTOR, ir.Undefined), index_constant([0] * WIDTH))
 
 
-def pick(indices):
+def index_constant(indices):
+    """A constant vector of 32-bit indices for `shuffle_vector`."""
     return ir.Constant(ir.VectorType(_INDEX, len(indices)), list(indices))
 
 
 def _define(function, build, result) -> None:
-    """Let `function` take two vectors, or a vector and a scalar."""
-    pairs = ((lanes, lanes), (lanes, types.float32), (types.float32, lanes))
+    """Define `function` for two vectors, or a vector and a scalar."""
+    pairs = ((simd_vector, simd_vector), (simd_vector, types.float32), (types.float32, simd_vector))
 
     class Template(ConcreteTemplate):
         cases = [signature(result, *pair) for pair in pairs]  # noqa: RUF012
@@ -70,43 +66,43 @@ def _define(function, build, result) -> None:
     infer_global(function)(Template)
 
     def lower(context, builder, signature_, values):
-        return build(builder, *(spread_value(builder, value) for value in values))
+        return build(builder, *(broadcast_value(builder, value) for value in values))
 
     for pair in pairs:
         lower_builtin(function, *pair)(lower)
 
 
-_define(operator.add, lambda builder, a, b: builder.fadd(a, b), lanes)
-_define(operator.sub, lambda builder, a, b: builder.fsub(a, b), lanes)
-_define(operator.mul, lambda builder, a, b: builder.fmul(a, b), lanes)
-_define(operator.truediv, lambda builder, a, b: builder.fdiv(a, b), lanes)
-_define(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b), hits)
-_define(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), hits)
+_define(operator.add, lambda builder, a, b: builder.fadd(a, b), simd_vector)
+_define(operator.sub, lambda builder, a, b: builder.fsub(a, b), simd_vector)
+_define(operator.mul, lambda builder, a, b: builder.fmul(a, b), simd_vector)
+_define(operator.truediv, lambda builder, a, b: builder.fdiv(a, b), simd_vector)
+_define(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b), simd_mask)
+_define(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), simd_mask)
 
 
 @infer_global(operator.and_)
 class _Both(ConcreteTemplate):
-    cases = [signature(hits, hits, hits)]  # noqa: RUF012
+    cases = [signature(simd_mask, simd_mask, simd_mask)]  # noqa: RUF012
 
 
-@lower_builtin(operator.and_, hits, hits)
+@lower_builtin(operator.and_, simd_mask, simd_mask)
 def _lower_both(context, builder, signature_, values):
     return builder.and_(*values)
 
 
 @intrinsic
-def choose(typingctx, where, yes, no):
-    """Lane by lane `yes` where the condition holds, else `no`; either may be a scalar."""
+def select(typingctx, where, yes, no):
+    """`yes` in lanes where the mask holds, else `no`; either may be a scalar."""
 
     def build(context, builder, signature_, values):
-        return builder.select(values[0], spread_value(builder, values[1]), spread_value(builder, values[2]))
+        return builder.select(values[0], broadcast_value(builder, values[1]), broadcast_value(builder, values[2]))
 
-    return lanes(where, yes, no), build
+    return simd_vector(where, yes, no), build
 
 
 @intrinsic
-def any_of(typingctx, where):
-    """Whether the condition holds in any lane."""
+def any_lane(typingctx, where):
+    """True when the mask holds in any lane."""
 
     def build(context, builder, signature_, values):
         bits = builder.bitcast(values[0], ir.IntType(WIDTH))
@@ -116,19 +112,19 @@ def any_of(typingctx, where):
 
 
 @intrinsic
-def minus_size(typingctx, vector):
-    """The negative of the absolute values."""
+def negative_abs(typingctx, vector):
+    """-|x| in every lane."""
 
     def build(context, builder, signature_, values):
         whole = ir.VectorType(_INDEX, WIDTH)
         sign = ir.Constant(whole, [0x80000000] * WIDTH)
         return builder.bitcast(builder.or_(builder.bitcast(values[0], whole), sign), VECTOR)
 
-    return lanes(vector), build
+    return simd_vector(vector), build
 
 
 def address(context, builder, array_type, array, row, first):
-    """Where array[row, first] of a C-contiguous [., .] float32 array stands, as the address of a vector."""
+    """Address of array[row, first] of a C-contiguous float32 array [N, C], as a vector pointer."""
     structure = context.make_array(array_type)(context, builder, array)
     width = cgutils.unpack_tuple(builder, structure.shape, 2)[1]
     offset = builder.add(builder.mul(row, width), first)
@@ -137,12 +133,12 @@ def address(context, builder, array_type, array, row, first):
 
 @intrinsic
 def load(typingctx, array, row, first):
-    """array[row, first : first + 16] of float32 [., .] in C order."""
+    """array[row, first : first + 16] of a C-contiguous float32 array [N, C]."""
 
     def build(context, builder, signature_, values):
         return builder.load(address(context, builder, signature_.args[0], *values), align=4)
 
-    return lanes(array, types.intp, types.intp), build
+    return simd_vector(array, types.intp, types.intp), build
 
 
 @intrinsic
@@ -153,26 +149,22 @@ def store(typingctx, array, row, first, vector):
         builder.store(values[3], address(context, builder, signature_.args[0], *values[:3]), align=4)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, lanes), build
+    return types.void(array, types.intp, types.intp, simd_vector), build
 
 
 @intrinsic
-def spread(typingctx, value):
-    """A scalar 16 times over."""
+def broadcast(typingctx, value):
+    """A scalar in all 16 lanes."""
 
     def build(context, builder, signature_, values):
-        return spread_value(builder, values[0])
+        return broadcast_value(builder, values[0])
 
-    return lanes(types.float32), build
-
-
-# Compiled functions carry no hints: numba infers the types.
-# pyright: reportMissingParameterType=false
+    return simd_vector(types.float32), build
 
 
 @intrinsic
 def load_all(typingctx, array, row, first, counter):
-    """As many vectors as `counter` (a tuple) is long, one behind the other from array[row, first] on."""
+    """Consecutive vectors from array[row, first] on, as many as `counter` (a tuple) has entries."""
     count = len(counter)
 
     def build(context, builder, signature_, values):
@@ -183,12 +175,12 @@ def load_all(typingctx, array, row, first, counter):
             vectors.append(builder.load(where, align=4))
         return cgutils.pack_array(builder, vectors)
 
-    return types.UniTuple(lanes, count)(array, types.intp, types.intp, counter), build
+    return types.UniTuple(simd_vector, count)(array, types.intp, types.intp, counter), build
 
 
 @intrinsic
 def store_all(typingctx, array, row, first, vectors):
-    """The vectors one behind the other from array[row, first] on."""
+    """Store vectors consecutively from array[row, first] on."""
     count = len(vectors)
 
     def build(context, builder, signature_, values):
@@ -202,8 +194,8 @@ def store_all(typingctx, array, row, first, vectors):
 
 
 @intrinsic
-def spread_all(typingctx, array, row, first, counter):
-    """For each entry of `counter` the scalar array[row, first + k], 16 times over."""
+def broadcast_all(typingctx, array, row, first, counter):
+    """For each entry k of `counter` the scalar array[row, first + k] in all 16 lanes."""
     count = len(counter)
 
     def build(context, builder, signature_, values):
@@ -213,35 +205,35 @@ def spread_all(typingctx, array, row, first, counter):
         scalars = [
             builder.load(builder.gep(structure.data, [builder.add(offset, offset.type(k))])) for k in range(count)
         ]
-        return cgutils.pack_array(builder, [spread_value(builder, scalar) for scalar in scalars])
+        return cgutils.pack_array(builder, [broadcast_value(builder, scalar) for scalar in scalars])
 
-    return types.UniTuple(lanes, count)(array, types.intp, types.intp, counter), build
+    return types.UniTuple(simd_vector, count)(array, types.intp, types.intp, counter), build
 
 
 @intrinsic
 def repeat(typingctx, vector, counter):
-    """As many copies of the vector as `counter` is long."""
+    """A tuple with one copy of the vector per entry of `counter`."""
     count = len(counter)
 
     def build(context, builder, signature_, values):
         return cgutils.pack_array(builder, [values[0]] * count)
 
-    return types.UniTuple(lanes, count)(vector, counter), build
+    return types.UniTuple(simd_vector, count)(vector, counter), build
 
 
 @intrinsic
 def dot(typingctx, ones, others):
-    """The sum of the products of two tuples of vectors, lane by lane."""
+    """Dot product of two tuples of vectors in every lane."""
     count = len(ones)
 
     def build(context, builder, signature_, values):
         pairs = zip(*(cgutils.unpack_tuple(builder, value, count) for value in values), strict=True)
         products = [builder.fmul(a, b) for a, b in pairs]
-        while len(products) > 1:  # In pairs: a chain of additions would wait for itself.
+        while len(products) > 1:  # Pairwise: a chain of additions has a longer latency.
             products = [_sum(builder, products[k : k + 2]) for k in range(0, len(products), 2)]
         return products[0]
 
-    return lanes(ones, others), build
+    return simd_vector(ones, others), build
 
 
 def _sum(builder, vectors):
@@ -262,20 +254,20 @@ def add_scaled(typingctx, sums, vectors, scale):
 
 
 @intrinsic
-def totals(typingctx, vectors):
-    """The sum over the lanes of each of n vectors: n scalars in as few vectors as hold them, zeros behind."""
+def lane_sums(typingctx, vectors):
+    """Sum over the lanes of each of n vectors: n scalars in as few vectors as possible, zero-padded."""
     count = len(vectors)
     blocks = -(-count // WIDTH)
 
     def build(context, builder, signature_, values):
         rows = cgutils.unpack_tuple(builder, values[0], count)
         rows += [ir.Constant(VECTOR, None)] * (blocks * WIDTH - count)
-        even, odd = (pick([2 * k + side for k in range(WIDTH)]) for side in (0, 1))
-        while len(rows) > blocks:  # Neighbouring lanes of two vectors are added into one vector.
+        even, odd = (index_constant([2 * k + side for k in range(WIDTH)]) for side in (0, 1))
+        while len(rows) > blocks:  # Adds neighboring lanes of two vectors into one vector.
             pairs = zip(rows[::2], rows[1::2], strict=True)
             rows = [
                 builder.fadd(builder.shuffle_vector(a, b, even), builder.shuffle_vector(a, b, odd)) for a, b in pairs
             ]
         return cgutils.pack_array(builder, rows)
 
-    return types.UniTuple(lanes, blocks)(vectors), build
+    return types.UniTuple(simd_vector, blocks)(vectors), build
