@@ -1,4 +1,4 @@
-"""Made-up Gaussians in an image, and what a random loss on the picture says about them."""
+"""Random Gaussians in an image, and their gradients under a random loss."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Gaussians(NamedTuple):
 def random_gaussians(
     count: int, size: tuple[int, int], channels: int, largest: float = 6.0, seed: int = 0
 ) -> Gaussians:
-    """float64 tensors that hold float32 numbers; standard deviations of 0.6 to `largest` pixels, some off-screen."""
+    """float64 tensors with float32 values; standard deviations of 0.6 to `largest` pixels, some off-screen."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
         return low + (high - low) * torch.rand(count, *shape, generator=generator)
 
-    spread = uniform(0.6, largest, 2)  # [G, 2]
+    deviations = uniform(0.6, largest, 2)  # [G, 2]
     angle = uniform(0, torch.pi)
     axes = torch.stack([torch.stack([angle.cos(), -angle.sin()], -1), torch.stack([angle.sin(), angle.cos()], -1)], -2)
-    inverse = (axes / spread[:, None] ** 2) @ axes.mT  # [G, 2, 2]
+    inverse = (axes / deviations[:, None] ** 2) @ axes.mT  # [G, 2, 2]
     conics = torch.stack([inverse[:, 0, 0], inverse[:, 0, 1], inverse[:, 1, 1]], dim=-1)
     means2d = uniform(-0.1, 1.1, 2) * torch.tensor([size[1], size[0]])
     features = torch.randn(count, channels, generator=generator)
@@ -38,7 +38,7 @@ def random_gaussians(
     return Gaussians(*(tensor.float().double() for tensor in made))
 
 
-def drawn_and_differentiated(
+def render_and_differentiate(
     gaussians: Gaussians, size: tuple[int, int], backend: Backend, dtype: torch.dtype, device: str = "cpu"
 ) -> list[Tensor]:
     """Image, alpha and the gradients of the four inputs that have one, under a random loss; float64, on the CPU."""

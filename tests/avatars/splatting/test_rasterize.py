@@ -1,4 +1,4 @@
-"""Drawn Gaussians look as they must, and their gradients are those of what is seen."""
+"""Rasterized Gaussians have the expected pixels, and their gradients match finite differences."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from random_gaussians import Gaussians, drawn_and_differentiated, random_gaussians, relative_error
+from random_gaussians import Gaussians, random_gaussians, relative_error, render_and_differentiate
 
 from closemesh.avatars.splatting.rasterize import MAX_ALPHA, MIN_ALPHA, Backend, rasterize
 from closemesh.core.errors import InputError
@@ -17,7 +17,7 @@ NAMES = ("means2d", "conics", "opacities", "features")
 
 
 def _without_cuts(count: int = 6) -> tuple[Gaussians, tuple[int, int]]:
-    """So wide and so faint that no pixel comes near a cut, where there is no derivative."""
+    """So wide and transparent that no pixel is near a cutoff, where there is no derivative."""
     size = (7, 9)
     made = random_gaussians(count, size, channels=3)
     conics = torch.tensor([0.02, 0.004, 0.03], dtype=torch.float64) * (1 + 0.1 * made.conics)
@@ -58,26 +58,26 @@ def test_every_single_gradient_of_the_reference() -> None:
 )
 def test_numba_agrees_with_the_reference(count: int, size: tuple[int, int], channels: int) -> None:
     gaussians = random_gaussians(count, size, channels)
-    expected = drawn_and_differentiated(gaussians, size, "reference", torch.float64)
-    found = drawn_and_differentiated(gaussians, size, "numba", torch.float32)
+    expected = render_and_differentiate(gaussians, size, "reference", torch.float64)
+    found = render_and_differentiate(gaussians, size, "numba", torch.float32)
     for name, one, other in zip(("image", "alpha", *NAMES), found, expected, strict=True):
         assert one.shape == other.shape
         assert relative_error(one, other) < 1e-4, name
 
 
-def test_numba_agrees_where_opaque_gaussians_end_pixels_and_are_held_below_one() -> None:
+def test_numba_agrees_on_opaque_gaussians() -> None:
     made = random_gaussians(500, (48, 40), channels=4, largest=12.0)
     gaussians = made._replace(opacities=torch.where(made.opacities > 0.6, 1.0, made.opacities))
-    expected = drawn_and_differentiated(gaussians, (48, 40), "reference", torch.float64)
-    found = drawn_and_differentiated(gaussians, (48, 40), "numba", torch.float32)
+    expected = render_and_differentiate(gaussians, (48, 40), "reference", torch.float64)
+    found = render_and_differentiate(gaussians, (48, 40), "numba", torch.float32)
     assert expected[1].median() > 0.9998
     for name, one, other in zip(("image", "alpha", *NAMES), found, expected, strict=True):
         assert relative_error(one, other) < 1e-4, name
 
 
-def _single(x: float, y: float, opacity: float, depth: float, colour: tuple[float, float, float]) -> Gaussians:
+def _single(x: float, y: float, opacity: float, depth: float, color: tuple[float, float, float]) -> Gaussians:
     """A round Gaussian with a standard deviation of 2 pixels."""
-    made = ([[x, y]], [[0.25, 0.0, 0.25]], [opacity], [colour], [depth])
+    made = ([[x, y]], [[0.25, 0.0, 0.25]], [opacity], [color], [depth])
     return Gaussians(*(torch.tensor(numbers, dtype=torch.float32) for numbers in made))
 
 
@@ -89,15 +89,15 @@ def test_one_gaussian_in_the_middle(backend: Backend) -> None:
         expected = 0.8 * math.exp(-((x - 10) ** 2 + (y - 6) ** 2) / 8)
         assert float(alpha[y, x]) == pytest.approx(expected, rel=1e-5)
         assert image[y, x].tolist() == pytest.approx([expected, 0.5 * expected, 0.0], rel=1e-5)
-    # Where it would be fainter than the cut it draws nothing at all.
-    reach = math.sqrt(-8 * math.log(MIN_ALPHA / 0.8))
+    # Below the minimum alpha it is skipped.
+    radius = math.sqrt(-8 * math.log(MIN_ALPHA / 0.8))
     row = alpha[6] > 0
-    assert row.tolist() == [abs(x - 10) <= reach for x in range(21)]
+    assert row.tolist() == [abs(x - 10) <= radius for x in range(21)]
 
 
 @pytest.mark.parametrize("backend", BOTH)
 @pytest.mark.parametrize("red_depth", [1.0, 3.0])
-def test_the_nearer_of_two_hides_the_farther(backend: Backend, red_depth: float) -> None:
+def test_nearer_gaussians_occlude_farther_ones(backend: Backend, red_depth: float) -> None:
     red, blue = _single(8.5, 8.5, 1.0, red_depth, (1, 0, 0)), _single(9.5, 8.5, 1.0, 2.0, (0, 0, 1))
     both = (torch.cat(pair) for pair in zip(red, blue, strict=True))
     image, alpha = rasterize(*both, size=(17, 17), backend=backend)
@@ -117,9 +117,9 @@ def test_equal_depths_keep_the_order_given(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BOTH)
-def test_nothing_is_drawn_of_nothing(backend: Backend) -> None:
+def test_invisible_gaussians_draw_nothing(backend: Backend) -> None:
     for gaussians in (random_gaussians(0, (20, 30), 3), _off_screen(), _no_ellipses()):
-        image, alpha, *gradients = drawn_and_differentiated(gaussians, (20, 30), backend, torch.float32)
+        image, alpha, *gradients = render_and_differentiate(gaussians, (20, 30), backend, torch.float32)
         assert image.shape == (20, 30, 3)
         assert not image.any()
         assert not alpha.any()
@@ -136,7 +136,7 @@ def _no_ellipses() -> Gaussians:
     return made._replace(conics=made.conics * torch.tensor([1.0, 0.0, 0.0]))
 
 
-def test_what_is_not_a_number_is_not_drawn() -> None:
+def test_nan_is_not_drawn() -> None:
     whole = random_gaussians(50, (40, 40), 3)
     broken = whole._replace(means2d=whole.means2d.clone(), conics=whole.conics.clone())
     broken.means2d[0], broken.conics[1], broken.means2d[2, 0] = math.nan, math.inf, 1e30
@@ -147,17 +147,17 @@ def test_what_is_not_a_number_is_not_drawn() -> None:
 
 def test_the_same_bits_every_time() -> None:
     gaussians = random_gaussians(2000, (96, 96), 8)
-    first, second = (drawn_and_differentiated(gaussians, (96, 96), "numba", torch.float32) for _ in range(2))
+    first, second = (render_and_differentiate(gaussians, (96, 96), "numba", torch.float32) for _ in range(2))
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-def test_three_threads_at_once_get_what_each_would_get_alone() -> None:
+def test_concurrent_calls_give_the_same_results() -> None:
     scenes = [random_gaussians(1500, (96, 80), 8, seed=seed) for seed in range(3)]
-    alone = [drawn_and_differentiated(scene, (96, 80), "numba", torch.float32) for scene in scenes]
+    single = [render_and_differentiate(scene, (96, 80), "numba", torch.float32) for scene in scenes]
     with ThreadPoolExecutor(3) as pool:
         for _ in range(4):
-            at_once = pool.map(lambda scene: drawn_and_differentiated(scene, (96, 80), "numba", torch.float32), scenes)
-            for found, expected in zip(at_once, alone, strict=True):
+            at_once = pool.map(lambda scene: render_and_differentiate(scene, (96, 80), "numba", torch.float32), scenes)
+            for found, expected in zip(at_once, single, strict=True):
                 assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
@@ -167,12 +167,12 @@ def test_threads_of_torch_change_nothing() -> None:
     results = []
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        results.append(drawn_and_differentiated(gaussians, (70, 90), "numba", torch.float32))
+        results.append(render_and_differentiate(gaussians, (70, 90), "numba", torch.float32))
     torch.set_num_threads(before)
     assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
-def test_wrong_use_is_told() -> None:
+def test_wrong_arguments_are_errors() -> None:
     gaussians = random_gaussians(5, (8, 8), 3)
     with pytest.raises(ValueError, match="same length"):
         rasterize(*gaussians._replace(opacities=gaussians.opacities[:4]), size=(8, 8))
@@ -182,10 +182,10 @@ def test_wrong_use_is_told() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="takes a GPU")
 @pytest.mark.parametrize("channels", [3, 11])
-def test_cuda_agrees_with_the_cpu(channels: int) -> None:
+def test_gsplat_agrees_with_numba(channels: int) -> None:
     pytest.importorskip("gsplat")
     gaussians = random_gaussians(900, (80, 97), channels)
-    expected = drawn_and_differentiated(gaussians, (80, 97), "numba", torch.float32)
-    found = drawn_and_differentiated(gaussians, (80, 97), "gsplat", torch.float32, device="cuda")
+    expected = render_and_differentiate(gaussians, (80, 97), "numba", torch.float32)
+    found = render_and_differentiate(gaussians, (80, 97), "gsplat", torch.float32, device="cuda")
     for name, one, other in zip(("image", "alpha", *NAMES), found, expected, strict=True):
         assert relative_error(one, other) < 1e-3, name

@@ -1,4 +1,4 @@
-"""3D Gaussians fall where the camera sees them, and move back as the image asks."""
+"""3D Gaussians project to the right pixels, with the right gradients."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from closemesh.avatars.splatting.projection import Projection, project_gaussians
 from closemesh.avatars.splatting.rasterize import BLUR, rasterize
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_quaternion
 
-FOCAL, CENTRE, SIZE = 300.0, (130.0, 120.0), (240, 256)
+FOCAL, CENTER, SIZE = 300.0, (130.0, 120.0), (240, 256)
 
 
 def _cloud(count: int = 500, as_matrices: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """float64; in the image, beside it and behind the camera."""
+    """float64; in the image, outside of it and behind the camera."""
     generator = torch.Generator().manual_seed(0)
     means = torch.randn(count, 3, generator=generator) * torch.tensor([0.7, 0.7, 1.0]) + torch.tensor([0, 0, 1.5])
     rotations = torch.randn(count, 4, generator=generator)
@@ -28,7 +28,7 @@ def _cloud(count: int = 500, as_matrices: bool = False) -> tuple[Tensor, Tensor,
 
 
 def _project(inputs: tuple[Tensor, ...], backend: str) -> Projection:
-    return project_gaussians(*inputs, FOCAL, CENTRE, SIZE, backend=backend)  # type: ignore[call-arg]
+    return project_gaussians(*inputs, FOCAL, CENTER, SIZE, backend=backend)  # type: ignore[call-arg]
 
 
 def _differentiated(inputs: tuple[Tensor, ...], backend: str, dtype: torch.dtype) -> tuple[Projection, list[Tensor]]:
@@ -57,10 +57,10 @@ def test_gradients_of_the_reference_are_those_of_finite_differences(as_matrices:
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
-def test_a_ball_before_the_camera(backend: str) -> None:
+def test_a_ball_in_front_of_the_camera(backend: str) -> None:
     means, scales = torch.tensor([[0.0, 0.0, 2.0]]), torch.full((1, 3), 0.02)
     projection = _project((means, torch.tensor([[1.0, 0, 0, 0]]), scales), backend)
-    assert projection.means2d[0].tolist() == pytest.approx(CENTRE)
+    assert projection.means2d[0].tolist() == pytest.approx(CENTER)
     assert projection.depths.tolist() == [2.0]
     variance = (0.02 * FOCAL / 2) ** 2 + BLUR
     assert projection.conics[0].tolist() == pytest.approx([1 / variance, 0.0, 1 / variance], rel=1e-5)
@@ -71,7 +71,7 @@ def test_a_needle_turned_in_the_image(backend: str) -> None:
     rotation = axis_angle_to_matrix(torch.tensor([[0.0, 0.0, math.pi / 4]]))
     means, scales = torch.tensor([[0.1, 0.2, 2.0]]), torch.tensor([[0.1, 0.001, 0.001]])
     by_matrix, by_quaternion = (
-        _project((means, turn, scales), backend) for turn in (rotation, 3 * matrix_to_quaternion(rotation))
+        _project((means, rotations, scales), backend) for rotations in (rotation, 3 * matrix_to_quaternion(rotation))
     )
     assert torch.allclose(by_matrix.conics, by_quaternion.conics, atol=1e-5)
     a, b, c = by_matrix.conics[0].tolist()
@@ -80,7 +80,7 @@ def test_a_needle_turned_in_the_image(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "numba"])
-def test_what_is_behind_the_camera_or_beside_the_image_is_not_drawn(backend: str) -> None:
+def test_gaussians_behind_the_camera_or_outside_of_the_image_are_not_drawn(backend: str) -> None:
     means = torch.tensor([[0.0, 0, -1], [0, 0, 0.04], [0, 0, 0], [3, 0, 2], [0, -3, 2]]).requires_grad_()
     rotations, scales = torch.tensor([[1.0, 0, 0, 0]]).repeat(5, 1), torch.full((5, 3), 0.02)
     projection = _project((means, rotations, scales), backend)
