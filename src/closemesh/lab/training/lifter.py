@@ -143,7 +143,7 @@ def target_in_view(views: SimulatedViews, view: NormalizedView) -> Target:
 def lifter_loss(
     output: LifterOutput, target: Target, simulator: DetectionSimulator, weights: LifterLoss
 ) -> dict[str, Tensor]:
-    """The weighted terms; the likelihood of the standard deviations has no gradient in the residuals."""
+    """The weighted terms [] by name; the likelihood of the standard deviations has no gradient in the residuals."""
     rotations = rotation_6d_to_matrix(output.rotations_6d)
     valid = target.joint_valid[:, None].float()  # [N, 1, 22]
     difference = (matrix_to_6d(rotations) - matrix_to_6d(target.rotations)).abs().sum(-1)
