@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from stand_in_body import write_open_stand_in
+from stand_in_body import write_bundled_stand_in
 
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
@@ -53,7 +53,7 @@ def test_single_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_import_and_transfer(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    body, init = write_open_stand_in(tmp_path / "body.npz"), result / "people"
+    body, init = write_bundled_stand_in(tmp_path / "body.npz"), result / "people"
     example = load("04_import_and_transfer")
     example.main(str(find_model(DEMO_CLIP)), str(init), str(body), str(tmp_path / "out"), FIVE_FRAMES)
     copied, fitted = (float(part.split(" mm")[0]) for part in capsys.readouterr().out.split("joints ")[1:])

@@ -38,7 +38,11 @@ def window(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_rows_tell_the_truth_and_less_of_it():
     rows = rows_of((0, 30))
-    assert [row.name for row in rows[:3]] == [NO_TEXT, "all heeded, 0 % false", "all heeded, 30 % false"]
+    assert [row.name for row in rows[:3]] == [
+        NO_TEXT,
+        "statements and alignment, 0 % false",
+        "statements and alignment, 30 % false",
+    ]
     assert len(rows) == 1 + 2 * len(CHANNELS) and not rows[0].channels
 
 
@@ -51,7 +55,7 @@ def test_one_window_through_both_stages(window: Window):
     assert len(set(told)) == len(told), "every row is told otherwise"
     values = json.loads(json.dumps(as_json(report)))
     assert values["windows"] == ["near"] and set(values["rows"]) == {row.name for row in rows_of((0,))}
-    change = values["rows"]["all heeded, 0 % false"]["refined"]["all"]["MPJPE"]
+    change = values["rows"]["statements and alignment, 0 % false"]["refined"]["all"]["MPJPE"]
     assert change["new"] - change["old"] == pytest.approx(told[1] - told[0])
 
 
@@ -62,7 +66,7 @@ def test_the_command_prints_the_table_and_goes_on(window: Window, tmp_path: Path
     run = CliRunner(env={"COLUMNS": "250"}).invoke
     found = run(app, arguments)
     assert found.exit_code == 0, found.output
-    assert "alignment alone, 40 % false" in found.output and "nothing told" in found.output
+    assert "alignment only, 40 % false" in found.output and "no statements" in found.output
     written = file.read_text()
     (kept,) = file.with_suffix(".windows").iterdir()
     made = kept.stat().st_mtime_ns

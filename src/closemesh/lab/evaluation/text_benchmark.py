@@ -98,12 +98,12 @@ def contradictions(statement: Statement) -> tuple[Statement, ...]:
     return alternative_contacts(statement) if isinstance(statement, Touch) else alternatives(statement)
 
 
-NO_TEXT = "nothing told"
-ALL_CHANNELS = "all heeded"
+NO_TEXT = "no statements"
+ALL_CHANNELS = "statements and alignment"
 CHANNELS: dict[str, dict[str, bool]] = {
     ALL_CHANNELS: {},
-    "statements alone": {"alignment": False},
-    "alignment alone": {"statements": False},
+    "statements only": {"alignment": False},
+    "alignment only": {"statements": False},
 }
 """Ways in which text acts, by their names in reports -> the settings in the section `language`."""
 FALSE_PERCENTAGES = (0, 20, 40)
