@@ -1,6 +1,6 @@
 """Reconstruct a clip and print the shapes of the result.
 
-    python examples/01_reconstruct.py dance.mp4 out
+    python examples/01_reconstruct.py dance.mp4 out 10      # the first 10 seconds; default 1
 
 Without arguments the bundled clip is reconstructed into `closemesh-example/`.
 """

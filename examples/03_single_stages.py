@@ -1,6 +1,6 @@
 """Run single stages on changed observations, without writing a result.
 
-    python examples/03_single_stages.py dance.mp4 0.5
+    python examples/03_single_stages.py dance.mp4 0.5      # the first 0.5 seconds
 
 The script hides the wrists of the first person and reports how far they move. Results of stages stay in memory.
 """

@@ -1,8 +1,9 @@
 """Start from the motion of another tool, and put the result on another body.
 
-    python examples/04_import_and_transfer.py dance.mp4 amass.npz SMPLX_NEUTRAL.npz out
+    python examples/04_import_and_transfer.py dance.mp4 amass.npz SMPLX_NEUTRAL.npz out 10      # the first 10 seconds
 
-amass.npz may be any file that `--init` reads. The person files of an earlier result are such files too.
+amass.npz may be any file that `--init` reads, such as people/person_00.npz of an earlier result. The default is one
+second. An SMPL-X .npz needs `pip install 'closemesh[smplx]'`.
 """
 
 from __future__ import annotations

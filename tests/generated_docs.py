@@ -125,7 +125,9 @@ def tree() -> str:
 
 def first_line(file: Path) -> str:
     text = ast.get_docstring(ast.parse(file.read_text())) or ""
-    return " ".join(text.split("\n\n")[0].split()).split(". ")[0].rstrip(".")
+    line = " ".join(text.split("\n\n")[0].split())
+    end = re.search(r"(?<!\bal)(?<!\bEq)\.(?= [A-Z]|$)", line)
+    return line[: end.start()] if end else line
 
 
 GENERATED: dict[str, Callable[[], str]] = {

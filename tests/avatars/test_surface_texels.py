@@ -32,8 +32,8 @@ def test_texels_map_back_from_the_skin(variant) -> None:
     weights = torch.cat([1 - weights.sum(1), weights[..., 0]], dim=1).float()
     uv = (weights[..., None] * uv_map(body).corners()[surface.face_ids]).sum(1)
     centers = (torch.stack([surface.columns, surface.rows], -1) + 0.5) / surface.side
-    millimetres = 1e3 * ((uv - centers) * surface.side * surface.sizes.amax(-1, keepdim=True)).norm(dim=-1)
-    assert float(millimetres.max()) < 0.1
+    millimeters = 1e3 * ((uv - centers) * surface.side * surface.sizes.amax(-1, keepdim=True)).norm(dim=-1)
+    assert float(millimeters.max()) < 0.1
     assert (surface.barycentric >= 0).all()
     assert float((surface.barycentric.sum(1) - 1).abs().max()) < 1e-5
     assert len(surface.texels.unique()) == len(surface)

@@ -35,7 +35,7 @@ def begin(
 
 
 def joint_errors(scene: KnownScene, motion: BodyMotion) -> np.ndarray:
-    """[T, P, 22] metres."""
+    """[T, P, 22] meters."""
     joints = []
     for one in (motion, scene.motion):
         values = (torch.as_tensor(x, dtype=torch.float32) for x in (one.betas, one.rotations, one.transl))

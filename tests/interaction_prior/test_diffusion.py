@@ -47,7 +47,7 @@ from closemesh.interaction_prior.windows import (
 
 
 def random_state(count: int = 2, frames: int = WINDOW) -> PairState:
-    """Camera frame, three metres away."""
+    """Camera frame, three meters away."""
     generator = torch.Generator().manual_seed(0)
     turns = 0.5 * torch.randn(count, frames, 2, 22, 3, generator=generator)
     pelvis = torch.randn(count, frames, 2, 3, generator=generator) * 0.3 + torch.tensor([0.4, 0.1, 3.0])

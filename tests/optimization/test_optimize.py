@@ -49,7 +49,7 @@ def test_a_person_put_too_far_away_comes_back_to_the_floor(known_scene):
 
 @pytest.fixture(scope="module")
 def overlapping(known_scene):
-    """The same people, face to face, one hand of person 0 several centimetres inside the other's chest."""
+    """The same people, face to face, one hand of person 0 several centimeters inside the other's chest."""
     scene, body = known_scene, load_bundled_body("light")
     frames = 4
     R_cam_world = scene.camera.T_cam_world[0, :3, :3]

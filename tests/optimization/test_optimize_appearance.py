@@ -23,7 +23,7 @@ from closemesh.optimization.optimize import AppearanceResult, count_appearance_s
 CPU = torch.device("cpu")
 CONFIG = AppearanceConfig(num_gaussians=4000, fit_steps=60, pose_steps=40, silhouette_alignment=True)
 PAIRS = ((0, 1),)
-BESIDE = 0.06  # Metres: half of an upper arm's thickness.
+BESIDE = 0.06  # Meters: half of an upper arm's thickness.
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ class PhotometricWeights:
     lpips: float = 0.2
     identity: float = 0.3
     offset: float = 300.0
-    """Per square metre: 2 cm cost as much as a color error of 0.15. Gaussians at other heights than their neighbors
+    """Per square meter: 2 cm cost as much as a color error of 0.15. Gaussians at other heights than their neighbors
     occlude each other from one direction and leave holes from another."""
     scale: float = 0.2
 
@@ -131,7 +131,7 @@ def view_loss(
 ) -> Tensor:
     """Photometric loss plus regularization [] of one view, differentiable in the avatars and the vertices.
 
-    vertices [P, V, 3] metres, camera frame; present [P].
+    vertices [P, V, 3] meters, camera frame; present [P].
     """
     gaussians = avatars.gaussians(present)
     rendered = render_avatars(avatars, gaussians, vertices, view.viewport)

@@ -66,8 +66,8 @@ class UNet(nn.Module):
 CHANNELS = {"offset": 3, "color": 3, "opacity": 1, "rotation": 4, "scale": 3}
 """The 14 values of each texel."""
 
-OFFSET_UNIT = 0.02  # Metres per unit of the network's output, as in CloseApp's code.
-THICKNESS = 0.001  # Metres, initial standard deviation along the normal.
+OFFSET_UNIT = 0.02  # Meters per unit of the network's output, as in CloseApp's code.
+THICKNESS = 0.001  # Meters, initial standard deviation along the normal.
 OVERLAP = 0.5  # Texels, initial standard deviation along the skin: less leaves holes, more thickens limbs.
 OPACITY = 2.2  # Initial value before the sigmoid: an opacity of 0.95 with MIN_OPACITY.
 MIN_OPACITY = 0.5  # Skin is opaque: where the motion is wrong a limb may blur, but not vanish.
@@ -90,11 +90,11 @@ class AvatarConfig:
 class LocalGaussians(NamedTuple):
     """Gaussians in the tangent frames of the surface (u, bitangent, normal), the same in every frame of a clip."""
 
-    offsets: Tensor  # [G, 3] metres from the surface
+    offsets: Tensor  # [G, 3] meters from the surface
     colors: Tensor  # [G, 3] 0..1
     opacities: Tensor  # [G] 0..1
     rotations: Tensor  # [G, 4] quaternions (w, x, y, z) of any length
-    scales: Tensor  # [G, 3] standard deviations, metres
+    scales: Tensor  # [G, 3] standard deviations, meters
 
 
 class Avatar(nn.Module):
@@ -137,7 +137,7 @@ class Avatar(nn.Module):
 
 
 def initial_scales(surface: UVSurface) -> Tensor:
-    """Initial standard deviations [G, 3] in metres: they just cover the skin."""
+    """Initial standard deviations [G, 3] in meters: they just cover the skin."""
     return torch.cat([OVERLAP * surface.sizes, torch.full_like(surface.sizes[:, :1], THICKNESS)], dim=-1)
 
 
@@ -174,7 +174,7 @@ def create_avatars(
 
 
 def posed_vertices(avatars: AvatarSet, motion: BodyMotion, frames: Sequence[int]) -> Tensor:
-    """Vertices [N, P, V, 3] of the avatars' bodies in N frames, metres, in the frame of the motion."""
+    """Vertices [N, P, V, 3] of the avatars' bodies in N frames, meters, in the frame of the motion."""
     chosen = np.asarray(frames, np.int64)
     arrays = (motion.betas, motion.rotations[chosen], motion.transl[chosen], motion.expression[chosen])
     with torch.no_grad():

@@ -19,20 +19,20 @@ from closemesh.geometry.rotations import quaternion_to_matrix
 class PosedGaussians(NamedTuple):
     """Gaussians in the frame of the posed vertices."""
 
-    means: Tensor  # [..., G, 3] metres
+    means: Tensor  # [..., G, 3] meters
     rotations: Tensor  # [..., G, 3, 3] axes as columns
-    scales: Tensor  # [G, 3] standard deviations along the axes, metres
+    scales: Tensor  # [G, 3] standard deviations along the axes, meters
 
 
 class SurfaceFrames(NamedTuple):
     """Surface points and tangent frames; Gaussians are on the last axis, which is faster."""
 
-    points: Tensor  # [..., 3, G] metres
+    points: Tensor  # [..., 3, G] meters
     axes: Tensor  # [..., 3, 3, G] unit vectors: along u, bitangent, normal
 
 
 def pose_gaussians(surface: UVSurface, vertices: Tensor, gaussians: LocalGaussians) -> PosedGaussians:
-    """The Gaussians of one person on vertices [..., V, 3], metres; differentiable in both."""
+    """The Gaussians of one person on vertices [..., V, 3], meters; differentiable in both."""
     frames = surface_frames(surface, vertices)
     means = frames.points + _combine(frames.axes, gaussians.offsets.T)  # [..., 3, G]
     local = quaternion_to_matrix(gaussians.rotations).permute(2, 1, 0)  # [3, 3, G] axis by axis
@@ -41,7 +41,7 @@ def pose_gaussians(surface: UVSurface, vertices: Tensor, gaussians: LocalGaussia
 
 
 def surface_frames(surface: UVSurface, vertices: Tensor) -> SurfaceFrames:
-    """Points and tangent frames of the texels on vertices [..., V, 3], metres."""
+    """Points and tangent frames of the texels on vertices [..., V, 3], meters."""
     corners = vertices.index_select(-2, surface.corners.T.flatten())
     a, b, c = corners.unflatten(-2, (3, -1)).mT.contiguous().unbind(-3)  # [..., 3, G] each
     first, second, third = surface.barycentric.T.contiguous().unbind(0)  # [G] each
@@ -113,7 +113,7 @@ def render_people(
 def render_avatars(
     avatars: AvatarSet, gaussians: Mapping[int, LocalGaussians], vertices: Tensor, viewport: Viewport
 ) -> RenderedImage:
-    """The people of `gaussians` (by index, at least one) on vertices [P, V, 3], metres, camera frame."""
+    """The people of `gaussians` (by index, at least one) on vertices [P, V, 3], meters, camera frame."""
     people = [
         PosedPerson(pose_gaussians(avatars.surface, vertices[person], one), one) for person, one in gaussians.items()
     ]

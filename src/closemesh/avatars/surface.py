@@ -28,7 +28,7 @@ class UVSurface(TensorDataclass):
     tangents: Tensor = field(metadata=static())
     """[G, 2] direction of u as a combination of the face's first two edges."""
     sizes: Tensor = field(metadata=static())
-    """[G, 2] metres, longest and shortest extent of a texel on the mean body."""
+    """[G, 2] meters, longest and shortest extent of a texel on the mean body."""
     turns: Tensor = field(metadata=static())
     """[G] radians about the normal, from the direction of u to that of the longest extent."""
 
@@ -118,7 +118,7 @@ def _texel_shapes(body: BodyModel, layout: UVMap, side: int) -> tuple[Tensor, Te
     area = torch.where(area == 0, 1e-9, area)[:, None]
     along_u, along_v = torch.stack([dv2, -dv1], -1) / area, torch.stack([-du2, du1], -1) / area
     edges = positions[:, 1:] - positions[:, :1]  # [F, 2, 3]
-    u, v = ((weights[..., None] * edges).sum(1) for weights in (along_u, along_v))  # [F, 3] metres a texel
+    u, v = ((weights[..., None] * edges).sum(1) for weights in (along_u, along_v))  # [F, 3] meters a texel
     # The Jacobian from texels to the skin has the columns (length, 0) and (shear, width) in the tangent frame.
     length = u.norm(dim=-1).clamp(min=1e-9)
     shear = (u * v).sum(-1) / length

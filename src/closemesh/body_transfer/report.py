@@ -1,4 +1,4 @@
-"""Transfer errors in millimetres, and the transferred motion as a result folder with conversion.json."""
+"""Transfer errors in millimeters, and the transferred motion as a result folder with conversion.json."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCHEMA = 1
 CONVERSION_FILE = "conversion.json"
 
 Metrics = dict[str, Any]
-"""Plain values for JSON; lengths in millimetres with the unit at the end of the name."""
+"""Plain values for JSON; lengths in millimeters with the unit at the end of the name."""
 
 _NUM_KEYPOINTS = 23  # Body and feet.
 _SURFACE_FRAMES = 24  # Evenly from the clip.
@@ -117,12 +117,12 @@ def _surface_error(motion: BodyMotion, source: BodyModel, version: BodyMotion, t
 
 
 def _posed(body: BodyModel, motion: BodyMotion, frame: int) -> Floats:
-    """Vertices [P, V, 3] in one frame, metres."""
+    """Vertices [P, V, 3] in one frame, meters."""
     return motion_vertices(body, motion.frames(slice(frame, frame + 1)))[0].double().cpu().numpy()
 
 
 def _in_mm(errors: Floats, valid: Bools) -> Metrics:
-    """Mean and largest of errors [T, P, N] in metres where valid [T, P]; empty where no person is valid."""
+    """Mean and largest of errors [T, P, N] in meters where valid [T, P]; empty where no person is valid."""
     counted = 1000 * errors[valid]
     return {"mean": float(counted.mean()), "largest": float(counted.max())} if counted.size else {}
 

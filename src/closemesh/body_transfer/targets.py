@@ -23,25 +23,25 @@ from closemesh.losses.physics import acceleration
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 
 _KEYPOINTS = [*range(23), *range(91, 133)]  # Body, feet and hands; the face only moves with the head.
-_KEYPOINT_SIGMA = 0.015  # Metres: how much bodies differ in the position of a keypoint.
-_JOINT_SIGMA = 0.03  # Metres; joints lie inside the body, where bodies differ more.
+_KEYPOINT_SIGMA = 0.015  # Meters: how much bodies differ in the position of a keypoint.
+_JOINT_SIGMA = 0.03  # Meters; joints lie inside the body, where bodies differ more.
 _ACCELERATION_SIGMA = 1.0  # m/s^2 between the joints and their targets.
 _HUBER_DELTA = 3.0  # Sigmas.
 
 _NUM_SURFACE_SAMPLES = 400  # Vertices of the target body, evenly over its surface.
 _SEARCH_INTERVAL = 20  # Steps between two searches for nearest points.
-_SURFACE_SIGMA = 0.01  # Metres.
+_SURFACE_SIGMA = 0.01  # Meters.
 _SURFACE_WEIGHT = 40.0  # Of the mean over the samples; about the weight of the keypoints of one person.
 
-_MAX_CONTACT_DISTANCE = 0.02  # Metres between surfaces in contact.
+_MAX_CONTACT_DISTANCE = 0.02  # Meters between surfaces in contact.
 _MAX_CONTACT_POINTS = 48  # Per pair and frame; neighbors among hundreds add nothing.
-_CONTACT_SIGMA = 0.005  # Metres.
+_CONTACT_SIGMA = 0.005  # Meters.
 _CONTACT_WEIGHT = 200.0  # Of the mean over the points of a pair in one frame.
 
 
 @dataclass(frozen=True)
 class LandmarkTargets(TensorDataclass):
-    """Landmarks of the source body over T frames, camera frame, metres."""
+    """Landmarks of the source body over T frames, camera frame, meters."""
 
     keypoints: Tensor  # [T, P, K, 3] body, feet, hands
     joints: Tensor  # [T, P, 22, 3]
@@ -78,7 +78,7 @@ def landmark_loss(variables: MotionParameters, posed: PosedLandmarks, targets: L
 
 
 def _distance_loss(offset: Tensor, sigma: float) -> Tensor:
-    """[T, P] of offsets [T, P, N, 3] in metres."""
+    """[T, P] of offsets [T, P, N, 3] in meters."""
     return pseudo_huber((offset / sigma).square().sum(-1), _HUBER_DELTA).sum(-1)
 
 
@@ -95,12 +95,12 @@ def comparison_meshes(source: BodyModel, target: BodyModel) -> tuple[BodyModel, 
 
 
 def parameter_vertices(body: BodyModel, variables: MotionParameters) -> Tensor:
-    """Vertices [T, P, V, 3] of the body in the camera frame, metres."""
+    """Vertices [T, P, V, 3] of the body in the camera frame, meters."""
     return skin(body, variables.betas, variables.rotations(), variables.transl(body))[0]
 
 
 def motion_vertices(body: BodyModel, motion: BodyMotion) -> Tensor:
-    """Vertices [T, P, V, 3] of a motion on this body, in the frame of the motion, metres."""
+    """Vertices [T, P, V, 3] of a motion on this body, in the frame of the motion, meters."""
     arrays = (motion.betas, motion.rotations, motion.transl, motion.expression)
     betas, rotations, transl, expression = (torch.as_tensor(array).to(body.v_template) for array in arrays)
     with torch.no_grad():
@@ -171,7 +171,7 @@ class ContactPairs:
 
     frame: Tensor  # [N] int64
     people: tuple[int, int]
-    points: Tensor  # [2, N, 3] on the first and on the second person, metres
+    points: Tensor  # [2, N, 3] on the first and on the second person, meters
 
 
 def find_contact_pairs(
@@ -179,7 +179,7 @@ def find_contact_pairs(
 ) -> list[ContactPairs]:
     """Contact points of pairs of people; pairs without contact are left out.
 
-    vertices [T, P, V, 3] metres, of a closed mesh with faces [F, 3]; valid [T, P] bool.
+    vertices [T, P, V, 3] meters, of a closed mesh with faces [F, 3]; valid [T, P] bool.
     """
     found = []
     for a, b in pairs:
@@ -208,7 +208,7 @@ class ContactTargets:
     """Loss that keeps the offsets, depth included, between points in contact on the target body."""
 
     def __init__(self, contacts: Sequence[ContactPairs], body: BodyModel, vertices: Tensor) -> None:
-        """body: closed mesh of the target body; vertices [T, P, V, 3] metres, posed near the source motion."""
+        """body: closed mesh of the target body; vertices [T, P, V, 3] meters, posed near the source motion."""
         posed = vertices.detach().double().cpu().numpy()
         surface = WatertightMesh(body.faces.cpu().numpy(), posed[0, 0])
         self._contacts = contacts

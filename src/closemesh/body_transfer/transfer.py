@@ -38,7 +38,7 @@ _SHAPE_FRAMES = 12  # Evenly from the clip.
 _WINDOW, _OVERLAP = 64, 16
 _ROTATION_STD, _DEPTH_STD = 0.15, 0.05  # Radians, fraction of the distance: change from the copied pose.
 _PENETRATION = Weights(penetration=1.0)
-_MAX_PAIR_DISTANCE = 0.1  # Metres between two people whose contact is kept.
+_MAX_PAIR_DISTANCE = 0.1  # Meters between two people whose contact is kept.
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def language(
     encoders: Annotated[
         Path | None,
         typer.Option(
+            "--encoders",
             "--readers",
             help="Folder of encoders that `closemesh train language` made.",
             show_default="the bundled ones",
@@ -94,7 +95,7 @@ def language(
 
 def detections(
     data: Annotated[Path, typer.Option(help="Folder with motion; only its test split is used.")],
-    num_videos: Annotated[int, typer.Option("--films", min=1, help="Videos to render and observe.")] = 10,
+    num_videos: Annotated[int, typer.Option("--videos", "--films", min=1, help="Videos to render and observe.")] = 10,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each video.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothing and environments.")] = 1000,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,

@@ -219,7 +219,7 @@ def pose_prior(
 def detector_errors(
     data: Annotated[Path, typer.Option(help="Folder with motion: .npz files with poses [T, (P,) 22, 3] and trans.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("detector_errors.npz"),
-    videos: Annotated[int, typer.Option("--films", min=1, help="Videos to render and observe.")] = 40,
+    videos: Annotated[int, typer.Option("--videos", "--films", min=1, help="Videos to render and observe.")] = 40,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each video.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothes and environments.")] = 0,
 ) -> None:

@@ -56,7 +56,7 @@ def parse_pairs(text: str) -> tuple[tuple[int, int], ...]:
         raise ValueError(f"'{text}' is no list of pairs such as 0-1,1-2") from None
 
 
-SEED = Cli("--seed", "Seed of all random numbers; the same seed gives the same bytes on the same machine.", METHOD)
+SEED = Cli("--seed", "Seed of all random numbers; the same seed gives the same motion on the same machine.", METHOD)
 BODY_MODEL = Cli("--body-model", "A licensed SMPL-X .npz or .pkl; the bundled body if not given.", METHOD, is_path=True)
 _NO_PHYSICS = Cli("--no-physics", "Without penetration, floor and foot contact terms.", METHOD, off=True)
 
@@ -124,7 +124,7 @@ class InitialiseConfig:
         str | None,
         Cli(
             "--init",
-            "Start from another tool's result: 4D-Humans, WHAM, GVHMR, CoMotion, PromptHMR or AMASS files.",
+            "Start from the result of 4D-Humans, WHAM, GVHMR, CoMotion, PromptHMR, SAM 3D Body, or an AMASS file.",
             METHOD,
             is_path=True,
         ),
@@ -244,9 +244,15 @@ class OptimiseConfig:
     """What the optimizer changes: SMPL-X parameters, or the weights of the denoiser that predicts them (one pair)."""
     pairs: Annotated[
         tuple[tuple[int, int], ...] | None,
-        Cli("--pairs", "Pairs to refine together; found if not given.", METHOD, "A-B,...", parse_pairs),
+        Cli(
+            "--pairs",
+            "Pairs of people whose contact the last stage fits; found if not given.",
+            METHOD,
+            "A-B,...",
+            parse_pairs,
+        ),
     ] = None
-    """Pairs to refine together, as indices of people; None finds them."""
+    """Pairs whose contact is fitted, as indices of people (0 is person_00); None finds them."""
 
 
 @dataclass(frozen=True)
@@ -256,9 +262,14 @@ class OutputConfig:
     __pydantic_config__ = _NO_OTHER_NAMES
 
     mesh_format: Annotated[
-        MeshFormat, Cli("--mesh-format", "One animated glb, or one ply or obj for each person and frame.", OUTPUT)
+        MeshFormat,
+        Cli(
+            "--mesh-format",
+            "ply or obj also writes one mesh for each person and frame, beside the animated glb.",
+            OUTPUT,
+        ),
     ] = "glb"
-    """`glb` is one animated scene; `ply` and `obj` are one file for each person and frame."""
+    """`glb` is one animated scene; `ply` and `obj` add one file for each person and frame."""
     overlay: Annotated[bool, Cli("--no-overlay", "Without overlay.mp4.", OUTPUT, off=True)] = True
 
 

@@ -1,4 +1,4 @@
-"""Contact of people over a clip: close pairs, distances, penetration depths and contact intervals on their meshes."""
+"""Contact of people over a clip as in contacts.json: close pairs, distances, penetration depths, contact intervals."""
 
 from __future__ import annotations
 

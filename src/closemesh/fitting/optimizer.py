@@ -128,7 +128,7 @@ SHAPE = (Phase("shape", Weights(shape=10.0), fraction=1.0, learning_rate=0.03),)
 determine the shape little better than two, and the weight of the shape prior takes that into account."""
 
 SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fraction=1.0, learning_rate=0.06),)
-"""Each person over the clip."""
+"""Each person over the clip, only without the lifting network."""
 
 NEAR_PREDICTION = (
     Phase(

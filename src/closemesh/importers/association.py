@@ -28,7 +28,7 @@ class ClipPerson:
 
     imported: ImportedPerson
     rotations: Floats  # [T, 55, 3, 3]
-    pelvis: Floats  # [T, 3] metres
+    pelvis: Floats  # [T, 3] meters
     confidence: Floats  # [T]
     valid: Bools  # [T]
 
@@ -47,7 +47,7 @@ class MatchedPoses:
     people: tuple[ImportedPerson | None, ...]
     """The person who matches each track best; None for a track without one."""
     rotations: Floats  # [T, P, 55, 3, 3]; identity where not valid
-    pelvis: Floats  # [T, P, 3] metres
+    pelvis: Floats  # [T, P, 3] meters
     confidence: Floats  # [T, P] that of the file, else 1
     valid: Bools  # [T, P] the file has a pose
 
@@ -123,7 +123,7 @@ def _frame_errors(pixels: Floats, observations: Observations) -> Floats:
 
 
 def mean_shape_keypoints(person: ClipPerson, body: LandmarkBody) -> Floats:
-    """Keypoints [T, 17, 3] in metres of the mean shape of `body` in the person's frame; nan where not valid."""
+    """Keypoints [T, 17, 3] in meters of the mean shape of `body` in the person's frame; nan where not valid."""
     valid = person.valid
     keypoints = np.full((len(valid), _NUM_POINTS, 3), np.nan)
     if valid.any():

@@ -27,7 +27,7 @@ from closemesh.structures import NUM_BODY_JOINTS, NUM_CUE_POINTS, Camera, Observ
 
 STEPS = (60, 120)
 """Optimizer steps: body, then body and hands."""
-_SIGMA, _HAND_SIGMA = 0.015, 0.005  # Metres: how much bodies differ in the position of a keypoint.
+_SIGMA, _HAND_SIGMA = 0.015, 0.005  # Meters: how much bodies differ in the position of a keypoint.
 _HUBER_DELTA = 3.0  # Sigmas.
 _PRIOR_WEIGHT = 0.1
 _HANDS = slice(91, 133)
@@ -45,7 +45,7 @@ _SHAPE = Phase("shape", Weights(limbs=0.0, pose_prior=0.0, limits=0.0, shape=10.
 class _KeypointFit:
     body: LandmarkBody
     prior: PosePrior
-    keypoints: Tensor  # [T, 1, 133, 3] metres
+    keypoints: Tensor  # [T, 1, 133, 3] meters
     weights: Tensor  # [T, 1, 133] 1 where known
 
 

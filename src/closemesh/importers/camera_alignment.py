@@ -103,7 +103,7 @@ def _intrinsics(camera: Camera) -> Floats:
 
 
 def to_clip_camera(person: ImportedPerson, source: ToolCamera, camera: Camera) -> ImportedPerson:
-    """The person, imported in the frame of `source`, in the frame of `camera`, metres.
+    """The person, imported in the frame of `source`, in the frame of `camera`, meters.
 
     The pelvis stays on its pixel, at the depth z' = z f' / f that keeps its size in the image. The body turns with the
     viewing ray, so that the same side is visible. Equal cameras change nothing. With another focal length, limbs that

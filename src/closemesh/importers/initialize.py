@@ -31,11 +31,11 @@ from closemesh.structures import BodyMotion, Camera, Clip, Observations, Observe
 from closemesh.temporal import interpolate_missing
 
 ROTATION_STD, LATERAL_STD, DEPTH_STD, BETAS_STD = 0.2, 0.05, 0.3, 1.0
-"""Uncertainty of an imported pose: radians about each axis, metres across and along the viewing ray, betas. Tools give
+"""Uncertainty of an imported pose: radians about each axis, meters across and along the viewing ray, betas. Tools give
 none; these values match the joint errors of 5 to 10 cm that their papers report."""
 
 _FINGERS = slice(25, 55)
-_DEFAULT_PELVIS = (0.0, 0.0, 3.0)  # Metres; for frames without a pose.
+_DEFAULT_PELVIS = (0.0, 0.0, 3.0)  # Meters; for frames without a pose.
 
 
 def import_initial_motion(
@@ -162,7 +162,7 @@ def _mean_shape_motion(matched: MatchedPoses, own: BodyMotion | None, body: Body
 
 
 def _rest_pelvis(body: BodyModel, betas: Floats) -> Floats:
-    """[P, 3] metres."""
+    """[P, 3] meters."""
     return rest_pelvis(body, torch.as_tensor(betas).to(body.joint_template)).cpu().numpy()
 
 

@@ -37,7 +37,7 @@ class ImportedPerson:
     rotations: Floats
     """[N, 55, 3, 3] relative to the parent joint, root first; identity where unknown."""
     pelvis: Floats
-    """[N, 3] metres."""
+    """[N, 3] meters."""
     confidence: Floats
     """[N] 0..1; 1 where the file has none."""
     model: Model
@@ -45,11 +45,11 @@ class ImportedPerson:
     betas: Floats | None = None
     """[B]."""
     joints: Floats | None = None
-    """[N, 22, 3] metres, joints of the tool's own body, any origin; nan for joints that are not in the file."""
+    """[N, 22, 3] meters, joints of the tool's own body, any origin; nan for joints that are not in the file."""
     hands_known: bool = False
     """True when the finger rotations come from the file."""
     keypoints: Floats | None = None
-    """[N, 133, 3] metres, nan where unknown: keypoints of a body outside the SMPL family. Rotations, pelvis and joints
+    """[N, 133, 3] meters, nan where unknown: keypoints of a body outside the SMPL family. Rotations, pelvis and joints
     then come from `body_fitting.fit_keypoints`."""
 
 
@@ -74,8 +74,8 @@ def smpl_person(
 ) -> ImportedPerson:
     """The person that SMPL-family parameters describe.
 
-    frames [N], rotations [N, >= 22, 3, 3] or axis-angle [N, >= 22, 3], transl [N, 3] metres, betas [B],
-    confidence [N], joints [N, 22, 3] metres. The pelvis is transl plus the published mean rest pelvis, so no licensed
+    frames [N], rotations [N, >= 22, 3, 3] or axis-angle [N, >= 22, 3], transl [N, 3] meters, betas [B],
+    confidence [N], joints [N, 22, 3] meters. The pelvis is transl plus the published mean rest pelvis, so no licensed
     file is needed. SMPL's last two joints, the hands, have no counterpart in SMPL-X.
     """
     if rotations.ndim == 3:
@@ -94,7 +94,7 @@ def smpl_person(
 
 
 def person_from_keypoints(frames: NDArray[np.int64], keypoints: Floats) -> ImportedPerson:
-    """The person with keypoints [N, 133, 3] in metres, in frames [N], and no pose yet; the pelvis is the mid-hip."""
+    """The person with keypoints [N, 133, 3] in meters, in frames [N], and no pose yet; the pelvis is the mid-hip."""
     hips = keypoints[:, [KEYPOINT_INDEX["left_hip"], KEYPOINT_INDEX["right_hip"]]].mean(1)
     return ImportedPerson(
         frames=np.asarray(frames, np.int64),

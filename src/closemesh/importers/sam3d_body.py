@@ -30,7 +30,7 @@ _SIDES = ("left", "right")
 _BODY = ("eye", "ear", "shoulder", "elbow", "hip", "knee", "ankle")
 _FEET = ("big_toe", "small_toe", "heel")
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
-_MAX_DISTANCE = 0.5  # Metres between two consecutive detections of a person.
+_MAX_DISTANCE = 0.5  # Meters between two consecutive detections of a person.
 _MAX_MISSING_FRAMES = 30  # Between two consecutive detections of a person.
 
 
@@ -53,7 +53,7 @@ class _Detection:
 
     frame: int
     points: Floats
-    """[70, 3] metres, camera of the tool."""
+    """[70, 3] meters, camera of the tool."""
     focal: float
     """Pixels."""
     principal_point: Floats
@@ -159,7 +159,7 @@ def link_detections(detections: Sequence[_Detection]) -> list[list[_Detection]]:
 
 
 def _distance(a: _Detection, b: _Detection) -> float:
-    """Metres between two detections; depth counts less, because it is less accurate."""
+    """Meters between two detections; depth counts less, because it is less accurate."""
     return float(np.linalg.norm((a.points - b.points) * [1, 1, 0.3], axis=-1).mean())
 
 

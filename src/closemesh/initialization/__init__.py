@@ -1,1 +1,1 @@
-"""Stage"""
+"""Stage `initialise`: camera and a first motion of each person alone."""

@@ -1,4 +1,4 @@
-"""Stage `initialise`: the camera and a first motion of each person independently, with its uncertainty."""
+"""Stage `initialise`: camera and focal length, and a first motion of each person alone, with its uncertainty."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Stage"""
+"""Stage `refine`: pairs of people under the interaction prior."""

@@ -1,1 +1,1 @@
-"""Stage"""
+"""Stage `optimise`: all people jointly, with floor, contact and appearance."""

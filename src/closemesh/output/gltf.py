@@ -112,11 +112,11 @@ class GltfBuilder:
 
 
 _SET = 4  # Influences in one JOINTS_n and WEIGHTS_n pair.
-_NEAREST = 0.01  # Metres, near plane of the camera.
+_NEAREST = 0.01  # Meters, near plane of the camera.
 
 
 def write_glb(path: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
-    """Write `path` (.glb) from camera-frame motion. Frame: world, y up, metres; the first frame is at 0 s.
+    """Write `path` (.glb) from camera-frame motion. Frame: world, y up, meters; the first frame is at 0 s.
 
     Each person is a node `person_00` with a mesh of their shape, and a tree of 55 joint nodes from `person_00_pelvis`.
     In frames in which a person is not valid the pelvis is scaled to 0, which hides the mesh. Raises OutputError when it

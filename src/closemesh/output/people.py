@@ -24,7 +24,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class PersonMotion:
-    """Content of a person file. Frame: world (y up). Metres, seconds, axis-angle in radians."""
+    """Content of a person file. Frame: world (y up). Meters, seconds, axis-angle in radians."""
 
     gender: str
     surface_model_type: str

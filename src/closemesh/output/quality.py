@@ -91,7 +91,7 @@ def contact_metrics(contacts: Sequence[PairContacts], num_people: int) -> Metric
 
 
 def standing_heights(motion: BodyMotion, body: BodyModel) -> Floats:
-    """Heights [P] in metres from sole to crown of the rest bodies."""
+    """Heights [P] in meters from sole to crown of the rest bodies."""
     betas = torch.as_tensor(motion.betas).to(body.v_template)
     heights = shaped_template(body, betas)[..., 1]  # [P, V]
     return (heights.amax(-1) - heights.amin(-1)).cpu().numpy()

@@ -67,6 +67,14 @@ class CropPose:
     """0..1 probability that the crop shows a person."""
 
 
+class PersonDetector(Protocol):
+    """Detects people in an image: MoveNet, YoloPose or YoloxDetector."""
+
+    def detect(self, image: Image, long_side: int) -> list[Detection]:
+        """All people in the image, which is scaled to a longer side of about `long_side` pixels."""
+        ...
+
+
 class Detector(Protocol):
     """Detects people in RGB images [H, W, 3] and estimates the pose of one of them."""
 

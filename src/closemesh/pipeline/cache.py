@@ -1,4 +1,4 @@
-"""Caches of stage results, on disk and in memory, and the motions that a finished run left on disk."""
+"""Caches of stage results on disk and in memory, their keys, and the motions that a finished run left on disk."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class BodyRenderer:
     def render(self, image: Image, vertices_cam: Floats, present: Bools, camera: Camera, opacity: float = 1.0) -> Image:
         """A copy of `image` [H, W, 3] with the present people over it; nearer surfaces occlude farther ones.
 
-        vertices_cam [P, V, 3] metres, camera frame; present [P].
+        vertices_cam [P, V, 3] meters, camera frame; present [P].
         """
         people = np.flatnonzero(present)
         if len(people) == 0:

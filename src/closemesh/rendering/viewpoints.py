@@ -11,17 +11,17 @@ from closemesh.core.arrays import Floats
 from closemesh.structures import Camera
 
 _FIELD_OF_VIEW = 0.5  # Radians across the height; a long lens has little perspective.
-_MARGIN = 0.25  # Metres around the joints, for heads, hands and feet.
+_MARGIN = 0.25  # Meters around the joints, for heads, hands and feet.
 _SIDE_PITCH = 0.2  # Radians of the side view, downwards, so that the floor is visible.
 _BACKGROUND = (236, 238, 240)
 _GRID_COLOR = (190, 194, 198)
-_GRID_STEP = 0.5  # Metres.
+_GRID_STEP = 0.5  # Meters.
 
 
 def view_camera(view: Literal["side", "top"], camera: Camera, points_world: Floats, size: tuple[int, int]) -> Camera:
     """A static camera facing the left of `camera` (`side`) or straight down (`top`).
 
-    All points_world [N, 3], metres, are in its image of `size` (width, height) pixels.
+    All points_world [N, 3], meters, are in its image of `size` (width, height) pixels.
     """
     R_view_world = _axes(view, camera)
     focal = size[1] / 2 / np.tan(_FIELD_OF_VIEW / 2)
@@ -43,7 +43,7 @@ def view_camera(view: Literal["side", "top"], camera: Camera, points_world: Floa
 
 
 def draw_floor(observer: Camera, points_world: Floats) -> np.ndarray:
-    """An image [H, W, 3] of the floor grid at y = 0 around points_world [N, 3], metres, for a static observer."""
+    """An image [H, W, 3] of the floor grid at y = 0 around points_world [N, 3], meters, for a static observer."""
     width, height = observer.size
     image = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
     points = points_world if len(points_world) else np.zeros((1, 3))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from closemesh.core.arrays import Floats
 
 SAMPLES = 2  # Along each axis of a pixel.
-NEAR = 0.05  # Metres; a triangle with a corner nearer than this is not drawn.
+NEAR = 0.05  # Meters; a triangle with a corner nearer than this is not drawn.
 EDGE = 1e-5  # Barycentric margin beyond the edges, so that rounding leaves no seam between two triangles.
 _BAND = 32  # Rows of pixels that one thread draws at a time; their samples fit the cache.
 
@@ -100,7 +100,7 @@ def render_mesh(
 ) -> NDArray[np.uint8]:
     """A copy [H, W, 3] of `image` with a triangle mesh over it.
 
-    points_cam in metres (OpenCV axes), focal and principal_point in pixels, colors 0..255 after shading. Faces are
+    points_cam in meters (OpenCV axes), focal and principal_point in pixels, colors 0..255 after shading. Faces are
     counterclockwise from outside; back faces are culled. opacity 0..1 blends the nearest surface with the image.
     """
     points = _to_samples(points_cam, focal, principal_point)
@@ -128,7 +128,7 @@ def render_depth(
     principal_point: tuple[float, float],
     size: tuple[int, int],
 ) -> Floats:
-    """Depth in metres [H, W] of the nearest surface at the center of each pixel; infinity where there is none.
+    """Depth in meters [H, W] of the nearest surface at the center of each pixel; infinity where there is none.
 
     size: width and height in pixels; other arguments as in `render_mesh`.
     """

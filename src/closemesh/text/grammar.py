@@ -1,4 +1,4 @@
-"""Statements to English sentences and back; sentences and phrases come from `phrases.toml`."""
+"""Statements to English sentences and back (parsing); sentences and phrases come from `phrases.toml`."""
 
 from __future__ import annotations
 

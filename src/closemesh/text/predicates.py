@@ -36,7 +36,7 @@ _CHUNK = 64  # Frames for which distances between parts are computed at once.
 _PALM = 1.25  # The palm lies beyond the wrist by a quarter of the forearm.
 _INF = math.inf
 _ANGLE, _COSINE = math.radians(8), 0.15  # Half widths of the soft borders between words.
-_TOUCHING, _TOUCH_SIGMA = 0.02, 0.04  # Metres between capsules.
+_TOUCHING, _TOUCH_SIGMA = 0.02, 0.04  # Meters between capsules.
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class PoseFeatures:
         return (self.middle(person, "shoulder") + self.middle(person, "hip")) / 2
 
     def height(self, points: Tensor) -> Tensor:
-        """Metres [...] of points [..., 3] along gravity; the origin is arbitrary."""
+        """Meters [...] of points [..., 3] along gravity; the origin is arbitrary."""
         return (points * self.up).sum(-1)
 
     def lowest(self, person: int) -> Tensor:

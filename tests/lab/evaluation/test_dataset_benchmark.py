@@ -24,7 +24,7 @@ from closemesh.structures import AppearanceSummary, PoseUncertainty
 
 FLIP = np.diag([1.0, -1.0, -1.0])
 VIEW = View(np.block([[FLIP, np.zeros((3, 1))], [np.zeros((1, 3)), np.ones((1, 1))]]), np.eye(3))
-EXACT = 0.4  # Millimetres by which the joints of the coarse body, that the truth is, differ from those of the fine one.
+EXACT = 0.4  # Millimeters by which the joints of the coarse body, that the truth is, differ from those of the fine one.
 QUICK = Config(initialise=InitialiseConfig(iterations=40), optimise=OptimiseConfig(iterations=10))
 
 
@@ -91,7 +91,7 @@ def test_hi4d(tmp_path: Path, pair: KnownPair, view: View, perfect_stages: None)
     assert [item.name for item in result.items] == ["pair23_fight23 4"]  # The other camera has no images.
     figures = result.ours["optimised"]
     assert set(COLUMNS["hi4d"]) - set(figures) == {"MPVPE"}
-    np.testing.assert_allclose(list(figures.values()), 0, atol=EXACT)  # Bodies a metre apart, so A-PD is 0 too.
+    np.testing.assert_allclose(list(figures.values()), 0, atol=EXACT)  # Bodies a meter apart, so A-PD is 0 too.
     assert result.found == 1 and any("test pairs" in note for note in result.notes)
 
 

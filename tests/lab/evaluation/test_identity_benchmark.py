@@ -1,4 +1,4 @@
-"""Exchanges that are put into tracks are told apart from those that are undone."""
+"""Inserted identity switches are counted, and those of them that were fixed."""
 
 from __future__ import annotations
 

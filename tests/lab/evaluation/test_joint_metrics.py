@@ -87,7 +87,7 @@ def test_vertices_are_aligned_by_the_joints() -> None:
 
 
 def test_accel_of_a_parabola() -> None:
-    """A joint that falls by t^2 millimetres: its second difference is 2 mm in every inner frame."""
+    """A joint that falls by t^2 millimeters: its second difference is 2 mm in every inner frame."""
     predicted = TRUTH.copy()
     predicted[:, :, 0, 1] += 0.001 * np.arange(6)[:, None] ** 2
     error = metrics.accel(predicted, TRUTH)

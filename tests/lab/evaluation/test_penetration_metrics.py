@@ -20,7 +20,7 @@ def sphere(fineness: int, centre: tuple[float, float, float] = (0, 0, 0)) -> tup
 
 
 def lens_volume(distance: float) -> float:
-    """Of two spheres of RADIUS, cubic centimetres."""
+    """Of two spheres of RADIUS, cubic centimeters."""
     return 1e6 * np.pi * (4 * RADIUS + distance) * (2 * RADIUS - distance) ** 2 / 12
 
 

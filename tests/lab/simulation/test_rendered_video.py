@@ -16,7 +16,7 @@ from closemesh.video import open_clip
 
 @pytest.fixture(scope="module")
 def scene() -> SimulatedScene:
-    """The two stand a metre apart."""
+    """The two stand a meter apart."""
     return front_view(two_people(frames=4, offset=(1.0, 0, 0.2)).frames(slice(0, 4)), distance=4.5)
 
 

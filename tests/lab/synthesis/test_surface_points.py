@@ -18,7 +18,7 @@ def test_spheres_fill_the_body():
     centres, radii = (tensor[0] for tensor in posed_spheres(posed, spheres))
     found = WatertightMesh(BODY.faces.numpy()).closest(centres.double().numpy(), vertices.double().numpy())
     assert found.inside.all() and 100 < len(radii) < 300
-    bulge = radii - torch.as_tensor(found.distance).float()  # Metres out of the skin.
+    bulge = radii - torch.as_tensor(found.distance).float()  # Meters out of the skin.
     assert bulge.median() < 0.005 and bulge.max() < 0.04
     uncovered = (torch.cdist(vertices, centres) - radii).amin(1)
     assert uncovered.median() < 0.01 and uncovered.quantile(0.95) < 0.03

@@ -23,7 +23,7 @@ class Projection(NamedTuple):
 
     means2d: Tensor  # [G, 2] pixels
     conics: Tensor  # [G, 3] (a, b, c) of the inverse covariance [[a, b], [b, c]], 1 / pixels squared
-    depths: Tensor  # [G] metres
+    depths: Tensor  # [G] meters
     visible: Tensor  # [G] bool: in front of the camera, and its extent overlaps the image
 
 
@@ -59,8 +59,8 @@ def project_gaussians(
 ) -> Projection:
     """Means, conics and depths of Gaussians in the image, differentiable in means, rotations and scales.
 
-    means in metres, camera frame (OpenCV axes); rotations as quaternions (w, x, y, z) of any length or as matrices;
-    scales are standard deviations in metres along the Gaussian's axes; focal and principal_point (x, y) in pixels;
+    means in meters, camera frame (OpenCV axes); rotations as quaternions (w, x, y, z) of any length or as matrices;
+    scales are standard deviations in meters along the Gaussian's axes; focal and principal_point (x, y) in pixels;
     size: height and width. Without `backend`, numba takes tensors on the CPU, in float32, and PyTorch all others.
     """
     camera = Pinhole(float(focal), float(principal_point[0]), float(principal_point[1]), float(size[0]), float(size[1]))
@@ -72,7 +72,7 @@ def project_gaussians(
 def project_reference(means: Tensor, rotations: Tensor, scales: Tensor, camera: Pinhole) -> Projection:
     """`project_gaussians` in plain PyTorch, on any device and in any precision.
 
-    means [G, 3] metres, rotations [G, 4] or [G, 3, 3], scales [G, 3] metres.
+    means [G, 3] meters, rotations [G, 4] or [G, 3, 3], scales [G, 3] meters.
     """
     if rotations.dim() == 2:
         rotations = quaternion_to_matrix(rotations)  # [G, 3, 3]

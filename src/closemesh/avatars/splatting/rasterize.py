@@ -19,7 +19,7 @@ MAX_ALPHA = 0.999  # Upper limit of the opacity of a Gaussian at a pixel.
 MIN_ALPHA = 1 / 255  # Less opaque contributions are skipped.
 MIN_TRANSMITTANCE = 1e-4  # A pixel is complete before the Gaussian that would bring it to this or less.
 BLUR = 0.3  # Pixels squared, added to the image covariance: no Gaussian falls between the pixels.
-NEAR = 0.05  # Metres; what is nearer to the camera is not drawn.
+NEAR = 0.05  # Meters; what is nearer to the camera is not drawn.
 
 Backend = Literal["reference", "numba", "gsplat"]
 _Rasterizer = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, tuple[int, int]], tuple[Tensor, Tensor]]
@@ -39,7 +39,7 @@ def rasterize(
     """Gaussians composited front to back on zero: image [H, W, C], premultiplied, and alpha [H, W].
 
     means2d in pixels, the center of the first pixel at (0.5, 0.5); conics (a, b, c) of the inverse covariance
-    [[a, b], [b, c]], skipped unless positive definite; opacities 0..1; depths in metres, used for the order only, with
+    [[a, b], [b, c]], skipped unless positive definite; opacities 0..1; depths in meters, used for the order only, with
     ties in input order; size: height and width. Gradients flow to all but depths. Without `backend`, gsplat takes CUDA
     tensors if it is installed, and numba all others. Raises InputError when gsplat is requested and missing, ValueError
     when the inputs differ in length.

@@ -52,8 +52,7 @@ class IdentityCounts:
 
 def as_json(counts: Sequence[IdentityCounts]) -> list[dict[str, Any]]:
     """The counts by their names in the JSON file."""
-    names = {"detections": "told"}
-    return [{names.get(name, name): value for name, value in asdict(one).items()} for one in counts]
+    return [asdict(one) for one in counts]
 
 
 def measure_identities(windows: Sequence[Window], seed: int, progress: Progress) -> list[IdentityCounts]:

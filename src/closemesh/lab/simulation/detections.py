@@ -1,4 +1,4 @@
-"""Observations of a simulated scene with sampled detector errors."""
+"""From a simulated scene to Observations; calls the error model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measured distributions of the detector's errors, and random numbers that follow them over time."""
+"""The measured error distributions: file, quantiles, and noise that is correlated over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detections of known people: true keypoints with sampled detector errors, in batches, on any device."""
+"""Samples 2D and 3D keypoints of known people from the error distributions, in batches, on any device."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from closemesh.contact.body_parts import PART_INDEX, part_labels
 from closemesh.geometry.mesh import vertex_normals
 
 _ANY_ANGLE = 180.0
-_MIDLINE = 0.01  # Half width in metres of the strip along the midline that belongs to neither side.
+_MIDLINE = 0.01  # Half width in meters of the strip along the midline that belongs to neither side.
 
 
 @dataclass(frozen=True)

@@ -23,19 +23,19 @@ from closemesh.motion_files.sequence import MotionSequence
 from closemesh.structures import NUM_BODY_JOINTS
 
 FOOT_JOINTS = tuple((JOINT_INDEX[f"{side}_ankle"], JOINT_INDEX[f"{side}_foot"]) for side in ("left", "right"))
-MAX_CONTACT_HEIGHT = 0.05  # Metres above the lowest height of the foot in the clip.
+MAX_CONTACT_HEIGHT = 0.05  # Meters above the lowest height of the foot in the clip.
 MAX_CONTACT_SPEED = 0.40  # m/s of a foot on the floor.
 
 
 @dataclass(frozen=True)
 class CapturedClip:
-    """Captured motion of one person over T frames. Frame: world, y up, metres."""
+    """Captured motion of one person over T frames. Frame: world, y up, meters."""
 
     name: str
     fps: float
     rotations: Tensor  # [T, 22, 3, 3] relative to the parent; joint 0 is R_world_root
     pelvis: Tensor  # [T, 3]
-    leg_length: float  # Metres from hip to ankle on the captured skeleton.
+    leg_length: float  # Meters from hip to ankle on the captured skeleton.
     foot_contact: Tensor  # [T, 2] bool, left and right foot
     valid: Tensor  # [T] bool, captured
 
@@ -64,7 +64,7 @@ def make_clips(sequences: Sequence[MotionSequence]) -> dict[str, CapturedClip]:
 
 
 def still_clip(rotations: Tensor, leg_length: float, frames: int = 9) -> CapturedClip:
-    """A clip of a person who holds the pose rotations [22, 3, 3]; leg_length in metres."""
+    """A clip of a person who holds the pose rotations [22, 3, 3]; leg_length in meters."""
     return CapturedClip(
         name="still",
         fps=30.0,
@@ -87,7 +87,7 @@ def sample_clip(clip: CapturedClip, frames: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def leg_length(rest_joints: Tensor) -> Tensor:
-    """Length [...] in metres of thigh plus shank, mean of both legs, from rest_joints [..., J, 3]."""
+    """Length [...] in meters of thigh plus shank, mean of both legs, from rest_joints [..., J, 3]."""
     chains = [[JOINT_INDEX[f"{side}_{name}"] for name in ("hip", "knee", "ankle")] for side in ("left", "right")]
     joints = rest_joints[..., torch.tensor(chains), :]  # [..., 2, 3, 3]
     return (joints[..., 1:, :] - joints[..., :-1, :]).norm(dim=-1).sum(-1).mean(-1)
@@ -105,7 +105,7 @@ def skeleton_joints(rotations: Tensor, pelvis: Tensor, rest_joints: Tensor) -> T
 
 
 def detect_foot_contact(joints: Tensor, fps: float) -> Tensor:
-    """[T, 2] bool: the left and the right foot are low and nearly at rest; joints [T, J, 3] world, metres."""
+    """[T, 2] bool: the left and the right foot are low and nearly at rest; joints [T, J, 3] world, meters."""
     feet = joints[:, torch.tensor(FOOT_JOINTS)]  # [T, 2, 2, 3] ankle and ball of each foot
     height = feet[..., 1] - feet[..., 1].quantile(0.05, dim=0)
     speed = (feet[1:] - feet[:-1]).norm(dim=-1) * fps

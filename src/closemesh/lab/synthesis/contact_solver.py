@@ -33,9 +33,9 @@ from closemesh.lab.synthesis.residuals import (
 )
 from closemesh.lab.synthesis.timing import Timing, interpolate
 
-_MAX_ANCHOR_DISTANCE = 0.006  # Metres left between anchors in contact.
-_RING = 0.015, 0.045  # Metres from an anchor to the points around it.
-_MAX_PARTNER_DISTANCE = 0.04  # Metres to the other body, beyond which a point is not held.
+_MAX_ANCHOR_DISTANCE = 0.006  # Meters left between anchors in contact.
+_RING = 0.015, 0.045  # Meters from an anchor to the points around it.
+_MAX_PARTNER_DISTANCE = 0.04  # Meters to the other body, beyond which a point is not held.
 _POINTS_PER_ANCHOR = 2
 
 
@@ -75,11 +75,11 @@ def _farthest_points(points: Tensor, pairs: Tensor, center: int) -> Tensor:
 _ENFORCE_STEPS = 6
 _CONTACT_STEP, _FREE_STEP = 5, 4  # Frames between two solved ones, in contact and outside it.
 _DENSE_RADIUS = 2  # Frames before and after a near penetration that are all solved.
-_NEAR_PENETRATION = 0.01  # Metres between surfaces.
+_NEAR_PENETRATION = 0.01  # Meters between surfaces.
 _VERTEX_STEP = 2  # Every second vertex is searched for near penetrations.
 _CHUNK = 16  # Frames skinned at a time.
-_CONTACT_SIGMA, _PENETRATION_SIGMA, _FLOOR_SIGMA = 0.003, 0.004, 0.01  # Metres.
-_FREE_DEPTH = 0.004  # Metres of penetration without cost.
+_CONTACT_SIGMA, _PENETRATION_SIGMA, _FLOOR_SIGMA = 0.003, 0.004, 0.01  # Meters.
+_FREE_DEPTH = 0.004  # Meters of penetration without cost.
 _SMOOTHNESS = 0.08  # Standard deviation of second differences, relative to that of the parameters.
 
 
@@ -170,9 +170,9 @@ _RELEASE_SPACING = 2  # Frames between two solved ones.
 _RELEASE_STEPS = 3
 _FADE_OUT = 8  # Frames in which the remaining correction goes to zero.
 _RELEASE_SIGMA_SCALE = 0.3  # Of the standard deviations of the parameters.
-_RELEASE_DISTANCE = 0.06  # Metres between contact points after release.
-_RELEASE_MARGIN = 0.01  # Metres between surfaces after release.
-_RELEASE_SIGMA = 0.005  # Metres.
+_RELEASE_DISTANCE = 0.06  # Meters between contact points after release.
+_RELEASE_MARGIN = 0.01  # Meters between surfaces after release.
+_RELEASE_SIGMA = 0.005  # Meters.
 
 
 def release_contact(blended: BlendedMotion, key: PairMotion, body: BodyModel) -> BlendedMotion:

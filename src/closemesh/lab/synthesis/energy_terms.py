@@ -55,15 +55,15 @@ class PersonSigmas:
     limit: float = 0.03
     """Radians beyond a joint's range."""
     floor: float = 0.01
-    """Metres of a support above or below the floor, and of any other vertex below it."""
+    """Meters of a support above or below the floor, and of any other vertex below it."""
     balance: float = 0.03
-    """Metres of the center of mass outside the feet."""
+    """Meters of the center of mass outside the feet."""
     foot_radius: float = 0.07
-    """Metres around the line between the middles of the feet that still support the body."""
+    """Meters around the line between the middles of the feet that still support the body."""
     self_depth: float = 0.01
-    """Metres of an arm inside the person's own trunk."""
+    """Meters of an arm inside the person's own trunk."""
     clearance: float = 0.008
-    """Metres between an arm and the trunk."""
+    """Meters between an arm and the trunk."""
     root: float = 0.15
     """Radians of the trunk away from its initial orientation."""
     finger_bend: float = 0.35
@@ -77,7 +77,7 @@ class PersonSigmas:
 SIGMAS = PersonSigmas()
 PRIOR_WEIGHT = 0.03
 _FINGER_ORDER = [0, 1, 3, 2]  # Index, middle, ring and little finger among the bends of a hand.
-_MAX_TRUNK_DISTANCE = 0.12  # Metres within which the nearest trunk vertex decides between inside and outside.
+_MAX_TRUNK_DISTANCE = 0.12  # Meters within which the nearest trunk vertex decides between inside and outside.
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PersonBatch:
     supports: tuple[Tensor, ...]
     """Vertex ids of each region that is on the floor."""
     seat: Tensor | None
-    """[N] metres from the floor to the seat."""
+    """[N] meters from the floor to the seat."""
     seat_vertices: Tensor | None
 
 
@@ -166,15 +166,15 @@ def self_penetration_energy(posed: PosedBodies, points: SurfacePoints) -> Tensor
 
 
 def support_errors(person: PersonBatch, solved: PoseVariables) -> Tensor:
-    """[N] distance in metres of the support that is farthest from the floor; 0 without supports."""
+    """[N] distance in meters of the support that is farthest from the floor; 0 without supports."""
     posed = person.shapes.pose(solved)
     heights = [posed.points(ids)[..., 1].amin(-1).abs() for ids in person.supports]
     return torch.stack([torch.zeros_like(solved.pelvis[:, 0]), *heights]).amax(0)
 
 
 _MAX_PENETRATING = 64  # Deepest vertices of each body of a pair that count.
-FREE_DEPTH = 0.004  # Metres of penetration without cost, as skin is soft.
-FREE_DISTANCE = 0.004  # Metres between two anchors without cost.
+FREE_DEPTH = 0.004  # Meters of penetration without cost, as skin is soft.
+FREE_DISTANCE = 0.004  # Meters between two anchors without cost.
 _NORMAL_SIGMA = 0.3  # Of 1 + cosine between the normals of two surfaces in contact.
 
 
@@ -198,7 +198,7 @@ class PenetratingPoints:
     mask: Tensor  # [N, P] 1 for a vertex, 0 for padding
 
     def depth(self, own: PosedBodies, other: PosedBodies) -> Tensor:
-        """[N, P] metres; 0 for padding and for vertices that left the other body."""
+        """[N, P] meters; 0 for padding and for vertices that left the other body."""
         points = own.points(self.vertex)
         corners = other.points(self.corners.flatten(1)).unflatten(1, (-1, 3))
         surface = (self.barycentric[..., None] * corners).sum(-2)
@@ -206,7 +206,7 @@ class PenetratingPoints:
 
 
 def contact_energy(pairs: PairBatch, a: PosedBodies, b: PosedBodies, sigma: Tensor) -> Tensor:
-    """[N] distances of anchors in units of sigma metres [K], and normals that are not opposite there."""
+    """[N] distances of anchors in units of sigma meters [K], and normals that are not opposite there."""
     point_a, normal_a = a.points_and_normals(pairs.anchors[..., 0])
     point_b, normal_b = b.points_and_normals(pairs.anchors[..., 1])
     distance = (point_a - point_b).square().sum(-1).clamp(min=1e-8).sqrt()  # [N, K]
@@ -216,7 +216,7 @@ def contact_energy(pairs: PairBatch, a: PosedBodies, b: PosedBodies, sigma: Tens
 
 
 def placement_energy(pairs: PairBatch, bodies: tuple[PoseVariables, PoseVariables], sigma: float) -> Tensor:
-    """[N] change of the pelvises relative to each other, and at a tenth of the cost together; sigma in metres."""
+    """[N] change of the pelvises relative to each other, and at a tenth of the cost together; sigma in meters."""
     change = [body.pelvis - person.start.pelvis for body, person in zip(bodies, (pairs.a, pairs.b), strict=True)]
     relative = (change[1] - change[0])[:, [0, 2]].square().sum(-1)
     together = (change[1] + change[0])[:, [0, 2]].square().sum(-1)
@@ -226,7 +226,7 @@ def placement_energy(pairs: PairBatch, bodies: tuple[PoseVariables, PoseVariable
 def penetration_energy(
     penetrating: tuple[PenetratingPoints, PenetratingPoints], a: PosedBodies, b: PosedBodies, sigma: float
 ) -> Tensor:
-    """[N] depth of the vertices that the last search found inside the other body, in units of sigma metres."""
+    """[N] depth of the vertices that the last search found inside the other body, in units of sigma meters."""
     depths = torch.cat([penetrating[0].depth(a, b), penetrating[1].depth(b, a)], dim=1)
     return (F.relu(depths - FREE_DEPTH) / sigma).square().sum(-1)
 

@@ -185,7 +185,7 @@ def posture_pose(posture: Posture, count: int, generator: torch.Generator, like:
 
 
 def place_bodies(start: PoseVariables, yaw: Tensor, offset: Tensor) -> PoseVariables:
-    """The bodies turned about the vertical axis by yaw [N] radians, then moved by offset [N, 2] metres (x, z)."""
+    """The bodies turned about the vertical axis by yaw [N] radians, then moved by offset [N, 2] meters (x, z)."""
     R = yaw_matrix(yaw)
     pelvis = (R @ start.pelvis[..., None])[..., 0]
     pelvis = pelvis + torch.stack([offset[:, 0], torch.zeros_like(yaw), offset[:, 1]], dim=-1)

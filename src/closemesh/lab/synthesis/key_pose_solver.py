@@ -94,8 +94,8 @@ def _initial_people(
     return apply_template(body, points, template, pose, generator), frames
 
 
-SPHERE_SIGMA = 0.01  # Metres of overlap of two inner spheres.
-PLACEMENT_SIGMA = 0.15  # Metres of change of the positions of the two.
+SPHERE_SIGMA = 0.01  # Meters of overlap of two inner spheres.
+PLACEMENT_SIGMA = 0.15  # Meters of change of the positions of the two.
 OPTIONAL_SIGMA_SCALE = 2.5  # On the standard deviation of a contact that is not required.
 _FINAL_SIGMA_AT = 0.75  # Fraction of the steps after which standard deviations are final.
 
@@ -107,9 +107,9 @@ class SolvePhase:
     steps: int
     learning_rate: float
     contact_sigmas: tuple[float, float]
-    """Standard deviation in metres of the distance of anchors, initial and final."""
+    """Standard deviation in meters of the distance of anchors, initial and final."""
     penetration_sigmas: tuple[float, float]
-    """Standard deviation in metres of the depth, initial and final."""
+    """Standard deviation in meters of the depth, initial and final."""
     fine: bool
     """Penetrations are searched on the fine mesh instead of the coarse one."""
     search_from: float

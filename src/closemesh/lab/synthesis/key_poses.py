@@ -29,7 +29,7 @@ SourceFrame = tuple[str, int]
 
 @dataclass(frozen=True)
 class KeyPoses(TensorDataclass):
-    """N pairs of person a (0) and person b (1) in contact. Frame: world, y up, floor y = 0, metres, radians."""
+    """N pairs of person a (0) and person b (1) in contact. Frame: world, y up, floor y = 0, meters, radians."""
 
     template: InteractionTemplate
     body_model: str
@@ -43,10 +43,10 @@ class KeyPoses(TensorDataclass):
     sources: tuple[tuple[SourceFrame, SourceFrame], ...]
     """N pairs: the frames that the poses of a and of b started from."""
     accepted: Tensor  # [N] bool
-    contact_error: Tensor  # [N, K] metres between the two surfaces at the contact
-    depth: Tensor  # [N] metres, deepest vertex of either inside the other
+    contact_error: Tensor  # [N, K] meters between the two surfaces at the contact
+    depth: Tensor  # [N] meters, deepest vertex of either inside the other
     limit_excess: Tensor  # [N] radians beyond a joint's range, maximum of both
-    floor_error: Tensor  # [N] metres, largest distance of a support from the floor or depth below it
+    floor_error: Tensor  # [N] meters, largest distance of a support from the floor or depth below it
 
     def __len__(self) -> int:
         return len(self.betas)
@@ -63,20 +63,20 @@ class KeyPoses(TensorDataclass):
         return axis_angle_to_matrix(axis_angle)
 
     def transl(self, body: BodyModel) -> Tensor:
-        """SMPL-X translation [N, 2, 3] in metres on `body`."""
+        """SMPL-X translation [N, 2, 3] in meters on `body`."""
         return transl_of(body, self.betas, self.pelvis)
 
     def vertices(self, body: BodyModel) -> Tensor:
-        """World-frame vertices [N, 2, V, 3] in metres on any variant of the bundled body."""
+        """World-frame vertices [N, 2, V, 3] in meters on any variant of the bundled body."""
         return skin(body, self.betas, self.rotations(), self.transl(body))[0]
 
 
 _MAX_PELVIS_TILT = math.radians(15)
 _MAX_TRUNK_LEAN = math.radians(20)
 _MAX_KNEE_BEND = math.radians(40)
-_MAX_HAND_DISTANCE = 0.45  # Metres from the chest along the floor.
-_MAX_SOLE_DIFFERENCE = 0.06  # Metres of height between the two soles.
-_MAX_STRIDE = 0.40  # Metres between the ankles.
+_MAX_HAND_DISTANCE = 0.45  # Meters from the chest along the floor.
+_MAX_SOLE_DIFFERENCE = 0.06  # Meters of height between the two soles.
+_MAX_STRIDE = 0.40  # Meters between the ankles.
 
 
 @dataclass(frozen=True)

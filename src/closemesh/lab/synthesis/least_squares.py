@@ -129,12 +129,12 @@ class PosedPairs:
         self._transforms = torch.cat([self._rotations, offsets[..., None]], dim=-1)  # [F, 2, 55, 3, 4]
 
     def vertices(self) -> Tensor:
-        """World-frame vertices [F, 2, V, 3] in metres."""
+        """World-frame vertices [F, 2, V, 3] in meters."""
         blended = (self._skin_weights @ self._transforms.flatten(-2)).unflatten(-1, (3, 4))
         return (blended[..., :3] @ self._rest[..., None])[..., 0] + blended[..., 3]
 
     def positions(self, points: BodyPoints) -> Tensor:
-        """World positions [N, 3] in metres."""
+        """World positions [N, 3] in meters."""
         return self._contributions(points).sum(1)
 
     def point_jacobians(self, points: BodyPoints, directions: Tensor) -> Tensor:
@@ -182,7 +182,7 @@ _MIN_IMPROVEMENT = 0.005  # Relative decrease of the cost below which the steps 
 def solve_correction(
     motion: PairMotion, body: BodyModel, residuals: Residuals, prior: CorrectionPrior, steps: int
 ) -> tuple[Tensor, Tensor]:
-    """Rotation vectors [F, 2, 22, 3] in radians and pelvis offsets [F, 2, 3] in metres that make the residuals small.
+    """Rotation vectors [F, 2, 22, 3] in radians and pelvis offsets [F, 2, 3] in meters that make the residuals small.
 
     At most `steps` Levenberg-Marquardt steps, with D = 2 * NUM_PARAMETERS; steps that raise the cost are rejected.
     """
@@ -236,7 +236,7 @@ class _Trial:
         return rotvecs, self.offset + step[..., -3:]
 
 
-# Standard deviations of corrections, in radians of a joint and in metres of the pelvis.
+# Standard deviations of corrections, in radians of a joint and in meters of the pelvis.
 _ARM_SIGMA, _TRUNK_SIGMA, _LEG_SIGMA, _HEAD_SIGMA, _ROOT_SIGMA, _PELVIS_SIGMA = 0.30, 0.12, 0.10, 0.15, 0.06, 0.03
 _FIXED_SIGMA = 1e-3
 

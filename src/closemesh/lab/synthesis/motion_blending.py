@@ -24,12 +24,12 @@ _MIN_STEP = 3  # Frames; a foot that leaves the floor for less does not step.
 
 @dataclass(frozen=True)
 class PersonKeyPose:
-    """Key pose of one person. Frame: world, metres."""
+    """Key pose of one person. Frame: world, meters."""
 
     rotations: Tensor  # [22, 3, 3]
     pelvis: Tensor  # [3]
     leg_length: float
-    """Metres from hip to ankle of the body that moves."""
+    """Meters from hip to ankle of the body that moves."""
     on_feet: bool
     """The person stands and takes the captured steps; otherwise pelvis and legs keep the key pose."""
     legs_in_contact: tuple[bool, bool] = (False, False)
@@ -57,7 +57,7 @@ class ClipSegment:
 
 @dataclass(frozen=True)
 class PersonMotion:
-    """Motion of one person over a window. Frame: world, metres."""
+    """Motion of one person over a window. Frame: world, meters."""
 
     rotations: Tensor  # [T, 22, 3, 3]
     pelvis: Tensor  # [T, 3]
@@ -160,7 +160,7 @@ _IDLE_SIGMA = {
     **{"spine1": 0.006, "spine2": 0.006, "spine3": 0.006, "neck": 0.015, "head": 0.03, "collar": 0.005},
     **{"shoulder": 0.015, "elbow": 0.02, "wrist": 0.015},
 }
-_SWAY_SIGMA = 0.005  # Metres, of the pelvis along x and z.
+_SWAY_SIGMA = 0.005  # Meters, of the pelvis along x and z.
 
 
 def idle_motion(length: int, generator: torch.Generator) -> Tensor:
@@ -170,7 +170,7 @@ def idle_motion(length: int, generator: torch.Generator) -> Tensor:
 
 
 def idle_sway(length: int, generator: torch.Generator) -> Tensor:
-    """Smooth random offset [length, 1, 3] in metres of two pelvises that sway together."""
+    """Smooth random offset [length, 1, 3] in meters of two pelvises that sway together."""
     sway = _waves(length, (1, 3), generator) * _SWAY_SIGMA
     sway[..., 1] = 0
     return sway

@@ -19,10 +19,10 @@ from closemesh.lab.synthesis.windows import LENGTHS, BodyVariants, Window
 from closemesh.structures import NUM_BODY_JOINTS
 
 KIND = "apart"
-MIN_DISTANCE = 0.05  # Metres between the surfaces, in every frame.
-_SPHERE_DISTANCES = 0.08, 0.8  # Range of the smallest distance in metres between the spheres of the two.
+MIN_DISTANCE = 0.05  # Meters between the surfaces, in every frame.
+_SPHERE_DISTANCES = 0.08, 0.8  # Range of the smallest distance in meters between the spheres of the two.
 _YAWS = (0.0, math.pi, None)  # Of b relative to a; None for a random yaw.
-_STEP = 0.05  # Metres by which b approaches a.
+_STEP = 0.05  # Meters by which b approaches a.
 _INITIAL_DISTANCE = 4.0
 _MIN_UPRIGHT = 0.85  # Cosine of the tilt of the pelvis.
 _MIN_ON_FEET = 0.9  # Fraction of the frames.
@@ -71,7 +71,7 @@ def _pick(clips: Sequence[CapturedClip], generator: torch.Generator) -> Captured
 def _play(clip: CapturedClip, length: int, leg: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Rotations [T, 22, 3, 3], pelvis [T, 3] and foot contact [T, 2] of a random part of a clip at a random speed.
 
-    leg: leg length in metres of the body that moves.
+    leg: leg length in meters of the body that moves.
     """
     first, frames = _longest_run(clip)
     speed = SPEEDS[0] + (SPEEDS[1] - SPEEDS[0]) * float(torch.rand((), generator=generator))

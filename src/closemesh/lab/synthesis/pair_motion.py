@@ -23,7 +23,7 @@ from closemesh.structures import NUM_BODY_JOINTS
 
 @dataclass(frozen=True)
 class PairMotion(TensorDataclass):
-    """Two people (or one) over F frames. Frame: world, y up, floor y = 0, metres, radians.
+    """Two people (or one) over F frames. Frame: world, y up, floor y = 0, meters, radians.
 
     Betas are stored for every frame, so that frames of several pairs can form one record.
     """
@@ -74,7 +74,7 @@ class ContactPoints:
     """K pairs of vertices in contact, and their relative position."""
 
     anchors: Tensor  # [K, 2] int64, vertices of a and of b
-    offsets: Tensor  # [K, 3] metres from the one of b to the one of a
+    offsets: Tensor  # [K, 3] meters from the one of b to the one of a
 
 
 def resample(motion: PairMotion, frames: Tensor) -> PairMotion:
@@ -93,7 +93,7 @@ def resample(motion: PairMotion, frames: Tensor) -> PairMotion:
 
 
 def mirror(motion: PairMotion) -> PairMotion:
-    """The motion mirrored in the plane x = 0. Betas do not change: shapes are symmetric to within a millimetre."""
+    """The motion mirrored in the plane x = 0. Betas do not change: shapes are symmetric to within a millimeter."""
     flip = torch.diag(_MIRROR)
     left, right = motion.hand_pose.chunk(2, dim=2)
     hands = torch.cat([right, left], dim=2) * -_MIRROR  # A rotation vector keeps its x and changes y and z.
@@ -138,7 +138,7 @@ def place(motion: PairMotion, yaw: Tensor, position: Tensor) -> PairMotion:
     return replace(motion, rotations=rotations, pelvis=pelvis)
 
 
-RESTING_HEIGHT = 0.02  # Metres below which the sole points of a standing foot rest on the floor.
+RESTING_HEIGHT = 0.02  # Meters below which the sole points of a standing foot rest on the floor.
 HEIGHT_SIGMA = 3.0  # Frames, standard deviation of the Gaussian that smooths heights above the floor.
 
 

@@ -30,13 +30,13 @@ _THUMB: dict[str, tuple[tuple[float, float, float], ...]] = {
 }
 _BEND_PER_JOINT = (1.0, 0.9, 0.6)  # Relative flexion of the joints of a finger, from the knuckle.
 _MIRROR = (1.0, -1.0, -1.0)
-_NORMAL_LENGTH = 0.02  # Metres from a vertex to the second skinned point that gives its posed normal.
+_NORMAL_LENGTH = 0.02  # Meters from a vertex to the second skinned point that gives its posed normal.
 _LARGEST_BETA = 2.0
 
 
 @dataclass(frozen=True)
 class PoseVariables(TensorDataclass):
-    """Optimized variables of M bodies. Frame: world, metres, radians."""
+    """Optimized variables of M bodies. Frame: world, meters, radians."""
 
     root: Tensor  # [M, 3] axis-angle of R_world_root
     body_pose: Tensor  # [M, 21, 3] axis-angle
@@ -49,7 +49,7 @@ class PosedBodies:
     """Joints and joint transforms of M posed bodies, from which single vertices are skinned."""
 
     shapes: BodyShapes
-    joints: Tensor  # [M, 55, 3] world, metres
+    joints: Tensor  # [M, 55, 3] world, meters
     transforms: Tensor  # [M, 55, 3, 4] from the shaped zero pose to the world
 
     def points(self, ids: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def joint_sigmas(like: Tensor) -> Tensor:
 
 
 _FINAL_RATE = 0.05  # Of the learning rate, at the last step of the cosine decay.
-_ROOT_SCALE, _PELVIS_SCALE, _FINGER_SCALE = 0.2, 0.12, 0.5  # Radians, metres, radians per unit of the learning rate.
+_ROOT_SCALE, _PELVIS_SCALE, _FINGER_SCALE = 0.2, 0.12, 0.5  # Radians, meters, radians per unit of the learning rate.
 BatchedBodies = Sequence[PoseVariables]
 
 

@@ -26,7 +26,7 @@ from closemesh.losses.physics import penetration_depth
 from closemesh.structures import NUM_BODY_JOINTS
 
 MAX_CONTACT_ERROR, MAX_DEPTH, MAX_LIMIT_EXCESS, MAX_FLOOR_ERROR = 0.01, 0.01, 0.07, 0.02
-"""Limits of an accepted pair: metres, metres, radians, metres."""
+"""Limits of an accepted pair: meters, meters, radians, meters."""
 _PAIRS_PER_CHUNK = 32  # Frames skinned at once.
 
 
@@ -34,12 +34,12 @@ _PAIRS_PER_CHUNK = 32  # Frames skinned at once.
 class PairErrors:
     """Errors of N frames of two people."""
 
-    contact: Tensor  # [N, K] metres between the two regions of each contact
+    contact: Tensor  # [N, K] meters between the two regions of each contact
     required: Tensor  # [K] bool: the contact must be closed
-    depth: Tensor  # [N] metres of the deepest vertex of either inside the other
+    depth: Tensor  # [N] meters of the deepest vertex of either inside the other
     limit: Tensor  # [N] radians beyond a joint's range, maximum of both
-    sinking: Tensor  # [N] metres of the lowest vertex of both below the floor
-    floating: Tensor  # [N] metres from the floor to the lowest vertex of the higher person, a carried one excepted
+    sinking: Tensor  # [N] meters of the lowest vertex of both below the floor
+    floating: Tensor  # [N] meters from the floor to the lowest vertex of the higher person, a carried one excepted
 
     @property
     def accepted(self) -> Tensor:
@@ -55,7 +55,7 @@ def measure_pairs(
     """Errors of pairs, or of the frames of one pair, on the fine watertight body.
 
     betas [N, 2, B] (or [2, B] for all), rotations [N, 2, 55, 3, 3], pelvis [N, 2, 3] position of the pelvis joint;
-    world frame, y up, floor y = 0, metres.
+    world frame, y up, floor y = 0, meters.
     """
     transl = transl_of(fine, betas, pelvis)
     betas = betas.expand(len(rotations), 2, -1)
@@ -81,9 +81,9 @@ def measure_pairs(
 
 
 def max_depth(vertices: Tensor, faces: Tensor) -> Tensor:
-    """[N] metres of the deepest vertex of either body inside the other; 0 without penetration.
+    """[N] meters of the deepest vertex of either body inside the other; 0 without penetration.
 
-    vertices [N, 2, V, 3] metres, faces [F, 3] of a closed mesh.
+    vertices [N, 2, V, 3] meters, faces [F, 3] of a closed mesh.
     """
     a, b = vertices[:, 0], vertices[:, 1]
     found = find_penetrations(a, b, faces)
@@ -99,7 +99,7 @@ class _RegionDistance:
         self._sides = [(region.cpu().numpy(), faces_within(body, region)) for region in (region_a, region_b)]
 
     def measure(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-        """Metres between the regions on vertices a and b [V, 3], from vertices of either to faces of the other."""
+        """Meters between the regions on vertices a and b [V, 3], from vertices of either to faces of the other."""
         (ids_a, faces_a), (ids_b, faces_b) = self._sides
         return min(_distance(a[ids_a], b, faces_b), _distance(b[ids_b], a, faces_a))
 
@@ -118,9 +118,9 @@ class Tolerances:
     """Limits for every frame of a window; that of `sliding` is for the mean over the window."""
 
     contact_error: float = 0.010
-    """Metres between the regions of a required contact while it is held."""
+    """Meters between the regions of a required contact while it is held."""
     depth: float = 0.010
-    """Metres of a vertex of either inside the other."""
+    """Meters of a vertex of either inside the other."""
     limit_excess: float = 0.15
     """Radians beyond the range of a joint."""
     speed: float = 10.0
@@ -128,7 +128,7 @@ class Tolerances:
     acceleration: float = 150.0
     """m/s^2 of a joint."""
     sinking: float = 0.04
-    """Metres of a sole below the floor."""
+    """Meters of a sole below the floor."""
     sliding: float = 0.10
     """m/s of the points of standing feet that rest on the floor."""
 
@@ -193,9 +193,9 @@ def true_run(mask: Tensor, frame: int) -> slice:
 
 
 def min_distance(motion: PairMotion, fine: BodyModel, max_distance: float) -> float:
-    """Smallest distance in metres between the two surfaces over all frames.
+    """Smallest distance in meters between the two surfaces over all frames.
 
-    0 when they penetrate, inf when it is larger than `max_distance` metres.
+    0 when they penetrate, inf when it is larger than `max_distance` meters.
     """
     surface = WatertightMesh(fine.faces.numpy())
     smallest = float("inf")
@@ -210,13 +210,13 @@ def min_distance(motion: PairMotion, fine: BodyModel, max_distance: float) -> fl
 
 
 def joint_motion(joints: Tensor) -> tuple[Tensor, Tensor]:
-    """Speed [T - 1, ...] in m/s and acceleration [T - 2, ...] in m/s^2 of joints [T, ..., 3] in metres at FPS."""
+    """Speed [T - 1, ...] in m/s and acceleration [T - 2, ...] in m/s^2 of joints [T, ..., 3] in meters at FPS."""
     velocity = (joints[1:] - joints[:-1]) * FPS
     return velocity.norm(dim=-1), (velocity[1:] - velocity[:-1]).norm(dim=-1) * FPS
 
 
 def foot_skating_speed(soles: Tensor, foot_contact: Tensor) -> float:
-    """Mean horizontal speed in m/s of resting sole points; soles [T, P, 24, 3] metres, foot_contact [T, P, 2] bool."""
+    """Mean horizontal speed in m/s of resting sole points; soles [T, P, 24, 3] meters, foot_contact [T, P, 2] bool."""
     feet = soles.unflatten(2, (2, -1))  # [T, P, 2, 12, 3]
     rests = (feet[..., 1] < RESTING_HEIGHT) & foot_contact[..., None]
     both = rests[1:] & rests[:-1]

@@ -21,7 +21,7 @@ from closemesh.lab.synthesis.least_squares import (
 from closemesh.lab.synthesis.pair_motion import ContactPoints, PairMotion
 from closemesh.losses.joint_limits import joint_limit_excess
 
-_MAX_DEPTH = 0.05  # Metres; with a margin, deeper vertices are not returned, only those around them.
+_MAX_DEPTH = 0.05  # Meters; with a margin, deeper vertices are not returned, only those around them.
 
 
 class NearSearch:
@@ -33,7 +33,7 @@ class NearSearch:
         self._ids = np.arange(0, len(body.v_template), step)
 
     def find(self, vertices: Tensor, margin: float) -> SurfacePairs:
-        """Vertices inside the other body, and those outside at less than `margin` metres; vertices [F, 2, V, 3].
+        """Vertices inside the other body, and those outside at less than `margin` meters; vertices [F, 2, V, 3].
 
         The normal of each pair points out of the other body.
         """
@@ -67,7 +67,7 @@ _FREE_EXCESS = 0.03  # Radians beyond a joint's range without cost; the same exc
 
 
 def contact_residuals(posed: PosedPairs, frames: Tensor, contact: ContactPoints, sigma: float) -> LinearResiduals:
-    """Three residuals per contact point of each of frames [N]: its offset against the wanted one; sigma in metres."""
+    """Three residuals per contact point of each of frames [N]: its offset against the wanted one; sigma in meters."""
     a, b, point = _contact_vertices(frames, contact)
     difference = posed.positions(a) - posed.positions(b) - contact.offsets[point]
     parts = []
@@ -80,9 +80,9 @@ def contact_residuals(posed: PosedPairs, frames: Tensor, contact: ContactPoints,
 def separation_residuals(
     posed: PosedPairs, frames: Tensor, contact: ContactPoints, directions: Tensor, distance: float, sigma: float
 ) -> LinearResiduals:
-    """Contact points of frames [N] closer than `distance` metres along directions [N, K, 3], which lead from b to a.
+    """Contact points of frames [N] closer than `distance` meters along directions [N, K, 3], which lead from b to a.
 
-    Points that slid aside by more than twice the distance are free. sigma in metres.
+    Points that slid aside by more than twice the distance are free. sigma in meters.
     """
     a, b, _ = _contact_vertices(frames, contact)
     directions = directions.flatten(0, 1)
@@ -95,7 +95,7 @@ def separation_residuals(
 def penetration_residuals(
     posed: PosedPairs, search: NearSearch, faces: Tensor, max_depth: float, sigma: float
 ) -> LinearResiduals:
-    """Vertices more than `max_depth` metres inside the other body; faces [F, 3], sigma in metres.
+    """Vertices more than `max_depth` meters inside the other body; faces [F, 3], sigma in meters.
 
     A negative `max_depth` is a distance that vertices outside must have.
     """

@@ -29,12 +29,12 @@ from closemesh.losses.pose_prior import load_pose_prior
 _STEPS = 80
 _LEARNING_RATE = 0.12
 _MAX_LIMIT_EXCESS = 0.07  # Radians beyond a joint's range of an accepted pose.
-_MAX_SUPPORT_ERROR = 0.015  # Metres of a support above or below the floor.
+_MAX_SUPPORT_ERROR = 0.015  # Meters of a support above or below the floor.
 
 
 @dataclass(frozen=True)
 class Postures:
-    """N synthetic poses of one kind. Frame: world, floor y = 0, the person faces +z. Metres, radians."""
+    """N synthetic poses of one kind. Frame: world, floor y = 0, the person faces +z. Meters, radians."""
 
     kind: str
     betas: Tensor  # [N, B]

@@ -78,7 +78,7 @@ def _subsample(ids: Tensor, count: int) -> Tensor:
 _MIN_END_COSINE = math.cos(math.radians(40))  # Between the normal at either end of a diameter and the diameter.
 _MIN_SEPARATION = 0.8  # Of centers, in radii of the larger sphere.
 _FILL = 0.93  # Of the radius: spheres bulge out of flat surfaces.
-_MIN_RADIUS = 0.008  # Metres.
+_MIN_RADIUS = 0.008  # Meters.
 _CHUNK = 500  # Vertices whose opposite vertices are searched at once.
 
 
@@ -102,13 +102,13 @@ def inner_spheres(body: BodyModel) -> Tensor:
 
 
 def posed_spheres(bodies: PosedBodies, spheres: Tensor) -> tuple[Tensor, Tensor]:
-    """Centers [N, S, 3] and radii [N, S] in metres of spheres [S, 2]; the radii have no gradient."""
+    """Centers [N, S, 3] and radii [N, S] in meters of spheres [S, 2]; the radii have no gradient."""
     ends = bodies.points(spheres.flatten()).unflatten(1, (-1, 2))  # [N, S, 2, 3]
     return ends.mean(2), _FILL * (ends[:, :, 0] - ends[:, :, 1]).norm(dim=-1).detach() / 2
 
 
 def sphere_energy(a: PosedBodies, b: PosedBodies, spheres: Tensor, sigma: float) -> Tensor:
-    """[N] squared overlaps of the spheres [S, 2] of a with those of b, in units of sigma metres."""
+    """[N] squared overlaps of the spheres [S, 2] of a with those of b, in units of sigma meters."""
     (center_a, radius_a), (center_b, radius_b) = posed_spheres(a, spheres), posed_spheres(b, spheres)
     with torch.no_grad():
         radii = radius_a[:, :, None] + radius_b[:, None]  # [N, S, S]
@@ -131,8 +131,8 @@ def _select_spheres(points: Tensor, pairs: Tensor) -> Tensor:
 
 
 _ANCHOR_STD = 0.7  # Standard deviation of drawn anchors, relative to that of the region.
-_DRIFT_COST = 0.5  # Metres of distance per metre between an anchor and the drawn one.
-_FACING_COST = 0.03  # Metres of distance for perpendicular normals.
+_DRIFT_COST = 0.5  # Meters of distance per meter between an anchor and the drawn one.
+_FACING_COST = 0.03  # Meters of distance for perpendicular normals.
 
 
 def draw_anchors(

@@ -23,7 +23,7 @@ from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.lab.synthesis.timing import FPS, Timing
 from closemesh.structures import NUM_BODY_JOINTS
 
-# Radius in metres of the body around each joint, and around the middle of the bone to its parent.
+# Radius in meters of the body around each joint, and around the middle of the bone to its parent.
 _RADII = {
     **{"pelvis": 0.13, "hip": 0.09, "spine1": 0.12, "knee": 0.055, "spine2": 0.12, "ankle": 0.045, "spine3": 0.13},
     **{"foot": 0.04, "neck": 0.06, "collar": 0.08, "head": 0.10, "shoulder": 0.06, "elbow": 0.045, "wrist": 0.035},
@@ -39,13 +39,13 @@ def joint_spheres(joints: Tensor) -> Tensor:
 
 
 def sphere_overlap(spheres_a: Tensor, spheres_b: Tensor) -> Tensor:
-    """Largest overlap [...] in metres of spheres_a and spheres_b [..., 43, 3]; negative when they are separate."""
+    """Largest overlap [...] in meters of spheres_a and spheres_b [..., 43, 3]; negative when they are separate."""
     radii = _sphere_radii().to(spheres_a)
     return (radii[:, None] + radii - torch.cdist(spheres_a, spheres_b)).flatten(-2).amax(-1)
 
 
 def _sphere_radii() -> Tensor:
-    """Radii [43] in metres."""
+    """Radii [43] in meters."""
     names = {index: name.split("_")[-1] for name, index in JOINT_INDEX.items() if index < NUM_BODY_JOINTS}
     at_joints = [_RADII[names[joint]] for joint in range(NUM_BODY_JOINTS)]
     on_bones = [(at_joints[child] + at_joints[parent]) / 2 for child, parent in _BONES]
@@ -61,13 +61,13 @@ _CAPTURED_ONLY = (0.0, 0.3)  # Seconds of captured motion before and after the b
 _CONTACT_SPEED, _BRIEF_CONTACT_SPEED = 0.02, 0.05
 _MAX_DRIFT = 0.12  # m/s of a person who does not walk.
 _NUM_WALKS = 4
-_EXTRA_OVERLAP = 0.02  # Metres that the spheres may overlap more than in the key pose.
-_SEPARATE = -0.03  # Metres of overlap at either end of a window with an approach, at most;
+_EXTRA_OVERLAP = 0.02  # Meters that the spheres may overlap more than in the key pose.
+_SEPARATE = -0.03  # Meters of overlap at either end of a window with an approach, at most;
 _FAR = -0.15  # if possible, and in an embrace always, at most this.
-_EMBRACE_DISTANCE = 0.45  # Metres between the pelvises, below which people must step to separate.
-_STEP_DISTANCE = 0.40  # Metres that people step away before their limbs return.
+_EMBRACE_DISTANCE = 0.45  # Meters between the pelvises, below which people must step to separate.
+_STEP_DISTANCE = 0.40  # Meters that people step away before their limbs return.
 _MAX_HOLD = 24  # Frames.
-_MAX_BACKWARD = 0.05  # Metres that a person may approach from the partner's side.
+_MAX_BACKWARD = 0.05  # Meters that a person may approach from the partner's side.
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class BodyVariants:
 
 @dataclass(frozen=True)
 class Window:
-    """Two people over T frames at 30 fps, and their contacts. World: y up, floor y = 0, metres."""
+    """Two people over T frames at 30 fps, and their contacts. World: y up, floor y = 0, meters."""
 
     kind: str
     motion: PairMotion
@@ -73,7 +73,7 @@ class Window:
 
     @property
     def mean_contact_error(self) -> float:
-        """Metres, over the frames in contact; 0 without any."""
+        """Meters, over the frames in contact; 0 without any."""
         return float(self.errors.contact_error[self.contact].mean()) if self.contact.any() else 0.0
 
 

@@ -79,18 +79,18 @@ class WorkUnitResult:
     windows: tuple[str, ...]
     """Names of the written files, without folder."""
     contact_errors: tuple[float, ...]
-    """Metres, maximum over the frames of each written window."""
+    """Meters, maximum over the frames of each written window."""
     mean_contact_errors: tuple[float, ...]
-    """Metres, mean over the frames in contact of each written window."""
+    """Meters, mean over the frames in contact of each written window."""
     depths: tuple[float, ...]
-    """Metres, maximum over the frames of each written window."""
+    """Meters, maximum over the frames of each written window."""
     faults: dict[str, int]
     """Number of rejected windows by error beyond tolerance."""
 
 
 @dataclass(frozen=True)
 class KindReport:
-    """Totals of one kind. Metres."""
+    """Totals of one kind. Meters."""
 
     kind: str
     attempts: int

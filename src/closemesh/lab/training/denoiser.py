@@ -226,7 +226,7 @@ def denoiser_metrics(sampler: Sampler, validation: InitialMotions, batch: int) -
             "first": windows.mean,
             "refined": refined,
             "refined_from_noise": sample(sampler, windows, [], noise),
-            "refined_and_told": sample(sampler, examples.windows, []),
+            "refined_with_contact_parts": sample(sampler, examples.windows, []),
         }
         truth = _joints(pose_pair(sampler.body, examples.truth))
         rows.append(

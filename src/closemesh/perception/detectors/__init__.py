@@ -1,1 +1,1 @@
-""""""
+"""Person detectors and the libraries that run them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -12,7 +11,15 @@ from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
-from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPose, Detection, Detector, Image
+from closemesh.perception.types import (
+    NUM_BODY_KEYPOINTS,
+    CropEstimate,
+    CropPose,
+    Detection,
+    Detector,
+    Image,
+    PersonDetector,
+)
 from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
 
 AGREEMENT_DISTANCE = 0.12  # Of the box diagonal; detection and crop pose that lie farther apart disagree.
@@ -176,14 +183,6 @@ class MediaPipeDetector:
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:
         return self._blazepose.refine(image, person)
-
-
-class PersonDetector(Protocol):
-    """Detects people in an image: MoveNet, YoloPose or YoloxDetector."""
-
-    def detect(self, image: Image, long_side: int) -> list[Detection]:
-        """All people in the image, which is scaled to a longer side of about `long_side` pixels."""
-        ...
 
 
 class CombinedDetector:

@@ -1,1 +1,1 @@
-""""""
+"""Masks: label images, and the networks that make them."""

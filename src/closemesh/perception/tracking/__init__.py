@@ -1,1 +1,1 @@
-""""""
+"""Tracks of people over time and their identities."""

@@ -1,4 +1,4 @@
-"""Identity switches and duplicate tracks, found by clothing colors over time."""
+"""Identity switches and duplicate tracks, found and corrected by clothing colors over time."""
 
 from __future__ import annotations
 

@@ -43,12 +43,12 @@ class PersonTemplate:
     trunk: tuple[Direction, Direction] | None = None
     """Directions of head and chest where they are not up and ahead; left, up and forward of person a."""
     height: float | None = None
-    """Initial height of the pelvis of a carried person above the floor, metres."""
+    """Initial height of the pelvis of a carried person above the floor, meters."""
 
 
 @dataclass(frozen=True)
 class InteractionTemplate:
-    """One kind of interaction between persons a and b. Angles in degrees, distances in metres."""
+    """One kind of interaction between persons a and b. Angles in degrees, distances in meters."""
 
     name: str
     contacts: tuple[ContactConstraint, ...]
@@ -106,7 +106,7 @@ class Posture:
     feet: float = 0.0
     """Plantar flexion of the feet, degrees."""
     seat: tuple[float, float] | None = None
-    """Range of the height of the seat above the floor in metres; None without a seat."""
+    """Range of the height of the seat above the floor in meters; None without a seat."""
 
 
 def _symmetric(arm: Limb, leg: Limb) -> dict[str, Any]:
