@@ -161,7 +161,7 @@ def write_contacts(path: Path, clip: Clip, before: Pairs, after: Pairs) -> None:
         }
         for people in sorted({*pairs_before, *pairs_after})
     ]
-    write_json(path, CONTACTS_SCHEMA, {"units": "meters and seconds", "times": clip.times.round(4), "pairs": pairs})
+    write_json(path, CONTACTS_SCHEMA, {"units": "metres and seconds", "times": clip.times.round(4), "pairs": pairs})
 
 
 def read_contacts(path: Path) -> tuple[Pairs, Pairs]:
