@@ -1,4 +1,4 @@
-"""What tests of several rooms share."""
+"""Fixtures of tests in several folders."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from known_scenes import KnownScene, make_known_scene
 
 @pytest.fixture(scope="session")
 def known_scene() -> KnownScene:
-    """Two people who move on a floor before a camera that looks down at them; all of it known."""
+    """Two people who move on a floor before a camera above them; motion, shape and camera are known."""
     return make_known_scene()

@@ -65,7 +65,7 @@ def known_pair(frames: int = 6) -> KnownPair:
 
 
 def camera_in_front(distance: float = 3.5, yaw: float = 0.0) -> np.ndarray:
-    """T_cam_world [4, 4] of a level camera that looks at the origin from 1 m above the floor."""
+    """T_cam_world [4, 4] of a level camera 1 m above the floor that faces the origin."""
     T = np.eye(4)
     R_yaw = Rotation.from_euler("y", yaw).as_matrix()
     T[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ R_yaw.T

@@ -53,5 +53,5 @@ def _with_more_vertices(arrays: Arrays, count: int) -> Arrays:
     grown = {name: np.concatenate([arrays[name], arrays[name][corners].mean(1)]) for name in per_vertex}
     regressor = np.concatenate([arrays["J_regressor"], np.zeros((55, count - before), np.float32)], axis=1)
     faces = np.concatenate([np.delete(faces, chosen, axis=0), *fans])
-    kept = {name: array for name, array in arrays.items() if name not in ("vt", "ft")}
-    return {**kept, **grown, "J_regressor": regressor, "f": faces.astype(np.uint32)}
+    unchanged = {name: array for name, array in arrays.items() if name not in ("vt", "ft")}
+    return {**unchanged, **grown, "J_regressor": regressor, "f": faces.astype(np.uint32)}

@@ -69,7 +69,7 @@ def test_people_hold_what_smplx_needs(out: Path) -> None:
             assert str(file["surface_model_type"]) == "closemesh_open"
 
 
-def test_the_scene_tells_where_it_came_from(out: Path, clip: Path) -> None:
+def test_the_scene_records_where_it_came_from(out: Path, clip: Path) -> None:
     scene = json.loads((out / "scene.json").read_text())
     assert scene["input"]["sha256"] == sha256_of(clip)
     assert scene["config"]["preset"] == "fast"
@@ -87,37 +87,37 @@ def test_the_result_lies_over_the_people(out: Path) -> None:
 
 
 def test_the_overlay_has_every_frame(out: Path) -> None:
-    with av.open(str(out / "overlay.mp4")) as film:
-        assert film.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in film.decode(video=0)) == FRAMES
+    with av.open(str(out / "overlay.mp4")) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in video.decode(video=0)) == FRAMES
 
 
 def test_a_second_run_keeps_the_stages_and_gives_the_same_bytes(out: Path, again: tuple[str, ...]) -> None:
     before = {path.name: sha256_of(path) for path in sorted((out / "people").iterdir())}
     ended = closemesh(*again)
     assert ended.exit_code == 0
-    kept = [line for line in ended.stderr.splitlines() if "kept from an earlier run" in line]
-    assert len(kept) == 7
+    cached = [line for line in ended.stderr.splitlines() if "kept from an earlier run" in line]
+    assert len(cached) == 7
     assert {path.name: sha256_of(path) for path in sorted((out / "people").iterdir())} == before
 
 
 def test_a_changed_option_reruns_only_what_depends_on_it(out: Path, again: tuple[str, ...]) -> None:
     ended = closemesh(*again, "--no-physics", "--no-overlay")
     assert ended.exit_code == 0
-    kept = {line.split(":")[0] for line in ended.stderr.splitlines() if "kept from an earlier run" in line}
-    assert kept == {"observe", "initialise", "contact_initial"}
+    cached = {line.split(":")[0] for line in ended.stderr.splitlines() if "kept from an earlier run" in line}
+    assert cached == {"observe", "initialise", "contact_initial"}
 
 
 @pytest.mark.parametrize(("view", "stage"), [("side", "optimised"), ("top", "initial"), ("overlay", "refined")])
 def test_render_shows_a_result_from_elsewhere(out: Path, tmp_path: Path, view: str, stage: str) -> None:
-    target = tmp_path / "film.mp4"
+    target = tmp_path / "video.mp4"
     ended = closemesh("render", out, "--view", view, "--stage", stage, "-o", target)
     assert ended.exit_code == 0, ended.stderr
-    with av.open(str(target)) as film:
-        assert sum(1 for _ in film.decode(video=0)) == FRAMES
+    with av.open(str(target)) as video:
+        assert sum(1 for _ in video.decode(video=0)) == FRAMES
 
 
-def test_render_writes_pictures(out: Path, tmp_path: Path) -> None:
+def test_render_writes_images(out: Path, tmp_path: Path) -> None:
     ended = closemesh("render", out, "--view", "top", "--format", "png", "-o", tmp_path / "top")
     assert ended.exit_code == 0, ended.stderr
     assert len(list((tmp_path / "top").glob("*.png"))) == FRAMES
@@ -126,10 +126,10 @@ def test_render_writes_pictures(out: Path, tmp_path: Path) -> None:
 def test_render_without_the_clip(out: Path, clip: Path, tmp_path: Path) -> None:
     moved = clip.rename(tmp_path / "moved.mp4")
     try:
-        ended = closemesh("render", out, "-o", tmp_path / "film.mp4")
+        ended = closemesh("render", out, "-o", tmp_path / "video.mp4")
         assert ended.exit_code == 1
         assert "--clip FILE" in ended.stderr.splitlines()[-1]
-        ended = closemesh("render", out, "-o", tmp_path / "film.mp4", "--clip", moved)
+        ended = closemesh("render", out, "-o", tmp_path / "video.mp4", "--clip", moved)
         assert ended.exit_code == 0, ended.stderr
     finally:
         moved.rename(clip)

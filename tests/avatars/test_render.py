@@ -68,7 +68,7 @@ def test_nearer_people_occlude_farther_ones(initial: AvatarSet, dressed: Dressed
     assert float(hidden.mean()) < 0.03
 
 
-def test_gradients_of_pixels_reach_pose_shape_and_translation(initial: AvatarSet, dressed: DressedPeople) -> None:
+def test_pixels_have_gradients_for_pose_shape_and_translation(initial: AvatarSet, dressed: DressedPeople) -> None:
     known, view = dressed.scene, dressed.views[0].viewport
     betas, transl = torch.as_tensor(known.motion.betas), torch.as_tensor(known.motion.transl[0])
     rotations = torch.as_tensor(known.motion.rotations[0])
@@ -125,7 +125,7 @@ def test_posed_gaussians_have_the_gradients_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(pose, inputs, atol=1e-7, fast_mode=True)
 
 
-def test_surface_frames_are_rotations_with_outward_normals_that_turn_with_the_body(initial: AvatarSet) -> None:
+def test_surface_frames_are_rotations_that_turn_with_the_body_and_have_normals_away_from_it(initial: AvatarSet) -> None:
     rest = initial.body.v_template
     frames = surface_frames(initial.surface, rest)
     axes = frames.axes.permute(2, 1, 0)  # [G, 3, 3] as columns

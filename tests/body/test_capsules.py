@@ -31,7 +31,7 @@ def standing(x: float) -> Tensor:
     return pose_landmarks(points, torch.zeros(1, 10), rotations, torch.tensor([[[x, 0.0, 0.0]]])).keypoints[0, 0]
 
 
-def test_the_nearest_parts_are_as_far_apart_as_the_bodies(capsules: CapsuleBody) -> None:
+def test_the_distance_of_the_nearest_parts_is_the_distance_of_the_bodies(capsules: CapsuleBody) -> None:
     a, b = standing(0.0), standing(1.0)
     parts = part_distances(a, b, capsules)
     assert parts.shape == (len(CAPSULE_PARTS), len(CAPSULE_PARTS)) and parts.isfinite().all()

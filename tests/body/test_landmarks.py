@@ -42,7 +42,7 @@ def test_the_coarse_body_moves_as_the_whole_one_with_fingers_and_face_at_rest():
     assert torch.allclose(coarse.keypoints, whole.keypoints[:, :, :23], atol=1e-9)
 
 
-def test_gradients_reach_shape_pose_and_place():
+def test_landmarks_have_gradients_for_shape_pose_and_translation():
     points = load_landmark_body(load_bundled_body("light")).to("cpu", torch.float64)
     betas, rotations, transl = (tensor.requires_grad_() for tensor in _random_pose())
 

@@ -184,7 +184,7 @@ def test_rest_pose_is_a_t_pose_in_the_stated_axes(body):
     assert 1.5 < height < 1.9
 
 
-def test_keypoints_stand_where_their_names_say(body):
+def test_keypoints_are_where_their_names_mean(body):
     vertices, joints = skin(body, torch.zeros(10), torch.eye(3).expand(55, 3, 3), torch.zeros(3))
     points = dict(zip(KEYPOINT_NAMES, wholebody_keypoints(body, vertices, joints), strict=True))
     for name, point in points.items():
@@ -202,7 +202,7 @@ def test_keypoints_stand_where_their_names_say(body):
 
 
 @pytest.mark.parametrize("variant", ["mid", "light", "closed"])
-def test_variants_share_betas_and_joints(body, variant):
+def test_variants_have_the_same_betas_and_joints(body, variant):
     other = load_bundled_body(variant)
     betas, _, _, expression = random_pose(50)
     gap = (rest_joints(other, betas, expression) - rest_joints(body, betas, expression)).norm(dim=-1)

@@ -113,7 +113,7 @@ def test_a_sparse_matrix_that_points_outside_is_refused(tmp_path: Path) -> None:
         load_body(tmp_path / "a.pkl")
 
 
-def test_a_pickle_of_smpl_is_told_by_its_joints(tmp_path: Path) -> None:
+def test_a_pickle_of_smpl_is_recognized_by_its_joints(tmp_path: Path) -> None:
     arrays = tables()
     arrays["weights"] = arrays["weights"][:, :24]
     (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(pickle.dumps(arrays))

@@ -1,4 +1,4 @@
-"""The tables of the benchmarks tell the figures that were measured."""
+"""The tables of the benchmarks show the values that were measured."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ Reference = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.
 
 def _closest_on_segments(p: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     ab = b - a
-    share = (((p - a) * ab).sum(-1) / (ab * ab).sum(-1)).clip(0, 1)
-    return np.linalg.norm(p - a - share[..., None] * ab, axis=-1)
+    fraction = (((p - a) * ab).sum(-1) / (ab * ab).sum(-1)).clip(0, 1)
+    return np.linalg.norm(p - a - fraction[..., None] * ab, axis=-1)
 
 
 def _distance_and_inside(points: np.ndarray, vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

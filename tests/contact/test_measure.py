@@ -64,7 +64,7 @@ def test_distance_is_the_gap_between_the_hands_and_zero_when_they_cross(measured
     assert (distance[present & (DISTANCES < -0.01)] == 0).all()
 
 
-def test_depth_is_zero_apart_and_grows_when_the_hands_cross(measured):
+def test_depth_is_zero_without_contact_and_grows_when_the_hands_cross(measured):
     depth = measured[0].depth
     assert np.isnan(depth[3])
     assert (depth[(DISTANCES > 0) & (np.arange(T) != 3)] == 0).all()
@@ -101,7 +101,7 @@ def test_long_clips_are_measured_in_pieces_alike(approach, body, measured):
     np.testing.assert_array_equal(pair.distance, np.tile(measured[0].distance, 4))
 
 
-def test_near_pairs_gives_the_frames_within_reach(approach, body):
+def test_near_pairs_gives_the_frames_within_the_distance(approach, body):
     ((a, b, frames),) = find_close_pairs(approach, body, max_distance=0.15)
     assert (a, b) == (0, 1)
     expected = (DISTANCES < 0.15) & (np.arange(T) != 3)
@@ -123,7 +123,7 @@ def test_people_whose_distance_is_unsure_may_be_near(approach, body):
     far[:, 1] *= 1 + 2 / far[:, 1, 2:]
     far = camera.with_pose(transl=far)
     assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, max_distance=0.15)]
-    unsure, sure = np.full((T, 3), 1.0), np.full((T, 3), 0.1)
-    near = {(a, b): frames for a, b, frames in find_close_pairs(far, body, 0.15, unsure)}
+    uncertain, certain = np.full((T, 3), 1.0), np.full((T, 3), 0.1)
+    near = {(a, b): frames for a, b, frames in find_close_pairs(far, body, 0.15, uncertain)}
     assert near[0, 1].any()
-    assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, 0.15, sure)]
+    assert (0, 1) not in [pair[:2] for pair in find_close_pairs(far, body, 0.15, certain)]

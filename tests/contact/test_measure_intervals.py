@@ -31,7 +31,7 @@ def test_blips_are_dropped():
     assert len(intervals(touches([4, 5, 6]))) == 1
 
 
-def test_parts_are_kept_apart_and_sorted_by_start():
+def test_parts_stay_separate_and_are_sorted_by_start():
     found = intervals(touches(range(10, 20)), touches(range(2, 8), HEAD, HEAD), touches(range(5, 15), CHEST, HAND))
     assert [(c.part_a, c.part_b, c.start) for c in found] == [
         ("head", "head", 2),

@@ -54,15 +54,15 @@ def test_sphere_has_the_known_distance_everywhere(sphere):
         assert (np.einsum("nd,nd->n", found.normal, directions) > 0.99).all()
 
 
-def test_reach_drops_what_is_further_and_changes_nothing_nearer(star):
+def test_a_limit_of_distance_drops_what_is_farther_and_changes_nothing_nearer(star):
     vertices, faces = star
     points = np.random.default_rng(5).uniform(-2, 2, (600, 3))
-    every, near = (WatertightMesh(faces).closest(points, vertices, reach) for reach in (np.inf, 0.2))
+    every, near = (WatertightMesh(faces).closest(points, vertices, limit) for limit in (np.inf, 0.2))
     assert np.array_equal(near.face >= 0, every.distance < 0.2)
-    kept = near.face >= 0
-    np.testing.assert_array_equal(near.distance[kept], every.distance[kept])
-    np.testing.assert_array_equal(near.inside[kept], every.inside[kept])
-    assert np.isinf(near.distance[~kept]).all()
+    found_near = near.face >= 0
+    np.testing.assert_array_equal(near.distance[found_near], every.distance[found_near])
+    np.testing.assert_array_equal(near.inside[found_near], every.inside[found_near])
+    assert np.isinf(near.distance[~found_near]).all()
 
 
 def test_smallest_distance_equals_the_minimum(star):

@@ -35,7 +35,7 @@ def test_exactly_the_vertices_inside_the_other_sphere_are_found(spheres):
     assert set(found.frame.tolist()) == {0, 1, 2}
 
 
-def test_touching_is_outside_and_within_reach(spheres):
+def test_touching_is_outside_and_within_the_distance(spheres):
     a, b, faces, _ = spheres
     _, found = find_contacts(a, b, faces, max_distance=0.05)
     point, on_surface = surface_points(a, b, faces, found)

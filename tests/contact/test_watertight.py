@@ -25,9 +25,9 @@ def holed_body():
     centers = body.v_template[body.faces].mean(1)
     front = body.v_template[head][body.v_template[head, 2].argmax()]
     targets = front + torch.tensor([[0.035, 0.03, -0.02], [-0.035, 0.03, -0.02], [0.0, -0.04, -0.01]])
-    kept = (torch.cdist(centers, targets) > 0.015).all(-1)
+    remaining = (torch.cdist(centers, targets) > 0.015).all(-1)
     ball = trimesh.creation.icosphere(subdivisions=2, radius=0.012)
-    vertices, faces = body.v_template, body.faces[kept]
+    vertices, faces = body.v_template, body.faces[remaining]
     for target in targets[:2]:
         faces = torch.cat([faces, torch.as_tensor(ball.faces.copy()) + len(vertices)])
         vertices = torch.cat([vertices, torch.as_tensor(ball.vertices.copy(), dtype=torch.float32) + target])

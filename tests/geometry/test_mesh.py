@@ -9,7 +9,7 @@ from closemesh.body.loading import load_bundled_body
 from closemesh.geometry.mesh import batched_vertex_normals, face_incidence, vertex_normals
 
 
-def test_normals_of_a_sphere_point_outward() -> None:
+def test_normals_of_a_sphere_point_away_from_its_center() -> None:
     corners = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]], np.float64)
     faces = np.array([[0, 2, 4], [2, 1, 4], [1, 3, 4], [3, 0, 4], [2, 0, 5], [1, 2, 5], [3, 1, 5], [0, 3, 5]])
     np.testing.assert_allclose(vertex_normals(corners, faces), corners)

@@ -43,7 +43,7 @@ def test_keypoint_indices_are_the_published_ones() -> None:
 
 @pytest.fixture(scope="module")
 def scene(known_scene: KnownScene) -> KnownScene:
-    """People of other sizes, one of whom clenches the left hand."""
+    """People of other sizes; one clenches the left hand."""
     pose = known_scene.body.hand_mean.flatten(0, 1).numpy().copy()
     pose[:12, 2] -= 0.8
     rotations = known_scene.motion.rotations.copy()

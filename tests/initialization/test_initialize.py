@@ -36,7 +36,7 @@ def test_exact_keypoints_give_the_pose_back(known_scene, lifter: bool, error: fl
     relative = np.linalg.norm((found - found[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1)
     assert camera.focal_source == "option"
     assert relative.mean() < error
-    assert np.abs(found - truth)[..., 2].mean() < 0.25  # A person a little larger and farther looks the same.
+    assert np.abs(found - truth)[..., 2].mean() < 0.25  # A person a little larger and farther has the same image.
     assert motion.valid.all() and motion.confidence.mean() > 0.9
 
 

@@ -56,7 +56,7 @@ def test_the_path_does_not_follow_one_frame_that_flips():
     poses[:, 1] += 1.0  # The second start is another pose altogether.
     energies = np.zeros((frames, 2))
     energies[:, 1] = 5.0
-    energies[4] = [8.0, 0.0]  # In one frame it looks better.
+    energies[4] = [8.0, 0.0]  # In one frame the second start is better.
     assert best_start_path(energies, poses).tolist() == [0] * frames
 
 

@@ -43,7 +43,7 @@ def touching(known_scene: KnownScene) -> KnownScene:
     )
 
 
-def figures(scene: KnownScene, motion: BodyMotion) -> PoseFeatures:
+def features(scene: KnownScene, motion: BodyMotion) -> PoseFeatures:
     points = load_landmark_body(scene.body).coarse(NUM_POINTS)
     [found] = pose_features(motion, points, capsule_body(scene.body), scene.camera.T_cam_world[:, :3, 1])
     return found
@@ -85,18 +85,19 @@ def test_a_stated_contact_brings_people_together(touching: KnownScene, apart: Bo
     true = contacts_of(caption_motion(scene.motion, scene.body, scene.clip.times, up))
     assert true, "the scene has them touch"
     between = {
-        name: figures(scene, motion).part_distances(0, 1) for name, motion in (("true", scene.motion), ("first", apart))
+        name: features(scene, motion).part_distances(0, 1)
+        for name, motion in (("true", scene.motion), ("first", apart))
     }
     for name, text in (("without", []), ("with", true)):
-        between[name] = figures(scene, run(scene, apart, text)).part_distances(0, 1)
+        between[name] = features(scene, run(scene, apart, text)).part_distances(0, 1)
     error = {name: float((gaps - between["true"]).abs().mean()) for name, gaps in between.items()}
     assert error["with"] < error["without"] < error["first"]
 
 
 def test_wrong_statements_do_not_undo_what_keypoints_show(touching: KnownScene):
     scene = touching
-    true = figures(scene, scene.motion).keypoints
-    plain, misled = (figures(scene, run(scene, scene.motion, text)).keypoints for text in ((), WRONG))
+    true = features(scene, scene.motion).keypoints
+    plain, misled = (features(scene, run(scene, scene.motion, text)).keypoints for text in ((), WRONG))
     errors = [float((found - true)[..., :2].norm(dim=-1).mean()) for found in (plain, misled)]
     assert errors[1] < errors[0] + 0.01
 
@@ -125,14 +126,14 @@ def test_the_alignment_moves_people_towards_the_statements(touching: KnownScene,
     """People end closer, in the space of texts and poses, to the statements about each of them."""
     text = [TimedStatement(JointAngle(0, "left_knee", "bent")), TimedStatement(Posture(1, "leaning_forward"))]
     alignment = load_alignment("cpu")
-    sayings = encode_statements(alignment, text)
+    encoded = encode_statements(alignment, text)
     up = torch.as_tensor(touching.camera.T_cam_world[:, :3, 1], dtype=torch.float32)
     times = torch.as_tensor(touching.clip.times, dtype=torch.float32)
     away = {}
     for name, language in (("without", LanguageConfig(alignment=False)), ("with", LanguageConfig())):
         found = run(touching, apart, text, Config(language=language))
         rotations, pelvis = torch.as_tensor(found.rotations[:, :, :22]), torch.as_tensor(found.transl)
-        away[name] = float(text_pose_distance(sayings, alignment.pose_encoder, rotations, pelvis, up, times).mean())
+        away[name] = float(text_pose_distance(encoded, alignment.pose_encoder, rotations, pelvis, up, times).mean())
     assert away["with"] < away["without"] - 0.002  # 0.004 measured: the keypoints show otherwise.
     plain, same = (
         run(touching, apart, (), Config(language=LanguageConfig(alignment=use))).rotations for use in (False, True)

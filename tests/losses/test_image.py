@@ -13,7 +13,7 @@ def _noise(seed: int, *shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_pictures_are_like_themselves_and_unlike_others() -> None:
+def test_images_are_like_themselves_and_unlike_others() -> None:
     a, b = _noise(0, 30, 40, 3), _noise(1, 30, 40, 3)
     assert float(dssim(a, a).abs().max()) < 1e-9
     assert float(l1(a, a).max()) == 0
@@ -37,8 +37,8 @@ def test_structural_similarity_of_one_window_is_that_of_the_definition() -> None
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_both_blurs_agree(channels: int) -> None:
-    picture = _noise(0, 20, 31, channels)
-    assert torch.allclose(blurred(picture), _blur_torch(picture), atol=1e-12)
+    image = _noise(0, 20, 31, channels)
+    assert torch.allclose(blurred(image), _blur_torch(image), atol=1e-12)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:

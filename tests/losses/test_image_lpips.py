@@ -20,24 +20,24 @@ def eye() -> LPIPS:
     return load_lpips(CPU)
 
 
-def picture() -> torch.Tensor:
+def make_image() -> torch.Tensor:
     torch.manual_seed(0)
     return torch.rand(100, 64, 3)
 
 
 def test_gives_what_the_published_code_gives(eye):
     # lpips 0.1.4, net='alex', normalize=True, with the same weights: 0.098592 (half precision changes the last digits).
-    assert eye(picture(), picture().roll(3, 0)).item() == pytest.approx(0.098592, abs=2e-5)
+    assert eye(make_image(), make_image().roll(3, 0)).item() == pytest.approx(0.098592, abs=2e-5)
 
 
-def test_equal_pictures_are_alike_and_order_does_not_matter(eye):
-    one = picture()
+def test_equal_images_are_alike_and_order_does_not_matter(eye):
+    one = make_image()
     other = one.flip(1)
     assert eye(one, one).item() == 0.0
     assert eye(one, other).item() == pytest.approx(eye(other, one).item(), rel=1e-5)
 
 
-def test_the_more_a_picture_is_blurred_the_less_alike_it_is(eye):
+def test_the_more_an_image_is_blurred_the_less_alike_it_is(eye):
     sharp = cv2.resize(torch.rand(16, 16, 3).numpy(), (128, 128), interpolation=cv2.INTER_NEAREST)
     costs = [eye(torch.tensor(cv2.GaussianBlur(sharp, (0, 0), s)), torch.tensor(sharp)).item() for s in (0.5, 1, 2, 4)]
     assert costs == sorted(costs)

@@ -49,7 +49,7 @@ def test_sideways_keeps_the_height(rest: Tensor) -> None:
     assert (posed[first + 2, 2] - rest[first + 2, 2]).abs() > 0.01
 
 
-def surprise(rest: Tensor, relaxed: Tensor, joint: str, axis: int, angle: float) -> float:
+def penalty(rest: Tensor, relaxed: Tensor, joint: str, axis: int, angle: float) -> float:
     axes = finger_axes(rest)
     number = JOINT_NAMES.index(joint) - 25
     pose = relaxed.clone()
@@ -58,15 +58,15 @@ def surprise(rest: Tensor, relaxed: Tensor, joint: str, axis: int, angle: float)
 
 
 def test_bending_is_likely_and_everything_else_is_not(rest: Tensor, relaxed: Tensor) -> None:
-    bent = surprise(rest, relaxed, "left_index2", 0, 0.4)
-    assert bent < surprise(rest, relaxed, "left_index2", 2, 0.4) / 5
-    assert bent < surprise(rest, relaxed, "left_index2", 1, 0.4) / 5
-    assert surprise(rest, relaxed, "left_index1", 0, -1.2) > 5 * surprise(rest, relaxed, "left_index1", 0, 1.2)
+    bent = penalty(rest, relaxed, "left_index2", 0, 0.4)
+    assert bent < penalty(rest, relaxed, "left_index2", 2, 0.4) / 5
+    assert bent < penalty(rest, relaxed, "left_index2", 1, 0.4) / 5
+    assert penalty(rest, relaxed, "left_index1", 0, -1.2) > 5 * penalty(rest, relaxed, "left_index1", 0, 1.2)
 
 
 def test_both_hands_alike(rest: Tensor, relaxed: Tensor) -> None:
     for axis in (0, 2):
-        left, right = (surprise(rest, relaxed, f"{side}_ring1", axis, 0.5) for side in ("left", "right"))
+        left, right = (penalty(rest, relaxed, f"{side}_ring1", axis, 0.5) for side in ("left", "right"))
         assert left == pytest.approx(right, rel=0.05)
 
 

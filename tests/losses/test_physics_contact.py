@@ -85,16 +85,16 @@ def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     before = find_penetrations(*meshes(embrace))
     assert penetration_depth(*meshes(embrace), before).max() > 0.06
     pose, transl = start_pose.clone().requires_grad_(), start_transl.clone().requires_grad_()
-    optimiser = torch.optim.Adam([{"params": [transl], "lr": 0.004}, {"params": [pose], "lr": 0.01}])
+    optimizer = torch.optim.Adam([{"params": [transl], "lr": 0.004}, {"params": [pose], "lr": 0.01}])
     for step in range(60):
         a, b, faces = meshes(embrace, pose, transl)
         if step % 3 == 0:
             crossings, touching = find_contacts(a, b, faces, max_distance=0.02)
         loss = 1e3 * penetration_depth(a, b, faces, crossings).square().sum()
         loss = loss + 10 * contact_distance(a, b, faces, touching).square().sum() + (pose - start_pose).square().sum()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     a, b, faces = meshes(embrace, pose.detach(), transl.detach())
     depth = penetration_depth(a, b, faces, find_penetrations(a, b, faces))
     assert len(depth) == 0 or depth.max().item() < 5e-3

@@ -78,15 +78,15 @@ def test_fades_to_zero_when_the_bodies_part_between_two_queries(overlapping):
     assert depths[2] < 0.015 and depths[3] == 0
 
 
-def test_descent_brings_the_spheres_apart(overlapping):
+def test_descent_separates_the_spheres(overlapping):
     a, b, faces = overlapping
     shift = torch.zeros(3, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.SGD([shift], lr=0.005)
+    optimizer = torch.optim.SGD([shift], lr=0.005)
     for _ in range(80):
         moved = b + shift
         loss = penetration_depth(a, moved, faces, find_penetrations(a, moved, faces)).square().sum()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     assert deepest(a, b + shift.detach(), faces).item() < 0.01
     assert shift[0].item() == pytest.approx(0.19, abs=0.02) and abs(shift[1].item()) < 0.01

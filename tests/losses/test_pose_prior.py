@@ -1,4 +1,4 @@
-"""The pose prior against torch's own Gaussians, and what it thinks of poses."""
+"""The pose prior against the Gaussians of torch, and its penalty for known poses."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def _standing() -> torch.Tensor:
     return pose
 
 
-def test_surprise_is_the_best_components_likelihood(prior: PosePrior):
+def test_penalty_is_the_likelihood_of_the_best_component(prior: PosePrior):
     pose = 0.2 * torch.randn(5, 21, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     precision = prior.whitening.transpose(-1, -2) @ prior.whitening
     gaussians = MultivariateNormal(prior.means, precision_matrix=precision)
     log_determinant = prior.whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    shares = prior.constants - log_determinant  # Logarithms, up to one constant for all.
-    likelihood = gaussians.log_prob(pose[:, prior.joints].flatten(1)[:, None]) + shares
+    log_weights = prior.constants - log_determinant  # Logarithms, up to one constant for all.
+    likelihood = gaussians.log_prob(pose[:, prior.joints].flatten(1)[:, None]) + log_weights
     offset = (-2 * likelihood.amax(-1)) - pose_prior_nll(prior, pose)
     assert torch.allclose(offset, offset[0].expand(5), atol=1e-6)
 
@@ -41,7 +41,7 @@ def test_standing_is_likelier_than_twisted_knees(prior: PosePrior):
     assert pose_prior_nll(prior, _standing()) + 100 < pose_prior_nll(prior, twisted)
 
 
-def test_surprise_gradient(prior: PosePrior):
+def test_penalty_gradient(prior: PosePrior):
     assert gradcheck(lambda pose: pose_prior_nll(prior, pose), _standing().requires_grad_())
 
 

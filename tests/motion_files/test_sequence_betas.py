@@ -56,7 +56,7 @@ def test_bones_come_back_from_the_skeleton_and_from_moving_joints(body: BodyMode
         fitted = fit_betas(sequence, body)
         assert fitted.shape == (3, 10) and fitted.dtype == np.float32
         assert np.abs(fitted_lengths(body, fitted) - truth)[:, LIMBS].max() < 0.008
-        # Without a skeleton, shoulders that are raised and trunks that bend tell a little less.
+        # Without a skeleton, raised shoulders and bent trunks lower the precision a little.
         assert np.linalg.norm(fitted) < 1.2 * np.linalg.norm(betas)
 
 
@@ -64,7 +64,7 @@ def test_the_mean_skeleton_has_the_mean_shape(body: BodyModel) -> None:
     np.testing.assert_allclose(fit_betas(skeleton(body, np.zeros((1, 10))), body), 0, atol=1e-3)
 
 
-def test_lengths_that_are_not_told_count_for_nothing(body: BodyModel) -> None:
+def test_lengths_that_are_not_known_count_for_nothing(body: BodyModel) -> None:
     known = skeleton(body, np.zeros((2, 10)))
     assert known.rest_joints is not None and known.joints is not None
     rest = known.rest_joints.copy()

@@ -108,7 +108,7 @@ def test_the_gradient_is_that_of_all_views(appearance: AppearanceModel, dressed:
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_connected_people_share_their_change_and_others_keep_their_depth() -> None:
+def test_connected_people_have_the_same_change_and_others_keep_their_depth() -> None:
     change = torch.tensor([[0.1, 0.3, 0.9, 0.5]])
     everyone = torch.ones(1, 4, dtype=torch.bool)
     torch.testing.assert_close(mean_over_connected(change, everyone, ((0, 1),)), torch.tensor([[0.2, 0.2, 0.0, 0.0]]))

@@ -61,8 +61,8 @@ def overlapping(known_scene):
     rotations = axis_angle_to_matrix(torch.as_tensor(pose)).numpy()
     yaw = axis_angle_to_matrix(torch.tensor([[0.0, np.pi / 2, 0.0], [0.0, -np.pi / 2, 0.0]])).numpy()
     rotations[:, :, 0] = R_cam_world @ yaw
-    centre = scene.motion.transl[0, 0]
-    transl = np.stack([centre + R_cam_world @ [-0.40, 0, 0], centre + R_cam_world @ [0.25, 0, 0.3]])
+    center = scene.motion.transl[0, 0]
+    transl = np.stack([center + R_cam_world @ [-0.40, 0, 0], center + R_cam_world @ [0.25, 0, 0.3]])
     motion = replace(
         scene.motion,
         rotations=rotations.astype(np.float32),

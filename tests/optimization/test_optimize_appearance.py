@@ -60,12 +60,12 @@ def test_a_person_beside_the_own_silhouette_is_moved_into_it(dressed: DressedPeo
 
 def test_avatars_are_fitted_where_people_are(dressed: DressedPeople, beside) -> None:
     wrong, result, _ = beside
-    known, pictures = dressed.scene, dressed.views[::3]
+    known, views = dressed.scene, dressed.views[::3]
     tracks = KeypointTracks.from_observations(known.observations, known.clip.times, known.camera, CPU)
     motions = [to_motion(known.body, load_landmark_body(known.body), one, tracks) for one in (wrong, result.parameters)]
-    plain = fit_appearance(AppearanceViews(pictures), motions[0], tracks.present, known.body, CONFIG, lambda _: None)
-    assert result.looks is not None
-    assert mean_psnr(result.looks.cast, motions[1], pictures) > mean_psnr(plain.avatars, motions[0], pictures) + 1.0
+    plain = fit_appearance(AppearanceViews(views), motions[0], tracks.present, known.body, CONFIG, lambda _: None)
+    assert result.appearance is not None
+    assert mean_psnr(result.appearance.avatars, motions[1], views) > mean_psnr(plain.avatars, motions[0], views) + 1.0
 
 
 def test_steps_are_those_that_are_announced(dressed: DressedPeople, beside) -> None:

@@ -91,7 +91,7 @@ def test_every_stage_starts_from_the_same_random_state(ctx: RunContext) -> None:
 
 def test_keys_follow_what_a_stage_reads(ctx: RunContext, state: PipelineState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline_stages, "refine", lambda *given: state.motions["initial"])
-    monkeypatch.setattr(pipeline_stages, "optimise", lambda *given: optimised_of(state))
+    monkeypatch.setattr(pipeline_stages, "optimise", lambda *given: copy_of_initial(state))
     annotated = Describe(lambda *given: (UPRIGHT,))
 
     def keys(config: Config, describe: Describe) -> Mapping[str, str]:
@@ -120,7 +120,7 @@ def test_the_setting_statements_holds_in_the_joint_stage_too(
 
     def optimised(*given: Any) -> tuple[Any, ...]:
         texts["optimise"] = given[-1]
-        return optimised_of(state)
+        return copy_of_initial(state)
 
     monkeypatch.setattr(pipeline_stages, "refine", refined)
     monkeypatch.setattr(pipeline_stages, "optimise", optimised)
@@ -157,5 +157,5 @@ def test_stages_are_in_order_and_read_only_earlier_ones() -> None:
         assert set(stage.reads) <= set(names[:number])
 
 
-def optimised_of(state: PipelineState) -> tuple[Any, ...]:
+def copy_of_initial(state: PipelineState) -> tuple[Any, ...]:
     return state.camera, state.motions["initial"], AppearanceSummary(float("nan"))

@@ -17,16 +17,23 @@ MIXAMO = {
 }
 BIPED = {"pelvis": "Bip01 Pelvis", "spine1": "Bip01 Spine", "spine2": "Bip01 Spine1", "spine3": "Bip01 Spine2"}
 BIPED |= {"neck": "Bip01 Neck", "head": "Bip01 Head"}
-STUDIO = {"pelvis": "Hips", "spine1": "Chest", "spine2": "Chest2", "spine3": "Chest3", "neck": "Neck", "head": "Head"}
+CHEST = {
+    "pelvis": "Hips",
+    "spine1": "Chest",
+    "spine2": "Chest2",
+    "spine3": "Chest3",
+    "neck": "Neck",
+    "head": "Head",
+}
 _PARTS = ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
 _OF_MIXAMO = ("UpLeg", "Leg", "Foot", "ToeBase", "Shoulder", "Arm", "ForeArm", "Hand")
 _OF_BIPED = ("Thigh", "Calf", "Foot", "Toe0", "Clavicle", "UpperArm", "Forearm", "Hand")
-_OF_STUDIO = ("Hip", "Knee", "Ankle", "Toe", "Collar", "Shoulder", "Elbow", "Wrist")
+_OF_CHEST = ("Hip", "Knee", "Ankle", "Toe", "Collar", "Shoulder", "Elbow", "Wrist")
 for _side in ("left", "right"):
-    for _part, _m, _b, _s in zip(_PARTS, _OF_MIXAMO, _OF_BIPED, _OF_STUDIO, strict=True):
+    for _part, _m, _b, _s in zip(_PARTS, _OF_MIXAMO, _OF_BIPED, _OF_CHEST, strict=True):
         MIXAMO[f"{_side}_{_part}"] = f"mixamorig:{_side.capitalize()}{_m}"
         BIPED[f"{_side}_{_part}"] = f"Bip01 {_side[0].upper()} {_b}"
-        STUDIO[f"{_side}_{_part}"] = f"{_side.capitalize()}{_s}"
+        CHEST[f"{_side}_{_part}"] = f"{_side.capitalize()}{_s}"
 
 
 def write_foreign_bvh(
@@ -39,15 +46,15 @@ def write_foreign_bvh(
     order: str = "ZXY",
     unit: float = 0.01,
 ) -> None:
-    """SMPL-X motion as another tool would tell it: its own names, order of turns, unit and rest pose.
+    """Write SMPL-X motion as another tool would: its own names, order of turns, unit and rest pose.
 
     t_pose [22, 3] meters, R_world_joint [T, 22, 3, 3] from the T-pose, pelvis [T, 3], rest_turns [22, 3, 3] from the
     T-pose to the rest pose of the file. `names` may leave joints out.
     """
-    kept = [j for j in _walk(0) if JOINT_NAMES[j] in names]
+    written = [j for j in _walk(0) if JOINT_NAMES[j] in names]
     joints, columns = [], [pelvis / unit]
     R_from_rest = R_world_joint @ np.swapaxes(rest_turns, -1, -2)
-    for joint in kept:
+    for joint in written:
         parent = PARENTS[joint]
         bone = rest_turns[parent] @ (t_pose[joint] - t_pose[parent]) if parent >= 0 else np.zeros(3)
         local = (
@@ -60,7 +67,7 @@ def write_foreign_bvh(
         joints.append(
             BvhJoint(
                 names[JOINT_NAMES[joint]],
-                kept.index(parent) if parent >= 0 else -1,
+                written.index(parent) if parent >= 0 else -1,
                 tuple((bone / unit).tolist()),
                 channels,
             )

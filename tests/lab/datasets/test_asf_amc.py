@@ -106,8 +106,8 @@ def ends_by_hand(frame: Frame) -> tuple[dict[str, np.ndarray], dict[str, np.ndar
     chains = {"root": moved(frame["root"][:3]) @ euler(*frame["root"][3:])}
     heads, ends = {}, {"root": chains["root"][:3, 3] * UNIT}
     for name, parent, direction, length, axis, dof in BONES:
-        said = dict(zip(dof.split(), frame.get(name, []), strict=True))
-        turn = euler(*(said.get(channel, 0.0) for channel in ("rx", "ry", "rz")))
+        angles = dict(zip(dof.split(), frame.get(name, []), strict=True))
+        turn = euler(*(angles.get(channel, 0.0) for channel in ("rx", "ry", "rz")))
         C = euler(*axis)
         chains[name] = chains[parent] @ C @ turn @ np.linalg.inv(C) @ moved(length * np.array(direction))
         heads[name], ends[name] = ends[parent], chains[name][:3, 3] * UNIT

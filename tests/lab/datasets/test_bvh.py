@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from foreign_files import BIPED, MIXAMO, STUDIO, write_foreign_bvh
+from foreign_files import BIPED, CHEST, MIXAMO, write_foreign_bvh
 from scipy.spatial.transform import Rotation
 
 from closemesh.body.loading import load_bundled_body
@@ -70,7 +70,7 @@ def joints_on(sequence: MotionSequence, body: BodyModel) -> np.ndarray:
     return posed_joints(body, *(torch.as_tensor(x) for x in (motion.betas, motion.rotations, motion.transl))).numpy()
 
 
-@pytest.mark.parametrize("names", [MIXAMO, BIPED, STUDIO], ids=["mixamo", "biped", "studio"])
+@pytest.mark.parametrize("names", [MIXAMO, BIPED, CHEST], ids=["mixamo", "biped", "chest"])
 @pytest.mark.parametrize("arms_down", [None, 45, 88])
 def test_foreign_skeletons_give_the_joints_back(
     tmp_path: Path, known: Known, names: dict[str, str], arms_down: float | None
@@ -91,7 +91,7 @@ def test_foreign_skeletons_give_the_joints_back(
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.01, 0.001, 0.0254, 0.0254 / 0.45])
-def test_units_are_told_by_the_size_of_the_skeleton(tmp_path: Path, known: Known, unit: float) -> None:
+def test_units_follow_from_the_size_of_the_skeleton(tmp_path: Path, known: Known, unit: float) -> None:
     arguments = (known.t_pose, known.R_world_joint, known.pelvis, in_t_pose())
     write_foreign_bvh(tmp_path / "a.bvh", MIXAMO, *arguments, order="XYZ", unit=unit)
     np.testing.assert_allclose(read_bvh(tmp_path / "a.bvh").pelvis[:, 0], known.pelvis, atol=1e-4)
@@ -110,7 +110,7 @@ def test_a_file_with_z_up_is_turned(tmp_path: Path, known: Known) -> None:
 
 
 def test_toes_and_collars_may_be_missing(tmp_path: Path, known: Known) -> None:
-    names = {name: other for name, other in STUDIO.items() if not name.endswith("foot")}
+    names = {name: other for name, other in CHEST.items() if not name.endswith("foot")}
     write_foreign_bvh(tmp_path / "a.bvh", names, known.t_pose, known.R_world_joint, known.pelvis, in_t_pose())
     sequence = read_bvh(tmp_path / "a.bvh")
     feet = [JOINT_INDEX["left_foot"], JOINT_INDEX["right_foot"]]
@@ -118,13 +118,13 @@ def test_toes_and_collars_may_be_missing(tmp_path: Path, known: Known) -> None:
     np.testing.assert_allclose(sequence.joints[:, 0], known.joints, atol=1e-4)  # Rigid on the ankles, as in the truth.
 
 
-def test_one_joint_for_the_whole_spine_shares_its_turn(tmp_path: Path, known: Known) -> None:
+def test_the_rotation_of_one_joint_for_the_whole_spine_is_divided(tmp_path: Path, known: Known) -> None:
     bent = Rotation.from_euler("x", 60, degrees=True).as_matrix()
     turns = in_t_pose()[None].copy()
     above = [j for j in range(22) if j in (3, 6, 9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21)]
     turns[:, above] = bent
     path = tmp_path / "a.bvh"
-    write_foreign_bvh(path, STUDIO, known.t_pose, turns, known.pelvis[:1], in_t_pose())
+    write_foreign_bvh(path, CHEST, known.t_pose, turns, known.pelvis[:1], in_t_pose())
     lines = path.read_text()
     path.write_text(lines.replace("Chest2", "Other2").replace("Chest3", "Other3"))
     sequence = read_bvh(path)

@@ -95,7 +95,7 @@ def test_chi3d(tmp_path: Path, pair: KnownPair) -> None:
 
 
 def write_interhuman(root: Path, pair: KnownPair, **changes: object) -> Path:
-    """motions/7.pkl; transl tells the true pelvis less the mean pelvis of SMPL-H at rest, z up."""
+    """motions/7.pkl; transl is the true pelvis less the mean pelvis of SMPL-H at rest, z up."""
     R = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     pose, joints = pair.turned(R)
     data: dict = {"frames": len(pose), "mocap_framerate": 60.0}
@@ -163,7 +163,7 @@ def write_harmony4d(folder: Path, pair: KnownPair, **changes: object) -> Path:
     smpl = folder / "processed_data" / "smpl"
     smpl.mkdir(parents=True)
     for t in range(len(pair.pose)):
-        said = {
+        values = {
             f"aria{p + 1:02d}": {
                 "global_orient": pair.pose[t, p, 0],
                 "body_pose": np.concatenate([pair.pose[t, p, 1:].reshape(-1), np.zeros(6)]),
@@ -174,7 +174,7 @@ def write_harmony4d(folder: Path, pair: KnownPair, **changes: object) -> Path:
             | changes
             for p in range(2)
         }
-        np.save(smpl / f"{t + 1:05d}.npy", said, allow_pickle=True)  # type: ignore[arg-type]
+        np.save(smpl / f"{t + 1:05d}.npy", values, allow_pickle=True)  # type: ignore[arg-type]
     return folder
 
 

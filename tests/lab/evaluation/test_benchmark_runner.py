@@ -103,9 +103,9 @@ def counted(stage: type, run: list[str]):
 def test_the_report_comes_back(report, tmp_path: Path) -> None:
     write_report(tmp_path / "report.json", report)
     assert read_report(tmp_path / "report.json") == report
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert {"commit", "seed", "preset", "from", "stages"} <= set(told)
-    assert set(told["stages"]["optimised"]["occluded"]["MPJPE"]) == {"mean", "low", "high", "n"}
+    expected = json.loads((tmp_path / "report.json").read_text())
+    assert {"commit", "seed", "preset", "from", "stages"} <= set(expected)
+    assert set(expected["stages"]["optimised"]["occluded"]["MPJPE"]) == {"mean", "low", "high", "n"}
 
 
 def test_a_stopped_run_goes_on(windows: list[Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,9 +190,9 @@ def test_windows_are_chosen(sequence: MotionSequence, tmp_path: Path, monkeypatc
         find_windows(None, kinds=("fly",))
 
 
-def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
+def test_the_command_prints_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text("{}")
-    for arguments, code, told in (
+    for arguments, code, expected in (
         (["--resume"], 2, "--json"),
         (["--from", "smell"], 2, "pixels"),
         (["--compare", str(tmp_path / "old.json")], 1, "no report"),
@@ -201,4 +201,4 @@ def test_the_command_tells_what_is_wrong(tmp_path: Path) -> None:
     ):
         result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["benchmark", "synthetic", *arguments])
         assert result.exit_code == code
-        assert told in result.output
+        assert expected in result.output

@@ -36,7 +36,7 @@ def test_a_track_that_changes_over_is_right_only_before() -> None:
     assert people.found.all(1).tolist() == [True] * 7 + [False] * 3
 
 
-def test_nobody_follows_a_person() -> None:
+def test_no_track_follows_a_person() -> None:
     visible = np.ones((FRAMES, 1), bool)
     visible[4] = False
     people = match_tracks(tracks_of(TRUE[:, 1]), visible, TRUE, VALID)

@@ -75,20 +75,20 @@ def of_touches(*touching: tuple[int, int], distance: float = 0.01) -> np.ndarray
 
 def test_precision_recall_and_f1_by_hand() -> None:
     truth = np.stack([of_touches((1, 2), (3, 4)), of_touches((5, 6)), of_touches(), of_touches()])
-    told = np.stack([of_touches((1, 2), (2, 2), (9, 9)), of_touches(), of_touches((1, 1)), of_touches()])
+    predicted = np.stack([of_touches((1, 2), (2, 2), (9, 9)), of_touches(), of_touches((1, 1)), of_touches()])
     nan = np.nan
-    assert contact.precision(told, truth, 0.013) == pytest.approx([1 / 3, nan, 0, nan], nan_ok=True)
-    assert contact.recall(told, truth, 0.013) == pytest.approx([1 / 2, 0, nan, nan], nan_ok=True)
-    assert contact.f1(told, truth, 0.013) == pytest.approx([2 / 5, 0, 0, nan], nan_ok=True)
+    assert contact.precision(predicted, truth, 0.013) == pytest.approx([1 / 3, nan, 0, nan], nan_ok=True)
+    assert contact.recall(predicted, truth, 0.013) == pytest.approx([1 / 2, 0, nan, nan], nan_ok=True)
+    assert contact.f1(predicted, truth, 0.013) == pytest.approx([2 / 5, 0, 0, nan], nan_ok=True)
 
 
 def test_pcc_grows_with_the_radius() -> None:
     truth = of_touches((1, 2), (3, 4), (5, 6))
-    told = of_touches((1, 2), distance=0.03) * 1.0
-    told[3, 4], told[7, 7] = 0.12, 0.0
-    shares = [float(contact.pcc(told, truth, radius, 0.013)) for radius in (0.02, 0.05, 0.15, 0.2)]
-    assert shares == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3])
-    assert np.isnan(contact.pcc(told, of_touches(), 0.05, 0.013))
+    predicted = of_touches((1, 2), distance=0.03) * 1.0
+    predicted[3, 4], predicted[7, 7] = 0.12, 0.0
+    fractions = [float(contact.pcc(predicted, truth, radius, 0.013)) for radius in (0.02, 0.05, 0.15, 0.2)]
+    assert fractions == pytest.approx([0, 1 / 3, 2 / 3, 2 / 3])
+    assert np.isnan(contact.pcc(predicted, of_touches(), 0.05, 0.013))
 
 
 def test_what_was_not_measured_is_not_counted() -> None:

@@ -89,9 +89,9 @@ def test_hi4d(tmp_path: Path, pair: KnownPair, view: View, perfect_stages: None)
     write_images(tmp_path / "pair23" / "fight23" / "images" / str(HI4D_CAMERAS[0]), names)
     result = benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", NullProgress())
     assert [item.name for item in result.items] == ["pair23_fight23 4"]  # The other camera has no images.
-    figures = result.ours["optimised"]
-    assert set(COLUMNS["hi4d"]) - set(figures) == {"MPVPE"}
-    np.testing.assert_allclose(list(figures.values()), 0, atol=EXACT)  # Bodies a meter apart, so A-PD is 0 too.
+    values = result.ours["optimised"]
+    assert set(COLUMNS["hi4d"]) - set(values) == {"MPVPE"}
+    np.testing.assert_allclose(list(values.values()), 0, atol=EXACT)  # Bodies a meter apart, so A-PD is 0 too.
     assert result.found == 1 and any("test pairs" in note for note in result.notes)
 
 
@@ -112,12 +112,12 @@ def test_threedpw_through_the_real_stages(tmp_path: Path, pair: KnownPair, view:
     write_images(tmp_path / "imageFiles" / "downtown_hug_00", [f"image_{t:05d}.jpg" for t in range(12)])
     result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", NullProgress())
     assert result.found == 1 and list(result.ours) == ["initial", "refined", "optimised"]
-    for figures in result.ours.values():
-        assert set(figures) == set(COLUMNS["3dpw"])
-        assert 0 < figures["PA-MPJPE"] <= figures["MPJPE"] < 80
+    for values in result.ours.values():
+        assert set(values) == set(COLUMNS["3dpw"])
+        assert 0 < values["PA-MPJPE"] <= values["MPJPE"] < 80
 
 
-def test_a_wrong_truth_is_told_in_millimetres(
+def test_a_wrong_truth_is_measured_in_millimeters(
     tmp_path: Path, pair: KnownPair, view: View, perfect_stages: None
 ) -> None:
     """One person's right wrist moved by 0.28 m is 20 mm of the mean over 14 joints, 10 mm of that over two people."""
@@ -126,18 +126,18 @@ def test_a_wrong_truth_is_told_in_millimetres(
     write_hi4d(tmp_path / "pair1" / "hug1", replace(pair, joints=joints), view=view)
     write_images(tmp_path / "pair1" / "hug1" / "images" / "4", [f"{number:06d}.jpg" for number in range(11, 23)])
     result = benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", NullProgress())
-    figures = result.ours["initial"]
-    assert figures["MPJPE"] == pytest.approx(10, abs=EXACT) and figures["Accel"] == pytest.approx(0, abs=EXACT)
-    assert figures["PA-MPJPE"] > EXACT and EXACT < figures["Inter"] < 20
+    values = result.ours["initial"]
+    assert values["MPJPE"] == pytest.approx(10, abs=EXACT) and values["Accel"] == pytest.approx(0, abs=EXACT)
+    assert values["PA-MPJPE"] > EXACT and EXACT < values["Inter"] < 20
 
 
-def test_who_is_not_found_is_told_and_counts_in_no_mean(
+def test_a_person_who_is_not_found_is_reported_and_counts_in_no_mean(
     tmp_path: Path, pair: KnownPair, view: View, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nobody(*arguments: object) -> None:
+    def find_no_one(*arguments: object) -> None:
         raise InputError("nobody found")
 
-    monkeypatch.setattr(stages, "observe", nobody)
+    monkeypatch.setattr(stages, "observe", find_no_one)
     write_threedpw(tmp_path, pair, view=view)
     write_images(tmp_path / "imageFiles" / "downtown_hug_00", [f"image_{t:05d}.jpg" for t in range(12)])
     result = benchmark_dataset("3dpw", tmp_path, QUICK, "cpu", NullProgress())
@@ -157,7 +157,7 @@ def test_faults_are_one_clear_line(tmp_path: Path, pair: KnownPair) -> None:
         benchmark_dataset("hi4d", tmp_path, QUICK, "cpu", NullProgress())
 
 
-def test_published_figures_stand_in_columns_of_the_table() -> None:
+def test_published_values_are_columns_of_the_table() -> None:
     for name, rows in PUBLISHED.items():
         columns = set(COLUMNS[name])
         assert columns <= set(METRIC) | set(PERSON_PA)

@@ -34,24 +34,24 @@ def people(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def figures_of(predicted: PosedMotion, truth: PosedMotion, **options: bool) -> tuple[dict[str, float], list[str]]:
+def values_of(predicted: PosedMotion, truth: PosedMotion, **options: bool) -> tuple[dict[str, float], list[str]]:
     progress = NullProgress()
     return evaluate(predicted, truth, progress, cheap=True, **options), progress.notes
 
 
 def test_a_motion_is_itself_through_its_files(motion: PosedMotion, people: Path) -> None:
     read = read_sequence(people, None, NullProgress())
-    figures, notes = figures_of(read, motion)
-    assert figures["MPJPE"] < 0.05
-    assert figures["Inter"] < 0.05
-    assert "PCDR" not in figures
+    values, notes = values_of(read, motion)
+    assert values["MPJPE"] < 0.05
+    assert values["Inter"] < 0.05
+    assert "PCDR" not in values
     assert "world" in notes[0]
 
 
-def test_in_the_camera_frame_depth_is_told(motion: PosedMotion) -> None:
-    figures, notes = figures_of(motion, motion)
-    assert figures["root-depth"] == 0
-    assert figures["PCDR"] == 100
+def test_in_the_camera_frame_depth_is_measured(motion: PosedMotion) -> None:
+    values, notes = values_of(motion, motion)
+    assert values["root-depth"] == 0
+    assert values["PCDR"] == 100
     assert notes == []
 
 
@@ -59,30 +59,30 @@ def test_another_world_needs_alignment(motion: PosedMotion) -> None:
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = Rotation.from_rotvec([0.1, 2.0, -0.2]).as_matrix(), [3, 1, -2]
     elsewhere = motion.in_world().moved(T)
-    assert figures_of(elsewhere, motion)[0]["MPJPE"] > 100
-    assert figures_of(elsewhere, motion, align=True)[0]["MPJPE"] < 0.05
+    assert values_of(elsewhere, motion)[0]["MPJPE"] > 100
+    assert values_of(elsewhere, motion, align=True)[0]["MPJPE"] < 0.05
 
 
 @pytest.mark.parametrize("align", [False, True])
-def test_people_are_told_apart_by_place(motion: PosedMotion, align: bool) -> None:
-    figures, notes = figures_of(motion.people([1, 0]), motion, align=align)
-    assert figures["Inter"] < 0.05
+def test_people_are_matched_by_place(motion: PosedMotion, align: bool) -> None:
+    values, notes = values_of(motion.people([1, 0]), motion, align=align)
+    assert values["Inter"] < 0.05
     assert "[1, 0]" in notes[0]
 
 
 @pytest.mark.parametrize("side", ["predicted", "true"])
-def test_somebody_is_missing(motion: PosedMotion, side: str) -> None:
+def test_a_person_is_missing(motion: PosedMotion, side: str) -> None:
     pair = (motion.people([1]), motion) if side == "predicted" else (motion, motion.people([1]))
-    figures, notes = figures_of(*pair)
-    assert figures["MPJPE"] < 0.05
-    assert "Inter" not in figures
+    values, notes = values_of(*pair)
+    assert values["MPJPE"] < 0.05
+    assert "Inter" not in values
     assert any("[1]" in note for note in notes)
 
 
 def test_half_the_rate_uses_every_second_frame(motion: PosedMotion) -> None:
-    figures, notes = figures_of(motion.frames(np.arange(0, 12, 2)), motion)
-    assert figures["MPJPE"] < 0.05
-    assert figures["Accel"] < 0.05
+    values, notes = values_of(motion.frames(np.arange(0, 12, 2)), motion)
+    assert values["MPJPE"] < 0.05
+    assert values["Accel"] < 0.05
     assert "6 frames compared of 6 and 12" in notes[0]
 
 
@@ -96,13 +96,13 @@ def test_times_are_paired_at_the_lower_rate() -> None:
 
 def test_no_common_moment(motion: PosedMotion) -> None:
     with pytest.raises(InputError, match="no time in common"):
-        figures_of(replace(motion, times=motion.times + 100), motion)
+        values_of(replace(motion, times=motion.times + 100), motion)
 
 
 def test_no_person_in_common(motion: PosedMotion) -> None:
     absent = replace(motion.motion, valid=np.zeros_like(motion.motion.valid))
     with pytest.raises(InputError, match="no person is valid"):
-        figures_of(replace(motion, motion=absent), motion)
+        values_of(replace(motion, motion=absent), motion)
 
 
 def test_matching_bears_people_who_are_absent() -> None:
@@ -119,23 +119,23 @@ def test_motion_files_without_shape_are_put_on_the_mean_body(motion: PosedMotion
     progress = NullProgress()
     read = read_sequence(tmp_path / "waves.npz", None, progress)
     assert "mean shape" in progress.notes[0]
-    assert figures_of(read, motion, align=True)[0]["MPJPE"] < 5  # Another mesh of the same skeleton.
+    assert values_of(read, motion, align=True)[0]["MPJPE"] < 5  # Another mesh of the same skeleton.
 
 
 def test_the_command(people: Path, tmp_path: Path) -> None:
-    report = tmp_path / "figures.json"
+    report = tmp_path / "values.json"
     result = CliRunner().invoke(app, ["evaluate", str(people), str(people), "--no-meshes", "--json", str(report)])
     assert result.exit_code == 0, result.output
-    figures = json.loads(report.read_text())
-    assert figures["MPJPE"] == pytest.approx(0, abs=1e-3)
-    assert all(name in result.output for name in figures)
+    values = json.loads(report.read_text())
+    assert values["MPJPE"] == pytest.approx(0, abs=1e-3)
+    assert all(name in result.output for name in values)
 
 
-def test_bad_files_are_told_in_one_line(people: Path, tmp_path: Path) -> None:
+def test_bad_files_are_reported_in_one_line(people: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.npz").write_text("no motion")
     (tmp_path / "empty").mkdir()
-    for bad, told in (("gone", "no such file"), ("notes.npz", "damaged"), ("empty", "data set")):
+    for bad, expected in (("gone", "no such file"), ("notes.npz", "damaged"), ("empty", "data set")):
         result = CliRunner().invoke(app, ["evaluate", str(tmp_path / bad), str(people)])
         assert result.exit_code == 1
-        assert told in result.output
+        assert expected in result.output
         assert result.output.count("\n") == 1

@@ -16,12 +16,12 @@ _SHAPE = np.array([(0, -80), (4, -84), (-4, -84), (8, -82), (-8, -82), (24, -60)
 _LEGS = np.array([(40, 0), (-40, 0), (16, 0), (-16, 0), (18, 48), (-18, 48), (20, 96), (-20, 96)])
 
 
-def _track(number: int, x: float, colour: tuple[int, int, int], frames: int = 90) -> Track:
-    """Somebody who stands still, all in one colour."""
+def _track(number: int, x: float, color: tuple[int, int, int], frames: int = 90) -> Track:
+    """A person who stands still, all in one color."""
     points = np.concatenate([_SHAPE, _LEGS]) + np.array([x, 150])
     person = Detection(np.concatenate([points.min(0), points.max(0)]), np.column_stack([points, np.full(17, 0.9)]), 0.8)
     image = np.full((300, 600, 3), 90, np.uint8)
-    cv2.rectangle(image, (int(x) - 60, 20), (int(x) + 60, 290), colour, -1)
+    cv2.rectangle(image, (int(x) - 60, 20), (int(x) + 60, 290), color, -1)
     track = Track(number)
     for frame in range(frames):
         track.add(frame, person, torso_histogram(image, person), clothing_colors(image, person), 1.0)

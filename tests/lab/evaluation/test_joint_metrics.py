@@ -55,7 +55,7 @@ def test_one_person_out_of_place() -> None:
 
 
 def test_inter_of_two_points_is_the_error_of_their_distance() -> None:
-    """Everybody's joints in one point: all 196 distances are the one between the people."""
+    """All joints of each person in one point: all 196 distances are the one between the people."""
     truth = np.zeros((1, 2, 14, 3))
     truth[:, 1] = [0.6, 0.8, 0]
     predicted = truth * 1.25
@@ -69,10 +69,10 @@ def test_swapped_people_are_forgiven_only_by_the_best_order() -> None:
     assert metrics.inter(swapped, TRUTH).mean() > 100
 
 
-def test_mpjpe_is_told_joint_by_joint_from_the_mid_hip() -> None:
+def test_mpjpe_is_measured_per_joint_from_the_mid_hip() -> None:
     predicted = TRUTH.copy()
     predicted[:, 0, 6] += [0, 0, 0.05]
-    predicted[:, 1, 2] += [0.04, 0, 0]  # A hip: half of it moves the centre.
+    predicted[:, 1, 2] += [0.04, 0, 0]  # A hip: half of it moves the center.
     error = metrics.mpjpe(predicted, TRUTH)
     assert error[:, 0, 6] == pytest.approx(50)
     assert np.delete(error[:, 0], 6, axis=-1).max() < 1e-9

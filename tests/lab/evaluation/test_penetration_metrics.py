@@ -14,9 +14,9 @@ RADIUS = 0.1
 TURN = Rotation.from_rotvec([0.4, 0.9, -0.3]).as_matrix()  # No lattice line meets an edge.
 
 
-def sphere(fineness: int, centre: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
+def sphere(fineness: int, center: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
     mesh = trimesh.creation.icosphere(fineness, RADIUS)
-    return np.asarray(mesh.vertices) @ TURN.T + centre, np.asarray(mesh.faces)
+    return np.asarray(mesh.vertices) @ TURN.T + center, np.asarray(mesh.faces)
 
 
 def lens_volume(distance: float) -> float:
@@ -38,7 +38,7 @@ def test_the_volume_of_a_body_in_itself_is_its_own() -> None:
     assert overlap_volume(a, a.copy(), faces) == pytest.approx(own, rel=0.01)
 
 
-def test_what_is_apart_has_no_volume_though_boxes_overlap() -> None:
+def test_separate_meshes_have_no_volume_though_boxes_overlap() -> None:
     a, faces = sphere(3)
     assert overlap_volume(a, a + 1.2 * RADIUS, faces) == 0
     assert overlap_volume(a, a + 0.5, faces) == 0
@@ -105,7 +105,7 @@ def test_a_pd_against_a_slow_reading_of_the_original(shift: tuple[float, ...], s
     assert (expected > 0.1) == (shift[0] < 0.3)
 
 
-def test_a_pd_does_not_tell_two_people_apart() -> None:
+def test_a_pd_does_not_distinguish_two_people() -> None:
     a, faces = sphere(3)
     b = 1.4 * a + [0.1, 0.03, 0]
     assert a_pd(a, b, faces) == pytest.approx(a_pd(b, a, faces))

@@ -19,7 +19,7 @@ def test_the_mean_weighs_windows_by_their_values() -> None:
     assert (found.low, found.high) == (10, 20)
 
 
-def test_one_window_tells_nothing_of_others() -> None:
+def test_one_window_gives_no_interval_for_others() -> None:
     found = interval(np.array([10.0]), np.array([30]), rng())
     assert (found.mean, found.low, found.high) == (10, None, None)
     change = paired_difference((np.ones(1), np.ones(1)), (np.zeros(1), np.ones(1)), rng())
@@ -52,7 +52,7 @@ def test_a_small_change_shows_when_windows_are_paired() -> None:
     assert change.new - change.old == pytest.approx(-1, abs=0.6)
     unpaired = interval(better, counts, rng())
     assert unpaired.low is not None
-    assert unpaired.low < change.old  # Two intervals side by side would not have told.
+    assert unpaired.low < change.old  # Two intervals side by side would not show it.
     same = paired_difference((old, counts), (old + draws.normal(0, 1, size=30), counts), rng())
     assert not same.significant
 

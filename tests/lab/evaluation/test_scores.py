@@ -40,16 +40,16 @@ def score(scene: KnownScene, predicted, **options) -> dict[str, np.ndarray]:
 
 
 def test_the_truth_against_itself(of_truth: dict[str, np.ndarray]) -> None:
-    figures = reduce_scores(of_truth)
-    assert list(figures) == NAMES
+    values = reduce_scores(of_truth)
+    assert list(values) == NAMES
     for name in set(NAMES) - OF_ITSELF:
         perfect = 100 if METRIC[name].better == "higher" else 0
-        assert figures[name] == pytest.approx(perfect, abs=1e-3), name
-    assert figures["depth-max"] >= figures["depth-mean"] > 0
-    assert figures["volume"] > 0
+        assert values[name] == pytest.approx(perfect, abs=1e-3), name
+    assert values["depth-max"] >= values["depth-mean"] > 0
+    assert values["volume"] > 0
 
 
-def test_every_metric_is_told_by_frame(of_truth: dict[str, np.ndarray]) -> None:
+def test_every_metric_has_a_value_per_frame(of_truth: dict[str, np.ndarray]) -> None:
     assert {name: values.shape[0] for name, values in of_truth.items()} == dict.fromkeys(NAMES, FRAMES)
     for name, values in of_truth.items():
         assert values.shape[1:] == (2, 14) or not METRIC[name].by_joint
@@ -58,14 +58,14 @@ def test_every_metric_is_told_by_frame(of_truth: dict[str, np.ndarray]) -> None:
 def test_a_person_put_farther_away(close: KnownScene) -> None:
     transl = close.motion.transl.copy()
     transl[:, 1, 2] += 0.5
-    figures = reduce_scores(score(close, close.motion.with_pose(transl=transl)))
-    assert figures["MPJPE"] == pytest.approx(0, abs=1e-3)
-    assert figures["MPVPE"] == pytest.approx(0, abs=1e-3)
-    assert figures["root-depth"] == pytest.approx(250, abs=0.1)
-    assert figures["PCDR"] < 100 or figures["Inter"] > 50
-    assert figures["contact-R@13mm"] == 0
-    assert figures["PCC@5cm"] <= figures["PCC@20cm"] < 100
-    assert figures["depth-max"] == 0
+    values = reduce_scores(score(close, close.motion.with_pose(transl=transl)))
+    assert values["MPJPE"] == pytest.approx(0, abs=1e-3)
+    assert values["MPVPE"] == pytest.approx(0, abs=1e-3)
+    assert values["root-depth"] == pytest.approx(250, abs=0.1)
+    assert values["PCDR"] < 100 or values["Inter"] > 50
+    assert values["contact-R@13mm"] == 0
+    assert values["PCC@5cm"] <= values["PCC@20cm"] < 100
+    assert values["depth-max"] == 0
 
 
 def test_cheap_leaves_out_the_meshes_alone(close: KnownScene, of_truth: dict[str, np.ndarray]) -> None:
@@ -98,7 +98,7 @@ def test_measures_of_the_truth_can_be_given(close: KnownScene, of_truth: dict[st
         assert np.array_equal(given[name], values, equal_nan=True)
 
 
-def test_bodies_of_two_meshes_share_no_vertex_error(close: KnownScene) -> None:
+def test_bodies_of_two_meshes_have_no_vertex_error(close: KnownScene) -> None:
     scores = score_motions(close.motion, close.motion, load_bundled_body("mid"), close.body, close.clip.times)
     assert np.isnan(scores["MPVPE"]).all()
     assert reduce_scores(scores)["MPJPE"] < 1

@@ -36,8 +36,8 @@ def test_only_a_video_can_be_looped(tmp_path: Path) -> None:
 def test_the_parts_do_their_work() -> None:
     assert set(PARTS.values()) >= {penetrations, drawing}
     assert len(penetrations(CPU)()) > 100  # type: ignore[arg-type]
-    picture = np.asarray(drawing(CPU)())
-    assert picture.shape == (1080, 1920, 3)
+    image = np.asarray(drawing(CPU)())
+    assert image.shape == (1080, 1920, 3)
     refined = refining(CPU, guided=True)()
     assert isinstance(refined, PairState) and refined.pelvis.shape == (1, 16, 2, 3)
-    assert 0.05 < (picture != 128).any(-1).mean() < 0.6
+    assert 0.05 < (image != 128).any(-1).mean() < 0.6

@@ -36,7 +36,7 @@ def window(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) ->
     return Window("near", path, "near", 0, 6)
 
 
-def test_rows_tell_the_truth_and_less_of_it():
+def test_rows_have_true_statements_and_fewer_of_them():
     rows = rows_of((0, 30))
     assert [row.name for row in rows[:3]] == [
         NO_TEXT,
@@ -49,28 +49,28 @@ def test_rows_tell_the_truth_and_less_of_it():
 def test_one_window_through_both_stages(window: Window):
     report = measure_descriptions([window], QUICK, (0,), "optimised", NullProgress(), RunOptions("cpu"))
     plain = benchmark_synthetic([window], QUICK, "keypoints", NullProgress(), RunOptions("cpu")).windows[0]
-    [untold] = report.reports[0].windows
-    assert untold.stages == {stage: plain.stages[stage] for stage in ("refined", "optimised")}
-    told = [one.windows[0].stages["refined"]["all"]["MPJPE"]["mean"] for one in report.reports]
-    assert len(set(told)) == len(told), "every row is told otherwise"
+    [without_text] = report.reports[0].windows
+    assert without_text.stages == {stage: plain.stages[stage] for stage in ("refined", "optimised")}
+    errors = [one.windows[0].stages["refined"]["all"]["MPJPE"]["mean"] for one in report.reports]
+    assert len(set(errors)) == len(errors), "every row has other statements"
     values = json.loads(json.dumps(as_json(report)))
     assert values["windows"] == ["near"] and set(values["rows"]) == {row.name for row in rows_of((0,))}
     change = values["rows"]["statements and alignment, 0 % false"]["refined"]["all"]["MPJPE"]
-    assert change["new"] - change["old"] == pytest.approx(told[1] - told[0])
+    assert change["new"] - change["old"] == pytest.approx(errors[1] - errors[0])
 
 
 def test_the_command_prints_the_table_and_goes_on(window: Window, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(benchmark_scenes, "find_windows", lambda *_: [window])
-    file = tmp_path / "told.json"
+    file = tmp_path / "report.json"
     arguments = ["benchmark", "descriptions", "--corrupt", "40", "--preset", "fast", "--jobs", "1", "--json", str(file)]
     run = CliRunner(env={"COLUMNS": "250"}).invoke
     found = run(app, arguments)
     assert found.exit_code == 0, found.output
     assert "alignment only, 40 % false" in found.output and "no statements" in found.output
     written = file.read_text()
-    (kept,) = file.with_suffix(".windows").iterdir()
-    made = kept.stat().st_mtime_ns
+    (saved,) = file.with_suffix(".windows").iterdir()
+    made = saved.stat().st_mtime_ns
     again = run(app, [*arguments, "--resume"])
-    assert again.exit_code == 0 and file.read_text() == written and kept.stat().st_mtime_ns == made
+    assert again.exit_code == 0 and file.read_text() == written and saved.stat().st_mtime_ns == made
     wrong = run(app, ["benchmark", "descriptions", "--corrupt", "20,x"])
     assert wrong.exit_code == 2 and "percentages" in wrong.output

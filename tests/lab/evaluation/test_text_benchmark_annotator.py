@@ -1,4 +1,4 @@
-"""What is said of a scene falsely: the share that was asked for, never what is true, and the same every time."""
+"""False statements of a scene: the requested fraction, never a true one, and the same every time."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ def of_scene(scene: KnownScene) -> SimulatedAnnotator:
     return simulate_annotator(MOMENTS, motion, scene.body, scene.clip.times, scene.camera.T_cam_world[:, :3, 1])
 
 
-def said(seen: SimulatedAnnotator, share: float, seed: int = 3) -> list[tuple[TimedStatement, ...]]:
-    """By moment."""
-    told = seen.annotate(share, seed, ANSWERS)
-    return [tuple(one for one in told if (one.start, one.end) == span) for span in seen.spans]
+def by_moment(seen: SimulatedAnnotator, fraction: float, seed: int = 3) -> list[tuple[TimedStatement, ...]]:
+    """The statements of each moment."""
+    annotated = seen.annotate(fraction, seed, ANSWERS)
+    return [tuple(one for one in annotated if (one.start, one.end) == span) for span in seen.spans]
 
 
-def test_the_truth_is_told_of_those_who_are_looked_at(seen: SimulatedAnnotator):
-    both, one = said(seen, 0.0)
-    assert [{told.statement for told in part} for part in (both, one)] == [set(part) for part in seen.true]
-    assert any(isinstance(told.statement, Touch) for told in both)
-    assert all(told.statement.people == (0,) for told in one)
+def test_true_statements_are_about_the_people_of_a_moment(seen: SimulatedAnnotator):
+    both, one = by_moment(seen, 0.0)
+    assert [{annotated.statement for annotated in part} for part in (both, one)] == [set(part) for part in seen.true]
+    assert any(isinstance(annotated.statement, Touch) for annotated in both)
+    assert all(annotated.statement.people == (0,) for annotated in one)
     agreed = (ANSWERS + 0.5) / (ANSWERS + 1)
-    assert all(told.confidence == pytest.approx(agreed, abs=1e-3) for told in (*both, *one))
+    assert all(annotated.confidence == pytest.approx(agreed, abs=1e-3) for annotated in (*both, *one))
 
 
-@pytest.mark.parametrize("share", [0.2, 0.4, 1.0])
-def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: SimulatedAnnotator, share: float):
-    true, told = said(seen, 0.0), said(seen, share)
+@pytest.mark.parametrize("fraction", [0.2, 0.4, 1.0])
+def test_the_requested_fraction_is_false(known_scene: KnownScene, seen: SimulatedAnnotator, fraction: float):
+    true, annotated = by_moment(seen, 0.0), by_moment(seen, fraction)
     count = sum(map(len, true))
-    assert sum(map(len, told)) == count
-    wrong = [set(b) - set(a) for a, b in zip(true, told, strict=True)]
-    assert sum(map(len, wrong)) == round(share * count)
+    assert sum(map(len, annotated)) == count
+    wrong = [set(b) - set(a) for a, b in zip(true, annotated, strict=True)]
+    assert sum(map(len, wrong)) == round(fraction * count)
     up_cam = known_scene.camera.T_cam_world[:, :3, 1]
     transl = known_scene.motion.transl.copy()
     transl[:, 1] += 0.6 * (transl[:, 0] - transl[:, 1])
@@ -57,11 +57,11 @@ def test_the_share_that_was_asked_for_is_false(known_scene: KnownScene, seen: Si
     for moment, false in zip(MOMENTS, wrong, strict=True):
         statements = [one.statement for one in false]
         if statements:
-            sure = statement_confidences(
+            confidences = statement_confidences(
                 statements, motion.frames([moment.frame]), known_scene.body, up_cam[[moment.frame]]
             )
-            assert np.all(sure < 0.3)
-    assert {one.confidence for part in told for one in part} == {one.confidence for part in true for one in part}
+            assert np.all(confidences < 0.3)
+    assert {one.confidence for part in annotated for one in part} == {one.confidence for part in true for one in part}
 
 
 def test_false_statements_are_of_the_same_kind_and_people(seen: SimulatedAnnotator):
@@ -75,10 +75,10 @@ def test_false_statements_are_of_the_same_kind_and_people(seen: SimulatedAnnotat
                     assert other.topic == statement.topic
 
 
-def test_a_seed_decides_and_a_larger_share_keeps_what_a_smaller_one_replaced(
+def test_a_seed_decides_and_a_larger_fraction_keeps_what_a_smaller_one_replaced(
     known_scene: KnownScene, seen: SimulatedAnnotator
 ):
     again = of_scene(known_scene)
     assert again.annotate(0.4, 3, ANSWERS) == seen.annotate(0.4, 3, ANSWERS) != seen.annotate(0.4, 4, ANSWERS)
-    true, some, more = (set(seen.annotate(share, 3, ANSWERS)) for share in (0.0, 0.2, 0.4))
+    true, some, more = (set(seen.annotate(fraction, 3, ANSWERS)) for fraction in (0.0, 0.2, 0.4))
     assert some - true <= more - true

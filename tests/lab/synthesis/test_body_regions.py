@@ -42,7 +42,7 @@ def test_palms_face_down_at_rest_and_lie_between_wrist_and_knuckles():
     assert ((body.v_template[palm, 0] < wrist[0]) & (body.v_template[palm, 0] > knuckle[0] - 0.01)).all()
 
 
-def test_normals_point_outward():
+def test_normals_point_away_from_the_body():
     body = load_bundled_body("light")
     normals, surface = rest_normals(body), WatertightMesh(body.faces.numpy())
     just_inside = (body.v_template - 0.001 * normals).double().numpy()
