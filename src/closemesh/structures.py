@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.records import stored_as
-from closemesh.core.tensor_dataclass import TensorDataclass, static
+from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
 
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
@@ -49,7 +49,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Camera:
+class Camera(TensorDataclass):
     """Full-frame pinhole camera without distortion, and its pose in the world."""
 
     focal: float
@@ -58,7 +58,7 @@ class Camera:
     """Pixels."""
     size: tuple[int, int]
     focal_source: FocalSource
-    T_cam_world: Floats
+    T_cam_world: Floats = field(metadata=no_people())
     """[T, 4, 4]; the same in every frame for a static camera."""
     floor_found: bool = False
     """True when y = 0 of `world` is a floor that feet stand on; else only the direction of gravity is estimated."""

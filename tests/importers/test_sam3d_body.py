@@ -23,7 +23,7 @@ from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import read_imported_result
-from closemesh.importers.sam3d_body import SAM3D_KEYPOINTS
+from closemesh.importers.sam3d_body import SAM3D_KEYPOINTS, read_sam3d_files
 from closemesh.structures import BodyMotion
 
 # As the published list of the 70 names has them.
@@ -184,3 +184,16 @@ def test_files_without_a_frame_in_their_names(scene: KnownScene, tmp_path: Path)
     next(iter(folder.iterdir())).rename(folder / "img_subj00.npz")
     with pytest.raises(InputError, match="no frame number in its name; name the files like"):
         read_imported_result(folder, scene.clip)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped bytes"])
+def test_a_damaged_file_among_many_is_one_error_line(scene: KnownScene, tmp_path: Path, damage: str) -> None:
+    folder = write_files(tmp_path / "out", outputs(scene, FOCAL)[:2], 0)
+    last = sorted(folder.iterdir())[-1]
+    content = last.read_bytes()
+    middle = len(content) // 2
+    flipped = content[: middle - 200] + bytes(255 - byte for byte in content[middle - 200 : middle])
+    last.write_bytes(content[:middle] if damage == "truncated" else flipped + content[middle:])
+    with pytest.raises(InputError, match=rf"{last.name} cannot be read") as caught:
+        read_sam3d_files(sorted(folder.iterdir()), scene.clip)
+    assert "\n" not in str(caught.value)

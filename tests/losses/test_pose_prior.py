@@ -9,7 +9,8 @@ from torch.distributions import MultivariateNormal
 
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.core.errors import ModelFileError
-from closemesh.losses.pose_prior import PosePrior, load_pose_prior, pose_prior_nll
+from closemesh.losses.pose_prior import MODEL_FILE, PosePrior, load_pose_prior, pose_prior_nll
+from closemesh.weights.locate import find_model
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,13 @@ def test_damaged_prior_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CLOSEMESH_MODELS", str(tmp_path))
     with pytest.raises(ModelFileError, match=r"pose_prior\.npz is not a pose prior"):
         load_pose_prior()
+
+
+def test_a_truncated_prior_is_one_clear_line(tmp_path, monkeypatch):
+    whole = find_model(MODEL_FILE).read_bytes()
+    (tmp_path / "pose_prior").mkdir()
+    (tmp_path / "pose_prior" / "pose_prior.npz").write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setenv("CLOSEMESH_MODELS", str(tmp_path))
+    with pytest.raises(ModelFileError, match=r"pose_prior\.npz is not a pose prior") as caught:
+        load_pose_prior()
+    assert "\n" not in str(caught.value)

@@ -20,6 +20,7 @@ from closemesh.body.keypoints import named_vertex_keypoints, regressed_keypoints
 from closemesh.body.landmarks import LandmarkBody, make_landmark_body, sole_vertices
 from closemesh.body.model import BodyModel, uv_arrays
 from closemesh.body.smplx_files import BodyArrays, read_body_arrays, read_body_pkl
+from closemesh.core.arrays import read_unpickled_npz
 from closemesh.core.errors import ModelFileError
 from closemesh.weights.locate import find_model, sha256_of
 
@@ -106,13 +107,14 @@ def _smplx_layer(path: Path) -> Any:
 
 
 def _without_pickles(path: Path, folder: Path) -> Path:
-    """A copy of the numeric arrays only: the package would unpickle the others, which can run any code."""
-    arrays: dict[str, Any] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for name in set(file.files) - {"allow_pickle", "file"}:  # Parameter names of savez.
-            with contextlib.suppress(ValueError):  # An array of objects.
-                arrays[name] = file[name]
-    np.savez(folder / path.name, **arrays)
+    """A copy of the numeric arrays only: the package would unpickle the others, which can run any code.
+
+    Raises ModelFileError when the file is damaged.
+    """
+    arrays = read_unpickled_npz(path, ModelFileError)
+    for name in ("allow_pickle", "file"):  # Parameter names of savez.
+        arrays.pop(name, None)
+    np.savez(folder / path.name, **arrays)  # type: ignore[arg-type]
     return folder / path.name
 
 

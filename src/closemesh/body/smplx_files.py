@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from closemesh.core.arrays import read_npz
 from closemesh.core.errors import ModelFileError
 from closemesh.core.unpickling import SMPLX_GLOBALS, dense_array, load_pickle
 
@@ -29,11 +29,7 @@ def read_body_arrays(path: Path) -> BodyArrays:
     """The arrays of an .npz body, checked. Raises ModelFileError when it is damaged or not an SMPL-X body."""
     if not zipfile.is_zipfile(path):
         raise ModelFileError(f"body model {path} is not an .npz file, or is cut short; {_ADVICE}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in (*REQUIRED, *OPTIONAL) if key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelFileError(f"body model {path} is damaged ({error}); get the file again") from error
+    data = read_npz(path, (), (*REQUIRED, *OPTIONAL), ModelFileError)  # `checked_body` names the missing ones.
     return checked_body(path, data)
 
 

@@ -164,36 +164,31 @@ def language(
     with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
-        from closemesh.lab.training.caption_labels import labels_of
         from closemesh.lab.training.loop import LoopConfig, TrainingRun
         from closemesh.lab.training.motion_bank import load_datasets
         from closemesh.lab.training.pose_encoder import PoseEncoderTraining
         from closemesh.lab.training.text_alignment import (
             CHECK_FRACTION,
-            AlignmentTraining,
+            alignment_training,
             make_alignment_data,
             train_alignment,
         )
         from closemesh.lab.training.text_encoder import TextEncoderTraining
-        from closemesh.text.alignment import TextEncoderConfig, save_alignment
-        from closemesh.text.text_encoder import TextTransformerConfig, load_tokenizer
+        from closemesh.text.alignment import save_alignment
+        from closemesh.text.text_encoder import load_tokenizer
 
-        tokenizer, where, rate = load_tokenizer(), choose_device(device), learning_rate
-        text_loop = LoopConfig(text_steps, rate, minutes=text_minutes, ema_decay=0.99)
-        config = AlignmentTraining(
-            text=TextEncoderConfig(TextTransformerConfig(len(tokenizer), layers=layers), len(labels_of(2))),
-            pose_training=PoseEncoderTraining(LoopConfig(steps, rate, minutes=minutes, ema_decay=0.99), batch),
-            text_training=TextEncoderTraining(text_loop, sentences_batch),
-            singles=poses,
-            pairs=poses // 3,
-            seed=seed or 0,
-        )
+        tokenizer, where = load_tokenizer(), choose_device(device)
+        pose_loop = LoopConfig(steps, learning_rate, minutes=minutes)
+        text_loop = LoopConfig(text_steps, learning_rate, minutes=text_minutes)
+        pose_training = PoseEncoderTraining(pose_loop, batch)
+        text_training = TextEncoderTraining(text_loop, sentences_batch)
+        config = alignment_training(pose_training, text_training, tokenizer, layers, poses, seed or 0)
         with show_progress() as progress:
-            for_training, for_checks = load_datasets(data, interactions, progress)
-            training_data = make_alignment_data(for_training, config, 1.0, where)
-            check_data = make_alignment_data(for_checks, config, CHECK_FRACTION, where)
             run = TrainingRun(out, where, progress, resume)
-            model, metrics = train_alignment(training_data, check_data, tokenizer, run, config, sentences, begin_with)
+            learn, check = load_datasets(data, interactions, progress)
+            learn_data = make_alignment_data(learn, config, 1.0, where)
+            check_data = make_alignment_data(check, config, CHECK_FRACTION, where)
+            model, metrics = train_alignment(learn_data, check_data, tokenizer, run, config, sentences, begin_with)
         for file in save_alignment(out, model, metrics):
             _print_metrics(file, metrics)
 

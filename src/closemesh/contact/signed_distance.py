@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from closemesh.contact.aabb_tree import AabbTree, build_aabb_tree, closest_faces, smallest_distance
 from closemesh.contact.winding_number import sort_into_columns, winding_numbers
+from closemesh.geometry.mesh import face_normals
 
 Array = NDArray[np.float64]
 _ON_SURFACE = 1e-9  # Meters; below this the direction to the surface is rounding error, so the face normal is taken.
@@ -119,8 +120,7 @@ _NOTHING = ClosestPoints(
 
 def _normals(corners: Array) -> Array:
     """Normals [N, 3] of any length of faces with corners [N, 9]."""
-    a, b, c = corners[:, :3], corners[:, 3:6], corners[:, 6:]
-    return np.cross(b - a, c - a)
+    return np.asarray(face_normals(corners[:, :3], corners[:, 3:6], corners[:, 6:]), np.float64)
 
 
 def _check_closed(faces: NDArray[np.int64]) -> None:

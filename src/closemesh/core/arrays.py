@@ -1,7 +1,8 @@
-"""Arrays from .npz files: only those asked for, never pickled, checked for shape and finite values."""
+"""The only reader of .npz files: only the arrays asked for, never pickled, checked for shape and finite values."""
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -12,26 +13,53 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from closemesh.core.errors import InputError
+from closemesh.core.errors import ClosemeshError, InputError
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
+
+_NO_SUCH_FILE = ": no such file; check the path"
+_DAMAGED = "is damaged or no .npz file"
 
 Z_UP_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 """R_yup_zup [3, 3]: a quarter turn about x, from a world with z up to closemesh's world with y up."""
 
 
-def read_npz(path: Path, required: Iterable[str] = (), optional: Iterable[str] = ()) -> dict[str, np.ndarray]:
-    """Return the named arrays [...] of another tool's .npz file; other members, perhaps pickled objects, are not read.
+def read_npz(
+    path: Path,
+    required: Iterable[str] = (),
+    optional: Iterable[str] = (),
+    error: type[ClosemeshError] = InputError,
+    fault: str | None = None,
+    advice: str = "get it again",
+) -> dict[str, np.ndarray]:
+    """Return the named arrays [...] of an .npz file; other members, perhaps pickled objects, are not read.
 
-    Raises InputError when the file is missing or damaged, or lacks a required array.
+    fault: what the message says after the path, such as "is not a pose prior", and `advice` what to do about the file.
+    Raises `error`, by default InputError, when the file is missing or damaged, or lacks a required array.
     """
     required, optional = tuple(required), tuple(optional)
-    with _open_npz(path, ": no such file; check the path", "get it again") as file:
-        missing = [key for key in required if key not in file.files]
+    absent = f" {fault} (no such file); {advice}" if fault else _NO_SUCH_FILE
+    with _open_npz(path, absent, advice, error, fault or _DAMAGED) as file:
+        missing = " and no ".join(key for key in required if key not in file.files)
+        if missing and fault:
+            raise error(f"{path} {fault} (it has no {missing}); {advice}")
         if missing:
-            raise InputError(f"{path} has no {' and no '.join(missing)}; is it a file of another data set?")
+            raise error(f"{path} has no {missing}; is it a file of another data set?")
         return {key: file[key] for key in (*required, *optional) if key in file.files}
+
+
+def read_unpickled_npz(path: Path, error: type[ClosemeshError] = InputError) -> dict[str, np.ndarray]:
+    """Return every array [...] of an .npz file except the pickled ones, which are left out.
+
+    Raises `error`, by default InputError, when the file is missing or damaged.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    with _open_npz(path, _NO_SUCH_FILE, "get it again", error) as file:
+        for name in file.files:
+            with contextlib.suppress(ValueError):  # An array of objects.
+                arrays[name] = file[name]
+    return arrays
 
 
 def read_result_npz(path: Path) -> dict[str, np.ndarray]:
@@ -49,7 +77,7 @@ def npz_keys(path: Path) -> frozenset[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return frozenset(name.removesuffix(".npy") for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is missing, damaged or no .npz file ({error}); get it again") from error
 
 
@@ -82,13 +110,22 @@ def expect_equal_lengths(path: Path, **arrays: np.ndarray) -> None:
         raise InputError(f"{path} holds no frames")
 
 
+# NotImplementedError: the archive uses a feature that zipfile lacks.
+_DAMAGES = (
+    *(OSError, ValueError, EOFError, TypeError, AttributeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
 @contextmanager
-def _open_npz(path: Path, missing: str, damaged: str) -> Iterator[NpzFile]:
-    """An open .npz file. Raises InputError: `missing` follows the path, `damaged` is what to do about the file."""
+def _open_npz(
+    path: Path, missing: str, advice: str, error: type[ClosemeshError] = InputError, damaged: str = _DAMAGED
+) -> Iterator[NpzFile]:
+    """An open .npz file. Raises `error`: `missing` or `damaged` follows the path, `advice` is what to do about it."""
     try:
         with np.load(path, allow_pickle=False) as file:
             yield file
-    except FileNotFoundError as error:
-        raise InputError(f"{path}{missing}") from error
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged or no .npz file ({error}); {damaged}") from error
+    except FileNotFoundError as reason:
+        raise error(f"{path}{missing}") from reason
+    except _DAMAGES as reason:
+        raise error(f"{path} {damaged} ({reason}); {advice}") from reason

@@ -108,18 +108,20 @@ def _load(
         raise error(f"{path} cannot be read ({reason}); {advice}") from reason
 
 
-def load_torch(path: Path) -> Any:
-    """The tensors and plain containers that `torch.save` stored, on the CPU.
+def load_torch(
+    path: Path, device: torch.device | str = "cpu", advice: str = "make it again with the tool it is from"
+) -> Any:
+    """The tensors and plain containers that `torch.save` stored, on `device`.
 
-    Raises InputError when the file is missing or damaged, or holds anything else.
+    Raises InputError with `advice` when the file is missing or damaged, or holds anything else.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path") from error
     except Exception as error:  # torch raises many kinds, with advice over several lines.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} cannot be read ({reason}); make it again with the tool it is from") from error
+        raise InputError(f"{path} cannot be read ({reason}); {advice}") from error
 
 
 def expect_numbers(path: Path, name: str, value: Any, shape: tuple[int | str, ...]) -> Floats:

@@ -19,6 +19,11 @@ def face_incidence(faces: NDArray[np.integer], num_vertices: int) -> csr_matrix:
     return csr_matrix((ones, (faces.ravel(), columns)), shape=(num_vertices, len(faces)))
 
 
+def face_normals(a: Floats, b: Floats, c: Floats) -> Floats:
+    """Normals [F, 3] of faces with corners a, b and c [F, 3]; their length is twice the area of the face."""
+    return np.cross(b - a, c - a)
+
+
 def vertex_normals(vertices: Floats, faces: NDArray[np.integer], incidence: csr_matrix | None = None) -> Floats:
     """Unit normals [V, 3] of a mesh with vertices [V, 3] and faces [F, 3].
 
@@ -26,15 +31,15 @@ def vertex_normals(vertices: Floats, faces: NDArray[np.integer], incidence: csr_
     """
     if incidence is None:
         incidence = face_incidence(faces, len(vertices))
-    a, b, c = vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]]
-    sums = incidence @ np.cross(b - a, c - a)
+    sums = incidence @ face_normals(vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]])
     return sums / np.linalg.norm(sums, axis=-1, keepdims=True).clip(min=1e-12)
 
 
 def batched_vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals [..., V, 3] of meshes with vertices [..., V, 3] and common faces [F, 3], differentiable.
 
-    It adds the faces in another order than `vertex_normals`, so the two differ in the last bits.
+    There are two variants because optimization needs gradients and batches, while renderers share one sparse matrix of
+    `vertex_normals` between frames. They add the faces in another order, so they differ in the last bits.
     """
     corners = vertices[..., faces, :]  # [..., F, 3, 3]
     scaled = torch.linalg.cross(corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :])

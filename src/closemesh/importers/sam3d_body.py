@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from closemesh.body.skeleton import KEYPOINT_INDEX
-from closemesh.core.arrays import Floats
+from closemesh.core.arrays import Floats, npz_keys, read_npz
 from closemesh.core.errors import InputError
 from closemesh.core.unpickling import expect_numbers
 from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, person_from_keypoints
@@ -68,9 +68,8 @@ def is_sam3d_person(data: Any) -> bool:
 def is_sam3d_npz(path: Path) -> bool:
     """True for an .npz file of the tool; False for a file that cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as data:
-            return is_sam3d_person(dict.fromkeys(data.files))
-    except Exception:  # numpy raises many kinds.
+        return is_sam3d_person(dict.fromkeys(npz_keys(path)))
+    except InputError:
         return False
 
 
@@ -94,11 +93,8 @@ def read_sam3d_files(paths: Sequence[Path], clip: Clip) -> ImportedResult:
     first = min(*frames, 1)
     detections = []
     for path, frame in zip(paths, frames, strict=True):
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                arrays = {key: data[key] for key in (*_KEYS, "pred_keypoints_2d") if key in data.files}
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read ({error}); make it again with the tool it is from") from error
+        advice = "make it again with the tool it is from"
+        arrays = read_npz(path, _KEYS, ("pred_keypoints_2d",), fault="cannot be read", advice=advice)
         detections.append(_detection(path, arrays, frame - first))
     return _result(detections, clip)
 

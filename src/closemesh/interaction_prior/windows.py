@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -96,15 +97,13 @@ def mask_tracks(tracks: KeypointTracks, known: Tensor) -> KeypointTracks:
 
 
 @dataclass(frozen=True)
-class PairBody:
+class PairBody(TensorDataclass):
     """The body as conditions and guidance need it: keypoints, and capsules around them."""
+
+    TIME_AXIS: ClassVar[int | None] = None
 
     points: LandmarkBody  # Coarse.
     capsules: CapsuleBody
-
-    def to(self, device: torch.device | str) -> PairBody:
-        """The same body on another device."""
-        return PairBody(self.points.to(device), self.capsules.to(device))
 
 
 def pose_pair(body: PairBody, state: PairState) -> PosedLandmarks:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from closemesh.core.arrays import read_npz
 from closemesh.core.errors import ModelFileError
 from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.weights.locate import find_model
@@ -31,12 +31,9 @@ class PosePrior(TensorDataclass):
 def load_pose_prior() -> PosePrior:
     """The bundled prior. Raises ModelFileError when its file is missing or damaged."""
     path = find_model(MODEL_FILE)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: torch.as_tensor(file[name]) for name in ("joints", "means", "whitening", "constants")}
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelFileError(f"{path} is not a pose prior ({error}); reinstall closemesh") from error
-    return PosePrior(**arrays)
+    names = ("joints", "means", "whitening", "constants")
+    arrays = read_npz(path, names, (), ModelFileError, "is not a pose prior", "reinstall closemesh")
+    return PosePrior(**{name: torch.as_tensor(array) for name, array in arrays.items()})
 
 
 def pose_prior_nll(prior: PosePrior, body_pose: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
     With an SMPL-X body the world has z up, as in AMASS. With the bundled body it keeps y up, and `surface_model_type`
     is closemesh_open, so that SMPL-X loaders do not accept its betas.
     """
-    motion = to_body_motion(sequence.people(person), body)
+    motion = to_body_motion(sequence.people([person]), body)
     turn = np.eye(3) if body.is_bundled else Z_UP_TO_Y_UP.T
     rotations = motion.rotations[:, 0].astype(np.float64)
     rotations[:, 0] = turn @ rotations[:, 0]

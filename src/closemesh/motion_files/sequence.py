@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
+from torch import Tensor
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import rest_pelvis
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
+from closemesh.core.tensor_dataclass import TensorDataclass, static
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 
@@ -21,7 +24,7 @@ NUM_JOINTS = 55
 
 
 @dataclass(frozen=True)
-class MotionSequence:
+class MotionSequence(TensorDataclass):
     """Motion of P people over T frames; world frame, y up, meters, rotations relative to the T-pose of SMPL-X."""
 
     name: str
@@ -33,13 +36,13 @@ class MotionSequence:
     """[T, P, 3] position of the pelvis joint, which depends on no body, unlike transl of SMPL-X."""
     valid: Bools
     """[T, P] the person was captured in this frame."""
-    joint_valid: Bools
+    joint_valid: Bools = field(metadata=static(people_axis=0))
     """[P, 55] joints whose rotation was measured; the others are the identity."""
-    betas: Floats | None = None
+    betas: Floats | None = field(default=None, metadata=static(people_axis=0))
     """[P, B] one shape per person, of `body_model`."""
     body_model: str | None = None
     """Name of the body that the betas belong to; None without betas."""
-    rest_joints: Floats | None = None
+    rest_joints: Floats | None = field(default=None, metadata=static(people_axis=0))
     """[P, 22, 3] joints at rest, pelvis at the origin; None when the file has no skeleton."""
     joints: Floats | None = None
     """[T, P, 22, 3] captured joint positions; None when the file has none."""
@@ -60,25 +63,10 @@ class MotionSequence:
         """[T] seconds."""
         return np.arange(len(self)) / self.fps
 
-    def frames(self, index: slice | np.ndarray) -> MotionSequence:
+    def frames(self, index: slice | Sequence[int] | Tensor | NDArray) -> MotionSequence:
         """The frames at `index` [t]; a slice with a step also changes the rate."""
         step = index.step or 1 if isinstance(index, slice) else 1
-        return replace(self._on_time(lambda array: array[index]), fps=self.fps / abs(step))
-
-    def people(self, *persons: int) -> MotionSequence:
-        """Some of the people, in the order of `persons`."""
-        order = list(persons)
-        selected = self._on_time(lambda array: array[:, order])
-        each = {name: value[order] for name, value in self._per_person().items() if value is not None}
-        return replace(selected, **each)
-
-    def _on_time(self, function: Callable[[np.ndarray], np.ndarray]) -> MotionSequence:
-        names = ("rotations", "pelvis", "valid", "joints")
-        arrays = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return replace(self, **{name: function(array) for name, array in arrays.items()})
-
-    def _per_person(self) -> dict[str, np.ndarray | None]:
-        return {"joint_valid": self.joint_valid, "betas": self.betas, "rest_joints": self.rest_joints}
+        return replace(super().frames(index), fps=self.fps / abs(step))
 
 
 def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | None = None) -> BodyMotion:

@@ -169,7 +169,7 @@ def test_windows_of_a_users_data(sequence: MotionSequence, tmp_path: Path) -> No
     for name in ("cmu_60_61_03", "cmu_60_61_04"):
         write_pose_file(tmp_path / "pairs" / f"{name}.npz", replace(long, valid=valid, action="salsa (he leads)"))
     for k in range(10):
-        write_pose_file(tmp_path / f"single_{k}.npz", long.people(0))
+        write_pose_file(tmp_path / f"single_{k}.npz", long.people([0]))
     found = [window for window in find_windows(tmp_path) if window.path.is_relative_to(tmp_path)]
     assert [window.name for window in found] == ["cmu_60_61_03_00000", f"cmu_60_61_03_{2 * WINDOW:05d}"]
     assert {window.kind for window in found} == {"salsa"}

@@ -33,7 +33,7 @@ def by_capsules(scene: SimulatedScene) -> np.ndarray:
 
 @pytest.mark.parametrize("hidden_in", [hidden_points, by_capsules])
 def test_a_single_person_shows_the_face_from_the_front_and_not_from_behind(hidden_in):
-    sequence = two_people(frames=2).people(0)
+    sequence = two_people(frames=2).people([0])
     front, behind = (hidden_in(front_view(sequence, behind=side)) for side in (False, True))
     assert not front[:, 0, FACE + TRUNK].any()
     assert behind[:, 0, FACE].all()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
+from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer
 
@@ -56,3 +58,17 @@ def test_a_stopped_run_ends_as_one_that_was_not_stopped(tmp_path: Path) -> None:
     whole = Trainer(network(), config, tmp_path / "b", CPU).run(regression, NullProgress())
     for a, b in zip(resumed.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [("garbage", "cannot be read"), ("truncated", "cannot be read"), ("other", "not the state of this training")],
+)
+def test_a_damaged_state_is_one_clear_line(tmp_path: Path, damage: str, message: str) -> None:
+    path = tmp_path / "state.pt"
+    torch.save([1, 2], path)
+    if damage != "other":
+        path.write_bytes(path.read_bytes()[:100] if damage == "truncated" else b"garbage")
+    with pytest.raises(InputError, match=rf"state\.pt .*{message}.*give another folder or --fresh") as caught:
+        Trainer(network(), CONFIG, tmp_path, CPU).run(regression, NullProgress())
+    assert "\n" not in str(caught.value)

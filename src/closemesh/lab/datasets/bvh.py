@@ -188,7 +188,7 @@ def read_bvh(
 
 def write_bvh(path: Path, sequence: MotionSequence, body: BodyModel, person: int = 0) -> None:
     """Writes one person transferred to `body` as its 55 SMPL-X joints; y up, centimeters. Raises OutputError."""
-    motion = to_body_motion(sequence.people(person), body)
+    motion = to_body_motion(sequence.people([person]), body)
     rest = rest_joints(body, torch.as_tensor(motion.betas).to(body.joint_template))[0].double().cpu().numpy()  # [55, 3]
     order = _walk(0)
     angles = Rotation.from_matrix(motion.rotations[:, 0].reshape(-1, 3, 3)).as_euler(_WRITTEN_ORDER, degrees=True)

@@ -16,7 +16,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
-from closemesh.lab.evaluation.evaluate import pair_times, select_people
+from closemesh.lab.evaluation.evaluate import pair_times
 from closemesh.lab.simulation.detections import simulate_observations
 from closemesh.lab.simulation.occlusion import outside_image
 from closemesh.lab.simulation.rendered_video import render_video
@@ -165,7 +165,7 @@ def select_matched(motion: BodyMotion, match: TrackMatch) -> BodyMotion:
 
     motion: of all tracks, over the frames of `match`.
     """
-    selected = select_people(motion, [track or 0 for track in match.tracks])
+    selected = motion.people([track or 0 for track in match.tracks])
     return replace(selected, valid=selected.valid & match.found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from closemesh.body.motion import change_frame, motion_in_world, motion_joints
 from closemesh.core.arrays import Floats, read_result_npz
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
+from closemesh.core.tensor_dataclass import TensorDataclass, no_people
 from closemesh.geometry.transforms import rigid_alignment
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.evaluation.joint_metrics import IN_CAMERA_ONLY, lsp_joints, without_absent
@@ -25,12 +26,12 @@ from closemesh.structures import BodyMotion, Camera
 
 
 @dataclass(frozen=True)
-class PosedMotion:
+class PosedMotion(TensorDataclass):
     """A motion with its body, times and camera."""
 
     motion: BodyMotion
     body: BodyModel
-    times: Floats
+    times: Floats = field(metadata=no_people())
     """[T] seconds."""
     camera: Camera | None
     """The camera in whose frame the motion is; None when the motion is in a world frame."""
@@ -44,21 +45,6 @@ class PosedMotion:
     def moved(self, T_new_old: Floats) -> PosedMotion:
         """The motion in another frame; T_new_old [4, 4]."""
         return replace(self, motion=change_frame(self.motion, T_new_old, self.body), camera=None)
-
-    def frames(self, index: np.ndarray) -> PosedMotion:
-        """The motion at the frames `index` [N]."""
-        camera = replace(self.camera, T_cam_world=self.camera.T_cam_world[index]) if self.camera else None
-        return replace(self, motion=self.motion.frames(index), times=self.times[index], camera=camera)
-
-    def people(self, order: list[int]) -> PosedMotion:
-        """The motion of these people, in this order."""
-        return replace(self, motion=select_people(self.motion, order))
-
-
-def select_people(motion: BodyMotion, order: list[int]) -> BodyMotion:
-    """The motion of these people, in this order."""
-    names = ("rotations", "transl", "expression", "valid", "confidence")
-    return motion.with_pose(betas=motion.betas[order], **{name: getattr(motion, name)[:, order] for name in names})
 
 
 def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> PosedMotion:

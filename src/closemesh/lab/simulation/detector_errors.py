@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from closemesh.core.arrays import read_npz
 from closemesh.core.errors import ModelFileError
 from closemesh.core.files import atomic_file
 from closemesh.core.tensor_dataclass import TensorDataclass, static
@@ -96,6 +96,7 @@ _NAMES = {
     one.name: _NAMES_IN_FILE.get(one.name, one.name) for one in fields(DetectorErrors) if one.name != "measured_on"
 }
 """Name in the file of each table."""
+_FAULT = "does not hold detector errors"
 
 
 def load_detector_errors(path: Path | None = None) -> DetectorErrors:
@@ -104,13 +105,13 @@ def load_detector_errors(path: Path | None = None) -> DetectorErrors:
     Raises ModelFileError when the file is missing or damaged.
     """
     path = find_model(MODEL_FILE) if path is None else path
+    stored_names = (*_NAMES.values(), "measured_on")
+    arrays = read_npz(path, stored_names, (), ModelFileError, _FAULT, "reinstall closemesh")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            tables = {name: torch.as_tensor(file[stored].astype(np.float32)) for name, stored in _NAMES.items()}
-            measured_on = str(file["measured_on"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ModelFileError(f"{path} does not hold detector errors ({error}); reinstall closemesh") from error
-    return DetectorErrors(**tables, measured_on=measured_on)
+        tables = {name: torch.as_tensor(arrays[stored].astype(np.float32)) for name, stored in _NAMES.items()}
+    except ValueError as error:  # Text instead of numbers.
+        raise ModelFileError(f"{path} {_FAULT} ({error}); reinstall closemesh") from error
+    return DetectorErrors(**tables, measured_on=str(arrays["measured_on"]))
 
 
 def save_detector_errors(path: Path, errors: DetectorErrors) -> None:

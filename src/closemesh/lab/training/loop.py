@@ -20,6 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
+from closemesh.core.unpickling import load_torch
 from closemesh.networks.checkpoint import rename_keys
 
 Losses = dict[str, Tensor]
@@ -96,7 +97,7 @@ class Trainer:
         """Trains with loss(forward, step) to the end and returns the averaged network.
 
         Writes log.csv and state.pt in the folder; a stopped run resumes from the last state. Raises InputError when
-        that state belongs to another training.
+        that state is damaged or belongs to another training.
         """
         if resume:
             self._restore()
@@ -181,12 +182,12 @@ class Trainer:
         path = self.folder / "state.pt"
         if not path.exists():
             return
+        state = load_torch(path, self.device, "give another folder or --fresh")
         try:
-            state = torch.load(path, map_location=self.device, weights_only=True)
             self.network.load_state_dict(rename_keys(state["network"]))
             self.averaged.load_state_dict(rename_keys(state["averaged"]))
             self.optimizer.load_state_dict(state["optimiser"])
-        except (RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise InputError(f"{path} is not the state of this training; give another folder or --fresh") from error
         self.step, self.seconds = int(state["step"]), float(state["spent"])
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_NAMES, other_side
+from closemesh.core.arrays import npz_keys, read_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
@@ -74,15 +75,18 @@ def _load_clip(path: Path) -> np.ndarray:
 
 
 def _read_poses(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Poses [..., 22, 3] axis-angle and their validity [...]; an .npz file needs no pelvis."""
+    """Poses [..., 22, 3] axis-angle and their validity [...]; an .npz file needs no pelvis.
+
+    Raises InputError when the file is damaged.
+    """
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as file:
-            if "poses" in file.files and file["poses"].shape[-2:] == (NUM_BODY_JOINTS, 3):
-                poses = file["poses"].astype(np.float64)
-                valid = file["valid"] if "valid" in file.files else np.ones(poses.shape[:-2])
-                return poses, valid.astype(bool)
-            if "trans" not in file.files:
-                return np.empty((0, NUM_BODY_JOINTS, 3)), np.empty(0, bool)
+        arrays = read_npz(path, (), ("poses", "valid"))
+        if "poses" in arrays and arrays["poses"].shape[-2:] == (NUM_BODY_JOINTS, 3):
+            poses = arrays["poses"].astype(np.float64)
+            valid = arrays.get("valid", np.ones(poses.shape[:-2]))
+            return poses, valid.astype(bool)
+        if "trans" not in npz_keys(path):
+            return np.empty((0, NUM_BODY_JOINTS, 3)), np.empty(0, bool)
     sequence = read_motion(path)
     rotations = torch.as_tensor(sequence.rotations[:, :, :NUM_BODY_JOINTS], dtype=torch.float64)
     return matrix_to_axis_angle(rotations).numpy(), sequence.valid

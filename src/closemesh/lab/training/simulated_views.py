@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from closemesh.body.capsules import CapsuleBody, capsule_body
 from closemesh.body.landmarks import LandmarkBody, pose_landmarks
 from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.motion import transl_of
+from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
 from closemesh.geometry.camera import project
 from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors
@@ -49,16 +51,14 @@ class SimulatedViews:
 
 
 @dataclass(frozen=True)
-class DetectionSimulator:
+class DetectionSimulator(TensorDataclass):
     """A body, its capsules and the error distributions of the detector."""
+
+    TIME_AXIS: ClassVar[int | None] = None
 
     points: LandmarkBody
     capsules: CapsuleBody
     errors: DetectorErrors
-
-    def to(self, device: torch.device | str) -> DetectionSimulator:
-        """The same simulator on another device."""
-        return DetectionSimulator(self.points.to(device), self.capsules.to(device), self.errors.to(device))
 
 
 def load_simulator() -> DetectionSimulator:

@@ -10,7 +10,7 @@ from random import Random
 import torch
 from torch import Tensor, nn
 
-from closemesh.lab.training.caption_labels import MIN_CONFIDENCE, LabelTable, label_table
+from closemesh.lab.training.caption_labels import MIN_CONFIDENCE, LabelTable, label_table, labels_of
 from closemesh.lab.training.caption_sampler import CaptionSampler
 from closemesh.lab.training.loop import LoopConfig, TrainingRun
 from closemesh.lab.training.motion_bank import MotionDataset, MotionDatasets
@@ -36,10 +36,11 @@ from closemesh.text.alignment import (
     create_alignment,
     load_alignment,
 )
-from closemesh.text.text_encoder import WordPieceTokenizer
+from closemesh.text.text_encoder import TextTransformerConfig, WordPieceTokenizer
 
 CHECK_FRACTION = 0.05  # Poses for evaluation, relative to those for training.
 GALLERY = 1000  # Poses among which the right one is searched.
+_EMA_DECAY = 0.99  # Of the averaged weights; both parts have few steps.
 _NUM_TEXTS = 200  # That search for their pose.
 _NUM_LABELS = 8  # In each of these texts.
 
@@ -59,6 +60,28 @@ class AlignmentTraining:
     """Poses of one person, drawn once."""
     pairs: int = 40_000
     seed: int = 0
+
+
+def alignment_training(
+    pose_training: PoseEncoderTraining,
+    text_training: TextEncoderTraining,
+    tokenizer: WordPieceTokenizer,
+    layers: int,
+    poses: int,
+    seed: int,
+) -> AlignmentTraining:
+    """The configuration with averages over fewer steps in both parts, and `poses` single poses, a third as many pairs.
+
+    layers: of the text transformer. The other sizes of the networks are the defaults.
+    """
+    return AlignmentTraining(
+        text=TextEncoderConfig(TextTransformerConfig(len(tokenizer), layers=layers), len(labels_of(2))),
+        pose_training=replace(pose_training, loop=replace(pose_training.loop, ema_decay=_EMA_DECAY)),
+        text_training=replace(text_training, loop=replace(text_training.loop, ema_decay=_EMA_DECAY)),
+        singles=poses,
+        pairs=poses // 3,
+        seed=seed,
+    )
 
 
 def make_alignment_data(
