@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from finished_result import write_finished_result
 from known_scenes import KnownScene
+from stand_in_body import write_smplx_stand_in
 from typer.testing import CliRunner
 
+from closemesh.body.loading import load_bundled_body
+from closemesh.body_transfer import transfer
+from closemesh.body_transfer.transfer import TransferSteps
 from closemesh.cli.main import app
 from closemesh.core.errors import InputError
+from closemesh.output.people import read_people
 from closemesh.pipeline.cache import load_saved_motion
 from closemesh.structures import BodyMotion
 
@@ -51,22 +57,25 @@ def save_old_motion(path: Path, motion: BodyMotion, shift: float) -> None:
     )
 
 
-@pytest.fixture(scope="module")
-def old_result(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_old_result(out: Path, scene: KnownScene) -> Path:
     """The folder of a finished run with the stages of version 0.1.0."""
-    out = tmp_path_factory.mktemp("old") / "out"
-    write_finished_result(out, known_scene.motion, known_scene.body)
-    stages, clip = out / "stages", known_scene.clip
+    write_finished_result(out, scene.motion, scene.body)
+    stages, clip = out / "stages", scene.clip
     for path in stages.rglob("*.npz"):
         path.unlink()
     plain = {"path": "dance.mp4", "sha256": "ab" * 32, "size": list(clip.size), "fps": clip.fps, "focal_px": None}
     save_old_record(stages / "clip.npz", "Clip", plain, frame_indices=clip.frame_indices, times=clip.times)
-    save_old_camera(stages / "initialise" / "0.Camera.npz", 900.0, known_scene)
-    save_old_motion(stages / "initialise" / "1.BodyMotion.npz", known_scene.motion, 0.3)
-    save_old_motion(stages / "refine" / "0.BodyMotion.npz", known_scene.motion, 0.2)
-    save_old_camera(stages / "optimise" / "0.Camera.npz", known_scene.camera.focal, known_scene)
-    save_old_motion(stages / "optimise" / "1.BodyMotion.npz", known_scene.motion, 0.0)
+    save_old_camera(stages / "initialise" / "0.Camera.npz", 900.0, scene)
+    save_old_motion(stages / "initialise" / "1.BodyMotion.npz", scene.motion, 0.3)
+    save_old_motion(stages / "refine" / "0.BodyMotion.npz", scene.motion, 0.2)
+    save_old_camera(stages / "optimise" / "0.Camera.npz", scene.camera.focal, scene)
+    save_old_motion(stages / "optimise" / "1.BodyMotion.npz", scene.motion, 0.0)
     return out
+
+
+@pytest.fixture(scope="module")
+def old_result(known_scene: KnownScene, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_old_result(tmp_path_factory.mktemp("old") / "out", known_scene)
 
 
 @pytest.mark.parametrize(("name", "shift"), [("initial", 0.3), ("refined", 0.2), ("optimised", 0.0)])
@@ -99,6 +108,26 @@ def test_evaluate_reads_it(old_result: Path) -> None:
     ended = CliRunner().invoke(app, ["evaluate", str(old_result), str(old_result), "--no-meshes"])
     assert ended.exit_code == 0, ended.output
     assert "MPJPE" in ended.output
+
+
+def test_export_reads_it(known_scene: KnownScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One step of each kind: how near the fit comes is tested in tests/body_transfer.
+    monkeypatch.setattr(transfer, "TransferSteps", lambda: TransferSteps(shape=1, pose=1, contact=1))
+    body, first = load_bundled_body(), slice(2)  # Results are on the full bundled body; two frames are enough.
+    clip = replace(
+        known_scene.clip, frame_indices=known_scene.clip.frame_indices[first], times=known_scene.clip.times[first]
+    )
+    camera = replace(known_scene.camera, T_cam_world=known_scene.camera.T_cam_world[first])
+    motion = replace(known_scene.motion.frames(np.arange(2)), body_model=body.name)
+    out = write_old_result(tmp_path / "out", replace(known_scene, motion=motion, body=body, clip=clip, camera=camera))
+    file, target = write_smplx_stand_in(tmp_path / "SMPLX_NEUTRAL.npz"), tmp_path / "converted"
+    ended = CliRunner().invoke(app, ["export", str(out), "--body-model", str(file), "-o", str(target)])
+    assert ended.exit_code == 0, ended.output
+    saved = load_saved_motion(target, "optimised")
+    assert saved.motion.body_model == "smplx/SMPLX_NEUTRAL" and saved.body_path == str(file.resolve())
+    np.testing.assert_array_equal(saved.motion.valid, motion.valid)
+    assert saved.camera.focal == camera.focal and saved.clip.path == Path("dance.mp4")
+    assert len(read_people(target / "people")) == motion.valid.shape[1]
 
 
 def test_a_folder_without_a_finished_result_is_named(tmp_path: Path) -> None:
