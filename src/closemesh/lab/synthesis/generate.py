@@ -205,7 +205,8 @@ def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Inline | _Proc
     count = config.jobs or (os.cpu_count() or 1 if config.device == "cpu" else 1)
     key = (data, config.split, config.device)
     if count == 1:
-        yield _Inline(load_assets(data, config.split, config.device))
+        with _one_thread():
+            yield _Inline(load_assets(data, config.split, config.device))
         return
     read_single_people(data, config.split)  # Bad data raises here once instead of in every process.
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start_worker, (key,))
@@ -217,6 +218,17 @@ def _workers(data: Path, config: InteractionsConfig) -> Iterator[_Inline | _Proc
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one thread, as in worker processes: sums depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _start_worker(key: _AssetsKey) -> None:
