@@ -48,7 +48,8 @@ def train_pose_prior(data: Path, out: Path, progress: Progress, components: int 
     means, covariances, priors = _fit_mixture(poses, weights, components, steps, progress)
     whitening = torch.linalg.inv(torch.linalg.cholesky(covariances))
     constants = priors.log() + whitening.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    prior = PosePrior(torch.tensor(PRIOR_JOINTS), means, whitening, constants - constants.max()).to("cpu", torch.float32)
+    mixture = PosePrior(torch.tensor(PRIOR_JOINTS), means, whitening, constants - constants.max())
+    prior = mixture.to("cpu", torch.float32)
     with atomic_file(out) as part, part.open("wb") as file:
         np.savez(file, **{name: tensor.numpy() for name, tensor in vars(prior).items()})
     test_poses, _ = _load_poses(test)
