@@ -96,7 +96,7 @@ def test_a_second_run_keeps_the_stages_and_gives_the_same_bytes(out: Path, again
     before = {path.name: sha256_of(path) for path in sorted((out / "people").iterdir())}
     ended = closemesh(*again)
     assert ended.exit_code == 0
-    cached = [line for line in ended.stderr.splitlines() if "kept from an earlier run" in line]
+    cached = [line for line in ended.stderr.splitlines() if "from the cache" in line]
     assert len(cached) == 7
     assert {path.name: sha256_of(path) for path in sorted((out / "people").iterdir())} == before
 
@@ -104,7 +104,7 @@ def test_a_second_run_keeps_the_stages_and_gives_the_same_bytes(out: Path, again
 def test_a_changed_option_reruns_only_what_depends_on_it(out: Path, again: tuple[str, ...]) -> None:
     ended = closemesh(*again, "--no-physics", "--no-overlay")
     assert ended.exit_code == 0
-    cached = {line.split(":")[0] for line in ended.stderr.splitlines() if "kept from an earlier run" in line}
+    cached = {line.split(":")[0] for line in ended.stderr.splitlines() if "from the cache" in line}
     assert cached == {"observe", "initialise", "contact_initial"}
 
 

@@ -21,7 +21,7 @@ from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
 
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
-NUM_CUE_POINTS = 23  # COCO-WholeBody 0-22: body and feet.
+NUM_KEYPOINTS3D = 23  # COCO-WholeBody 0-22: body and feet.
 
 FocalSource = Literal["option", "sidecar", "metadata", "estimated"]
 

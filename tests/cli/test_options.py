@@ -24,6 +24,14 @@ def test_old_names_in_the_configuration_give_one_note(tmp_path: Path) -> None:
     assert "refine.guidance is now refine.guidance_steps" in note
 
 
+def test_an_old_tracker_on_the_command_line_gives_one_note(tmp_path: Path) -> None:
+    arguments = ["reconstruct", str(tmp_path / "none.mp4"), "-o", str(tmp_path / "out"), "--tracker", "own"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1, "the clip is missing, the name is no error"
+    [note] = [line for line in result.output.splitlines() if line.startswith("note:")]
+    assert 'observe.tracker = "keypoints"' in note
+
+
 def test_every_option_of_the_configuration_is_an_option_of_reconstruct() -> None:
     flags = {flag for option in load_command("reconstruct").params for flag in (*option.opts, *option.secondary_opts)}
     assert {"-o", "--out", "--config", "--device", "--resume", "--fresh"} <= flags

@@ -196,7 +196,7 @@ def test_stopped_then_resumed(
     assert not (tmp_path / "out" / "people").exists()
     result = command(clip)
     assert result.exit_code == 0, result.output
-    assert "initialise: kept from an earlier run" in result.stderr
+    assert "initialise: from the cache" in result.stderr
     assert "optimise: kept" not in result.stderr
 
 

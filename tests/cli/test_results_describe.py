@@ -34,7 +34,7 @@ def clip(make_clip: Callable[[Images], Path], frames: Images) -> Path:
 
 
 def cached_stages(result: Result) -> set[str]:
-    return {line.split(":")[0] for line in result.stderr.splitlines() if "kept from an earlier run" in line}
+    return {line.split(":")[0] for line in result.stderr.splitlines() if "from the cache" in line}
 
 
 def test_a_result_is_described_and_the_words_are_passed_back(command: Command, clip: Path, tmp_path: Path):

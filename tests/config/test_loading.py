@@ -123,4 +123,6 @@ def test_an_option_under_both_names_is_an_error() -> None:
 
 
 def test_the_tracker_own_is_the_tracker_by_keypoints() -> None:
-    assert override(Config(), {"observe": {"tracker": "own"}}) == Config()
+    with pytest.warns(FutureWarning, match='observe.tracker = "own" is now observe.tracker = "keypoints"') as caught:
+        assert override(Config(), {"observe": {"tracker": "own"}, "refine": {"partner": True}}) == Config()
+    assert len(caught) == 1 and "refine.partner is now refine.cross_attention" in str(caught[0].message)

@@ -22,20 +22,20 @@ def test_part_and_whole_agree_in_value_and_gradient(apart: float):
     start = torch.zeros(3, 2, 3, dtype=torch.float64)
     start[:, 1, 2] = apart
 
-    def energy(part, faces, crossings, touching) -> tuple[torch.Tensor, torch.Tensor]:
+    def energy(part, faces, penetrations, touching) -> tuple[torch.Tensor, torch.Tensor]:
         transl = start.clone().requires_grad_()
         a, b = skin(part, betas, axis_angle_to_matrix(pose), transl)[0].unbind(1)
-        depth = penetration_depth(a, b, faces, crossings)
+        depth = penetration_depth(a, b, faces, penetrations)
         value = depth.square().sum() + contact_distance(a, b, faces, touching).sum()
         return value.detach(), torch.autograd.grad(value, transl)[0]
 
     a, b = skin(body, betas, axis_angle_to_matrix(pose), start)[0].unbind(1)
-    crossings, touching = find_contacts(a, b, body.faces, 0.05)
-    assert (len(crossings) > 50 and len(touching) > 50) == (apart < 1)
-    met = contact_patch(body, crossings, touching)
+    penetrations, touching = find_contacts(a, b, body.faces, 0.05)
+    assert (len(penetrations) > 50 and len(touching) > 50) == (apart < 1)
+    met = contact_patch(body, penetrations, touching)
     assert len(met.body.v_template) < 0.6 * len(body.v_template)
     for whole, part in zip(
-        energy(body, body.faces, crossings, touching),
+        energy(body, body.faces, penetrations, touching),
         energy(met.body, met.faces, met.penetrations, met.touching),
         strict=True,
     ):

@@ -89,8 +89,8 @@ def test_penetration_and_contact_together_part_an_embrace_but_keep_it(embrace):
     for step in range(60):
         a, b, faces = meshes(embrace, pose, transl)
         if step % 3 == 0:
-            crossings, touching = find_contacts(a, b, faces, max_distance=0.02)
-        loss = 1e3 * penetration_depth(a, b, faces, crossings).square().sum()
+            penetrations, touching = find_contacts(a, b, faces, max_distance=0.02)
+        loss = 1e3 * penetration_depth(a, b, faces, penetrations).square().sum()
         loss = loss + 10 * contact_distance(a, b, faces, touching).square().sum() + (pose - start_pose).square().sum()
         optimizer.zero_grad()
         loss.backward()

@@ -29,10 +29,10 @@ def test_depth_on_the_axis_is_the_overlap(overlapping):
 
 def test_every_depth_equals_the_distance_to_the_ball(overlapping):
     a, b, faces = overlapping
-    crossings = find_penetrations(a, b, faces)
-    depth = penetration_depth(a, b, faces, crossings)
-    point = torch.where(crossings.from_a[:, None], a[0, crossings.vertex], b[0, crossings.vertex])
-    center = torch.where(crossings.from_a[:, None], torch.tensor([1.8, 0, 0]), torch.zeros(3))
+    penetrations = find_penetrations(a, b, faces)
+    depth = penetration_depth(a, b, faces, penetrations)
+    point = torch.where(penetrations.from_a[:, None], a[0, penetrations.vertex], b[0, penetrations.vertex])
+    center = torch.where(penetrations.from_a[:, None], torch.tensor([1.8, 0, 0]), torch.zeros(3))
     torch.testing.assert_close(depth, 1 - torch.linalg.norm(point - center, dim=-1), atol=8e-3, rtol=0)
 
 
@@ -40,7 +40,7 @@ def test_gradient_of_the_true_depth_with_a_new_query_each_time(overlapping):
     """The envelope theorem: holding face and barycentrics still loses nothing of the first derivative."""
     a, b, faces = overlapping
     generator = torch.Generator().manual_seed(0)
-    crossings = find_penetrations(a, b, faces)
+    penetrations = find_penetrations(a, b, faces)
     for which in (0, 1):
         direction = torch.randn(a.shape, generator=generator, dtype=torch.float64) * 0.1
 
@@ -51,15 +51,15 @@ def test_gradient_of_the_true_depth_with_a_new_query_each_time(overlapping):
             return penetration_depth(meshes[0], meshes[1], faces, found).square().sum()
 
         step = torch.zeros((), dtype=torch.float64, requires_grad=True)
-        (slope,) = torch.autograd.grad(loss(step, crossings), step)
+        (slope,) = torch.autograd.grad(loss(step, penetrations), step)
         numeric = (loss(1e-5, None) - loss(-1e-5, None)) / 2e-5
         assert slope.item() == pytest.approx(numeric.item(), rel=1e-4)
 
 
 def test_gradcheck_in_both_meshes(overlapping):
     a, b, faces = overlapping
-    crossings = find_penetrations(a, b, faces)
-    few = type(crossings)(*(getattr(crossings, name)[::25] for name in crossings.__dataclass_fields__))
+    penetrations = find_penetrations(a, b, faces)
+    few = type(penetrations)(*(getattr(penetrations, name)[::25] for name in penetrations.__dataclass_fields__))
 
     def depth_of_shift(shift_a, shift_b):
         return penetration_depth(a + shift_a, b + shift_b, faces, few)
@@ -70,9 +70,10 @@ def test_gradcheck_in_both_meshes(overlapping):
 
 def test_fades_to_zero_when_the_bodies_part_between_two_queries(overlapping):
     a, b, faces = overlapping
-    crossings = find_penetrations(a, b, faces)
+    penetrations = find_penetrations(a, b, faces)
     depths = [
-        penetration_depth(a, b + torch.tensor([t, 0, 0]), faces, crossings).max().item() for t in (0.0, 0.1, 0.19, 0.3)
+        penetration_depth(a, b + torch.tensor([t, 0, 0]), faces, penetrations).max().item()
+        for t in (0.0, 0.1, 0.19, 0.3)
     ]
     assert depths == sorted(depths, reverse=True)
     assert depths[2] < 0.015 and depths[3] == 0

@@ -16,7 +16,7 @@ from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.structures import BodyMotion
-from closemesh.text.captioner import RuleConfig, candidates, caption_motion, spans
+from closemesh.text.captioner import RuleConfig, candidates, caption_motion, intervals_where
 from closemesh.text.grammar import parse_description, render_description
 from closemesh.text.statements import (
     ArmHeight,
@@ -143,9 +143,9 @@ def test_intervals_bridge_gaps_and_drop_short_runs():
     times = np.arange(40) / 30
     holds = np.zeros(40, bool)
     holds[[0, 1, 2, 3, 6, 7, 8, 30]] = True
-    assert list(spans(holds, times, RuleConfig())) == [(0, 8)]
-    assert list(spans(np.ones(2, bool), times[:2], RuleConfig())) == [(0, 1)]
-    assert list(spans(np.zeros(40, bool), times, RuleConfig())) == []
+    assert list(intervals_where(holds, times, RuleConfig())) == [(0, 8)]
+    assert list(intervals_where(np.ones(2, bool), times[:2], RuleConfig())) == [(0, 1)]
+    assert list(intervals_where(np.zeros(40, bool), times, RuleConfig())) == []
 
 
 def test_candidates_are_different():

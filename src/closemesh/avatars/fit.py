@@ -20,7 +20,7 @@ from closemesh.structures import BodyMotion
 
 BACKGROUNDS = (0.0, 1.0)  # Black and white in turn: neither dark nor light clothes can hide as transparency.
 _LATENT_EPSILON = 1e-5  # Like gradients of visible texels: Adam would amplify the tiny ones of other texels.
-_FINAL_RATE = 0.1  # Of the initial learning rate, after the cosine decay.
+_FINAL_RATE = 0.1  # Fraction of the initial learning rate, after the cosine decay.
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class TargetImage(NamedTuple):
     """A training view as tensors."""
 
     image: Tensor  # [S, S, 3] 0..1
-    masks: Tensor  # [S, S, P] 1 where a person is labelled
+    masks: Tensor  # [S, S, P] 1 where a person is labeled
     inside: Tensor  # [S, S] 0 outside of the frame
     confidence: Tensor  # [S, S] 0..1 of the labels
 
     @property
     def union(self) -> Tensor:
-        """[S, S] 1 where any person is labelled."""
+        """[S, S] 1 where any person is labeled."""
         return self.masks.sum(-1)
 
 

@@ -17,7 +17,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skinning import skin
 from closemesh.structures import BodyMotion
 
-_SLOPE = 0.1  # Of the leaky ReLUs.
+_SLOPE = 0.1  # Slope of the leaky ReLUs.
 
 
 class UNet(nn.Module):
@@ -176,6 +176,13 @@ def create_avatars(
 def posed_vertices(avatars: AvatarSet, motion: BodyMotion, frames: Sequence[int]) -> Tensor:
     """Vertices [N, P, V, 3] of the avatars' bodies in N frames, meters, in the frame of the motion."""
     chosen = np.asarray(frames, np.int64)
-    arrays = (motion.betas, motion.rotations[chosen], motion.transl[chosen], motion.expression[chosen])
+    like = avatars.body.v_template
     with torch.no_grad():
-        return skin(avatars.body, *(torch.as_tensor(array).to(avatars.body.v_template) for array in arrays))[0]
+        vertices, _ = skin(
+            avatars.body,
+            betas=torch.as_tensor(motion.betas).to(like),
+            rotations=torch.as_tensor(motion.rotations[chosen]).to(like),
+            transl=torch.as_tensor(motion.transl[chosen]).to(like),
+            expression=torch.as_tensor(motion.expression[chosen]).to(like),
+        )
+    return vertices

@@ -15,7 +15,7 @@ from closemesh.structures import Camera
 
 Image = NDArray[np.uint8]
 
-_MASK_MARGIN = 0.04  # Of the side: nearer to another person, masks are often wrong.
+_MASK_MARGIN = 0.04  # Fraction of the side: nearer to another person, masks are often wrong.
 _MAX_OCCLUSION = 0.05  # Mean label uncertainty of an unoccluded view.
 UNKNOWN = 255  # Label outside of the frame, where people may continue.
 
@@ -62,7 +62,7 @@ def extract_views(
     camera: Camera,
     config: ViewConfig,
 ) -> list[TrainingView]:
-    """Views of the chosen frames, in order, without frames in which no person is labelled.
+    """Views of the chosen frames, in order, without frames in which no person is labeled.
 
     frames: index and RGB image [H, W, 3] of each frame; only the crops stay in memory. labels_of: label image [H, W] of
     a frame, called for chosen frames only. Raises ValueError for more frames than `config.max_views`.
@@ -75,7 +75,7 @@ def extract_views(
 
 
 def _crop(frame: int, image: Image, labels: Image, camera: Camera, config: ViewConfig) -> TrainingView | None:
-    """The square around all labelled people, or None without any."""
+    """The square around all labeled people, or None without any."""
     if not labels.any():
         return None
     left, top, extent = square_around(labels, config.margin)
@@ -109,7 +109,7 @@ def unoccluded_views(views: Sequence[TrainingView]) -> list[TrainingView]:
 
 
 def square_around(labels: Image, margin: float) -> tuple[int, int, int]:
-    """Left, top and side in pixels of the square around all labelled pixels of labels [H, W]; may exceed the frame."""
+    """Left, top and side in pixels of the square around all labeled pixels of labels [H, W]; may exceed the frame."""
     rows, columns = np.flatnonzero(labels.any(1)), np.flatnonzero(labels.any(0))
     low, high = np.array([columns[0], rows[0]]), np.array([columns[-1], rows[-1]]) + 1
     extent = max(1, round(float((high - low).max()) * (1 + 2 * margin)))

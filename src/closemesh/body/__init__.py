@@ -1,1 +1,1 @@
-"""SMPL-X-layout bodies."""
+"""Bodies with the SMPL-X layout: files, skeleton, skinning, landmarks and motion."""

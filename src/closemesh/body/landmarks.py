@@ -111,7 +111,7 @@ def pose_landmarks(body: LandmarkBody, betas: Tensor, rotations: Tensor, transl:
 
 
 SOLE_THICKNESS = 0.015  # Meters above the lowest vertex of a foot that belong to the sole.
-SOLE_POINTS = 12  # Of each foot.
+SOLE_POINTS = 12  # Number for each foot.
 
 
 def sole_vertices(body: BodyModel) -> Tensor:

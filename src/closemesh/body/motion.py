@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -126,36 +127,52 @@ _SKELETON_BATCH = 256  # Frames.
 
 def stream_vertices(motion: BodyMotion, body: BodyModel) -> Iterator[Floats]:
     """Vertices [P, V, 3] of each frame in turn, meters, float32, in the frame of the motion."""
-    for parameters in _chunks(motion, body, _MESH_BATCH):
+    for chunk in _chunks(motion, body, _MESH_BATCH):
         with torch.inference_mode():
-            vertices, _ = skin(body, *parameters)
+            vertices, _ = skin(body, chunk.betas, chunk.rotations, chunk.transl, chunk.expression)
         yield from vertices.float().cpu().numpy()
 
 
 def motion_joints(motion: BodyMotion, body: BodyModel) -> Floats:
     """Joints [T, P, 55, 3], meters, float32, in the frame of the motion."""
     with torch.inference_mode():
-        joints = [posed_joints(body, *parameters) for parameters in _chunks(motion, body, _SKELETON_BATCH)]
+        joints = [
+            posed_joints(body, chunk.betas, chunk.rotations, chunk.transl, chunk.expression)
+            for chunk in _chunks(motion, body, _SKELETON_BATCH)
+        ]
     return _concatenate(joints)
 
 
 def motion_keypoints(motion: BodyMotion, body: BodyModel) -> Floats:
     """COCO-WholeBody keypoints [T, P, 133, 3], meters, float32, in the frame of the motion."""
     small = body.keypoint_body()
+    parts = []
     with torch.inference_mode():
-        parts = [
-            wholebody_keypoints(small, *skin(small, *parameters))
-            for parameters in _chunks(motion, small, _SKELETON_BATCH)
-        ]
+        for chunk in _chunks(motion, small, _SKELETON_BATCH):
+            vertices, joints = skin(small, chunk.betas, chunk.rotations, chunk.transl, chunk.expression)
+            parts.append(wholebody_keypoints(small, vertices, joints))
     return _concatenate(parts)
 
 
-def _chunks(motion: BodyMotion, body: BodyModel, size: int) -> Iterator[tuple[Tensor, ...]]:
-    """betas, rotations, transl and expression of `size` frames at a time, on the device of the body."""
+class _Chunk(NamedTuple):
+    """Body parameters of consecutive frames."""
+
+    betas: Tensor  # [P, B]
+    rotations: Tensor  # [N, P, 55, 3, 3]
+    transl: Tensor  # [N, P, 3]
+    expression: Tensor  # [N, P, E]
+
+
+def _chunks(motion: BodyMotion, body: BodyModel, size: int) -> Iterator[_Chunk]:
+    """Parameters of `size` frames at a time, on the device of the body."""
     for start in range(0, len(motion.transl), size):
         part = slice(start, start + size)
-        arrays = (motion.betas, motion.rotations[part], motion.transl[part], motion.expression[part])
-        yield tuple(torch.as_tensor(array).to(body.v_template) for array in arrays)
+        yield _Chunk(
+            torch.as_tensor(motion.betas).to(body.v_template),
+            torch.as_tensor(motion.rotations[part]).to(body.v_template),
+            torch.as_tensor(motion.transl[part]).to(body.v_template),
+            torch.as_tensor(motion.expression[part]).to(body.v_template),
+        )
 
 
 def _concatenate(parts: list[Tensor]) -> Floats:

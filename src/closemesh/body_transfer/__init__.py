@@ -1,1 +1,1 @@
-"""Transfer of a motion to another body: the command `export`."""
+"""Transfer of a motion to another body, for the command `export`."""

@@ -31,12 +31,12 @@ _HUBER_DELTA = 3.0  # Sigmas.
 _NUM_SURFACE_SAMPLES = 400  # Vertices of the target body, evenly over its surface.
 _SEARCH_INTERVAL = 20  # Steps between two searches for nearest points.
 _SURFACE_SIGMA = 0.01  # Meters.
-_SURFACE_WEIGHT = 40.0  # Of the mean over the samples; about the weight of the keypoints of one person.
+_SURFACE_WEIGHT = 40.0  # Weight of the mean over the samples; about the weight of the keypoints of one person.
 
 _MAX_CONTACT_DISTANCE = 0.02  # Meters between surfaces in contact.
 _MAX_CONTACT_POINTS = 48  # Per pair and frame; neighbors among hundreds add nothing.
 _CONTACT_SIGMA = 0.005  # Meters.
-_CONTACT_WEIGHT = 200.0  # Of the mean over the points of a pair in one frame.
+_CONTACT_WEIGHT = 200.0  # Weight of the mean over the points of a pair in one frame.
 
 
 @dataclass(frozen=True)

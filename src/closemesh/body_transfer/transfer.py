@@ -91,8 +91,8 @@ def copy_pose(motion: BodyMotion, source: BodyModel, target: BodyModel) -> BodyM
     """The same rotations and pelvis positions on the mean shape of `target`."""
 
     def pelvis(body: BodyModel, betas: Floats, expression: Floats) -> Floats:
-        values = (torch.as_tensor(array).to(body.joint_template) for array in (betas, expression))
-        return rest_pelvis(body, *values).cpu().numpy()
+        like = body.joint_template
+        return rest_pelvis(body, torch.as_tensor(betas).to(like), torch.as_tensor(expression).to(like)).cpu().numpy()
 
     betas = np.zeros((motion.num_people, target.num_betas), np.float32)
     expression = np.zeros((*motion.valid.shape, target.num_expressions), np.float32)

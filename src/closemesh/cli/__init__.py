@@ -1,1 +1,1 @@
-"""One thin module per command; nothing heavy at import time."""
+"""The command line: one small module per group of commands, with no heavy import at start."""

@@ -24,7 +24,7 @@ _FURTHER = (("all", "MPJPE"), ("contact", "Pair-PA-MPJPE"), ("all", "jitter"))
 
 
 def _percentages(text: str) -> Any:
-    """`0,20,40`."""
+    """Percentages of a list such as `0,20,40`. Raises BadParameter."""
     percentages = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(","))
     if not all(0 <= percent <= 100 for percent in percentages):
         raise typer.BadParameter(f"'{text}' is no list of percentages such as 0,20,40")

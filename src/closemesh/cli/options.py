@@ -142,12 +142,13 @@ def build_config(file: Path | None, given: dict[str, Any]) -> Config:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         config = override(preset_config(preset), {**values, "preset": preset})
+        try:
+            config = override(config, _nested(given))
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from error
     for warning in caught:
         print_line(f"note: {warning.message}")
-    try:
-        return override(config, _nested(given))
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from error
+    return config
 
 
 def _fields_of(config: type, table: str = "") -> Iterator[tuple[str, Any, Any]]:

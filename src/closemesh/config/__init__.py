@@ -1,1 +1,1 @@
-"""What a user can set."""
+"""The configuration: options with their ranges, presets, TOML files and old option names."""

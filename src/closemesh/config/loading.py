@@ -34,6 +34,8 @@ RENAMED_OPTIONS = {
     "optimise.appearance.silhouettes": "optimise.appearance.silhouette_alignment",
 }
 """Option names of earlier versions, which still work, to their names now."""
+_OLD_TRACKER = 'observe.tracker = "own"'
+_OLD_NAMES = RENAMED_OPTIONS | {_OLD_TRACKER: 'observe.tracker = "keypoints"'}
 
 
 def override(config: Config, values: dict[str, Any]) -> Config:
@@ -46,7 +48,7 @@ def override(config: Config, values: dict[str, Any]) -> Config:
 
     values, renamed = rename_old_options(values)
     if renamed:
-        listed = ", ".join(f"{old} is now {RENAMED_OPTIONS[old]}" for old in renamed)
+        listed = ", ".join(f"{old} is now {_OLD_NAMES[old]}" for old in renamed)
         warnings.warn(f"old option names in the configuration still work: {listed}", FutureWarning, stacklevel=2)
     try:
         changed = TypeAdapter(Config).validate_python(_merge(to_dict(config), values))
@@ -57,7 +59,7 @@ def override(config: Config, values: dict[str, Any]) -> Config:
 
 
 def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return nested `values` under today's option names, and the dotted old names that were in use.
+    """Return nested `values` under today's option names, and the old names that were in use.
 
     Raises InputError when an option is given under both names.
     """
@@ -78,6 +80,7 @@ def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str
     observe = _table(values, ["observe"])
     if observe.get("tracker") == "own":
         observe["tracker"] = "keypoints"
+        renamed.append(_OLD_TRACKER)
     return values, renamed
 
 

@@ -19,7 +19,7 @@ MeshFormat = Literal["glb", "ply", "obj"]
 MotionBranch = Literal["parameters", "network"]
 
 INPUT, METHOD, OUTPUT = "Input", "Method", "Output"
-_NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in a TOML file is an error, not ignored.
+_NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelled name in a TOML file is an error, not ignored.
 
 
 @dataclass(frozen=True)

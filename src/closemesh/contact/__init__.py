@@ -1,1 +1,1 @@
-"""Exact mesh queries."""
+"""Contact between meshes: trees of faces, winding numbers, distances, pairs of vertices and contact records."""

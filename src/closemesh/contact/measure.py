@@ -123,7 +123,7 @@ def measure_contacts(
     near = find_close_pairs(motion, body, config.near_distance)
     meter = _Meter(watertight_body(body, "fine"), config)
     records = [_PairRecord(a, b, len(motion.transl), config) for a, b, _ in near]
-    with progress.task("Measuring contact", total=len(motion.transl) if records else 0) as advance:
+    with progress.task("contact", total=len(motion.transl) if records else 0) as advance:
         for first, vertices in posed_chunks(motion, meter.body) if records else ():
             for record in records:
                 record.add(first, _measure_chunk(meter, motion, record, first, vertices))

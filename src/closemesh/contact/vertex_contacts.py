@@ -156,8 +156,10 @@ def _search(vertices_a: Tensor, vertices_b: Tensor, faces: Tensor, max_distance:
         both_ways = map_frames(lambda frame: (one_way(frame, True), one_way(frame, False)), frames)
         parts.extend(part for ways in both_ways for part in ways)
     tensors = [torch.as_tensor(np.concatenate(column)) for column in zip(*parts, strict=True)]
-    inside, *columns = (t.to(vertices_a) if t.is_floating_point() else t.to(vertices_a.device) for t in tensors)
-    return inside, SurfacePairs(*columns)
+    inside, frame, from_a, vertex, face, barycentric, normal = (
+        t.to(vertices_a) if t.is_floating_point() else t.to(vertices_a.device) for t in tensors
+    )
+    return inside, SurfacePairs(frame, from_a, vertex, face, barycentric, normal)
 
 
 _NOTHING: _Columns = (

@@ -36,7 +36,8 @@ def sort_into_columns(corners: NDArray[np.float64]) -> Columns:
         raise ValueError("a mesh has corners that are not finite")
     per_meter = float(np.sqrt(len(corners) / np.prod(np.maximum(high - low, 1e-9))))
     counts = ((high - low) * per_meter).astype(np.int64) + 1
-    return Columns(low, per_meter, counts, *_fill(spans, low, per_meter, counts), corners)
+    starts, rows = _fill(spans, low, per_meter, counts)
+    return Columns(low, per_meter, counts, starts, rows, corners)
 
 
 def winding_numbers(points: NDArray[np.float64], columns: Columns) -> NDArray[np.int64]:

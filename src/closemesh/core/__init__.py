@@ -1,1 +1,1 @@
-"""What every package may import; knows nothing of bodies or cameras."""
+"""Helpers that every package may import and that do not depend on bodies or cameras."""

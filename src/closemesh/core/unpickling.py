@@ -137,7 +137,7 @@ def expect_numbers(path: Path, name: str, value: Any, shape: tuple[int | str, ..
 
 # Joblib: a pickle in which each array is a small header, followed by the raw numbers.
 
-_MAX_BYTES = 4 << 30  # Of an unpacked file or array; more is an attack or a mistake.
+_MAX_BYTES = 4 << 30  # Size of an unpacked file or array; more is an attack or a mistake.
 _ZLIB = b"\x78"
 _OTHER_COMPRESSIONS = (b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18", b"ZF")
 

@@ -1,1 +1,1 @@
-"""The fit engine that stages share."""
+"""The fit of body parameters to keypoints: objective, optimizer, hands and jaw."""

@@ -17,12 +17,12 @@ from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty
 from closemesh.losses.keypoints import reprojection
 from closemesh.temporal import crossfade_window, split_windows
 
-_MIN_KEYPOINTS = 8  # Of a hand; the three that BlazePose gives do not determine the fingers.
+_MIN_KEYPOINTS = 8  # Number for a hand; the three that BlazePose gives do not determine the fingers.
 _NUM_HAND_KEYPOINTS = 21
 _FIRST = (KEYPOINT_INDEX["left_hand_wrist"], KEYPOINT_INDEX["right_hand_wrist"])
 _PALM = (0, 5, 9, 13, 17)  # Wrist and knuckles.
 _RELATIVE_ERROR = 0.2  # Keypoints of a hand share their error: relative to the palm this fraction of sigma is left.
-_WRISTS = [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]  # Of the body pose.
+_WRISTS = [JOINT_INDEX["left_wrist"] - 1, JOINT_INDEX["right_wrist"] - 1]  # Indices in the body pose.
 
 
 def hands_visible(tracks: KeypointTracks) -> Tensor:

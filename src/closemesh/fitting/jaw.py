@@ -20,13 +20,13 @@ from closemesh.temporal import crossfade_window, split_windows
 _FACE = KEYPOINT_INDEX["face_0"]
 _RIGID = [*range(_FACE + 17, _FACE + 48)]  # Brows, nose and eyes, which no jaw moves.
 _UPPER, _LOWER = [_FACE + k for k in (61, 62, 63)], [_FACE + k for k in (67, 66, 65)]  # Inner edges of the lips.
-_MIN_KEYPOINTS = 8  # Of the rigid ones.
+_MIN_KEYPOINTS = 8  # Number of rigid keypoints.
 _RELATIVE_ERROR = 0.1  # Keypoints of a face share their error: between the lips this fraction of sigma is left.
 _MIN_ERROR = 1.0  # Pixels of error that the distance of two lips has at least.
 _OUTLIER = 3.0
 _CLOSED_SIGMA = 0.02  # Radians that a jaw may be shut beyond closed.
 _SIDEWAYS_SIGMA = 0.01  # Radians.
-_RIDGE = 0.02  # Of the face's size, towards the identity: a face from the side is a line.
+_RIDGE = 0.02  # Fraction of the face's size, towards the identity: a face from the side is a line.
 
 
 def mouths_visible(tracks: KeypointTracks) -> Tensor:

@@ -59,9 +59,11 @@ def reference_loss(parameters: MotionParameters, reference: PoseReference) -> Te
 
 
 _CORRELATED = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left hand, right hand.
-_INDEPENDENT = 4  # Keypoints that each of them counts as; else 110 of them would outvote the 23 of body and feet.
-MAX_MISSING_SECONDS = 0.7  # Between two detections of a person who stays present,
-MAX_OCCLUDED_SECONDS = 4.0  # or between two detections behind another person.
+# Number of keypoints as which each of these groups counts. Else their 110 keypoints would dominate the 23 of the body.
+_INDEPENDENT = 4
+# Longest time between two detections through which a person counts as present.
+MAX_MISSING_SECONDS = 0.7
+MAX_OCCLUDED_SECONDS = 4.0  # The same while another person covers this one.
 _OVERLAP = 0.3  # Part of a person's box that another box covers during occlusion.
 
 
@@ -82,7 +84,7 @@ class KeypointTracks(TensorDataclass):
     times: Tensor = field(metadata=no_people())  # [*B, T] seconds
     focal: Tensor = field(metadata=static())  # [*B] pixels
     principal_point: Tensor = field(metadata=static())  # [*B, 2] pixels
-    reference: PoseReference | None = None  # Of a network or of an earlier stage.
+    reference: PoseReference | None = None  # Prediction of a network or of an earlier stage.
 
     @property
     def time_axis(self) -> int:

@@ -15,7 +15,7 @@ from closemesh.core.progress import Advance
 # Learning rates relative to that of rotations: a ray moves pixels, a depth meters, a shape the whole clip.
 _ROTATIONS = dict.fromkeys(("root", "body_pose", "jaw", "hand_pose"), 1.0)
 _RELATIVE_RATES = {**_ROTATIONS, "pelvis_ray": 0.1, "log_depth": 0.5, "betas": 2.0}
-_FINAL_RATE = 0.1  # Of the first one, after the cosine decay.
+_FINAL_RATE = 0.1  # Fraction of the first one, after the cosine decay.
 
 
 def minimize(

@@ -1,1 +1,1 @@
-"""Pure, batched, differentiable."""
+"""Differentiable functions on batches: cameras, rotations, transforms and meshes."""

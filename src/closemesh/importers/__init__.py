@@ -1,1 +1,1 @@
-"""Other tools' results as the first motion."""
+"""Import of other tools' results as the first motion."""

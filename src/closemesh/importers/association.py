@@ -16,8 +16,8 @@ from closemesh.geometry.camera import project
 from closemesh.importers.results import ImportedPerson
 from closemesh.structures import Camera, Clip, Observations, ObservedClip
 
-MIN_CONFIDENCE = 0.3  # Of a keypoint that counts.
-_MAX_ERROR = 0.25  # Of the diagonal of a person's box; beyond it is another person.
+MIN_CONFIDENCE = 0.3  # Confidence of a keypoint that counts.
+_MAX_ERROR = 0.25  # Fraction of the diagonal of a person's box; beyond it is another person.
 _NO_MATCH = 1e3
 _NUM_POINTS = 17  # Body keypoints of COCO.
 

@@ -23,7 +23,7 @@ from closemesh.losses.joint_limits import finger_axes, hand_pose_penalty, joint_
 from closemesh.losses.keypoints import pseudo_huber
 from closemesh.losses.pose_prior import PosePrior, load_pose_prior, pose_prior_nll
 from closemesh.motion_files.sequence import MotionSequence, fit_betas
-from closemesh.structures import NUM_BODY_JOINTS, NUM_CUE_POINTS, Camera, Observations
+from closemesh.structures import NUM_BODY_JOINTS, NUM_KEYPOINTS3D, Camera, Observations
 
 STEPS = (60, 120)
 """Optimizer steps: body, then body and hands."""
@@ -95,13 +95,13 @@ def _start(keypoints: Floats, known: Bools, body: LandmarkBody, betas: Tensor | 
     depth = np.where(known, keypoints[..., 2], 1.0)[..., None]
     pixels = np.where(known[..., None], keypoints[..., :2] / depth * _START_FOCAL, 0)
     mid_hip = keypoints[:, _HIPS].mean(1, keepdims=True)
-    relative = np.where(known[:, :NUM_CUE_POINTS, None], keypoints[:, :NUM_CUE_POINTS] - mid_hip, 0)
+    relative = np.where(known[:, :NUM_KEYPOINTS3D, None], keypoints[:, :NUM_KEYPOINTS3D] - mid_hip, 0)
     confidence = known.astype(np.float64)[..., None]
     observations = Observations(
         boxes=np.concatenate([pixels.min(1), pixels.max(1)], -1)[:, None],
         keypoints=np.concatenate([pixels, confidence], -1)[:, None],
         sigmas=np.ones((frames, 1, len(known[0]))),
-        keypoints3d=np.concatenate([relative, confidence[:, :NUM_CUE_POINTS]], -1)[:, None],
+        keypoints3d=np.concatenate([relative, confidence[:, :NUM_KEYPOINTS3D]], -1)[:, None],
         detected=np.ones((frames, 1), bool),
         track_confidence=np.ones((frames, 1)),
         detector="points",
@@ -170,5 +170,8 @@ def fitted_betas(body: LandmarkBody, variables: MotionParameters, tracks: Keypoi
 
 
 def choose_betas(from_file: Sequence[Floats | None], from_clip: Floats) -> Floats:
-    """Betas [P, B]: from_file ([B] for each person, or None), else from_clip [P, B]."""
+    """Betas [P, B] of the file, and of the clip for people without betas in the file.
+
+    from_file: betas [B] for each person, or None. from_clip [P, B].
+    """
     return np.stack([row if known is None else known for known, row in zip(from_file, from_clip, strict=True)])

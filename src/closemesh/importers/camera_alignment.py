@@ -27,7 +27,7 @@ from closemesh.structures import Camera, ObservedClip
 _MAX_POINTS = 3000  # More do not make the solution better.
 _MIN_POINTS = 12
 _ROUNDS = 3
-_INLIER = 0.06  # Of the larger side of the frame.
+_INLIER = 0.06  # Fraction of the larger side of the frame.
 
 
 def estimate_extrinsics(people: Sequence[ClipPerson], observed: ObservedClip, body: LandmarkBody) -> Floats:

@@ -167,7 +167,7 @@ def _rest_pelvis(body: BodyModel, betas: Floats) -> Floats:
 
 
 def _uncertainty(matched: MatchedPoses, own: PoseUncertainty | None, motion: BodyMotion) -> PoseUncertainty:
-    """The constant one; that of `own` where not valid."""
+    """Constant standard deviations where a pose matches; elsewhere those of `own`, when given."""
     frames, people = matched.valid.shape
     rotation_std = np.full((frames, people, 22), ROTATION_STD, np.float32)
     pelvis_std = np.tile(np.array([LATERAL_STD, LATERAL_STD, DEPTH_STD], np.float32), (frames, people, 1))

@@ -1,1 +1,1 @@
-"""Stage `initialise`: camera and a first motion of each person alone."""
+"""Stage `initialise`: the camera, and a first motion of each person without the others."""

@@ -1,1 +1,1 @@
-"""Stage `refine`: pairs of people under the interaction prior."""
+"""Stage `refine`: a diffusion prior on the motion of two people, and guidance of its samples."""

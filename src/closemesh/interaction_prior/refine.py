@@ -50,7 +50,7 @@ from closemesh.text.statements import TimedStatement, select_people
 
 MIN_ROTATION_STD, MIN_PELVIS_STD, MIN_BETAS_STD = 0.03, 0.01, 0.05  # Radians, meters; smaller ones are clamped.
 MAX_PAIR_DISTANCE = 0.5  # Meters between the surfaces of two people who are refined as a pair.
-FADE_FRAMES = 12  # Over which the refinement fades in and out.
+FADE_FRAMES = 12  # Frames over which the refinement fades in and out.
 SMOOTHING_SECONDS = 0.05  # Standard deviation of the smoothing of changes: shorter than any blow.
 MAX_FRAMES = 160  # Refined at once, so that memory does not grow with the clip.
 

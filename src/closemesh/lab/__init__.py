@@ -1,1 +1,1 @@
-"""What needs ground truth, data sets or training; the product never imports it."""
+"""Training, simulation and benchmarks, which need ground truth or data sets; no other package imports it."""

@@ -1,1 +1,1 @@
-"""Every loss term once: pure, unreduced, unweighted."""
+"""Loss terms as functions without state; the caller reduces and weights them."""

@@ -1,1 +1,1 @@
-"""Motion of single sequences, any skeleton."""
+"""Motion of sequences with any skeleton, and files in the AMASS and SMPL formats."""

@@ -83,8 +83,10 @@ def write_amass(path: Path, sequence: MotionSequence, body: BodyModel, person: i
         **{name: poses[:, part] for name, part in PARTS.items()},
     }
     if body.is_bundled:
-        posed = (torch.as_tensor(array) for array in (motion.betas, motion.rotations, motion.transl))
-        arrays["joints"] = posed_joints(body, *posed)[:, 0].numpy()  # With them the pelvis is known without the body.
+        joints = posed_joints(
+            body, torch.as_tensor(motion.betas), torch.as_tensor(motion.rotations), torch.as_tensor(motion.transl)
+        )
+        arrays["joints"] = joints[:, 0].numpy()  # With them the pelvis is known without the body.
         arrays["body_model"] = np.array(body.name)
     with atomic_file(path) as part, part.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

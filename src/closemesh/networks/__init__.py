@@ -1,1 +1,1 @@
-"""Layers and checkpoints shared by all learned parts."""
+"""Network layers and checkpoints that all learned parts share."""

@@ -1,1 +1,1 @@
-"""Stage `optimise`: all people jointly, with floor, contact and appearance."""
+"""Stage `optimise`: the joint optimization of all people with floor, contact and appearance."""

@@ -38,7 +38,7 @@ from closemesh.video import read_frames
 COLOR_ONLY = PhotometricWeights(identity=0.0)  # Masks come from the same detector as identities, with its errors.
 ALIGNED_PARAMETERS = ("root", "body_pose", "pelvis_ray", "log_depth")
 MIN_BANDWIDTH = 0.1  # Seconds around a view in which the motion follows it; more where views are farther apart.
-_MOTION_WEIGHT = 0.1  # Of an unchanged motion beside a view of the same frame, whose weight is 1.
+_MOTION_WEIGHT = 0.1  # Weight of an unchanged motion beside a view of the same frame, whose weight is 1.
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from closemesh.structures import DepthOrder
 
 SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Meters that a is moved away relative to b.
 PART_SECONDS = 1.0  # Views that are compared together.
-MIN_GAIN = 0.003  # Of the loss; half a percent of the people's pixels in quite another color.
+MIN_GAIN = 0.003  # Fraction of the loss; half a percent of the people's pixels in quite another color.
 MIN_MARGIN = 3.0  # Standard errors, over the views, of the gain.
-_ENOUGH = 0.8  # Of the largest gain: the smallest shift with as much is taken.
+_ENOUGH = 0.8  # Fraction of the largest gain: the smallest shift with as much is taken.
 
 
 def resolve_depth_order(

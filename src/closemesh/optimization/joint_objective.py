@@ -66,17 +66,17 @@ class ContactObjective:
         for a, b in self._pairs:
             absent = ~(self._present[:, a] & self._present[:, b])[:, None, None]
             vertices_a, vertices_b = vertices[:, a], vertices[:, b] + _FAR * absent
-            crossings, close = find_contacts(vertices_a, vertices_b, self._body.faces, HOLD_DISTANCE)
+            penetrations, close = find_contacts(vertices_a, vertices_b, self._body.faces, HOLD_DISTANCE)
             distance = contact_distance(vertices_a, vertices_b, self._body.faces, close)
             touching = distance < CONTACT_DISTANCE
             if (a, b) not in self._in_contact:
                 in_contact = torch.zeros(len(vertices), dtype=torch.bool, device=distance.device)
-                in_contact[torch.cat([crossings.frame, close.frame[touching]])] = True
+                in_contact[torch.cat([penetrations.frame, close.frame[touching]])] = True
                 self._in_contact[a, b] = in_contact
             smallest = torch.full((len(vertices),), torch.inf, device=distance.device)
             smallest = smallest.scatter_reduce(0, close.frame, distance, "amin")
             held = self._in_contact[a, b][close.frame] & (distance < smallest[close.frame] + HOLD_WIDTH)
-            self._patches[a, b] = contact_patch(self._body, crossings, close.where(touching | held))
+            self._patches[a, b] = contact_patch(self._body, penetrations, close.where(touching | held))
 
 
 @dataclass(frozen=True)

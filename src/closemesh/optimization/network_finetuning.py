@@ -36,7 +36,7 @@ from closemesh.interaction_prior.windows import (
     window_layout,
 )
 
-LEARNING_RATE = 2e-5  # Of Adam on the network's weights, as in the paper.
+LEARNING_RATE = 2e-5  # Step size of Adam on the network's weights, as in the paper.
 BETAS_STD = 0.3
 
 Loss = Callable[[MotionParameters, Weights, int], Tensor]

@@ -43,7 +43,8 @@ from closemesh.temporal import crossfade_window, split_windows
 from closemesh.text.statements import TimedStatement
 
 SILHOUETTES = PhotometricWeights(color=0.0, dssim=0.0, identity=1.0)
-UNPAIRED_STD_FACTOR = 3.0  # Of the reference of an unpaired person: aligned to a floor, but not refined by the prior.
+# Factor on the standard deviation of an unpaired person: aligned to a floor, but not refined by the prior.
+UNPAIRED_STD_FACTOR = 3.0
 MAX_PAIR_DISTANCE = 0.3  # Meters between the surfaces of two people who are optimized with contact.
 _SILHOUETTE_AVATARS = AvatarConfig(num_gaussians=4000)
 

@@ -23,8 +23,10 @@ from closemesh.text.losses import active_mask, statement_loss
 from closemesh.text.predicates import PoseFeatures
 from closemesh.text.statements import TimedStatement, select_people
 
-OCCLUDED_STD_FACTOR = 10.0  # Of the reference of undetected limbs of a person with statements.
-FULFILLED_STD_FACTOR = 0.5  # Of the reference of a person who fulfills a complete description.
+# Factor on the standard deviation of the reference of undetected limbs of a person with statements.
+OCCLUDED_STD_FACTOR = 10.0
+# Factor on the standard deviation of the reference of a person who fulfills a complete description.
+FULFILLED_STD_FACTOR = 0.5
 COMPLETE = 8  # Statements of weight 1 about a person in a frame that make a complete description.
 _FULFILLED = 0.5  # Mean squared sigmas of each statement up to which a description is fulfilled.
 SMOOTHING_SECONDS = 0.1  # Standard deviation of the smoothing of what statements change.

@@ -1,1 +1,1 @@
-"""Result files."""
+"""Writers and readers of the result files."""

@@ -37,14 +37,14 @@ from closemesh.perception.tracking.tracklets import (
     link_tracklets,
 )
 from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPose, Detection, Detector, Segmenter
-from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS, Clip, Observations
+from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Clip, Observations
 from closemesh.video import read_frames
 
 MAX_INTERPOLATED = 10  # Frames between two detections; limbs cannot be interpolated over more.
-_INTERPOLATED_CONFIDENCE = 0.5  # Of an interpolated keypoint, relative to its neighbors in time.
+_INTERPOLATED_CONFIDENCE = 0.5  # Confidence of an interpolated keypoint, relative to its neighbors in time.
 _MIN_CONFIRMATION = 0.7  # Presence and agreement of a crop pose that confirm an interpolated detection.
 _MIN_SEARCHED_FRAMES = 3  # Frames; a longer track is searched for where it is missing.
-_MIN_SEARCHED_AREA = 0.25  # Of the largest box area: half as tall. Background people are not searched for.
+_MIN_SEARCHED_AREA = 0.25  # Fraction of the largest box area: half as tall. Background people are not searched for.
 _NO_MASK = np.zeros((0, 0))  # Masks are written per frame, not stored.
 _CPU = torch.device("cpu")
 
@@ -204,7 +204,7 @@ class ObservationBuilder:
         self.boxes = np.zeros((T, P, 4))
         self.keypoints = np.zeros((T, P, NUM_KEYPOINTS, 3))
         self.disagreement = np.zeros((T, P, NUM_KEYPOINTS))
-        self.keypoints3d = np.zeros((T, P, NUM_CUE_POINTS, 4))
+        self.keypoints3d = np.zeros((T, P, NUM_KEYPOINTS3D, 4))
         self.detected = np.zeros((T, P), bool)
 
     def add(self, frame: int, person: int, detection: Detection, estimate: CropEstimate | None) -> None:

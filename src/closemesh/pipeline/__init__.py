@@ -1,1 +1,1 @@
-"""The story and its cache."""
+"""The stages in order, and the cache of their results."""

@@ -97,7 +97,7 @@ class DiskCache:
             report = _report_from_json(values)
         except Exception:  # A damaged result is as good as none: the stage runs again.
             return None
-        with self._progress.task(f"{stage}: kept from an earlier run", total=1) as advance:
+        with self._progress.task(f"{stage}: from the cache", total=1) as advance:
             advance(1)
         for note in report.notes:
             self._progress.note(note)

@@ -1,1 +1,1 @@
-"""Rendering on the CPU, without OpenGL."""
+"""Rendering of bodies on the CPU, without OpenGL."""

@@ -39,7 +39,7 @@ _LIGHTS = np.array([[-0.45, -0.65, -0.61], [0.70, -0.20, -0.68], [0.0, -1.0, 0.0
 _STRENGTHS = np.array([0.62, 0.18, 0.12], dtype=np.float32)
 _AMBIENT = 0.30
 
-_MIN_CONFIDENCE = 0.3  # Of a keypoint that is drawn.
+_MIN_CONFIDENCE = 0.3  # Confidence of a keypoint that is drawn.
 
 
 def person_color(person: int) -> tuple[int, int, int]:

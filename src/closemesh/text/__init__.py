@@ -1,1 +1,1 @@
-"""Statements about people: vocabulary, captioning, parsing, losses, models."""
+"""Statements about people in text: vocabulary, captioning, parsing, losses and language models."""

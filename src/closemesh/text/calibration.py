@@ -27,7 +27,7 @@ from closemesh.text.predicates import PoseFeatures, conditions, confidence, pose
 from closemesh.text.statements import Statement, TimedStatement, Touch, alternatives
 
 _SAMPLES = 32  # Poses drawn from the first motion and its uncertainty, for each frame.
-_FRAMES = 3  # Of each interval that are evaluated.
+_FRAMES = 3  # Number of evaluated frames of each interval.
 _DURATION = 1.5  # Seconds; time constant after which a statement holds only by chance.
 _UNCERTAIN = 0.05  # Probability mass spread over all answers: the uncertainty of the motion is an estimate too.
 _MAX_PAUSE = 1.0  # Seconds between two equal statements over which the first one is extended.

@@ -70,12 +70,12 @@ def caption_motion(
             statement, float(times[first]), float(times[last]), float((frames * weight)[first : last + 1].mean())
         )
         for statement, frames, weight in zip(statements, np.where(valid, holds, 0.0), pose_confidence, strict=True)
-        for first, last in spans(frames >= config.min_confidence, times, config)
+        for first, last in intervals_where(frames >= config.min_confidence, times, config)
     ]
     return tuple(sorted(found, key=lambda one: (one.start, one.end)))
 
 
-def spans(holds: Bools, times: Floats, config: RuleConfig) -> Iterator[tuple[int, int]]:
+def intervals_where(holds: Bools, times: Floats, config: RuleConfig) -> Iterator[tuple[int, int]]:
     """First and last frame of each interval in which a statement holds for long enough.
 
     holds: [T] frames in which the confidence suffices; times: [T] seconds.

@@ -15,7 +15,7 @@ from closemesh.text.grammar import render_statement
 from closemesh.text.predicates import PoseFeatures, violation
 from closemesh.text.statements import DepthOrder, Statement, TimedStatement, Touch, renumber
 
-MIN_CONTACT_CONFIDENCE = 0.5  # Of touches in the contact mask, which has no values between 0 and 1.
+MIN_CONTACT_CONFIDENCE = 0.5  # Confidence of touches in the contact mask, which has no values between 0 and 1.
 
 
 def statement_loss(statements: Sequence[TimedStatement], features: PoseFeatures, times: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from closemesh.config.loading import read_toml
 from closemesh.core.errors import InputError, ModelFileError
 
 T = TypeVar("T")
-NO_OTHER_KEYS = {"extra": "forbid"}  # As `__pydantic_config__` of a record: a misspelt key is an error.
+NO_OTHER_KEYS = {"extra": "forbid"}  # As `__pydantic_config__` of a record: a misspelled key is an error.
 
 
 @lru_cache

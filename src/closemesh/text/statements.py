@@ -123,7 +123,9 @@ class Placement(_Statement):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.person != self.of_person and self.relation != "above":
-            raise ValueError(f"{self.relation} goes by one person's trunk; of two people only above can be said")
+            raise ValueError(
+                f"{self.relation} compares points of one person; between two people only above is possible"
+            )
         if (self.person, self.point) == (self.of_person, self.of_point):
             raise ValueError(f"the {self.point} cannot be {self.relation} itself")
 

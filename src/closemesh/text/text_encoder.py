@@ -19,7 +19,7 @@ from closemesh.weights.locate import find_model
 VOCABULARY_FILE = "language/pieces.txt"
 PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 PERSON_A, PERSON_B = "[A]", "[B]"
-MAX_TOKENS = 256  # Of one text; the rest is cut off.
+MAX_TOKENS = 256  # Tokens of one text; the rest is cut off.
 _MAX_LETTERS = 40
 # A single capital is a person, but A at the start of a sentence may be an article.
 _VERBS = "is|are|has|and|with|keeps|holds|touches|faces|leans|lies|stands|sits|carries|bears|bends|looks|lifts"

@@ -1,4 +1,4 @@
-"""Frames in and out: video files through PyAV, folders of numbered images through OpenCV."""
+"""Reading and writing of frames: video files through PyAV, folders of numbered images through OpenCV."""
 
 from closemesh.video.clip import open_clip, read_frames
 

@@ -52,7 +52,10 @@ def probe_images(path: Path, config: ClipConfig) -> SourceInfo:
 
 
 def read_images(clip: Clip) -> Iterator[Image]:
-    """Yield the images of the clip, RGB [H, W, 3]; fewer when images were removed or have another size now."""
+    """Yield the images of the clip, RGB [H, W, 3]; fewer when images were removed or have another size now.
+
+    Raises InputError when no image remains or one cannot be read.
+    """
     files = image_files(clip.path)
     for index in clip.frame_indices[clip.frame_indices < len(files)]:
         image = _read(files[index])

@@ -1,1 +1,1 @@
-"""Model files: where they are, what they are, how to get them."""
+"""Model files: where they are stored, their manifest, and their download."""

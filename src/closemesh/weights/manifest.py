@@ -12,7 +12,7 @@ from typing import Any
 from closemesh.core.errors import InputError
 from closemesh.weights.locate import find_model
 
-_NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelt name in the manifest is an error, not ignored.
+_NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelled name in the manifest is an error, not ignored.
 EVERYTHING = "all"
 
 

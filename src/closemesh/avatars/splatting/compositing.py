@@ -227,8 +227,14 @@ def rasterize_numba(
     size: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
     """Image [H, W, C] and alpha [H, W], computed in float32 for any input dtype; reproducible bit by bit."""
-    inputs = [tensor.to("cpu", torch.float32) for tensor in (means2d, conics, opacities, features, depths.detach())]
-    image, alpha = _Rasterize.apply(*inputs, size)
+    image, alpha = _Rasterize.apply(
+        means2d.to("cpu", torch.float32),
+        conics.to("cpu", torch.float32),
+        opacities.to("cpu", torch.float32),
+        features.to("cpu", torch.float32),
+        depths.detach().to("cpu", torch.float32),
+        size,
+    )
     return image.to(means2d), alpha.to(means2d)
 
 
@@ -250,8 +256,8 @@ class _Rasterize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (image,) = ctx.saved_tensors
-        gradients = [gradient.contiguous().numpy() for gradient in grad_outputs]  # [H, W, C], [H, W]
-        rows = _gradient_rows(ctx.bins, image.numpy(), ctx.transmittance, ctx.stops, *gradients)
+        image_gradient, alpha_gradient = (gradient.contiguous().numpy() for gradient in grad_outputs)
+        rows = _gradient_rows(ctx.bins, image.numpy(), ctx.transmittance, ctx.stops, image_gradient, alpha_gradient)
         return *_input_gradients(ctx.bins, rows, ctx.num_gaussians, image.shape[2]), None, None
 
 

@@ -14,7 +14,7 @@ from closemesh.avatars.splatting.projection_numba import project_numba
 from closemesh.avatars.splatting.rasterize import BLUR, MIN_ALPHA, NEAR
 from closemesh.geometry.rotations import quaternion_to_matrix
 
-MARGIN = 0.3  # Of half the image: how far outside of it the linearization point follows the mean.
+MARGIN = 0.3  # Fraction of half the image: how far outside of it the linearization point follows the mean.
 MAX_SIGMAS = math.sqrt(-2 * math.log(MIN_ALPHA))  # Standard deviations at which a Gaussian of opacity 1 ends.
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,50 +31,124 @@ def project_numba(
     camera: NDArray[np.float32],  # [9]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """means2d [G, 2], conics [G, 3], depths [G], visible [G], computed in float32 for any input dtype."""
-    inputs = [tensor.to("cpu", torch.float32) for tensor in (means, rotations, scales)]
-    means2d, conics, depths, visible = _Project.apply(*inputs, camera)
+    means2d, conics, depths, visible = _Project.apply(
+        means.to("cpu", torch.float32), rotations.to("cpu", torch.float32), scales.to("cpu", torch.float32), camera
+    )
     return means2d.to(means), conics.to(means), depths.to(means), visible.to(means.device)
 
 
 class _Project(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
-        *inputs, camera = arguments
-        means, rotations, scales = (tensor.detach().contiguous() for tensor in inputs)
+    def forward(
+        ctx: Any, means: Tensor, rotations: Tensor, scales: Tensor, camera: NDArray[np.float32]
+    ) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        gaussians = _Gaussians(_to_numpy(means), _to_numpy(rotations), _to_numpy(scales))
         means2d, conics = torch.empty(len(means), 2), torch.empty(len(means), 3)
         depths, visible = torch.empty(len(means)), torch.empty(len(means), dtype=torch.bool)
-        arrays = (means.numpy(), rotations.numpy(), scales.numpy())
-        outputs = (means2d.numpy(), conics.numpy(), depths.numpy(), visible.numpy())
-        _in_parallel(lambda first, last: _forward(first, last, arrays, camera, outputs), len(means))
+        projected = _Projected(means2d.numpy(), conics.numpy(), depths.numpy(), visible.numpy())
+
+        def project(first: int, last: int) -> None:
+            _forward(gaussians.part(first, last), camera, projected.part(first, last))
+
+        run_in_parallel(project, np.arange(len(means) + 1), pieces_per_thread=2)
         ctx.mark_non_differentiable(visible)
-        ctx.save_for_backward(*inputs, conics, visible)
+        ctx.save_for_backward(means, rotations, scales, conics, visible)
         ctx.camera = camera
         return means2d, conics, depths, visible
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        arrays = tuple(tensor.detach().contiguous().numpy() for tensor in (*ctx.saved_tensors, *grad_outputs[:3]))
-        results = tuple(torch.empty(tensor.shape) for tensor in ctx.saved_tensors[:3])
-        outputs = tuple(result.numpy() for result in results)
-        _in_parallel(lambda first, last: _backward(first, last, arrays, ctx.camera, outputs), len(arrays[0]))
-        return *results, None
+        means, rotations, scales, conics, visible = ctx.saved_tensors
+        gaussians = _Gaussians(_to_numpy(means), _to_numpy(rotations), _to_numpy(scales))
+        means2d_gradient, conics_gradient, depths_gradient, _ = grad_outputs
+        image_gradients = _Projected(
+            _to_numpy(means2d_gradient), _to_numpy(conics_gradient), _to_numpy(depths_gradient), _to_numpy(visible)
+        )
+        conics = _to_numpy(conics)
+        to_means, to_rotations, to_scales = (torch.empty(tensor.shape) for tensor in (means, rotations, scales))
+        gradients = _Gaussians(to_means.numpy(), to_rotations.numpy(), to_scales.numpy())
+
+        def differentiate(first: int, last: int) -> None:
+            _backward(
+                gaussians.part(first, last),
+                ctx.camera,
+                conics[first:last],
+                image_gradients.part(first, last),
+                gradients.part(first, last),
+            )
+
+        run_in_parallel(differentiate, np.arange(len(means) + 1), pieces_per_thread=2)
+        return to_means, to_rotations, to_scales, None
 
 
-def _forward(first: int, last: int, inputs: tuple[Any, ...], camera: NDArray, outputs: tuple[Any, ...]) -> None:
-    means, rotations, scales = (array[first:last] for array in inputs)
-    project = _project_matrices if rotations.ndim == 3 else _project_quaternions
-    project(means, rotations, scales, camera, *(array[first:last] for array in outputs))
+@dataclass(frozen=True)
+class _Gaussians:
+    """G Gaussians, or the gradients of a loss with respect to them."""
+
+    means: NDArray[np.float32]  # [G, 3]
+    rotations: NDArray[np.float32]  # [G, 4] or [G, 3, 3]
+    scales: NDArray[np.float32]  # [G, 3]
+
+    def part(self, first: int, last: int) -> _Gaussians:
+        return _Gaussians(self.means[first:last], self.rotations[first:last], self.scales[first:last])
 
 
-def _backward(first: int, last: int, arrays: tuple[Any, ...], camera: NDArray, outputs: tuple[Any, ...]) -> None:
-    means, rotations, scales, *others = (array[first:last] for array in arrays)
-    differentiate = _differentiate_matrices if rotations.ndim == 3 else _differentiate_quaternions
-    differentiate(means, rotations, scales, camera, *others, *(array[first:last] for array in outputs))
+@dataclass(frozen=True)
+class _Projected:
+    """G Gaussians in the image; in the backward pass the gradients with respect to the first three."""
+
+    means2d: NDArray[np.float32]  # [G, 2]
+    conics: NDArray[np.float32]  # [G, 3]
+    depths: NDArray[np.float32]  # [G]
+    visible: NDArray[np.bool_]  # [G]
+
+    def part(self, first: int, last: int) -> _Projected:
+        return _Projected(
+            self.means2d[first:last], self.conics[first:last], self.depths[first:last], self.visible[first:last]
+        )
 
 
-def _in_parallel(function: Any, count: int) -> None:
-    run_in_parallel(function, np.arange(count + 1), pieces_per_thread=2)
+def _to_numpy(tensor: Tensor) -> NDArray[Any]:
+    return tensor.detach().contiguous().numpy()
+
+
+def _forward(gaussians: _Gaussians, camera: NDArray[np.float32], projected: _Projected) -> None:
+    project = _project_matrices if gaussians.rotations.ndim == 3 else _project_quaternions
+    project(
+        gaussians.means,
+        gaussians.rotations,
+        gaussians.scales,
+        camera,
+        projected.means2d,
+        projected.conics,
+        projected.depths,
+        projected.visible,
+    )
+
+
+def _backward(
+    gaussians: _Gaussians,
+    camera: NDArray[np.float32],
+    conics: NDArray[np.float32],
+    image_gradients: _Projected,
+    gradients: _Gaussians,
+) -> None:
+    differentiate = _differentiate_matrices if gaussians.rotations.ndim == 3 else _differentiate_quaternions
+    differentiate(
+        gaussians.means,
+        gaussians.rotations,
+        gaussians.scales,
+        camera,
+        conics,
+        image_gradients.visible,
+        image_gradients.means2d,
+        image_gradients.conics,
+        image_gradients.depths,
+        gradients.means,
+        gradients.rotations,
+        gradients.scales,
+    )
 
 
 @compiled
@@ -87,11 +162,11 @@ def _project_matrices(means, matrices, scales, camera, means2d, conics, depths, 
         if not means[g, 2] > _NEAR:
             continue
         inverse = _ONE / means[g, 2]
-        x, y, per_metre = means[g, 0] * inverse, means[g, 1] * inverse, focal * inverse
+        x, y, per_meter = means[g, 0] * inverse, means[g, 1] * inverse, focal * inverse
         along_x, along_y = min(max(x, camera[5]), camera[6]), min(max(y, camera[7]), camera[8])
         p, q, r = _BLUR, _ZERO, _BLUR
         for j in range(3):
-            s = scales[g, j] * per_metre
+            s = scales[g, j] * per_meter
             u = (matrices[g, 0, j] - along_x * matrices[g, 2, j]) * s
             v = (matrices[g, 1, j] - along_y * matrices[g, 2, j]) * s
             p, q, r = p + u * u, q + u * v, r + v * v
@@ -129,7 +204,7 @@ def _differentiate_matrices(
             means_gradient[g, 2] = depths_gradient[g]
             continue
         inverse = _ONE / means[g, 2]
-        x, y, per_metre = means[g, 0] * inverse, means[g, 1] * inverse, focal * inverse
+        x, y, per_meter = means[g, 0] * inverse, means[g, 1] * inverse, focal * inverse
         along_x, along_y = min(max(x, camera[5]), camera[6]), min(max(y, camera[7]), camera[8])
         # The covariance [[p, q], [q, r]] is the inverse of the conic: its gradient is -conic * gradient * conic.
         a, b, c = conics[g, 0], conics[g, 1], conics[g, 2]
@@ -137,16 +212,16 @@ def _differentiate_matrices(
         to_p = -(a * a * to_a + a * b * to_b + b * b * to_c)
         to_q = -(_TWO * a * b * to_a + (a * c + b * b) * to_b + _TWO * b * c * to_c)
         to_r = -(b * b * to_a + b * c * to_b + c * c * to_c)
-        to_per_metre, to_along_x, to_along_y = _ZERO, _ZERO, _ZERO
+        to_per_meter, to_along_x, to_along_y = _ZERO, _ZERO, _ZERO
         for j in range(3):
             scale = scales[g, j]
             across_x = matrices[g, 0, j] - along_x * matrices[g, 2, j]
             across_y = matrices[g, 1, j] - along_y * matrices[g, 2, j]
-            u, v = across_x * scale * per_metre, across_y * scale * per_metre
+            u, v = across_x * scale * per_meter, across_y * scale * per_meter
             to_u, to_v = _TWO * u * to_p + v * to_q, _TWO * v * to_r + u * to_q
-            to_per_metre += (across_x * to_u + across_y * to_v) * scale
-            scales_gradient[g, j] = (across_x * to_u + across_y * to_v) * per_metre
-            to_x, to_y = to_u * scale * per_metre, to_v * scale * per_metre
+            to_per_meter += (across_x * to_u + across_y * to_v) * scale
+            scales_gradient[g, j] = (across_x * to_u + across_y * to_v) * per_meter
+            to_x, to_y = to_u * scale * per_meter, to_v * scale * per_meter
             matrices_gradient[g, 0, j], matrices_gradient[g, 1, j] = to_x, to_y
             matrices_gradient[g, 2, j] = -(along_x * to_x + along_y * to_y)
             to_along_x -= matrices[g, 2, j] * to_x
@@ -155,7 +230,7 @@ def _differentiate_matrices(
         to_x = focal * means2d_gradient[g, 0] + (to_along_x if along_x == x else _ZERO)
         to_y = focal * means2d_gradient[g, 1] + (to_along_y if along_y == y else _ZERO)
         means_gradient[g, 0], means_gradient[g, 1] = to_x * inverse, to_y * inverse
-        means_gradient[g, 2] = depths_gradient[g] - (x * to_x + y * to_y + to_per_metre * per_metre) * inverse
+        means_gradient[g, 2] = depths_gradient[g] - (x * to_x + y * to_y + to_per_meter * per_meter) * inverse
 
 
 @compiled

@@ -1,1 +1,1 @@
-"""Recordings and mocap files."""
+"""Readers of data sets: recordings of people in interaction and motion capture files."""

@@ -1,1 +1,1 @@
-"""Metrics and benchmarks."""
+"""Metrics against ground truth, and the benchmarks that report them."""

@@ -198,7 +198,7 @@ def observe_pixels(scene: SimulatedScene, ctx: RunContext, seed: int, folder: Pa
 
     ctx: its clip is replaced by the video; the stage writes masks below the folder of its cache.
     """
-    path = folder / "film.mp4"
+    path = folder / "video.mp4"
     render_video(scene, path, seed, NullProgress())
     clip = open_clip(path, ctx.config.clip)
     try:

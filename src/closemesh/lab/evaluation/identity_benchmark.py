@@ -72,7 +72,7 @@ def _tracked(window: Window, seed: int) -> tuple[SimulatedScene, list[Track]]:
     sequence, body = window.read(), load_body(None)
     scene = make_scene(sequence, body, seed_of(window, seed), fitting_betas(sequence, body))
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "film.mp4"
+        path = Path(folder) / "video.mp4"
         render_video(scene, path, seed_of(window, seed) + 1, NullProgress())
         clip = open_clip(path, ClipConfig())
         fragments = track_people(

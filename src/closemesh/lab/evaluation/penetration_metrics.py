@@ -145,7 +145,10 @@ def a_pd(vertices_a: Array, vertices_b: Array, faces: np.ndarray) -> float:
     vertices of the body model (the papers' SMPL has 6,890), so compare only on one body model.
     """
     boxes = [_box(vertices) for vertices in (vertices_a, vertices_b)]
-    fields = [_inside_field(v, faces, *box) for v, box in zip((vertices_a, vertices_b), boxes, strict=True)]
+    fields = [
+        _inside_field(vertices, faces, center, scale)
+        for vertices, (center, scale) in zip((vertices_a, vertices_b), boxes, strict=True)
+    ]
     depths = []
     for own, vertices in enumerate((vertices_a, vertices_b)):
         scale, other_center = boxes[own][1], boxes[1 - own][0]

@@ -194,7 +194,7 @@ def differences(old: BenchmarkReport, new: BenchmarkReport) -> dict[str, dict[st
     selected = {group: (group, pairs) for group in (ALL, OCCLUDED, CONTACT)}
     selected |= {kind: (ALL, [pair for pair in pairs if pair[1].kind == kind]) for kind in kinds}
     return {
-        stage: {name: _changes(stage, *which, new.seed) for name, which in selected.items()}
+        stage: {name: _changes(stage, group, part, new.seed) for name, (group, part) in selected.items()}
         for stage in new.stages
         if stage in old.stages
     }

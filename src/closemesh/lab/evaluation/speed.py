@@ -116,7 +116,7 @@ def refining(device: torch.device, guided: bool) -> Step:
 
 PARTS: dict[str, Callable[[torch.device], Step]] = {
     f"skin {_NUM_BODIES} bodies, forward and backward": skinning,
-    "crossings of two bodies, one frame": penetrations,
+    "penetrations of two bodies, one frame": penetrations,
     "draw two bodies at 1080p, one frame": drawing,
     "detect people at 1080p, one frame": detection,
     f"refine a pair, {WINDOW} frames, without guidance": partial(refining, guided=False),
@@ -131,7 +131,11 @@ def _embrace(body: PairBody, device: torch.device) -> PairClip:
     pelvis = torch.tensor([[-_OVERLAP / 2, 0.0, 3.0], [_OVERLAP / 2, 0.0, 3.0]], device=device)
     state = PairState(rotations, torch.zeros(1, WINDOW, 2, 10, device=device), pelvis.expand(1, WINDOW, 2, 3))
     points = project(unfold_windows(pose_pair(body, state).keypoints)[0], 1000.0, (500.0, 500.0))
-    std = PairUncertainty(*(torch.full_like(v, 0.1) for v in (rotations[..., 0, 0], state.betas, state.pelvis)))
+    std = PairUncertainty(
+        torch.full_like(rotations[..., 0, 0], 0.1),
+        torch.full_like(state.betas, 0.1),
+        torch.full_like(state.pelvis, 0.1),
+    )
     present = torch.ones(WINDOW, 2, dtype=torch.bool, device=device)
     tracks = KeypointTracks(
         points2d=points + 5.0,

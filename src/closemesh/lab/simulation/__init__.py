@@ -1,1 +1,1 @@
-"""Scenes with known truth, their videos, their detections."""
+"""Scenes with known ground truth, their rendered videos and simulated detections."""

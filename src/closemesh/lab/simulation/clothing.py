@@ -17,13 +17,13 @@ from closemesh.core.arrays import Bools, Floats
 
 _SKIN = ((0.93, 0.76, 0.66), (0.86, 0.66, 0.53), (0.74, 0.54, 0.41), (0.55, 0.38, 0.27), (0.36, 0.24, 0.18))
 _HAIR = ((0.07, 0.06, 0.05), (0.20, 0.13, 0.08), (0.36, 0.23, 0.12), (0.68, 0.52, 0.30), (0.48, 0.46, 0.45))
-_FACE = slice(23, 91)  # Of the 133 keypoints.
+_FACE = slice(23, 91)  # Its part of the 133 keypoints.
 _BROWS, _EYES, _MOUTH = (range(17, 22), range(22, 27)), (range(36, 42), range(42, 48)), range(48, 60)
 _SKIRTS = 0.2  # Fraction of people with a skirt.
 _HEAD_JOINTS = [JOINT_INDEX[name] for name in ("head", "jaw", "left_eye", "right_eye")]
 
 _RINGS, _ANGLES = 9, 32
-_SLICE = 0.12  # Of the distance from waist to knees: vertices this near to a ring of the skirt support it.
+_SLICE = 0.12  # Fraction of the distance from waist to knees: vertices this near to a ring of the skirt support it.
 _HIPS = [PART_INDEX["hips"], PART_INDEX["buttocks"]]
 _THIGHS = [PART_INDEX["left_thigh"], PART_INDEX["right_thigh"]]
 

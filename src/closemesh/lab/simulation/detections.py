@@ -27,7 +27,7 @@ from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.perception.keypoints.topdown import AGREEMENT_DISTANCE
 from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, without_shared_keypoints
-from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS, Observations
+from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Observations
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def _whole_body(
     points = sampled.points.numpy()
     confidence = np.where(outside_image(points, size) | ~detected[..., None], 0, sampled.confidence.numpy())
     body = np.concatenate([points, confidence[..., None]], axis=-1)
-    keypoints[:, :, :NUM_CUE_POINTS] = body * detected[..., None, None]
+    keypoints[:, :, :NUM_KEYPOINTS3D] = body * detected[..., None, None]
     diagonal = np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
-    disagreement[:, :, :NUM_CUE_POINTS] = sampled.disagreement.numpy() * diagonal[..., None]
+    disagreement[:, :, :NUM_KEYPOINTS3D] = sampled.disagreement.numpy() * diagonal[..., None]
     return keypoints, disagreement
 
 

@@ -23,11 +23,11 @@ from closemesh.lab.simulation.measure import (
     mean_distance,
 )
 from closemesh.lab.simulation.statistics import ARMS, LEGS, MIRROR
-from closemesh.structures import NUM_CUE_POINTS, Observations
+from closemesh.structures import NUM_KEYPOINTS3D, Observations
 
 _CLEARLY_NEARER = 0.5  # Maximal distance from the other interpretation, relative to that from the named one.
-_MIN_SEPARATION = 0.1  # Of the person's size: limbs and people nearer to each other are not distinguished.
-_SNAP_DISTANCE = 0.08  # Of the person's size: maximal distance of a snapped keypoint from the partner's.
+_MIN_SEPARATION = 0.1  # Fraction of the person's size: limbs and people nearer to each other are not distinguished.
+_SNAP_DISTANCE = 0.08  # Fraction of the person's size: maximal distance of a snapped keypoint from the partner's.
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def compare_detections(
 def comparison_table(real: list[MeasuredVideo], simulated: list[Detections]) -> list[DetectionComparison]:
     """The table for videos and other detections of the same people. People without a track are left out."""
     kinds: dict[str, list[int]] = {}
-    for k, name in enumerate(KEYPOINT_NAMES[:NUM_CUE_POINTS]):
+    for k, name in enumerate(KEYPOINT_NAMES[:NUM_KEYPOINTS3D]):
         kinds.setdefault(name.removeprefix("left_").removeprefix("right_"), []).append(k)
     samples_real = _Samples([(video, video.detections) for video in real])
     samples_simulated = _Samples(list(zip(real, simulated, strict=True)))
@@ -223,10 +223,10 @@ def _video_samples(truth: GroundTruth, found: Bools, detections: Detections) -> 
     step[1:] = np.linalg.norm(np.diff(offset, axis=0), axis=-1)
     counted = (truth.valid & found)[..., None] & ~truth.outside
     arrays = (counted, truth.hidden, given, np.linalg.norm(offset, axis=-1), step, keypoints[..., 2])
-    return tuple(array.reshape(-1, NUM_CUE_POINTS) for array in arrays)
+    return tuple(array.reshape(-1, NUM_KEYPOINTS3D) for array in arrays)
 
 
 def _as_detections(video: MeasuredVideo, observations: Observations) -> Detections:
     """Simulated keypoints for the table; all other fields are those of the video."""
-    keypoints = observations.keypoints[:, :, :NUM_CUE_POINTS]
+    keypoints = observations.keypoints[:, :, :NUM_KEYPOINTS3D]
     return replace(video.detections, keypoints=keypoints, detected=observations.detected)

@@ -12,7 +12,7 @@ from closemesh.lab.simulation.detector_errors import DetectorErrors, correlated_
 from closemesh.lab.simulation.statistics import ARMS, LEGS, LIMB_KINDS, MIRROR, facing_class, trunk_axes
 from closemesh.perception.keypoints.uncertainty import box_diagonal, resolve_shared_keypoints
 
-MAX_SNAP_DISTANCE = 0.5  # Of the person's size: how far a keypoint may jump to a partner's.
+MAX_SNAP_DISTANCE = 0.5  # Fraction of the person's size: how far a keypoint may jump to a partner's.
 _SAME_POINTS = 1e-3  # Pixels.
 _ANKLE_OF_FOOT = [*range(17), 15, 15, 15, 16, 16, 16]  # Feet are missed together with their ankle.
 _HIPS = [11, 12]
@@ -191,12 +191,13 @@ def _confidence(hidden: Tensor, distance: Tensor, ranks: _RankSampler) -> tuple[
     """Confidence and disagreement [..., T, P, 23] of keypoints at this distance from the true point, of the size."""
     errors = ranks.errors
     keypoint = torch.arange(errors.num_keypoints, device=distance.device)
-    index = [keypoint, hidden.long(), torch.bucketize(distance.contiguous(), errors.error_edges)]
+    interval = torch.bucketize(distance.contiguous(), errors.error_edges)
+    state = hidden.long()
     confidence_rank = ranks.per_keypoint(errors.confidence_variances, errors.confidence_mixing)
     disagreement_rank = ranks.per_keypoint(errors.confidence_variances)
     return (
-        quantile(errors.confidence, errors.levels, confidence_rank, *index),
-        quantile(errors.disagreement, errors.levels, disagreement_rank, *index),
+        quantile(errors.confidence, errors.levels, confidence_rank, keypoint, state, interval),
+        quantile(errors.disagreement, errors.levels, disagreement_rank, keypoint, state, interval),
     )
 
 

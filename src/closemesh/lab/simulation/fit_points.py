@@ -29,7 +29,7 @@ ERROR_EDGES = np.array([0.02, 0.04, 0.08, 0.16])
 """Classes of the distance of a keypoint from its target, of the person's size."""
 MIN_SAMPLES = 60
 """A distribution with fewer samples is taken from a wider class."""
-_MAX_BIASED = 0.15  # Of the person's size; larger errors have other causes than bias.
+_MAX_BIASED = 0.15  # Fraction of the person's size; larger errors have other causes than bias.
 _KEYPOINTS = range(len(MIRROR))
 _GROUPS = ([0, 1, 2, 3, 4], [5, 6, 11, 12], [7, 8, 9, 10], [13, 14, 15, 16], [17, 18, 19, 20, 21, 22])
 """Head, trunk, arms, legs, feet: keypoints of a group replace one another when one has too few samples."""

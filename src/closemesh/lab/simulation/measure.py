@@ -25,10 +25,10 @@ from closemesh.lab.simulation.statistics import person_size
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
 from closemesh.perception.observe import ObservationBuilder, estimate_crops, select_tracks, track_confidence
-from closemesh.structures import NUM_CUE_POINTS
+from closemesh.structures import NUM_KEYPOINTS3D
 from closemesh.video import open_clip
 
-_SAME_PERSON = 0.25  # Of the person's size: maximal mean distance of a detection that shows the person.
+_SAME_PERSON = 0.25  # Fraction of the person's size: maximal mean distance of a detection that shows the person.
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ def measure_video(scene: SimulatedScene, path: Path) -> MeasuredVideo:
     observations = builder.finish(track_confidence(people, len(clip)), detector.name)
     diagonal = np.linalg.norm(builder.boxes[..., 2:] - builder.boxes[..., :2], axis=-1)
     tracks = Detections(
-        raw=builder.keypoints[:, :, :NUM_CUE_POINTS],
-        keypoints=observations.keypoints[:, :, :NUM_CUE_POINTS],
-        disagreement=builder.disagreement[:, :, :NUM_CUE_POINTS] / np.maximum(diagonal, 1)[..., None],
+        raw=builder.keypoints[:, :, :NUM_KEYPOINTS3D],
+        keypoints=observations.keypoints[:, :, :NUM_KEYPOINTS3D],
+        disagreement=builder.disagreement[:, :, :NUM_KEYPOINTS3D] / np.maximum(diagonal, 1)[..., None],
         boxes=observations.boxes,
         keypoints3d=observations.keypoints3d,
         detected=observations.detected,
@@ -217,11 +217,11 @@ def mean_distance(keypoints: Floats, pixels: Floats) -> Floats:
 def _no_detections(truth: GroundTruth) -> Detections:
     people = truth.valid.shape
     return Detections(
-        raw=np.zeros((*people, NUM_CUE_POINTS, 3)),
-        keypoints=np.zeros((*people, NUM_CUE_POINTS, 3)),
-        disagreement=np.zeros((*people, NUM_CUE_POINTS)),
+        raw=np.zeros((*people, NUM_KEYPOINTS3D, 3)),
+        keypoints=np.zeros((*people, NUM_KEYPOINTS3D, 3)),
+        disagreement=np.zeros((*people, NUM_KEYPOINTS3D)),
         boxes=np.zeros((*people, 4)),
-        keypoints3d=np.zeros((*people, NUM_CUE_POINTS, 4)),
+        keypoints3d=np.zeros((*people, NUM_KEYPOINTS3D, 4)),
         detected=np.zeros(people, bool),
         track_confidence=np.zeros(people),
     )

@@ -14,7 +14,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.camera import project
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.rendering.zbuffer import render_depth
-from closemesh.structures import NUM_CUE_POINTS
+from closemesh.structures import NUM_KEYPOINTS3D
 
 PATCH_RADIUS = 0.015  # Meters around a keypoint; more than half of this patch must be unoccluded.
 _PATCH = np.array([(0, 0), *((np.cos(a), np.sin(a)) for a in np.arange(6) * np.pi / 3)])
@@ -56,7 +56,7 @@ def outside_image(pixels: Floats, size: tuple[int, int]) -> Bools:
 def own_depths(body: BodyModel) -> Floats:
     """[23] meters that each keypoint may lie behind its own surface and still be visible."""
     with torch.inference_mode():
-        points = wholebody_keypoints(body, body.v_template, body.joint_template)[:NUM_CUE_POINTS]
+        points = wholebody_keypoints(body, body.v_template, body.joint_template)[:NUM_KEYPOINTS3D]
         skin_distance = torch.cdist(points, body.v_template).amin(-1)
     return (OWN_DEPTH * skin_distance + OWN_MARGIN).cpu().numpy()
 

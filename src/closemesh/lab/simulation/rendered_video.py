@@ -24,7 +24,7 @@ from closemesh.structures import Camera
 from closemesh.video.video_files import Image, write_video
 
 _CREASE = 0.03  # Meters: wavelength of the creases in cloth.
-_MIN_SHUTTER = 0.2  # Of the time from frame to frame; a shorter exposure has no motion blur.
+_MIN_SHUTTER = 0.2  # Fraction of the time from frame to frame; a shorter exposure has no motion blur.
 _MIN_BLUR = 0.3  # Pixels.
 _SHADOW_SCALE = 4  # Shadows are drawn in an image smaller by this factor, and are soft.
 

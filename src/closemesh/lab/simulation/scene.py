@@ -16,11 +16,11 @@ from closemesh.core.arrays import Floats
 from closemesh.geometry.camera import project
 from closemesh.geometry.transforms import make_transform
 from closemesh.motion_files.sequence import MotionSequence, to_body_motion
-from closemesh.structures import NUM_CUE_POINTS, BodyMotion, Camera, Clip
+from closemesh.structures import NUM_KEYPOINTS3D, BodyMotion, Camera, Clip
 
 IMAGE_SIZES = ((1280, 720), (960, 720), (720, 1280), (854, 480), (720, 960))
 """Width and height in pixels of common videos, landscape and portrait."""
-FOCAL_RANGE = (0.7, 1.6)  # Of the image diagonal.
+FOCAL_RANGE = (0.7, 1.6)  # Focal length as a fraction of the image diagonal.
 HEIGHT_RANGE = (0.5, 2.5)  # Meters above the floor.
 FILL_RANGE = (0.55, 0.97)  # Extent of the people from the image center, relative to half the image.
 DISTANCE_RANGE = (1.2, 20.0)  # Meters from the center of all people.
@@ -33,7 +33,7 @@ _MIN_DEPTH = 0.3  # Meters.
 # Points around the pelvis that bound a person: head, feet, and an arm's length to all sides.
 _OUTLINE = ((0, 0.85, 0), (0, -0.95, 0), (0.5, 0.2, 0), (-0.5, 0.2, 0), (0, 0.2, 0.5), (0, 0.2, -0.5))
 
-_BETAS_STD = 0.7  # Of each random beta; the bundled body's betas have standard deviation 1.
+_BETAS_STD = 0.7  # Standard deviation of each random beta; the bundled body's betas have 1.
 _ON_FLOOR = 0.1  # Fraction of frames in which the lowest keypoint may be below its height when standing.
 _OPEN = "closemesh_open"
 _LOWEST_KEYPOINT = 0.02  # Meters from the sole to the lowest keypoint, a toe or a heel.
@@ -104,7 +104,7 @@ def _own_betas(sequence: MotionSequence, body: BodyModel) -> Floats | None:
 
 def _place_on_floor(sequence: MotionSequence, body: BodyModel, betas: Floats) -> MotionSequence:
     """The same motion, each person raised or lowered so that legs of another length end on the floor."""
-    points = motion_keypoints(to_body_motion(sequence, body, betas), body)[:, :, :NUM_CUE_POINTS]
+    points = motion_keypoints(to_body_motion(sequence, body, betas), body)[:, :, :NUM_KEYPOINTS3D]
     lowest = np.where(sequence.valid, points[..., 1].min(2), np.nan)  # [T, P]
     lift = np.nan_to_num(_LOWEST_KEYPOINT - np.nanquantile(lowest, _ON_FLOOR, axis=0))  # [P]
     return replace(sequence, pelvis=(sequence.pelvis + lift[:, None] * (0, 1, 0)).astype(sequence.pelvis.dtype))
@@ -112,7 +112,7 @@ def _place_on_floor(sequence: MotionSequence, body: BodyModel, betas: Floats) ->
 
 def true_points(scene: SimulatedScene) -> TruePoints:
     """Keypoints 0-22 of all people, in the camera frame and in the image."""
-    points_cam = motion_keypoints(scene.motion, scene.body)[:, :, :NUM_CUE_POINTS]
+    points_cam = motion_keypoints(scene.motion, scene.body)[:, :, :NUM_KEYPOINTS3D]
     pixels = project(torch.as_tensor(points_cam), scene.camera.focal, scene.camera.principal_point)
     return TruePoints(points_cam, pixels.numpy())
 

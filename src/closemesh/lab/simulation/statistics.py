@@ -32,7 +32,7 @@ LIMB_KINDS = tuple(
 """Pairs of keypoints that snap to the partner's keypoints of the same kind."""
 FACINGS = ("back", "side", "front")
 FLIPS = ("all", "arms", "legs")
-_FACING = 0.2  # Of the trunk's length: minimal width of a trunk that shows its front or back.
+_FACING = 0.2  # Fraction of the trunk's length: minimal width of a trunk that shows its front or back.
 _SHOULDERS, _HIPS = [5, 6], [11, 12]
 
 

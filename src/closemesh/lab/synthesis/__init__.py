@@ -1,1 +1,1 @@
-"""Generated windows of people in contact."""
+"""Synthesis of motion windows of two people in contact."""

@@ -103,8 +103,8 @@ def enforce_contact(blended: BlendedMotion, body: BodyModel) -> PairMotion:
         ]
         return LinearResiduals.concat(parts)
 
-    inverse_sigmas = 1 / parameter_sigmas(blended.contact.anchors, body).expand(len(frames), -1)
-    prior = CorrectionPrior(inverse_sigmas, second_differences(frames) / _SMOOTHNESS)
+    inv_sigma = 1 / parameter_sigmas(blended.contact.anchors, body).expand(len(frames), -1)
+    prior = CorrectionPrior(inv_sigma, second_differences(frames) / _SMOOTHNESS)
     rotvecs, offset = solve_correction(motion, body, residuals, prior, _ENFORCE_STEPS)
     length = len(blended.motion)
     return blended.motion.corrected(interpolate(frames, rotvecs, length), interpolate(frames, offset, length))
@@ -169,7 +169,7 @@ def _frames_to_solve(blended: BlendedMotion, body: BodyModel) -> Tensor:
 _RELEASE_SPACING = 2  # Frames between two solved ones.
 _RELEASE_STEPS = 3
 _FADE_OUT = 8  # Frames in which the remaining correction goes to zero.
-_RELEASE_SIGMA_SCALE = 0.3  # Of the standard deviations of the parameters.
+_RELEASE_SIGMA_SCALE = 0.3  # Factor on the standard deviations of the parameters.
 _RELEASE_DISTANCE = 0.06  # Meters between contact points after release.
 _RELEASE_MARGIN = 0.01  # Meters between surfaces after release.
 _RELEASE_SIGMA = 0.005  # Meters.

@@ -175,7 +175,7 @@ def support_errors(person: PersonBatch, solved: PoseVariables) -> Tensor:
 _MAX_PENETRATING = 64  # Deepest vertices of each body of a pair that count.
 FREE_DEPTH = 0.004  # Meters of penetration without cost, as skin is soft.
 FREE_DISTANCE = 0.004  # Meters between two anchors without cost.
-_NORMAL_SIGMA = 0.3  # Of 1 + cosine between the normals of two surfaces in contact.
+_NORMAL_SIGMA = 0.3  # Standard deviation of 1 + cosine between the normals of two surfaces in contact.
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def make_interactions(data: Path, out: Path, config: InteractionsConfig, progres
     quotas = _quotas(config)
     kinds = {kind: _KindQueue(kind, quota, out, config) for kind, quota in quotas.items()}
     done = sum(kind.done for kind in kinds.values())
-    with _workers(data, config) as workers, progress.task("Making windows", sum(quotas.values()), done) as advance:
+    with _workers(data, config) as workers, progress.task("windows", sum(quotas.values()), done) as advance:
         _run_all(kinds, workers, advance)
     for kind in kinds.values():
         if kind.given_up:

@@ -114,7 +114,7 @@ def _with_joints(body_pose: Tensor, joints: dict[str, Tensor]) -> Tensor:
 
 
 _DIRECTION_NOISE = 0.12  # Added to the unit directions of limbs.
-_LEAN_NOISE = 0.25  # Of a lean, relative.
+_LEAN_NOISE = 0.25  # Relative standard deviation of a lean.
 
 
 @dataclass(frozen=True)
@@ -140,14 +140,17 @@ def apply_template(
     for side in ("left", "right"):
         arm, leg = getattr(template, f"{side}_arm"), getattr(template, f"{side}_leg")
         if arm is not None:
-            body_pose = set_arm(body_pose, side, *_with_noise(arm, count, generator, body_pose))
+            upper, lower = _with_noise(arm, count, generator, body_pose)
+            body_pose = set_arm(body_pose, side, upper, lower)
         if leg is not None:
-            body_pose = set_leg(body_pose, side, *_with_noise(leg, count, generator, body_pose))
+            thigh, shank = _with_noise(leg, count, generator, body_pose)
+            body_pose = set_leg(body_pose, side, thigh, shank)
     for side, palm in zip(("left", "right"), template.palms, strict=True):
         if palm is not None:
             body_pose = turn_palm(body_pose, side, torch.tensor(palm).to(body_pose).expand(count, 3))
     if template.trunk is not None:
-        root = matrix_to_axis_angle(trunk_rotation(*_with_noise(template.trunk, count, generator, root)))
+        head, chest = _with_noise(template.trunk, count, generator, root)
+        root = matrix_to_axis_angle(trunk_rotation(head, chest))
     if template.lean:
         root, body_pose = lean_forward(root, body_pose, template.lean * _relative_noise(count, generator, root))
     shapes = shape_bodies(body, pose.betas, pose.hands)
@@ -172,9 +175,12 @@ def posture_pose(posture: Posture, count: int, generator: torch.Generator, like:
     for side in ("left", "right"):
         arm, leg = getattr(posture, f"{side}_arm"), getattr(posture, f"{side}_leg")
         if arm is not None:
-            body_pose = set_arm(body_pose, side, *_with_noise(arm, count, generator, like))
-        body_pose = set_leg(body_pose, side, *_with_noise(leg, count, generator, like))
-    root = matrix_to_axis_angle(trunk_rotation(*_with_noise(posture.trunk, count, generator, like)))
+            upper, lower = _with_noise(arm, count, generator, like)
+            body_pose = set_arm(body_pose, side, upper, lower)
+        thigh, shank = _with_noise(leg, count, generator, like)
+        body_pose = set_leg(body_pose, side, thigh, shank)
+    head, chest = _with_noise(posture.trunk, count, generator, like)
+    root = matrix_to_axis_angle(trunk_rotation(head, chest))
     if posture.lean:
         root, body_pose = lean_forward(root, body_pose, posture.lean * _relative_noise(count, generator, like))
     for joint in ("left_ankle", "right_ankle"):

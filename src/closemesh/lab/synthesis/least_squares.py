@@ -37,7 +37,7 @@ class LinearResiduals(TensorDataclass):
 class CorrectionPrior:
     """Gaussian prior of a correction [F, D]: its size, and its change over time."""
 
-    inverse_sigmas: Tensor  # [F, D]
+    inv_sigma: Tensor  # [F, D]
     differences: Tensor  # [M, F] combinations of at most 3 neighboring frames that should be 0
 
 
@@ -57,7 +57,7 @@ def gauss_newton_step(
         jacobians = residuals.jacobians[index]
         system[frame, 0] += jacobians.T @ jacobians
         right[frame] -= jacobians.T @ residuals.values[index]
-    squared = prior.inverse_sigmas.square()
+    squared = prior.inv_sigma.square()
     scale = squared.mean(0)  # Differences compare frames, which need a common sigma.
     coupling = prior.differences.T @ prior.differences  # [F, F]
     system[:, 0].diagonal(dim1=-2, dim2=-1).add_((1 + damping) * squared)
@@ -224,8 +224,8 @@ class _Trial:
 
     def cost(self, prior: CorrectionPrior) -> float:
         """The cost that `gauss_newton_step` minimizes."""
-        size = (self.total * prior.inverse_sigmas).square().sum()
-        change = ((prior.differences @ self.total).square() * prior.inverse_sigmas.square().mean(0)).sum()
+        size = (self.total * prior.inv_sigma).square().sum()
+        change = ((prior.differences @ self.total).square() * prior.inv_sigma.square().mean(0)).sum()
         return float(self.residuals.values.square().sum() + size + change)
 
     def stepped(self, step: Tensor) -> tuple[Tensor, Tensor]:

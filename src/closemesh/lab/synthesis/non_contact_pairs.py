@@ -21,7 +21,7 @@ from closemesh.structures import NUM_BODY_JOINTS
 KIND = "apart"
 MIN_DISTANCE = 0.05  # Meters between the surfaces, in every frame.
 _SPHERE_DISTANCES = 0.08, 0.8  # Range of the smallest distance in meters between the spheres of the two.
-_YAWS = (0.0, math.pi, None)  # Of b relative to a; None for a random yaw.
+_YAWS = (0.0, math.pi, None)  # Yaw of b relative to a; None for a random yaw.
 _STEP = 0.05  # Meters by which b approaches a.
 _INITIAL_DISTANCE = 4.0
 _MIN_UPRIGHT = 0.85  # Cosine of the tilt of the pelvis.

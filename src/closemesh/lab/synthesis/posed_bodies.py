@@ -164,7 +164,7 @@ def joint_sigmas(like: Tensor) -> Tensor:
     return torch.tensor([_JOINT_SIGMA[name] for name in names]).to(like)[:, None]
 
 
-_FINAL_RATE = 0.05  # Of the learning rate, at the last step of the cosine decay.
+_FINAL_RATE = 0.05  # Fraction of the learning rate, at the last step of the cosine decay.
 _ROOT_SCALE, _PELVIS_SCALE, _FINGER_SCALE = 0.2, 0.12, 0.5  # Radians, meters, radians per unit of the learning rate.
 BatchedBodies = Sequence[PoseVariables]
 

@@ -76,8 +76,8 @@ def _subsample(ids: Tensor, count: int) -> Tensor:
 
 
 _MIN_END_COSINE = math.cos(math.radians(40))  # Between the normal at either end of a diameter and the diameter.
-_MIN_SEPARATION = 0.8  # Of centers, in radii of the larger sphere.
-_FILL = 0.93  # Of the radius: spheres bulge out of flat surfaces.
+_MIN_SEPARATION = 0.8  # Distance of centers, in radii of the larger sphere.
+_FILL = 0.93  # Fraction of the radius: spheres bulge out of flat surfaces.
 _MIN_RADIUS = 0.008  # Meters.
 _CHUNK = 500  # Vertices whose opposite vertices are searched at once.
 

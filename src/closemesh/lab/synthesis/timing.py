@@ -9,7 +9,7 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 FPS = 30.0
-_SLOW_DOWN_SECONDS = 0.8  # In which a clip slows down before contact, and speeds up after it.
+_SLOW_DOWN_SECONDS = 0.8  # Time in which a clip slows down before contact, and speeds up after it.
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _sphere_radii() -> Tensor:
     return torch.tensor([*at_joints, *on_bones])
 
 
-SPEEDS = 0.8, 1.25  # Of captured motion.
+SPEEDS = 0.8, 1.25  # Range of factors on the speed of captured motion.
 PLANNED_LENGTH = 72  # Frames that a planned window has at least.
 _HOLD, _EMBRACE_HOLD, _BRIEF_HOLD = (0.5, 1.6), (0.5, 1.0), (0.1, 0.3)  # Seconds of contact.
 _TRANSITION, _CLOSING = (0.5, 0.7), (0.3, 0.45)  # Seconds.

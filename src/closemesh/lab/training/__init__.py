@@ -1,1 +1,1 @@
-"""How the bundled weights were made."""
+"""Training of the bundled networks, and its data."""

@@ -17,7 +17,7 @@ from closemesh.text.statements import ArmHeight, JointAngle, Placement, Touch
 from closemesh.text.text_encoder import MAX_TOKENS, WordPieceTokenizer
 
 _TWO_PEOPLE = 0.35  # Share of captions about two people.
-_MAX_LABELS = 3  # Of one caption.
+_MAX_LABELS = 3  # Labels of one caption.
 _ONE_LABEL = 0.6  # Share of captions with one label.
 _ONE_LIMB = 0.5  # Share of the captions with several labels that are about one limb.
 _TOUCH_WEIGHT = 0.15  # Frequency of a touch, relative to other labels.

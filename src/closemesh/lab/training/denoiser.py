@@ -41,7 +41,7 @@ from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, Tr
 NUM_JOINTS = 22
 CHECK_BATCHES = 8
 _MAX_DEVIATION = 8.0  # Standard deviations from the first motion; the truth is clamped to it.
-_MASKED_FRAMES = slice(4, 12)  # Of a window, in the metrics of masked frames.
+_MASKED_FRAMES = slice(4, 12)  # Frames of a window, in the metrics of masked frames.
 _CLOSE = 0.3  # Meters between the nearest joints of two people who are close.
 
 

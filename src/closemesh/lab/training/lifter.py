@@ -180,7 +180,7 @@ def _likelihood_loss(output: LifterOutput, target: Target, rotations: Tensor) ->
 
 
 def _nll(residual: Tensor, log_std: Tensor, dimensions: int = 1) -> Tensor:
-    """Of a residual, the length of a vector of `dimensions`; beyond four sigmas it grows only linearly."""
+    """Negative log likelihood of lengths of vectors of `dimensions`; linear beyond four standard deviations."""
     z = residual.abs() / log_std.exp()
     return dimensions * log_std + F.huber_loss(z, torch.zeros_like(z), reduction="none", delta=4.0)
 

@@ -23,7 +23,7 @@ from closemesh.temporal import find_runs
 
 BODY_MODEL = "closemesh_open/light"  # All variants of the bundled body have the same betas.
 CHECK_EVERY = 12  # One file in so many is left out of training, for validation and calibration.
-RANDOM_BETAS_STD = 0.8  # Of random people; the bundled body's betas have 1.
+RANDOM_BETAS_STD = 0.8  # Standard deviation for random people; the bundled body's betas have 1.
 SPEED_RANGE = (0.8, 1.25)
 FPS_RANGE = (15.0, 30.0)
 _MIRROR = [JOINT_NAMES.index(other_side(name)) for name in JOINT_NAMES[:NUM_BODY_JOINTS]]
@@ -218,7 +218,7 @@ def load_datasets(data: Path, interactions: Path | None, progress: Progress) -> 
         captured = [_read(file, advance) for file in files]
         generated = [_read(file, advance) for file in generated_files]
     if not captured:
-        raise InputError(f"no motion found below {data}; README.md lists the files that can be read")
+        raise InputError(f"no motion found below {data}; docs/training.md lists the files that can be read")
     return _split(captured, generated, validation=False), _split(captured, generated, validation=True)
 
 

@@ -33,12 +33,12 @@ class StatementPhrases:
     touches: tuple[str, ...]
     supports: tuple[str, ...]
     possessives: tuple[str, ...]
-    """A part of a person who is named by letter."""
+    """Phrases for a part of a person who is named by letter."""
     unnamed_possessives: tuple[str, ...]
-    """A part of a person who is not."""
+    """Phrases for a part of a person without a name."""
     unnamed_people: tuple[str, ...]
     joint_names: Phrases
-    """By elbow, knee and hip."""
+    """Phrases for elbow, knee and hip."""
     bends: Phrases
     """Predicates of a joint, by angle."""
     joint_angles: Mapping[str, Phrases]

@@ -42,7 +42,7 @@ CHECK_FRACTION = 0.05  # Poses for evaluation, relative to those for training.
 GALLERY = 1000  # Poses among which the right one is searched.
 _EMA_DECAY = 0.99  # Of the averaged weights; both parts have few steps.
 _NUM_TEXTS = 200  # That search for their pose.
-_NUM_LABELS = 8  # In each of these texts.
+_NUM_LABELS = 8  # Labels in each of these texts.
 
 EncodeLabels = Callable[[Sequence[Sequence[int]], int], Tensor]
 """Vectors [M, space] of M texts, given by their label rows and the number of people."""

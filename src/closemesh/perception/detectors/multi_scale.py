@@ -13,13 +13,13 @@ from closemesh.perception.types import Detection, Detector, Image
 
 Region = tuple[int, int, int, int]
 
-_PADDING = 0.2  # Of the longer side of the box around all people.
+_PADDING = 0.2  # Fraction of the longer side of the box around all people.
 _FULL_IMAGE_PERIOD = 15  # Frames; between them new people are not searched for.
 _FOUND_OKS = 0.15
 _FOUND_SCORE = 0.2
 _CROP_VIEWS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
 _FULL_SIDES = (384, 512)
-_OVERLAP = 0.1  # Of the smaller box.
+_OVERLAP = 0.1  # Fraction of the smaller box.
 
 
 def detect_multi_scale(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:

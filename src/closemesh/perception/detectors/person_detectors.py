@@ -21,7 +21,7 @@ _MOVENET_STRIDE = 32  # Sides of the input are multiples of this.
 
 YOLO_MIN_SCORE = 0.15  # Occluded people score low; false detections are removed with short tracks.
 _YOLO_STRIDE = 32
-_YOLO_SCALE = 640 / 384  # Of YOLO's full-image size over MoveNet's, in which sizes are requested.
+_YOLO_SCALE = 640 / 384  # Ratio of YOLO's full-image size over MoveNet's, in which sizes are requested.
 
 _YOLOX_MIN_SCORE = 0.3
 _YOLOX_SIDE = 640  # Pixels, where the file does not fix the input size.

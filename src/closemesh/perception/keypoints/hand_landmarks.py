@@ -17,15 +17,15 @@ MODEL_NAME = "hand_landmarks/hand_landmark_full_fp16.onnx"
 CROP = 224  # Pixels per side, fixed by the network.
 NUM_POINTS = 21
 _MIN_PRESENCE = 0.6
-_MIN_FIRST_PRESENCE = 0.015  # In the first crop; below it a second crop finds no hand either.
+_MIN_FIRST_PRESENCE = 0.015  # Presence in the first crop; below it a second crop finds no hand either.
 _MIN_SIZE = 30.0  # Pixels; the fingers of smaller hands are unreliable.
-_MIN_SIDE = 2 * _MIN_SIZE  # Of the first crop, pixels; a stretched hand fills less than half of it.
+_MIN_SIDE = 2 * _MIN_SIZE  # Side of the first crop, pixels; a stretched hand fills less than half of it.
 _MIN_CONFIDENCE = 0.1
 _POSE_SCALE = 2.7 * 2.0  # Side of the first crop over the distance from wrist to knuckles (MediaPipe Holistic).
 _HAND_SCALE, _HAND_SHIFT = 2.0, 0.1  # Side and shift of the second crop, relative to the palm (MediaPipe Hands).
 _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
-_MAX_WRIST_DISTANCE = 0.5  # Of half the first crop's side; a hand farther from the wrist is another hand.
-_SAME_HAND = 0.25  # Of the larger hand; two hands nearer to each other are one.
+_MAX_WRIST_DISTANCE = 0.5  # Fraction of half the first crop's side; a hand farther from the wrist is another hand.
+_SAME_HAND = 0.25  # Fraction of the larger hand; two hands nearer to each other are one.
 _SIDES = ("left", "right")
 
 

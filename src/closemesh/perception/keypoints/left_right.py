@@ -9,8 +9,8 @@ from closemesh.perception.types import BODY_MIRROR, Detection
 from closemesh.temporal import viterbi
 
 _FLIP_COST = 0.01  # Per flipped frame; the detector is right in most frames.
-_SCORE_WEIGHT = 0.03  # Of a frame's crop pose against motion; it is right four times in five where both differ.
-_MAX_STEP = 0.15  # Of the box diagonal; larger motion costs no more.
+_SCORE_WEIGHT = 0.03  # Weight of a frame's crop pose against motion; it is right four times in five where both differ.
+_MAX_STEP = 0.15  # Fraction of the box diagonal; larger motion costs no more.
 _MAX_FRAMES = 5  # Frames between two detections whose sides are compared.
 _MIN_CONFIDENCE = 0.2
 

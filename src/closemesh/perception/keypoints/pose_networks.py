@@ -14,7 +14,7 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import ModelFileError
 from closemesh.perception.detectors.onnx_runtime import load_onnx, open_onnx
 from closemesh.perception.types import CropPose, Detection, Image
-from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
+from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
 MODEL_NAME = "blazepose/blazepose_full_fp16.onnx"
 CROP = 256  # Pixels per side, fixed by the network.
@@ -123,9 +123,9 @@ def _as_keypoints3d(world: Floats, confidence: Floats, T_image_crop: Floats) -> 
     R_image_crop = np.eye(3)
     R_image_crop[:2, :2] = T_image_crop[:, :2] / np.sqrt(np.linalg.det(T_image_crop[:, :2]))
     upright = (world - world[[_LEFT_HIP, _RIGHT_HIP]].mean(0)) @ R_image_crop.T
-    keypoints3d = np.zeros((NUM_CUE_POINTS, 4))
+    keypoints3d = np.zeros((NUM_KEYPOINTS3D, 4))
     for target, source in _SOURCE.items():
-        if target < NUM_CUE_POINTS:
+        if target < NUM_KEYPOINTS3D:
             keypoints3d[target] = (*upright[source], confidence[source])
     return keypoints3d
 

@@ -20,9 +20,9 @@ from closemesh.perception.types import (
     Image,
     PersonDetector,
 )
-from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
+from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
-AGREEMENT_DISTANCE = 0.12  # Of the box diagonal; detection and crop pose that lie farther apart disagree.
+AGREEMENT_DISTANCE = 0.12  # Fraction of the box diagonal; detection and crop pose that lie farther apart disagree.
 _RELIABLE = 0.7  # Agreement from which a crop pose shows the detected person.
 _MIN_CONFIDENCE = 0.2
 _MIN_FUSED_CONFIDENCE = 0.1
@@ -118,7 +118,7 @@ def fuse(detection: Detection, pose: CropPose | None) -> FusedPose:
     keypoints[:NUM_BODY_KEYPOINTS] = detection.keypoints
     disagreement = np.zeros(NUM_KEYPOINTS)
     if pose is None:
-        return FusedPose(keypoints, disagreement, np.zeros((NUM_CUE_POINTS, 4)))
+        return FusedPose(keypoints, disagreement, np.zeros((NUM_KEYPOINTS3D, 4)))
     pose = with_matching_sides(detection, pose)
     limit = AGREEMENT_DISTANCE * detection.diagonal
     body = pose.keypoints[:NUM_BODY_KEYPOINTS]
@@ -132,7 +132,7 @@ def fuse(detection: Detection, pose: CropPose | None) -> FusedPose:
     for joint, dependent in _DEPENDENT.items():
         if agree[joint]:
             keypoints[dependent] = pose.keypoints[dependent]
-        elif dependent.stop <= NUM_CUE_POINTS:
+        elif dependent.stop <= NUM_KEYPOINTS3D:
             keypoints3d[dependent, 3] = 0
     return FusedPose(keypoints, disagreement, keypoints3d)
 

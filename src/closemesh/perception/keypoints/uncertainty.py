@@ -12,22 +12,22 @@ from closemesh.body.skeleton import LIMBS
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.tracking.similarity import COCO_SIGMAS
 from closemesh.perception.types import NUM_BODY_KEYPOINTS
-from closemesh.structures import NUM_CUE_POINTS, NUM_KEYPOINTS
+from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
 # Scales in the sense of COCO_SIGMAS: feet and fingers blur like a wrist or slightly more.
 _FOOT, _FACE, _HAND = 0.079, 0.03, 0.05
 _DETECTOR = 0.5  # Sigma of the detector on an unoccluded keypoint, relative to the annotators' COCO_SIGMAS.
-_NEAR_LIMB = 0.04  # Of the box diagonal: about the thickness of an arm.
+_NEAR_LIMB = 0.04  # Fraction of the box diagonal: about the thickness of an arm.
 _NEAR_FACTOR = 4.0
 _DISAGREEMENT_WEIGHT = 0.5
-_SPEED_WEIGHT = 0.1  # Of the motion from frame to frame: motion blur.
+_SPEED_WEIGHT = 0.1  # Weight of the motion from frame to frame: motion blur.
 _MIN_LIMB_CONFIDENCE = 0.1
 _LIMB_ENDS = np.array(LIMBS)
 _CAN_SNAP = np.isin(np.arange(NUM_KEYPOINTS), [7, 8, 9, 10, 13, 14, 15, 16, *range(17, 23), *range(91, 133)])
 """Elbows, wrists, knees, ankles, feet and hands snap to the partner's; heads and trunks do not."""
 
-_SAME_POINT = 0.02  # Of the box diagonal.
-_MIN_RIVAL_CONFIDENCE = 0.7  # Of the own confidence; a partner's keypoint with less does not compete.
+_SAME_POINT = 0.02  # Fraction of the box diagonal.
+_MIN_RIVAL_CONFIDENCE = 0.7  # Fraction of the own confidence; a partner's keypoint with less does not compete.
 _SHAREABLE = [7, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]  # Elbows, wrists, knees, ankles and feet.
 _NUM_ARM_KEYPOINTS = 4  # The first of them.
 
@@ -108,10 +108,10 @@ def without_shared_keypoints(keypoints: Floats, boxes: Floats, detected: Bools) 
     boxes: [T, P, 4] pixels. detected: [T, P].
     """
     resolved = keypoints.copy()
-    points = torch.as_tensor(keypoints[:, :, :NUM_CUE_POINTS])
+    points = torch.as_tensor(keypoints[:, :, :NUM_KEYPOINTS3D])
     diagonal = torch.as_tensor(np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1))
     confidence = resolve_shared_keypoints(points[..., :2], points[..., 2], diagonal, torch.as_tensor(detected))
-    resolved[:, :, :NUM_CUE_POINTS, 2] = confidence.numpy()
+    resolved[:, :, :NUM_KEYPOINTS3D, 2] = confidence.numpy()
     return resolved
 
 

@@ -13,7 +13,7 @@ from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.perception.types import CropEstimate, CropPose, Image
 
-_FALLOFF = 0.05  # Of the box diagonal: distance from the skeleton over which a mask's score falls to 1 / e.
+_FALLOFF = 0.05  # Fraction of the box diagonal: distance from the skeleton over which a mask's score falls to 1 / e.
 _WORK_SIDE = 640  # Pixels; skeleton distances are computed in an image of at most this size.
 _MIN_CONFIDENCE = 0.15
 _THRESHOLD = 0.5

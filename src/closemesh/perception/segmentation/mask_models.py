@@ -26,7 +26,7 @@ _MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 _STD = np.array([58.395, 57.12, 57.375], np.float32)
 _INNER = (0, 5, 6, 7, 8, 11, 12, 13, 14)  # Nose, shoulders, elbows, hips, knees: well inside the body.
 _MIN_PROMPT_CONFIDENCE = 0.4
-_MIN_DISTANCE = 0.06  # Of the box diagonal; a partner's keypoint nearer to an own one may lie on this person.
+_MIN_DISTANCE = 0.06  # Fraction of the box diagonal; a partner's keypoint nearer to an own one may lie on this person.
 _MAX_NEGATIVE = 6
 _POSITIVE, _NEGATIVE, _CORNERS, _PADDING = 1, 0, (2, 3), -1  # Labels of prompt points.
 

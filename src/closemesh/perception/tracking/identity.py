@@ -24,13 +24,13 @@ DIFFERENT_PEOPLE_OKS = 0.15  # Keypoint similarity below which two detections sh
 
 # Evidence needed at each end of a switch, near an overlap of both people and elsewhere.
 _SWITCH_COST, _SEPARATE_SWITCH_COST = 8.0, 16.0
-_MAX_ROUNDS = 4  # Of clothing models from identities and identities from clothing models.
+_MAX_ROUNDS = 4  # Rounds of clothing models from identities and identities from clothing models.
 _NEAR_FRAMES = 5  # Around an overlap or a missing detection, where trackers switch identities.
 
 _SAME_PERSON_OKS = 0.35  # Keypoint similarity from which two detections may show one person.
 _SEPARATE_EVIDENCE = -4.0  # Evidence for one person in a frame in which two detections lie apart.
 _SAME_CLOTHING = 1.5  # Half squared standard deviations below which clothing is the same.
-_MIN_SIMILAR_FRAMES = 0.8  # Of the frames in which both tracks have a detection.
+_MIN_SIMILAR_FRAMES = 0.8  # Fraction of the frames in which both tracks have a detection.
 _DUPLICATE_COST = 4.0  # Evidence needed at each end of an interval of duplicates.
 
 

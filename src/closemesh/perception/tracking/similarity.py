@@ -16,7 +16,7 @@ COCO_SIGMAS = np.array([*_FACE_SIGMAS, *_BODY_SIGMAS])
 """[17] constants of the COCO keypoint evaluation; the scale of the similarity is twice the sigma."""
 _MIN_CONFIDENCE = 0.1
 _MIN_COMMON = 4
-_AGREEMENT = 0.05  # Of the box diagonal; keypoints farther apart are different points.
+_AGREEMENT = 0.05  # Fraction of the box diagonal; keypoints farther apart are different points.
 _TORSO = [5, 6, 12, 11]
 _BINS = (4, 8, 8)
 NUM_COLOR_BINS = int(np.prod(_BINS))
@@ -33,8 +33,8 @@ CLOTHING_PARTS: dict[str, tuple[tuple[int, int], ...]] = {
 _SAMPLES = np.linspace(0.2, 0.8, 5)  # Positions along each pair; its ends belong to neighboring parts too.
 _MIN_CLOTHING_CONFIDENCE = 0.3
 _LIGHTNESS = 0.5  # Weight of lightness against hue: shadows change lightness.
-_MIN_STD = 8.0  # Of 255; no clothing has the same color in every frame.
-_MAX_MISMATCH = 4.0  # In half squared standard deviations; a part of another color may just be occluded.
+_MIN_STD = 8.0  # Standard deviation, of 255; no clothing has the same color in every frame.
+_MAX_MISMATCH = 4.0  # Limit in half squared standard deviations; a part of another color may just be occluded.
 
 
 def oks(a: Detection, b: Detection) -> float:

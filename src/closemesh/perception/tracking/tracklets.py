@@ -18,10 +18,10 @@ MIN_TRACKLET = 3  # Frames; shorter tracklets are noise, unless the clip itself 
 _MAX_COMMON = 2  # Frames in which two tracklets of one person may both have a detection.
 _MIN_COLOR_SIMILARITY = 0.35  # Histogram intersection from which two tracklets may be one person.
 _MIN_SIZE_RATIO = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
-_MIN_LENGTH_RATIO = 0.3  # Of the longest track.
-_MIN_HEIGHT_RATIO = 0.5  # Of the tallest track's median box height; background people are smaller.
+_MIN_LENGTH_RATIO = 0.3  # Fraction of the longest track.
+_MIN_HEIGHT_RATIO = 0.5  # Fraction of the tallest track's median box height; background people are smaller.
 
-_NEAR = 0.12  # Of the smaller box diagonal: about an arm's width between the limbs.
+_NEAR = 0.12  # Fraction of the smaller box diagonal: about an arm's width between the limbs.
 _BRIDGED_FRAMES = 10  # Shorter separations do not end an interval.
 _MIN_INTERVAL = 3  # Frames.
 _MIN_PAIR_SIZE_RATIO = 0.4  # Smaller over larger box diagonal: below it the depths differ too much for contact.
