@@ -102,7 +102,7 @@ def test_few_modules_have_a_single_importer_beside_them() -> None:
     private = [
         name
         for name, files in importers.items()
-        if len(files) == 1 and next(iter(files)).parent == modules[name].parent and modules[name].parent.name != "cli"
+        if len(files) == 1 and next(iter(files)).parent == modules[name].parent
     ]
     assert len(private) <= MOST_PRIVATE_MODULES, sorted(private)
 
