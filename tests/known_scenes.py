@@ -59,12 +59,12 @@ def observe_exactly(motion: BodyMotion, camera: Camera, body: BodyModel) -> Obse
     frames, people = pixels.shape[:2]
     keypoints = np.concatenate([pixels, np.zeros((frames, people, 133, 1))], axis=-1).astype(np.float32)
     keypoints[..., :23, 2] = 1
-    cue = (points[..., :23, :] - points[..., 11:13, :].mean(-2, keepdim=True)).numpy()
+    points3d = (points[..., :23, :] - points[..., 11:13, :].mean(-2, keepdim=True)).numpy()
     return Observations(
         boxes=np.concatenate([pixels[..., :23, :].min(2), pixels[..., :23, :].max(2)], -1).astype(np.float32),
         keypoints=keypoints,
         sigmas=np.full((frames, people, 133), 4, np.float32),
-        keypoints3d=np.concatenate([cue, np.ones_like(cue[..., :1])], -1).astype(np.float32),
+        keypoints3d=np.concatenate([points3d, np.ones_like(points3d[..., :1])], -1).astype(np.float32),
         detected=np.ones((frames, people), bool),
         track_confidence=np.ones((frames, people), np.float32),
         detector="exact",

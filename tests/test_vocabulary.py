@@ -28,7 +28,7 @@ BANNED = set(
 BANNED_IN_IDENTIFIERS = set(
     """
     kept share shares spread spreads reach trust sure figures marks swing outward picture pictures apart carrier
-    judges surprise
+    judges surprise cue cues
     """.split()
 )
 """Plain English in a sentence, but no name for a thing."""

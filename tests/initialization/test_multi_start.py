@@ -31,9 +31,9 @@ def test_3d_keypoints_alone_give_limbs_within_centimeters(known_scene):
     points = load_landmark_body(scene.body)
     start = initial_parameters(points, tracks, torch.zeros(2, 10))[0]
     posed = pose_parameters(points, start)
-    cue = torch.as_tensor(scene.observations.keypoints3d[..., 5:17, :3])
+    points3d = torch.as_tensor(scene.observations.keypoints3d[..., 5:17, :3])
     found = posed.keypoints[..., 5:17, :] - posed.keypoints[..., 11:13, :].mean(-2, keepdim=True)
-    assert (found - cue).norm(dim=-1).mean() < 0.05
+    assert (found - points3d).norm(dim=-1).mean() < 0.05
     truth = torch.as_tensor(scene.motion.transl[..., 2])
     assert (start.log_depth.exp() - truth).abs().max() < 0.25
 

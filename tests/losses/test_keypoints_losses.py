@@ -62,8 +62,8 @@ def test_limb_direction_error_is_the_angle_for_small_angles():
 
 
 def test_limb_gradient_and_confidence():
-    cue = limb_directions(_random(23, 3, seed=1).detach())
-    assert gradcheck(lambda x: limb_direction_error(limb_directions(x), cue, 0.3), _random(23, 3))
+    directions = limb_directions(_random(23, 3, seed=1).detach())
+    assert gradcheck(lambda x: limb_direction_error(limb_directions(x), directions, 0.3), _random(23, 3))
     confidence = torch.ones(23)
     confidence[7] = 0.2  # Left elbow: an end of the upper and of the lower arm.
     assert (limb_confidence(confidence) < 1).sum() == 2

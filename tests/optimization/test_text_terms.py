@@ -64,10 +64,10 @@ def seen_at(scene: KnownScene, motion: BodyMotion) -> KnownScene:
 
 def hidden(scene: KnownScene) -> KnownScene:
     """The same without that arm's wrist."""
-    keypoints, cue = scene.observations.keypoints.copy(), scene.observations.keypoints3d.copy()
+    keypoints, points3d = scene.observations.keypoints.copy(), scene.observations.keypoints3d.copy()
     keypoints[:, BEHIND, WRIST, 2] = 0
-    cue[:, BEHIND, WRIST, 3] = 0
-    return replace(scene, observations=replace(scene.observations, keypoints=keypoints, keypoints3d=cue))
+    points3d[:, BEHIND, WRIST, 3] = 0
+    return replace(scene, observations=replace(scene.observations, keypoints=keypoints, keypoints3d=points3d))
 
 
 def bent(scene: KnownScene, degrees: float) -> BodyMotion:

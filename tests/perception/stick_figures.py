@@ -52,5 +52,5 @@ def crop_pose(person: Detection) -> CropPose:
     keypoints[:17] = person.keypoints
     for joint, hanging in ((15, range(17, 20)), (16, range(20, 23)), (9, range(91, 112)), (10, range(112, 133))):
         keypoints[list(hanging)] = person.keypoints[joint] + (3, 3, 0)
-    cue = np.concatenate([np.arange(69.0).reshape(23, 3), np.full((23, 1), 0.8)], 1)
-    return CropPose(keypoints, cue, np.array([0.0, 0.0]), np.zeros((8, 8)), np.eye(2, 3), 1.0)
+    points3d = np.concatenate([np.arange(69.0).reshape(23, 3), np.full((23, 1), 0.8)], 1)
+    return CropPose(keypoints, points3d, np.array([0.0, 0.0]), np.zeros((8, 8)), np.eye(2, 3), 1.0)

@@ -41,7 +41,7 @@ def measured(errors: DetectorErrors, seed: int) -> MeasuredVideo:
     sampled = sample_keypoints(pixels, hidden, size, pixels.flip(1), errors, generator, resolve_shared=False)
     depth = 0.1 * torch.as_tensor(rng.normal(size=(1, 2, K, 1)), dtype=torch.float32)
     points_cam = torch.cat([pixels / 60, depth.expand(FRAMES, -1, -1, -1)], dim=-1)
-    cue = sample_keypoints3d(points_cam, hidden, torch.ones_like(hidden), errors, generator)
+    points3d = sample_keypoints3d(points_cam, hidden, torch.ones_like(hidden), errors, generator)
     present = sampled.present.numpy()
     raw = torch.cat([sampled.points, sampled.confidence[..., None]], dim=-1).double().numpy() * present[..., None, None]
     body = pixels[:, :, :17].numpy()
@@ -59,7 +59,7 @@ def measured(errors: DetectorErrors, seed: int) -> MeasuredVideo:
         keypoints=raw,
         disagreement=sampled.disagreement.numpy(),
         boxes=np.concatenate([body.min(2) - 0.1 * size.numpy()[..., None], body.max(2)], axis=-1),
-        keypoints3d=cue.numpy() * present[..., None, None],
+        keypoints3d=points3d.numpy() * present[..., None, None],
         detected=present,
         track_confidence=np.full((FRAMES, 2), 0.8),
     )
