@@ -39,11 +39,11 @@ def test_a_result_is_started_from_again(command: Command, make_clip: MakeClip, f
     shutil.copytree(tmp_path / "out" / "people", given)  # Person files are AMASS-style files.
     ended = command(clip, *options, "--init", str(given))
     assert ended.exit_code == 0, ended.stderr
-    assert "start from AMASS" in ended.stderr and "observe: kept" in ended.stderr
+    assert "start from AMASS" in ended.stderr and "observe: from the cache" in ended.stderr
     scene = json.loads((tmp_path / "out" / "scene.json").read_text())
     assert scene["config"]["initialise"]["init"] == str(given)
     assert scene["quality"]["initial"]["reprojection_median_percent_of_height"] < 5
-    assert "initialise: kept" in command(clip, *options, "--init", str(given)).stderr
+    assert "initialise: from the cache" in command(clip, *options, "--init", str(given)).stderr
 
 
 def test_a_bad_start_is_an_error_before_the_work_begins(
