@@ -7,13 +7,14 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from closemesh.cli.main import app
 from closemesh.config.loading import override
-from closemesh.config.schema import Config, ObserveConfig
+from closemesh.config.schema import Config, ObserveConfig, preset_config
 from closemesh.core.errors import ModelFileError
-from closemesh.perception.model_selection import select_models, selection_notes
+from closemesh.perception.model_selection import make_detector, select_models, selection_notes
 from closemesh.pipeline.fingerprints import selected_weights
 from closemesh.structures import WeightFile
 from closemesh.weights.locate import find_model
@@ -44,16 +45,25 @@ def put(folder: Path, *names: str) -> None:
 
 def test_without_downloads_the_bundled_networks_are_used() -> None:
     selection = select_models(ObserveConfig())
-    assert selection.files() == {} and selection.name == "mediapipe"
-    assert selection_notes(selection, ObserveConfig()) == ["people found by mediapipe, masks by blazepose"]
-    assert selection_notes(selection, ObserveConfig(masks=False)) == ["people found by mediapipe"]
+    assert selection.files() == {} and selection.name == "mediapipe-heavy"
+    assert selection_notes(selection, ObserveConfig()) == ["people found by mediapipe-heavy, masks by blazepose-heavy"]
+    assert selection_notes(selection, ObserveConfig(masks=False)) == ["people found by mediapipe-heavy"]
+
+
+def test_the_smaller_pose_network_has_the_name_in_earlier_results() -> None:
+    config = ObserveConfig(pose_network="full")
+    assert selection_notes(select_models(config), config) == ["people found by mediapipe, masks by blazepose"]
+    assert make_detector(select_models(config), torch.device("cpu")).name == "mediapipe"
+    assert preset_config("fast").observe == config and preset_config("best").observe == ObserveConfig()
 
 
 def test_auto_selects_the_best_of_each_kind(cache: Path) -> None:
     put(cache, "ultralytics/yolo11x-pose.pt", "ultralytics/yolo26s-pose.pt", "ultralytics/yolo26m-seg.pt")
     put(cache, "rtmw/rtmw_dw_l_m_256x192.onnx", "rtmw/rtmw_dw_x_l_256x192.onnx")
     selection = select_models(ObserveConfig())
-    assert selection.name == "yolo26s-pose+blazepose+rtmw_dw_x_l_256x192" and selection.mask_model == "yolo26m-seg"
+    assert (
+        selection.name == "yolo26s-pose+blazepose-heavy+rtmw_dw_x_l_256x192" and selection.mask_model == "yolo26m-seg"
+    )
     put(cache, "sam2/sam2.1_hiera_tiny.pt")
     files = select_models(ObserveConfig()).files()
     assert files["sam2/sam2.1_hiera_tiny.pt"][1] == "Apache-2.0" and "ultralytics/yolo26m-seg.pt" not in files
@@ -71,9 +81,9 @@ def test_named_networks_are_selected_and_no_better_ones(cache: Path) -> None:
     joined = select_models(ObserveConfig(detector="rtmw"))
     assert joined.pose is not None and joined.yolox is None, "the best person detector goes with it"
     (cache / "ultralytics/yolo26s-pose.pt").unlink()
-    assert select_models(ObserveConfig()).name == "yolox_m_humanart+blazepose+rtmw_dw_x_l_256x192"
+    assert select_models(ObserveConfig()).name == "yolox_m_humanart+blazepose-heavy+rtmw_dw_x_l_256x192"
     (cache / "rtmw/rtmw_dw_x_l_256x192.onnx").unlink()
-    assert select_models(ObserveConfig()).name == "mediapipe", "boxes alone are not enough"
+    assert select_models(ObserveConfig()).name == "mediapipe-heavy", "boxes alone are not enough"
 
 
 @pytest.mark.parametrize(

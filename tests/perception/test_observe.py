@@ -37,7 +37,7 @@ def test_both_people_in_every_frame_and_not_the_background_person(
     assert (hips[..., 0] > 250).all(), "the background person stands at the left border"
     man, woman = np.argsort(hips[0, :, 0])
     assert (hips[:, man, 0] < hips[:, woman, 0]).all(), "the man is on the left in all frames"
-    assert progress.notes[0] == "people found by mediapipe, masks by blazepose"
+    assert progress.notes[0] == "people found by mediapipe-heavy, masks by blazepose-heavy"
     assert "taking" in progress.notes[1]
 
 
@@ -52,7 +52,7 @@ def test_keypoints_that_are_not_estimated_have_no_confidence(observed: tuple[Obs
 def test_the_3d_keypoints_are_upright_and_of_human_size(observed: tuple[Observations, Path, NullProgress]) -> None:
     seen = observed[0]
     nose, ankles = seen.keypoints3d[:, :, 0, :3], seen.keypoints3d[:, :, [15, 16], :3]
-    assert (nose[..., 1] < -0.2).all(), "y points down, the origin is the mid-hip; the man bends over"
+    assert (nose[..., 1] < -0.15).all(), "y points down, the origin is the mid-hip; the man bends over"
     assert np.median(nose[..., 1]) < -0.4
     length = np.linalg.norm(ankles, axis=-1)
     assert 0.5 < np.median(length) < 1.1

@@ -12,7 +12,7 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
-from closemesh.config.schema import Config, InitialiseConfig, LanguageConfig, RefineConfig
+from closemesh.config.schema import Config, InitialiseConfig, LanguageConfig, ObserveConfig, RefineConfig
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.pipeline import stages as pipeline_stages
 from closemesh.pipeline.cache import MemoryCache
@@ -21,6 +21,7 @@ from closemesh.pipeline.stages import (
     STAGES,
     Describe,
     Initialise,
+    Observe,
     Optimise,
     Refine,
     run_stages,
@@ -109,6 +110,11 @@ def test_keys_follow_what_a_stage_reads(ctx: RunContext, state: PipelineState, m
 
 
 @pytest.mark.parametrize("statements", [True, False])
+def test_observations_of_another_pose_network_are_not_reused(ctx: RunContext) -> None:
+    other = replace(ctx, config=replace(ctx.config, observe=ObserveConfig(pose_network="full")))
+    assert Observe().fingerprint_inputs(ctx, PipelineState()) != Observe().fingerprint_inputs(other, PipelineState())
+
+
 def test_the_setting_statements_holds_in_the_joint_stage_too(
     ctx: RunContext, state: PipelineState, monkeypatch: pytest.MonkeyPatch, statements: bool
 ) -> None:

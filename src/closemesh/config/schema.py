@@ -14,6 +14,7 @@ Preset = Literal["fast", "balanced", "best"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 Detector = Literal["auto", "mediapipe", "yolo", "rtmw"]
 TrackerKind = Literal["keypoints", "bytetrack", "botsort", "own"]
+PoseNetwork = Literal["full", "heavy"]
 MaskModel = Literal["auto", "mediapipe", "yolo", "sam"]
 MeshFormat = Literal["glb", "ply", "obj"]
 MotionBranch = Literal["parameters", "network"]
@@ -98,6 +99,11 @@ class ObserveConfig:
         Cli("--tracker", "How people are tracked: by keypoints and clothing colors, or by boxes.", METHOD),
     ] = "keypoints"
     """`keypoints` compares keypoints and clothing colors, the others compare boxes; `own` means `keypoints`."""
+    pose_network: Annotated[
+        PoseNetwork,
+        Cli("--pose-network", "BlazePose for feet, 3D keypoints and masks; full is faster, heavy more exact.", METHOD),
+    ] = "heavy"
+    """BlazePose for feet, hands, 3D keypoints and masks: `full` is faster, `heavy` more exact."""
     hands: bool = True
     """Also estimate the keypoints of each hand from a crop."""
     masks: bool = True
@@ -297,6 +303,7 @@ def preset_config(preset: str) -> Config:
     if preset == "fast":
         return Config(
             preset="fast",
+            observe=ObserveConfig(pose_network="full"),
             initialise=InitialiseConfig(iterations=40, multi_start_iterations=50),
             refine=RefineConfig(guidance_steps=4),
             optimise=OptimiseConfig(iterations=40, appearance=AppearanceConfig(enabled=False)),

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from closemesh.config.schema import ObserveConfig
+from closemesh.config.schema import ObserveConfig, PoseNetwork
 from closemesh.perception.detectors.person_detectors import MoveNet, YoloPose, YoloxDetector
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
 from closemesh.perception.keypoints.pose_networks import Rtmw
-from closemesh.perception.keypoints.topdown import CombinedDetector, MediaPipeDetector, PersonDetector
+from closemesh.perception.keypoints.topdown import MEDIAPIPE_NAMES, CombinedDetector, MediaPipeDetector, PersonDetector
 from closemesh.perception.segmentation.mask_models import SamMasks, YoloMasks
 from closemesh.perception.types import Detector, Segmenter
 from closemesh.weights.registry import FAMILIES, RTMW, SAM, YOLO_MASKS, YOLO_POSE, YOLOX, ModelFamily
@@ -19,7 +19,7 @@ from closemesh.weights.registry import FAMILIES, RTMW, SAM, YOLO_MASKS, YOLO_POS
 
 @dataclass(frozen=True)
 class ModelSelection:
-    """Files of the downloaded networks in use; None stands for the bundled network."""
+    """Files of the downloaded networks in use, None for the bundled one, and which BlazePose estimates crops."""
 
     pose: Path | None = None
     """YOLO pose."""
@@ -29,26 +29,32 @@ class ModelSelection:
     """Detects the boxes for RTMW where there is no YOLO pose."""
     yolo_masks: Path | None = None
     sam: Path | None = None
+    pose_network: PoseNetwork = ObserveConfig.pose_network
 
     def files(self) -> dict[str, tuple[Path, str]]:
         """Path and license of each downloaded file, by its name below a models folder."""
-        used = zip((YOLO_POSE, RTMW, YOLOX, YOLO_MASKS, SAM), vars(self).values(), strict=True)
+        paths = (self.pose, self.whole_body, self.yolox, self.yolo_masks, self.sam)
+        used = zip((YOLO_POSE, RTMW, YOLOX, YOLO_MASKS, SAM), paths, strict=True)
         return {f"{path.parent.name}/{path.name}": (path, family.license_of(path)) for family, path in used if path}
 
     @property
     def name(self) -> str:
         """Name of the detector in result files."""
         if self.pose is None and self.whole_body is None:
-            return MediaPipeDetector.name
+            return MEDIAPIPE_NAMES[self.pose_network]
         boxes = self.pose or self.yolox
-        parts = [boxes.stem if boxes else "movenet", "blazepose"]
+        parts = [boxes.stem if boxes else "movenet", self._blazepose]
         return "+".join([*parts, self.whole_body.stem] if self.whole_body else parts)
 
     @property
     def mask_model(self) -> str:
         """Name of the network that makes the masks."""
         path = self.sam or self.yolo_masks
-        return path.stem if path else "blazepose"
+        return path.stem if path else self._blazepose
+
+    @property
+    def _blazepose(self) -> str:
+        return "blazepose" if self.pose_network == "full" else f"blazepose-{self.pose_network}"
 
 
 def select_models(config: ObserveConfig) -> ModelSelection:
@@ -63,6 +69,7 @@ def select_models(config: ObserveConfig) -> ModelSelection:
         yolox=YOLOX.usable() if whole_body and not pose else None,
         yolo_masks=None if sam else _find(YOLO_MASKS, mask_model, "yolo"),
         sam=sam,
+        pose_network=config.pose_network,
     )
 
 
@@ -88,14 +95,14 @@ def selection_notes(selection: ModelSelection, config: ObserveConfig) -> list[st
 def make_detector(selection: ModelSelection, device: torch.device) -> Detector:
     """The selected networks, loaded. Raises ModelFileError when a file is damaged."""
     if selection.pose is None and selection.whole_body is None:
-        return MediaPipeDetector()
+        return MediaPipeDetector(selection.pose_network)
     whole_body = Rtmw(selection.whole_body, device) if selection.whole_body else None
     person_detector: PersonDetector = MoveNet()
     if selection.pose:
         person_detector = YoloPose(selection.pose, device)
     elif selection.yolox and whole_body:
         person_detector = YoloxDetector(selection.yolox, whole_body, device)
-    return CombinedDetector(selection.name, person_detector, whole_body)
+    return CombinedDetector(selection.name, person_detector, selection.pose_network, whole_body)
 
 
 def make_segmenter(selection: ModelSelection, device: torch.device) -> Segmenter | None:

@@ -61,6 +61,13 @@ BUNDLED_FILES = (
         "observe",
     ),
     WeightEntry(
+        "the same, more exact and slower",
+        "BlazePose heavy (Google)",
+        "blazepose/blazepose_heavy_fp16.onnx",
+        "Apache-2.0",
+        "observe",
+    ),
+    WeightEntry(
         "21 keypoints of each hand",
         "MediaPipe Hands (Google)",
         "hand_landmarks/hand_landmark_full_fp16.onnx",

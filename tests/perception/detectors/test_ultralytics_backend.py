@@ -100,7 +100,7 @@ def test_the_whole_stage_on_a_video(
     clip = open_clip(people.write(_make_folder(tmp_path / "clip")), ClipConfig())
     progress = NullProgress()
     seen = observe(clip, ObserveConfig(), tmp_path / "masks", progress)
-    assert seen.detector == "yolo26n-pose+blazepose"
+    assert seen.detector == "yolo26n-pose+blazepose-heavy"
     assert progress.notes[0] == "people found by yolo26n-pose+blazepose, masks by yolo26n-seg"
     assert seen.detected.all() and seen.boxes.shape == (FRAMES, 2, 4)
     order = np.argsort(seen.boxes[0, :, 0])

@@ -7,7 +7,7 @@ import pytest
 
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.pose_networks import CROP, crop_transform, refine_with_heatmaps
-from closemesh.perception.keypoints.topdown import MediaPipeDetector
+from closemesh.perception.keypoints.topdown import MediaPipeDetector, keypoint_agreement
 from closemesh.perception.types import Detection
 
 
@@ -26,6 +26,23 @@ def test_a_rotated_image_rotates_the_3d_keypoints(detector: MediaPipeDetector, f
     back = rotated.keypoints[upright.keypoints[:, 2] > 0.5]
     expected = np.stack([there[:, 1], first_frame.shape[1] - 1 - there[:, 0]], 1)
     np.testing.assert_allclose(back[:, :2], expected, atol=0.01 * person.diagonal)
+
+
+def test_both_networks_see_the_same_people(first_frame: np.ndarray) -> None:
+    """Outputs in another order would put points, mask or meters elsewhere."""
+    full, heavy = (MediaPipeDetector(network) for network in ("full", "heavy"))
+    people = sorted(detect_multi_scale(heavy, first_frame, [], 0), key=lambda p: -p.score)[:2]
+    for person in people:
+        a, b = full.refine(first_frame, person), heavy.refine(first_frame, person)
+        assert a is not None and b is not None
+        assert keypoint_agreement(person, b) > 0.9 and b.presence > 0.9
+        confident = (a.keypoints[:, 2] > 0.5) & (b.keypoints[:, 2] > 0.5)
+        offset = np.linalg.norm(a.keypoints[confident, :2] - b.keypoints[confident, :2], axis=1)
+        assert confident.sum() > 15 and 0 < np.median(offset) < 0.02 * person.diagonal
+        np.testing.assert_allclose(b.keypoints3d[:, :3], a.keypoints3d[:, :3], atol=0.4)
+        assert np.median(np.linalg.norm((b.keypoints3d - a.keypoints3d)[:, :3], axis=1)) < 0.1
+        masks = a.mask > 0.5, b.mask > 0.5
+        assert np.logical_and(*masks).sum() > 0.9 * np.logical_or(*masks).sum()
 
 
 def test_the_crop_stands_on_the_hips_with_the_shoulders_up(

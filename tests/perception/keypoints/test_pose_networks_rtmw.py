@@ -73,7 +73,7 @@ def rtmw_folder(people: RenderedPeople, tmp_path: Path, monkeypatch: pytest.Monk
 def test_hands_and_face_are_in_the_observations_with_their_sigmas(people: RenderedPeople, rtmw_folder: Path) -> None:
     selection = select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe"))
     detector = make_detector(selection, CPU)
-    assert detector.name == "movenet+blazepose+rtmw_dw_x_l_256x192"
+    assert detector.name == "movenet+blazepose-heavy+rtmw_dw_x_l_256x192"
     person = people.detection(0)
     pose = detector.refine(people.images[0], person)
     assert pose is not None

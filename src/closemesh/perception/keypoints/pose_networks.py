@@ -10,13 +10,18 @@ import torch
 from scipy.special import expit
 
 from closemesh.body.skeleton import COCO_BODY, KEYPOINT_INDEX
+from closemesh.config.schema import PoseNetwork
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import ModelFileError
 from closemesh.perception.detectors.onnx_runtime import load_onnx, open_onnx
 from closemesh.perception.types import CropPose, Detection, Image
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
-MODEL_NAME = "blazepose/blazepose_full_fp16.onnx"
+BLAZEPOSE_FILES: dict[PoseNetwork, str] = {
+    "full": "blazepose/blazepose_full_fp16.onnx",
+    "heavy": "blazepose/blazepose_heavy_fp16.onnx",
+}
+"""Both have the same input and outputs."""
 CROP = 256  # Pixels per side, fixed by the network.
 _HEATMAP = 64
 _KERNEL = 4  # Cells on each side of a point within which its heat map may move it.
@@ -43,10 +48,10 @@ _PEAK = 10.0  # Height of a certain peak: training labels are Gaussians of heigh
 
 
 class BlazePose:
-    """The BlazePose network. Raises ModelFileError when its file is missing or damaged."""
+    """One of the BlazePose networks. Raises ModelFileError when its file is missing or damaged."""
 
-    def __init__(self) -> None:
-        self._session = load_onnx(MODEL_NAME)
+    def __init__(self, network: PoseNetwork) -> None:
+        self._session = load_onnx(BLAZEPOSE_FILES[network])
         self._input = self._session.get_inputs()[0].name
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:

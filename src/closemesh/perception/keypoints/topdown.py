@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
+from closemesh.config.schema import ObserveConfig, PoseNetwork
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
@@ -22,6 +23,8 @@ from closemesh.perception.types import (
 )
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
+MEDIAPIPE_NAMES: dict[PoseNetwork, str] = {"full": "mediapipe", "heavy": "mediapipe-heavy"}
+"""Name of the bundled detector in result files."""
 AGREEMENT_DISTANCE = 0.12  # Fraction of the box diagonal; detection and crop pose that lie farther apart disagree.
 _RELIABLE = 0.7  # Agreement from which a crop pose shows the detected person.
 _MIN_CONFIDENCE = 0.2
@@ -167,16 +170,15 @@ def _limb_distance(detection: Detection, keypoints: Floats) -> float:
 
 
 class MediaPipeDetector:
-    """The bundled detector: MoveNet MultiPose for people, BlazePose for crops.
+    """The bundled detector: MoveNet MultiPose for people, one of the BlazePose networks for crops.
 
     Raises ModelFileError when a model file is missing or damaged.
     """
 
-    name = "mediapipe"
-
-    def __init__(self) -> None:
+    def __init__(self, pose_network: PoseNetwork = ObserveConfig.pose_network) -> None:
+        self.name = MEDIAPIPE_NAMES[pose_network]
         self._movenet = MoveNet()
-        self._blazepose = BlazePose()
+        self._blazepose = BlazePose(pose_network)
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         return self._movenet.detect(image, long_side)
@@ -192,10 +194,12 @@ class CombinedDetector:
     BlazePose's 2D keypoints; the 3D keypoints stay where BlazePose's own 2D keypoints agree with the detection.
     """
 
-    def __init__(self, name: str, person_detector: PersonDetector, whole_body: Rtmw | None = None) -> None:
+    def __init__(
+        self, name: str, person_detector: PersonDetector, pose_network: PoseNetwork, whole_body: Rtmw | None = None
+    ) -> None:
         self.name = name
         self._person_detector, self._whole_body = person_detector, whole_body
-        self._blazepose = BlazePose()
+        self._blazepose = BlazePose(pose_network)
 
     def detect(self, image: Image, long_side: int) -> list[Detection]:
         return self._person_detector.detect(image, long_side)
