@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from stick_figures import stick_figure
 
-from closemesh.perception.detectors.multi_scale import boxes_overlap, detect_multi_scale, union_region, unmirror
+from closemesh.perception.detectors.multi_scale import (
+    View,
+    boxes_overlap,
+    detect_multi_scale,
+    detect_view,
+    quarter_turns,
+    search_people,
+    union_region,
+    unmirror,
+    without_chimeras,
+)
 from closemesh.perception.types import CropPose, Detection, Image
 
 IMAGE = np.zeros((400, 640, 3), np.uint8)
@@ -100,3 +110,72 @@ def test_mirroring_twice_is_identity() -> None:
     np.testing.assert_allclose(again.keypoints, person.keypoints)
     np.testing.assert_allclose(again.box, person.box)
     assert unmirror(person, 640).keypoints[5, 0] == pytest.approx(639 - person.keypoints[6, 0])
+
+
+class Dots:
+    """Detects one person at the three bright dots of an image: nose, left ankle, right ankle."""
+
+    name = "dots"
+
+    def detect(self, image: Image, long_side: int) -> list[Detection]:
+        points = np.zeros((17, 3))
+        for channel, keypoint in enumerate((0, 15, 16)):
+            row, column = np.unravel_index(image[..., channel].argmax(), image.shape[:2])
+            points[keypoint] = column, row, 0.9
+        box = np.concatenate([points[[0, 15, 16], :2].min(0), points[[0, 15, 16], :2].max(0)])
+        return [Detection(box, points, 0.9)]
+
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
+        return None
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_a_view_gives_pixels_of_the_image_whatever_its_rotation(turns: int, mirrored: bool) -> None:
+    image = np.zeros((120, 90, 3), np.uint8)
+    image[40, 50, 0], image[80, 30, 1], image[85, 61, 2] = 255, 255, 255
+    [person] = detect_view(Dots(), image, View((10, 20, 88, 110), 64, mirrored, turns))
+    feet = (15, 16) if not mirrored else (16, 15)  # A mirrored person has left and right exchanged.
+    np.testing.assert_allclose(person.keypoints[[0, *feet], :2], [(50, 40), (30, 80), (61, 85)])
+    np.testing.assert_allclose(person.box, [30, 40, 61, 85])
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+def test_the_rotation_that_makes_a_person_upright(turns: int) -> None:
+    """A clockwise turn of the image is undone by as many counterclockwise ones."""
+    upright = stick_figure(300)
+    keypoints = upright.keypoints.copy()
+    for _ in range(turns):
+        keypoints[:, :2] = np.column_stack([-keypoints[:, 1], keypoints[:, 0]])
+    assert quarter_turns(Detection(upright.box, keypoints, 0.8)) == turns
+
+
+@pytest.mark.parametrize("side", [256, 320, 384, 512])
+def test_people_in_an_unknown_image_are_searched_for_at_all_scales(coordinates: Image, side: int) -> None:
+    """Two people in each other's arms score highest in small images, people in the background in large ones."""
+    people = [stick_figure(200), stick_figure(450)]
+    detector = Scripted([(people[0], {384}), (people[1], {side})])
+    assert len(search_people(detector, coordinates, 0)) == 2
+
+
+def test_a_partner_is_searched_for_around_each_person(coordinates: Image) -> None:
+    class OnlyNear(Scripted):
+        """The second person is detected only in crops."""
+
+        def detect(self, image: Image, long_side: int) -> list[Detection]:
+            everyone = super().detect(image, long_side)
+            return everyone if image.shape[1] < 640 else everyone[:1]
+
+    people = [stick_figure(300), stick_figure(360)]
+    detector = OnlyNear([(person, {256, 320, 384, 512}) for person in people])
+    assert len(search_people(detector, coordinates, 0)) == 2
+
+
+def test_a_detection_joined_from_two_people_is_dropped() -> None:
+    left, right = stick_figure(200, score=0.8), stick_figure(290, score=0.7)
+    keypoints = left.keypoints.copy()
+    keypoints[9:] = right.keypoints[9:]  # Its head and one arm belong to one, the rest to the other.
+    both = Detection(np.array([160.0, 100, 330, 300]), keypoints, 0.4)
+    assert without_chimeras([both, left, right]) == [left, right]
+    behind = stick_figure(222, score=0.4)  # A third of a shoulder's width aside: another person.
+    assert len(without_chimeras([behind, left, right])) == 3

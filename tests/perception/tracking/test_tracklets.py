@@ -28,6 +28,12 @@ def test_people_detected_together_are_never_joined() -> None:
     assert len(link_tracklets(twins)) == 2
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_people_in_the_same_clothes_stay_apart_in_a_photo_or_a_short_clip(frames: int) -> None:
+    team = [track(number, walk(100 + 90 * number, 0, range(frames)), RED) for number in range(7)]
+    assert len(link_tracklets(team, min_length=1)) == 7
+
+
 def test_tracklets_that_overlap_for_a_frame_are_one_person() -> None:
     pieces = [track(0, walk(100, 3, range(0, 11)), RED), track(1, walk(100, 3, range(10, 40)), RED)]
     (whole,) = link_tracklets(pieces)

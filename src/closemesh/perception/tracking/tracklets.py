@@ -16,6 +16,9 @@ from closemesh.temporal import find_runs
 
 MIN_TRACKLET = 3  # Frames; shorter tracklets are noise, unless the clip itself is shorter.
 _MAX_COMMON = 2  # Frames in which two tracklets of one person may both have a detection.
+_MAX_COMMON_FRACTION = (
+    1 / 3
+)  # The same as a fraction of the shorter one: in one image all people are detected together.
 _MIN_COLOR_SIMILARITY = 0.35  # Histogram intersection from which two tracklets may be one person.
 _MIN_SIZE_RATIO = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
 _MIN_LENGTH_RATIO = 0.3  # Fraction of the longest track.
@@ -46,7 +49,8 @@ def link_tracklets(tracks: list[Track], min_length: int = MIN_TRACKLET) -> list[
 
 def tracklet_similarity(a: Track, b: Track) -> float:
     """0..1 color similarity of two tracklets; 0 when they cannot show one person."""
-    if len(set(a.frames) & set(b.frames)) > _MAX_COMMON:
+    shorter = min(len(a.frames), len(b.frames))
+    if len(set(a.frames) & set(b.frames)) > min(_MAX_COMMON, _MAX_COMMON_FRACTION * shorter):
         return 0.0
     size_a, size_b = (np.median([d.diagonal for d in track.detections]) for track in (a, b))
     similarity = histogram_similarity(mean_histogram(a), mean_histogram(b))
