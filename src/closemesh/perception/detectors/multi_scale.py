@@ -139,7 +139,7 @@ def quarter_turns(person: Detection) -> int:
     # Directions within 60 degrees of upright stay: detectors are trained on them.
     if up >= 0.5 * np.hypot(right, up) or np.hypot(right, up) == 0:
         return 0
-    return int(round(np.degrees(np.arctan2(right, up)) / 90)) % 4
+    return round(np.degrees(np.arctan2(right, up)) / 90) % 4
 
 
 def _min_views(image: Image, expected: list[Detection], frame: int) -> int:
