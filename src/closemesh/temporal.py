@@ -39,6 +39,25 @@ def viterbi(unary: Floats, pairwise: Callable[[int], Floats], prefer_stay: bool 
     return path
 
 
+def binary_posterior(log_odds: Floats, step_cost: Floats) -> Floats:
+    """Probability [T, ...] of the second of two states in each frame, given all frames (forward-backward).
+
+    log_odds [T, ...]: of the second state, by the frame alone. step_cost [T - 1, ..., 2, 2]: negative logarithm of the
+    probability of each step, [to, from], not normalized.
+    """
+    evidence = np.stack([np.zeros_like(log_odds), log_odds], axis=-1)  # [T, ..., 2]
+    forward, backward = evidence.copy(), np.zeros_like(evidence)
+    for t in range(1, len(evidence)):
+        forward[t] += np.logaddexp.reduce(forward[t - 1][..., None, :] - step_cost[t - 1], axis=-1)
+        forward[t] -= forward[t].max(-1, keepdims=True)
+    for t in range(len(evidence) - 2, -1, -1):
+        later = (backward[t + 1] + evidence[t + 1])[..., :, None] - step_cost[t]
+        backward[t] = np.logaddexp.reduce(later, axis=-2)
+        backward[t] -= backward[t].max(-1, keepdims=True)
+    total = forward + backward
+    return np.exp(total[..., 1] - np.logaddexp.reduce(total, axis=-1))
+
+
 def find_runs(active: Bools, max_step: float = 1, times: Floats | None = None) -> list[slice]:
     """The runs of active frames, in order; each slice begins and ends with an active frame.
 

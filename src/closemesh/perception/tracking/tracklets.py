@@ -17,8 +17,6 @@ from closemesh.temporal import find_runs
 MIN_TRACKLET = 3  # Frames; shorter tracklets are noise, unless the clip itself is shorter.
 _MAX_COMMON = 2  # Frames in which two tracklets of one person may both have a detection.
 _MAX_COMMON_FRACTION = 1 / 3  # Of the shorter one: in a photo all people are detected together.
-    1 / 3
-)  # The same as a fraction of the shorter one: in one image all people are detected together.
 _MIN_COLOR_SIMILARITY = 0.35  # Histogram intersection from which two tracklets may be one person.
 _MIN_SIZE_RATIO = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
 _MIN_LENGTH_RATIO = 0.3  # Fraction of the longest track.
