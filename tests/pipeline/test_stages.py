@@ -109,12 +109,12 @@ def test_keys_follow_what_a_stage_reads(ctx: RunContext, state: PipelineState, m
     assert fresh == 3 * ["refine", "optimise"], "the second run with the same settings is read from the cache"
 
 
-@pytest.mark.parametrize("statements", [True, False])
 def test_observations_of_another_pose_network_are_not_reused(ctx: RunContext) -> None:
     other = replace(ctx, config=replace(ctx.config, observe=ObserveConfig(pose_network="full")))
     assert Observe().fingerprint_inputs(ctx, PipelineState()) != Observe().fingerprint_inputs(other, PipelineState())
 
 
+@pytest.mark.parametrize("statements", [True, False])
 def test_the_setting_statements_holds_in_the_joint_stage_too(
     ctx: RunContext, state: PipelineState, monkeypatch: pytest.MonkeyPatch, statements: bool
 ) -> None:
