@@ -15,6 +15,7 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.benchmark_descriptions import descriptions
+from closemesh.cli.benchmark_real import real
 from closemesh.cli.benchmark_synthetic import ablation, synthetic
 from closemesh.cli.console import exit_codes, results
 from closemesh.config.schema import Config
@@ -224,6 +225,7 @@ def speed(
                 part.write_text(json.dumps([asdict(one) for one in measurements], indent=1))
 
 
+benchmark.command()(real)
 benchmark.command()(synthetic)
 benchmark.command()(ablation)
 benchmark.command()(identities)
