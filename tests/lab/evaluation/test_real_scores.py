@@ -116,6 +116,15 @@ def test_identity_counts_the_points_on_the_own_track(result: ClipResult, facts: 
     assert held.tolist() == [True, True, True, True, False, True, True, False]
 
 
+def test_identity_is_that_of_people_who_must_be_found(result: ClipResult, facts: ClipFacts) -> None:
+    people = {**(facts.people or {}), "third": PersonPoint("third", 0, (5.0, 5.0))}
+    points = tuple(PersonPoint("front", frame, trunk(result, frame, 0)) for frame in (3, 6))
+    marked = replace(facts, people=people, identity=points)
+    assert score(result, marked).values[OBSERVED]["identity"] == 80
+    optional = replace(marked, optional_people=frozenset({"third"}))
+    assert score(result, optional).values[OBSERVED]["identity"] == 100
+
+
 def test_a_point_beside_everyone_is_on_no_track(result: ClipResult) -> None:
     assert track_at(result.observations, 0, trunk(result, 0, 1)) == 1
     assert track_at(result.observations, 0, (2.0, 2.0)) is None

@@ -34,7 +34,8 @@ class PersonTracks:
     track: Mapping[str, int]
     """Without people who were not found."""
     held: Bools
-    """[N] True for each point of the facts that lies on the track of its person."""
+    """[N] True for each point of the facts that lies on the track of its person; without people who need not be found
+    and were not."""
 
 
 def assign_tracks(facts: ClipFacts, clip: Clip, observations: Observations) -> PersonTracks:
@@ -57,7 +58,9 @@ def assign_tracks(facts: ClipFacts, clip: Clip, observations: Observations) -> P
     best = {
         person: track for person, track in zip(rows.tolist(), columns.tolist(), strict=True) if count[person, track]
     }
-    held = np.array([best.get(person, -2) == track for person, track in on_track], bool)
+    # A person who need not be found and is not found is no error of identity.
+    counted = [(p, track) for p, track in on_track if p in best or names[p] not in facts.optional_people]
+    held = np.array([best.get(person) == track for person, track in counted], bool)
     return PersonTracks({names[person]: track for person, track in best.items()}, held)
 
 
