@@ -26,8 +26,8 @@ def make_image() -> torch.Tensor:
 
 
 def test_gives_what_the_published_code_gives(eye):
-    # lpips 0.1.4, net='alex', normalize=True, with the same weights: 0.098592 (half precision changes the last digits).
-    assert eye(make_image(), make_image().roll(3, 0)).item() == pytest.approx(0.098592, abs=2e-5)
+    # lpips 0.1.4, net='alex', normalize=True, with the same weights: 0.098592; kernels in 8 bits change it a little.
+    assert eye(make_image(), make_image().roll(3, 0)).item() == pytest.approx(0.098592, abs=6e-4)
 
 
 def test_equal_images_are_alike_and_order_does_not_matter(eye):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +30,43 @@ def test_what_is_saved_is_loaded_to_half_precision(tmp_path: Path) -> None:
     for name, value in network.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, atol=1e-3, rtol=1e-3)
     assert not any(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_chosen_modules_are_saved_in_8_bits_within_half_a_step(tmp_path: Path) -> None:
+    network = Lifter(LifterConfig(width=128, layers=2, heads=4, hidden=256))
+    with torch.no_grad():
+        network.blocks[0].feed_forward[0].weight[3] *= 1e-6  # The other rows do not set its step.
+        network.blocks[0].feed_forward[0].weight[4] = 0
+    plain, path, twice = (tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors"))
+    save_network(plain, network, network.config)
+    save_network(path, network, network.config, quantize=["blocks.0"])
+    assert path.stat().st_size < 0.9 * plain.stat().st_size
+    full, halves, again = network.state_dict(), load_network(plain, make, "cpu"), load_network(path, make, "cpu")
+    in_8_bits = 0
+    for name, value in again.state_dict().items():
+        assert value.dtype == full[name].dtype
+        if name.startswith("blocks.0.") and full[name].numel() >= 20_000:
+            step = full[name].flatten(1).abs().amax(1, keepdim=True) / 127
+            assert ((value - full[name]).flatten(1).abs() <= 0.5001 * step).all()
+            in_8_bits += 1
+        else:
+            assert torch.equal(value, halves.state_dict()[name])
+    assert in_8_bits >= 3
+    save_network(twice, again, again.config, quantize=["blocks.0"])
+    saved_twice = load_network(twice, make, "cpu").state_dict()
+    assert all(torch.equal(saved_twice[name], value) for name, value in again.state_dict().items())
+
+
+def test_8_bits_without_their_factors_are_a_damaged_file(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    network = Lifter(LifterConfig(width=256, layers=1, heads=4, hidden=256))
+    path = tmp_path / "a.safetensors"
+    save_network(path, network, network.config, quantize=["blocks"])
+    weights = {name: tensor for name, tensor in load_file(path).items() if not name.endswith("row_scale")}
+    save_file(weights, path, metadata={"config": json.dumps(asdict(network.config))})
+    with pytest.raises(ModelFileError, match=r"a\.safetensors"):
+        load_network(path, make, "cpu")
 
 
 @pytest.mark.parametrize("content", [None, b"not weights", b""])

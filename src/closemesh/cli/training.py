@@ -105,7 +105,12 @@ def prior(
         from closemesh.interaction_prior.codebook import CodebookConfig
         from closemesh.interaction_prior.diffusion import DenoiserConfig
         from closemesh.lab.training.denoiser import DenoiserTraining
-        from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_interaction_prior
+        from closemesh.lab.training.interaction_prior import (
+            NETWORKS,
+            QUANTIZED_MODULES,
+            CodebookTraining,
+            train_interaction_prior,
+        )
         from closemesh.lab.training.loop import LoopConfig, TrainingRun
         from closemesh.lab.training.motion_bank import load_datasets
         from closemesh.networks.checkpoint import save_network
@@ -124,8 +129,9 @@ def prior(
             run = TrainingRun(out, where, progress, resume)
             made = train_interaction_prior(learn, check, windows, denoising, coding, run, begin_with, chosen)
         for name, (network, metrics) in made.items():
-            save_network(out / f"{name}.safetensors", network, network.config, metrics)
-            _print_metrics(out / f"{name}.safetensors", metrics)
+            path = out / f"{name}.safetensors"
+            save_network(path, network, network.config, metrics, quantize=QUANTIZED_MODULES.get(name, ()))
+            _print_metrics(path, metrics)
 
 
 @train.command()

@@ -1,9 +1,12 @@
-"""Weights of a network with its configuration in one safetensors file."""
+"""Weights of a network with its configuration in one safetensors file, in half precision or in 8 bits.
+
+In 8 bits, the tensor under `NAME` holds integers, and the one under `NAME.row_scale` the factor of each row.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +18,9 @@ from closemesh.core.errors import ModelFileError
 from closemesh.core.files import atomic_file
 
 _Network = TypeVar("_Network", bound=nn.Module)
+
+_ROW_SCALE = ".row_scale"
+_MIN_QUANTIZED = 20_000  # Smaller tensors, such as biases and codes, would save little.
 
 RENAMED_KEYS: Mapping[str, str] = {
     "quantiser": "quantizer",
@@ -66,20 +72,57 @@ def rename_config(config: Any, renamed: Mapping[str, str] = RENAMED_CONFIG) -> A
     return config
 
 
-def save_network(path: Path, network: nn.Module, config: Any, training_info: dict[str, Any] | None = None) -> None:
+def quantize_rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """The tensor [R, ...] in 8 bits: int8 values [R, ...] in -127..127 and the factor [R] of each row.
+
+    A value is off by at most half the factor of its row, which is the largest magnitude in the row over 127.
+    """
+    rows = tensor.float().flatten(1)
+    scales = rows.abs().amax(1) / 127
+    values = (rows / scales.clamp(min=torch.finfo(torch.float32).tiny)[:, None]).round().to(torch.int8)
+    return values.view(tensor.shape), scales
+
+
+def dequantize_rows(values: Tensor, scales: Tensor) -> Tensor:
+    """The float32 tensor [R, ...] of int8 values [R, ...] and their factors, scales [R]."""
+    return values.float() * scales.view(-1, *[1] * (values.ndim - 1))
+
+
+def save_network(
+    path: Path,
+    network: nn.Module,
+    config: Any,
+    training_info: dict[str, Any] | None = None,
+    quantize: Collection[str] = (),
+) -> None:
     """Writes `network` in half precision with its configuration, a dataclass, and JSON values about its training.
 
+    quantize: dotted names of modules whose weight matrices and kernels are written in 8 bits, with a factor per row.
     Raises OutputError when the file cannot be written.
     """
     from safetensors.torch import save_file
 
-    tensors = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
-        for name, tensor in network.state_dict().items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in network.state_dict().items():
+        chosen = any(f"{name}.".startswith(f"{module}.") for module in quantize)
+        if chosen and tensor.is_floating_point() and tensor.ndim > 1 and tensor.numel() >= _MIN_QUANTIZED:
+            tensors[name], tensors[name + _ROW_SCALE] = quantize_rows(tensor)
+        else:
+            tensors[name] = tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
     metadata = {"config": json.dumps(asdict(config)), "about": json.dumps(training_info or {})}
     with atomic_file(path) as part:
         save_file({name: tensor.cpu() for name, tensor in tensors.items()}, part, metadata=metadata)
+
+
+def _in_full_precision(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Float32 tensors [...] under the keys of the network. Raises KeyError when factors of 8-bit values are missing."""
+    full = {}
+    for name, tensor in stored.items():
+        if tensor.dtype == torch.int8:
+            full[name] = dequantize_rows(tensor, stored[name + _ROW_SCALE])
+        elif not name.endswith(_ROW_SCALE):
+            full[name] = tensor.float() if tensor.is_floating_point() else tensor
+    return full
 
 
 def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device: torch.device | str) -> _Network:
@@ -94,7 +137,7 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
             config = rename_config(json.loads((file.metadata() or {})["config"]))
             weights = rename_keys({name: file.get_tensor(name) for name in file.keys()})
         network = make(config)
-        network.load_state_dict({name: w.float() if w.is_floating_point() else w for name, w in weights.items()})
+        network.load_state_dict(_in_full_precision(weights))
     except FileNotFoundError as error:
         raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh") from error
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:

@@ -38,6 +38,8 @@ from closemesh.lab.training.motion_bank import FPS_RANGE, MotionBatch, MotionDat
 from closemesh.lab.training.simulated_views import DetectionSimulator, load_simulator
 
 NETWORKS = "denoiser", "codebook"
+QUANTIZED_MODULES = {"codebook": ("encoder", "decoder")}
+"""Modules that are saved in 8 bits, by name of the network."""
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
