@@ -160,7 +160,7 @@ def test_runs_without_a_clip_in_common(folder: Path, tmp_path: Path) -> None:
         ("{}/clips --facts {}/nowhere", "nowhere: no such folder"),
         ("{}/clips --only kiss", "no facts of kiss; there are again, hug"),
         ("{}/out", "no clip of"),
-        ("{}/clips --results {}/clips", "scene.json not found"),
+        ("{}/clips --results {}/clips", "holds no finished result of a clip"),
         ("{}/clips --results {}/out --compare {}/clips/hug.facts.json", "is no report of this benchmark"),
     ],
 )
@@ -168,6 +168,15 @@ def test_what_is_missing_is_named_in_one_line(folder: Path, arguments: str, mess
     done = command(*arguments.replace("{}", str(folder)).split())
     assert done.exit_code == 1
     assert message in done.stderr.splitlines()[-1]
+
+
+def test_clips_without_a_finished_result_are_left_out(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "out" / "again", tmp_path / "again")
+    (tmp_path / "hug").mkdir()
+    done = command(folder / "clips", "--results", tmp_path, "--json", tmp_path / "new.json")
+    assert done.exit_code == 0, done.output
+    assert [clip.name for clip in read_real_report(tmp_path / "new.json").clips] == ["again"]
+    assert "hug: no finished result" in done.stderr
 
 
 def test_facts_beyond_the_clip(folder: Path, tmp_path: Path) -> None:

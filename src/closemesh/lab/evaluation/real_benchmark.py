@@ -142,9 +142,16 @@ def _item(folder: Path, facts: ClipFacts) -> RealItem:
 
 
 def benchmark_real(items: Sequence[RealItem], config: Config, options: RealOptions, progress: Progress) -> RealReport:
-    """The scores of all clips. Raises ClosemeshError."""
+    """The scores of all clips; those without a finished result in `options.results` are left out.
+
+    Raises ClosemeshError, also when no clip is left.
+    """
     choose_device(options.device)
     commit = current_commit()
+    if options.results is not None:
+        items = [item for item in items if _is_finished(item, options.results, progress)]
+        if not items:
+            raise InputError(f"{options.results} holds no finished result of a clip; run closemesh reconstruct first")
     clips = []
     with progress.task("real clips", len(items)) as advance:
         for item in items:
@@ -154,6 +161,13 @@ def benchmark_real(items: Sequence[RealItem], config: Config, options: RealOptio
         return RealReport(commit, None, None, "results", tuple(clips))
     focal = "known" if options.known_focal else "estimated"
     return RealReport(commit, config.preset, config.seed, focal, tuple(clips))
+
+
+def _is_finished(item: RealItem, folder: Path, progress: Progress) -> bool:
+    finished = (folder / item.facts.name / "scene.json").is_file()
+    if not finished:
+        progress.note(f"{item.facts.name}: no finished result in {folder}; left out")
+    return finished
 
 
 def _score_item(item: RealItem, config: Config, options: RealOptions, progress: Progress) -> ClipScores:
