@@ -27,7 +27,7 @@ FEWER_STEPS = "[initialise]\niterations = 10\n[optimise]\niterations = 10\n[opti
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every second frame from the start of the bundled clip, and what its facts say of them."""
+    """Every second frame from the start of the bundled clip, and the facts about them."""
     folder = tmp_path_factory.mktemp("real")
     whole = open_clip(find_model(DEMO_CLIP), ClipConfig())
     write_video(islice(read_frames(whole), FRAMES), folder / "two_people_01.mp4", whole.times[:FRAMES])

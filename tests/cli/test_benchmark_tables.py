@@ -50,6 +50,11 @@ def test_the_report_has_stages_groups_and_kinds() -> None:
     assert "40.0" in next(line for line in text.splitlines() if "hug" in line)
     assert "128 frames, from pixels" in text
     assert "240 of 256 people" in text
+    assert "the focal length was given" in text
+    estimated = replace(REPORT, focal="estimated", windows=tuple(replace(w, focal_error=12.0) for w in REPORT.windows))
+    text = text_of(report_tables(estimated))
+    assert "Synthetic benchmark, estimated focal length: all" in text
+    assert "the focal length was estimated with a median error of 12 %" in text
 
 
 def test_changes_are_called_better_or_worse_only_beyond_chance() -> None:

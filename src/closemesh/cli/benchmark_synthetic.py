@@ -36,6 +36,10 @@ def synthetic(
     source: Annotated[
         Source, typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = Source.keypoints,
+    focal: Annotated[
+        Literal["estimated", "known"],
+        typer.Option(help="Estimate the focal length, as for any clip, or give the true one, as in the papers."),
+    ] = "estimated",
     quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     data: Annotated[
         Path | None, typer.Option(help="Folder with captured motion; adds recordings of two people in its test split.")
@@ -58,7 +62,7 @@ def synthetic(
 ) -> None:
     """Simulate cameras and detections of captured motion, reconstruct it, and score the motion of every stage.
 
-    The pipeline gets the true focal length, as in the papers.
+    The pipeline estimates the focal length, unless --focal known gives the true one.
     [dim]closemesh benchmark synthetic --quick[/dim]
     [dim]closemesh benchmark synthetic --json new.json --compare old.json[/dim]
     """
@@ -77,7 +81,7 @@ def synthetic(
         jobs = jobs or min(os.cpu_count() or 1, _MAX_JOBS)
         options = RunOptions(device, jobs, cache, resume)
         with show_progress() as progress:
-            report = benchmark_synthetic(windows, config, source.value, progress, options)
+            report = benchmark_synthetic(windows, config, source.value, progress, options, focal)
         if file:
             write_report(file, report)
         results.print(report_tables(report))

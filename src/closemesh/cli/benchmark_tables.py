@@ -31,7 +31,9 @@ def report_tables(report: BenchmarkReport) -> RenderableType:
 
     columns = {stage: report.summary(stage) for stage in (*report.stages, TRUTH)}
     groups = [group for group in ("all", "occluded", "contact") if any(group in c for c in columns.values())]
-    tables = [_group_table(group, {stage: c.get(group, {}) for stage, c in columns.items()}) for group in groups]
+    tables = [
+        _group_table(group, report.focal, {stage: c.get(group, {}) for stage, c in columns.items()}) for group in groups
+    ]
     kinds = sorted({window.kind for window in report.windows})
     if report.stages and len(kinds) > 1:
         last = columns[report.stages[-1]]
@@ -44,10 +46,10 @@ def change_tables(changes: dict[str, dict[str, dict[str, Difference]]]) -> Rende
     return Group(*(_change_table(stage, groups["all"]) for stage, groups in changes.items() if "all" in groups))
 
 
-def _group_table(group: str, columns: dict[str, dict[str, Interval]]) -> Table:
+def _group_table(group: str, focal: str, columns: dict[str, dict[str, Interval]]) -> Table:
     from closemesh.lab.evaluation.joint_metrics import METRICS
 
-    table = Table(title=f"Synthetic benchmark: {group}", title_style="title")
+    table = Table(title=f"Synthetic benchmark, {focal} focal length: {group}", title_style="title")
     table.add_column("metric", no_wrap=True)
     table.add_column("unit", no_wrap=True)
     for stage in columns:
@@ -98,5 +100,12 @@ def _footer(report: BenchmarkReport) -> str:
     return (
         f"{len(report.windows)} windows, {frames} frames, from {report.source}, seed {report.seed}; "
         f"{report.found} of {report.expected} people in the image, counted frame by frame, were detected; "
-        "the focal length was given; ± is half of the 95 % interval over windows"
+        f"{_focal(report)}; ± is half of the 95 % interval over windows"
     )
+
+
+def _focal(report: BenchmarkReport) -> str:
+    if report.focal == "known":
+        return "the focal length was given"
+    error = "" if report.focal_error is None else f" with a median error of {report.focal_error:.0f} %"
+    return f"the focal length was estimated{error}"

@@ -20,13 +20,14 @@ from closemesh.core.progress import NullProgress
 from closemesh.lab.datasets.recording import write_pose_file
 from closemesh.lab.evaluation import benchmark_runner
 from closemesh.lab.evaluation.ablation import run_configs
-from closemesh.lab.evaluation.benchmark_run import WindowResult
+from closemesh.lab.evaluation.benchmark_run import WindowResult, run_window
 from closemesh.lab.evaluation.benchmark_runner import RunOptions, benchmark_synthetic, one_thread
 from closemesh.lab.evaluation.benchmark_scenes import QUICK_WINDOWS, WINDOW, Window, find_windows
 from closemesh.lab.evaluation.report import differences, read_report, write_report
 from closemesh.motion_files.sequence import MotionSequence, from_body_motion
 from closemesh.pipeline.stages import Initialise, Optimise, Refine
 
+COMMITTED = Path(__file__).resolve().parents[2] / "benchmark"
 QUICK = Config(seed=3, initialise=InitialiseConfig(iterations=6), optimise=OptimiseConfig(iterations=3))
 
 
@@ -51,7 +52,7 @@ def windows(sequence: MotionSequence, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def report(windows: list[Window]):
     """Of two processes."""
-    return benchmark_synthetic(windows, QUICK, "keypoints", NullProgress(), RunOptions("cpu", jobs=2))
+    return benchmark_synthetic(windows, QUICK, "keypoints", NullProgress(), RunOptions("cpu", jobs=2), "known")
 
 
 def test_every_stage_is_scored(report) -> None:
@@ -69,7 +70,7 @@ def test_every_stage_is_scored(report) -> None:
 
 
 def test_neither_order_nor_processes_change_a_result(report, windows: list[Window]) -> None:
-    alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", NullProgress(), RunOptions("cpu")).windows[0]
+    alone = benchmark_synthetic(windows[1:], QUICK, "keypoints", NullProgress(), RunOptions("cpu"), "known").windows[0]
     assert (alone.stages, alone.truth) == (report.windows[1].stages, report.windows[1].truth)
 
 
@@ -85,7 +86,8 @@ def test_a_part_is_removed_and_no_stage_runs_twice(
     assert run == ["initialise", "refine", "optimise", "refine", "optimise"]
     assert (whole.stages, whole.truth) == (report.windows[0].stages, report.windows[0].truth)
     assert again.stages == whole.stages
-    alone = benchmark_synthetic(windows[:1], configs[1], "keypoints", NullProgress(), RunOptions("cpu")).windows[0]
+    with one_thread():
+        alone = run_window(windows[0], configs[1], "keypoints", "known", "cpu")
     assert without.stages == alone.stages
 
 
@@ -106,6 +108,43 @@ def test_the_report_comes_back(report, tmp_path: Path) -> None:
     expected = json.loads((tmp_path / "report.json").read_text())
     assert {"commit", "seed", "preset", "from", "stages"} <= set(expected)
     assert set(expected["stages"]["optimised"]["occluded"]["MPJPE"]) == {"mean", "low", "high", "n"}
+
+
+def test_the_focal_length_is_estimated_unless_it_is_given(report, windows: list[Window], tmp_path: Path) -> None:
+    assert report.focal == "known"
+    assert report.focal_error == pytest.approx(0, abs=1e-4)
+    found = benchmark_synthetic(windows[:1], QUICK, "keypoints", NullProgress(), RunOptions("cpu"))
+    assert found.focal == "estimated"
+    assert found.focal_error is not None
+    assert found.focal_error > 1  # The random cameras are not the pipeline's assumption.
+    depth = [one.windows[0].stages["initial"]["all"]["root-depth"]["mean"] for one in (found, report)]
+    assert depth[0] != pytest.approx(depth[1], rel=0.01)
+    write_report(tmp_path / "found.json", found)
+    assert read_report(tmp_path / "found.json") == found
+    with pytest.raises(InputError, match="run with --focal known"):
+        differences(report, found)
+
+
+def test_earlier_reports_are_read(report, tmp_path: Path) -> None:
+    """They were made with the true focal length and do not hold its error."""
+    write_report(tmp_path / "report.json", report)
+    values = json.loads((tmp_path / "report.json").read_text())
+    values["focal"] = "the true one is given"
+    del values["focal_error"]
+    for window in values["windows"]:
+        del window["focal_error"]
+    (tmp_path / "report.json").write_text(json.dumps(values))
+    earlier = read_report(tmp_path / "report.json")
+    assert earlier.focal == "known"
+    assert earlier.focal_error is None
+    assert differences(earlier, report)["optimised"]["all"]["MPJPE"].old == pytest.approx(
+        differences(earlier, report)["optimised"]["all"]["MPJPE"].new
+    )
+
+
+@pytest.mark.parametrize("file", sorted(COMMITTED.glob("baseline*.json")), ids=lambda file: file.name)
+def test_committed_reports_are_read(file: Path) -> None:
+    assert read_report(file).windows
 
 
 def test_a_stopped_run_goes_on(windows: list[Window], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
 from closemesh.core.progress import NullProgress
 from closemesh.lab.evaluation.benchmark_scenes import (
+    Focal,
     SceneObservations,
     Source,
     Window,
@@ -55,16 +56,18 @@ class WindowResult:
     """Scores of the true motion, for metrics that need no truth."""
     seconds: dict[str, float]
     """Of `observe`, of the stage that makes each motion, and of `measure`."""
+    focal_error: float | None = None
+    """Percent by which the focal length of the last motion differs from the true one; None without a motion."""
 
 
-def run_window(window: Window, config: Config, source: Source, device: str | None) -> WindowResult:
+def run_window(window: Window, config: Config, source: Source, focal: Focal, device: str | None) -> WindowResult:
     """The scores of the motions that the pipeline makes of one window.
 
-    The pipeline gets the true focal length, and simulated detections (`keypoints`) or a rendered video (`pixels`).
+    The pipeline gets simulated detections (`keypoints`) or a rendered video (`pixels`).
     Raises InputError when the window's file cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        scene = build_scene(window, config, source, device, Path(folder))
+        scene = build_scene(window, config, source, device, Path(folder), focal)
         if scene.state.observations is not None:
             scene.run(scene.ctx, scene.state, MOTION_STAGES)
         return scene.result()
@@ -89,6 +92,7 @@ class BenchmarkScene:
         with timer.time("measure"):
             self._scorer = scorer or Scorer(scene, measure_meshes(scene.motion, scene.body))
         self._scores: dict[str, Groups] = {}
+        self._focal_error: float | None = None
 
     def without_scores(self) -> BenchmarkScene:
         """The same scene and the same cache of stages, for another row of a benchmark."""
@@ -103,6 +107,8 @@ class BenchmarkScene:
             if not report.from_cache:
                 self._timer.add(stage.motion, report.seconds)
             self._score(stage.motion, after.motions[stage.motion])
+            if after.camera is not None:
+                self._focal_error = 100 * abs(after.camera.focal / self.scene.camera.focal - 1)
 
     def _score(self, name: str, motion: BodyMotion) -> None:
         assert self._observed is not None
@@ -121,13 +127,17 @@ class BenchmarkScene:
             stages=self._scores,
             truth=self._scorer.of_truth(),
             seconds=self._timer.seconds,
+            focal_error=self._focal_error,
         )
 
 
-def build_scene(window: Window, config: Config, source: Source, device: str | None, folder: Path) -> BenchmarkScene:
+def build_scene(
+    window: Window, config: Config, source: Source, device: str | None, folder: Path, focal: Focal = "known"
+) -> BenchmarkScene:
     """The scene of a window with its observations; a rendered video and masks are written to `folder`.
 
-    Its context has the true focal length and a cache in memory. Raises InputError when the file cannot be read.
+    Its context has a cache in memory, and the true focal length if `focal` is `known`.
+    Raises InputError when the file cannot be read.
     """
     timer, seed = Timer(), seed_of(window, config.seed)
     sequence, body = window.read(), load_body(config.body_model)
@@ -137,7 +147,7 @@ def build_scene(window: Window, config: Config, source: Source, device: str | No
         ctx = RunContext(
             clip=scene.clip,
             body=body,
-            config=with_known_focal(config, scene.camera.focal),
+            config=with_known_focal(config, scene.camera.focal) if focal == "known" else config,
             device=choose_device(device),
             cache=MemoryCache(folder, progress),
             progress=progress,

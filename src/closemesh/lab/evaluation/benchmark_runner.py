@@ -19,7 +19,7 @@ from closemesh.config.schema import Config, to_dict
 from closemesh.core.files import atomic_file
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import WindowResult, run_window
-from closemesh.lab.evaluation.benchmark_scenes import Source, Window
+from closemesh.lab.evaluation.benchmark_scenes import Focal, Source, Window
 from closemesh.lab.evaluation.report import BenchmarkReport, current_commit
 from closemesh.pipeline.cache import fingerprint
 from closemesh.weights.locate import sha256_of
@@ -48,17 +48,21 @@ def benchmark_synthetic(
     source: Source,
     progress: Progress,
     options: RunOptions = RunOptions(),
+    focal: Focal = "estimated",
 ) -> BenchmarkReport:
     """The scores of all motions that the pipeline makes of the windows. Raises ClosemeshError."""
     commit = current_commit()
-    work = functools.partial(_run_window, config=config, source=source, device=options.device)
-    inputs = {"config": to_dict(config), "source": source, "device": options.device}
+    work = functools.partial(_run_window, config=config, source=source, focal=focal, device=options.device)
+    inputs = {"config": to_dict(config), "source": source, "focal": focal, "device": options.device}
     results = run_windows(windows, work, inputs, f"benchmark from {source}", progress, options)
-    return BenchmarkReport(commit, config.seed, config.preset, source, tuple(result for [result] in results))
+    windows_scored = tuple(result for [result] in results)
+    return BenchmarkReport(commit, config.seed, config.preset, source, windows_scored, focal)
 
 
-def _run_window(window: Window, config: Config, source: Source, device: str | None) -> tuple[WindowResult, ...]:
-    return (run_window(window, config, source, device),)
+def _run_window(
+    window: Window, config: Config, source: Source, focal: Focal, device: str | None
+) -> tuple[WindowResult, ...]:
+    return (run_window(window, config, source, focal, device),)
 
 
 def run_windows(

@@ -31,6 +31,8 @@ from closemesh.weights.locate import model_folders
 
 Source = Literal["keypoints", "pixels"]
 """What the pipeline gets: simulated detections, or a rendered video."""
+Focal = Literal["estimated", "known"]
+"""Whether the pipeline estimates the focal length, as for a user's clip, or gets the true one, as in the papers."""
 
 WINDOW = 64
 """Frames of a window that is cut out of a longer recording."""

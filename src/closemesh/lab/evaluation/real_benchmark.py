@@ -144,7 +144,7 @@ def _item(folder: Path, facts: ClipFacts) -> RealItem:
 def benchmark_real(items: Sequence[RealItem], config: Config, options: RealOptions, progress: Progress) -> RealReport:
     """The scores of all clips; those without a finished result in `options.results` are left out.
 
-    Raises ClosemeshError, also when no clip is left.
+    Raises ClosemeshError, among them InputError when no clip is left.
     """
     choose_device(options.device)
     commit = current_commit()

@@ -15,6 +15,7 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.lab.evaluation.benchmark_run import WindowResult
+from closemesh.lab.evaluation.benchmark_scenes import Focal
 from closemesh.lab.evaluation.joint_metrics import METRICS
 from closemesh.lab.evaluation.scores import ALL, CONTACT, OCCLUDED, Groups
 
@@ -107,6 +108,7 @@ class BenchmarkReport:
     source: str
     """`keypoints` or `pixels`."""
     windows: tuple[WindowResult, ...]
+    focal: Focal = "known"
 
     @property
     def stages(self) -> list[str]:
@@ -122,6 +124,12 @@ class BenchmarkReport:
     def found(self) -> int:
         """Those of them that were detected."""
         return sum(window.found for window in self.windows)
+
+    @property
+    def focal_error(self) -> float | None:
+        """Median over windows of the error of the focal length, percent; None where it was not recorded."""
+        errors = [window.focal_error for window in self.windows if window.focal_error is not None]
+        return float(np.median(errors)) if errors else None
 
     def summary(self, stage: str) -> Summary:
         """Means of one motion, or of TRUTH, for the groups all, occluded and contact and for every kind of window."""
@@ -155,7 +163,8 @@ def write_report(path: Path, report: BenchmarkReport) -> None:
         "seed": report.seed,
         "preset": report.preset,
         "from": report.source,
-        "focal": "the true one is given",
+        "focal": report.focal,
+        "focal_error": report.focal_error,
         "detected": {"found": report.found, "expected": report.expected},
         "stages": {stage: _plain(report.summary(stage)) for stage in report.stages},
         TRUTH: _plain(report.summary(TRUTH)),
@@ -170,7 +179,8 @@ def read_report(path: Path) -> BenchmarkReport:
     try:
         values: dict[str, Any] = json.loads(path.read_text())
         windows = tuple(WindowResult(**window) for window in values["windows"])
-        return BenchmarkReport(values["commit"], values["seed"], values["preset"], values["from"], windows)
+        focal: Focal = "estimated" if values.get("focal") == "estimated" else "known"  # Earlier ones use words.
+        return BenchmarkReport(values["commit"], values["seed"], values["preset"], values["from"], windows, focal)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a file that the benchmark wrote") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -180,12 +190,16 @@ def read_report(path: Path) -> BenchmarkReport:
 def differences(old: BenchmarkReport, new: BenchmarkReport) -> dict[str, dict[str, dict[str, Difference]]]:
     """Motion -> group -> metric -> difference over the windows that both runs have.
 
-    Raises InputError when the runs have different scenes, or no window in common.
+    Raises InputError when the runs have different scenes, one of them got the focal length, or no window is in common.
     """
     if (old.seed, old.source) != (new.seed, new.source):
         raise InputError(
             f"the other run has other scenes (seed {old.seed} from {old.source}, now {new.seed} from {new.source}); "
             "give a report with the same seed and source"
+        )
+    if old.focal != new.focal:
+        raise InputError(
+            f"the focal length of the other run was {old.focal}, now it is {new.focal}; run with --focal {old.focal}"
         )
     pairs = _paired_windows(old, new)
     if not pairs:
