@@ -91,7 +91,7 @@ def test_finished_results_are_scored(folder: Path) -> None:
     assert hug.people == {"one": 0, "two": 1}
     assert hug.reference == "masks"
     assert again.reference is None
-    assert hug.values["observed"] == {"people-found": 100}
+    assert hug.values["observed"] == {"people-found": 100, "other-tracks": 0}
     assert hug.values["optimised"]["inside"] == 100
     assert 0 < hug.values["optimised"]["body-IoU"] < 100
     # They embrace, but not with their feet: one of two facts holds.

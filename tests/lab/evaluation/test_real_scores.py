@@ -82,7 +82,7 @@ def swapped_from(result: ClipResult, frame: int) -> ClipResult:
 def test_people_are_found_where_they_are(result: ClipResult, facts: ClipFacts) -> None:
     scores = score(result, facts)
     assert scores.people == {"front": 0, "back": 1}
-    assert scores.values[OBSERVED] == {"people-found": 100}
+    assert scores.values[OBSERVED] == {"people-found": 100, "other-tracks": 0}
 
 
 def test_a_person_without_a_track_is_not_found(result: ClipResult, facts: ClipFacts) -> None:
@@ -99,7 +99,7 @@ def test_two_people_on_one_track_are_one_person_found(result: ClipResult, facts:
     alone = replace(result, observations=replace(seen, detected=detected))
     x, y = trunk(result, 0, 0)
     twice = {"front": PersonPoint("front", 0, (x, y)), "back": PersonPoint("back", 0, (x + 1, y))}
-    assert score(alone, replace(facts, people=twice)).values[OBSERVED]["people-found"] == 50
+    assert score(alone, replace(facts, people=twice)).values[OBSERVED] == {"people-found": 50, "other-tracks": 1}
 
 
 def test_identity_counts_the_points_on_the_own_track(result: ClipResult, facts: ClipFacts) -> None:
@@ -186,11 +186,23 @@ def test_marked_joints_are_measured_in_diagonals(result: ClipResult, facts: Clip
         assert values[f"{kind}s-near"] == pytest.approx(100 * 6 / 7)
 
 
+def test_keypoints_that_the_detector_lacks_have_no_distance(result: ClipResult, facts: ClipFacts) -> None:
+    seen = result.observations
+    keypoints = seen.keypoints.copy()
+    keypoints[2, 0, KEYPOINT_INDEX["left_knee"]] = 0
+    x, y = seen.keypoints[2, 0, KEYPOINT_INDEX["right_knee"], :2].tolist()
+    joints = tuple(MarkedJoint("front", 2, name, (x, y), False) for name in ("right_knee", "left_knee"))
+    lacking = replace(result, observations=replace(seen, keypoints=keypoints))
+    values = score(lacking, replace(facts, joints=joints)).values[OBSERVED]
+    assert values["keypoint-distance"] == 0
+    assert values["keypoints-near"] == 50
+
+
 def test_joints_of_a_person_who_was_not_found_are_not_near(result: ClipResult, facts: ClipFacts) -> None:
     missing = {**(facts.people or {}), "back": PersonPoint("back", 0, (2.0, 2.0))}
     joints = (MarkedJoint("back", 2, "nose", (100.0, 100.0), False),)
     values = score(result, replace(facts, people=missing, joints=joints)).values
-    assert values[OBSERVED] == {"people-found": 50, "keypoints-near": 0}
+    assert values[OBSERVED] == {"people-found": 50, "other-tracks": 1, "keypoints-near": 0}
     assert values["optimised"]["joints-near"] == 0
 
 
@@ -325,7 +337,8 @@ def test_people_of_a_photo(result: ClipResult, facts: ClipFacts, tmp_path: Path)
     assert len(joints) == 24
     assert {joint.track for joint in joints} == {1, None}
     values = score_clip(result, replace(facts, people=None), path, None).values[OBSERVED]
-    assert values == {"people-found": 50, "keypoint-distance": pytest.approx(0, abs=1e-3), "keypoints-near": 50}
+    exact = pytest.approx(0, abs=1e-3)
+    assert values == {"people-found": 50, "other-tracks": 1, "keypoint-distance": exact, "keypoints-near": 50}
     path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [1, 2]}]}))
     with pytest.raises(InputError, match=r"a.vitpose.json: is not a file of OpenPose"):
         photo_joints(path, seen)

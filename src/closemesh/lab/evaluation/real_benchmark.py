@@ -176,6 +176,8 @@ def _score_item(item: RealItem, config: Config, options: RealOptions, progress: 
         return _score_result(item, options.results / name)
     if options.known_focal and item.facts.focal_px is not None:
         config = with_known_focal(config, item.facts.focal_px)
+    elif options.known_focal:
+        progress.note(f"{name}: the facts hold no focal_px, so the focal length is estimated")
     open_clip(item.clip, config.clip)  # A clip that cannot be read is an error; one without people is a result.
     with tempfile.TemporaryDirectory() as temporary:
         if options.work is None:

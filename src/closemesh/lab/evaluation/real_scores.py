@@ -39,6 +39,7 @@ class RealMetric:
 
 REAL_METRICS: tuple[RealMetric, ...] = (
     RealMetric("people-found", "%", "higher"),
+    RealMetric("other-tracks", "", "lower"),
     RealMetric("identity", "%", "higher"),
     RealMetric("keypoint-distance", "% of diagonal", "lower"),
     RealMetric("keypoint-distance-hidden", "% of diagonal", "lower"),
@@ -101,22 +102,23 @@ def score_clip(
     keypoints_file: the file that `facts.keypoints` names. Raises InputError when facts name frames or pixels that the
     clip lacks, or the file with keypoints cannot be read.
     """
-    clip = result.clip
+    clip, seen = result.clip, result.observations
     facts.check_range(int(clip.frame_indices[-1]), clip.size)
-    people = assign_tracks(facts, clip, result.observations)
-    joints = marked_joints(facts, clip, result.observations, people)
+    people = assign_tracks(facts, clip, seen)
+    joints = marked_joints(facts, clip, seen, people)
     observed: Values = {}
     if keypoints_file is not None:
-        found, expected, more = photo_joints(keypoints_file, result.observations)
+        found, expected, more = photo_joints(keypoints_file, seen)
         joints += more
-        observed["people-found"] = 100 * found / max(expected, 1)
+        observed |= {"people-found": 100 * found / max(expected, 1), "other-tracks": seen.num_people - found}
     elif facts.people:
         required = [name for name in facts.people if name not in facts.optional_people]
         observed["people-found"] = 100 * sum(name in people.track for name in required) / max(len(required), 1)
+        observed["other-tracks"] = seen.num_people - len(people.track)
     if facts.identity:
         observed["identity"] = 100 * float(people.held.mean()) if len(people.held) else 0.0
-    seen = result.observations
-    observed |= _joint_values("keypoint", joints, seen.keypoints[..., :2], seen.detected)
+    given = seen.detected[..., None] & (seen.keypoints[..., 2] > 0)
+    observed |= _joint_values("keypoint", joints, seen.keypoints[..., :2], given)
     if reference is not None and result.masks is not None:
         own = {t: path for t in reference.masks if (path := result.masks / f"{t:06d}.png").is_file()}
         agreement = overlap({t: read_labels(path) > 0 for t, path in own.items()}, reference.masks)
@@ -131,7 +133,7 @@ def score_clip(
     return ClipScores(
         name=facts.name,
         frames=len(clip),
-        tracks=result.observations.num_people,
+        tracks=seen.num_people,
         people={name: people.track.get(name) for name in facts.people or {}},
         reference=reference.source if reference else None,
         focal_px=next((camera.focal for camera in reversed(list(result.cameras.values()))), None),
@@ -161,7 +163,8 @@ class _MotionScorer:
     def values(self, joints: list[TrueJoint], reference: ReferenceMasks | None, focal: float | None) -> Values:
         """All values but those of facts."""
         result, camera, motion = self._result, self._camera, self._motion
-        values = _joint_values("joint", joints, self._pixels, motion.valid)
+        present = np.broadcast_to(motion.valid[..., None], self._pixels.shape[:-1])
+        values = _joint_values("joint", joints, self._pixels, present)
         if reference is not None:
             drawn = body_masks(motion, camera, result.body, list(reference.masks))
             agreement = overlap(drawn, reference.masks)
@@ -215,12 +218,12 @@ class _MotionScorer:
 def _joint_values(kind: str, joints: Sequence[TrueJoint], pixels: Floats, present: Bools) -> Values:
     """Distances from the true joints to those of tracks, means over people and frames.
 
-    kind: `keypoint` or `joint`. pixels [T, P, 133, 2], present [T, P]. A joint without a track is not near.
+    kind: `keypoint` or `joint`. pixels [T, P, 133, 2], present [T, P, 133]. A joint that is not present is not near.
     """
     distances: dict[tuple[bool, tuple[str, int]], list[float]] = {}
     near = []
     for joint in joints:
-        if joint.track is None or not present[joint.position, joint.track]:
+        if joint.track is None or not present[joint.position, joint.track, joint.keypoint]:
             near.append(False)
             continue
         offset = pixels[joint.position, joint.track, joint.keypoint] - np.array(joint.xy)
