@@ -101,9 +101,9 @@ class ObserveConfig:
     """`keypoints` compares keypoints and clothing colors, the others compare boxes; `own` means `keypoints`."""
     pose_network: Annotated[
         PoseNetwork,
-        Cli("--pose-network", "BlazePose for feet, 3D keypoints and masks; full is faster, heavy more exact.", METHOD),
+        Cli("--pose-network", "BlazePose for feet, 3D keypoints and masks; heavy is larger and slower.", METHOD),
     ] = "heavy"
-    """BlazePose for feet, hands, 3D keypoints and masks: `full` is faster, `heavy` more exact."""
+    """BlazePose for feet, hands, 3D keypoints and masks: `heavy` is larger and slower, its 2D points are better."""
     hands: bool = True
     """Also estimate the keypoints of each hand from a crop."""
     masks: bool = True

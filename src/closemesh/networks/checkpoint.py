@@ -72,7 +72,7 @@ def rename_config(config: Any, renamed: Mapping[str, str] = RENAMED_CONFIG) -> A
     return config
 
 
-def quantize_rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
+def _quantize_rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """The tensor [R, ...] in 8 bits: int8 values [R, ...] in -127..127 and the factor [R] of each row.
 
     A value is off by at most half the factor of its row, which is the largest magnitude in the row over 127.
@@ -83,7 +83,7 @@ def quantize_rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
     return values.view(tensor.shape), scales
 
 
-def dequantize_rows(values: Tensor, scales: Tensor) -> Tensor:
+def _dequantize_rows(values: Tensor, scales: Tensor) -> Tensor:
     """The float32 tensor [R, ...] of int8 values [R, ...] and their factors, scales [R]."""
     return values.float() * scales.view(-1, *[1] * (values.ndim - 1))
 
@@ -106,7 +106,7 @@ def save_network(
     for name, tensor in network.state_dict().items():
         chosen = any(f"{name}.".startswith(f"{module}.") for module in quantize)
         if chosen and tensor.is_floating_point() and tensor.ndim > 1 and tensor.numel() >= _MIN_QUANTIZED:
-            tensors[name], tensors[name + _ROW_SCALE] = quantize_rows(tensor)
+            tensors[name], tensors[name + _ROW_SCALE] = _quantize_rows(tensor)
         else:
             tensors[name] = tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
     metadata = {"config": json.dumps(asdict(config)), "about": json.dumps(training_info or {})}
@@ -119,7 +119,7 @@ def _in_full_precision(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     full = {}
     for name, tensor in stored.items():
         if tensor.dtype == torch.int8:
-            full[name] = dequantize_rows(tensor, stored[name + _ROW_SCALE])
+            full[name] = _dequantize_rows(tensor, stored[name + _ROW_SCALE])
         elif not name.endswith(_ROW_SCALE):
             full[name] = tensor.float() if tensor.is_floating_point() else tensor
     return full

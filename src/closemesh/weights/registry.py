@@ -61,7 +61,7 @@ BUNDLED_FILES = (
         "observe",
     ),
     WeightEntry(
-        "the same, more exact and slower",
+        "the same, larger and slower",
         "BlazePose heavy (Google)",
         "blazepose/blazepose_heavy_fp16.onnx",
         "Apache-2.0",
