@@ -144,6 +144,15 @@ def test_contacts_hold_in_the_frames_that_were_measured(result: ClipResult, fact
     assert scores.values["optimised"]["facts"] == 37.5
 
 
+def test_facts_of_a_clip_of_which_every_second_frame_is_processed(result: ClipResult, facts: ClipFacts) -> None:
+    half = replace(result, clip=replace(result.clip, frame_indices=2 * np.arange(12)))
+    stated = (contact({"right_hand"}, {"abdomen"}, (8, 15)), contact({"right_hand"}, {"abdomen"}, (1, 23)))
+    scores = score(half, replace(facts, contacts=stated))
+    assert [one.percent["optimised"] for one in scores.facts] == pytest.approx([100, 100 * 4 / 11])
+    with pytest.raises(InputError, match=r"contacts\[0\] names frame 24; the last frame is 23"):
+        score(half, replace(facts, contacts=(contact({"right_hand"}, {"abdomen"}, (8, 24)),)))
+
+
 def test_nothing_may_touch_where_nothing_does(result: ClipResult, facts: ClipFacts) -> None:
     stated = (NoContactFact((0, 3), None), NoContactFact((0, 7), None), NoContactFact((4, 5), ("back", "front")))
     never = (("thigh",), ("hand", "abdomen"))
@@ -282,7 +291,7 @@ def test_masks_of_a_folder(result: ClipResult, facts: ClipFacts, tmp_path: Path)
     assert list(reference.masks) == [3]
     assert reference.masks[3].all()
     cv2.imwrite(str(tmp_path / "000030.png"), np.zeros(SIZE[::-1], np.uint8))
-    with pytest.raises(InputError, match=r"000030.png: the last frame of the clip is 22"):
+    with pytest.raises(InputError, match=r"000030.png: the last frame of the clip is 23"):
         reference_masks(facts, tmp_path, clip)
     cv2.imwrite(str(tmp_path / "000030.png"), np.zeros((4, 4), np.uint8))
     with pytest.raises(InputError, match=r"000030.png: is 4x4, the clip is 640x480"):

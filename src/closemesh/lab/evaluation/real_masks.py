@@ -68,8 +68,8 @@ def _read_masks(folder: Path, clip: Clip) -> dict[int, Bools]:
         position = frame_position(clip, int(path.stem))
         if position is not None:
             masks[position] = image > 127
-        elif int(path.stem) > clip.frame_indices[-1]:
-            raise InputError(f"{path}: the last frame of the clip is {clip.frame_indices[-1]}; remove the mask")
+        elif int(path.stem) > last_frame(clip):
+            raise InputError(f"{path}: the last frame of the clip is {last_frame(clip)}; remove the mask")
     return masks
 
 
@@ -85,9 +85,18 @@ def _differs(image: Image, background: np.ndarray) -> Bools:
 
 def frame_position(clip: Clip, frame: int) -> int | None:
     """The processed frame nearest to a frame of the file; None when it is further than half a step away."""
-    step = int(np.diff(clip.frame_indices).max()) if len(clip) > 1 else 1
     position = int(np.abs(clip.frame_indices - frame).argmin())
-    return position if 2 * abs(int(clip.frame_indices[position]) - frame) <= step else None
+    return position if 2 * abs(int(clip.frame_indices[position]) - frame) <= _step(clip) else None
+
+
+def last_frame(clip: Clip) -> int:
+    """The last frame that the file may have: after the last processed one, fewer than a step are left out."""
+    return int(clip.frame_indices[-1]) + _step(clip) - 1
+
+
+def _step(clip: Clip) -> int:
+    """Frames of the file from one processed frame to the next."""
+    return int(np.diff(clip.frame_indices).max()) if len(clip) > 1 else 1
 
 
 def body_masks(motion: BodyMotion, camera: Camera, body: BodyModel, positions: Sequence[int]) -> dict[int, Bools]:

@@ -17,7 +17,7 @@ from closemesh.geometry.camera import project
 from closemesh.lab.evaluation.joint_metrics import foot_sliding
 from closemesh.lab.evaluation.real_contacts import FactScore, score_facts
 from closemesh.lab.evaluation.real_facts import JOINTS, ClipFacts
-from closemesh.lab.evaluation.real_masks import ReferenceMasks, body_masks, overlap
+from closemesh.lab.evaluation.real_masks import ReferenceMasks, body_masks, last_frame, overlap
 from closemesh.lab.evaluation.real_people import TrueJoint, assign_tracks, marked_joints, photo_joints
 from closemesh.lab.evaluation.real_result import ClipResult
 from closemesh.output.quality import MIN_CONFIDENCE, motion_quality
@@ -103,7 +103,7 @@ def score_clip(
     clip lacks, or the file with keypoints cannot be read.
     """
     clip, seen = result.clip, result.observations
-    facts.check_range(int(clip.frame_indices[-1]), clip.size)
+    facts.check_range(last_frame(clip), clip.size)
     people = assign_tracks(facts, clip, seen)
     joints = marked_joints(facts, clip, seen, people)
     observed: Values = {}
