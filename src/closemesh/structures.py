@@ -87,6 +87,8 @@ class Observations:
     """[T, P] confidence of the identity, 0..1."""
     detector: str
     """Name of the detector."""
+    outside: Bools | None = None
+    """[T, P, 23] joint outside the image, which is all that is known of it; None in results of earlier versions."""
 
     @property
     def num_people(self) -> int:

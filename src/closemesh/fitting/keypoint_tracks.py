@@ -58,6 +58,23 @@ def reference_loss(parameters: MotionParameters, reference: PoseReference) -> Te
     return rotation + pseudo_huber(depth.square(), _OUTLIER_STD)
 
 
+def border_planes(observations: Observations, size: tuple[int, int]) -> Tensor:
+    """[T, P, 23, 3] a, b, c for each joint outside the image, 0 for others.
+
+    a x + b y + c is the distance in standard deviations by which a pixel x, y lies inside the border that the joint is
+    beyond. size: width and height of the image.
+    """
+    assert observations.outside is not None
+    width, height = size
+    planes = torch.tensor([[1.0, 0, 0], [-1, 0, width], [0, 1, 0], [0, -1, height]], dtype=torch.float64)
+    points = torch.as_tensor(observations.keypoints[:, :, :NUM_POINTS, :2])
+    depth = points @ planes[:, :2].T + planes[:, 2]  # [T, P, 23, 4] inside each border
+    crossed = planes[depth.argmin(-1)]
+    sigmas = torch.as_tensor(observations.sigmas[:, :, :NUM_POINTS, None]).clamp(min=1e-3)
+    outside = torch.as_tensor(observations.outside)[..., None]
+    return torch.where(outside, crossed / sigmas, 0.0).float()
+
+
 _CORRELATED = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left hand, right hand.
 # Number of keypoints as which each of these groups counts. Else their 110 keypoints would dominate the 23 of the body.
 _INDEPENDENT = 4
@@ -85,6 +102,7 @@ class KeypointTracks(TensorDataclass):
     focal: Tensor = field(metadata=static())  # [*B] pixels
     principal_point: Tensor = field(metadata=static())  # [*B, 2] pixels
     reference: PoseReference | None = None  # Prediction of a network or of an earlier stage.
+    border: Tensor | None = None  # [*B, T, P, 23, 3] of `border_planes`, for joints that are outside the image.
 
     @property
     def time_axis(self) -> int:
@@ -113,6 +131,7 @@ class KeypointTracks(TensorDataclass):
             times=torch.as_tensor(times, dtype=torch.float32, device=device),
             focal=torch.tensor(camera.focal, dtype=torch.float32, device=device),
             principal_point=torch.tensor(camera.principal_point, dtype=torch.float32, device=device),
+            border=None if observations.outside is None else border_planes(observations, camera.size).to(device),
         )
 
     def body_keypoints(self) -> Self:

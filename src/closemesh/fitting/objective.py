@@ -18,7 +18,13 @@ from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, minimize
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
 from closemesh.losses.joint_limits import joint_limit_excess
-from closemesh.losses.keypoints import limb_direction_error, limb_directions, pseudo_huber, reprojection
+from closemesh.losses.keypoints import (
+    inside_border,
+    limb_direction_error,
+    limb_directions,
+    pseudo_huber,
+    reprojection,
+)
 from closemesh.losses.physics import acceleration
 from closemesh.losses.pose_prior import PosePrior, pose_prior_nll
 from closemesh.structures import BodyMotion
@@ -44,7 +50,10 @@ def image_loss(posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) 
     keypoints = reprojection(projected, tracks.points2d, tracks.inv_sigma)
     directions = limb_directions(posed.keypoints[..., :NUM_POINTS, :])
     limbs = limb_direction_error(directions, tracks.limb_directions, SIGMAS.limb) * tracks.limb_weights
-    return weights.reprojection * keypoints.sum(-1) + weights.limbs * limbs.sum(-1)
+    loss = weights.reprojection * keypoints.sum(-1) + weights.limbs * limbs.sum(-1)
+    if tracks.border is not None:
+        loss = loss + weights.reprojection * inside_border(projected[..., :NUM_POINTS, :], tracks.border).sum(-1)
+    return loss
 
 
 def pose_loss(model: FitModel, parameters: MotionParameters, weights: Weights) -> Tensor:

@@ -31,6 +31,16 @@ def reprojection(projected: Tensor, detected: Tensor, inv_sigma: Tensor) -> Tens
     return geman_mcclure((projected - detected).square().sum(-1) * inv_sigma.square(), OUTLIER_SIGMAS)
 
 
+def inside_border(projected: Tensor, border: Tensor) -> Tensor:
+    """Robust squared distance [..., K] in standard deviations by which joints outside the image project into it.
+
+    projected [..., K, 2] in pixels. border [..., K, 3]: a x + b y + c is the distance inside, 0 for joints that are
+    not known to be outside.
+    """
+    inside = (projected * border[..., :2]).sum(-1) + border[..., 2]
+    return geman_mcclure(inside.clamp(min=0).square(), OUTLIER_SIGMAS)
+
+
 # Ends (from, to) of each segment by COCO-WholeBody keypoint 0-22; several keypoints are averaged.
 SEGMENTS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((12,), (11,)),  # right hip to left hip

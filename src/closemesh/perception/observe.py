@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,12 +12,10 @@ from closemesh.config.schema import ObserveConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
-from closemesh.geometry.camera import default_focal, ray_rotation
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
-from closemesh.perception.keypoints.left_right import fix_left_right, left_right_score, swapped_sides
-from closemesh.perception.keypoints.topdown import estimate_frame, fuse
-from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, without_shared_keypoints
+from closemesh.perception.keypoints.left_right import fix_left_right
+from closemesh.perception.keypoints.topdown import estimate_frame
 from closemesh.perception.model_selection import (
     make_detector,
     make_hand_landmarks,
@@ -26,6 +23,7 @@ from closemesh.perception.model_selection import (
     select_models,
     selection_notes,
 )
+from closemesh.perception.observation_builder import ObservationBuilder
 from closemesh.perception.segmentation.label_images import label_image, write_labels
 from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks
 from closemesh.perception.tracking.tracker import BoxTracker, Track, Tracker
@@ -36,8 +34,8 @@ from closemesh.perception.tracking.tracklets import (
     describe_tracks,
     link_tracklets,
 )
-from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPose, Detection, Detector, Segmenter
-from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Clip, Observations
+from closemesh.perception.types import CropEstimate, Detection, Detector, Segmenter
+from closemesh.structures import Clip, Observations
 from closemesh.video import read_frames
 
 MAX_INTERPOLATED = 10  # Frames between two detections; limbs cannot be interpolated over more.
@@ -45,7 +43,6 @@ _INTERPOLATED_CONFIDENCE = 0.5  # Confidence of an interpolated keypoint, relati
 _MIN_CONFIRMATION = 0.7  # Presence and agreement of a crop pose that confirm an interpolated detection.
 _MIN_SEARCHED_FRAMES = 3  # Frames; a longer track is searched for where it is missing.
 _MIN_SEARCHED_AREA = 0.25  # Fraction of the largest box area: half as tall. Background people are not searched for.
-_NO_MASK = np.zeros((0, 0))  # Masks are written per frame, not stored.
 _CPU = torch.device("cpu")
 
 
@@ -191,74 +188,3 @@ def track_confidence(tracks: list[Track], num_frames: int) -> Floats:
         confidence[:, p] = 0.5 * np.interp(np.arange(num_frames), track.frames, track.margins)
         confidence[track.frames, p] = track.margins
     return confidence
-
-
-class ObservationBuilder:
-    """Collects detections and crop poses per frame; `finish` adds what depends on all frames."""
-
-    def __init__(self, clip: Clip, num_people: int) -> None:
-        T, P = len(clip), num_people
-        self._size = clip.size
-        self._focal = clip.focal_px or default_focal(clip.size)
-        self._estimates: list[dict[int, tuple[Detection, CropPose | None]]] = [{} for _ in range(P)]
-        self.boxes = np.zeros((T, P, 4))
-        self.keypoints = np.zeros((T, P, NUM_KEYPOINTS, 3))
-        self.disagreement = np.zeros((T, P, NUM_KEYPOINTS))
-        self.keypoints3d = np.zeros((T, P, NUM_KEYPOINTS3D, 4))
-        self.detected = np.zeros((T, P), bool)
-
-    def add(self, frame: int, person: int, detection: Detection, estimate: CropEstimate | None) -> None:
-        """Add the detection and, if given, the crop estimate of one person in one frame."""
-        self._estimates[person][frame] = detection, replace(estimate.pose, mask=_NO_MASK) if estimate else None
-
-    def finish(self, track_confidence: Floats, detector: str) -> Observations:
-        """Observations with consistent left and right, shared keypoints resolved, and sigmas.
-
-        track_confidence: [T, P].
-        """
-        for person, estimates in enumerate(self._estimates):
-            for frame, (detection, pose) in _with_consistent_sides(estimates).items():
-                self._fill(frame, person, detection, pose)
-        keypoints = without_shared_keypoints(self.keypoints, self.boxes, self.detected)
-        return Observations(
-            boxes=self.boxes,
-            keypoints=keypoints,
-            sigmas=keypoint_sigmas(keypoints, self.boxes, self.detected, self.disagreement),
-            keypoints3d=self.keypoints3d,
-            detected=self.detected,
-            track_confidence=track_confidence * self.detected,
-            detector=detector,
-        )
-
-    def _fill(self, frame: int, person: int, detection: Detection, pose: CropPose | None) -> None:
-        fused = fuse(detection, pose)
-        width, height = self._size
-        inside = (fused.keypoints[:, :2] >= 0).all(-1) & (fused.keypoints[:, :2] < (width, height)).all(-1)
-        self.boxes[frame, person] = np.clip(detection.box, 0, (width, height, width, height))
-        self.keypoints[frame, person] = fused.keypoints
-        self.keypoints[frame, person, ~inside, 2] = 0
-        self.disagreement[frame, person] = fused.disagreement
-        self.detected[frame, person] = True
-        if pose is not None:
-            self.keypoints3d[frame, person] = self._in_camera_axes(fused.keypoints3d, pose.center)
-
-    def _in_camera_axes(self, keypoints3d: Floats, center: Floats) -> Floats:
-        R = ray_rotation(center, self._focal, self._size)
-        return np.concatenate([keypoints3d[:, :3] @ R.T, keypoints3d[:, 3:]], 1)
-
-
-def _with_consistent_sides(
-    estimates: dict[int, tuple[Detection, CropPose | None]],
-) -> dict[int, tuple[Detection, CropPose | None]]:
-    """One person's detections by frame, with left and right as most of the crop poses have them."""
-    frames = sorted(estimates)
-    detections, poses = [estimates[frame][0] for frame in frames], [estimates[frame][1] for frame in frames]
-    scores = [
-        left_right_score(detection, pose.keypoints[:NUM_BODY_KEYPOINTS]) if pose else 0.0
-        for detection, pose in zip(detections, poses, strict=True)
-    ]
-    swapped = swapped_sides(frames, detections, np.array(scores))
-    return {
-        frame: (detection.flip_left_right() if swap else detection, pose)
-        for frame, detection, pose, swap in zip(frames, detections, poses, swapped, strict=True)
-    }

@@ -8,7 +8,7 @@ import numpy as np
 from stick_figures import crop_pose, stick_figure
 
 from closemesh.perception.keypoints.left_right import fix_left_right, swapped_sides
-from closemesh.perception.observe import ObservationBuilder
+from closemesh.perception.observation_builder import ObservationBuilder
 from closemesh.perception.types import CropEstimate, Detection
 from closemesh.structures import Clip
 

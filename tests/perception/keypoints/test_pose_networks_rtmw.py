@@ -15,9 +15,8 @@ from closemesh.core.errors import ModelFileError
 from closemesh.perception.detectors.person_detectors import YoloxDetector
 from closemesh.perception.keypoints.pose_networks import Rtmw, decode_simcc
 from closemesh.perception.keypoints.pose_networks import padded_crop_transform as crop_transform
-from closemesh.perception.keypoints.topdown import fuse
 from closemesh.perception.model_selection import make_detector, select_models
-from closemesh.perception.observe import ObservationBuilder
+from closemesh.perception.observation_builder import ObservationBuilder
 from closemesh.perception.types import CropEstimate
 from closemesh.structures import Clip
 
@@ -89,16 +88,19 @@ def test_hands_and_face_are_in_the_observations_with_their_sigmas(people: Render
     assert (seen.keypoints3d[0, 0, :, 3] > 0).sum() > 15, "3D keypoints still come from BlazePose"
 
 
-def test_hands_and_face_of_another_person_are_rejected(people: RenderedPeople, rtmw_folder: Path) -> None:
-    """The stub gives the first person's pose to all people; wrists and nose of the second lie elsewhere."""
+def test_the_pose_of_another_person_is_rejected(people: RenderedPeople, rtmw_folder: Path) -> None:
+    """The stub gives the first person's pose to all people."""
     detector = make_detector(select_models(ObserveConfig(detector="rtmw", mask_model="mediapipe")), CPU)
-    other = people.detection(0).translated(np.array([0.0, 0.0]))
-    other.keypoints[[0, 9, 10], :2] += 90
+    other = people.detection(0)
+    other.keypoints[:, 0] += 90
     pose = detector.refine(people.images[0], other)
     assert pose is not None
-    fused = fuse(other, pose)
-    assert (fused.keypoints[FACE, 2] == 0).all() and (fused.keypoints[HANDS, 2] == 0).all()
-    assert (fused.keypoints[FEET, 2] > 0).all()
+    clip = Clip(Path("clip"), "", np.arange(1), np.zeros(1), (640, 480), 30.0)
+    record = ObservationBuilder(clip, 1)
+    record.add(0, 0, other, CropEstimate(0, other, pose, 1.0))
+    seen = record.finish(np.ones((1, 1)), detector.name)
+    assert (seen.keypoints[0, 0, FACE, 2] == 0).all() and (seen.keypoints[0, 0, HANDS, 2] == 0).all()
+    np.testing.assert_allclose(seen.keypoints[0, 0, :17, :2], other.keypoints[:, :2])
 
 
 def test_yolox_detects_the_boxes_of_rtmw(people: RenderedPeople, rtmw_folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fusion of detections and crop poses, and crop estimates of occluded people."""
+"""Crop estimates of occluded people, and crop poses that took a back for a front."""
 
 from __future__ import annotations
 
@@ -6,31 +6,8 @@ import numpy as np
 import pytest
 from stick_figures import crop_pose, stick_figure
 
-from closemesh.body.skeleton import KEYPOINT_INDEX
-from closemesh.perception.keypoints.topdown import estimate_frame, fuse, keypoint_agreement
+from closemesh.perception.keypoints.topdown import estimate_frame, keypoint_agreement, with_matching_sides
 from closemesh.perception.types import BODY_MIRROR, CropPose, Detection, Image
-
-
-def test_agreeing_poses_are_averaged_and_add_feet_and_hands() -> None:
-    person = stick_figure(300)
-    fused = fuse(person, crop_pose(stick_figure(304)))
-    np.testing.assert_allclose(fused.keypoints[:17, 0], person.keypoints[:, 0] + 2)
-    np.testing.assert_allclose(fused.disagreement[:17], 4)
-    assert (fused.keypoints[17:23, 2] > 0).all() and (fused.keypoints[91:, 2] > 0).all()
-    assert (fused.keypoints[23:91, 2] == 0).all()
-
-
-@pytest.mark.parametrize(("joint", "hanging"), [("left_wrist", range(91, 112)), ("right_ankle", range(20, 23))])
-def test_feet_and_hands_are_dropped_with_their_ankle_or_wrist(joint: str, hanging: range) -> None:
-    person = stick_figure(300)
-    look = crop_pose(person)
-    look.keypoints[KEYPOINT_INDEX[joint], :2] += 80
-    fused = fuse(person, look)
-    np.testing.assert_array_equal(fused.keypoints[KEYPOINT_INDEX[joint]], person.keypoints[KEYPOINT_INDEX[joint]])
-    assert (fused.keypoints[list(hanging), 2] == 0).all()
-    assert fused.keypoints3d[KEYPOINT_INDEX[joint], 3] == 0
-    others = [k for k in (*range(17, 23), *range(91, 133)) if k not in hanging]
-    assert (fused.keypoints[others, 2] > 0).all()
 
 
 def test_a_pose_that_mistook_back_for_front_keeps_its_points_and_loses_its_depth() -> None:
@@ -38,15 +15,12 @@ def test_a_pose_that_mistook_back_for_front_keeps_its_points_and_loses_its_depth
     back = crop_pose(person)
     order = [*BODY_MIRROR, *range(20, 23), *range(17, 20), *range(23, 91), *range(112, 133), *range(91, 112)]
     mirrored = CropPose(back.keypoints[order], back.keypoints3d, back.center, back.mask, back.T_image_mask, 1.0)
-    fused, expected = fuse(person, mirrored), fuse(person, back)
-    np.testing.assert_allclose(fused.keypoints, expected.keypoints)
-    assert (fused.keypoints3d[:, 3] == 0).all() and (expected.keypoints3d[:, 3] > 0).any()
-
-
-def test_without_a_crop_pose_the_detection_remains() -> None:
-    fused = fuse(stick_figure(300), None)
-    np.testing.assert_array_equal(fused.keypoints[:17], stick_figure(300).keypoints)
-    assert not fused.keypoints[17:].any() and not fused.keypoints3d.any()
+    matching = with_matching_sides(person, mirrored)
+    body = [*range(23), *range(91, 133)]
+    np.testing.assert_allclose(matching.keypoints[body], back.keypoints[body])
+    assert not matching.keypoints[23:91, 2].any(), "the face of a back is wrong"
+    assert (matching.keypoints3d[:, 3] == 0).all() and (back.keypoints3d[:, 3] > 0).any()
+    assert with_matching_sides(person, back) is back
 
 
 IMAGE = np.zeros((400, 640, 3), np.uint8)

@@ -24,7 +24,8 @@ from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_poin
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
-from closemesh.perception.observe import ObservationBuilder, estimate_crops, select_tracks, track_confidence
+from closemesh.perception.observation_builder import ObservationBuilder
+from closemesh.perception.observe import estimate_crops, select_tracks, track_confidence
 from closemesh.structures import NUM_KEYPOINTS3D
 from closemesh.video import open_clip
 

@@ -45,6 +45,8 @@ def _open(path: Path, providers: list[str], advice: str) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # Idle threads that spin take the cores from decoding and from other networks.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(path, options, providers=providers)
     except Exception as error:  # onnxruntime's own exception types share no public base class.

@@ -1,17 +1,18 @@
-"""Top-down pose estimates per person: crop estimates of a frame, fusion with detections, combined detectors."""
+"""Top-down pose estimates per person: crop estimates of a frame, and detectors that combine networks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from closemesh.body.skeleton import KEYPOINT_INDEX, KEYPOINT_MIRROR
+from closemesh.body.skeleton import KEYPOINT_MIRROR
 from closemesh.config.schema import ObserveConfig, PoseNetwork
 from closemesh.core.arrays import Bools, Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
+from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE
 from closemesh.perception.types import (
     NUM_BODY_KEYPOINTS,
     CropEstimate,
@@ -21,25 +22,15 @@ from closemesh.perception.types import (
     Image,
     PersonDetector,
 )
-from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
 MEDIAPIPE_NAMES: dict[PoseNetwork, str] = {"full": "mediapipe", "heavy": "mediapipe-heavy"}
 """Name of the bundled detector in result files."""
-AGREEMENT_DISTANCE = 0.12  # Fraction of the box diagonal; detection and crop pose that lie farther apart disagree.
 _RELIABLE = 0.7  # Agreement from which a crop pose shows the detected person.
 _MIN_CONFIDENCE = 0.2
-_MIN_FUSED_CONFIDENCE = 0.1
 _MIN_MASK_PROBABILITY = 0.5
 _LIMBS = slice(5, NUM_BODY_KEYPOINTS)  # Shoulders to ankles.
 _FACE = slice(23, 91)
-_DEPENDENT = {
-    KEYPOINT_INDEX["nose"]: _FACE,
-    KEYPOINT_INDEX["left_ankle"]: slice(17, 20),
-    KEYPOINT_INDEX["right_ankle"]: slice(20, 23),
-    KEYPOINT_INDEX["left_wrist"]: slice(91, 112),
-    KEYPOINT_INDEX["right_wrist"]: slice(112, 133),
-}
-"""Feet, hands and face are taken only where their ankle, wrist or nose agrees."""
+_ANKLE_OF_FOOT = [*range(NUM_BODY_KEYPOINTS), 15, 15, 15, 16, 16, 16]  # Feet follow their ankle.
 
 
 def estimate_frame(detector: Detector, image: Image, people: dict[int, Detection]) -> dict[int, CropEstimate]:
@@ -98,54 +89,6 @@ def _fraction_in_place(detection: Detection, pose: CropPose) -> float:
     distance = np.linalg.norm(detection.keypoints[_LIMBS, :2] - pose.keypoints[_LIMBS, :2], axis=1)
     near = distance[confident] < AGREEMENT_DISTANCE / 2 * detection.diagonal
     return float(near.mean()) if confident.any() else 0.0
-
-
-@dataclass(frozen=True)
-class FusedPose:
-    """Detection and crop pose of one person in one frame, fused."""
-
-    keypoints: Floats
-    """[133, 3] x, y pixels and confidence."""
-    disagreement: Floats
-    """[133] pixels between detection and crop pose, at most AGREEMENT_DISTANCE; 0 where only one gives the keypoint."""
-    keypoints3d: Floats
-    """[23, 4] as in CropPose."""
-
-
-def fuse(detection: Detection, pose: CropPose | None) -> FusedPose:
-    """The mean of both where they agree, the detection where they do not.
-
-    Feet, hands and face come from the crop pose, only where their ankle, wrist or nose agrees.
-    """
-    keypoints = np.zeros((NUM_KEYPOINTS, 3))
-    keypoints[:NUM_BODY_KEYPOINTS] = detection.keypoints
-    disagreement = np.zeros(NUM_KEYPOINTS)
-    if pose is None:
-        return FusedPose(keypoints, disagreement, np.zeros((NUM_KEYPOINTS3D, 4)))
-    pose = with_matching_sides(detection, pose)
-    limit = AGREEMENT_DISTANCE * detection.diagonal
-    body = pose.keypoints[:NUM_BODY_KEYPOINTS]
-    distance = np.linalg.norm(body[:, :2] - detection.keypoints[:, :2], axis=1)
-    given = body[:, 2] > _MIN_FUSED_CONFIDENCE
-    disagreement[:NUM_BODY_KEYPOINTS] = np.where(given, np.minimum(distance, limit), 0)
-    agree = (distance < limit) & (detection.keypoints[:, 2] > _MIN_FUSED_CONFIDENCE)
-    keypoints[:NUM_BODY_KEYPOINTS] = _weighted_mean(detection.keypoints, body, agree)
-    keypoints3d = pose.keypoints3d.copy()
-    keypoints3d[:NUM_BODY_KEYPOINTS, 3] *= agree
-    for joint, dependent in _DEPENDENT.items():
-        if agree[joint]:
-            keypoints[dependent] = pose.keypoints[dependent]
-        elif dependent.stop <= NUM_KEYPOINTS3D:
-            keypoints3d[dependent, 3] = 0
-    return FusedPose(keypoints, disagreement, keypoints3d)
-
-
-def _weighted_mean(a: Floats, b: Floats, agree: Bools) -> Floats:
-    """[17, 3] mean weighted by confidence where `agree`, else a."""
-    both = agree & (b[:, 2] > _MIN_FUSED_CONFIDENCE)
-    weight = np.where(both, b[:, 2] / (a[:, 2] + b[:, 2] + 1e-9), 0)[:, None]
-    confidence = np.where(both, np.maximum(a[:, 2], b[:, 2]), a[:, 2])
-    return np.column_stack([a[:, :2] + weight * (b[:, :2] - a[:, :2]), confidence])
 
 
 def with_matching_sides(detection: Detection, pose: CropPose) -> CropPose:
@@ -209,5 +152,14 @@ class CombinedDetector:
         pose = self._blazepose.refine(image, person)
         if pose is None or self._whole_body is None:
             return pose
-        agreed = fuse(person, pose).keypoints3d
-        return replace(pose, keypoints=self._whole_body.keypoints(image, person.box), keypoints3d=agreed)
+        keypoints3d = _agreeing_keypoints3d(person, with_matching_sides(person, pose))
+        return replace(pose, keypoints=self._whole_body.keypoints(image, person.box), keypoints3d=keypoints3d)
+
+
+def _agreeing_keypoints3d(detection: Detection, pose: CropPose) -> Floats:
+    """[23, 4] 3D keypoints of the pose, with confidence 0 where its 2D keypoint is not at the detected one."""
+    distance = np.linalg.norm(pose.keypoints[:NUM_BODY_KEYPOINTS, :2] - detection.keypoints[:, :2], axis=1)
+    agree = distance < AGREEMENT_DISTANCE * detection.diagonal
+    keypoints3d = pose.keypoints3d.copy()
+    keypoints3d[:, 3] *= agree[_ANKLE_OF_FOOT]
+    return keypoints3d
