@@ -89,6 +89,8 @@ class Observations:
     """Name of the detector."""
     outside: Bools | None = None
     """[T, P, 23] joint outside the image, which is all that is known of it; None in results of earlier versions."""
+    mask_confidence: Floats | None = None
+    """[T, P] 0..1, how sure the mask is; 0 without a mask. None in results of older versions."""
 
     @property
     def num_people(self) -> int:

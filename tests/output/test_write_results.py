@@ -14,7 +14,7 @@ from closemesh.body.motion import stream_vertices
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.errors import InputError, OutputError
 from closemesh.core.progress import NullProgress
-from closemesh.core.records import load_record
+from closemesh.core.records import load_record, save_record
 from closemesh.output.people import camera_motion, read_people
 from closemesh.output.result_json import read_contacts, read_scene, scene_camera, write_contacts
 from closemesh.output.write import write_frame_meshes, write_results
@@ -104,6 +104,19 @@ def test_all_files_are_written(reconstruction: Reconstruction, dance, tmp_path: 
     observations = load_record(tmp_path / "observations.npz", Observations)
     np.testing.assert_array_equal(observations.keypoints, reconstruction.observations.keypoints)
     same_pairs(read_contacts(tmp_path / "contacts.json")[1], reconstruction.contacts["optimised"])
+
+
+def test_observations_of_older_versions_load(reconstruction: Reconstruction, tmp_path: Path) -> None:
+    save_record(tmp_path / "observations.npz", reconstruction.observations)
+    arrays = dict(np.load(tmp_path / "observations.npz"))
+    header = json.loads(str(arrays["record"]))
+    arrays.pop("mask_confidence", None)
+    header["fields"].pop("mask_confidence", None)
+    arrays["record"] = np.array(json.dumps(header))
+    np.savez(tmp_path / "old.npz", **arrays)
+    old = load_record(tmp_path / "old.npz", Observations)
+    assert old.mask_confidence is None
+    np.testing.assert_array_equal(old.sigmas, reconstruction.observations.sigmas)
 
 
 def test_scene_describes_input_and_quality(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:

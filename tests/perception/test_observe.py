@@ -68,6 +68,8 @@ def test_masks_cover_the_trunk_of_each_person(clip: Clip, observed: tuple[Observ
         for person in range(2):
             x, y = seen.keypoints[frame, person, [5, 6, 11, 12], :2].mean(0).astype(int)
             assert labels[y, x] == person + 1
+    assert seen.mask_confidence is not None and seen.mask_confidence.shape == (len(clip), 2)
+    assert (seen.mask_confidence > 0.5).all() and (seen.mask_confidence <= 1).all()
 
 
 def test_one_person_can_be_selected(tmp_path: Path) -> None:

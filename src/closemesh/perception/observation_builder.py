@@ -42,6 +42,7 @@ class ObservationBuilder:
         self.disagreement = np.zeros((T, P, NUM_KEYPOINTS))
         self.keypoints3d = np.zeros((T, P, NUM_KEYPOINTS3D, 4))
         self.detected = np.zeros((T, P), bool)
+        self.mask_confidence = np.zeros((T, P))
 
     def add(self, frame: int, person: int, detection: Detection, estimate: CropEstimate | None) -> None:
         """Add the detection and, if given, the crop estimate of one person in one frame."""
@@ -75,6 +76,7 @@ class ObservationBuilder:
             track_confidence=track_confidence * self.detected,
             detector=detector,
             outside=outside[:, :, :NUM_KEYPOINTS3D],
+            mask_confidence=self.mask_confidence,
         )
 
     def _fill(self, frame: int, person: int, detection: Detection, pose: CropPose | None) -> None:

@@ -24,7 +24,8 @@ from closemesh.perception.model_selection import (
     selection_notes,
 )
 from closemesh.perception.observation_builder import ObservationBuilder
-from closemesh.perception.segmentation.label_images import label_image, write_labels
+from closemesh.perception.segmentation.clip_colors import FrameSamples
+from closemesh.perception.segmentation.label_images import MaskWriter
 from closemesh.perception.tracking.identity import fix_identity_switches, remove_duplicate_tracks
 from closemesh.perception.tracking.tracker import BoxTracker, Track, Tracker
 from closemesh.perception.tracking.tracklets import (
@@ -34,7 +35,7 @@ from closemesh.perception.tracking.tracklets import (
     describe_tracks,
     link_tracklets,
 )
-from closemesh.perception.types import CropEstimate, Detection, Detector, Segmenter
+from closemesh.perception.types import CropEstimate, Detection, Detector
 from closemesh.structures import Clip, Observations
 from closemesh.video import read_frames
 
@@ -63,12 +64,12 @@ def observe(
     for line in selection_notes(selection, config):
         progress.note(line)
     detector = make_detector(selection, device)
-    writes_masks = config.masks and mask_folder is not None
-    segmenter = make_segmenter(selection, device) if writes_masks else None
-    tracks = select_tracks(clip, detector, config, progress)
+    masks = (
+        MaskWriter(mask_folder, len(clip), make_segmenter(selection, device)) if config.masks and mask_folder else None
+    )
+    tracks = select_tracks(clip, detector, config, progress, masks.samples if masks else None)
     builder = ObservationBuilder(clip, len(tracks))
-    folder, hands = mask_folder if writes_masks else None, make_hand_landmarks(selection, config)
-    estimate_crops(clip, detector, tracks, builder, folder, progress, segmenter, hands)
+    estimate_crops(clip, detector, tracks, builder, progress, masks, make_hand_landmarks(selection, config))
     observations = builder.finish(track_confidence(tracks, len(clip)), detector.name)
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
@@ -76,13 +77,15 @@ def observe(
     return observations
 
 
-def select_tracks(clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress) -> list[Track]:
+def select_tracks(
+    clip: Clip, detector: Detector, config: ObserveConfig, progress: Progress, samples: FrameSamples | None = None
+) -> list[Track]:
     """First pass: tracks of the people to reconstruct, with duplicates and identity switches corrected.
 
-    Raises InputError when no person is found or `config.people` names one that is missing.
+    samples: collects frames. Raises InputError when no person is found or `config.people` names one that is missing.
     """
     tracker = BoxTracker(config.tracker) if config.tracker in ("bytetrack", "botsort") else Tracker()
-    tracks = link_tracklets(track_people(clip, detector, progress, tracker), min(MIN_TRACKLET, len(clip)))
+    tracks = link_tracklets(track_people(clip, detector, progress, tracker, samples), min(MIN_TRACKLET, len(clip)))
     if not tracks:
         raise InputError(f"no person found in {clip.path}; give a clip that shows people nearly whole, or larger")
     chosen = choose_tracks(tracks, config.people)
@@ -97,13 +100,21 @@ def select_tracks(clip: Clip, detector: Detector, config: ObserveConfig, progres
     return chosen
 
 
-def track_people(clip: Clip, detector: Detector, progress: Progress, tracker: Tracker | None = None) -> list[Track]:
-    """Tracks of all people in the clip, with interruptions."""
+def track_people(
+    clip: Clip,
+    detector: Detector,
+    progress: Progress,
+    tracker: Tracker | None = None,
+    samples: FrameSamples | None = None,
+) -> list[Track]:
+    """Tracks of all people in the clip, with interruptions. samples: collects frames."""
     tracker = tracker or Tracker()
     with progress.task("finding people", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             expected = _expected_detections(tracker.active_tracks(frame), frame)
             tracker.step(frame, image, detect_multi_scale(detector, image, expected, frame))
+            if samples is not None:
+                samples.add(frame, image)
             advance(1)
     return tracker.tracks
 
@@ -124,28 +135,27 @@ def estimate_crops(
     detector: Detector,
     tracks: list[Track],
     builder: ObservationBuilder,
-    mask_folder: Path | None,
     progress: Progress,
-    segmenter: Segmenter | None = None,
+    masks: MaskWriter | None = None,
     hands: HandLandmarks | None = None,
 ) -> None:
     """Second pass: adds crop poses of the tracked people to `builder` and writes their masks.
 
-    `segmenter` replaces the masks of the crop poses, `hands` adds 21 keypoints per hand.
+    `masks` saw samples of the first pass, `hands` adds 21 keypoints per hand.
     """
-    if mask_folder is not None:
-        mask_folder.mkdir(parents=True, exist_ok=True)
     by_frame = [fix_left_right(dict(zip(track.frames, track.detections, strict=True))) for track in tracks]
     by_frame = [{**detected, **interpolate_boxes(detected)} for detected in by_frame]
+    if masks is not None:
+        masks.learn_colors(by_frame)
     with progress.task("keypoints and masks", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             detections = {person: found[frame] for person, found in enumerate(by_frame) if frame in found}
             estimates = estimate_frame(detector, image, detections)
             estimates = hands.refine_hands(image, estimates) if hands else estimates
             estimates = _add_confirmed(builder, frame, detections, estimates)
-            if mask_folder is not None:
-                estimates = segmenter.refine_masks(image, estimates) if segmenter else estimates
-                write_labels(mask_folder / f"{frame:06d}.png", label_image(estimates, clip.size))
+            if masks is not None:
+                for person, confidence in masks.write(frame, image, estimates).items():
+                    builder.mask_confidence[frame, person] = confidence
             advance(1)
 
 

@@ -152,7 +152,7 @@ def measure_video(scene: SimulatedScene, path: Path) -> MeasuredVideo:
     except InputError:  # No person was found.
         return MeasuredVideo(truth, _no_detections(truth), np.zeros(truth.valid.shape[1], bool), clip.fps)
     builder = ObservationBuilder(clip, len(people))
-    estimate_crops(clip, detector, people, builder, None, progress)
+    estimate_crops(clip, detector, people, builder, progress)
     observations = builder.finish(track_confidence(people, len(clip)), detector.name)
     diagonal = np.linalg.norm(builder.boxes[..., 2:] - builder.boxes[..., :2], axis=-1)
     tracks = Detections(
