@@ -101,7 +101,7 @@ def test_the_whole_stage_on_a_video(
     progress = NullProgress()
     seen = observe(clip, ObserveConfig(), tmp_path / "masks", progress)
     assert seen.detector == "yolo26n-pose+blazepose-heavy"
-    assert progress.notes[0] == "people found by yolo26n-pose+blazepose, masks by yolo26n-seg"
+    assert progress.notes[0] == "people found by yolo26n-pose+blazepose-heavy, masks by yolo26n-seg"
     assert seen.detected.all() and seen.boxes.shape == (FRAMES, 2, 4)
     order = np.argsort(seen.boxes[0, :, 0])
     miss = np.linalg.norm(seen.keypoints[0, order, :17, :2] - people.keypoints[0, :, :17], axis=-1)
