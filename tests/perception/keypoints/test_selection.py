@@ -24,7 +24,7 @@ KNEE = KEYPOINT_INDEX["left_knee"]
 def candidates(
     detections: list[list[Detection]], poses: list[list[Detection | None]], agreement: float = 0.7
 ) -> KeypointCandidates:
-    """From detections [T][P], and the people whom the crop network sees [T][P]."""
+    """From detections [T][P], and the people of the crop poses [T][P]."""
     T, P = len(detections), len(detections[0])
     detected = np.array([[person.keypoints for person in people] for people in detections])
     crop = np.zeros((T, P, 133, 3))

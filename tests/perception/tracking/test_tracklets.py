@@ -29,7 +29,7 @@ def test_people_detected_together_are_never_joined() -> None:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 5])
-def test_people_in_the_same_clothes_stay_apart_in_a_photo_or_a_short_clip(frames: int) -> None:
+def test_people_in_the_same_clothes_are_not_joined_in_a_photo_or_a_short_clip(frames: int) -> None:
     team = [track(number, walk(100 + 90 * number, 0, range(frames)), RED) for number in range(7)]
     assert len(link_tracklets(team, min_length=1)) == 7
 

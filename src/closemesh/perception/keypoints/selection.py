@@ -149,12 +149,12 @@ def _claims(points: Floats, candidates: KeypointCandidates, both: Bools) -> Floa
     middle = (candidates.detected[..., :2] + body[..., :2]) / 2
     apart = np.linalg.norm(candidates.detected[..., :2] - body[..., :2], axis=-1)
     diagonal = np.maximum(candidates.diagonal, 1)
-    sure = both & (apart < _SELECTED_DISTANCE * diagonal[..., None])
+    agreed = both & (apart < _SELECTED_DISTANCE * diagonal[..., None])
     for p, q in itertools.permutations(range(P), 2):
         for kind in _KINDS:
             own, other = points[:, p][:, kind, None, :2], middle[:, q][:, None, kind]  # [T, 4, 1, 2], [T, 1, 4, 2]
             distance = np.linalg.norm(own - other, axis=-1)
-            distance = np.where(sure[:, q][:, None, kind], distance, np.inf).min(-1)  # [T, 4]
+            distance = np.where(agreed[:, q][:, None, kind], distance, np.inf).min(-1)  # [T, 4]
             near = np.exp(-0.5 * (distance / (_CLAIM_DISTANCE * diagonal[:, p, None])) ** 2)
             claims[:, p, kind] = np.maximum(claims[:, p, kind], near)
     return claims
