@@ -50,7 +50,7 @@ def detect_multi_scale(detector: Detector, image: Image, expected: list[Detectio
     """All people in the image [H, W, 3]; tries further crops and scales until the `expected` people are found.
 
     In the crop around them, people fill the image as in the detector's training data: small or overlapping people are
-    found there and missed in the full image. Where nobody is expected, all scales are tried.
+    found there and missed in the full image. Without expected people, all scales are tried.
     """
     if not expected:
         return search_people(detector, image, frame)
