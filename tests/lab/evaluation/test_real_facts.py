@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,13 @@ def test_frames_and_pixels_must_be_in_the_clip(tmp_path: Path) -> None:
         facts.check_range(6, (640, 480))
     with pytest.raises(InputError, match=r"people.blue lies outside the frame of 20x480 pixels"):
         facts.check_range(7, (20, 480))
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
+    page = (COMMITTED.parents[1] / "docs" / "real-clips.md").read_text()
+    facts = read(tmp_path, json.loads(page.split("```json")[1].split("```")[0]))
+    assert facts.optional_people == {"passer-by"}
+    assert set(ClipFacts.__dataclass_fields__) >= set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
 
 @pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.facts.json")), ids=lambda path: path.name)
