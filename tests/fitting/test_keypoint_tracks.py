@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from known_scenes import KnownScene
 
-from closemesh.fitting.keypoint_tracks import MAX_MISSING_SECONDS, KeypointTracks, present_frames
+from closemesh.fitting.keypoint_tracks import MAX_MISSING_SECONDS, KeypointTracks, border_planes, present_frames
+from closemesh.losses.keypoints import inside_border
 
 
 def tracks_of(scene: KnownScene) -> KeypointTracks:
@@ -58,3 +61,27 @@ def test_people_and_frames_of_tracks(known_scene: KnownScene):
     part = tracks.people([1]).frames(slice(3, 6))
     assert part.points2d.shape == (3, 1, 133, 2) and part.times.shape == (3,)
     assert torch.equal(part.points3d[:, 0], tracks.points3d[3:6, 1])
+
+
+def test_joints_outside_the_image_cost_only_where_they_project_into_it(known_scene: KnownScene):
+    height = known_scene.camera.size[1]
+    observations = known_scene.observations
+    keypoints, sigmas = observations.keypoints.copy(), observations.sigmas.copy()
+    outside = np.zeros((*observations.detected.shape, 23), bool)
+    knee, ankle, wrist = 13, 15, 9
+    keypoints[0, 0, [knee, ankle, wrist], :2] = [[100, height + 30], [90, height - 2], [-40, 50]]
+    outside[0, 0, [knee, ankle, wrist]] = True
+    sigmas[0, 0, :23] = 5
+    cut = replace(observations, keypoints=keypoints, sigmas=sigmas, outside=outside)
+    planes = border_planes(cut, known_scene.camera.size)
+    assert (planes.abs().sum(-1) > 0).sum() == 3
+    projected = torch.zeros(23, 2)
+    projected[knee], projected[ankle] = torch.tensor([7.0, height - 10.0]), torch.tensor([300.0, height + 80.0])
+    projected[wrist] = torch.tensor([5.0, 300.0])
+    inside = (projected * planes[0, 0, :, :2]).sum(-1) + planes[0, 0, :, 2]
+    torch.testing.assert_close(inside[[knee, ankle, wrist]], torch.tensor([2.0, -16.0, 1.0]))
+    loss = inside_border(projected, planes[0, 0])
+    assert loss[ankle] == 0 and loss[knee] > loss[wrist] > 0 and (loss > 0).sum() == 2
+    assert (
+        KeypointTracks.from_observations(observations, known_scene.clip.times, known_scene.camera, "cpu").border is None
+    )

@@ -67,7 +67,7 @@ def border_planes(observations: Observations, size: tuple[int, int]) -> Tensor:
     assert observations.outside is not None
     width, height = size
     planes = torch.tensor([[1.0, 0, 0], [-1, 0, width], [0, 1, 0], [0, -1, height]], dtype=torch.float64)
-    points = torch.as_tensor(observations.keypoints[:, :, :NUM_POINTS, :2])
+    points = torch.as_tensor(observations.keypoints[:, :, :NUM_POINTS, :2], dtype=torch.float64)
     depth = points @ planes[:, :2].T + planes[:, 2]  # [T, P, 23, 4] inside each border
     crossed = planes[depth.argmin(-1)]
     sigmas = torch.as_tensor(observations.sigmas[:, :, :NUM_POINTS, None]).clamp(min=1e-3)
