@@ -1,4 +1,4 @@
-"""The group `closemesh benchmark`: `speed`, `identities`, `language`, `detections`, and one command per data set."""
+"""The group `closemesh benchmark`: `real`, `speed`, `identities`, `language`, `detections`, one per data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.benchmark_descriptions import descriptions
-from closemesh.cli.benchmark_real import real
 from closemesh.cli.benchmark_synthetic import ablation, synthetic
 from closemesh.cli.console import exit_codes, results
 from closemesh.config.schema import Config
@@ -225,7 +224,65 @@ def speed(
                 part.write_text(json.dumps([asdict(one) for one in measurements], indent=1))
 
 
-benchmark.command()(real)
+@benchmark.command()
+@o.config_options("--preset", "--seed", file=True)
+def real(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder with clips and photos.", show_default=False)],
+    config: Config,
+    facts: Annotated[
+        Path | None, typer.Option(help="Folder with NAME.facts.json.", show_default="the same folder")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the result of each clip to WORK/NAME, or continue it.", show_default="a temporary one"
+        ),
+    ] = None,
+    finished: Annotated[
+        Path | None, typer.Option("--results", help="Score the finished results in RESULTS/NAME; run nothing.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these clips.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips.")] = None,
+    known_focal: Annotated[
+        bool, typer.Option("--known-focal", help="Give the pipeline the focal length of the facts.")
+    ] = False,
+    device: o.DeviceOption = None,
+    file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file too.")] = None,
+    compare: Annotated[Path | None, typer.Option(help="A file of another run: print the differences.")] = None,
+) -> None:
+    """Reconstruct real clips and photos and score them against facts that were seen by eye.
+
+    Facts stand in NAME.facts.json beside NAME.mp4: who is where, which parts touch in which frames, marked joints.
+    The focal length is estimated, as for any clip.
+    [dim]closemesh benchmark real clips --work out --json new.json --compare old.json[/dim]
+    [dim]closemesh benchmark real clips --results out[/dim]
+    """
+    if work is not None and finished is not None:
+        raise typer.BadParameter("--results runs nothing, so it takes no --work")
+    with exit_codes(when_stopped="the same command continues where it stopped" if work else ""):
+        from closemesh.cli.benchmark_tables import real_change_tables, real_tables
+        from closemesh.cli.console import show_progress
+        from closemesh.lab.evaluation.real_benchmark import (
+            RealOptions,
+            benchmark_real,
+            find_clips,
+            read_real_report,
+            real_changes,
+            write_real_report,
+        )
+
+        old = read_real_report(compare) if compare else None
+        options = RealOptions(device, work, finished, known_focal)
+        with show_progress() as progress:
+            items = find_clips(folder, facts, only.split(",") if only else (), limit, progress)
+            report = benchmark_real(items, config, options, progress)
+        if file:
+            write_real_report(file, report)
+        results.print(real_tables(report))
+        if old:
+            results.print(real_change_tables(real_changes(old, report)))
+
+
 benchmark.command()(synthetic)
 benchmark.command()(ablation)
 benchmark.command()(identities)

@@ -18,7 +18,7 @@ from rich.theme import Theme
 from typer.testing import CliRunner, Result
 
 from closemesh.body.loading import load_bundled_body
-from closemesh.cli.benchmark_real import real_change_tables
+from closemesh.cli.benchmark_tables import real_change_tables
 from closemesh.cli.main import app
 from closemesh.core.errors import InputError
 from closemesh.core.records import save_record

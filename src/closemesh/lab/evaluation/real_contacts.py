@@ -13,6 +13,7 @@ from closemesh.body.motion import motion_joints
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.core.arrays import Bools
 from closemesh.lab.evaluation.real_facts import ClipFacts
+from closemesh.lab.evaluation.real_people import PersonTracks
 from closemesh.lab.evaluation.real_result import ClipResult
 from closemesh.structures import BodyMotion, Contact
 
@@ -31,9 +32,9 @@ class FactScore:
     """Name of the motion -> percent of the frames."""
 
 
-def score_facts(result: ClipResult, facts: ClipFacts, track: Mapping[str, int]) -> list[FactScore]:
+def score_facts(result: ClipResult, facts: ClipFacts, people: PersonTracks) -> list[FactScore]:
     """How often each fact holds. A fact about a person who was not found never holds, but for `apart` and `never`."""
-    count = len(result.clip)
+    count, track = len(result.clip), people.track
     scores = []
 
     def add(kind: FactKind, what: str, frames: tuple[int, int], held: Mapping[str, Bools]) -> None:

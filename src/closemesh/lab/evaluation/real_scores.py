@@ -123,7 +123,7 @@ def score_clip(
         own = {t: path for t in reference.masks if (path := result.masks / f"{t:06d}.png").is_file()}
         agreement = overlap({t: read_labels(path) > 0 for t, path in own.items()}, reference.masks)
         observed |= {"mask-IoU": agreement.iou} if agreement else {}
-    held = score_facts(result, facts, people.track)
+    held = score_facts(result, facts, people)
     values = {OBSERVED: observed}
     residuals = {}
     for name, motion in result.motions.items():
