@@ -133,7 +133,7 @@ SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fr
 NEAR_PREDICTION = (
     Phase(
         "near the lifted",
-        Weights(limbs=0.3, pose_prior=0.05, reference=1.0, smooth_joints=0.3, smooth_root=1.0),
+        Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.3, smooth_root=1.0),
         fraction=1.0,
         learning_rate=0.03,
     ),
@@ -158,7 +158,9 @@ PHOTOMETRIC = Phase(
 TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_rate=0.06)
 """All people towards their statements, frame by frame: a smoothness term would hold the motion back."""
 
-_REFINED = Weights(reference=40.0, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, text=1.5)
+_REFINED = Weights(
+    limbs=0.1, reference=0.5, smooth_joints=0.8, smooth_root=2.0, floor=1.0, foot_skating=0.3, text=1.5
+)
 JOINT = (
     Phase("ground", _REFINED, fraction=0.4),
     Phase("contact", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
