@@ -21,6 +21,7 @@ from closemesh.config.schema import Config
 
 if TYPE_CHECKING:
     from closemesh.lab.evaluation.dataset_benchmark import DatasetResult
+    from closemesh.lab.evaluation.detection_comparison import RealAgainstSimulated
     from closemesh.lab.simulation.error_labels import DetectionComparison
 
 
@@ -146,26 +147,75 @@ def language(
 
 
 def detections(
-    data: Annotated[Path, typer.Option(help="Folder with motion; only its test split is used.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with motion; only its test split is used.")] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(help="Folder that `closemesh train keypoint-noise` wrote: real clips instead of videos."),
+    ] = None,
     num_videos: Annotated[int, typer.Option("--videos", "--films", min=1, help="Videos to render and observe.")] = 10,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each video.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothing and environments.")] = 1000,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
 ) -> None:
-    """Compare the detector on rendered videos with simulated detections of the same scenes."""
+    """Compare the detector with simulated detections: on rendered videos of the same scenes, or on real clips.
+
+    Real clips have no ground truth: what is compared are distances of the networks, jitter, confidence and misses.
+    """
     with exit_codes():
         from closemesh.cli.console import show_progress
+        from closemesh.core.errors import InputError
         from closemesh.core.records import write_json
         from closemesh.lab.datasets.registry import split_motion_files
         from closemesh.lab.simulation.error_labels import compare_detections
         from closemesh.lab.simulation.measure import VideoConfig
 
+        if (data is None) == (real is None):
+            raise InputError("give either --data or --real")
+        if real is not None:
+            _compare_with_real(real, num_videos, seed, file)
+            return
+        assert data is not None
         with show_progress() as progress:
             _, test_files = split_motion_files(data)
             lines = compare_detections(test_files, VideoConfig(num_videos, frames, seed=seed), progress)
         results.print(_table(lines))
         if file:
             write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
+
+
+def _compare_with_real(real: Path, num_scenes: int, seed: int, file: Path | None) -> None:
+    from closemesh.cli.console import show_progress
+    from closemesh.core.errors import InputError
+    from closemesh.core.records import load_record, write_json
+    from closemesh.lab.evaluation.benchmark_scenes import find_windows
+    from closemesh.lab.evaluation.detection_comparison import compare_with_real
+    from closemesh.lab.simulation.real_noise import RepeatedKeypoints
+
+    files = [path for path in sorted(real.glob("*.npz")) if path.stem != "detector_errors"]
+    if not files:
+        raise InputError(f"{real} has no repeated detections; make them with closemesh train keypoint-noise")
+    clips = [load_record(path, RepeatedKeypoints) for path in files]
+    windows = find_windows(None)
+    with show_progress() as progress:
+        lines = compare_with_real(clips, windows[:: max(1, len(windows) // num_scenes)], seed, progress)
+    results.print(_real_table(lines))
+    if file:
+        write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
+
+
+def _real_table(lines: list[RealAgainstSimulated]) -> Table:
+    table = Table(title="Detections, real / simulated; lengths in % of the person's height", title_style="title")
+    for column in ("joint", "", "points", "apart", "90 %", "jitter", "confidence", "unsure %", "missed %"):
+        table.add_column(column, justify="left" if column in ("joint", "") else "right")
+    columns = (("disagreement", 100, 1), ("disagreement_90", 100, 1), ("jitter", 100, 2))
+    for line in lines:
+        cells = [
+            _pair(factor * getattr(line.real, name), factor * getattr(line.simulated, name), digits)
+            for name, factor, digits in (*columns, ("confidence", 1, 2), ("unsure", 100, 0), ("missed", 100, 0))
+        ]
+        where = "near a partner" if line.real.near else "free"
+        table.add_row(line.real.joint.replace("_", " "), where, f"{line.real.points:,}", *cells)
+    return table
 
 
 def _table(lines: list[DetectionComparison]) -> Table:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
+from closemesh.cli.keypoint_noise import keypoint_noise
 
 if TYPE_CHECKING:
     from closemesh.lab.synthesis.work_units import KindReport
@@ -233,6 +234,9 @@ def detector_errors(
         with show_progress() as progress:
             errors = fit_detector_errors(data, out, VideoConfig(videos, frames, seed=seed), progress)
         results.print(f"{out}: measured on {errors.measured_on}")
+
+
+train.command("keypoint-noise")(keypoint_noise)
 
 
 def _print_metrics(path: Path, metrics: dict[str, float]) -> None:

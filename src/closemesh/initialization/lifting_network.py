@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from closemesh.fitting.keypoint_noise import inv_sigma_in_training
 from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix, shortest_arc_rotation
 from closemesh.networks.checkpoint import load_network
@@ -63,7 +64,9 @@ def lifter_features(tracks: KeypointTracks, view: NormalizedView) -> Tensor:
     known = (tracks.inv_sigma > 0).float() * tracks.detected[..., None]  # [B, T, 23]
     turned = torch.einsum("btij,btkj->btki", view.R_view_cam, F.pad(rays, (0, 1), value=1.0))
     flat = turned[..., :2] / turned[..., 2:].clamp(min=0.1) / view.size[..., None, None]
-    sharpness = tracks.inv_sigma * (tracks.focal[:, None, None] * view.size[..., None])  # Sizes per sigma.
+    sharpness = inv_sigma_in_training(tracks.inv_sigma) * (
+        tracks.focal[:, None, None] * view.size[..., None]
+    )  # Sizes per sigma.
     points2d = torch.cat([flat.clamp(-3, 3), torch.log1p(sharpness)[..., None] / 4, torch.ones_like(flat[..., :1])], -1)
     points3d = torch.einsum("btij,btkj->btki", view.R_view_cam, tracks.points3d[..., :3])
     confidence = tracks.points3d[..., 3:] * tracks.detected[..., None, None]

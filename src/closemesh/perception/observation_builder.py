@@ -21,7 +21,7 @@ from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPos
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Clip, Observations
 
 _NO_MASK = np.zeros((0, 0))  # Masks are written per frame, not stored.
-_BORDER = 0.015  # Fraction of the box diagonal; detectors place joints outside the image at its border.
+BORDER_MARGIN = 0.015  # Fraction of the box diagonal; detectors place joints outside the image at its border.
 
 
 class ObservationBuilder:
@@ -70,7 +70,7 @@ class ObservationBuilder:
         return Observations(
             boxes=self.boxes,
             keypoints=keypoints,
-            sigmas=keypoint_sigmas(keypoints, self.boxes, self.detected, doubt),
+            sigmas=keypoint_sigmas(keypoints, self.boxes, self.detected, doubt, self._size),
             keypoints3d=self.keypoints3d,
             detected=self.detected,
             track_confidence=track_confidence * self.detected,
@@ -93,7 +93,7 @@ class ObservationBuilder:
 
     def _outside(self, fused: FusedKeypoints) -> Bools:
         """[T, P, 133] keypoints at the border of the image or beyond it, of detected people."""
-        points, border = fused.keypoints[..., :2], _BORDER * self._diagonal[..., None, None]
+        points, border = fused.keypoints[..., :2], BORDER_MARGIN * self._diagonal[..., None, None]
         inside = (points > border) & (points < np.array(self._size) - border)
         return ~inside.all(-1) & self.detected[..., None] & (fused.keypoints[..., 2] > 0)
 

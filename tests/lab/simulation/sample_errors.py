@@ -48,6 +48,10 @@ def no_errors(**changes: torch.Tensor) -> DetectorErrors:
         keypoints3d_residual=torch.zeros(K, 2, 3, Q),
         keypoints3d_confidence=torch.ones(K, 2, Q),
         keypoints3d_variances=WHITE.expand(3, C),
+        partner_confusion=torch.zeros(K),
+        outside_rate=torch.zeros(K),
+        outside_inset=torch.zeros(Q),
+        outside_confidence=torch.zeros(Q),
         measured_on="nothing",
     )
     return replace(errors, **changes)

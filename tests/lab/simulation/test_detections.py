@@ -32,7 +32,7 @@ def test_a_perfect_detector_gives_the_ground_truth(scene: SimulatedScene):
 
 def test_sigmas_are_those_of_perception(scene: SimulatedScene):
     seen = simulate_observations(scene, 0, no_errors(error=uniform(0.1, 23, 2))).observations
-    expected = keypoint_sigmas(seen.keypoints, seen.boxes, seen.detected, np.zeros((20, 2, 133)))
+    expected = keypoint_sigmas(seen.keypoints, seen.boxes, seen.detected, np.zeros((20, 2, 133)), scene.camera.size)
     assert np.allclose(seen.sigmas, expected)
 
 

@@ -19,14 +19,16 @@ from closemesh.lab.simulation.detector_errors import (
 from closemesh.lab.simulation.error_model import (
     SampledKeypoints,
     occlusion_class,
+    place_outside,
     sample_keypoints,
     sample_keypoints3d,
 )
 from closemesh.lab.simulation.occlusion import hidden_points, outside_image
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.lab.simulation.statistics import person_size
-from closemesh.perception.keypoints.topdown import AGREEMENT_DISTANCE
+from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE
 from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, without_shared_keypoints
+from closemesh.perception.observation_builder import BORDER_MARGIN
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Observations
 
 
@@ -37,6 +39,8 @@ class SimulatedObservations:
     observations: Observations
     hidden: Bools
     """[T, P, 23] of `hidden_points`."""
+    disagreement: Floats
+    """[T, P, 23] pixels between detection and crop pose."""
 
 
 def simulate_observations(
@@ -53,27 +57,30 @@ def simulate_observations(
     pixels, hidden_now = torch.as_tensor(truth.pixels), torch.as_tensor(hidden)
     size = person_size(pixels)
     partner = nearest_partner(pixels, torch.as_tensor(scene.motion.valid))
-    sampled = sample_keypoints(pixels, hidden_now, size, partner, errors, generator, fps)
+    inside = torch.as_tensor(~outside_image(truth.pixels, scene.camera.size))
+    sampled = sample_keypoints(pixels, hidden_now & inside, size, partner, errors, generator, fps)
+    sampled = place_outside(sampled, pixels, size, torch.tensor(scene.camera.size), errors, generator, fps)
     detected = (sampled.present & torch.as_tensor(scene.motion.valid)).numpy()
     boxes = _sample_boxes(scene, pixels, size, errors, generator) * detected[..., None]
     agree = sampled.disagreement < 0.99 * AGREEMENT_DISTANCE
     points_cam = torch.as_tensor(truth.points_cam)
     keypoints3d = sample_keypoints3d(points_cam, hidden_now, agree, errors, generator, fps).numpy()
     rank = _rank((*detected.shape, 1, 1), errors.event_variances[1], errors, fps, generator)[..., 0, 0]
-    occlusion = occlusion_class(hidden_now, errors)
+    occlusion = occlusion_class(hidden_now & inside, errors)
     track_confidence = quantile(errors.track_confidence, errors.levels, rank, occlusion).numpy()
-    keypoints, disagreement = _whole_body(sampled, boxes, detected, scene.camera.size)
+    keypoints, disagreement, outside = _whole_body(sampled, boxes, detected, scene.camera.size)
     keypoints = without_shared_keypoints(keypoints, boxes, detected)
     observations = Observations(
         boxes=boxes,
         keypoints=keypoints,
-        sigmas=keypoint_sigmas(keypoints, boxes, detected, disagreement),
+        sigmas=keypoint_sigmas(keypoints, boxes, detected, disagreement, scene.camera.size),
         keypoints3d=keypoints3d * detected[..., None, None],
         detected=detected,
         track_confidence=track_confidence * detected,
         detector="simulated",
+        outside=outside,
     )
-    return SimulatedObservations(observations, hidden)
+    return SimulatedObservations(observations, hidden, disagreement[:, :, :NUM_KEYPOINTS3D])
 
 
 def nearest_partner(pixels: Tensor, valid: Tensor) -> Tensor:
@@ -92,17 +99,21 @@ def nearest_partner(pixels: Tensor, valid: Tensor) -> Tensor:
 
 def _whole_body(
     sampled: SampledKeypoints, boxes: Floats, detected: Bools, size: tuple[int, int]
-) -> tuple[Floats, Floats]:
-    """Keypoints [T, P, 133, 3] and disagreement [T, P, 133] in pixels; outside the image nothing is detected."""
+) -> tuple[Floats, Floats, Bools]:
+    """Keypoints [T, P, 133, 3], disagreement [T, P, 133] in pixels, and what is outside [T, P, 23].
+
+    As in perception, keypoints at the border or beyond it have confidence 0 and count as outside.
+    """
     keypoints = np.zeros((*detected.shape, NUM_KEYPOINTS, 3))
     disagreement = np.zeros((*detected.shape, NUM_KEYPOINTS))
-    points = sampled.points.numpy()
-    confidence = np.where(outside_image(points, size) | ~detected[..., None], 0, sampled.confidence.numpy())
+    points, diagonal = sampled.points.numpy(), np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
+    margin = BORDER_MARGIN * diagonal[..., None, None]
+    outside = ((points < margin) | (points >= np.array(size) - margin)).any(-1)
+    confidence = np.where(outside | ~detected[..., None], 0, sampled.confidence.numpy())
     body = np.concatenate([points, confidence[..., None]], axis=-1)
     keypoints[:, :, :NUM_KEYPOINTS3D] = body * detected[..., None, None]
-    diagonal = np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
     disagreement[:, :, :NUM_KEYPOINTS3D] = sampled.disagreement.numpy() * diagonal[..., None]
-    return keypoints, disagreement
+    return keypoints, disagreement, outside & detected[..., None]
 
 
 def _sample_boxes(

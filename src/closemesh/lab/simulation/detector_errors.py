@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from closemesh.core.arrays import read_npz
+from closemesh.core.arrays import Floats, read_npz
 from closemesh.core.errors import ModelFileError
 from closemesh.core.files import atomic_file
 from closemesh.core.tensor_dataclass import TensorDataclass, static
@@ -66,6 +66,11 @@ class DetectorErrors(TensorDataclass):
     keypoints3d_confidence: Tensor = field(metadata=_TABLE)  # [23, 2, Q] where both estimates agree
     keypoints3d_variances: Tensor = field(metadata=_TABLE)  # [3, C] of rotation, scale and residual
 
+    partner_confusion: Tensor = field(metadata=_TABLE)  # [23] fraction that count as hidden on a partner's limb
+    outside_rate: Tensor = field(metadata=_TABLE)  # [23] fraction of keypoints beyond the border placed inside it
+    outside_inset: Tensor = field(metadata=_TABLE)  # [Q] distance of these from the border
+    outside_confidence: Tensor = field(metadata=_TABLE)  # [Q] of these
+
     measured_on: str
     """The data that the distributions come from, in words."""
 
@@ -96,6 +101,7 @@ _NAMES = {
     one.name: _NAMES_IN_FILE.get(one.name, one.name) for one in fields(DetectorErrors) if one.name != "measured_on"
 }
 """Name in the file of each table."""
+_MATCHED = ("partner_confusion", "outside_rate", "outside_inset", "outside_confidence")  # Not in older files.
 _FAULT = "does not hold detector errors"
 
 
@@ -105,13 +111,23 @@ def load_detector_errors(path: Path | None = None) -> DetectorErrors:
     Raises ModelFileError when the file is missing or damaged.
     """
     path = find_model(MODEL_FILE) if path is None else path
-    stored_names = (*_NAMES.values(), "measured_on")
-    arrays = read_npz(path, stored_names, (), ModelFileError, _FAULT, "reinstall closemesh")
+    required = (*(name for name in _NAMES.values() if name not in _MATCHED), "measured_on")
+    arrays = read_npz(path, required, _MATCHED, ModelFileError, _FAULT, "reinstall closemesh")
+    arrays = {**no_matched_errors(len(arrays["jumps"]), len(arrays["levels"])), **arrays}
     try:
         tables = {name: torch.as_tensor(arrays[stored].astype(np.float32)) for name, stored in _NAMES.items()}
     except ValueError as error:  # Text instead of numbers.
         raise ModelFileError(f"{path} {_FAULT} ({error}); reinstall closemesh") from error
     return DetectorErrors(**tables, measured_on=str(arrays["measured_on"]))
+
+
+def no_matched_errors(keypoints: int, levels: int) -> dict[str, Floats]:
+    """The tables [...] of a detector that partners do not confuse and that places nothing beyond the border inside.
+
+    keypoints: number of them. levels: number of quantile levels.
+    """
+    zeros = (np.zeros(count) for count in (keypoints, keypoints, levels, levels))
+    return dict(zip(_MATCHED, zeros, strict=True))
 
 
 def save_detector_errors(path: Path, errors: DetectorErrors) -> None:

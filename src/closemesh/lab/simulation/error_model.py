@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,9 +10,10 @@ from torch import Tensor
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.simulation.detector_errors import DetectorErrors, correlated_noise, normal_rank, quantile
 from closemesh.lab.simulation.statistics import ARMS, LEGS, LIMB_KINDS, MIRROR, facing_class, trunk_axes
-from closemesh.perception.keypoints.uncertainty import box_diagonal, resolve_shared_keypoints
+from closemesh.perception.keypoints.uncertainty import box_diagonal, limb_distance, resolve_shared_keypoints
 
 MAX_SNAP_DISTANCE = 0.5  # Fraction of the person's size: how far a keypoint may jump to a partner's.
+_ON_LIMB = 0.07  # Fraction of the person's size: the width of a limb.
 _SAME_POINTS = 1e-3  # Pixels.
 _ANKLE_OF_FOOT = [*range(17), 15, 15, 15, 16, 16, 16]  # Feet are missed together with their ankle.
 _HIPS = [11, 12]
@@ -66,6 +67,7 @@ def sample_keypoints(
     if partner is None:
         partner = torch.full_like(points2d, torch.nan)
     occlusion = occlusion_class(hidden, errors)
+    hidden = hidden | _confused(points2d, partner, size, ranks)
     target, hidden = _flip_sides(points2d, hidden, ranks)
     target, hidden = _switch_identities(target, hidden, partner, occlusion, ranks)
     points = target + _offsets(points2d, hidden, size, ranks)
@@ -78,6 +80,34 @@ def sample_keypoints(
     if resolve_shared:
         confidence = resolve_shared_keypoints(points, confidence, box_diagonal(points2d))
     return SampledKeypoints(points, confidence, disagreement, present)
+
+
+def place_outside(
+    sampled: SampledKeypoints,
+    truth: Tensor,
+    size: Tensor,
+    image_size: Tensor,
+    errors: DetectorErrors,
+    generator: torch.Generator,
+    fps: float = 30.0,
+) -> SampledKeypoints:
+    """The keypoints with those beyond the image border missed, or placed inside as a network does that sees nothing.
+
+    truth: [..., T, P, 23, 2] true pixels. size: [..., T, P] `person_size`. image_size: [..., 2] width and height.
+    """
+    limit = image_size.to(truth)[..., None, None, None, :]
+    outside = ((truth < 0) | (truth >= limit)).any(-1)  # [..., T, P, 23]
+    ranks = _RankSampler(errors, tuple(truth.shape[:-2]), fps, generator)
+    inside = outside & (ranks.per_keypoint(errors.miss_variances)[..., _ANKLE_OF_FOOT] < errors.outside_rate)
+    inset = quantile(errors.outside_inset, errors.levels, ranks.per_keypoint(errors.error_variances))
+    inset = torch.minimum((inset * size[..., None])[..., None], 0.45 * limit)
+    points = torch.where(
+        inside[..., None], torch.minimum(torch.maximum(sampled.points, inset), limit - inset), sampled.points
+    )
+    rank = ranks.per_keypoint(errors.confidence_variances, errors.confidence_mixing)
+    confidence = torch.where(inside, quantile(errors.outside_confidence, errors.levels, rank), 0.0)
+    confidence = torch.where(outside, confidence * sampled.present[..., None], sampled.confidence)
+    return replace(sampled, points=points, confidence=confidence)
 
 
 def occlusion_class(hidden: Tensor, errors: DetectorErrors) -> Tensor:
@@ -140,6 +170,15 @@ def _flip_sides(points: Tensor, hidden: Tensor, ranks: _RankSampler) -> tuple[Te
     flipped[..., :5] = all_sides[..., None]
     points = torch.where(flipped[..., None], points[..., MIRROR, :], points)
     return points, torch.where(flipped, hidden[..., MIRROR], hidden)
+
+
+def _confused(points: Tensor, partner: Tensor, size: Tensor, ranks: _RankSampler) -> Tensor:
+    """[..., T, P, 23] keypoints on a partner's limb that the detector sees no better than hidden ones."""
+    if not ranks.errors.partner_confusion.any():
+        return torch.zeros(points.shape[:-1], dtype=torch.bool, device=points.device)
+    limbs = torch.cat([partner, torch.ones_like(partner[..., :1])], dim=-1)
+    on_limb = limb_distance(points, limbs) < _ON_LIMB * size[..., None]  # False where nan.
+    return on_limb & (ranks.per_keypoint(ranks.errors.miss_variances) < ranks.errors.partner_confusion)
 
 
 def _switch_identities(

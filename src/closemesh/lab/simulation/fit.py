@@ -12,7 +12,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
 from closemesh.lab.datasets.registry import split_motion_files
-from closemesh.lab.simulation.detector_errors import DetectorErrors, save_detector_errors
+from closemesh.lab.simulation.detector_errors import DetectorErrors, no_matched_errors, save_detector_errors
 from closemesh.lab.simulation.error_labels import ErrorLabels, label_errors
 from closemesh.lab.simulation.fit_points import ERROR_EDGES, MIN_SAMPLES, KeypointSamples, pool_frames
 from closemesh.lab.simulation.measure import MeasuredVideo, VideoConfig, measure_videos
@@ -69,6 +69,7 @@ def fit_error_distributions(videos: list[MeasuredVideo], measured_on: str) -> De
         **KeypointSamples(videos, labels).fit(),
         **fit_people(videos, labels),
         **fit_keypoints3d(videos, labels),
+        **no_matched_errors(_NUM_KEYPOINTS, len(LEVELS)),
     }
     tensors = {name: torch.as_tensor(array, dtype=torch.float32) for name, array in arrays.items()}
     return DetectorErrors(**tensors, measured_on=measured_on)

@@ -23,6 +23,8 @@ IMAGE_SIZES = ((1280, 720), (960, 720), (720, 1280), (854, 480), (720, 960))
 FOCAL_RANGE = (0.7, 1.6)  # Focal length as a fraction of the image diagonal.
 HEIGHT_RANGE = (0.5, 2.5)  # Meters above the floor.
 FILL_RANGE = (0.55, 0.97)  # Extent of the people from the image center, relative to half the image.
+CUT_FILL_RANGE = (1.1, 2.2)  # The same where the border cuts them.
+CUT_RAISE_RANGE = (-0.1, 0.5)  # Meters by which such a camera aims higher.
 DISTANCE_RANGE = (1.2, 20.0)  # Meters from the center of all people.
 _ROLL = math.radians(1.5)  # Standard deviation.
 _AIM = 0.2  # Meters, standard deviation of the target point around the center of the people.
@@ -132,12 +134,13 @@ def sample_cameras(
     generator: torch.Generator,
     valid: Tensor | None = None,
     sizes: tuple[tuple[int, int], ...] = IMAGE_SIZES,
+    cut_fraction: float = 0.0,
 ) -> SampledCameras:
     """Random cameras for B scenes, from a random side and height.
 
     The distance follows from the random part of the image that the people fill. pelvis: [B, T, P, 3] meters, world
     frame (y up, floor at y = 0). valid: [B, T, P] people who are present. The generator lives on the device of
-    `pelvis`.
+    `pelvis`. cut_fraction: fraction of the scenes in which the image border cuts people, mostly their legs.
     """
     draw = _Draw(len(pelvis), generator, pelvis)
     size = torch.tensor(sizes, dtype=pelvis.dtype, device=pelvis.device)[draw.index(len(sizes))]  # [B, 2]
@@ -150,6 +153,11 @@ def sample_cameras(
     aim = middle + _AIM * draw.normal(3)
     azimuth, height, roll = draw.uniform(0, 2 * math.pi), draw.uniform(*HEIGHT_RANGE), _ROLL * draw.normal()
     fill = draw.uniform(*FILL_RANGE)
+    if cut_fraction > 0:
+        cut = draw.uniform(0, 1) < cut_fraction
+        fill = torch.where(cut, draw.uniform(*CUT_FILL_RANGE), fill)
+        raised = draw.uniform(*CUT_RAISE_RANGE) * cut
+        aim = torch.stack([aim[:, 0], aim[:, 1] + raised, aim[:, 2]], dim=-1)
     near, far = (draw.constant(math.log(limit)) for limit in DISTANCE_RANGE)
     for _ in range(_BISECTIONS):
         distance = ((near + far) / 2).exp()

@@ -16,16 +16,18 @@ from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
 from closemesh.geometry.camera import project
 from closemesh.lab.simulation.detector_errors import DetectorErrors, load_detector_errors
-from closemesh.lab.simulation.error_model import sample_keypoints, sample_keypoints3d
+from closemesh.lab.simulation.error_model import place_outside, sample_keypoints, sample_keypoints3d
 from closemesh.lab.simulation.occlusion import hidden_by_capsules
 from closemesh.lab.simulation.scene import sample_cameras
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.lab.training.motion_bank import MotionBatch
 from closemesh.losses.keypoints import limb_confidence, limb_directions
-from closemesh.perception.keypoints.topdown import AGREEMENT_DISTANCE
+from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE
 from closemesh.perception.keypoints.uncertainty import batched_keypoint_sigmas
+from closemesh.perception.observation_builder import BORDER_MARGIN
 
 NO_POINTS3D = 0.25  # Fraction of people without any 3D keypoints.
+CUT_FRACTION = 0.35  # Fraction of windows in which the image border cuts people: half figures are common framing.
 UNDETECTED = 0.15  # Fraction of people who are not detected in a part of the window.
 
 
@@ -71,7 +73,7 @@ def simulate_views(
     batch: MotionBatch, simulator: DetectionSimulator, fps: float, generator: torch.Generator
 ) -> SimulatedViews:
     """The windows before random cameras, and their simulated tracks; every person counts as present."""
-    cameras = sample_cameras(batch.pelvis, generator)
+    cameras = sample_cameras(batch.pelvis, generator, cut_fraction=CUT_FRACTION)
     R, t = cameras.T_cam_world[:, :3, :3], cameras.T_cam_world[:, :3, 3]
     pelvis = torch.einsum("bij,btpj->btpi", R, batch.pelvis) + t[:, None, None]
     rotations = batch.rotations.clone()
@@ -130,16 +132,21 @@ def _detect(
     """Of pixels [B, T, P, 23, 2], keypoints [B, T, P, 23, 3] in the camera frame, image_size [B, 2] pixels."""
     size = person_size(pixels)
     partner = pixels.flip(2) if pixels.shape[2] == 2 else None
-    sampled = sample_keypoints(pixels, occluded, size, partner, simulator.errors, generator, fps)
-    inside = ((sampled.points >= 0) & (sampled.points < image_size[:, None, None, None])).all(-1)
-    confidence = torch.where(inside & sampled.present[..., None], sampled.confidence, 0.0)
+    image = image_size[:, None, None, None]
+    visible = ((pixels >= 0) & (pixels < image)).all(-1)
+    sampled = sample_keypoints(pixels, occluded & visible, size, partner, simulator.errors, generator, fps)
+    sampled = place_outside(sampled, pixels, size, image_size, simulator.errors, generator, fps)
     agree = sampled.disagreement < 0.99 * AGREEMENT_DISTANCE
     points3d = sample_keypoints3d(keypoints, occluded, agree, simulator.errors, generator, fps)
     low, high = pixels[..., :17, :].amin(-2), pixels[..., :17, :].amax(-2)
     boxes = torch.cat([low, high], dim=-1)
+    boxes = torch.minimum(boxes.clamp(min=0), image_size.repeat(1, 2)[:, None, None])
+    margin = BORDER_MARGIN * (boxes[..., 2:] - boxes[..., :2]).norm(dim=-1)[..., None, None]
+    inside = ((sampled.points >= margin) & (sampled.points < image - margin)).all(-1)
+    confidence = torch.where(inside & sampled.present[..., None], sampled.confidence, 0.0)
     disagreement = sampled.disagreement * (high - low).norm(dim=-1)[..., None]
     points = torch.cat([sampled.points, confidence[..., None]], dim=-1)
-    sigmas = batched_keypoint_sigmas(points, boxes, sampled.present, disagreement)
+    sigmas = batched_keypoint_sigmas(points, boxes, sampled.present, disagreement, image_size)
     inv_sigma = torch.where(confidence > 0, confidence.clamp(0, 1).sqrt() / sigmas.clamp(min=1e-3), 0.0)
     return _Detections(sampled.points, inv_sigma, points3d, sampled.present)
 

@@ -10,17 +10,11 @@ from torch import Tensor
 
 from closemesh.body.skeleton import LIMBS
 from closemesh.core.arrays import Bools, Floats
-from closemesh.perception.tracking.similarity import COCO_SIGMAS
+from closemesh.fitting.keypoint_noise import apparent_height, interpolate_factor, load_keypoint_noise
 from closemesh.perception.types import NUM_BODY_KEYPOINTS
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
-# Scales in the sense of COCO_SIGMAS: feet and fingers blur like a wrist or slightly more.
-_FOOT, _FACE, _HAND = 0.079, 0.03, 0.05
-_DETECTOR = 0.5  # Sigma of the detector on an unoccluded keypoint, relative to the annotators' COCO_SIGMAS.
-_NEAR_LIMB = 0.04  # Fraction of the box diagonal: about the thickness of an arm.
-_NEAR_FACTOR = 4.0
-_DISAGREEMENT_WEIGHT = 0.5
-_SPEED_WEIGHT = 0.1  # Weight of the motion from frame to frame: motion blur.
+_OWN_DISAGREEMENT = 6.0  # Cores of the mean of two keypoints: a larger distance between them means that one is wrong.
 _MIN_LIMB_CONFIDENCE = 0.1
 _LIMB_ENDS = np.array(LIMBS)
 _CAN_SNAP = np.isin(np.arange(NUM_KEYPOINTS), [7, 8, 9, 10, 13, 14, 15, 16, *range(17, 23), *range(91, 133)])
@@ -32,33 +26,40 @@ _SHAREABLE = [7, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]  # Elbows, wr
 _NUM_ARM_KEYPOINTS = 4  # The first of them.
 
 
-def keypoint_scales() -> Floats:
-    """[133] standard deviation of each keypoint relative to the square root of the box area."""
-    return np.concatenate([COCO_SIGMAS, np.full(6, _FOOT), np.full(68, _FACE), np.full(42, _HAND)])
-
-
-def keypoint_sigmas(keypoints: Floats, boxes: Floats, detected: Bools, disagreement: Floats) -> Floats:
+def keypoint_sigmas(
+    keypoints: Floats, boxes: Floats, detected: Bools, disagreement: Floats, image_size: tuple[int, int]
+) -> Floats:
     """[T, P, 133] standard deviations of keypoints, pixels.
 
     keypoints: [T, P, 133, 3]. boxes: [T, P, 4]. detected: [T, P]. disagreement: [T, P, 133] pixels between detection
-    and crop pose.
+    and crop pose. image_size: width and height in pixels. Raises ModelFileError when the noise table is damaged.
     """
-    arrays = (np.asarray(array) for array in (keypoints, boxes, detected, disagreement))
-    return batched_keypoint_sigmas(*(torch.as_tensor(array) for array in arrays)).numpy()
+    points, frames, found, apart = (
+        torch.as_tensor(np.asarray(array)) for array in (keypoints, boxes, detected, disagreement)
+    )
+    return batched_keypoint_sigmas(points, frames, found, apart, torch.tensor(image_size)).numpy()
 
 
-def batched_keypoint_sigmas(keypoints: Tensor, boxes: Tensor, detected: Tensor, disagreement: Tensor) -> Tensor:
+def batched_keypoint_sigmas(
+    keypoints: Tensor, boxes: Tensor, detected: Tensor, disagreement: Tensor, image_size: Tensor
+) -> Tensor:
     """[..., T, P, K] standard deviations of the first K keypoints of any number of clips, pixels.
 
+    Each is that of the core of the errors along each axis, as measured on real clips (`keypoint_noise.toml`).
     keypoints: [..., T, P, K, 3]. boxes: [..., T, P, 4]. detected: [..., T, P]. disagreement: [..., T, P, K] pixels.
+    image_size: [..., 2] width and height in pixels. Raises ModelFileError when the noise table is damaged.
     """
-    scales = torch.as_tensor(keypoint_scales()[: keypoints.shape[-2]]).to(keypoints)
-    extent = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1)  # [..., T, P, 2]
-    area, diagonal = extent.prod(-1, keepdim=True).sqrt(), extent.norm(dim=-1)
-    base = _DETECTOR * scales * area / keypoints[..., 2].clamp(0.2, 1)
-    speed = _speed(keypoints, detected)
-    variance = base.square() + (_DISAGREEMENT_WEIGHT * disagreement).square() + (_SPEED_WEIGHT * speed).square()
-    return variance.sqrt() * occlusion_inflation(keypoints, diagonal, detected)
+    noise = load_keypoint_noise()
+    height = apparent_height(keypoints, boxes)[..., None]  # [..., T, P, 1]
+    core = noise.scales()[: keypoints.shape[-2]].to(keypoints) * height
+    factor = interpolate_factor(noise.factors.confidence, keypoints[..., 2])
+    factor = factor * occlusion_inflation(keypoints, height[..., 0], detected)
+    size = image_size.to(keypoints)[..., None, None, None, :]
+    border = torch.minimum(keypoints[..., :2], size - 1 - keypoints[..., :2]).amin(-1)
+    factor = factor * interpolate_factor(noise.factors.border, border / height)
+    excess = (disagreement.square() - (_OWN_DISAGREEMENT * core * factor).square()).clamp(min=0)
+    variance = (core * factor).square() + noise.disagreement_weight**2 * excess
+    return (variance + (noise.speed_weight * _speed(keypoints, detected)).square()).sqrt()
 
 
 def _speed(keypoints: Tensor, detected: Tensor) -> Tensor:
@@ -69,18 +70,19 @@ def _speed(keypoints: Tensor, detected: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(keypoints[..., :1, :, :, 2]), moved], dim=-3)
 
 
-def occlusion_inflation(keypoints: Tensor, diagonal: Tensor, detected: Tensor) -> Tensor:
-    """[..., T, P, K] factor on sigmas: 1 far from every partner's limb, up to _NEAR_FACTOR on one.
+def occlusion_inflation(keypoints: Tensor, height: Tensor, detected: Tensor) -> Tensor:
+    """[..., T, P, K] factor on sigmas: 1 far from every partner's limb, largest on one.
 
-    keypoints: [..., T, P, K, 3] pixels. diagonal: [..., T, P] of the boxes, pixels. detected: [..., T, P].
+    keypoints: [..., T, P, K, 3] pixels. height: [..., T, P] of the people, pixels. detected: [..., T, P].
     """
+    noise = load_keypoint_noise()
     factor = torch.ones_like(keypoints[..., 0])
     can_snap = torch.as_tensor(_CAN_SNAP[: keypoints.shape[-2]], device=keypoints.device)
     for p, q in itertools.permutations(range(keypoints.shape[-3]), 2):
         both = (detected[..., p] & detected[..., q])[..., None]
-        near = _limb_distance(keypoints[..., p, :, :2], keypoints[..., q, :, :])
-        near = near / (_NEAR_LIMB * diagonal[..., p, None])
-        inflated = 1 + (_NEAR_FACTOR - 1) * torch.exp(-0.5 * near.square())
+        near = limb_distance(keypoints[..., p, :, :2], keypoints[..., q, :, :])
+        near = (near / (noise.limb_width * height[..., p, None])).clamp(max=1e3)
+        inflated = interpolate_factor(noise.factors.partner, near)
         own = factor[..., p, :]
         factor[..., p, :] = torch.where(both & can_snap, torch.maximum(own, inflated), own)
     return factor
@@ -88,10 +90,10 @@ def occlusion_inflation(keypoints: Tensor, diagonal: Tensor, detected: Tensor) -
 
 def distance_to_limbs(points: Floats, keypoints: Floats) -> Floats:
     """[T, K] pixels from each of the points [T, K, 2] to the nearest limb of the person keypoints [T, 133, 3]."""
-    return _limb_distance(torch.as_tensor(points), torch.as_tensor(keypoints)).numpy()
+    return limb_distance(torch.as_tensor(points), torch.as_tensor(keypoints)).numpy()
 
 
-def _limb_distance(points: Tensor, keypoints: Tensor) -> Tensor:
+def limb_distance(points: Tensor, keypoints: Tensor) -> Tensor:
     """[..., K] pixels from points [..., K, 2] to the limbs of keypoints [..., N, 3]; infinity without any limb."""
     a, b = torch.as_tensor(_LIMB_ENDS, device=points.device).unbind(1)
     start, end = keypoints[..., None, a, :2], keypoints[..., None, b, :2]  # [..., 1, L, 2]
