@@ -15,7 +15,7 @@ from closemesh.config.loading import read_toml
 from closemesh.core.errors import InputError, ModelFileError
 
 _FILE = Path(__file__).with_name("keypoint_noise.toml")
-_MIN_CONFIDENCE = 0.3  # Of both ends of a segment that tells the height.
+_MIN_CONFIDENCE = 0.3  # Of both ends of a segment that the height comes from.
 _SEGMENTS = (
     *(((5, 6), (11, 12), 0.288),),
     *(((5,), (7,), 0.186), ((6,), (8,), 0.186), ((7,), (9,), 0.146), ((8,), (10,), 0.146)),
@@ -115,7 +115,7 @@ def interpolate_factor(table: tuple[tuple[float, float], ...], values: Tensor) -
 def apparent_height(keypoints: Tensor, boxes: Tensor) -> Tensor:
     """[...] height of each person standing upright at the same distance, pixels; the same for half figures.
 
-    The second largest of the heights that trunk, arms and legs tell: foreshortened segments are shorter, and one
+    The second largest of the heights that trunk, arms and legs give: foreshortened segments are shorter, and one
     wrong keypoint does not count. Without any segment it comes from the box. keypoints: [..., K, 3] with K >= 17.
     boxes: [..., 4].
     """

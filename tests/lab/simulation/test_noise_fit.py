@@ -131,7 +131,7 @@ def test_samples_know_partners_borders_and_cut_people() -> None:
     assert len(random_views(4, 0)) == 5 and random_views(4, 0) == random_views(4, 0) != random_views(4, 1)
 
 
-def test_two_views_tell_the_noise() -> None:
+def test_the_noise_is_measured_from_two_views() -> None:
     """A person who walks about, before two cameras that stand far apart."""
     rng = np.random.default_rng(0)
     base = np.column_stack([truth(0, 0) / HEIGHT * 1.7, 0.1 * rng.normal(size=23)])

@@ -42,20 +42,20 @@ def test_a_mixture_is_separated() -> None:
     assert np.isnan(fit_noise_core(lengths[:5]).core)
 
 
-def test_repetitions_tell_their_own_noise_and_not_what_they_share() -> None:
+def test_repetitions_give_their_own_noise_without_a_common_error() -> None:
     rng = np.random.default_rng(2)
     shared = noise(rng, 5.0, 600)
     assert repetition_sigma(shared + noise(rng, 0.7, 6, 600)) == pytest.approx(0.7, rel=0.05)
 
 
-def test_second_differences_tell_white_noise_on_a_smooth_motion() -> None:
+def test_second_differences_give_white_noise_on_a_smooth_motion() -> None:
     rng = np.random.default_rng(3)
     t = np.linspace(0, 20, 2000)[:, None]
     smooth = 300 * np.concatenate([np.sin(t), np.cos(t)], axis=1)
     assert core_sigma(second_differences(smooth + noise(rng, 1.5, 2000))) == pytest.approx(1.5, rel=0.05)
 
 
-def test_epipolar_distances_of_two_cameras_tell_the_noise() -> None:
+def test_epipolar_distances_of_two_cameras_give_the_noise() -> None:
     rng = np.random.default_rng(4)
     points = rng.uniform((-1, -1, 4), (1, 1, 6), (3000, 3))
     c, s = np.cos(0.6), np.sin(0.6)

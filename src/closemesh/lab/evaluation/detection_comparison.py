@@ -17,7 +17,7 @@ from closemesh.fitting.keypoint_noise import apparent_height, joint_name
 from closemesh.lab.evaluation.benchmark_scenes import Window
 from closemesh.lab.simulation.detections import simulate_observations
 from closemesh.lab.simulation.detector_errors import DetectorErrors
-from closemesh.lab.simulation.noise_statistics import median_of_known
+from closemesh.lab.simulation.noise_statistics import median_of_known, second_differences
 from closemesh.lab.simulation.real_noise import RepeatedKeypoints
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene
 from closemesh.perception.keypoints.uncertainty import distance_to_limbs, without_shared_keypoints
@@ -96,7 +96,7 @@ def truth_free_statistics(sets: list[DetectionSet]) -> list[TruthFree]:
         for is_near in (False, True):
             rows = present[:, both] & (near[:, both] == is_near)
             given = rows & (confidence[:, both] > 0)
-            sure = confidence[:, both][given]
+            certainty = confidence[:, both][given]
             apart, moved = disagreement[:, both][given], jitter[:, both][given]
             apart, moved = apart[np.isfinite(apart)], moved[np.isfinite(moved)]
             if given.any():
@@ -108,8 +108,8 @@ def truth_free_statistics(sets: list[DetectionSet]) -> list[TruthFree]:
                         disagreement=float(np.median(apart)) if len(apart) else np.nan,
                         disagreement_90=float(np.quantile(apart, 0.9)) if len(apart) else np.nan,
                         jitter=float(np.median(moved)) if len(moved) else np.nan,
-                        confidence=float(sure.mean()),
-                        unsure=float((sure < 0.3).mean()),
+                        confidence=float(certainty.mean()),
+                        unsure=float((certainty < 0.3).mean()),
                         missed=1 - float(given.sum() / rows.sum()),
                     )
                 )
@@ -126,7 +126,7 @@ def _values(one: DetectionSet) -> tuple[np.ndarray, ...]:
     given = one.keypoints[..., 2] > 0
     points = np.where(given[..., None], one.keypoints[..., :2], np.nan)
     jitter = np.full(near.shape, np.nan)
-    jitter[1:-1] = np.linalg.norm(points[:-2] - 2 * points[1:-1] + points[2:], axis=-1) / np.sqrt(6)
+    jitter[1:-1] = second_differences(points)
     present = np.broadcast_to(one.detected[..., None], near.shape)
     arrays = (near, present, one.disagreement / height, jitter / height, one.keypoints[..., 2])
     return tuple(array.reshape(-1, NUM_KEYPOINTS3D) for array in arrays)

@@ -45,7 +45,7 @@ BORDER_EDGES = np.array([0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.4])  # Heights
 _RAYLEIGH_MEDIAN = np.sqrt(2 * np.log(2))
 _FIRST_LIMB = 7  # Elbows and further out; heads and trunks do not snap to a partner.
 _MIN_BIN = 30
-_SURE = 0.8  # Confidence.
+_CERTAIN = 0.8  # Confidence.
 _SLOW, _FAST = 0.005, 0.04  # Heights per frame.
 _DISAGREEMENT_WEIGHT = 0.5  # The error of a mean of which one part is right.
 _UNMEASURED = {"face": ("nose", 0.030 / 0.026), "hand": ("wrist", 0.050 / 0.062), "small_toe": ("big_toe", 1.0)}
@@ -122,9 +122,9 @@ def _joint(samples: NoiseSamples, keypoints: list[int], clear: Bools) -> JointSt
     differences = np.array([core_sigma(one) for one in lengths])
     changed = points[:, 1:].transpose(1, 0, 3, 2, 4)[:, use]  # [V - 1, S, N, 2]
     repetition = np.array([repetition_sigma(changed[:, :, n]) for n in range(len(NETWORKS))])
-    share = repetition[_MOVENET] ** 2 / (repetition[_MOVENET] ** 2 + repetition[_HEAVY] ** 2)
-    movenet_variance = differences[1] ** 2 * share
-    heavy_variance = differences[1] ** 2 * (1 - share)
+    fraction = repetition[_MOVENET] ** 2 / (repetition[_MOVENET] ** 2 + repetition[_HEAVY] ** 2)
+    movenet_variance = differences[1] ** 2 * fraction
+    heavy_variance = differences[1] ** 2 * (1 - fraction)
     full_variance = max(differences[0] ** 2 - movenet_variance, repetition[_FULL] ** 2)
     core = np.array([*np.sqrt([movenet_variance, full_variance, heavy_variance]), differences[1] / 2])
     return JointStatistics(
@@ -215,7 +215,7 @@ def _joint_noise(statistics: JointStatistics, n: int) -> JointNoise:
 
 def _speed_weight(samples: NoiseSamples, cores: Floats) -> float:
     """Standard deviation over the motion from frame to frame: by how much noise is larger on fast keypoints."""
-    use = (samples.confidence[:, 0, _FUSED] > _SURE) & (samples.partner > PARTNER_EDGES[-1])
+    use = (samples.confidence[:, 0, _FUSED] > _CERTAIN) & (samples.partner > PARTNER_EDGES[-1])
     relative = np.where(use, samples.disagreement / 2 / cores / _RAYLEIGH_MEDIAN, np.nan)
     fast, slow = (np.isfinite(relative) & rows for rows in (samples.speed > _FAST, samples.speed < _SLOW))
     if min(fast.sum(), slow.sum()) < _MIN_BIN:

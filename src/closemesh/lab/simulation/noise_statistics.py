@@ -9,7 +9,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from closemesh.core.arrays import Bools, Floats
+from closemesh.core.arrays import Floats
 
 _RAYLEIGH_MEDIAN = np.sqrt(2 * np.log(2))  # Of the length of two standard normal numbers.
 _EM_STEPS = 60
@@ -60,9 +60,9 @@ def fit_noise_core(lengths: Floats) -> NoiseCore:
         tail = max(tail, _MIN_TAIL**2 * core)
         narrow = (1 - weight) / core * np.exp(-squared / (2 * core))
         wide = weight / tail * np.exp(-squared / (2 * tail))
-        share = wide / np.maximum(narrow + wide, 1e-300)
-        tail = (squared * share).sum() / (2 * max(share.sum(), 1e-9))
-        weight = float(np.clip(share.mean(), 1e-3, _MAX_TAIL))
+        membership = wide / np.maximum(narrow + wide, 1e-300)
+        tail = (squared * membership).sum() / (2 * max(membership.sum(), 1e-9))
+        weight = float(np.clip(membership.mean(), 1e-3, _MAX_TAIL))
         # The median of all samples is a higher quantile of the narrow ones.
         core = float(np.quantile(squared, 0.5 * (1 - weight))) / _RAYLEIGH_MEDIAN**2
     return NoiseCore(float(np.sqrt(core)), float(np.sqrt(max(tail, _MIN_TAIL**2 * core))), weight, len(lengths))
@@ -126,16 +126,3 @@ def epipolar_distances(F: Floats, a: Floats, b: Floats) -> Floats:
     left, right = np.hstack([a, ones]) @ F.T, np.hstack([b, ones]) @ F
     product = (np.hstack([b, ones]) * left).sum(1)
     return product / np.sqrt((left[:, :2] ** 2).sum(1) + (right[:, :2] ** 2).sum(1))
-
-
-def without_offset(difference: Floats, axes: Floats) -> tuple[Floats, Floats]:
-    """Differences [S, 2] without their median offset in the axes [S, 2, 2] of each trunk, and the offset [2].
-
-    Networks differ in where a joint is; that is no noise.
-    """
-    known: Bools = np.isfinite(difference).all(-1) & np.isfinite(axes).all((-1, -2))  # type: ignore[assignment]
-    if known.sum() < _MIN_SAMPLES:
-        return difference, np.zeros(2)
-    inside = np.einsum("sad,sd->sa", axes[known], difference[known])
-    offset = np.median(inside, axis=0)
-    return difference - np.einsum("sad,a->sd", axes, offset), offset

@@ -34,13 +34,13 @@ _LIMBS = (
 )  # Elbows and further out are hidden by others, heads and trunks by the own body.
 _MAX_RANK = 0.9995  # Of a distribution without a largest value.
 _MIN_SAMPLES = 60
-_SURE = 0.7  # Confidence in both views.
+_CERTAIN = 0.7  # Confidence in both views.
 _NEAR = 0.09  # Fraction of the height: two widths of a limb.
 _MOVENET, _HEAVY, _FUSED = 0, 2, 3
 
 
 def mixture_quantiles(noise: JointNoise, levels: Floats) -> Floats:
-    """[Q] quantiles of the lengths of 2D errors with this noise, in its unit."""
+    """[Q] quantiles at levels [Q] of the lengths of 2D errors with this noise, in its unit."""
     grid = np.linspace(0, 6 * noise.tail, 4000)
     narrow, wide = (np.exp(-(grid**2) / (2 * sigma**2)) for sigma in (noise.core, noise.tail))
     rank = 1 - (1 - noise.tail_fraction) * narrow - noise.tail_fraction * wide
@@ -177,12 +177,12 @@ def stereo_sigmas(a: RepeatedKeypoints, b: RepeatedKeypoints) -> dict[str, float
     """
     frames = min(len(a.boxes), len(b.boxes))
     first, second = (clip.keypoints[:frames, 0, 0, _FUSED].astype(float) for clip in (a, b))
-    sure = np.minimum(np.nan_to_num(first[..., 2]), np.nan_to_num(second[..., 2])) > _SURE
-    F = fundamental_matrix(first[sure][:, :2], second[sure][:, :2])
+    certain = np.minimum(np.nan_to_num(first[..., 2]), np.nan_to_num(second[..., 2])) > _CERTAIN
+    F = fundamental_matrix(first[certain][:, :2], second[certain][:, :2])
     if F is None:
         return {}
-    distance = np.full(sure.shape, np.nan)
-    distance[sure] = np.abs(epipolar_distances(F, first[sure][:, :2], second[sure][:, :2]))
+    distance = np.full(certain.shape, np.nan)
+    distance[certain] = np.abs(epipolar_distances(F, first[certain][:, :2], second[certain][:, :2]))
     heights = [clip_heights(clip)[:frames, :1] for clip in (a, b)]
     relative = distance / np.sqrt(heights[0] * heights[1])
     sigmas = {joint: relative[:, [k for k in range(NUM_KEYPOINTS3D) if _JOINTS[k] == joint]] for joint in _JOINTS}

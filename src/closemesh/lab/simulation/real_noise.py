@@ -212,13 +212,13 @@ def random_crop(people: list[Detection], size: tuple[int, int], rng: np.random.G
     person = people[int(rng.integers(len(people)))]
     x0, y0, x1, y1 = person.box
     crop = np.array([0.0, 0.0, *size])
-    side, share = rng.random(), rng.uniform(0.25, 0.65)
+    side, fraction = rng.random(), rng.uniform(0.25, 0.65)
     if side < _CUT_BELOW:
         crop[3] = y0 + rng.uniform(0.45, 0.9) * (y1 - y0)
     elif side < _CUT_LEFT:
-        crop[0] = x0 + share * (x1 - x0)
+        crop[0] = x0 + fraction * (x1 - x0)
     else:
-        crop[2] = x1 - share * (x1 - x0)
+        crop[2] = x1 - fraction * (x1 - x0)
     return np.clip(np.round(crop), 0, np.tile(size, 2))
 
 
@@ -249,7 +249,7 @@ def repeat_clips(
     """`repeat_clip` of all clips; the results are kept in the folder `out` and read from there when run again.
 
     people: by name of a clip the numbers of the people who count, all if not named. Raises InputError when a clip
-    cannot be read or nobody is found in it.
+    cannot be read or shows no person.
     """
     networks, found = None, []
     for path in paths:
@@ -268,7 +268,7 @@ def repeat_clip(
 ) -> RepeatedKeypoints:
     """All networks on a clip: all frames as they are, some frames changed, and some cut by a border.
 
-    Raises InputError when the clip cannot be read or nobody is found in it.
+    Raises InputError when the clip cannot be read or shows no person.
     """
     clip, views, every = open_clip(path, _FULL_RATE), random_views(config.views, config.seed), config.every
     tracks = select_tracks(clip, MediaPipeDetector(), ObserveConfig(masks=False), NullProgress())
