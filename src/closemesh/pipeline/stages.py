@@ -47,7 +47,7 @@ class Observe:
     """Finds and tracks people, estimates their keypoints, and writes masks."""
 
     name = "observe"
-    version = 4
+    version = 5
     motion = None
     reads = ()
     outputs = (Observations,)
@@ -75,7 +75,7 @@ class Initialise:
     """Estimates the camera and a first motion of each person alone, or takes the motion of another tool."""
 
     name = "initialise"
-    version = 4
+    version = 5
     motion = "initial"
     reads = ("observe",)
     outputs = (Camera, BodyMotion, PoseUncertainty)
@@ -161,7 +161,7 @@ class Refine:
     """Refines pairs that come close by the interaction prior and by statements."""
 
     name = "refine"
-    version = 6
+    version = 7
     motion = "refined"
     reads = ("initialise", "describe")
     outputs = (BodyMotion,)
