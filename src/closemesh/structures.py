@@ -91,6 +91,8 @@ class Observations:
     """[T, P, 23] joint outside the image, which is all that is known of it; None in results of earlier versions."""
     mask_confidence: Floats | None = None
     """[T, P] 0..1, how sure the mask is; 0 without a mask. None in results of older versions."""
+    flow_keypoints: Floats | None = None
+    """[T, P, 23, 3] x, y and sigma in pixels of keypoints near a partner, carried by optical flow; sigma 0 for none."""
 
     @property
     def num_people(self) -> int:

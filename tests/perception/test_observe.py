@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -79,6 +80,17 @@ def test_one_person_can_be_selected(tmp_path: Path) -> None:
     assert not (tmp_path / "masks").exists()
     with pytest.raises(InputError, match="no person 9"):
         observe(short, ObserveConfig(people=(9,)), None, NullProgress())
+
+
+def test_flow_is_stored_when_it_is_asked_for() -> None:
+    short = open_clip(find_model(DEMO_CLIP), ClipConfig(fps=6, end=0.8))
+    config = ObserveConfig(masks=False, hands=False, pose_network="full")
+    without = observe(short, config, None, NullProgress())
+    assert without.flow_keypoints is None
+    seen = observe(short, replace(config, flow=True), None, NullProgress())
+    assert seen.flow_keypoints is not None and seen.flow_keypoints.shape == (len(short), 2, 23, 3)
+    unchanged = seen.flow_keypoints[..., 2] == 0
+    np.testing.assert_array_equal(seen.keypoints[:, :, :23][unchanged], without.keypoints[:, :, :23][unchanged])
 
 
 def test_a_clip_without_people_is_reported(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ class ObserveConfig:
     """BlazePose for feet, hands, 3D keypoints and masks: `heavy` is larger and slower, its 2D points are better."""
     hands: bool = True
     """Also estimate the keypoints of each hand from a crop."""
+    flow: bool = False
+    """Also carry keypoints by optical flow to frames in which a partner is near."""
     masks: bool = True
     mask_model: Annotated[
         MaskModel, Cli("--mask-model", "Segmentation model; auto: the best one installed.", METHOD)

@@ -13,6 +13,7 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
+from closemesh.perception.keypoints.flow import carry_keypoints, fuse_carried
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
 from closemesh.perception.keypoints.left_right import fix_left_right
 from closemesh.perception.keypoints.topdown import estimate_frame
@@ -71,6 +72,8 @@ def observe(
     builder = ObservationBuilder(clip, len(tracks))
     estimate_crops(clip, detector, tracks, builder, progress, masks, make_hand_landmarks(selection, config))
     observations = builder.finish(track_confidence(tracks, len(clip)), detector.name)
+    if config.flow:
+        observations = fuse_carried(observations, carry_keypoints(clip, observations, progress))
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
         progress.note(f"persons {pair.person_a} and {pair.person_b} are close in the image: {when}")

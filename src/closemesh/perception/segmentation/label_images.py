@@ -235,9 +235,8 @@ def _background_evidence(
     """
     if colors.background is None:
         return np.zeros(small.shape[:2], np.float32)
-    density = sum(
-        identity if one is None else one * identity for one, identity in zip(densities, identities, strict=True)
-    )
+    parts = [one if density is None else one * density for density, one in zip(densities, identities, strict=True)]
+    density = np.sum(parts, axis=0)
     sample_scale = np.array(colors.background.std.shape[::-1]) / np.array(shape[1::-1])
     evidence = colors.background.foreground_evidence(small, density, window.T_sample_window(sample_scale))
     return np.clip(evidence, -_MAX_BACKGROUND, _MAX_PERSON)
