@@ -136,11 +136,14 @@ def real_change_tables(changes: list[Change]) -> RenderableType:
         for one in (change for change in changes if change.stage == stage and change.old != change.new):
             table.add_row(one.clip, *_change_cells(REAL_METRIC[one.metric], one.old, one.new), "")
         for mean in (mean for mean in mean_changes(changes) if mean.stage == stage):
-            cells = _change_cells(REAL_METRIC[mean.metric], mean.old, mean.new)
+            cells = _change_cells(REAL_METRIC[mean.metric], mean.old, mean.new, mean.significant)
             plural = "s" if mean.clips > 1 else ""
             table.add_row(f"mean of {mean.clips} clip{plural}", *cells, f"±{mean.deviation:.2f}", style="bold")
         tables.append(table)
-    note = "± is the standard deviation of the change over clips; rows of clips without a change are left out"
+    note = (
+        "± is the standard deviation of the change over clips; means get a verdict beyond two standard errors; "
+        "rows of clips without a change are left out"
+    )
     return Group(*tables, note)
 
 
@@ -230,9 +233,9 @@ def _real_change_table(title: str, first: str) -> Table:
     return table
 
 
-def _change_cells(metric: RealMetric, old: float, new: float) -> list[str]:
+def _change_cells(metric: RealMetric, old: float, new: float, significant: bool = True) -> list[str]:
     verdict = ""
-    if old != new:
+    if significant and f"{old:.2f}" != f"{new:.2f}":
         better = _badness(metric, new) < _badness(metric, old)
         verdict = "[good]better[/good]" if better else "[bad]worse[/bad]"
     return [metric.name, metric.unit, f"{old:.2f}", f"{new:.2f}", f"{new - old:+.2f}", verdict]

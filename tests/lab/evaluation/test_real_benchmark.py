@@ -143,8 +143,22 @@ def test_a_residual_is_best_at_one(metric: str, old: float, new: float, verdict:
     with console.capture() as capture:
         console.print(real_change_tables([Change("hug", "optimised", metric, old, new)]))
     rows = [line for line in capture.get().splitlines() if metric in line]
-    assert len(rows) == 2  # The clip, and the mean.
-    assert all(verdict in row and f"{new - old:+.2f}" in row for row in rows)
+    assert len(rows) == 2  # The clip, and the mean, for which one clip is no evidence.
+    assert all(f"{new - old:+.2f}" in row for row in rows)
+    assert [verdict in row for row in rows] == [True, False]
+
+
+def test_a_mean_is_better_beyond_chance() -> None:
+    def mean(*moves: float) -> bool:
+        [one] = mean_changes([Change(str(i), "optimised", "facts", 50, 50 + move) for i, move in enumerate(moves)])
+        return one.significant
+
+    assert mean(10, 20)
+    assert mean(-4, -5, -6)
+    assert not mean(10)
+    assert not mean(0, 20)
+    assert not mean(-10, 5, 20)
+    assert not mean(0, 0)
 
 
 def test_runs_without_a_clip_in_common(folder: Path, tmp_path: Path) -> None:

@@ -99,6 +99,11 @@ class MeanChange:
     """Standard deviation of the change over the clips."""
     clips: int
 
+    @property
+    def significant(self) -> bool:
+        """True when the mean change is more than two standard errors from 0; never for a single clip."""
+        return self.clips > 1 and abs(self.new - self.old) > 2 * self.deviation / (self.clips - 1) ** 0.5
+
 
 def find_clips(
     folder: Path, facts_folder: Path | None, only: Sequence[str], limit: int | None, progress: Progress
