@@ -71,3 +71,15 @@ def test_bad_files_are_one_clear_line(tmp_path, damage):
     with pytest.raises(ModelFileError, match="does not hold detector errors") as fault:
         load_detector_errors(path)
     assert "\n" not in str(fault.value)
+
+
+def test_files_without_the_matched_tables_are_read(tmp_path):
+    path, old = tmp_path / "errors.npz", tmp_path / "old.npz"
+    save_detector_errors(path, no_errors(outside_rate=torch.full((23,), 0.5), partner_confusion=torch.ones(23)))
+    with np.load(path) as file:
+        np.savez(
+            old, **{name: file[name] for name in file.files if "outside" not in name and name != "partner_confusion"}
+        )
+    read = load_detector_errors(old)
+    for name in ("outside_rate", "outside_inset", "outside_confidence", "partner_confusion"):
+        assert getattr(read, name).shape == getattr(no_errors(), name).shape and not getattr(read, name).any()

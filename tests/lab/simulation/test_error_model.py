@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from sample_errors import WHITE, C, E, K, no_errors, uniform
 from torch import Tensor
 
 from closemesh.lab.simulation.detector_errors import DetectorErrors
-from closemesh.lab.simulation.error_model import sample_detections, sample_keypoints
+from closemesh.lab.simulation.error_model import place_outside, sample_detections, sample_keypoints
 from closemesh.lab.simulation.statistics import ARMS, LEGS, MIRROR, facing_class, person_size, trunk_axes
 
 FRAMES = 400
@@ -155,3 +157,40 @@ def test_batches_of_any_shape_and_seeds_that_determine_the_detections():
 def test_a_person_seen_from_the_side_is_not_small():
     thin = TWO * torch.tensor([0.01, 1.0])
     assert float(person_size(thin).min()) == pytest.approx(np.sqrt(0.25) * 92, rel=0.01)
+
+
+def test_keypoints_beyond_the_border_are_missed_or_placed_just_inside():
+    errors = no_errors(
+        outside_rate=torch.full((K,), 0.6), outside_inset=uniform(0.1), outside_confidence=0.2 + uniform(0.3)
+    )
+    points = TWO
+    image = torch.tensor([10_000.0, float(points[..., 1].median())])
+    size, generator = person_size(points), torch.Generator().manual_seed(0)
+    nothing_hidden = torch.zeros(points.shape[:-1], dtype=torch.bool)
+    sampled = sample_keypoints(points, nothing_hidden, size, None, errors, generator)
+    placed = place_outside(sampled, points, size, image, errors, generator)
+    beyond = points[..., 1] >= image[1]
+    given = beyond & (placed.confidence > 0)
+    assert float(given.sum() / beyond.sum()) == pytest.approx(0.6, abs=0.08)
+    inset = (image[1] - placed.points[..., 1]) / size[..., None]
+    assert float(inset[given].min()) >= -1e-4 and float(inset[given].max()) <= 0.1 + 1e-4
+    assert float(placed.confidence[given].min()) >= 0.2 and float(placed.confidence[given].max()) <= 0.5
+    assert torch.equal(placed.points[~beyond], sampled.points[~beyond])
+    assert torch.equal(placed.confidence[~beyond], sampled.confidence[~beyond])
+
+
+def test_limbs_on_a_partner_are_seen_no_better_than_hidden_ones():
+    errors = no_errors(error=torch.stack([uniform(0.0, K), uniform(0.2, K)], dim=1))
+    confused = replace(errors, partner_confusion=(torch.arange(K) == 9).float())
+    points = TWO.clone()
+    points[:, 0, 9] = points[:, 1, [8, 10]].mean(-2)
+    hidden = torch.zeros(points.shape[:-1], dtype=torch.bool)
+    moved = {}
+    for name, table in (("plain", errors), ("confused", confused)):
+        generator = torch.Generator().manual_seed(0)
+        found = sample_keypoints(points, hidden, person_size(points), points.flip(-3), table, generator)
+        moved[name] = (found.points - points).norm(dim=-1) / person_size(points)[..., None]
+    assert float(moved["plain"].max()) < 1e-4
+    assert float(moved["confused"][:, 0, 9].mean()) == pytest.approx(0.1, abs=0.03)
+    moved["confused"][:, 0, 9] = 0
+    assert float(moved["confused"].max()) < 1e-4

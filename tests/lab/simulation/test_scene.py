@@ -61,6 +61,22 @@ def test_the_distance_follows_from_the_drawn_extent():
     assert float(tall.std()) > 0.05
 
 
+def test_some_cameras_cut_people_and_only_when_asked_to():
+    pelvis = paths()
+    whole, cut = (sample_cameras(pelvis, torch.Generator().manual_seed(1), cut_fraction=f) for f in (0.0, 1.0))
+    assert torch.equal(whole.T_cam_world, sample_cameras(pelvis, torch.Generator().manual_seed(1)).T_cam_world)
+    feet = (pelvis - torch.tensor([0.0, 0.9, 0.0])).flatten(1, 2)
+    heads = (pelvis + torch.tensor([0.0, 0.7, 0.0])).flatten(1, 2)
+    rates = []
+    for cameras in (whole, cut):
+        for points in (feet, heads):
+            seen = transform_points(cameras.T_cam_world, points)
+            pixels = project(seen, cameras.focal[:, None, None], cameras.principal_point[:, None])
+            rates.append(float(((pixels > 0) & (pixels < cameras.size[:, None])).all(-1).float().mean()))
+    assert rates[0] > 0.95 and rates[1] > 0.95
+    assert rates[2] < 0.5 < rates[3], "mostly the legs are cut"
+
+
 def test_absent_people_do_not_change_the_camera():
     pelvis = paths(8)
     valid = torch.ones(pelvis.shape[:3], dtype=torch.bool)
