@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     from closemesh.config.loading import load_config
     from closemesh.config.schema import Config, preset_config
     from closemesh.core.errors import ClosemeshError
-    from closemesh.pipeline.reconstruct import reconstruct
+    from closemesh.pipeline.reconstruct import reconstruct, reconstruct_photos
     from closemesh.structures import Reconstruction
 
 
 __version__ = "0.1.0"
-__all__ = ["ClosemeshError", "Config", "Reconstruction", "load_config", "preset_config", "reconstruct"]
+__all__ = [
+    "ClosemeshError",
+    "Config",
+    "Reconstruction",
+    "load_config",
+    "preset_config",
+    "reconstruct",
+    "reconstruct_photos",
+]
 
 _MODULE_OF = {
     "ClosemeshError": "closemesh.core.errors",
@@ -29,6 +37,7 @@ _MODULE_OF = {
     "load_config": "closemesh.config.loading",
     "preset_config": "closemesh.config.schema",
     "reconstruct": "closemesh.pipeline.reconstruct",
+    "reconstruct_photos": "closemesh.pipeline.reconstruct",
 }
 
 

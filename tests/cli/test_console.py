@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from closemesh.cli.console import PlainLines, TerminalBars, show_progress, summary
+from closemesh.cli.console import PlainLines, TerminalBars, photo_summary, show_progress, summary
 from closemesh.cli.main import app
 from closemesh.weights.manifest import read_manifest
 from closemesh.weights.registry import BUNDLED_FILES
@@ -86,6 +86,25 @@ def test_a_terminal_gets_bars_that_end_at_the_total() -> None:
     assert "5/5" in screen.getvalue()
 
 
+def test_bars_of_one_photo_are_removed_before_the_next() -> None:
+    screen = io.StringIO()
+    with show_progress(Console(file=screen, force_terminal=True, width=120)) as progress:
+        assert isinstance(progress, TerminalBars)
+        with progress.task("photos", total=3) as advance:
+            for photo in ("a.jpg", "b.jpg"):
+                for stage in ("observe", "refine"):
+                    with progress.task(f"{photo}: {stage}", total=1):
+                        pass
+                advance(1)
+            with pytest.raises(ValueError, match="bad"), progress.task("c.jpg: observe", total=1):
+                raise ValueError("bad")
+            advance(1)
+        with progress.task("later", total=1):
+            pass
+        shown = [task.description for task in progress._bars.tasks]
+    assert shown == ["photos", "later"]
+
+
 def test_a_terminal_gets_bars_of_bytes() -> None:
     screen = io.StringIO()
     with show_progress(Console(file=screen, force_terminal=True, width=120), steps_are_bytes=True) as progress:
@@ -111,6 +130,31 @@ def test_the_summary_shows_before_and_after(tmp_path: Path) -> None:
         assert words in output
     assert "jitter" not in output, "a metric without values is left out"
     assert "overlay.mp4" not in output
+
+
+def test_the_summary_of_a_photo_has_nothing_over_time(tmp_path: Path) -> None:
+    metrics = {**METRICS, "penetration_mean_mm": 31.0, "frames_crossing_percent": 100.0}
+    scene = {
+        "people": [{"frames_valid": 1}, {"frames_valid": 1}],
+        "input": {"frames": 1, "fps": 30.0},
+        "camera": {"focal_px": 1500.0, "focal_source": "option"},
+        "body_model": {"name": "closemesh_open/std"},
+        "quality": {"optimised": metrics},
+        "stages": [],
+    }
+    screen = io.StringIO()
+    Console(file=screen, width=120).print(summary(scene, tmp_path))
+    assert "2 people; focal length 1500 px" in screen.getvalue() and "31 mm" in screen.getvalue()
+    assert "frame" not in screen.getvalue() and "interval" not in screen.getvalue()
+
+
+def test_the_summary_of_photos_has_a_line_for_each(tmp_path: Path) -> None:
+    scene = {"people": [{}, {}], "quality": {"initial": {"contacts": 9.0}, "optimised": METRICS}}
+    screen = io.StringIO()
+    Console(file=screen, width=120).print(photo_summary({"[a].jpg": scene, "b.jpg": None}, tmp_path))
+    good, bad = (next(line for line in screen.getvalue().splitlines() if name in line) for name in ("[a]", "b.jpg"))
+    assert [cell.strip() for cell in good.split("│")[1:-1]] == ["[a].jpg", "2", "2", "", "31 mm"]
+    assert "failed" in bad and "1 of 2 photos" in screen.getvalue()
 
 
 def test_info_knows_every_bundled_file() -> None:

@@ -85,6 +85,20 @@ def test_the_hands_touch_and_nothing_else(approach, body):
     assert contact.min_distance == 0 and contact.max_depth == pytest.approx(pair.depth.max())
 
 
+@pytest.mark.parametrize(("num_frames", "found"), [(1, 1), (2, 1), (4, 0)])
+def test_a_touch_in_all_frames_counts_in_a_clip_shorter_than_the_shortest_contact(
+    approach, body, num_frames: int, found: int
+):
+    """In the clip of four frames, the hands touch in the last two."""
+    frames = [1] * (num_frames - 2) + [T - 1] * min(num_frames, 2)
+    short = approach.with_pose(
+        **{name: getattr(approach, name)[frames] for name in ("rotations", "transl", "expression", "valid")}
+    )
+    (pair,) = measure_contacts(short, body, NullProgress())
+    assert len(pair.contacts) == found
+    assert pair.depth[-1] > 0
+
+
 def test_measure_does_not_depend_on_where_the_pair_stands(approach, body, measured):
     moved = approach.with_pose(transl=approach.transl + np.array([2.0, -3.0, 8.0]))
     (pair,) = measure_contacts(moved, body, NullProgress())

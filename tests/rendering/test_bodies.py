@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -44,6 +45,17 @@ def test_overlay_video(dance, tmp_path: Path) -> None:
         frames = list(container.decode(video=0))
     assert [(f.width, f.height) for f in frames] == [SIZE] * len(dance.clip)
     np.testing.assert_allclose([f.time for f in frames], dance.clip.times - dance.clip.times[0], atol=1e-4)
+
+
+def test_a_photo_has_an_overlay_image_too(make_dance, tmp_path: Path) -> None:
+    photo = make_dance(num_frames=1)
+    render_overlay(
+        grey_frames(photo), photo.clip, photo.camera, photo.motion, photo.body, tmp_path / "o.mp4", NullProgress()
+    )
+    (expected,) = render_view("overlay", photo.clip, photo.camera, photo.motion, photo.body, grey_frames(photo))
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "o.png"))[..., ::-1], expected)
+    with av.open(str(tmp_path / "o.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 1
 
 
 def test_the_overlay_covers_the_projected_vertices(dance) -> None:

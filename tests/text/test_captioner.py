@@ -19,6 +19,7 @@ from closemesh.structures import BodyMotion
 from closemesh.text.captioner import RuleConfig, candidates, caption_motion, intervals_where
 from closemesh.text.grammar import parse_description, render_description
 from closemesh.text.statements import (
+    ALWAYS,
     ArmHeight,
     DepthOrder,
     Facing,
@@ -146,6 +147,16 @@ def test_intervals_bridge_gaps_and_drop_short_runs():
     assert list(intervals_where(holds, times, RuleConfig())) == [(0, 8)]
     assert list(intervals_where(np.ones(2, bool), times[:2], RuleConfig())) == [(0, 1)]
     assert list(intervals_where(np.zeros(40, bool), times, RuleConfig())) == []
+
+
+def test_what_holds_in_a_photo_has_no_times(body: BodyModel):
+    motion = standing(body, ((0, 0, 3), {}), ((1, 0, 3), {}))
+    photo = motion.with_pose(
+        **{name: getattr(motion, name)[:1] for name in ("rotations", "transl", "expression", "valid", "confidence")}
+    )
+    found = caption_motion(photo, body, np.zeros(1), np.array([CAM_UP]))
+    assert {one.statement for one in found} == captions_of(motion, body)
+    assert {(one.start, one.end) for one in found} == {ALWAYS}
 
 
 def test_candidates_are_different():

@@ -13,6 +13,7 @@ from numbered_videos import HEIGHT, WIDTH, number_of, numbered_image
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.video import open_clip, read_frames
+from closemesh.video.image_folders import photo_files
 
 
 def save(path: Path, rgb: np.ndarray) -> None:
@@ -67,12 +68,41 @@ def test_exif_turns_the_image_and_has_the_focal_length(tmp_path: Path) -> None:
     assert clip.focal_px == pytest.approx(28 / 36 * WIDTH)
 
 
+@pytest.mark.skipif(not hasattr(cv2, "imwriteWithMetadata"), reason="this OpenCV cannot write EXIF")
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_upright(tmp_path: Path, suffix: str, orientation: int) -> None:
+    """The quarter at the top left of the stored image is red; EXIF says where that is in the upright one."""
+    image = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
+    image[: HEIGHT // 2, : WIDTH // 2] = 0, 0, 255
+    photo = tmp_path / f"0{suffix}"
+    cv2.imwriteWithMetadata(str(photo), image, [cv2.IMAGE_METADATA_EXIF], [exif(orientation, 28)])
+    clip = open_clip(photo, ClipConfig())
+    (frame,) = read_frames(clip)
+    width, height = clip.size
+    assert frame.shape == (height, width, 3) and (height > width) == (orientation > 4)
+    halves = np.array_split(frame[..., 0], 2)
+    quarters = [quarter.mean() for half in halves for quarter in np.array_split(half, 2, axis=1)]
+    assert int(np.argmax(quarters)) == (0, 1, 3, 2, 0, 1, 3, 2)[orientation - 1]
+
+
+def test_photos_are_files_of_one_folder(tmp_path: Path) -> None:
+    names = ["10.jpg", "9.JPG", "11.heic", "notes.txt", ".1.jpg", "12.jpg.txt"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"photo")
+    (tmp_path / "8.jpg").mkdir()
+    assert [file.name for file in photo_files(tmp_path)] == ["9.JPG", "10.jpg", "11.heic"]
+    assert photo_files(tmp_path / "10.jpg") == [tmp_path / "10.jpg"]
+    with pytest.raises(InputError, match="JPEG"):
+        open_clip(tmp_path / "11.heic", ClipConfig())
+
+
 def test_bad_folders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no images"):
         open_clip(tmp_path, ClipConfig())
     save(tmp_path / "0.png", numbered_image(0))
     save(tmp_path / "1.png", numbered_image(1, (WIDTH + 2, HEIGHT)))
-    with pytest.raises(InputError, match=r"1\.png.*130x96"):
+    with pytest.raises(InputError, match=r"1\.png.*130x96.*--photos"):
         open_clip(tmp_path, ClipConfig())
     (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes()[:60])
     with pytest.raises(InputError, match=r"1\.png.*cannot? be read|1\.png: not an image"):

@@ -20,6 +20,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -63,21 +64,25 @@ def exit_codes(when_stopped: str = "") -> Iterator[None]:
     except KeyboardInterrupt:
         print_line(f"stopped{'; ' + when_stopped if when_stopped else ''}", "doubtful")
         raise typer.Exit(STOPPED) from None
-    except ClosemeshError as error:
-        _fail(str(error))
-    except MemoryError:
-        _fail("out of memory; give fewer frames with --start and --end, or close other programs")
-    except OSError as error:
-        _fail(f"{error.filename or 'the system'}: {error.strerror or error}")
     except Exception as error:
-        _fail(f"unexpected {type(error).__name__}: {error}; set CLOSEMESH_DEBUG=1 for the traceback")
+        print_line(f"error: {error_text(error)}", "bad")
+        raise typer.Exit(FAILED) from None
 
 
-def _fail(line: str) -> None:
+def error_text(error: Exception) -> str:
+    """Return one line about an error; prints its traceback where $CLOSEMESH_DEBUG is set."""
     if os.environ.get("CLOSEMESH_DEBUG"):
-        messages.print(traceback.format_exc(), markup=False, soft_wrap=True)
-    print_line(f"error: {' '.join(line.split())}", "bad")
-    raise typer.Exit(FAILED) from None
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        messages.print("".join(lines), markup=False, soft_wrap=True)
+    if isinstance(error, ClosemeshError):
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = "out of memory; give fewer frames with --start and --end, or close other programs"
+    elif isinstance(error, OSError):
+        text = f"{error.filename or 'the system'}: {error.strerror or error}"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}; set CLOSEMESH_DEBUG=1 for the traceback"
+    return " ".join(text.split())
 
 
 @contextmanager
@@ -100,20 +105,34 @@ def show_progress(console: Console = messages, steps_are_bytes: bool = False) ->
 
 
 class TerminalBars:
-    """One bar for each task; a task without an error ends at 100 %."""
+    """One bar for each task; a task without an error ends at 100 %.
+
+    Bars of tasks inside another task are removed when that advances: those of one photo when the next begins.
+    """
 
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
+        self._running: list[list[TaskID]] = []
+        """For each task that runs, the outermost first, the bars inside it."""
 
     @contextmanager
     def task(self, description: str, total: int | None, done: int = 0) -> Iterator[Advance]:
         """Show a bar while the task runs."""
         bar = self._bars.add_task(description, total=total, completed=done)
+        inner: list[TaskID] = []
 
         def advance(steps: int) -> None:
             self._bars.advance(bar, steps)
+            while inner:
+                self._bars.remove_task(inner.pop())
 
-        yield advance
+        if self._running:
+            self._running[-1].append(bar)
+        self._running.append(inner)
+        try:
+            yield advance
+        finally:
+            self._running.remove(inner)
         whole = total if total is not None else self._bars.tasks[bar].completed
         self._bars.update(bar, completed=whole, total=whole)
 
@@ -180,10 +199,12 @@ _METRICS = (
     ("penetration_max_mm", "penetration, maximum", "{:.0f} mm"),
     ("penetration_mean_mm", "  mean over frames", "{:.1f} mm"),
     ("frames_crossing_percent", "  frames with penetration", "{:.0f} %"),
-    ("contacts", "contact intervals", "{:.0f}"),
+    ("contacts", "contacts", "{:.0f}"),
     ("jitter_m_s3", "jitter", "{:.0f} m/s³"),
 )
-_FILES = ("people/", "contacts.json", "meshes/", "overlay.mp4", "scene.json")
+_OVER_TIME = {"frames_crossing_percent", "penetration_mean_mm"}
+"""Metrics without meaning for one frame."""
+_FILES = ("people/", "contacts.json", "meshes/", "overlay.png", "overlay.mp4", "scene.json")
 
 
 def summary(scene: Mapping[str, Any], out: Path) -> RenderableType:
@@ -192,7 +213,7 @@ def summary(scene: Mapping[str, Any], out: Path) -> RenderableType:
     return Group(
         "",
         _headline(scene),
-        _quality(scene["quality"]),
+        _quality(scene["quality"], scene["input"]["frames"]),
         _costs(scene["stages"]),
         f"results in [title]{escape(str(out))}[/title]: {files}",
     )
@@ -202,20 +223,45 @@ def _headline(scene: Mapping[str, Any]) -> str:
     people, clip, camera = scene["people"], scene["input"], scene["camera"]
     count = "one person, so no pair to refine" if len(people) == 1 else f"{len(people)} people"
     valid = ", ".join(str(person["frames_valid"]) for person in people)
+    frames = f", in {valid} of {clip['frames']} frames at {clip['fps']:.1f} per second" if clip["frames"] > 1 else ""
     return (
-        f"[title]{count}[/title], in {valid} of {clip['frames']} frames at {clip['fps']:.1f} per second; "
+        f"[title]{count}[/title]{frames}; "
         f"focal length {camera['focal_px']:.0f} px ({camera['focal_source']}); body {scene['body_model']['name']}"
     )
 
 
-def _quality(quality: Mapping[str, Mapping[str, float | None]]) -> Table:
+def photo_summary(scenes: Mapping[str, Mapping[str, Any] | None], out: Path) -> RenderableType:
+    """Return one line for each photo. scenes: name of the file -> values of its scene.json, None where it failed."""
+    table = Table(title="Photos", title_style="title", title_justify="left")
+    columns = ("", "people", "contacts", "reprojection error", "penetration, maximum")
+    for column in columns:
+        table.add_column(column, justify="right" if column else "left")
+    for name, scene in scenes.items():
+        cells = ("[bad]failed[/bad]",) if scene is None else _photo_cells(scene)
+        table.add_row(escape(name), *cells)
+    done = sum(scene is not None for scene in scenes.values())
+    return Group("", table, f"{done} of {len(scenes)} photos in [title]{escape(str(out))}[/title], each in its folder")
+
+
+def _photo_cells(scene: Mapping[str, Any]) -> tuple[str, ...]:
+    """People, contacts, error in percent of the height of a person, and penetration of the final motion."""
+    quality = scene["quality"]["optimised"]
+    values = [quality.get(key) for key in ("reprojection_median_percent_of_height", "penetration_max_mm")]
+    error, depth = (
+        "" if value is None else form.format(value)
+        for value, form in zip(values, ("{:.1f} %", "{:.0f} mm"), strict=True)
+    )
+    return str(len(scene["people"])), f"{quality['contacts']:.0f}", error, depth
+
+
+def _quality(quality: Mapping[str, Mapping[str, float | None]], num_frames: int) -> Table:
     table = Table(title="Quality", title_style="title", title_justify="left")
     table.add_column("")
     for motion in quality:
         table.add_column(motion, justify="right")
     for key, name, form in _METRICS:
         values = [metrics.get(key) for metrics in quality.values()]
-        if any(value is not None for value in values):
+        if any(value is not None for value in values) and (num_frames > 1 or key not in _OVER_TIME):
             table.add_row(name, *("" if value is None else form.format(value) for value in values))
     return table
 

@@ -13,15 +13,19 @@ import typer
 from annotated_types import Ge
 
 from closemesh.cli.console import exit_codes, print_line
-from closemesh.config.schema import BODY_MODEL, METHOD, OUTPUT, SEED, Cli, Config
+from closemesh.config.schema import BODY_MODEL, INPUT, METHOD, OUTPUT, SEED, Cli, Config
 
 Command = Callable[..., None]
 
-ClipArg = Annotated[Path, typer.Argument(help="A video, or a folder of numbered images.", show_default=False)]
+ClipArg = Annotated[Path, typer.Argument(help="A video, a folder of numbered images, or a photo.", show_default=False)]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; it is created if missing.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help=SEED.help, rich_help_panel=METHOD)]
 BodyModelOption = Annotated[Path | None, typer.Option("--body-model", help=BODY_MODEL.help, rich_help_panel=METHOD)]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=METHOD)]
+PhotosOption = Annotated[
+    bool,
+    typer.Option("--photos", help="Each image of the folder by itself, into OUT/NAME.", rich_help_panel=INPUT),
+]
 ResumeOption = Annotated[
     bool,
     typer.Option(

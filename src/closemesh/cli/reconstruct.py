@@ -8,21 +8,28 @@ from typing import Annotated
 import typer
 
 from closemesh.cli import options as o
-from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
+from closemesh.cli.console import FAILED, HOW_TO_RESUME, error_text, exit_codes, print_line, results
 from closemesh.config.schema import Config
 
 
 @o.config_options(file=True)
 def reconstruct(
-    clip: o.ClipArg, out: o.OutOption, config: Config, device: o.DeviceOption = None, resume: o.ResumeOption = True
+    clip: o.ClipArg,
+    out: o.OutOption,
+    config: Config,
+    photos: o.PhotosOption = False,
+    device: o.DeviceOption = None,
+    resume: o.ResumeOption = True,
 ) -> None:
-    """Reconstruct people in close contact from a video: SMPL-X motion, meshes and contacts.
+    """Reconstruct people in close contact from a video or photos: SMPL-X motion, meshes and contacts.
 
     [dim]closemesh reconstruct dance.mp4 -o out[/dim]
     [dim]closemesh reconstruct dance.mp4 -o out --preset best --people 2 --start 3 --end 8[/dim]
+    [dim]closemesh reconstruct holidays/ --photos -o out[/dim]
     """
+    run = _run_photos if photos else _run
     with exit_codes(when_stopped=HOW_TO_RESUME):
-        _run(clip, out, config, device, resume)
+        run(clip, out, config, device, resume)
 
 
 @o.config_options("--preset")
@@ -49,3 +56,20 @@ def _run(clip: Path, out: Path, config: Config, device: str | None, resume: bool
     with show_progress() as progress:
         reconstruct_clip(clip, out, config, device, progress, resume)
     results.print(summary(read_scene(out / "scene.json"), out))
+
+
+def _run_photos(path: Path, out: Path, config: Config, device: str | None, resume: bool) -> None:
+    """Reconstruct each photo, then print a table, and a line for each that failed."""
+    from closemesh.cli.console import photo_summary, show_progress
+    from closemesh.output.result_json import read_scene
+    from closemesh.pipeline.reconstruct import reconstruct_photos
+
+    with show_progress() as progress:
+        photos = reconstruct_photos(path, out, config, device, progress, resume)
+    scenes = {one.photo.name: None if one.error else read_scene(one.out / "scene.json") for one in photos}
+    results.print(photo_summary(scenes, out))
+    failed = [(one.photo.name, error_text(one.error)) for one in photos if one.error]
+    for name, error in failed:
+        print_line(f"error: {error}" if name in error else f"error: {name}: {error}", "bad")
+    if failed:
+        raise typer.Exit(FAILED)

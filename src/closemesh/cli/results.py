@@ -27,12 +27,15 @@ Stage = Literal["initial", "refined", "optimised"]
 def render(
     result: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that reconstruct wrote.", show_default=False)],
     view: Annotated[View, typer.Option(help="Over the frames of the clip, from the side, or from above.")] = "overlay",
-    output: Annotated[Format, typer.Option("--format", help="A video, or a folder of images.")] = "mp4",
+    output: Annotated[
+        Format | None,
+        typer.Option("--format", help="A video, or a folder of images.", show_default="mp4; an image of a photo"),
+    ] = None,
     stage: Annotated[
         Stage, typer.Option(help="First motion, motion refined by the interaction prior, or final motion.")
     ] = "optimised",
     file: Annotated[
-        Path | None, typer.Option("--file", "-o", help="Where to write.", show_default="OUT/VIEW.mp4")
+        Path | None, typer.Option("--file", "-o", help="Where to write.", show_default="OUT/VIEW.mp4 or .png")
     ] = None,
     clip: Annotated[Path | None, typer.Option(help="The clip, if it was moved; only the overlay needs it.")] = None,
 ) -> None:
@@ -42,29 +45,38 @@ def render(
     [dim]closemesh render out --stage initial -o before.mp4[/dim]
     """
     with exit_codes():
-        name = view if stage == "optimised" else f"{view}_{stage}"
-        target = file or result / (f"{name}.mp4" if output == "mp4" else name)
-        _render(result, view, output, stage, target, clip)
+        target = _render(result, view, output, stage, file, clip)
         results.print(str(target), markup=False, soft_wrap=True)
 
 
-def _render(result: Path, view: View, output: Format, stage: Stage, target: Path, clip_file: Path | None) -> None:
+def _render(
+    result: Path, view: View, output: Format | None, stage: Stage, file: Path | None, clip_file: Path | None
+) -> Path:
+    """Write the images and return where they are."""
     from closemesh.body.loading import load_body
     from closemesh.cli.console import show_progress
     from closemesh.pipeline.cache import load_saved_motion
     from closemesh.rendering.bodies import render_view
     from closemesh.video import read_frames
-    from closemesh.video.video_files import write_images, write_video
+    from closemesh.video.video_files import write_image, write_images, write_video
 
     saved = load_saved_motion(result, stage)
+    name = view if stage == "optimised" else f"{view}_{stage}"
+    single = len(saved.clip) == 1 and (file.suffix.lower() == ".png" if file else output != "mp4")
+    output = output or ("png" if single else "mp4")
+    target = file or result / (f"{name}.{output}" if single or output == "mp4" else name)
     frames = read_frames(_existing_clip(saved.clip, clip_file)) if view == "overlay" else None
     body = load_body(saved.body_path)
     images = render_view(view, saved.clip, saved.camera, saved.motion, body, frames)
     with show_progress() as progress, progress.task(f"render {view}", len(saved.clip)) as advance:
-        if output == "mp4":
+        if single:
+            (image,) = _counted(images, advance)
+            write_image(image, target)
+        elif output == "mp4":
             write_video(_counted(images, advance), target, saved.clip.times)
         else:
             write_images(_counted(images, advance), target)
+    return target
 
 
 def _existing_clip(clip: Clip, moved_to: Path | None) -> Clip:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -30,7 +30,7 @@ class ContactConfig:
     bridge_frames: int = 3
     """Longest interruption of a contact."""
     shortest_frames: int = 3
-    """Shortest contact."""
+    """Shortest contact; in a shorter clip, one that lasts from its first to its last frame."""
     near_distance: float = 0.5
     """Meters; pairs that never come nearer are not reported."""
 
@@ -151,7 +151,7 @@ class _PairRecord:
         self.person_a, self.person_b = person_a, person_b
         self._distance, self._depth = np.full(num_frames, np.nan), np.full(num_frames, np.nan)
         self._touches: list[PartContact] = []
-        self._config = config
+        self._config = replace(config, shortest_frames=min(config.shortest_frames, num_frames))
 
     def add(self, first: int, measures: list[_FrameMeasure]) -> None:
         for frame, (distance, depth, touches) in enumerate(measures, start=first):

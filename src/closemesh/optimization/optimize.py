@@ -87,7 +87,12 @@ def optimise(
         objective = JointObjective(model, problem.with_reference(appearance.parameters), ground, statements)
         parameters = _optimize_windows(problem, objective, appearance, advance)
     if not alignment.floor_found:
-        progress.note("no floor found under standing feet: y = 0 is an estimate, up is the usual axis of the bodies")
+        reason = (
+            "no floor found under standing feet"
+            if len(tracks.times) > 1
+            else "one frame does not show which feet stand"
+        )
+        progress.note(f"{reason}: y = 0 is an estimate, up is the usual axis of the bodies")
     pelvis = parameters.pelvis()[tracks.detected]
     camera = place_on_floor(observed.camera, alignment.ground.floor, pelvis, alignment.floor_found)
     optimized = to_motion(body, model.body, parameters, tracks)

@@ -57,8 +57,9 @@ def write_results(
 ) -> None:
     """Write people/, observations.npz, contacts.json, meshes/, overlay.mp4 and scene.json to the folder `out`.
 
-    frames: RGB frames of the clip, read only when the configuration asks for an overlay. scene.json is written last, so
-    its presence means a complete result. Raises OutputError when a file cannot be written.
+    A clip of one frame has an overlay.png too. frames: RGB frames of the clip, read only when the configuration asks
+    for an overlay. scene.json is written last, so its presence means a complete result. Raises OutputError when a file
+    cannot be written.
     """
     r, motion = reconstruction, reconstruction.motion
     options = {"mesh_format": "glb", "overlay": True, **r.config.get("output", {})}
@@ -69,6 +70,7 @@ def write_results(
     write_contacts(out / "contacts.json", r.clip, before=contacts[0], after=contacts[-1])
     _write_meshes(out / "meshes", reconstruction, body, options["mesh_format"], progress)
     remove(out / "overlay.mp4")
+    remove(out / "overlay.png")
     if options["overlay"]:
         render_overlay(frames, r.clip, r.camera, motion, body, out / "overlay.mp4", progress)
     quality = {

@@ -76,7 +76,8 @@ def observe(
         observations = fuse_carried(observations, carry_keypoints(clip, observations, progress))
     for pair in close_pairs(observations):
         when = ", ".join(f"{clip.times[first]:.1f}-{clip.times[last]:.1f} s" for first, last in pair.intervals)
-        progress.note(f"persons {pair.person_a} and {pair.person_b} are close in the image: {when}")
+        close = f"persons {pair.person_a} and {pair.person_b} are close in the image"
+        progress.note(f"{close}: {when}" if len(clip) > 1 else close)
     return observations
 
 

@@ -225,6 +225,9 @@ def load_saved_motion(out: Path, motion: str) -> SavedMotion:
     Raises InputError when there is no finished result, or a file of it is missing or damaged.
     """
     if not (out / "scene.json").is_file():
+        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
+        if inner is not None:
+            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
     config = read_scene(out / "scene.json")["config"]
     stages = out / "stages"

@@ -1,14 +1,20 @@
-"""The public function: runs all stages on a clip and writes the result."""
+"""The public functions: run all stages on a clip, or on each of several photos, and write the results."""
 
 from __future__ import annotations
 
 import math
 import shutil
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 from closemesh.config.schema import Config, to_dict
+from closemesh.core.device import choose_device
+from closemesh.core.errors import DownloadError, InputError, ModelFileError, OutputError
 from closemesh.core.files import atomic_folder
-from closemesh.core.progress import NullProgress, Progress, RecordingProgress
+from closemesh.core.progress import Advance, NullProgress, Progress, RecordingProgress
 from closemesh.core.records import save_record
 from closemesh.output.write import write_results
 from closemesh.pipeline.cache import CLIP_FILE
@@ -18,6 +24,7 @@ from closemesh.pipeline.stages import run_stages
 from closemesh.pipeline.state import PipelineState
 from closemesh.structures import Reconstruction
 from closemesh.video import read_frames
+from closemesh.video.image_folders import photo_files
 
 
 def reconstruct(
@@ -64,3 +71,81 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
             shutil.copytree(ctx.masks, part, dirs_exist_ok=True)
     write_results(ctx.out, reconstruction, ctx.body, ctx.cache.reports, read_frames(ctx.clip), ctx.progress)
     return reconstruction
+
+
+@dataclass(frozen=True)
+class PhotoResult:
+    """The result of one photo, or the error in its place."""
+
+    photo: Path
+    out: Path
+    """Folder of the result."""
+    reconstruction: Reconstruction | None = None
+    error: Exception | None = None
+
+
+def reconstruct_photos(
+    path: str | Path,
+    out: str | Path,
+    config: Config | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> tuple[PhotoResult, ...]:
+    """Each photo by itself, as by `reconstruct`, into its own folder `out`/NAME; an error does not stop the others.
+
+    path: a folder of photos, without the folders in it, or one photo. NAME is that of the file without suffix, or with
+    it where names would be equal. Arguments are those of `reconstruct`.
+
+    Raises InputError when there is no photo or an option does not fit photos, and ModelFileError, OutputError or
+    DownloadError, which would stop every photo.
+    """
+    path, config, progress = Path(path), config or Config(), progress or NullProgress()
+    if config.initialise.init or config.language.descriptions:
+        raise InputError("--init and --descriptions belong to one clip or photo; leave out --photos")
+    if config.clip.start > 0:
+        raise InputError("photos have no times; leave out --start")
+    choose_device(device)
+    results = []
+    photos = photo_files(path)
+    with progress.task("photos", len(photos)) as advance:
+        for photo, name in zip(photos, _folder_names(photos), strict=True):
+            results.append(_reconstruct_photo(photo, Path(out) / name, config, device, progress, resume))
+            advance(1)
+    return tuple(results)
+
+
+def _reconstruct_photo(
+    photo: Path, out: Path, config: Config, device: str | None, progress: Progress, resume: bool
+) -> PhotoResult:
+    """The result or the error. Raises the errors that would stop every photo."""
+    try:
+        prefixed = _PrefixedProgress(progress, photo.name)
+        return PhotoResult(photo, out, reconstruct(photo, out, config, device, prefixed, resume))
+    except (ModelFileError, OutputError, DownloadError):
+        raise
+    except Exception as error:  # Also of an unknown kind: the other photos do not depend on this one.
+        return PhotoResult(photo, out, error=error)
+
+
+def _folder_names(photos: Sequence[Path]) -> list[str]:
+    """A name for each photo that no other has, not even in another case: the stem, else the name of the file."""
+    stems = Counter(photo.stem.casefold() for photo in photos)
+    files = {photo.name.casefold() for photo in photos}
+    return [
+        photo.stem if stems[photo.stem.casefold()] == 1 and photo.stem.casefold() not in files else photo.name
+        for photo in photos
+    ]
+
+
+class _PrefixedProgress:
+    """Passes everything on to another Progress with the name of the photo before it."""
+
+    def __init__(self, progress: Progress, name: str) -> None:
+        self._progress, self._name = progress, name
+
+    def task(self, description: str, total: int | None, done: int = 0) -> AbstractContextManager[Advance]:
+        return self._progress.task(f"{self._name}: {description}", total, done)
+
+    def note(self, message: str) -> None:
+        self._progress.note(f"{self._name}: {message}")

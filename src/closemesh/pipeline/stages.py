@@ -223,7 +223,7 @@ class MeasureContact:
 
     measured: str
     """Name of the motion."""
-    version = 2
+    version = 3
     motion = None
     outputs = (PairContacts,)
 

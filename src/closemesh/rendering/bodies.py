@@ -18,7 +18,7 @@ from closemesh.geometry.mesh import face_incidence, vertex_normals
 from closemesh.rendering.viewpoints import draw_floor, view_camera
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion, Camera, Clip
-from closemesh.video.video_files import Image, write_video
+from closemesh.video.video_files import Image, write_image, write_video
 
 View = Literal["overlay", "side", "top"]
 OVERLAY_OPACITY = 0.8
@@ -96,11 +96,14 @@ def render_overlay(
 ) -> None:
     """Write an MP4 to `path`: the RGB frames of the clip with the bodies over them.
 
-    Raises OutputError when it cannot be written.
+    A clip of one frame is written as PNG beside it too. Raises OutputError when a file cannot be written.
     """
     with progress.task("overlay", len(clip)) as advance:
-        images = render_view("overlay", clip, camera, motion, body, frames)
-        write_video(_counted(images, advance), path, clip.times)
+        images = _counted(render_view("overlay", clip, camera, motion, body, frames), advance)
+        if len(clip) == 1:
+            images = list(images)
+            write_image(images[0], path.with_suffix(".png"))
+        write_video(images, path, clip.times)
 
 
 def render_view(
@@ -151,7 +154,9 @@ def _world_view(
     renderer = BodyRenderer(body, motion.num_people)
     for index, vertices in enumerate(stream_vertices(motion_view, body)):
         image = renderer.render(background, vertices, motion.valid[index], observer)
-        yield _label(image, f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s")
+        if len(clip) > 1:
+            image = _label(image, f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s")
+        yield image
 
 
 def _draw_keypoints(image: Image, keypoints: Floats) -> Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -17,6 +17,7 @@ from closemesh.structures import BodyMotion
 from closemesh.temporal import find_runs
 from closemesh.text.predicates import confidence, pose_features
 from closemesh.text.statements import (
+    ALWAYS,
     ARM_HEIGHTS,
     BENDING_JOINTS,
     BENDS,
@@ -58,7 +59,8 @@ def caption_motion(
     """All statements that hold in a motion, with their seconds, in order of start.
 
     motion: camera frame; times: [T] seconds; up_cam: [T, 3] unit vectors against gravity, camera frame. Frames in which
-    a person is not valid are left out; the confidence of the pose is a factor of that of the statement.
+    a person is not valid are left out; the confidence of the pose is a factor of that of the statement. With T = 1
+    statements hold always.
     """
     config = config or RuleConfig()
     statements = list(candidates(motion.num_people))
@@ -72,6 +74,8 @@ def caption_motion(
         for statement, frames, weight in zip(statements, np.where(valid, holds, 0.0), pose_confidence, strict=True)
         for first, last in intervals_where(frames >= config.min_confidence, times, config)
     ]
+    if len(times) == 1:
+        return tuple(replace(one, start=ALWAYS[0], end=ALWAYS[1]) for one in found)
     return tuple(sorted(found, key=lambda one: (one.start, one.end)))
 
 

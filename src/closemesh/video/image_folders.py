@@ -17,6 +17,8 @@ from closemesh.structures import Clip
 from closemesh.video.frame_source import Image, SourceInfo, focal_from_metadata, sample_frames
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+OTHER_PHOTO_SUFFIXES = frozenset({".dng", ".heic", ".heif"})
+"""Photos that cannot be read."""
 _FOCAL_KEY = "FocalLengthIn35mmFilm"
 
 
@@ -29,11 +31,26 @@ def image_files(path: Path) -> list[Path]:
     """Return the images of a folder, ordered by the numbers in their names. Raises InputError when there are none."""
     if not path.is_dir():
         return [path]
-    files = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
+    files = [file for file in path.iterdir() if _is_image(file, IMAGE_SUFFIXES)]
     if not files:
         kinds = ", ".join(sorted(IMAGE_SUFFIXES))
         raise InputError(f"{path}: holds no images ({kinds}); give a video or another folder")
     return sorted(files, key=_natural_key)
+
+
+def photo_files(path: Path) -> list[Path]:
+    """Return the photos of a folder in natural order, also those of kinds that cannot be read; or the one photo `path`.
+
+    Folders in it are left out. Raises InputError when there is no photo.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; give a photo or a folder of photos")
+    if path.is_dir():
+        found = [file for file in path.iterdir() if _is_image(file, IMAGE_SUFFIXES | OTHER_PHOTO_SUFFIXES)]
+        return sorted(found, key=_natural_key) or image_files(path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES | OTHER_PHOTO_SUFFIXES:
+        raise InputError(f"{path}: not a photo; --photos takes a photo or a folder of photos, leave it out for a video")
+    return [path]
 
 
 def probe_images(path: Path, config: ClipConfig) -> SourceInfo:
@@ -47,7 +64,10 @@ def probe_images(path: Path, config: ClipConfig) -> SourceInfo:
     for index in sample_frames(times, config):
         h, w = _read(files[index]).shape[:2]
         if (w, h) != (width, height):
-            raise InputError(f"{files[index]}: {w}x{h}, but {files[0].name} is {width}x{height}; make all one size")
+            raise InputError(
+                f"{files[index]}: {w}x{h}, but {files[0].name} is {width}x{height}; make all one size, or give "
+                "--photos if they are photos that do not belong together"
+            )
     return SourceInfo(times, (width, height), _exif_focal(files[0], (width, height)))
 
 
@@ -62,6 +82,10 @@ def read_images(clip: Clip) -> Iterator[Image]:
         if image.shape[1::-1] != clip.size:
             return
         yield image
+
+
+def _is_image(file: Path, suffixes: frozenset[str]) -> bool:
+    return file.suffix.lower() in suffixes and file.name[0] != "." and file.is_file()
 
 
 def _natural_key(file: Path) -> list[tuple[int, str]]:

@@ -89,6 +89,12 @@ def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
             raise OSError(error.errno, error.strerror) from error
 
 
+def write_image(image: Image, path: Path) -> None:
+    """Write an RGB image [H, W, 3] as PNG. Raises OutputError when it cannot be written."""
+    with atomic_file(path) as part:
+        part.write_bytes(_png(image))
+
+
 def write_images(frames: Iterable[Image], folder: Path) -> None:
     """Write RGB frames [H, W, 3] as `folder`/000000.png and so on.
 
@@ -96,8 +102,7 @@ def write_images(frames: Iterable[Image], folder: Path) -> None:
     """
     with atomic_folder(folder) as part:
         for index, frame in enumerate(frames):
-            if not cv2.imwrite(str(part / f"{index:06d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)):
-                raise OSError(f"image {index} cannot be written")
+            (part / f"{index:06d}.png").write_bytes(_png(frame))
 
 
 def presentation_ticks(times: Floats) -> list[int]:
@@ -105,6 +110,11 @@ def presentation_ticks(times: Floats) -> list[int]:
     ticks = np.round((np.asarray(times, dtype=np.float64) - times[:1]) / float(_TIME_BASE)).astype(np.int64)
     rise = np.arange(len(ticks))  # The container refuses two frames at the same time.
     return (np.maximum.accumulate(ticks - rise) + rise).tolist()
+
+
+def _png(image: Image) -> bytes:
+    # Not cv2.imwrite: it cannot open every path on Windows.
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _opened(path: Path) -> InputContainer:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from figure_tracks import BLUE, GREEN, RED, track, walk
 from stick_figures import as_arrays, stick_figure
 
 from closemesh.core.errors import InputError
-from closemesh.perception.tracking.tracklets import choose_tracks, close_intervals, close_pairs, link_tracklets
+from closemesh.perception.tracking.tracklets import (
+    choose_tracks,
+    close_intervals,
+    close_pairs,
+    describe_tracks,
+    link_tracklets,
+)
 from closemesh.perception.types import Detection
 from closemesh.structures import Observations
 
@@ -92,3 +100,12 @@ def test_short_separations_do_not_end_an_interval() -> None:
     active[5:20] = active[25:30] = active[50:51] = True
     assert close_intervals(active) == ((5, 29),)
     assert close_intervals(np.zeros(5, bool)) == ()
+    assert close_intervals(np.array([True, True, False, False])) == ()
+
+
+def test_people_in_a_photo_are_described_without_frames() -> None:
+    photo = observations([[stick_figure(420), stick_figure(500)]])
+    (pair,) = close_pairs(photo)
+    assert pair.intervals == ((0, 0),)
+    people = [track(0, walk(100, 0, range(1)), RED), track(1, walk(300, 0, range(1)), RED)]
+    assert re.fullmatch(r"0 \(\d+ px tall\), 1 \(\d+ px tall\)", describe_tracks(people))

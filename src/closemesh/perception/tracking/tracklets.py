@@ -24,7 +24,7 @@ _MIN_HEIGHT_RATIO = 0.5  # Fraction of the tallest track's median box height; ba
 
 _NEAR = 0.12  # Fraction of the smaller box diagonal: about an arm's width between the limbs.
 _BRIDGED_FRAMES = 10  # Shorter separations do not end an interval.
-_MIN_INTERVAL = 3  # Frames.
+_MIN_INTERVAL = 3  # Frames, unless the clip itself is shorter.
 _MIN_PAIR_SIZE_RATIO = 0.4  # Smaller over larger box diagonal: below it the depths differ too much for contact.
 _MIN_CONFIDENCE = 0.1
 
@@ -94,8 +94,11 @@ def median_height(track: Track) -> float:
 
 
 def describe_tracks(tracks: list[Track]) -> str:
-    """One line with ID, length and height of each track."""
-    return ", ".join(f"{t.track_id} ({len(t.frames)} frames, {median_height(t):.0f} px tall)" for t in tracks)
+    """One line with ID, length and height of each track; without the length where all have one frame, as in a photo."""
+    heights = [f"{median_height(track):.0f} px tall" for track in tracks]
+    if any(len(track.frames) > 1 for track in tracks):
+        heights = [f"{len(track.frames)} frames, {height}" for track, height in zip(tracks, heights, strict=True)]
+    return ", ".join(f"{track.track_id} ({text})" for track, text in zip(tracks, heights, strict=True))
 
 
 def _track_with_id(tracks: list[Track], track_id: int) -> Track:
@@ -150,4 +153,5 @@ def _distance(keypoints: Floats, a: int, b: int) -> Floats:
 def close_intervals(active: Bools) -> tuple[tuple[int, int], ...]:
     """First and last frame of each run of active frames; active [T]. Short interruptions are bridged."""
     runs = find_runs(active, max_step=_BRIDGED_FRAMES)
-    return tuple((run.start, run.stop - 1) for run in runs if active[run].sum() >= _MIN_INTERVAL)
+    shortest = min(_MIN_INTERVAL, len(active))
+    return tuple((run.start, run.stop - 1) for run in runs if active[run].sum() >= shortest)
