@@ -88,7 +88,7 @@ class Observations:
     detector: str
     """Name of the detector."""
     outside: Bools | None = None
-    """[T, P, 23] joint outside the image, which is all that is known of it; None in results of earlier versions."""
+    """[T, P, 23] joint outside the image; its keypoint is only a guess. None in results of earlier versions."""
     mask_confidence: Floats | None = None
     """[T, P] 0..1, how sure the mask is; 0 without a mask. None in results of older versions."""
     flow_keypoints: Floats | None = None

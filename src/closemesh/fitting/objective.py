@@ -47,7 +47,7 @@ class FitModel:
 def image_loss(posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) -> Tensor:
     """Weighted loss [T, P] of keypoints and limb directions against the tracks."""
     projected = project(posed.keypoints, tracks.focal, tracks.principal_point)
-    keypoints = reprojection(projected, tracks.points2d, tracks.inv_sigma)
+    keypoints = reprojection(projected, tracks.points2d, tracks.inv_sigma, weights.outlier_sigmas)
     directions = limb_directions(posed.keypoints[..., :NUM_POINTS, :])
     limbs = limb_direction_error(directions, tracks.limb_directions, SIGMAS.limb) * tracks.limb_weights
     loss = weights.reprojection * keypoints.sum(-1) + weights.limbs * limbs.sum(-1)

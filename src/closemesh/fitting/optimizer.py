@@ -11,6 +11,7 @@ from torch import Tensor
 
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
+from closemesh.losses.keypoints import OUTLIER_SIGMAS
 
 # Learning rates relative to that of rotations: a ray moves pixels, a depth meters, a shape the whole clip.
 _ROTATIONS = dict.fromkeys(("root", "body_pose", "jaw", "hand_pose"), 1.0)
@@ -50,6 +51,8 @@ class Weights:
     """Weight of each loss term; every term is divided by its standard deviation first. 0 leaves a term out."""
 
     reprojection: float = 2.0
+    outlier_sigmas: float = OUTLIER_SIGMAS
+    """Standard deviations beyond which a keypoint has no effect; larger where limbs may start far from it."""
     limbs: float = 1.0
     pose_prior: float = 0.25
     limits: float = 1.0
@@ -130,15 +133,14 @@ determine the shape little better than two, and the weight of the shape prior ta
 SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fraction=1.0, learning_rate=0.06),)
 """Each person over the clip, only without the lifting network."""
 
+_NEAR = Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.3, smooth_root=1.0)
 NEAR_PREDICTION = (
-    Phase(
-        "near the lifted",
-        Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.3, smooth_root=1.0),
-        fraction=1.0,
-        learning_rate=0.03,
-    ),
+    Phase("reach", replace(_NEAR, outlier_sigmas=16.0), fraction=0.5, learning_rate=0.03),
+    Phase("near the lifted", _NEAR, fraction=0.5, learning_rate=0.03),
 )
-"""Each person over the clip, near the lifter's prediction, which takes the 3D keypoints into account already."""
+"""Each person over the clip, near the lifter's prediction, which takes the 3D keypoints into account already.
+
+The first phase brings limbs to keypoints that are far from the prediction (graduated non-convexity)."""
 
 HANDS = (Phase("fingers", Weights(), fraction=1.0, learning_rate=0.05),)
 """Fingers alone, where they are detected."""
@@ -160,7 +162,7 @@ TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_r
 
 _REFINED = Weights(limbs=0.1, reference=0.5, smooth_joints=0.8, smooth_root=2.0, floor=1.0, foot_skating=0.3, text=1.5)
 JOINT = (
-    Phase("ground", _REFINED, fraction=0.4),
+    Phase("ground", replace(_REFINED, outlier_sigmas=16.0), fraction=0.4),
     Phase("contact", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
 )
 """All people jointly, near the refined motion."""

@@ -28,6 +28,7 @@ Energy = Callable[[PairState], Tensor]
 """One number [] of a state of all windows."""
 
 _CONTACT_DISTANCE = 0.03  # Meters: surfaces that are closer are in contact, and are held together.
+_OUTLIER_SIGMAS = 16.0  # The prediction moves limbs far from keypoints; guidance has to bring them back.
 _PENETRATION_SIGMA, _CONTACT_SIGMA = 0.01, 0.02  # Meters.
 
 
@@ -63,7 +64,8 @@ def reprojection_energy(windows: PairWindows, body: PairBody, weight: float) -> 
 
     def energy(state: PairState) -> Tensor:
         pixels = project_view(windows, unfold_windows(pose_pair(body, state).keypoints))
-        return weight * reprojection(pixels, windows.tracks.points2d, windows.tracks.inv_sigma).sum()
+        tracks = windows.tracks
+        return weight * reprojection(pixels, tracks.points2d, tracks.inv_sigma, _OUTLIER_SIGMAS).sum()
 
     return energy
 

@@ -23,22 +23,25 @@ def pseudo_huber(squared_residual: Tensor, scale: float) -> Tensor:
 OUTLIER_SIGMAS = 4.0  # Standard deviations beyond which the gradient of a keypoint vanishes.
 
 
-def reprojection(projected: Tensor, detected: Tensor, inv_sigma: Tensor) -> Tensor:
+def reprojection(
+    projected: Tensor, detected: Tensor, inv_sigma: Tensor, outlier_sigmas: float = OUTLIER_SIGMAS
+) -> Tensor:
     """Robust squared distance [..., K] in standard deviations (CloseApp Eq. 4, with a sigma for each keypoint).
 
     projected [..., K, 2] and detected [..., K, 2] in pixels, inv_sigma [..., K] in 1/pixels, 0 if not detected.
+    outlier_sigmas: standard deviations beyond which the gradient vanishes.
     """
-    return geman_mcclure((projected - detected).square().sum(-1) * inv_sigma.square(), OUTLIER_SIGMAS)
+    return geman_mcclure((projected - detected).square().sum(-1) * inv_sigma.square(), outlier_sigmas)
 
 
 def inside_border(projected: Tensor, border: Tensor) -> Tensor:
     """Robust squared distance [..., K] in standard deviations by which joints outside the image project into it.
 
     projected [..., K, 2] in pixels. border [..., K, 3]: a x + b y + c is the distance inside, 0 for joints that are
-    not known to be outside.
+    not known to be outside. The gradient does not vanish: a joint far inside the image is certainly wrong.
     """
     inside = (projected * border[..., :2]).sum(-1) + border[..., 2]
-    return geman_mcclure(inside.clamp(min=0).square(), OUTLIER_SIGMAS)
+    return pseudo_huber(inside.clamp(min=0).square(), OUTLIER_SIGMAS)
 
 
 # Ends (from, to) of each segment by COCO-WholeBody keypoint 0-22; several keypoints are averaged.

@@ -21,6 +21,9 @@ from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPos
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Clip, Observations
 
 _NO_MASK = np.zeros((0, 0))  # Masks are written per frame, not stored.
+# The crop network only guesses where a joint outside the image is; the guess still tells standing from kneeling.
+_OUTSIDE_CONFIDENCE = 0.1
+_OUTSIDE_SIGMA = 0.05  # Fraction of the box diagonal.
 BORDER_MARGIN = 0.015  # Fraction of the box diagonal; detectors place joints outside the image at its border.
 
 
@@ -61,16 +64,18 @@ class ObservationBuilder:
         )
         outside = self._outside(fused)
         self.keypoints = fused.keypoints.copy()
-        self.keypoints[outside, 2] = 0
+        self.keypoints[outside, 2] = np.minimum(self.keypoints[outside, 2], _OUTSIDE_CONFIDENCE)
         self.disagreement[:, :, :NUM_BODY_KEYPOINTS] = fused.disagreement
         doubt = np.zeros_like(self.disagreement)
         doubt[:, :, :NUM_BODY_KEYPOINTS] = np.maximum(fused.doubt, fused.disagreement)
         self.keypoints3d = confirmed_keypoints3d(self._crop3d, fused)
         keypoints = without_shared_keypoints(self.keypoints, self.boxes, self.detected)
+        sigmas = keypoint_sigmas(keypoints, self.boxes, self.detected, doubt, self._size)
+        guess = np.broadcast_to(_OUTSIDE_SIGMA * self._diagonal[..., None], sigmas.shape)
         return Observations(
             boxes=self.boxes,
             keypoints=keypoints,
-            sigmas=keypoint_sigmas(keypoints, self.boxes, self.detected, doubt, self._size),
+            sigmas=np.where(outside, guess, sigmas),
             keypoints3d=self.keypoints3d,
             detected=self.detected,
             track_confidence=track_confidence * self.detected,
