@@ -34,7 +34,7 @@ def test_an_old_tracker_on_the_command_line_gives_one_note(tmp_path: Path) -> No
 
 def test_every_option_of_the_configuration_is_an_option_of_reconstruct() -> None:
     flags = {flag for option in load_command("reconstruct").params for flag in (*option.opts, *option.secondary_opts)}
-    assert {"-o", "--out", "--config", "--device", "--resume", "--fresh"} <= flags
+    assert {"-o", "--out", "--config", "--device", "--photos", "--resume", "--fresh"} <= flags
     assert set(options_of_config()) <= flags
     assert len(options_of_config()) == 22
 

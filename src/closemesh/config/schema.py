@@ -278,7 +278,7 @@ class OutputConfig:
         ),
     ] = "glb"
     """`glb` is one animated scene; `ply` and `obj` add one file for each person and frame."""
-    overlay: Annotated[bool, Cli("--no-overlay", "Without overlay.mp4.", OUTPUT, off=True)] = True
+    overlay: Annotated[bool, Cli("--no-overlay", "Without overlay.mp4 and overlay.png.", OUTPUT, off=True)] = True
 
 
 @dataclass(frozen=True)
