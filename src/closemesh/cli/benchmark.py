@@ -186,7 +186,7 @@ def detections(
 def _compare_with_real(real: Path, num_scenes: int, seed: int, file: Path | None) -> None:
     from closemesh.cli.console import show_progress
     from closemesh.core.errors import InputError
-    from closemesh.core.records import load_record, write_json
+    from closemesh.core.records import load_record, read_json, write_json
     from closemesh.lab.evaluation.benchmark_scenes import find_windows
     from closemesh.lab.evaluation.detection_comparison import compare_with_real
     from closemesh.lab.simulation.real_noise import RepeatedKeypoints
@@ -194,7 +194,9 @@ def _compare_with_real(real: Path, num_scenes: int, seed: int, file: Path | None
     files = [path for path in sorted(real.glob("*.npz")) if path.stem != "detector_errors"]
     if not files:
         raise InputError(f"{real} has no repeated detections; make them with closemesh train keypoint-noise")
+    people = read_json(real / "keypoint_noise.json", schema=1)["people"]
     clips = [load_record(path, RepeatedKeypoints) for path in files]
+    clips = [clip.people(people[clip.name]) if clip.name in people else clip for clip in clips]
     windows = find_windows(None)
     with show_progress() as progress:
         lines = compare_with_real(clips, windows[:: max(1, len(windows) // num_scenes)], seed, progress)

@@ -54,7 +54,8 @@ def keypoint_noise(
         save_detector_errors(
             out / "detector_errors.npz", match_real_errors(load_detector_errors(errors), noise, repeated)
         )
-        write_json(out / "keypoint_noise.json", schema=1, values=statistics_json(noise, statistics, epipolar))
+        values = {**statistics_json(noise, statistics, epipolar), "people": people}
+        write_json(out / "keypoint_noise.json", schema=1, values=values)
         results.print(_noise_table(noise, statistics, epipolar))
 
 
