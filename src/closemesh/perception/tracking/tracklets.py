@@ -19,7 +19,7 @@ _MAX_COMMON = 2  # Frames in which two tracklets of one person may both have a d
 _MAX_COMMON_FRACTION = 1 / 3  # Of the shorter one: in a photo all people are detected together.
 _MIN_COLOR_SIMILARITY = 0.35  # Histogram intersection from which two tracklets may be one person.
 _MIN_SIZE_RATIO = 0.4  # Smaller over larger box diagonal; people come nearer while out of view.
-_MIN_LENGTH_RATIO = 0.3  # Fraction of the longest track.
+_MIN_LENGTH_RATIO = 0.2  # Fraction of the longest track; people come and go.
 _MIN_HEIGHT_RATIO = 0.5  # Fraction of the tallest track's median box height; background people are smaller.
 
 _NEAR = 0.12  # Fraction of the smaller box diagonal: about an arm's width between the limbs.
@@ -71,7 +71,7 @@ def _join(a: Track, b: Track) -> Track:
 def choose_tracks(tracks: list[Track], people: int | tuple[int, ...] | None) -> list[Track]:
     """The tracks to reconstruct, in order of their IDs, or in the given order of IDs.
 
-    None selects every track that is at least 0.3 times as long as the longest and, among those, 0.5 times as tall as
+    None selects every track that is at least 0.2 times as long as the longest and, among those, 0.5 times as tall as
     the tallest. A number selects that many, by frames times height. Raises InputError when a track is missing.
     """
     if isinstance(people, tuple):
