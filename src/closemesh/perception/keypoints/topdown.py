@@ -9,7 +9,7 @@ import numpy as np
 
 from closemesh.body.skeleton import KEYPOINT_MIRROR
 from closemesh.config.schema import ObserveConfig, PoseNetwork
-from closemesh.core.arrays import Bools, Floats
+from closemesh.core.arrays import Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
 from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE
@@ -55,20 +55,22 @@ def reestimate_occluded(
 ) -> CropEstimate | None:
     """The person of `estimate` again, in an image with the `others` painted over in its mean color."""
     covered = _covered(others, image.shape)
-    painted = np.where(covered[..., None], image[::16, ::16].reshape(-1, 3).mean(0).astype(np.uint8), image)
+    painted = image.copy()
+    painted[covered > 0] = image[::16, ::16].reshape(-1, 3).mean(0).astype(np.uint8)
     again = _estimate(detector, painted, estimate.person, estimate.detection)
     if again is None:
         return None
     T = again.pose.T_image_mask
     size = again.pose.mask.shape[::-1]
-    hidden = cv2.warpAffine(covered.astype(np.float32), T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    hidden = cv2.warpAffine(255 * covered, T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) / 255
     return replace(again, pose=replace(again.pose, mask=again.pose.mask * (1 - hidden)))
 
 
-def _covered(estimates: list[CropEstimate], shape: tuple[int, ...]) -> Bools:
-    """[H, W] where the masks of these people lie."""
-    masks = (cv2.warpAffine(one.pose.mask, one.pose.T_image_mask, shape[1::-1]) for one in estimates)
-    return np.any([mask > _MIN_MASK_PROBABILITY for mask in masks], axis=0)
+def _covered(estimates: list[CropEstimate], shape: tuple[int, ...]) -> Image:
+    """[H, W] 1 where the masks of these people lie, else 0."""
+    masks = (np.asarray(one.pose.mask > _MIN_MASK_PROBABILITY, np.uint8) for one in estimates)
+    warped = (cv2.warpAffine(m, one.pose.T_image_mask, shape[1::-1]) for m, one in zip(masks, estimates, strict=True))
+    return np.maximum.reduce(list(warped))
 
 
 def _estimate(detector: Detector, image: Image, person: int, detection: Detection) -> CropEstimate | None:

@@ -19,7 +19,7 @@ from closemesh.perception.types import CropEstimate, CropPose, Detection, Image,
 _FALLOFF = 0.05  # Fraction of the box diagonal: distance from the skeleton at which a mask's score is a quarter.
 _MIN_CONFIDENCE = 0.15
 _THRESHOLD = 0.5
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 _PIXELS_PER_CELL = 1.0  # Working pixels per cell of a network's mask: finer ones give no better masks.
 _MAX_PIXELS = 500_000  # Of the working image.
