@@ -85,7 +85,7 @@ def test_the_whole_stage_reports_the_appearance_and_stays_close(dressed: Dressed
     views = AppearanceViews(dressed.views)
     _, motion, appearance = optimise(known.observed, known.motion, known.body, config, CPU, NullProgress(), views)
     _, without, nothing = optimise(known.observed, known.motion, known.body, config, CPU, NullProgress())
-    assert appearance.psnr > 18 and np.isnan(nothing.psnr)
+    assert appearance.psnr > 17 and np.isnan(nothing.psnr)
     assert appearance.depth_orders == ()
     here, there = (one.transl[..., :2] / one.transl[..., 2:] for one in (motion, without))
     assert 4.0 * np.abs(here - there).max() < 0.06, "meters; a pixel is 2.5 cm wide"
