@@ -21,7 +21,7 @@ from closemesh.perception.types import NUM_BODY_KEYPOINTS, CropEstimate, CropPos
 from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Clip, Observations
 
 _NO_MASK = np.zeros((0, 0))  # Masks are written per frame, not stored.
-# The crop network only guesses where a joint outside the image is; the guess still tells standing from kneeling.
+# The crop network only guesses where a joint outside the image is; the guess still separates standing from kneeling.
 _OUTSIDE_CONFIDENCE = 0.1
 _OUTSIDE_SIGMA = 0.05  # Fraction of the box diagonal.
 BORDER_MARGIN = 0.015  # Fraction of the box diagonal; detectors place joints outside the image at its border.
