@@ -67,11 +67,12 @@ def fit_near_prediction(
 ) -> MotionParameters:
     """The motion that fits the keypoints near the lifted one, smooth over the clip, in overlapping windows."""
     tracks = replace(tracks, reference=lifted_reference(lifted))
-    parameters = interpolate_missing(lifted_parameters(model.body, lifted), tracks.present)
+    predicted = interpolate_missing(lifted_parameters(model.body, lifted), tracks.present)
+    parameters = predicted
     windows = split_windows(len(tracks.times), config.window, config.overlap)
     with progress.task("initialise", config.iterations * len(windows)) as advance:
         for frames in windows:
-            start, part = parameters.frames(frames), tracks.frames(frames)
+            start, part = predicted.frames(frames), tracks.frames(frames)
             fitted = run_phases(model, start, part, NEAR_PREDICTION, config.iterations, advance)
             parameters = crossfade_window(parameters, fitted, frames, config.overlap)
     return parameters

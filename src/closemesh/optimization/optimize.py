@@ -156,7 +156,8 @@ def _optimize_windows(
     for window in problem.windows:
         contact_pairs = pairs if config.physics else ()
         loss = objective.frames(window, meshes, contact_pairs, appearance.before_photometric)
-        start = parameters.frames(window)
+        # Frames that an earlier window changed would start beside frames that none changed: a jump.
+        start = appearance.parameters.frames(window)
         if problem.text:
             start = apply_text(loss, start, loss.tracks.times, config.iterations, advance)
         if config.motion == "network" and len(pairs) == 1:

@@ -189,7 +189,7 @@ class Optimise:
     """Fits all people together, on one floor, by keypoints, physics, appearance and statements."""
 
     name = "optimise"
-    version = 10
+    version = 11
     motion = "optimised"
     reads = ("refine",)
     outputs = (Camera, BodyMotion, AppearanceSummary)
