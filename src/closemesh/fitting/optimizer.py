@@ -160,7 +160,7 @@ PHOTOMETRIC = Phase(
 TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_rate=0.06)
 """All people towards their statements, frame by frame: a smoothness term would hold the motion back."""
 
-_REFINED = Weights(limbs=0.1, reference=0.5, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, text=0.5)
+_REFINED = Weights(limbs=0.1, reference=0.5, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, text=0.4)
 JOINT = (
     Phase("ground", replace(_REFINED, outlier_sigmas=16.0), fraction=0.4),
     Phase("contact", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
