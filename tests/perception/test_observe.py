@@ -13,7 +13,7 @@ from stick_figures import stick_figure
 from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
-from closemesh.perception.observe import MAX_INTERPOLATED, interpolate_boxes, observe
+from closemesh.perception.observe import MAX_INTERPOLATED, interpolate_boxes, observe, replace_outliers
 from closemesh.structures import Clip, Observations
 from closemesh.video import open_clip
 from closemesh.weights.locate import find_model
@@ -107,3 +107,23 @@ def test_short_interruptions_are_interpolated_and_long_ones_are_not() -> None:
     np.testing.assert_allclose(guesses[1].keypoints[:, :2], stick_figure(110).keypoints[:, :2])
     assert guesses[1].keypoints[0, 2] < seen[0].keypoints[0, 2]
     assert not interpolate_boxes({0: stick_figure(100), MAX_INTERPOLATED + 2: stick_figure(100)})
+
+
+def test_hips_on_the_partner_for_a_frame_are_replaced() -> None:
+    walk = {frame: stick_figure(300 + 4 * frame) for frame in range(9)}
+    wrong = {frame: stick_figure(300 + 4 * frame) for frame in range(9)}
+    wrong[4].keypoints[[11, 12], 0] += 90
+    wrong[8].keypoints[[11, 12], 0] += 90  # The last frame has too few neighbors.
+    replaced = replace_outliers(wrong)
+    np.testing.assert_allclose(replaced[4].keypoints[:, :2], walk[4].keypoints[:, :2])
+    np.testing.assert_allclose(replaced[4].keypoints[[11, 12], 2], 0.45, err_msg="half the confidence")
+    assert all(replaced[frame] is wrong[frame] for frame in range(9) if frame != 4)
+
+
+def test_a_fast_limb_is_no_outlier() -> None:
+    """A wrist that swings up and down moves in all frames: they do not agree on another place."""
+    punch = {frame: stick_figure(300) for frame in range(9)}
+    for frame, person in punch.items():
+        person.keypoints[9, 1] += 60 * np.sin(1.6 * frame)
+    replaced = replace_outliers(punch)
+    assert all(replaced[frame] is punch[frame] for frame in punch)

@@ -42,6 +42,8 @@ from closemesh.video import read_frames
 
 MAX_INTERPOLATED = 10  # Frames between two detections; limbs cannot be interpolated over more.
 _INTERPOLATED_CONFIDENCE = 0.5  # Confidence of an interpolated keypoint, relative to its neighbors in time.
+_MIN_NEIGHBORS = 4  # Detections in the two frames before and after, from which an outlier is found.
+_OUTLIER, _STEADY = 0.12, 0.04  # Fractions of the box diagonal: distance of an outlier, deviation in steady frames.
 _MIN_CONFIRMATION = 0.7  # Presence and agreement of a crop pose that confirm an interpolated detection.
 _MIN_SEARCHED_FRAMES = 3  # Frames; a longer track is searched for where it is missing.
 _MIN_SEARCHED_AREA = 0.25  # Fraction of the largest box area: half as tall. Background people are not searched for.
@@ -148,6 +150,7 @@ def estimate_crops(
     `masks` saw samples of the first pass, `hands` adds 21 keypoints per hand.
     """
     by_frame = [fix_left_right(dict(zip(track.frames, track.detections, strict=True))) for track in tracks]
+    by_frame = [replace_outliers(detected) for detected in by_frame]
     by_frame = [{**detected, **interpolate_boxes(detected)} for detected in by_frame]
     if masks is not None:
         masks.learn_colors(by_frame)
@@ -176,6 +179,29 @@ def _add_confirmed(
             continue
         builder.add(frame, person, detection, estimate)
     return confirmed
+
+
+def replace_outliers(detections: dict[int, Detection]) -> dict[int, Detection]:
+    """One person's detections by frame, without keypoints that lie on another person for a frame or two.
+
+    A keypoint far from its median over the frames around, where these agree, gets that median and half its confidence.
+    A crop follows the keypoints: wrong hips alone would lose the mask and the 3D keypoints of the frame.
+    """
+    replaced = dict(detections)
+    for frame, detection in detections.items():
+        near = [detections[f] for f in range(frame - 2, frame + 3) if f != frame and f in detections]
+        if len(near) < _MIN_NEIGHBORS:
+            continue
+        points = np.stack([other.keypoints for other in near])  # [N, 17, 3]
+        median = np.median(points, axis=0)
+        deviation = np.median(np.linalg.norm(points[..., :2] - median[:, :2], axis=-1), axis=0)
+        distance = np.linalg.norm(detection.keypoints[:, :2] - median[:, :2], axis=1)
+        outlier = (distance > _OUTLIER * detection.diagonal) & (deviation < _STEADY * detection.diagonal)
+        if outlier.any():
+            keypoints = detection.keypoints.copy()
+            keypoints[outlier, :2], keypoints[outlier, 2] = median[outlier, :2], 0.5 * median[outlier, 2]
+            replaced[frame] = Detection(detection.box, keypoints, detection.score)
+    return replaced
 
 
 def interpolate_boxes(detections: dict[int, Detection]) -> dict[int, Detection]:
