@@ -42,6 +42,20 @@ EFFECTS = tuple(
 )
 
 
+REAL = (
+    ("people found, %", "observed", "people-found", 0),
+    ("keypoints, % of diagonal", "observed", "keypoint-distance", 1),
+    ("mask IoU, %", "observed", "mask-IoU", 1),
+    ("facts, %", "optimised", "facts", 0),
+    ("joints, % of diagonal", "optimised", "joint-distance", 1),
+    ("body IoU, %", "optimised", "body-IoU", 1),
+    ("residual, sigma", "optimised", "residual", 2),
+    ("reprojection, % of height", "optimised", "reprojection", 2),
+    ("deepest penetration, mm", "optimised", "depth-max", 0),
+    ("jitter, m/s³", "optimised", "jitter", 0),
+)
+
+
 def read_report(name: str) -> dict[str, Any]:
     return json.loads((REPORTS / f"{name}.json").read_text())
 
@@ -101,9 +115,23 @@ def text_table() -> str:
     )
 
 
+def real_table() -> str:
+    """Each clip before and after the calibration on real clips."""
+    before, now = ({clip["name"]: clip["values"] for clip in read_report(n)["clips"]} for n in ("real_before", "real"))
+
+    def cell(clip: str, stage: str, metric: str, digits: int) -> str:
+        pair = [values.get(clip, {}).get(stage, {}).get(metric) for values in (before, now)]
+        return "" if pair[1] is None else " → ".join("-" if one is None else f"{one:.{digits}f}" for one in pair)
+
+    return table(
+        ["clip", *(label for label, *_ in REAL)],
+        [[clip, *(cell(clip, stage, metric, digits) for _, stage, metric, digits in REAL)] for clip in now],
+    )
+
+
 def commits() -> str:
     """The commit that each report was made at."""
-    names = ("baseline", "baseline_pixels", "ablation", "ablation_pixels", "descriptions")
+    names = ("real", "baseline", "baseline_pixels", "ablation", "ablation_pixels", "descriptions")
     return table(
         ["report", "commit"],
         [[f"[{name}.json](../tests/benchmark/{name}.json)", read_report(name)["commit"][:8]] for name in names],
@@ -136,6 +164,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "pixels": lambda: stage_table("baseline_pixels", ROWS),
     "ablation_keypoints": lambda: effect_table("ablation"),
     "ablation_pixels": lambda: effect_table("ablation_pixels"),
+    "real": real_table,
     "text": text_table,
     "commits": commits,
     "tree": tree,
