@@ -9,13 +9,13 @@ import torch
 from closemesh.core.errors import ModelFileError
 from closemesh.fitting import keypoint_noise
 from closemesh.fitting.keypoint_noise import (
+    COCO_SIGMAS,
     apparent_height,
     interpolate_factor,
     inv_sigma_in_training,
     load_keypoint_noise,
 )
 from closemesh.perception.keypoints.uncertainty import keypoint_sigmas
-from closemesh.perception.tracking.similarity import COCO_SIGMAS
 
 STANDING = np.array(
     [
@@ -63,7 +63,7 @@ def test_confident_keypoints_are_as_sharp_for_the_networks_as_in_their_training(
     whole[0, 0, :17] = keypoints
     sigmas = keypoint_sigmas(whole, box.numpy()[None, None], np.ones((1, 1), bool), np.zeros((1, 1, 133)), (1000, 1000))
     now = torch.as_tensor(1 / sigmas[0, 0, :23])
-    in_training = 1 / (0.5 * COCO_SIGMAS * 0.65 * 400)
+    in_training = 1 / (0.5 * np.array(COCO_SIGMAS) * 0.65 * 400)
     np.testing.assert_allclose(inv_sigma_in_training(now)[:17], in_training, rtol=0.01)
     assert (now[:17].numpy() > 1.3 * in_training).all(), "real people are detected better than that"
 

@@ -101,3 +101,6 @@ def other_side(name: str) -> str:
 
 KEYPOINT_MIRROR: tuple[int, ...] = tuple(KEYPOINT_INDEX[other_side(name)] for name in KEYPOINT_NAMES[:23])
 """For each body and foot keypoint (0-22) its counterpart on the other side."""
+
+ANKLE_OF_FOOT = (*range(17), 15, 15, 15, 16, 16, 16)
+"""[23] index of each body keypoint, and of the ankle for each foot keypoint."""

@@ -22,10 +22,12 @@ _SEGMENTS = (
     *(((11,), (13,), 0.245), ((12,), (14,), 0.245), ((13,), (15,), 0.246), ((14,), (16,), 0.246)),
 )
 """Trunk, arms and legs: ends by keypoint, several are averaged, and length over stature (Drillis and Contini 1964)."""
-_ANNOTATORS = (
+COCO_SIGMAS = (
     *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062),
-    *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089, *(0.079,) * 6),
+    *(0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
 )
+"""[17] standard deviations of COCO's annotators, relative to the square root of the object's area."""
+_FOOT_SIGMA = 0.079
 _TRAINED_SIGMA = 0.5  # Of the annotators' standard deviation, which is relative to the square root of the box area.
 _BOX_HEIGHT = 0.65  # Square root of the area of a standing person's box over the height.
 
@@ -92,7 +94,7 @@ def inv_sigma_in_training(inv_sigma: Tensor) -> Tensor:
 
     Their sigmas were half those of COCO's annotators. inv_sigma: [..., 23] of today's keypoints.
     """
-    trained = _TRAINED_SIGMA * _BOX_HEIGHT * torch.tensor(_ANNOTATORS, dtype=torch.float64)
+    trained = _TRAINED_SIGMA * _BOX_HEIGHT * torch.tensor((*COCO_SIGMAS, *[_FOOT_SIGMA] * 6), dtype=torch.float64)
     return inv_sigma * (load_keypoint_noise().scales()[: len(trained)] / trained).to(inv_sigma)
 
 

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from closemesh.core.arrays import Floats
+from closemesh.core.arrays import Bools, Floats
 
 MIN_DEPTH = 0.05  # Meters; smaller depths, also negative ones, count as this.
 
@@ -40,3 +40,8 @@ def ray_rotation(pixel: Floats, focal: float, size: tuple[int, int]) -> Floats:
     if sine < 1e-9:
         return np.eye(3)
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, ray[2])).as_matrix()
+
+
+def outside_image(pixels: Floats, size: tuple[int, int]) -> Bools:
+    """[...] whether pixels [..., 2] lie outside an image of this width and height."""
+    return np.any((pixels < 0) | (pixels >= size), axis=-1)

@@ -67,7 +67,7 @@ class ObservationBuilder:
         self.keypoints[outside, 2] = np.minimum(self.keypoints[outside, 2], _OUTSIDE_CONFIDENCE)
         self.disagreement[:, :, :NUM_BODY_KEYPOINTS] = fused.disagreement
         doubt = np.zeros_like(self.disagreement)
-        doubt[:, :, :NUM_BODY_KEYPOINTS] = np.maximum(fused.doubt, fused.disagreement)
+        doubt[:, :, :NUM_BODY_KEYPOINTS] = fused.doubt
         self.keypoints3d = confirmed_keypoints3d(self._crop3d, fused)
         keypoints = without_shared_keypoints(self.keypoints, self.boxes, self.detected)
         sigmas = keypoint_sigmas(keypoints, self.boxes, self.detected, doubt, self._size)

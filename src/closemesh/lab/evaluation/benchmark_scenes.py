@@ -15,10 +15,10 @@ from closemesh.config.schema import Config
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
+from closemesh.geometry.camera import outside_image
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
 from closemesh.lab.evaluation.evaluate import pair_times
 from closemesh.lab.simulation.detections import simulate_observations
-from closemesh.lab.simulation.occlusion import outside_image
 from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.motion_files.sequence import MotionSequence

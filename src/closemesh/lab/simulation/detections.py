@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from closemesh.core.arrays import Bools, Floats
+from closemesh.geometry.camera import outside_image
 from closemesh.lab.simulation.detector_errors import (
     DetectorErrors,
     correlated_noise,
@@ -23,7 +24,7 @@ from closemesh.lab.simulation.error_model import (
     sample_keypoints,
     sample_keypoints3d,
 )
-from closemesh.lab.simulation.occlusion import hidden_points, outside_image
+from closemesh.lab.simulation.occlusion import hidden_points
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.lab.simulation.statistics import person_size
 from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from closemesh.body.skeleton import ANKLE_OF_FOOT
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.lab.simulation.detector_errors import DetectorErrors, correlated_noise, normal_rank, quantile
 from closemesh.lab.simulation.statistics import ARMS, LEGS, LIMB_KINDS, MIRROR, facing_class, trunk_axes
@@ -15,7 +16,6 @@ from closemesh.perception.keypoints.uncertainty import box_diagonal, limb_distan
 MAX_SNAP_DISTANCE = 0.5  # Fraction of the person's size: how far a keypoint may jump to a partner's.
 _ON_LIMB = 0.07  # Fraction of the person's size: the width of a limb.
 _SAME_POINTS = 1e-3  # Pixels.
-_ANKLE_OF_FOOT = [*range(17), 15, 15, 15, 16, 16, 16]  # Feet are missed together with their ankle.
 _HIPS = [11, 12]
 
 
@@ -75,7 +75,7 @@ def sample_keypoints(
     distance = (points - target).norm(dim=-1) / size[..., None]
     confidence, disagreement = _confidence(hidden, distance, ranks)
     present = ranks.per_person(errors.event_variances[2]) >= errors.absent[occlusion]
-    missed = ranks.per_keypoint(errors.miss_variances)[..., _ANKLE_OF_FOOT] < _rates(errors.miss, hidden)
+    missed = ranks.per_keypoint(errors.miss_variances)[..., list(ANKLE_OF_FOOT)] < _rates(errors.miss, hidden)
     confidence = torch.where(missed | ~present[..., None], 0.0, confidence.clamp(0, 1))
     if resolve_shared:
         confidence = resolve_shared_keypoints(points, confidence, box_diagonal(points2d))
@@ -98,7 +98,7 @@ def place_outside(
     limit = image_size.to(truth)[..., None, None, None, :]
     outside = ((truth < 0) | (truth >= limit)).any(-1)  # [..., T, P, 23]
     ranks = _RankSampler(errors, tuple(truth.shape[:-2]), fps, generator)
-    inside = outside & (ranks.per_keypoint(errors.miss_variances)[..., _ANKLE_OF_FOOT] < errors.outside_rate)
+    inside = outside & (ranks.per_keypoint(errors.miss_variances)[..., list(ANKLE_OF_FOOT)] < errors.outside_rate)
     inset = quantile(errors.outside_inset, errors.levels, ranks.per_keypoint(errors.error_variances))
     inset = torch.minimum((inset * size[..., None])[..., None], 0.45 * limit)
     points = torch.where(

@@ -16,9 +16,10 @@ from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress, Progress
+from closemesh.geometry.camera import outside_image
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.simulation.detections import nearest_partner
-from closemesh.lab.simulation.occlusion import hidden_points, outside_image
+from closemesh.lab.simulation.occlusion import hidden_points
 from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
 from closemesh.lab.simulation.statistics import person_size

@@ -11,7 +11,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import stream_vertices
 from closemesh.body.skinning import wholebody_keypoints
 from closemesh.core.arrays import Bools, Floats
-from closemesh.geometry.camera import project
+from closemesh.geometry.camera import outside_image, project
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.rendering.zbuffer import render_depth
 from closemesh.structures import NUM_KEYPOINTS3D
@@ -46,11 +46,6 @@ def hidden_points(scene: SimulatedScene) -> Bools:
             own, others = depths[p], np.delete(depths, p, axis=0).min(0, initial=np.inf)
             hidden[t, p] |= _behind(truth.points_cam[t, p], own, others, allowance, focal, principal_point)
     return hidden
-
-
-def outside_image(pixels: Floats, size: tuple[int, int]) -> Bools:
-    """[...] whether pixels [..., 2] lie outside an image of this width and height."""
-    return np.any((pixels < 0) | (pixels >= size), axis=-1)
 
 
 def own_depths(body: BodyModel) -> Floats:

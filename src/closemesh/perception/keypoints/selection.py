@@ -9,6 +9,7 @@ import numpy as np
 
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Bools, Floats
+from closemesh.geometry.camera import outside_image
 from closemesh.perception.types import NUM_BODY_KEYPOINTS
 from closemesh.structures import NUM_KEYPOINTS3D
 from closemesh.temporal import binary_posterior
@@ -64,7 +65,8 @@ class FusedKeypoints:
     disagreement: Floats
     """[T, P, 17] pixels between both, at most AGREEMENT_DISTANCE; 0 where only one has the keypoint."""
     doubt: Floats
-    """[T, P, 17] pixels: standard deviation from the probability that the other one is right."""
+    """[T, P, 17] pixels that the keypoint may be off: the distance between both where they are averaged, else the same
+    times the root of the probability that the other one is right."""
     crop_probability: Floats
     """[T, P, 17] probability that the crop pose is right; 1 where both agree."""
 
@@ -92,7 +94,7 @@ def fuse_over_time(candidates: KeypointCandidates) -> FusedKeypoints:
     return FusedKeypoints(
         keypoints=keypoints,
         disagreement=np.where(both, np.minimum(distance, limit), 0),
-        doubt=np.where(differ, np.sqrt(wrong) * distance, 0),
+        doubt=np.where(differ, np.sqrt(wrong) * distance, np.where(both, distance, 0)),
         crop_probability=probability,
     )
 
@@ -124,18 +126,13 @@ def _crop_probability(candidates: KeypointCandidates, both: Bools) -> Floats:
     confidence = np.log(np.maximum(body[..., 2], 0.05) / np.maximum(detected[..., 2], 0.05))
     odds = odds + _CONFIDENCE_WEIGHT * confidence
     odds = odds + _CLAIMED * (_claims(detected, candidates, both) - _claims(body, candidates, both))
-    odds = odds + _OUTSIDE * outside_image(body, candidates.size)
+    odds = odds + _OUTSIDE * outside_image(body[..., :2], candidates.size)
     points = np.stack([detected[..., :2], body[..., :2]], axis=-2)  # [T, P, 17, 2 candidates, 2]
     step = points[1:, ..., :, None, :] - points[:-1, ..., None, :, :]  # [to, from]
     relative = np.linalg.norm(step, axis=-1) / (_STEP * np.maximum(candidates.diagonal[1:], 1))[..., None, None, None]
     cost = np.minimum(0.5 * relative**2, _MAX_STEP_COST)
     cost = cost * (both[1:] & both[:-1])[..., None, None]
     return binary_posterior(np.where(both, odds, 0), cost)
-
-
-def outside_image(points: Floats, size: tuple[int, int]) -> Bools:
-    """[...] whether points [..., 2 or more] lie outside an image of `size`, width and height."""
-    return np.asarray(~((points[..., :2] >= 0) & (points[..., :2] < size)).all(-1))
 
 
 def _claims(points: Floats, candidates: KeypointCandidates, both: Bools) -> Floats:

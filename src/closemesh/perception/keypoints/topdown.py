@@ -7,7 +7,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from closemesh.body.skeleton import KEYPOINT_MIRROR
+from closemesh.body.skeleton import ANKLE_OF_FOOT, KEYPOINT_MIRROR
 from closemesh.config.schema import ObserveConfig, PoseNetwork
 from closemesh.core.arrays import Floats
 from closemesh.perception.detectors.person_detectors import MoveNet
@@ -30,7 +30,6 @@ _MIN_CONFIDENCE = 0.2
 _MIN_MASK_PROBABILITY = 0.5
 _LIMBS = slice(5, NUM_BODY_KEYPOINTS)  # Shoulders to ankles.
 _FACE = slice(23, 91)
-_ANKLE_OF_FOOT = [*range(NUM_BODY_KEYPOINTS), 15, 15, 15, 16, 16, 16]  # Feet follow their ankle.
 
 
 def estimate_frame(detector: Detector, image: Image, people: dict[int, Detection]) -> dict[int, CropEstimate]:
@@ -163,5 +162,5 @@ def _agreeing_keypoints3d(detection: Detection, pose: CropPose) -> Floats:
     distance = np.linalg.norm(pose.keypoints[:NUM_BODY_KEYPOINTS, :2] - detection.keypoints[:, :2], axis=1)
     agree = distance < AGREEMENT_DISTANCE * detection.diagonal
     keypoints3d = pose.keypoints3d.copy()
-    keypoints3d[:, 3] *= agree[_ANKLE_OF_FOOT]
+    keypoints3d[:, 3] *= agree[list(ANKLE_OF_FOOT)]
     return keypoints3d

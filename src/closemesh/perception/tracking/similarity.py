@@ -8,12 +8,9 @@ import cv2
 import numpy as np
 
 from closemesh.core.arrays import Bools, Floats
+from closemesh.fitting.keypoint_noise import COCO_SIGMAS
 from closemesh.perception.types import Detection, Image
 
-_FACE_SIGMAS = [0.026, 0.025, 0.025, 0.035, 0.035]
-_BODY_SIGMAS = [0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089]
-COCO_SIGMAS = np.array([*_FACE_SIGMAS, *_BODY_SIGMAS])
-"""[17] constants of the COCO keypoint evaluation; the scale of the similarity is twice the sigma."""
 _MIN_CONFIDENCE = 0.1
 _MIN_COMMON = 4
 _AGREEMENT = 0.05  # Fraction of the box diagonal; keypoints farther apart are different points.
@@ -43,7 +40,7 @@ def oks(a: Detection, b: Detection) -> float:
     if common.sum() < _MIN_COMMON:
         return 0.0
     squared = ((a.keypoints[:, :2] - b.keypoints[:, :2]) ** 2).sum(1)
-    scale = 2 * max(a.area, b.area) * (2 * COCO_SIGMAS) ** 2
+    scale = 2 * max(a.area, b.area) * (2 * np.array(COCO_SIGMAS)) ** 2
     return float(np.exp(-squared / scale)[common].mean())
 
 
