@@ -105,17 +105,19 @@ def hidden_by_capsules(
 
 def _entry_distances(keypoints_cam: Tensor, body: CapsuleBody) -> Tensor:
     """[..., T, P, K, P] meters from the camera to where the ray to each keypoint enters each person, or infinity."""
-    rays = torch.nn.functional.normalize(keypoints_cam, dim=-1)[..., None, None, :]  # [..., T, P, K, 1, 1, 3]
+    # Scalar products instead of vectors: the ray of each keypoint meets each capsule, which is most of a simulation.
+    rays = torch.nn.functional.normalize(keypoints_cam, dim=-1)  # [..., T, P, K, 3]
     ends = torch.einsum("cek,...kd->...ced", body.axes, keypoints_cam)  # [..., T, P, C, 2, 3]
-    start, along = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]
-    start, along = start[..., None, None, :, :, :], along[..., None, None, :, :, :]  # [..., T, 1, 1, P, C, 3]
-    # The axis point nearest to the ray minimizes |start + s along| without its component along the ray.
-    across_start = start - (start * rays).sum(-1, keepdim=True) * rays
-    across_along = along - (along * rays).sum(-1, keepdim=True) * rays
-    fraction = -(across_start * across_along).sum(-1) / across_along.square().sum(-1).clamp(min=1e-9)
-    fraction = fraction.clamp(0, 1)[..., None]
-    squared_distance = (across_start + fraction * across_along).square().sum(-1)  # [..., T, P, K, P, C]
-    along_ray = ((start + fraction * along) * rays).sum(-1)
+    start, axis = ends[..., 0, :], ends[..., 1, :] - ends[..., 0, :]  # [..., T, P, C, 3]
+    start_on_ray = torch.einsum("...pkd,...qcd->...pkqc", rays, start)  # [..., T, P, K, P, C]
+    axis_on_ray = torch.einsum("...pkd,...qcd->...pkqc", rays, axis)
+    start_axis = (start * axis).sum(-1)[..., None, None, :, :]  # [..., T, 1, 1, P, C]
+    start_squared, axis_squared = (v.square().sum(-1)[..., None, None, :, :] for v in (start, axis))
+    # The axis point nearest to the ray minimizes |start + s axis| without its component along the ray.
+    across = start_axis - start_on_ray * axis_on_ray
+    fraction = (-across / (axis_squared - axis_on_ray.square()).clamp(min=1e-9)).clamp(0, 1)
+    along_ray = start_on_ray + fraction * axis_on_ray
+    squared_distance = start_squared + fraction * (2 * start_axis + fraction * axis_squared) - along_ray.square()
     depth_squared = body.radii**2 - squared_distance
     entry = along_ray - depth_squared.clamp(min=0).sqrt()
     return entry.masked_fill((depth_squared <= 0) | (entry <= 0), torch.inf).amin(-1)
