@@ -44,7 +44,7 @@ def yolo_folder(people: RenderedPeople, tmp_path_factory: pytest.TempPathFactory
     from trained_yolo import train_yolo
 
     folder = tmp_path_factory.mktemp("models")
-    train_yolo("yolo26n-pose", people, folder / "ultralytics" / "yolo26n-pose.pt", steps=100)
+    train_yolo("yolo26n-pose", people, folder / "ultralytics" / "yolo26n-pose.pt", steps=200)
     train_yolo("yolo26n-seg", people, folder / "ultralytics" / "yolo26n-seg.pt", steps=40)
     return folder
 

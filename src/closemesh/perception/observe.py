@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import torch
 from closemesh.config.schema import ObserveConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
+from closemesh.core.parallel import available_cores, map_in_order
 from closemesh.core.progress import Progress
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
 from closemesh.perception.keypoints.flow import carry_keypoints, fuse_carried
@@ -36,7 +39,7 @@ from closemesh.perception.tracking.tracklets import (
     describe_tracks,
     link_tracklets,
 )
-from closemesh.perception.types import CropEstimate, Detection, Detector
+from closemesh.perception.types import CropEstimate, Detection, Detector, Image
 from closemesh.structures import Clip, Observations
 from closemesh.video import read_frames
 
@@ -154,31 +157,60 @@ def estimate_crops(
     by_frame = [{**detected, **interpolate_boxes(detected)} for detected in by_frame]
     if masks is not None:
         masks.learn_colors(by_frame)
+    estimator = _FrameEstimator(detector, by_frame, masks, hands)
     with progress.task("keypoints and masks", len(clip)) as advance:
-        for frame, image in enumerate(read_frames(clip)):
-            detections = {person: found[frame] for person, found in enumerate(by_frame) if frame in found}
-            estimates = estimate_frame(detector, image, detections)
-            estimates = hands.refine_hands(image, estimates) if hands else estimates
-            estimates = _add_confirmed(builder, frame, detections, estimates)
-            if masks is not None:
-                for person, confidence in masks.write(frame, image, estimates).items():
-                    builder.mask_confidence[frame, person] = confidence
+        results = map_in_order(estimator.estimate, enumerate(read_frames(clip)), available_cores())
+        for frame, result in enumerate(results):
+            for person, detection in result.detections.items():
+                builder.add(frame, person, detection, result.estimates.get(person))
+            for person, confidence in result.mask_confidence.items():
+                builder.mask_confidence[frame, person] = confidence
             advance(1)
 
 
-def _add_confirmed(
-    builder: ObservationBuilder, frame: int, detections: dict[int, Detection], estimates: dict[int, CropEstimate]
-) -> dict[int, CropEstimate]:
-    """Add the frame to `builder`; the estimates without those of interpolated detections that they do not confirm."""
-    confirmed = dict(estimates)
+@dataclass(frozen=True)
+class _FrameResult:
+    """People of one frame."""
+
+    detections: dict[int, Detection]
+    estimates: dict[int, CropEstimate]
+    mask_confidence: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class _FrameEstimator:
+    """Crop poses, hands and masks of one frame; frames are independent of each other."""
+
+    detector: Detector
+    by_frame: list[dict[int, Detection]]
+    masks: MaskWriter | None
+    hands: HandLandmarks | None
+
+    def estimate(self, item: tuple[int, Image]) -> _FrameResult:
+        """item: number of the frame and the image [H, W, 3]."""
+        frame, image = item
+        detections = {person: found[frame] for person, found in enumerate(self.by_frame) if frame in found}
+        estimates = estimate_frame(self.detector, image, detections)
+        estimates = self.hands.refine_hands(image, estimates) if self.hands else estimates
+        detections, estimates = _without_unconfirmed(detections, estimates)
+        confidence = self.masks.write(frame, image, estimates) if self.masks else {}
+        return _FrameResult(detections, estimates, confidence)
+
+
+def _without_unconfirmed(
+    detections: dict[int, Detection], estimates: dict[int, CropEstimate]
+) -> tuple[dict[int, Detection], dict[int, CropEstimate]]:
+    """Both without the interpolated detections that no crop pose confirms."""
+    unconfirmed = set()
     for person, detection in detections.items():
         estimate = estimates.get(person)
         interpolated = detection.score == 0
         if interpolated and (estimate is None or min(estimate.agreement, estimate.pose.presence) < _MIN_CONFIRMATION):
-            confirmed.pop(person, None)
-            continue
-        builder.add(frame, person, detection, estimate)
-    return confirmed
+            unconfirmed.add(person)
+    return (
+        {person: detection for person, detection in detections.items() if person not in unconfirmed},
+        {person: estimate for person, estimate in estimates.items() if person not in unconfirmed},
+    )
 
 
 def replace_outliers(detections: dict[int, Detection]) -> dict[int, Detection]:

@@ -22,6 +22,7 @@ from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
 from closemesh.perception.observe import observe
 from closemesh.perception.segmentation import mask_models as yolo_masks
 from closemesh.perception.segmentation.label_images import label_image
+from closemesh.perception.tracking.similarity import keypoint_nms
 from closemesh.video import open_clip
 
 pytest.importorskip("ultralytics")
@@ -48,7 +49,8 @@ def training_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_both_people_are_found_where_they_are(people: RenderedPeople, pose_file: Path) -> None:
-    found = sorted(yolo.YoloPose(pose_file, CPU).detect(people.images[0], 384), key=lambda d: -d.score)[:2]
+    found = keypoint_nms(yolo.YoloPose(pose_file, CPU).detect(people.images[0], 384))
+    found = sorted(found, key=lambda d: -d.score)[:2]
     found.sort(key=lambda d: d.box[0])
     for person, detection in enumerate(found):
         miss = np.linalg.norm(detection.keypoints[:, :2] - people.keypoints[0, person, :17], axis=1)

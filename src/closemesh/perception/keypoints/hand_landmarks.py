@@ -70,7 +70,7 @@ class HandLandmarks:
     """The hand landmark network. Raises ModelFileError when its file is missing or damaged."""
 
     def __init__(self) -> None:
-        self._session = load_onnx(MODEL_NAME)
+        self._session = load_onnx(MODEL_NAME, threads=1)
         self._input = self._session.get_inputs()[0].name
 
     def refine_hands(self, image: Image, estimates: dict[int, CropEstimate]) -> dict[int, CropEstimate]:

@@ -51,7 +51,7 @@ class BlazePose:
     """One of the BlazePose networks. Raises ModelFileError when its file is missing or damaged."""
 
     def __init__(self, network: PoseNetwork) -> None:
-        self._session = load_onnx(BLAZEPOSE_FILES[network])
+        self._session = load_onnx(BLAZEPOSE_FILES[network], threads=1)
         self._input = self._session.get_inputs()[0].name
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:

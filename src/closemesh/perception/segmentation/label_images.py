@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -19,7 +20,10 @@ from closemesh.perception.types import CropEstimate, CropPose, Detection, Image,
 _FALLOFF = 0.05  # Fraction of the box diagonal: distance from the skeleton at which a mask's score is a quarter.
 _MIN_CONFIDENCE = 0.15
 _THRESHOLD = 0.5
-_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+_PNG = (
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),  # Trying the filters takes four times as long.
+)
 
 _PIXELS_PER_CELL = 1.0  # Working pixels per cell of a network's mask: finer ones give no better masks.
 _MAX_PIXELS = 500_000  # Of the working image.
@@ -267,7 +271,7 @@ class MaskWriter:
     def __init__(self, folder: Path, num_frames: int, segmenter: Segmenter | None = None) -> None:
         """folder: created if missing. segmenter: replaces the masks of the crop estimates."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._segmenter = folder, segmenter
+        self._folder, self._segmenter, self._lock = folder, segmenter, Lock()
         self.samples = FrameSamples(num_frames)
         """Frames of the first pass, of which the colors are learned."""
         self._colors = ClipColors()
@@ -278,8 +282,13 @@ class MaskWriter:
         self.samples.images.clear()
 
     def write(self, frame: int, image: Image, estimates: dict[int, CropEstimate]) -> Mapping[int, float]:
-        """Write the masks of a frame; returns how sure they are, 0..1 by person. Raises OutputError."""
-        estimates = self._segmenter.refine_masks(image, estimates) if self._segmenter else estimates
+        """Write the masks of a frame; returns how sure they are, 0..1 by person. Several threads may call it.
+
+        Raises OutputError.
+        """
+        if self._segmenter:
+            with self._lock:  # Networks of ultralytics keep the state of a call.
+                estimates = self._segmenter.refine_masks(image, estimates)
         masks = label_image(image, estimates, self._colors)
         write_labels(self._folder / f"{frame:06d}.png", masks.labels)
         return masks.confidence
