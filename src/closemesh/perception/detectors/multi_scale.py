@@ -17,8 +17,8 @@ Region = tuple[int, int, int, int]
 
 _PADDING = 0.2  # Fraction of the longer side of the box around all people.
 _SEARCH_PERIOD = 5  # Frames between two views in which people are searched for who are not expected.
-_FOUND_OKS = 0.15
-_FOUND_SCORE = 0.2
+_FOUND = (0.15, 0.2)  # OKS with the expected person and score from which that person is found ...
+_CLEAR = (0.65, 0.4)  # ... and from which one view is enough where people overlap.
 _CROP_VIEWS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
 _FULL_SIDES = (256, 384, 320, 512)  # People in each other's arms score highest in small images, far ones in large.
 _ROTATED_SIDE = 320
@@ -49,6 +49,8 @@ class View:
 def detect_multi_scale(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
     """All people in the image [H, W, 3]; tries further crops and scales until the `expected` people are found.
 
+    Overlapping people get a second, mirrored view where the first one does not show them clearly.
+
     In the crop around them, people fill the image as in the detector's training data: small or overlapping people are
     found there and missed in the full image. Without expected people, all scales are tried.
     """
@@ -56,10 +58,12 @@ def detect_multi_scale(detector: Detector, image: Image, expected: list[Detectio
         return search_people(detector, image, frame)
     found: list[Detection] = []
     views = [*_periodic_views(image, frame), *_tracking_views(image, expected)]
-    min_views = _min_views(image, expected, frame)
+    required = len(_groups(expected, image)) + len(_periodic_views(image, frame))
+    overlapping = any(boxes_overlap(a, b) for a, b in combinations(expected, 2))
     for count, view in enumerate(views, start=1):
         found = keypoint_nms(found + detect_view(detector, image, view))
-        if count >= min_views and _all_found(expected, found):
+        enough = _CLEAR if overlapping and count == required else _FOUND
+        if count >= required and _all_found(expected, found, *enough):
             break
     return without_chimeras(found)
 
@@ -142,12 +146,6 @@ def quarter_turns(person: Detection) -> int:
     return round(np.degrees(np.arctan2(right, up)) / 90) % 4
 
 
-def _min_views(image: Image, expected: list[Detection], frame: int) -> int:
-    """Where people overlap, a second, mirrored view makes keypoints more reliable."""
-    overlapping = any(boxes_overlap(a, b) for a, b in combinations(expected, 2))
-    return len(_groups(expected, image)) + overlapping + len(_periodic_views(image, frame))
-
-
 def boxes_overlap(a: Detection, b: Detection) -> bool:
     """Whether more than a tenth of the smaller box lies inside the other."""
     width, height = np.minimum(a.box[2:], b.box[2:]) - np.maximum(a.box[:2], b.box[:2])
@@ -207,13 +205,13 @@ def rotate_back(person: Detection, height: int) -> Detection:
     return Detection(np.array([height - 1 - y1, x0, height - 1 - y0, x1]), keypoints, person.score)
 
 
-def _all_found(expected: list[Detection], found: list[Detection]) -> bool:
-    reliable = [person for person in found if person.score >= _FOUND_SCORE]
+def _all_found(expected: list[Detection], found: list[Detection], min_oks: float, min_score: float) -> bool:
+    reliable = [person for person in found if person.score >= min_score]
     if len(reliable) < len(expected):
         return False
     similarity = np.array([[oks(a, b) for b in reliable] for a in expected])
     rows, columns = linear_sum_assignment(-similarity)
-    return bool((similarity[rows, columns] > _FOUND_OKS).all())
+    return bool((similarity[rows, columns] > min_oks).all())
 
 
 def _add_rotated(found: list[Detection], rotated: list[Detection]) -> list[Detection]:
