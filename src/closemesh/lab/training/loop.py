@@ -23,6 +23,8 @@ from closemesh.core.progress import Progress
 from closemesh.core.unpickling import load_torch
 from closemesh.networks.checkpoint import rename_keys
 
+_MAX_WARM_UP = 0.05  # Fraction of the training.
+
 Losses = dict[str, Tensor]
 Forward = Callable[..., Any]
 """Calls the network in training."""
@@ -35,7 +37,7 @@ class LoopConfig:
     steps: int = 20000
     learning_rate: float = 3e-4
     warm_up: int = 200
-    """Steps until the full learning rate."""
+    """Steps until the full learning rate; less if they are more than a twentieth of the training."""
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     ema_decay: float = 0.999
@@ -154,8 +156,9 @@ class Trainer:
         return max(self.step / self.config.steps, by_clock)
 
     def _rate(self) -> float:
-        warm_up = min(1.0, (self.step + 1) / self.config.warm_up)
-        return warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, self._progress(self.seconds)))))
+        progress = min(1.0, self._progress(self.seconds))
+        warm_up = min(1.0, max((self.step + 1) / self.config.warm_up, progress / _MAX_WARM_UP))
+        return warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def _log(self, values: dict[str, float]) -> None:
         """One row for each value, so that training and evaluation share a file."""
