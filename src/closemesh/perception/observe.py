@@ -157,7 +157,7 @@ def estimate_crops(
     by_frame = [{**detected, **interpolate_boxes(detected)} for detected in by_frame]
     if masks is not None:
         masks.learn_colors(by_frame)
-    estimator = _FrameEstimator(detector, by_frame, masks, hands)
+    estimator = _FrameEstimator(detector, by_frame, masks, hands, change_crops=len(clip) == 1)
     with progress.task("keypoints and masks", len(clip)) as advance:
         results = map_in_order(estimator.estimate, enumerate(read_frames(clip)), available_cores())
         for frame, result in enumerate(results):
@@ -185,12 +185,13 @@ class _FrameEstimator:
     by_frame: list[dict[int, Detection]]
     masks: MaskWriter | None
     hands: HandLandmarks | None
+    change_crops: bool
 
     def estimate(self, item: tuple[int, Image]) -> _FrameResult:
         """item: number of the frame and the image [H, W, 3]."""
         frame, image = item
         detections = {person: found[frame] for person, found in enumerate(self.by_frame) if frame in found}
-        estimates = estimate_frame(self.detector, image, detections)
+        estimates = estimate_frame(self.detector, image, detections, self.change_crops)
         estimates = self.hands.refine_hands(image, estimates) if self.hands else estimates
         detections, estimates = _without_unconfirmed(detections, estimates)
         confidence = self.masks.write(frame, image, estimates) if self.masks else {}

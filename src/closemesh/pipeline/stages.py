@@ -47,7 +47,7 @@ class Observe:
     """Finds and tracks people, estimates their keypoints, and writes masks."""
 
     name = "observe"
-    version = 7
+    version = 8
     motion = None
     reads = ()
     outputs = (Observations,)

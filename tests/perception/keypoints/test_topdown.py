@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from stick_figures import crop_pose, stick_figure
 
-from closemesh.perception.keypoints.topdown import estimate_frame, keypoint_agreement, with_matching_sides
+from closemesh.body.skeleton import KEYPOINT_INDEX
+from closemesh.perception.keypoints.topdown import (
+    change_crop,
+    estimate_frame,
+    keypoint_agreement,
+    with_matching_sides,
+)
 from closemesh.perception.types import BODY_MIRROR, CropPose, Detection, Image
 
 
@@ -72,3 +78,47 @@ def test_agreement_counts_confident_limbs() -> None:
     assert keypoint_agreement(person, look) == 1
     assert keypoint_agreement(person.flip_left_right(), look) == 1, "a flipped person is the same person"
     assert keypoint_agreement(stick_figure(300, confidence=0.0), look) == 0
+
+
+class Unsteady:
+    """Finds every joint where it is, but the left wrist at a fixed place of the crop."""
+
+    name = "unsteady"
+
+    def __init__(self, truth: Detection) -> None:
+        self.truth = truth
+
+    def detect(self, image: Image, long_side: int) -> list[Detection]:
+        return []
+
+    def refine(self, image: Image, person: Detection) -> CropPose | None:
+        keypoints = np.zeros((133, 3))
+        keypoints[:17] = (*self.truth.keypoints[0, :2], 0.9)
+        keypoints[:17, :2] = self.truth.keypoints[:, :2]
+        keypoints[LEFT_WRIST, :2] = person.keypoints[LEFT_WRIST, :2]
+        return CropPose(keypoints, np.full((23, 4), 0.9), np.zeros(2), np.zeros((4, 4)), np.eye(2, 3), 1.0)
+
+
+LEFT_WRIST = KEYPOINT_INDEX["left_wrist"]
+
+
+def test_a_keypoint_that_moves_with_the_crop_loses_its_confidence() -> None:
+    person = stick_figure(300, height=250)
+    estimate = estimate_frame(Unsteady(person), IMAGE, {0: person}, change_crops=True)[0]
+    steady = np.arange(17) != LEFT_WRIST
+    np.testing.assert_allclose(estimate.pose.keypoints[:17, :2][steady], person.keypoints[steady, :2])
+    np.testing.assert_allclose(estimate.pose.keypoints[:17, 2][steady], 0.9)
+    assert estimate.pose.keypoints[LEFT_WRIST, 2] < 0.3 > estimate.pose.keypoints3d[LEFT_WRIST, 3]
+
+
+def test_a_changed_crop_is_turned_zoomed_and_shifted_about_the_trunk() -> None:
+    person = stick_figure(300, height=250)
+    same = change_crop(person, 0.0, 0.0, (0, 0))
+    np.testing.assert_allclose(same.keypoints, person.keypoints)
+    np.testing.assert_allclose(same.box, person.box)
+    changed = change_crop(person, 0.3, np.log(2), (0.1, 0))
+    center = person.keypoints[[5, 6, 11, 12], :2].mean(0)
+    moved = changed.keypoints[[5, 6, 11, 12], :2].mean(0) - center
+    np.testing.assert_allclose(moved, [0.1 * person.diagonal, 0], atol=1e-9)
+    length = np.linalg.norm(np.diff(changed.keypoints[[5, 11], :2], axis=0))
+    np.testing.assert_allclose(length, 2 * np.linalg.norm(np.diff(person.keypoints[[5, 11], :2], axis=0)))

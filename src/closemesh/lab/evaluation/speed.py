@@ -40,19 +40,24 @@ from closemesh.interaction_prior.windows import (
     window_layout,
 )
 from closemesh.perception.detectors.multi_scale import detect_multi_scale
+from closemesh.perception.detectors.person_detectors import MoveNet
+from closemesh.perception.keypoints.hand_landmarks import HandLandmarks, crop_from_pose
+from closemesh.perception.keypoints.pose_networks import BlazePose
 from closemesh.perception.keypoints.topdown import MediaPipeDetector
+from closemesh.perception.types import NUM_BODY_KEYPOINTS, Detection
 from closemesh.pipeline.context import RunContext, open_run
 from closemesh.pipeline.reconstruct import write_reconstruction
 from closemesh.pipeline.stages import run_stages
 from closemesh.pipeline.state import PipelineState
 from closemesh.rendering.bodies import BodyRenderer
-from closemesh.structures import Camera
+from closemesh.structures import Camera, Observations
 from closemesh.video import open_clip, read_frames
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
 
 Step = Callable[[], object]
 _NUM_BODIES = 64
+_DETECTION_SIDE = 320  # Pixels: the side at which tracked people are detected.
 _OVERLAP = 0.25  # Meters between the pelvises of two upright people whose trunks and arms penetrate.
 
 
@@ -161,13 +166,34 @@ def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return betas, rotations, transl
 
 
+def bare_networks(ctx: RunContext, observations: Observations) -> None:
+    """One pass of each network of stage `observe` over the frames: people, and the pose and the hands of each.
+
+    One call after the other, each on all cores. What the stage takes beyond it is search, tracking, masks, and repeated
+    estimates.
+    """
+    movenet, blazepose = MoveNet(), BlazePose(ctx.config.observe.pose_network, threads=0)
+    hands = HandLandmarks(threads=0)
+    for frame, image in enumerate(read_frames(ctx.clip)):
+        movenet.detect(image, _DETECTION_SIDE)
+        for person in np.flatnonzero(observations.detected[frame]):
+            keypoints = observations.keypoints[frame, person, :NUM_BODY_KEYPOINTS]
+            pose = blazepose.refine(image, Detection(observations.boxes[frame, person], keypoints, 1.0))
+            crops = [crop_from_pose(pose.keypoints, side) for side in ("left", "right")] if pose else []
+            for crop in crops:
+                if crop is not None:
+                    hands.estimate(image, crop)
+
+
 def run_isolated(function: Callable[..., Any], *arguments: Any) -> Any:
     """The result of the function called in a new process, so that its peak memory is its own."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
 
-STAGES = ("observe", "initialise", "refine", "optimise", "contact", "write")
+BARE = "networks of observe alone"
+"""Measured beside the stages, so that the cost of the rest of stage `observe` can be read off."""
+STAGES = ("observe", BARE, "initialise", "refine", "optimise", "contact", "write")
 
 
 @dataclass(frozen=True)
@@ -247,12 +273,18 @@ def _stage_seconds(name: str, ctx: RunContext) -> float:
     state = PipelineState()
     for stage, after in run_stages(ctx, state):
         state = after
+        if name == BARE and state.observations is not None:
+            return _seconds(partial(bare_networks, ctx, state.observations))
         if stage.name == name:
             return ctx.cache.reports[-1].seconds
     if name == "contact":
         return sum(report.seconds for report in ctx.cache.reports if report.name.startswith("contact_"))
+    return _seconds(partial(write_reconstruction, ctx, state))
+
+
+def _seconds(function: Step) -> float:
     started = time.perf_counter()
-    write_reconstruction(ctx, state)
+    function()
     return time.perf_counter() - started
 
 
@@ -261,9 +293,5 @@ def _measure_part(name: str, runs: int, device: str | None) -> SpeedMeasurement:
 
     step = PARTS[name](choose_device(device))
     step()  # Compiles and fills caches.
-    seconds = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
+    seconds = [_seconds(step) for _ in range(runs)]
     return SpeedMeasurement(name, 1000 * statistics.median(seconds), runs, peak_rss_mb())

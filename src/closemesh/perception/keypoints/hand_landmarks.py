@@ -69,8 +69,9 @@ class Hand:
 class HandLandmarks:
     """The hand landmark network. Raises ModelFileError when its file is missing or damaged."""
 
-    def __init__(self) -> None:
-        self._session = load_onnx(MODEL_NAME, threads=1)
+    def __init__(self, threads: int = 1) -> None:
+        """threads: of one call, as in `load_onnx`."""
+        self._session = load_onnx(MODEL_NAME, threads)
         self._input = self._session.get_inputs()[0].name
 
     def refine_hands(self, image: Image, estimates: dict[int, CropEstimate]) -> dict[int, CropEstimate]:

@@ -50,8 +50,9 @@ _PEAK = 10.0  # Height of a certain peak: training labels are Gaussians of heigh
 class BlazePose:
     """One of the BlazePose networks. Raises ModelFileError when its file is missing or damaged."""
 
-    def __init__(self, network: PoseNetwork) -> None:
-        self._session = load_onnx(BLAZEPOSE_FILES[network], threads=1)
+    def __init__(self, network: PoseNetwork, threads: int = 1) -> None:
+        """threads: of one call, as in `load_onnx`."""
+        self._session = load_onnx(BLAZEPOSE_FILES[network], threads)
         self._input = self._session.get_inputs()[0].name
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:
