@@ -15,7 +15,8 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.parallel import available_cores, map_in_order
 from closemesh.core.progress import Progress
-from closemesh.perception.detectors.multi_scale import detect_multi_scale
+from closemesh.perception.detectors.multi_scale import SEARCH_PERIOD, detect_multi_scale
+from closemesh.perception.detectors.occluded import find_occluded
 from closemesh.perception.keypoints.flow import carry_keypoints, fuse_carried
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
 from closemesh.perception.keypoints.left_right import fix_left_right
@@ -121,7 +122,10 @@ def track_people(
     with progress.task("finding people", len(clip)) as advance:
         for frame, image in enumerate(read_frames(clip)):
             expected = _expected_detections(tracker.active_tracks(frame), frame)
-            tracker.step(frame, image, detect_multi_scale(detector, image, expected, frame))
+            found = detect_multi_scale(detector, image, expected, frame)
+            if frame % SEARCH_PERIOD == 0 or len(found) < len(expected):
+                found += find_occluded(detector, image, found)
+            tracker.step(frame, image, found)
             if samples is not None:
                 samples.add(frame, image)
             advance(1)

@@ -16,7 +16,7 @@ from closemesh.perception.types import NUM_BODY_KEYPOINTS, Detection, Detector, 
 Region = tuple[int, int, int, int]
 
 _PADDING = 0.2  # Fraction of the longer side of the box around all people.
-_SEARCH_PERIOD = 5  # Frames between two views in which people are searched for who are not expected.
+SEARCH_PERIOD = 5  # Frames between two views in which people are searched for who are not expected.
 _FOUND = (0.15, 0.2)  # OKS with the expected person and score from which that person is found ...
 _CLEAR = (0.65, 0.4)  # ... and from which one view is enough where people overlap.
 _CROP_VIEWS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
@@ -74,11 +74,11 @@ def search_people(detector: Detector, image: Image, frame: int) -> list[Detectio
     Between two searches, frames without people get two views only.
     """
     full = _full_region(image)
-    sides = _FULL_SIDES if frame % _SEARCH_PERIOD == 0 else _FULL_SIDES[:2]
+    sides = _FULL_SIDES if frame % SEARCH_PERIOD == 0 else _FULL_SIDES[:2]
     found: list[Detection] = []
     for long_side in sides:
         found = keypoint_nms(found + detect_view(detector, image, View(full, long_side)))
-    if frame % _SEARCH_PERIOD:
+    if frame % SEARCH_PERIOD:
         return without_chimeras(found)
     if not found or min(person.score for person in found) < _LOW_SCORE:
         for turns in (1, 2, 3):
@@ -97,7 +97,7 @@ def _full_region(image: Image) -> Region:
 
 def _periodic_views(image: Image, frame: int) -> list[View]:
     """One full view for people who are not expected, in some frames; its scale changes from time to time."""
-    count, rest = divmod(frame, _SEARCH_PERIOD)
+    count, rest = divmod(frame, SEARCH_PERIOD)
     return [View(_full_region(image), _FULL_SIDES[count % len(_FULL_SIDES)])] if rest == 0 else []
 
 
@@ -230,12 +230,12 @@ def without_chimeras(found: list[Detection]) -> list[Detection]:
     """
     accepted: list[Detection] = []
     for person in sorted(found, key=lambda p: -p.score):
-        if not accepted or _explained_fraction(person, accepted) < _EXPLAINED:
+        if not accepted or explained_fraction(person, accepted) < _EXPLAINED:
             accepted.append(person)
     return accepted
 
 
-def _explained_fraction(person: Detection, others: list[Detection]) -> float:
+def explained_fraction(person: Detection, others: list[Detection]) -> float:
     """Fraction of the confident keypoints that lie on the same keypoint, of either side, of one of the others."""
     confident = person.keypoints[:, 2] > _MIN_CONFIDENCE
     if not confident.any():

@@ -10,6 +10,7 @@ import numpy as np
 from closemesh.body.skeleton import ANKLE_OF_FOOT, KEYPOINT_MIRROR
 from closemesh.config.schema import ObserveConfig, PoseNetwork
 from closemesh.core.arrays import Floats
+from closemesh.perception.detectors.occluded import covered_pixels, paint_over
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
 from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE
@@ -27,7 +28,6 @@ MEDIAPIPE_NAMES: dict[PoseNetwork, str] = {"full": "mediapipe", "heavy": "mediap
 """Name of the bundled detector in result files."""
 _RELIABLE = 0.7  # Agreement from which a crop pose shows the detected person.
 _MIN_CONFIDENCE = 0.2
-_MIN_MASK_PROBABILITY = 0.5
 _LIMBS = slice(5, NUM_BODY_KEYPOINTS)  # Shoulders to ankles.
 _FACE = slice(23, 91)
 _TURN, _ZOOM, _SHIFT = 0.12, 0.14, 0.05  # Radians, relative size, fraction of the box diagonal.
@@ -36,7 +36,7 @@ _CROP_CHANGES = (
     *((0.0, 0.0, (_SHIFT, 0)), (0.0, 0.0, (-_SHIFT, 0)), (0.0, 0.0, (0, _SHIFT)), (0.0, 0.0, (0, -_SHIFT))),
 )
 """Rotation, logarithm of the scale and shift of the crop."""
-_STABLE_SPREAD = 0.03  # Fraction of the box diagonal: spread at which a keypoint keeps a third of its confidence.
+_STABLE_DEVIATION = 0.03  # Fraction of the box diagonal: deviation at which a keypoint keeps a third of its confidence.
 
 
 def estimate_frame(
@@ -45,8 +45,8 @@ def estimate_frame(
     """The best crop estimate of each detected person in a frame; people without any are left out.
 
     A person whose crop shows a partner instead is estimated again with the partners painted over. change_crops:
-    estimate each person in several crops, which takes nine times as long. Photos have no frames around them to tell
-    which keypoints are stable; changed crops tell it.
+    estimate each person in several crops, which takes nine times as long. Photos have no frames around them that show
+    which keypoints are stable; changed crops show it.
     """
     if change_crops:
         detector = _ChangedCrops(detector)
@@ -83,8 +83,8 @@ class _ChangedCrops:
             return None
         keypoints = np.stack([pose.keypoints, *(one.keypoints for one in changed if one is not None)])  # [N, 133, 3]
         median = np.median(keypoints[..., :2], axis=0)
-        spread = np.median(np.linalg.norm(keypoints[..., :2] - median, axis=-1), axis=0) / max(person.diagonal, 1)
-        stability = np.exp(-((spread / _STABLE_SPREAD) ** 2))
+        deviation = np.median(np.linalg.norm(keypoints[..., :2] - median, axis=-1), axis=0) / max(person.diagonal, 1)
+        stability = np.exp(-((deviation / _STABLE_DEVIATION) ** 2))
         keypoints3d = pose.keypoints3d.copy()
         keypoints3d[:, 3] *= stability[: len(keypoints3d)]
         confidence = stability * keypoints[..., 2].mean(0)
@@ -106,23 +106,14 @@ def reestimate_occluded(
     detector: Detector, image: Image, estimate: CropEstimate, others: list[CropEstimate]
 ) -> CropEstimate | None:
     """The person of `estimate` again, in an image with the `others` painted over in its mean color."""
-    covered = _covered(others, image.shape)
-    painted = image.copy()
-    painted[covered > 0] = image[::16, ::16].reshape(-1, 3).mean(0).astype(np.uint8)
-    again = _estimate(detector, painted, estimate.person, estimate.detection)
+    covered = covered_pixels([other.pose for other in others], image.shape)
+    again = _estimate(detector, paint_over(image, covered), estimate.person, estimate.detection)
     if again is None:
         return None
     T = again.pose.T_image_mask
     size = again.pose.mask.shape[::-1]
     hidden = cv2.warpAffine(255 * covered, T, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) / 255
     return replace(again, pose=replace(again.pose, mask=again.pose.mask * (1 - hidden)))
-
-
-def _covered(estimates: list[CropEstimate], shape: tuple[int, ...]) -> Image:
-    """[H, W] 1 where the masks of these people lie, else 0."""
-    masks = (np.asarray(one.pose.mask > _MIN_MASK_PROBABILITY, np.uint8) for one in estimates)
-    warped = (cv2.warpAffine(m, one.pose.T_image_mask, shape[1::-1]) for m, one in zip(masks, estimates, strict=True))
-    return np.maximum.reduce(list(warped))
 
 
 def _estimate(detector: Detector, image: Image, person: int, detection: Detection) -> CropEstimate | None:
