@@ -17,8 +17,8 @@ Region = tuple[int, int, int, int]
 
 _PADDING = 0.2  # Fraction of the longer side of the box around all people.
 SEARCH_PERIOD = 5  # Frames between two views in which people are searched for who are not expected.
-_FOUND = (0.15, 0.2)  # OKS with the expected person and score from which that person is found ...
-_CLEAR = (0.65, 0.4)  # ... and from which one view is enough where people overlap.
+_FOUND_OKS = 0.15
+_FOUND_SCORE = 0.2
 _CROP_VIEWS = ((320, False), (256, True), (256, False))  # Long side in pixels, mirrored.
 _FULL_SIDES = (256, 384, 320, 512)  # People in each other's arms score highest in small images, far ones in large.
 _ROTATED_SIDE = 320
@@ -49,7 +49,7 @@ class View:
 def detect_multi_scale(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
     """All people in the image [H, W, 3]; tries further crops and scales until the `expected` people are found.
 
-    Overlapping people get a second, mirrored view where the first one does not show them clearly.
+    Overlapping people get a second, mirrored view: it makes their keypoints steadier, and contacts depend on that.
 
     In the crop around them, people fill the image as in the detector's training data: small or overlapping people are
     found there and missed in the full image. Without expected people, all scales are tried.
@@ -58,12 +58,11 @@ def detect_multi_scale(detector: Detector, image: Image, expected: list[Detectio
         return search_people(detector, image, frame)
     found: list[Detection] = []
     views = [*_periodic_views(image, frame), *_tracking_views(image, expected)]
-    required = len(_groups(expected, image)) + len(_periodic_views(image, frame))
     overlapping = any(boxes_overlap(a, b) for a, b in combinations(expected, 2))
+    required = len(_groups(expected, image)) + len(_periodic_views(image, frame)) + overlapping
     for count, view in enumerate(views, start=1):
         found = keypoint_nms(found + detect_view(detector, image, view))
-        enough = _CLEAR if overlapping and count == required else _FOUND
-        if count >= required and _all_found(expected, found, *enough):
+        if count >= required and _all_found(expected, found):
             break
     return without_chimeras(found)
 
@@ -205,13 +204,13 @@ def rotate_back(person: Detection, height: int) -> Detection:
     return Detection(np.array([height - 1 - y1, x0, height - 1 - y0, x1]), keypoints, person.score)
 
 
-def _all_found(expected: list[Detection], found: list[Detection], min_oks: float, min_score: float) -> bool:
-    reliable = [person for person in found if person.score >= min_score]
+def _all_found(expected: list[Detection], found: list[Detection]) -> bool:
+    reliable = [person for person in found if person.score >= _FOUND_SCORE]
     if len(reliable) < len(expected):
         return False
     similarity = np.array([[oks(a, b) for b in reliable] for a in expected])
     rows, columns = linear_sum_assignment(-similarity)
-    return bool((similarity[rows, columns] > min_oks).all())
+    return bool((similarity[rows, columns] > _FOUND_OKS).all())
 
 
 def _add_rotated(found: list[Detection], rotated: list[Detection]) -> list[Detection]:
