@@ -49,10 +49,11 @@ def appearance(dressed: DressedPeople) -> AppearanceModel:
     return AppearanceModel(met.avatars, dressed.views, present)
 
 
-def _orders(appearance: AppearanceModel, known: KnownScene, motion: BodyMotion):
+def _orders(appearance: AppearanceModel, known: KnownScene, motion: BodyMotion, touching: bool = False):
     parameters = from_motion(load_landmark_body(known.body), motion, CPU)
     times = torch.as_tensor(known.clip.times)
-    after, orders = resolve_depth_order(appearance, parameters, ((0, 1),), times, lambda _: None)
+    pairs = {(0, 1): np.full(len(times), touching)}
+    after, orders = resolve_depth_order(appearance, parameters, pairs, times, lambda _: None)
     return after.log_depth.exp() - parameters.log_depth.exp(), orders
 
 

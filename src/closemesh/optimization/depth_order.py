@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from closemesh.avatars.fit import photometric_loss, target_image
 from closemesh.avatars.render import render_avatars
 from closemesh.avatars.views import TrainingView
 from closemesh.body.motion import MotionParameters
+from closemesh.core.arrays import Bools
 from closemesh.core.progress import Advance
 from closemesh.optimization.appearance import COLOR_ONLY, AppearanceModel
 from closemesh.structures import DepthOrder
@@ -20,25 +21,27 @@ SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Meters that a 
 PART_SECONDS = 1.0  # Views that are compared together.
 MIN_GAIN = 0.003  # Fraction of the loss; half a percent of the people's pixels in quite another color.
 MIN_MARGIN = 3.0  # Standard errors, over the views, of the gain.
+TOUCHING_FACTOR = 3.0  # On both, for people who touch: another depth would end the contact.
 _ENOUGH = 0.8  # Fraction of the largest gain: the smallest shift with as much is taken.
 
 
 def resolve_depth_order(
     appearance: AppearanceModel,
     parameters: MotionParameters,
-    pairs: Sequence[tuple[int, int]],
+    pairs: Mapping[tuple[int, int], Bools],
     times: Tensor,
     advance: Advance,
 ) -> tuple[MotionParameters, tuple[DepthOrder, ...]]:
     """The parameters with people moved along their rays where the views clearly show another order, and the orders.
 
     During the comparison people are scaled with their distance, so that they cover the same pixels: only the occlusion
-    changes. times [T] seconds.
+    changes. pairs: the frames [T] in which each pair touches. times [T] seconds.
     """
     found: list[DepthOrder] = []
-    for a, b in pairs:
+    for (a, b), touching in pairs.items():
         for part in _parts([view for view in appearance.views if _both_present(appearance, view, a, b)], times):
-            trial = _compare(appearance, parameters, part, a, b)
+            in_contact = bool(touching[[view.frame for view in part]].mean() > 0.5)
+            trial = _compare(appearance, parameters, part, (a, b), TOUCHING_FACTOR if in_contact else 1.0)
             advance(1)
             if trial.shift != 0:
                 start, end = part[0].frame, part[-1].frame
@@ -62,9 +65,14 @@ def count_parts(views: Sequence[TrainingView], num_pairs: int, times: Tensor) ->
 
 @torch.no_grad()
 def _compare(
-    appearance: AppearanceModel, parameters: MotionParameters, part: Sequence[TrainingView], a: int, b: int
+    appearance: AppearanceModel,
+    parameters: MotionParameters,
+    part: Sequence[TrainingView],
+    pair: tuple[int, int],
+    evidence: float,
 ) -> _Trial:
-    losses = torch.stack([_losses(appearance, parameters, view, a, b) for view in part])  # [N, shifts]
+    """evidence: factor on the gain and the margin that a shift needs."""
+    losses = torch.stack([_losses(appearance, parameters, view, *pair) for view in part])  # [N, shifts]
     gains = losses[:, SHIFTS.index(0.0), None] - losses
     mean = gains.mean(0)
     std = gains.std(0, correction=min(1, len(part) - 1))
@@ -72,7 +80,7 @@ def _compare(
     good = mean > _ENOUGH * mean.max()
     chosen = min((k for k in range(len(SHIFTS)) if good[k]), key=lambda k: abs(SHIFTS[k]), default=0)
     margin = float(mean[chosen] / error[chosen])
-    significant = margin > MIN_MARGIN and float(mean[chosen]) > MIN_GAIN
+    significant = margin > evidence * MIN_MARGIN and float(mean[chosen]) > evidence * MIN_GAIN
     return _Trial(SHIFTS[chosen] if significant else 0.0, margin)
 
 

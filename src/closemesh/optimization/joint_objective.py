@@ -11,7 +11,8 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skinning import skin
-from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_contacts
+from closemesh.contact.body_parts import PART_NAMES, part_labels
+from closemesh.contact.vertex_contacts import ContactPatch, SurfacePairs, contact_patch, find_contacts
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, single_person_loss
 from closemesh.fitting.optimizer import SIGMAS, Weights
@@ -21,7 +22,7 @@ from closemesh.optimization.text_terms import TextObjective
 
 SEARCH_EVERY = 8  # Steps between two searches for penetrating and touching vertices.
 CONTACT_DISTANCE = 0.02  # Meters; closer surfaces are in contact.
-HOLD_DISTANCE = 0.10  # Meters; within this the closest points of bodies that were in contact are held together.
+HOLD_DISTANCE = 0.10  # Meters; within this the closest points of body parts that were in contact are held together.
 HOLD_WIDTH = 0.01  # Meters; points this much farther apart than the closest ones are held too.
 _FAR = 1e3  # Meters; where an absent person is moved to.
 
@@ -35,11 +36,12 @@ class ContactObjective:
         self._pairs = pairs
         self._present = present.bool()
         self._patches: dict[tuple[int, int], ContactPatch] = {}
-        self._in_contact: dict[tuple[int, int], Tensor] = {}  # [T] bool, at the first search
+        self._labels = part_labels(body)  # [V] body part
+        self._in_contact: dict[tuple[int, int], Tensor] = {}  # [T * parts * parts] bool, at the first search
 
     @torch.no_grad()
     def update_contacts(self, parameters: MotionParameters) -> None:
-        """Searches in `parameters`; pairs in contact at the first search are held together from then on."""
+        """Searches in `parameters`; parts in contact at the first search are held together from then on."""
         self._search(self._vertices(parameters))
 
     def loss(self, parameters: MotionParameters, weights: Weights, step: int) -> Tensor:
@@ -69,14 +71,22 @@ class ContactObjective:
             penetrations, close = find_contacts(vertices_a, vertices_b, self._body.faces, HOLD_DISTANCE)
             distance = contact_distance(vertices_a, vertices_b, self._body.faces, close)
             touching = distance < CONTACT_DISTANCE
+            parts, count = self._part_pairs(close), len(vertices) * len(PART_NAMES) ** 2
             if (a, b) not in self._in_contact:
-                in_contact = torch.zeros(len(vertices), dtype=torch.bool, device=distance.device)
-                in_contact[torch.cat([penetrations.frame, close.frame[touching]])] = True
+                in_contact = torch.zeros(count, dtype=torch.bool, device=distance.device)
+                in_contact[torch.cat([self._part_pairs(penetrations), parts[touching]])] = True
                 self._in_contact[a, b] = in_contact
-            smallest = torch.full((len(vertices),), torch.inf, device=distance.device)
-            smallest = smallest.scatter_reduce(0, close.frame, distance, "amin")
-            held = self._in_contact[a, b][close.frame] & (distance < smallest[close.frame] + HOLD_WIDTH)
+            smallest = torch.full((count,), torch.inf, device=distance.device)
+            smallest = smallest.scatter_reduce(0, parts, distance, "amin")
+            held = self._in_contact[a, b][parts] & (distance < smallest[parts] + HOLD_WIDTH)
             self._patches[a, b] = contact_patch(self._body, penetrations, close.where(touching | held))
+
+    def _part_pairs(self, pairs: SurfacePairs) -> Tensor:
+        """[N] number of the frame, of the part of a and of the part of b, in one."""
+        of_vertex, of_face = self._labels[pairs.vertex], self._labels[self._body.faces[pairs.face, 0]]
+        of_a = torch.where(pairs.from_a, of_vertex, of_face)
+        of_b = torch.where(pairs.from_a, of_face, of_vertex)
+        return (pairs.frame * len(PART_NAMES) + of_a) * len(PART_NAMES) + of_b
 
 
 @dataclass(frozen=True)

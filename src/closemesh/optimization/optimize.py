@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,7 @@ from closemesh.optimization.appearance import (
 from closemesh.optimization.depth_order import count_parts, resolve_depth_order
 from closemesh.optimization.floor import place_on_floor
 from closemesh.optimization.floor_alignment import align_to_floor
-from closemesh.optimization.joint_objective import JointObjective
+from closemesh.optimization.joint_objective import CONTACT_DISTANCE, JointObjective
 from closemesh.optimization.network_finetuning import FinetunedMotion, finetune_network
 from closemesh.optimization.text_terms import TextObjective, apply_text, text_objective
 from closemesh.structures import AppearanceSummary, BodyMotion, Camera, DepthOrder, ObservedClip
@@ -221,7 +222,10 @@ def optimize_appearance(
         parameters = align_to_views(gray, parameters, model, tracks, pairs, steps, advance, SILHOUETTES)
     motion = to_motion(body, model.body, parameters, tracks)
     appearance = fit_appearance(views, motion, tracks.present, body, config, advance)
-    ordered, orders = resolve_depth_order(appearance, parameters, pairs, tracks.times, advance)
+    touching = {(a, b): frames for a, b, frames in find_close_pairs(motion, body, CONTACT_DISTANCE)}
+    nowhere = np.zeros(len(tracks.times), bool)
+    in_contact = {pair: touching.get(pair, nowhere) for pair in pairs}
+    ordered, orders = resolve_depth_order(appearance, parameters, in_contact, tracks.times, advance)
     aligned = align_to_views(appearance, ordered, model, tracks, pairs, steps, advance, COLOR_ONLY)
     return AppearanceResult(aligned, ordered, appearance, orders)
 

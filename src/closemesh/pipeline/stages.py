@@ -189,7 +189,7 @@ class Optimise:
     """Fits all people together, on one floor, by keypoints, physics, appearance and statements."""
 
     name = "optimise"
-    version = 11
+    version = 12
     motion = "optimised"
     reads = ("refine",)
     outputs = (Camera, BodyMotion, AppearanceSummary)
