@@ -44,5 +44,6 @@ def test_gradient_in_points_and_focal():
     assert torch.autograd.gradcheck(lambda q, f: project(q, f, CENTER), (p, focal), atol=1e-4)
 
 
-def test_default_focal_is_the_diagonal():
-    assert default_focal((1600, 1200)) == 2000
+def test_an_unknown_camera_is_a_usual_one():
+    assert default_focal((1600, 1200)) == default_focal((1200, 1600)) == 1480
+    assert 24 < default_focal((36, 24)) < 35, "millimeters for a full frame: between phones and small cameras"

@@ -76,7 +76,7 @@ def test_focal_sources_in_order(known_scene, tmp_path):
     assert estimate_camera(clip, 900.0, NullProgress()).focal == 900.0
     progress = NullProgress()
     guessed = estimate_camera(replace(clip, path=tmp_path / "b.mp4", focal_px=None), None, progress)
-    assert guessed.focal == pytest.approx(800.0) and guessed.focal_source == "estimated"
+    assert guessed.focal == pytest.approx(592.0) and guessed.focal_source == "estimated"
     assert "focal length unknown" in progress.notes[0]
 
 

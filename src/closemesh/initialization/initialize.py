@@ -137,7 +137,7 @@ def estimate_camera(clip: Clip, focal: float | None, progress: Progress) -> Came
     value, principal_point, source = _find_intrinsics(clip, focal)
     if source == "estimated":
         progress.note(
-            f"focal length unknown: {value:.0f} px assumed (the image diagonal); depths scale with it, "
+            f"focal length unknown: {value:.0f} px assumed (a usual camera); depths scale with it, "
             f"give --focal or {intrinsics_path(clip.path).name}"
         )
     return Camera(
