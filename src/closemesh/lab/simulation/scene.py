@@ -20,7 +20,7 @@ from closemesh.structures import NUM_KEYPOINTS3D, BodyMotion, Camera, Clip
 
 IMAGE_SIZES = ((1280, 720), (960, 720), (720, 1280), (854, 480), (720, 960))
 """Width and height in pixels of common videos, landscape and portrait."""
-FOCAL_RANGE = (0.7, 1.6)  # Focal length as a fraction of the image diagonal.
+FOCAL_RANGE = (0.48, 1.15)  # Of the image diagonal: from action cameras and depth cameras to a lens of 50 mm.
 HEIGHT_RANGE = (0.5, 2.5)  # Meters above the floor.
 FILL_RANGE = (0.55, 0.97)  # Extent of the people from the image center, relative to half the image.
 CUT_FILL_RANGE = (1.1, 2.2)  # The same where the border cuts them.
