@@ -24,7 +24,7 @@ def project(points_cam: Tensor, focal: float | Tensor, principal_point: tuple[fl
 
 
 def default_focal(size: tuple[int, int]) -> float:
-    """Focal length in pixels of a usual camera: 32 mm for a full frame, a field of view of 68 degrees along the diagonal.
+    """Focal length in pixels of a usual camera: 32 mm for a full frame, 68 degrees along the diagonal of the image.
 
     Between phones (24 to 28 mm, longer where video is cropped), webcams and lenses of 35 to 50 mm. size: width, height.
     """
