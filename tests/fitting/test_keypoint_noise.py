@@ -1,4 +1,4 @@
-"""The height of people in the image, factors between their points, and inverse sigmas as the networks know them."""
+"""The height of people in the image, factors between their points, and inverse sigmas as the lifter knows them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_factors_are_linear_between_the_points_and_constant_outside() -> None:
     torch.testing.assert_close(found, torch.tensor([4.0, 4, 3, 1.5, 1]))
 
 
-def test_confident_keypoints_are_as_sharp_for_the_networks_as_in_their_training() -> None:
+def test_confident_keypoints_are_as_sharp_for_the_lifter_as_in_its_training() -> None:
     keypoints, box = person()
     whole = np.zeros((1, 1, 133, 3))
     whole[0, 0, :17] = keypoints

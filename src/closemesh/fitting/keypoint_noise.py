@@ -90,9 +90,9 @@ def load_keypoint_noise() -> KeypointNoise:
 
 
 def inv_sigma_in_training(inv_sigma: Tensor) -> Tensor:
-    """[..., 23] inverse sigmas on the scale of those that the bundled lifter and denoiser were trained with.
+    """[..., 23] inverse sigmas on the scale of those that the bundled lifter was trained with.
 
-    Their sigmas were half those of COCO's annotators. inv_sigma: [..., 23] of today's keypoints.
+    Its sigmas were half those of COCO's annotators. inv_sigma: [..., 23] of today's keypoints.
     """
     trained = _TRAINED_SIGMA * _BOX_HEIGHT * torch.tensor((*COCO_SIGMAS, *[_FOOT_SIGMA] * 6), dtype=torch.float64)
     return inv_sigma * (load_keypoint_noise().scales()[: len(trained)] / trained).to(inv_sigma)

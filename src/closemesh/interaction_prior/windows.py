@@ -14,7 +14,6 @@ from closemesh.body.capsules import CapsuleBody, capsule_distance
 from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
 from closemesh.body.motion import transl_of
 from closemesh.core.tensor_dataclass import TensorDataclass
-from closemesh.fitting.keypoint_noise import inv_sigma_in_training
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import matrix_to_6d, rotation_6d_to_matrix
@@ -179,7 +178,7 @@ def _sharpness(windows: PairWindows) -> Tensor:
     """[B, T, 2, 23] logarithm of 1 / sigma in 1/m at the pair, about 0..1."""
     distance = windows.view.origin_cam.norm(dim=-1)
     per_meter = (windows.tracks.focal / distance).reshape(-1, 1, 1, 1)
-    return torch.log1p(inv_sigma_in_training(windows.tracks.inv_sigma) * per_meter) / 5
+    return torch.log1p(windows.tracks.inv_sigma * per_meter) / 5
 
 
 def _log_std(std: PairUncertainty) -> Tensor:
