@@ -48,3 +48,19 @@ def test_several_threads_run_at_once() -> None:
     both = threading.Barrier(2, timeout=10)
     list(map_in_order(lambda _: both.wait(), range(2), workers=2))
     assert available_cores() >= 1
+
+
+def test_closing_cancels_what_waits() -> None:
+    started: list[int] = []
+
+    def slow(number: int) -> int:
+        started.append(number)
+        time.sleep(0.02)
+        return number
+
+    results = map_in_order(slow, range(100), workers=1)
+    next(results)
+    results.close()
+    count = len(started)
+    time.sleep(0.1)
+    assert len(started) == count < 5

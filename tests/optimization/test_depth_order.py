@@ -14,6 +14,7 @@ from closemesh.body.loading import load_landmark_body
 from closemesh.config.schema import AppearanceConfig, OptimiseConfig
 from closemesh.core.progress import NullProgress
 from closemesh.fitting.objective import from_motion
+from closemesh.optimization import depth_order
 from closemesh.optimization.appearance import AppearanceModel, AppearanceViews, fit_appearance
 from closemesh.optimization.depth_order import resolve_depth_order
 from closemesh.optimization.optimize import optimise
@@ -62,6 +63,16 @@ def test_a_wrong_order_is_found_and_put_right(appearance: AppearanceModel, dress
     assert orders and all(order.shift < 0 for order in orders), "person 1 belongs behind"
     assert all(order.margin > 3 for order in orders)
     assert (moved[MET, 1] > 0.05).all() and (moved[MET, 0] < -0.05).all()
+
+
+def test_people_who_touch_need_more_evidence(
+    appearance: AppearanceModel, dressed: DressedPeople, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = _passing(dressed.scene, -0.1)
+    margin = max(order.margin for order in _orders(appearance, dressed.scene, wrong)[1])
+    monkeypatch.setattr(depth_order, "MIN_MARGIN", 0.5 * margin)
+    assert _orders(appearance, dressed.scene, wrong)[1]
+    assert _orders(appearance, dressed.scene, wrong, touching=True)[1] == ()
 
 
 def test_a_right_order_stays(appearance: AppearanceModel, dressed: DressedPeople) -> None:

@@ -20,8 +20,8 @@ from closemesh.structures import DepthOrder
 SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Meters that a is moved away relative to b.
 PART_SECONDS = 1.0  # Views that are compared together.
 MIN_GAIN = 0.003  # Fraction of the loss; half a percent of the people's pixels in quite another color.
-MIN_MARGIN = 3.0  # Standard errors, over the views, of the gain.
-TOUCHING_FACTOR = 3.0  # On both, for people who touch: another depth would end the contact.
+MIN_MARGIN = 3.0  # Gain over its standard error, over the views, plus a third of MIN_GAIN.
+TOUCHING_FACTOR = 3.0  # On MIN_MARGIN, for people who touch: another depth would end the contact.
 _ENOUGH = 0.8  # Fraction of the largest gain: the smallest shift with as much is taken.
 
 
@@ -71,7 +71,7 @@ def _compare(
     pair: tuple[int, int],
     evidence: float,
 ) -> _Trial:
-    """evidence: factor on the gain and the margin that a shift needs."""
+    """evidence: factor on the margin that a shift needs."""
     losses = torch.stack([_losses(appearance, parameters, view, *pair) for view in part])  # [N, shifts]
     gains = losses[:, SHIFTS.index(0.0), None] - losses
     mean = gains.mean(0)
@@ -80,8 +80,7 @@ def _compare(
     good = mean > _ENOUGH * mean.max()
     chosen = min((k for k in range(len(SHIFTS)) if good[k]), key=lambda k: abs(SHIFTS[k]), default=0)
     margin = float(mean[chosen] / error[chosen])
-    significant = margin > evidence * MIN_MARGIN and float(mean[chosen]) > evidence * MIN_GAIN
-    return _Trial(SHIFTS[chosen] if significant else 0.0, margin)
+    return _Trial(SHIFTS[chosen] if margin > evidence * MIN_MARGIN else 0.0, margin)
 
 
 def _losses(appearance: AppearanceModel, parameters: MotionParameters, view: TrainingView, a: int, b: int) -> Tensor:

@@ -71,19 +71,20 @@ class ContactObjective:
             penetrations, close = find_contacts(vertices_a, vertices_b, self._body.faces, HOLD_DISTANCE)
             distance = contact_distance(vertices_a, vertices_b, self._body.faces, close)
             touching = distance < CONTACT_DISTANCE
-            parts, count = self._part_pairs(close), len(vertices) * len(PART_NAMES) ** 2
+            parts, count = self._flat_index(close), len(vertices) * len(PART_NAMES) ** 2
             if (a, b) not in self._in_contact:
                 in_contact = torch.zeros(count, dtype=torch.bool, device=distance.device)
-                in_contact[torch.cat([self._part_pairs(penetrations), parts[touching]])] = True
+                in_contact[torch.cat([self._flat_index(penetrations), parts[touching]])] = True
                 self._in_contact[a, b] = in_contact
             smallest = torch.full((count,), torch.inf, device=distance.device)
             smallest = smallest.scatter_reduce(0, parts, distance, "amin")
             held = self._in_contact[a, b][parts] & (distance < smallest[parts] + HOLD_WIDTH)
             self._patches[a, b] = contact_patch(self._body, penetrations, close.where(touching | held))
 
-    def _part_pairs(self, pairs: SurfacePairs) -> Tensor:
-        """[N] number of the frame, of the part of a and of the part of b, in one."""
-        of_vertex, of_face = self._labels[pairs.vertex], self._labels[self._body.faces[pairs.face, 0]]
+    def _flat_index(self, pairs: SurfacePairs) -> Tensor:
+        """[N] flat index into [T, parts of a, parts of b]."""
+        nearest = self._body.faces[pairs.face].gather(1, pairs.barycentric.argmax(1, keepdim=True))[:, 0]
+        of_vertex, of_face = self._labels[pairs.vertex], self._labels[nearest]
         of_a = torch.where(pairs.from_a, of_vertex, of_face)
         of_b = torch.where(pairs.from_a, of_face, of_vertex)
         return (pairs.frame * len(PART_NAMES) + of_a) * len(PART_NAMES) + of_b

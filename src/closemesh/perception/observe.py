@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.parallel import available_cores, map_in_order
 from closemesh.core.progress import Progress
-from closemesh.perception.detectors.multi_scale import SEARCH_PERIOD, detect_multi_scale
+from closemesh.perception.detectors.multi_scale import SEARCH_PERIOD, all_found, detect_multi_scale
 from closemesh.perception.detectors.occluded import find_occluded
 from closemesh.perception.keypoints.flow import carry_keypoints, fuse_carried
 from closemesh.perception.keypoints.hand_landmarks import HandLandmarks
@@ -123,7 +124,7 @@ def track_people(
         for frame, image in enumerate(read_frames(clip)):
             expected = _expected_detections(tracker.active_tracks(frame), frame)
             found = detect_multi_scale(detector, image, expected, frame)
-            if frame % SEARCH_PERIOD == 0 or len(found) < len(expected):
+            if frame % SEARCH_PERIOD == 0 or not all_found(expected, found):
                 found += find_occluded(detector, image, found)
             tracker.step(frame, image, found)
             if samples is not None:
@@ -163,13 +164,13 @@ def estimate_crops(
         masks.learn_colors(by_frame)
     estimator = _FrameEstimator(detector, by_frame, masks, hands, change_crops=len(clip) == 1)
     with progress.task("keypoints and masks", len(clip)) as advance:
-        results = map_in_order(estimator.estimate, enumerate(read_frames(clip)), available_cores())
-        for frame, result in enumerate(results):
-            for person, detection in result.detections.items():
-                builder.add(frame, person, detection, result.estimates.get(person))
-            for person, confidence in result.mask_confidence.items():
-                builder.mask_confidence[frame, person] = confidence
-            advance(1)
+        with closing(map_in_order(estimator.estimate, enumerate(read_frames(clip)), available_cores())) as results:
+            for frame, result in enumerate(results):
+                for person, detection in result.detections.items():
+                    builder.add(frame, person, detection, result.estimates.get(person))
+                for person, confidence in result.mask_confidence.items():
+                    builder.mask_confidence[frame, person] = confidence
+                advance(1)
 
 
 @dataclass(frozen=True)

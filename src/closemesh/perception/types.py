@@ -76,7 +76,10 @@ class PersonDetector(Protocol):
 
 
 class Detector(Protocol):
-    """Detects people in RGB images [H, W, 3] and estimates the pose of one of them."""
+    """Detects people in RGB images [H, W, 3] and estimates the pose of one of them.
+
+    Several threads call `refine` at once.
+    """
 
     @property
     def name(self) -> str:

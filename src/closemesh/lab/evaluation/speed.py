@@ -166,23 +166,26 @@ def _people(count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return betas, rotations, transl
 
 
-def bare_networks(ctx: RunContext, observations: Observations) -> None:
-    """One pass of each network of stage `observe` over the frames: people, and the pose and the hands of each.
+def bare_networks(ctx: RunContext, observations: Observations) -> Step:
+    """One pass of MoveNet, BlazePose and the hand network over the frames, one call after the other on all cores.
 
-    One call after the other, each on all cores. What the stage takes beyond it is search, tracking, masks, and repeated
-    estimates.
+    What stage `observe` with these networks takes beyond it is search, tracking, masks and repeated estimates.
     """
     movenet, blazepose = MoveNet(), BlazePose(ctx.config.observe.pose_network, threads=0)
     hands = HandLandmarks(threads=0)
-    for frame, image in enumerate(read_frames(ctx.clip)):
-        movenet.detect(image, _DETECTION_SIDE)
-        for person in np.flatnonzero(observations.detected[frame]):
-            keypoints = observations.keypoints[frame, person, :NUM_BODY_KEYPOINTS]
-            pose = blazepose.refine(image, Detection(observations.boxes[frame, person], keypoints, 1.0))
-            crops = [crop_from_pose(pose.keypoints, side) for side in ("left", "right")] if pose else []
-            for crop in crops:
-                if crop is not None:
-                    hands.estimate(image, crop)
+
+    def step() -> None:
+        for frame, image in enumerate(read_frames(ctx.clip)):
+            movenet.detect(image, _DETECTION_SIDE)
+            for person in np.flatnonzero(observations.detected[frame]):
+                keypoints = observations.keypoints[frame, person, :NUM_BODY_KEYPOINTS]
+                pose = blazepose.refine(image, Detection(observations.boxes[frame, person], keypoints, 1.0))
+                crops = [crop_from_pose(pose.keypoints, side) for side in ("left", "right")] if pose else []
+                for crop in crops:
+                    if crop is not None:
+                        hands.estimate(image, crop)
+
+    return step
 
 
 def run_isolated(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -274,7 +277,7 @@ def _stage_seconds(name: str, ctx: RunContext) -> float:
     for stage, after in run_stages(ctx, state):
         state = after
         if name == BARE and state.observations is not None:
-            return _seconds(partial(bare_networks, ctx, state.observations))
+            return _seconds(bare_networks(ctx, state.observations))
         if stage.name == name:
             return ctx.cache.reports[-1].seconds
     if name == "contact":

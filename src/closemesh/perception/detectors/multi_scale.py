@@ -49,10 +49,9 @@ class View:
 def detect_multi_scale(detector: Detector, image: Image, expected: list[Detection], frame: int) -> list[Detection]:
     """All people in the image [H, W, 3]; tries further crops and scales until the `expected` people are found.
 
-    Overlapping people get a second, mirrored view: it makes their keypoints steadier, and contacts depend on that.
-
     In the crop around them, people fill the image as in the detector's training data: small or overlapping people are
-    found there and missed in the full image. Without expected people, all scales are tried.
+    found there and missed in the full image. Without expected people, all scales are tried. Overlapping people get a
+    second, mirrored view: their keypoints are then more stable from frame to frame, and contacts depend on that.
     """
     if not expected:
         return search_people(detector, image, frame)
@@ -62,7 +61,7 @@ def detect_multi_scale(detector: Detector, image: Image, expected: list[Detectio
     required = len(_groups(expected, image)) + len(_periodic_views(image, frame)) + overlapping
     for count, view in enumerate(views, start=1):
         found = keypoint_nms(found + detect_view(detector, image, view))
-        if count >= required and _all_found(expected, found):
+        if count >= required and all_found(expected, found):
             break
     return without_chimeras(found)
 
@@ -204,10 +203,11 @@ def rotate_back(person: Detection, height: int) -> Detection:
     return Detection(np.array([height - 1 - y1, x0, height - 1 - y0, x1]), keypoints, person.score)
 
 
-def _all_found(expected: list[Detection], found: list[Detection]) -> bool:
+def all_found(expected: list[Detection], found: list[Detection]) -> bool:
+    """Whether each of the expected people is among the found ones."""
     reliable = [person for person in found if person.score >= _FOUND_SCORE]
-    if len(reliable) < len(expected):
-        return False
+    if not expected or len(reliable) < len(expected):
+        return not expected
     similarity = np.array([[oks(a, b) for b in reliable] for a in expected])
     rows, columns = linear_sum_assignment(-similarity)
     return bool((similarity[rows, columns] > _FOUND_OKS).all())

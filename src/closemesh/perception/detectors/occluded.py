@@ -13,14 +13,19 @@ from closemesh.perception.detectors.multi_scale import (
     detect_view,
     explained_fraction,
     union_region,
+    without_chimeras,
 )
-from closemesh.perception.tracking.similarity import oks
+from closemesh.perception.tracking.similarity import keypoint_nms, oks
 from closemesh.perception.types import CropPose, Detection, Detector, Image
 
 _MIN_MASK_PROBABILITY = 0.5
-_SIDE, _PADDING = 320, 0.5  # Pixels of the long side of the view; fraction of the longer side of the box.
-_MIN_SCORE, _MIN_KEYPOINTS, _MIN_CONFIDENCE = 0.25, 10, 0.2
-_MAX_OKS, _MAX_EXPLAINED = 0.6, 0.65  # Similarity to the person in front from which a detection shows that person.
+_SIDE = 320  # Pixels of the long side of the view.
+_PADDING = 0.5  # Of the view, as a fraction of the longer side of the box.
+_MIN_SCORE = 0.25
+_MIN_KEYPOINTS = 10  # With at least _MIN_CONFIDENCE.
+_MIN_CONFIDENCE = 0.2
+_MAX_OKS = 0.6  # Similarity to a known person from which a detection shows that person.
+_MAX_EXPLAINED = 0.65  # Fraction of the keypoints that known people have too, from which it shows them.
 _MAX_PAINTED = 0.6  # Fraction of the keypoints on painted pixels: a silhouette alone resembles a person.
 
 
@@ -38,7 +43,7 @@ def find_occluded(detector: Detector, image: Image, found: Sequence[Detection]) 
             continue
         covered = covered_pixels([pose], image.shape)
         view = View(union_region([person], image, _PADDING), _SIDE)
-        candidates = detect_view(detector, paint_over(image, covered), view)
+        candidates = without_chimeras(keypoint_nms(detect_view(detector, paint_over(image, covered), view)))
         known = [*found, *new]
         new += [one for one in candidates if _is_new(one, known, covered)]
     return new

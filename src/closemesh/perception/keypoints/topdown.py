@@ -10,6 +10,7 @@ import numpy as np
 from closemesh.body.skeleton import ANKLE_OF_FOOT, KEYPOINT_MIRROR
 from closemesh.config.schema import ObserveConfig, PoseNetwork
 from closemesh.core.arrays import Floats
+from closemesh.core.parallel import available_cores, map_in_order
 from closemesh.perception.detectors.occluded import covered_pixels, paint_over
 from closemesh.perception.detectors.person_detectors import MoveNet
 from closemesh.perception.keypoints.pose_networks import BlazePose, Rtmw
@@ -30,12 +31,14 @@ _RELIABLE = 0.7  # Agreement from which a crop pose shows the detected person.
 _MIN_CONFIDENCE = 0.2
 _LIMBS = slice(5, NUM_BODY_KEYPOINTS)  # Shoulders to ankles.
 _FACE = slice(23, 91)
-_TURN, _ZOOM, _SHIFT = 0.12, 0.14, 0.05  # Radians, relative size, fraction of the box diagonal.
-_CROP_CHANGES = (
-    *((0.0, 0.0, (0, 0)), (_TURN, 0.0, (0, 0)), (-_TURN, 0.0, (0, 0)), (0.0, _ZOOM, (0, 0)), (0.0, -_ZOOM, (0, 0))),
-    *((0.0, 0.0, (_SHIFT, 0)), (0.0, 0.0, (-_SHIFT, 0)), (0.0, 0.0, (0, _SHIFT)), (0.0, 0.0, (0, -_SHIFT))),
-)
-"""Rotation, logarithm of the scale and shift of the crop."""
+_TURN = 0.12  # Radians.
+_ZOOM = 0.14  # Logarithm of the scale.
+_SHIFT = 0.05  # Fraction of the box diagonal.
+_TURNED = ((_TURN, 0.0, (0.0, 0.0)), (-_TURN, 0.0, (0.0, 0.0)))
+_ZOOMED = ((0.0, _ZOOM, (0.0, 0.0)), (0.0, -_ZOOM, (0.0, 0.0)))
+_SHIFTED = tuple((0.0, 0.0, shift) for shift in ((_SHIFT, 0.0), (-_SHIFT, 0.0), (0.0, _SHIFT), (0.0, -_SHIFT)))
+_CROP_CHANGES = (*_TURNED, *_ZOOMED, *_SHIFTED)
+"""Turn, zoom and shift of a crop, as `change_crop` takes them."""
 _STABLE_DEVIATION = 0.03  # Fraction of the box diagonal: deviation at which a keypoint keeps a third of its confidence.
 
 
@@ -64,7 +67,7 @@ def estimate_frame(
 
 @dataclass(frozen=True)
 class _ChangedCrops:
-    """A detector whose crop poses are the median over slightly changed crops."""
+    """A detector whose crop poses are those that agree best over slightly changed crops."""
 
     detector: Detector
 
@@ -76,19 +79,34 @@ class _ChangedCrops:
         return self.detector.detect(image, long_side)
 
     def refine(self, image: Image, person: Detection) -> CropPose | None:
-        """The pose of the unchanged crop with median keypoints; those that move with the crop lose confidence."""
+        """The pose of the unchanged crop with the 2D keypoints nearest to those of all crops.
+
+        2D and 3D keypoints that move with the crop lose confidence. A network that takes the box is not turned.
+        """
         pose = self.detector.refine(image, person)
-        changed = [self.detector.refine(image, change_crop(person, *change)) for change in _CROP_CHANGES[1:]]
         if pose is None:
             return None
+        people = [change_crop(person, *change) for change in _CROP_CHANGES]
+        changed = map_in_order(lambda one: self.detector.refine(image, one), people, available_cores())
         keypoints = np.stack([pose.keypoints, *(one.keypoints for one in changed if one is not None)])  # [N, 133, 3]
-        median = np.median(keypoints[..., :2], axis=0)
-        deviation = np.median(np.linalg.norm(keypoints[..., :2] - median, axis=-1), axis=0) / max(person.diagonal, 1)
-        stability = np.exp(-((deviation / _STABLE_DEVIATION) ** 2))
+        points, deviation = _medoid(keypoints)
+        stability = np.exp(-((deviation / max(person.diagonal, 1) / _STABLE_DEVIATION) ** 2))
         keypoints3d = pose.keypoints3d.copy()
         keypoints3d[:, 3] *= stability[: len(keypoints3d)]
         confidence = stability * keypoints[..., 2].mean(0)
-        return replace(pose, keypoints=np.column_stack([median, confidence]), keypoints3d=keypoints3d)
+        return replace(pose, keypoints=np.column_stack([points, confidence]), keypoints3d=keypoints3d)
+
+
+def _medoid(estimates: Floats) -> tuple[Floats, Floats]:
+    """Points [K, 2] with the smallest weighted distance to all estimates [N, K, 3], and the median distance [K].
+
+    The mean of two places between which a keypoint jumps would be a third place.
+    """
+    points, weight = estimates[..., :2], estimates[..., 2] + 1e-3
+    distance = np.linalg.norm(points[:, None] - points, axis=-1)  # [N, N, K]
+    best = (distance * weight).sum(1).argmin(0)  # [K]
+    every = np.arange(points.shape[1])
+    return points[best, every], np.median(distance[best, :, every], axis=1)
 
 
 def change_crop(person: Detection, turn: float, zoom: float, shift: tuple[float, float]) -> Detection:
