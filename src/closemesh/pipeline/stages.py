@@ -161,7 +161,7 @@ class Refine:
     """Refines pairs that come close by the interaction prior and by statements."""
 
     name = "refine"
-    version = 7
+    version = 8
     motion = "refined"
     reads = ("initialise", "describe")
     outputs = (BodyMotion,)
