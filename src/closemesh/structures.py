@@ -43,6 +43,8 @@ class Clip:
     """Mean rate of the processed frames."""
     focal_px: float | None = None
     """Focal length in pixels for this size from the metadata of the file; None when they have none."""
+    focal_log_std: float = 0.1
+    """Standard deviation of the logarithm of `focal_px`; the default is that of results of older versions."""
 
     def __len__(self) -> int:
         return len(self.frame_indices)

@@ -65,7 +65,8 @@ def test_exif_turns_the_image_and_has_the_focal_length(tmp_path: Path) -> None:
     frame = next(read_frames(clip))
     assert clip.size == (HEIGHT, WIDTH)
     assert frame[10, -10, 0] > 200 and frame[10, 10, 0] < 50, "the red corner goes from top left to top right"
-    assert clip.focal_px == pytest.approx(28 / 36 * WIDTH)
+    assert clip.focal_px == pytest.approx(28 / 43.27 * np.hypot(WIDTH, HEIGHT))
+    assert clip.focal_log_std == 0.03
 
 
 @pytest.mark.skipif(not hasattr(cv2, "imwriteWithMetadata"), reason="this OpenCV cannot write EXIF")

@@ -86,22 +86,6 @@ def test_high_dynamic_range_is_brought_to_the_range_of_a_screen(tmp_path: Path) 
     assert min(b for b, a in zip(before, after, strict=True) if a == 255) == pytest.approx(0.58 * 255, abs=10)
 
 
-def test_focal_length_of_a_phone_video(tmp_path: Path) -> None:
-    """26 mm on a 36 mm wide frame, for the longer side."""
-    import av
-
-    path = tmp_path / "phone.mov"
-    plain = write_numbered_video(tmp_path / "a.mp4", STEADY[:2])
-    with av.open(str(plain)) as source, av.open(str(path), "w", options={"movflags": "use_metadata_tags"}) as target:
-        target.metadata["com.apple.quicktime.camera.focal_length.35mm_equivalent"] = "26"
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    assert open_clip(path, ClipConfig()).focal_px == pytest.approx(26 / 36 * WIDTH)
-
-
 def test_identity_is_that_of_the_bytes(tmp_path: Path) -> None:
     a = write_numbered_video(tmp_path / "a.mp4", STEADY[:3])
     b = write_numbered_video(tmp_path / "b.mp4", STEADY[:4])

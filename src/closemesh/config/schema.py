@@ -125,7 +125,17 @@ class InitialiseConfig:
         Annotated[float, Gt(0)] | None,
         Cli("--focal", "Focal length in pixels; read from the clip or estimated if not given.", INPUT),
     ] = None
-    """Focal length in pixels; None reads the intrinsics file or the metadata, or estimates it."""
+    """Focal length in pixels; None reads a camera file or the metadata, or estimates it."""
+    camera: Annotated[
+        str | None,
+        Cli(
+            "--camera",
+            "Camera of the clip from a file: intrinsics .json, or the result of MoGe, GeoCalib, VGGT or COLMAP.",
+            INPUT,
+            is_path=True,
+        ),
+    ] = None
+    """Path of a camera file; None takes the one beside the clip, if there is one."""
     lifter: bool = True
     """Start from the prediction of the lifting network; if False, fit every frame from several start poses."""
     init: Annotated[

@@ -53,7 +53,7 @@ def import_initial_motion(
     none of its people matches a track.
     """
     result = read_imported_result(path, clip)
-    camera = choose_camera(result, clip, config.focal, progress)
+    camera = choose_camera(result, clip, config, progress)
     matched = match_result(result, ObservedClip(clip, observations, camera), body)
     missing = observations.detected & ~matched.valid
     _note_fallbacks(result, matched, int(missing.sum()), body, progress)
@@ -73,14 +73,14 @@ def import_initial_motion(
     return camera, motion, _uncertainty(matched, own and own[1], motion)
 
 
-def choose_camera(result: ImportedResult, clip: Clip, focal: float | None, progress: Progress) -> Camera:
+def choose_camera(result: ImportedResult, clip: Clip, config: InitialiseConfig, progress: Progress) -> Camera:
     """The camera of the clip. When its focal length is unknown, the tool's focal length for the full frame is used.
 
-    focal: pixels, from the user's option.
+    config: with the focal length and the camera file of the user's options.
     """
-    camera = estimate_camera(clip, focal, NullProgress())
+    camera = estimate_camera(clip, config.focal, NullProgress(), config.camera)
     if camera.focal_source != "estimated" or result.camera is None or result.camera.crop_focal:
-        return estimate_camera(clip, focal, progress)
+        return estimate_camera(clip, config.focal, progress, config.camera)
     progress.note(f"focal length unknown: {result.camera.focal:.0f} px taken from the result of {result.tool}")
     return replace(camera, focal=result.camera.focal, principal_point=result.camera.principal_point)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,19 +12,19 @@ from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters
 from closemesh.config.schema import InitialiseConfig
-from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
 from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.jaw import fit_jaw
 from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
 from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, run_phases, to_motion
 from closemesh.fitting.optimizer import NEAR_PREDICTION, SHAPE, SINGLE_FRAMES, SINGLE_PERSON
-from closemesh.geometry.camera import default_focal
+from closemesh.initialization.camera_files import intrinsics_path
+from closemesh.initialization.intrinsics import find_camera_prior
 from closemesh.initialization.lifting import lift_clip, lifted_parameters, lifted_reference
 from closemesh.initialization.lifting_network import PoseDistribution, load_lifter
 from closemesh.initialization.multi_start import START_NAMES, fit_frames, initial_parameters
 from closemesh.losses.pose_prior import load_pose_prior
-from closemesh.structures import BodyMotion, Camera, Clip, FocalSource, Observations, PoseUncertainty
+from closemesh.structures import BodyMotion, Camera, Clip, Observations, PoseUncertainty
 from closemesh.temporal import crossfade_window, interpolate_missing, split_windows
 
 SHAPE_FRAMES = 24  # Frames, evenly over the clip, that the shape is fitted to.
@@ -47,7 +45,7 @@ def initialise(
     The lifter predicts a distribution for every frame (CloseInt's initialization). A short fit aligns it to the
     keypoints.
     """
-    camera = estimate_camera(clip, config.focal, progress)
+    camera = estimate_camera(clip, config.focal, progress, config.camera)
     tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
     model = FitModel(load_landmark_body(body).to(device), load_pose_prior().to(device))
     if config.lifter:
@@ -127,59 +125,22 @@ def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.cpu().numpy().astype(np.float32)
 
 
-def estimate_camera(clip: Clip, focal: float | None, progress: Progress) -> Camera:
-    """The camera of the clip, level at the world's origin.
+def estimate_camera(clip: Clip, focal: float | None, progress: Progress, file: str | None = None) -> Camera:
+    """The camera of the clip, level at the world's origin, with the focal length of `find_camera_prior`.
 
-    focal: pixels, overrides every other source: the intrinsics file, the metadata, an estimate from the image size.
-    Raises InputError when the intrinsics file cannot be read.
+    focal: pixels, overrides every other source. file: path of a camera file, else one beside the clip.
+    Raises InputError when the camera file cannot be read.
     """
-    width, height = clip.size
-    value, principal_point, source = _find_intrinsics(clip, focal)
-    if source == "estimated":
+    prior = find_camera_prior(clip, focal, file)
+    if prior.source == "estimated":
         progress.note(
-            f"focal length unknown: {value:.0f} px assumed (a usual camera); depths scale with it, "
-            f"give --focal or {intrinsics_path(clip.path).name}"
+            f"focal length unknown: {prior.focal:.0f} px assumed (a usual camera); depths scale with it, "
+            f"give --focal, --camera or {intrinsics_path(clip.path).name}"
         )
     return Camera(
-        focal=value,
-        principal_point=principal_point or (width / 2, height / 2),
+        focal=prior.focal,
+        principal_point=prior.principal_point,
         size=clip.size,
-        focal_source=source,
+        focal_source=prior.source,
         T_cam_world=np.tile(_LEVEL_CAMERA, (len(clip), 1, 1)),
     )
-
-
-def intrinsics_path(clip: Path) -> Path:
-    """CLIP.intrinsics.json beside the clip."""
-    return clip.with_name(f"{clip.name}.intrinsics.json")
-
-
-def _find_intrinsics(clip: Clip, focal: float | None) -> tuple[float, tuple[float, float] | None, FocalSource]:
-    if focal is not None:
-        return focal, None, "option"
-    file = intrinsics_path(clip.path)
-    if file.is_file():
-        value, principal_point = read_intrinsics(file, clip.size)
-        return value, principal_point, "sidecar"
-    if clip.focal_px is not None:
-        return clip.focal_px, None, "metadata"
-    return default_focal(clip.size), None, "estimated"
-
-
-def read_intrinsics(path: Path, size: tuple[int, int]) -> tuple[float, tuple[float, float] | None]:
-    """Focal length and principal point in pixels of an image of `size`, width and height.
-
-    The file holds {"fx": ..., "fy": ..., "cx": ..., "cy": ..., "width": ..., "height": ...} in pixels; fy, cx, cy and
-    the size are optional. Raises InputError when it cannot be read.
-    """
-    try:
-        values = json.loads(path.read_text())
-        focal = (float(values["fx"]) + float(values.get("fy", values["fx"]))) / 2
-        scale = size[0] / float(values.get("width", size[0]))
-        has_point = "cx" in values and "cy" in values
-        principal_point = (float(values["cx"]) * scale, float(values["cy"]) * scale) if has_point else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise InputError(f'{path} is not an intrinsics file; it needs {{"fx": pixels}} ({error})') from error
-    if not focal > 0:
-        raise InputError(f"{path}: the focal length must be positive, not {focal}")
-    return focal * scale, principal_point

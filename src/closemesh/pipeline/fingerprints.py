@@ -1,4 +1,4 @@
-"""Fingerprints of what results depend on: the clip, its intrinsics file, and weight files."""
+"""Fingerprints of what results depend on: the clip, its camera file, and weight files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import Config
-from closemesh.initialization.initialize import intrinsics_path
+from closemesh.initialization.camera_files import find_camera_file
 from closemesh.perception.model_selection import select_models
 from closemesh.structures import Clip, WeightFile
 from closemesh.weights.locate import find_model, sha256_of
@@ -22,10 +22,10 @@ def clip_fingerprint(clip: Clip) -> dict[str, Any]:
     return {"sha256": clip.sha256, "frames": frames, "size": clip.size, "focal": clip.focal_px}
 
 
-def intrinsics_fingerprint(clip: Path) -> str | None:
-    """SHA-256 of the intrinsics file beside the clip; None without one."""
-    path = intrinsics_path(clip)
-    return sha256_of(path) if path.is_file() else None
+def intrinsics_fingerprint(clip: Path, given: str | None) -> str | None:
+    """SHA-256 of the camera file of the option, else of one beside the clip; None without one."""
+    path = find_camera_file(clip, given)
+    return sha256_of(path) if path is not None and path.is_file() else None
 
 
 def bundled_weights(stage: str) -> dict[str, str]:

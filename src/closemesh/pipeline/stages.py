@@ -81,11 +81,11 @@ class Initialise:
     outputs = (Camera, BodyMotion, PoseUncertainty)
 
     def fingerprint_inputs(self, ctx: RunContext, state: PipelineState) -> Mapping[str, Any]:
-        """The body, the intrinsics file, the settings, seed and device, and the imported result."""
+        """The body, the camera file, the settings, seed and device, and the imported result."""
         init = ctx.config.initialise.init
         return {
             "body": ctx.body.sha256,
-            "intrinsics": intrinsics_fingerprint(ctx.clip.path),
+            "intrinsics": intrinsics_fingerprint(ctx.clip.path, ctx.config.initialise.camera),
             "config": to_dict(ctx.config.initialise),
             "seed": ctx.config.seed,
             "device": ctx.device.type,

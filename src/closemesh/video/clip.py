@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from closemesh.config.schema import ClipConfig
@@ -41,7 +42,10 @@ def open_clip(path: Path, config: ClipConfig) -> Clip:
         range_ = f"from {config.start:g} s" + (f" to {config.end:g} s" if config.end is not None else "")
         raise InputError(f"{path}: no frame {range_}; the last is at {source.times[-1]:.2f} s; change --start or --end")
     times = source.times[chosen]
-    return Clip(path, _sha256(path), chosen, times, source.size, mean_rate(times, config.fps), source.focal_px)
+    clip = Clip(path, _sha256(path), chosen, times, source.size, mean_rate(times, config.fps))
+    if source.focal is None:
+        return clip
+    return replace(clip, focal_px=source.focal.pixels, focal_log_std=source.focal.log_std)
 
 
 def read_frames(clip: Clip) -> Iterator[Image]:

@@ -12,9 +12,17 @@ from closemesh.config.schema import ClipConfig
 Image = NDArray[np.uint8]
 """RGB [H, W, 3]."""
 
-_FULL_FRAME_WIDTH_MM = 36.0
 _RATE_TOLERANCE = 1.05  # A clip at most this much faster than the processing rate keeps all its frames.
 _TIME_TOLERANCE = 1e-6  # Seconds: time stamps are rounded.
+
+
+@dataclass(frozen=True)
+class ImageFocal:
+    """A focal length for an image of known size."""
+
+    pixels: float
+    log_std: float
+    """Standard deviation of its logarithm."""
 
 
 @dataclass(frozen=True)
@@ -25,24 +33,8 @@ class SourceInfo:
     """[N] presentation times of the frames, seconds from the first, increasing."""
     size: tuple[int, int]
     """Width and height in pixels, upright and with square pixels."""
-    focal_px: float | None
-    """Focal length of the metadata in pixels of this size."""
-
-
-def focal_from_metadata(metadata: dict[str, str], key: str, size: tuple[int, int]) -> float | None:
-    """Return the focal length in pixels, from a 35 mm equivalent under a name that ends with `key`.
-
-    size: width and height in pixels; the longer side is the width of the full frame, 36 mm. None if missing or absurd.
-    """
-    for name, value in metadata.items():
-        if name.endswith(key):
-            try:
-                millimeters = float(value)
-            except ValueError:
-                continue
-            if 5 < millimeters < 1000:
-                return millimeters / _FULL_FRAME_WIDTH_MM * max(size)
-    return None
+    focal: ImageFocal | None
+    """Focal length of the metadata; None when they have none."""
 
 
 def sample_frames(times: NDArray[np.floating], config: ClipConfig) -> NDArray[np.int64]:

@@ -14,12 +14,12 @@ import numpy as np
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.structures import Clip
-from closemesh.video.frame_source import Image, SourceInfo, focal_from_metadata, sample_frames
+from closemesh.video.focal_metadata import photo_focal
+from closemesh.video.frame_source import Image, ImageFocal, SourceInfo, sample_frames
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 OTHER_PHOTO_SUFFIXES = frozenset({".dng", ".heic", ".heif"})
 """Photos that cannot be read."""
-_FOCAL_KEY = "FocalLengthIn35mmFilm"
 
 
 def is_image_source(path: Path) -> bool:
@@ -108,9 +108,9 @@ def _read(file: Path) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _exif_focal(file: Path, size: tuple[int, int]) -> float | None:
+def _exif_focal(file: Path, size: tuple[int, int]) -> ImageFocal | None:
     try:
         with av.open(str(file)) as container:
-            return focal_from_metadata(next(container.decode(video=0)).metadata, _FOCAL_KEY, size)
+            return photo_focal(next(container.decode(video=0)).metadata, size)
     except (av.error.FFmpegError, StopIteration):
         return None

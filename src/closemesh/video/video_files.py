@@ -20,7 +20,8 @@ from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError, OutputError
 from closemesh.core.files import atomic_file, atomic_folder
 from closemesh.structures import Clip
-from closemesh.video.frame_source import Image, SourceInfo, focal_from_metadata
+from closemesh.video.focal_metadata import video_focal
+from closemesh.video.frame_source import Image, SourceInfo
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-_FOCAL_KEY = "camera.focal_length.35mm_equivalent"  # iPhones put com.apple.quicktime before it.
 _SHORTFALL = 0.05  # Fraction of the duration in the header: the last frame may be shown for long.
 _PQ_TRANSFER = 16  # SMPTE ST 2084 in ISO/IEC 23091-2.
 _BT709 = 1  # ITU-T H.273 code of primaries, transfer and matrix: without it players guess.
@@ -51,7 +51,7 @@ def probe_video(path: Path, config: ClipConfig) -> SourceInfo:
         raise InputError(f"{path}: no frame can be decoded ({error or 'it holds none'}); convert or copy it again")
     if error or seconds[-1] < min(end, duration) - max(_SHORTFALL * duration, 2 * step):
         warnings.warn(f"{path}: damaged after {seconds[-1]:.2f} s; only the frames before are used", stacklevel=3)
-    return SourceInfo(np.array(seconds), size, focal_from_metadata(metadata, _FOCAL_KEY, size))
+    return SourceInfo(np.array(seconds), size, video_focal(path, metadata, size))
 
 
 def read_video(clip: Clip) -> Iterator[Image]:
