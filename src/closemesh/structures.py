@@ -64,6 +64,10 @@ class Camera(TensorDataclass):
     """[T, 4, 4]; the same in every frame for a static camera."""
     floor_found: bool = False
     """True when y = 0 of `world` is a floor that feet stand on; else only the direction of gravity is estimated."""
+    focal_std: float = 0.0
+    """Standard deviation of the focal length, pixels; 0 when it is given as exact."""
+    up_std: float = 0.0
+    """Standard deviation of `up`, radians about each axis; 0 where the camera is only assumed to be level."""
 
     @property
     def up(self) -> Floats:
@@ -95,6 +99,9 @@ class Observations:
     """[T, P] 0..1, how sure the mask is; 0 without a mask. None in results of older versions."""
     flow_keypoints: Floats | None = None
     """[T, P, 23, 3] x, y and sigma in pixels of keypoints near a partner, carried by optical flow; sigma 0 for none."""
+
+    keypoints3d_focal: float | None = None
+    """Focal length in pixels that gave the viewing rays in keypoints3d; None when it was that of the camera."""
 
     @property
     def num_people(self) -> int:

@@ -11,7 +11,7 @@ from closemesh.body.motion import pose_parameters
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
-from closemesh.optimization.floor import Ground, ground_loss
+from closemesh.fitting.floor import Ground, ground_loss
 
 
 def gradient(scene: KnownScene, sunk: float) -> float:

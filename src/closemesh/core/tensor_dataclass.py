@@ -138,6 +138,25 @@ class TensorDataclass:
 
         return replace(first, **{one.name: join(one) for one in fields(first)})
 
+    @classmethod
+    def concat_people(cls, parts: Sequence[Self]) -> Self:
+        """One record of the people of all parts; fields without people are those of the first part."""
+        first = parts[0]
+
+        def join(one: Field) -> Any:
+            values = [getattr(part, one.name) for part in parts]
+            time = first._own_time_axis(one)
+            axis = one.metadata.get(_PEOPLE_AXIS) if time is None else time + 1
+            if axis is None or one.metadata.get(_NO_PEOPLE):
+                return values[0]
+            if isinstance(values[0], TensorDataclass):
+                return type(values[0]).concat_people(values)
+            if isinstance(values[0], np.ndarray):
+                return np.concatenate(values, axis=axis)
+            return torch.cat(values, dim=axis) if isinstance(values[0], Tensor) else values[0]
+
+        return replace(first, **{one.name: join(one) for one in fields(first)})
+
     def _map_fields(self, on_value: Callable[[Any, Field], Any], on_record: Callable[[Any], Any]) -> Self:
         """A copy with `on_value(value, field)` for arrays and `on_record(record)` for nested records."""
         changes = {}

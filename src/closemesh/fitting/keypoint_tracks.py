@@ -13,6 +13,7 @@ from typing_extensions import Self
 from closemesh.body.motion import MotionParameters
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
+from closemesh.geometry.camera import ray_rotation
 from closemesh.losses.keypoints import limb_confidence, limb_directions, pseudo_huber
 from closemesh.structures import Camera, Observations
 
@@ -56,6 +57,20 @@ def reference_loss(parameters: MotionParameters, reference: PoseReference) -> Te
     rotation = pseudo_huber(squared_angle / reference.rotation_std.square(), _OUTLIER_STD).sum(-1)
     depth = (parameters.log_depth - reference.log_depth) / reference.log_depth_std
     return rotation + pseudo_huber(depth.square(), _OUTLIER_STD)
+
+
+def keypoints3d_in_camera(observations: Observations, camera: Camera) -> Floats:
+    """The 3D keypoints [T, P, 23, 4] along the viewing rays of this camera.
+
+    A crop's 3D keypoints are turned to the viewing ray of the crop, and the ray depends on the focal length.
+    """
+    points, focal = observations.keypoints3d, observations.keypoints3d_focal
+    if focal is None or focal == camera.focal:
+        return points
+    center = (observations.boxes[..., :2] + observations.boxes[..., 2:]) / 2
+    before = ray_rotation(center, focal, camera.principal_point)
+    R = ray_rotation(center, camera.focal, camera.principal_point) @ before.swapaxes(-1, -2)
+    return np.concatenate([np.einsum("tpij,tpkj->tpki", R, points[..., :3]), points[..., 3:]], axis=-1)
 
 
 def border_planes(observations: Observations, size: tuple[int, int]) -> Tensor:
@@ -116,7 +131,7 @@ class KeypointTracks(TensorDataclass):
         """The tracks of all frames of a clip; times [T] seconds."""
         keypoints = torch.as_tensor(observations.keypoints, dtype=torch.float32, device=device)
         sigmas = torch.as_tensor(observations.sigmas, dtype=torch.float32, device=device)
-        points3d = torch.as_tensor(observations.keypoints3d, dtype=torch.float32, device=device)
+        points3d = torch.as_tensor(keypoints3d_in_camera(observations, camera), dtype=torch.float32, device=device)
         confidence = keypoints[..., 2].clamp(0, 1)
         inv_sigma = torch.where(confidence > 0, confidence.sqrt() / sigmas.clamp(min=1e-3), 0.0)
         present = present_frames(observations.detected, observations.boxes, times)
@@ -137,6 +152,21 @@ class KeypointTracks(TensorDataclass):
     def body_keypoints(self) -> Self:
         """The same tracks with the 2D keypoints of body and feet alone, K = 23."""
         return replace(self, points2d=self.points2d[..., :NUM_POINTS, :], inv_sigma=self.inv_sigma[..., :NUM_POINTS])
+
+    def normalized(self) -> Self:
+        """The same tracks of one clip for a camera of focal length 1 with its principal point at 0."""
+        border = self.border
+        if border is not None:
+            offset = border[..., 2] + (border[..., :2] * self.principal_point).sum(-1)
+            border = torch.cat([border[..., :2] * self.focal, offset[..., None]], dim=-1)
+        return replace(
+            self,
+            points2d=(self.points2d - self.principal_point) / self.focal,
+            inv_sigma=self.inv_sigma * self.focal,
+            focal=torch.ones_like(self.focal),
+            principal_point=torch.zeros_like(self.principal_point),
+            border=border,
+        )
 
     def windows(self, index: Tensor) -> Self:
         """Windows of a clip: the frames index [B, W] as tracks with one batch axis."""

@@ -65,7 +65,8 @@ def pose_loss(model: FitModel, parameters: MotionParameters, weights: Weights) -
 def smoothness_loss(posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) -> Tensor:
     """Weighted loss [T - 2, P] of accelerations: joints relative to the pelvis, and the pelvis."""
     pelvis = posed.joints[..., :1, :]
-    joints = acceleration(posed.joints[..., 1:22, :] - pelvis, tracks.times) / SIGMAS.acceleration
+    sigmas = pelvis.new_tensor(SIGMAS.acceleration)[:, None]
+    joints = acceleration(posed.joints[..., 1:22, :] - pelvis, tracks.times) / sigmas
     root = acceleration(pelvis[..., 0, :], tracks.times) / SIGMAS.root_acceleration
     joint_loss = pseudo_huber(joints.square().sum(-1), ACCELERATION_OUTLIER).sum(-1)
     root_loss = pseudo_huber(root.square().sum(-1), ACCELERATION_OUTLIER)

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from closemesh.core.arrays import Bools, Floats
@@ -31,19 +30,18 @@ def default_focal(size: tuple[int, int]) -> float:
     return _USUAL_FOCAL * math.hypot(*size)
 
 
-def ray_rotation(pixel: Floats, focal: float, size: tuple[int, int]) -> Floats:
-    """Shortest rotation [3, 3] that takes the optical axis to the ray through pixel [2]; focal in pixels.
+def ray_rotation(pixels: Floats, focal: float, center: tuple[float, float]) -> Floats:
+    """Shortest rotation [..., 3, 3] that takes the optical axis to the ray through pixels [..., 2].
 
     A network that sees only a crop returns points of a person on the optical axis. This rotates them to the position
-    of the crop.
+    of the crop. focal and center, the principal point, in pixels.
     """
-    ray = np.array([pixel[0] - size[0] / 2, pixel[1] - size[1] / 2, focal])
-    ray /= np.linalg.norm(ray)
-    axis = np.cross([0, 0, 1], ray)
-    sine = np.linalg.norm(axis)
-    if sine < 1e-9:
-        return np.eye(3)
-    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, ray[2])).as_matrix()
+    offset = np.asarray(pixels, np.float64) - np.asarray(center)
+    ray = np.concatenate([offset, np.full_like(offset[..., :1], focal)], axis=-1)
+    x, y, z = np.moveaxis(ray / np.linalg.norm(ray, axis=-1, keepdims=True), -1, 0)
+    # Rodrigues' formula about the axis (-y, x, 0).
+    rows = [[1 - x * x / (1 + z), -x * y / (1 + z), x], [-x * y / (1 + z), 1 - y * y / (1 + z), y], [-x, -y, z]]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def outside_image(pixels: Floats, size: tuple[int, int]) -> Bools:

@@ -23,6 +23,16 @@ def invert_transform(T: Tensor) -> Tensor:
     return make_transform(R, -(R @ T[..., :3, 3:])[..., 0])
 
 
+def upright_axes(up: Floats, towards: Floats) -> Floats:
+    """Rotation [3, 3] whose columns are x, y = up, and z, the horizontal part of `towards`.
+
+    up [3] is a unit vector, towards [3] any vector not along it.
+    """
+    z = towards - (towards @ up) * up
+    z = z / np.linalg.norm(z)
+    return np.stack([np.cross(up, z), up, z], axis=1)
+
+
 def transform_points(T_a_b: Tensor, points: Tensor) -> Tensor:
     """points [..., N, 3] of frame b in frame a [..., N, 3]; T_a_b [..., 4, 4] broadcasts over leading dimensions."""
     return points @ T_a_b[..., :3, :3].transpose(-1, -2) + T_a_b[..., None, :3, 3]

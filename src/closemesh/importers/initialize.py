@@ -14,7 +14,7 @@ from closemesh.body.motion import MotionParameters, rest_pelvis
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
-from closemesh.core.progress import Advance, NullProgress, Progress
+from closemesh.core.progress import Advance, Progress
 from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.jaw import fit_jaw
 from closemesh.fitting.keypoint_tracks import KeypointTracks
@@ -25,7 +25,10 @@ from closemesh.importers.body_fitting import choose_betas, file_betas, fit_keypo
 from closemesh.importers.camera_alignment import estimate_extrinsics, to_clip_camera
 from closemesh.importers.registry import read_imported_result
 from closemesh.importers.results import ImportedResult
-from closemesh.initialization.initialize import estimate_camera, initialise
+from closemesh.initialization.camera_estimation import estimate_camera
+from closemesh.initialization.initialize import initialise
+from closemesh.initialization.intrinsics import CameraPrior, find_camera_prior
+from closemesh.initialization.lifting_network import load_lifter
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.structures import BodyMotion, Camera, Clip, Observations, ObservedClip, PoseUncertainty
 from closemesh.temporal import interpolate_missing
@@ -53,7 +56,10 @@ def import_initial_motion(
     none of its people matches a track.
     """
     result = read_imported_result(path, clip)
-    camera = choose_camera(result, clip, config, progress)
+    landmarks = load_landmark_body(body).to(device)
+    model = FitModel(landmarks, load_pose_prior().to(device))
+    prior = choose_prior(result, clip, config, progress)
+    camera = estimate_camera(prior, clip, observations, model, load_lifter(device), progress)
     matched = match_result(result, ObservedClip(clip, observations, camera), body)
     missing = observations.detected & ~matched.valid
     _note_fallbacks(result, matched, int(missing.sum()), body, progress)
@@ -64,8 +70,6 @@ def import_initial_motion(
     tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
     with progress.task(f"start from {result.tool}", None) as advance:
         variables = _initial_parameters(matched, own and own[0], tracks, body, advance)
-    landmarks = load_landmark_body(body).to(device)
-    model = FitModel(landmarks, load_pose_prior().to(device))
     for fit in (fit_hands, fit_jaw):
         variables = fit(model, variables, tracks, config.iterations, config.window, config.overlap, progress)
     fitted = to_motion(body, landmarks, variables, tracks)
@@ -73,16 +77,17 @@ def import_initial_motion(
     return camera, motion, _uncertainty(matched, own and own[1], motion)
 
 
-def choose_camera(result: ImportedResult, clip: Clip, config: InitialiseConfig, progress: Progress) -> Camera:
-    """The camera of the clip. When its focal length is unknown, the tool's focal length for the full frame is used.
+def choose_prior(result: ImportedResult, clip: Clip, config: InitialiseConfig, progress: Progress) -> CameraPrior:
+    """What is known about the camera. When its focal length is not, the tool's for the full frame is used as exact.
 
     config: with the focal length and the camera file of the user's options.
     """
-    camera = estimate_camera(clip, config.focal, NullProgress(), config.camera)
-    if camera.focal_source != "estimated" or result.camera is None or result.camera.crop_focal:
-        return estimate_camera(clip, config.focal, progress, config.camera)
+    prior = find_camera_prior(clip, config.focal, config.camera)
+    if prior.source != "estimated" or result.camera is None or result.camera.crop_focal:
+        return prior
     progress.note(f"focal length unknown: {result.camera.focal:.0f} px taken from the result of {result.tool}")
-    return replace(camera, focal=result.camera.focal, principal_point=result.camera.principal_point)
+    point = result.camera.principal_point
+    return replace(prior, focal=result.camera.focal, focal_log_std=0.0, principal_point=point)
 
 
 def match_result(result: ImportedResult, observed: ObservedClip, body: BodyModel) -> MatchedPoses:

@@ -18,7 +18,7 @@ from closemesh.fitting.jaw import fit_jaw
 from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
 from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, run_phases, to_motion
 from closemesh.fitting.optimizer import NEAR_PREDICTION, SHAPE, SINGLE_FRAMES, SINGLE_PERSON
-from closemesh.initialization.camera_files import intrinsics_path
+from closemesh.initialization.camera_estimation import estimate_camera
 from closemesh.initialization.intrinsics import find_camera_prior
 from closemesh.initialization.lifting import lift_clip, lifted_parameters, lifted_reference
 from closemesh.initialization.lifting_network import PoseDistribution, load_lifter
@@ -29,7 +29,6 @@ from closemesh.temporal import crossfade_window, interpolate_missing, split_wind
 
 SHAPE_FRAMES = 24  # Frames, evenly over the clip, that the shape is fitted to.
 _MULTI_START_STD = (0.3, 0.05, 0.3, 1.0)  # Radians, meters across the view and along it, betas.
-_LEVEL_CAMERA = np.diag([1.0, -1.0, -1.0, 1.0])  # World axes before gravity is known: y up, z towards the camera.
 
 
 def initialise(
@@ -45,11 +44,13 @@ def initialise(
     The lifter predicts a distribution for every frame (CloseInt's initialization). A short fit aligns it to the
     keypoints.
     """
-    camera = estimate_camera(clip, config.focal, progress, config.camera)
-    tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
     model = FitModel(load_landmark_body(body).to(device), load_pose_prior().to(device))
-    if config.lifter:
-        lifted = lift_clip(load_lifter(device), tracks)
+    lifter = load_lifter(device) if config.lifter else None
+    prior = find_camera_prior(clip, config.focal, config.camera)
+    camera = estimate_camera(prior, clip, observations, model, lifter, progress)
+    tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
+    if lifter is not None:
+        lifted = lift_clip(lifter, tracks)
         parameters = fit_near_prediction(model, tracks, lifted, config, progress)
         uncertainty = _lifted_uncertainty(lifted, parameters)
     else:
@@ -123,24 +124,3 @@ def _multi_start_uncertainty(parameters: MotionParameters) -> PoseUncertainty:
 
 def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.cpu().numpy().astype(np.float32)
-
-
-def estimate_camera(clip: Clip, focal: float | None, progress: Progress, file: str | None = None) -> Camera:
-    """The camera of the clip, level at the world's origin, with the focal length of `find_camera_prior`.
-
-    focal: pixels, overrides every other source. file: path of a camera file, else one beside the clip.
-    Raises InputError when the camera file cannot be read.
-    """
-    prior = find_camera_prior(clip, focal, file)
-    if prior.source == "estimated":
-        progress.note(
-            f"focal length unknown: {prior.focal:.0f} px assumed (a usual camera); depths scale with it, "
-            f"give --focal, --camera or {intrinsics_path(clip.path).name}"
-        )
-    return Camera(
-        focal=prior.focal,
-        principal_point=prior.principal_point,
-        size=clip.size,
-        focal_source=prior.source,
-        T_cam_world=np.tile(_LEVEL_CAMERA, (len(clip), 1, 1)),
-    )

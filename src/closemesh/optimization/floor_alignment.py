@@ -9,11 +9,7 @@ from torch import Tensor
 
 from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.core.progress import Advance
-from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
-from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, single_person_loss
-from closemesh.fitting.optimizer import FLOOR_ALIGNMENT, minimize
-from closemesh.losses.physics import height_above
-from closemesh.optimization.floor import (
+from closemesh.fitting.floor import (
     HEIGHT_SIGMA,
     NUM_OBSERVATIONS,
     NUM_UNALIGNED_OBSERVATIONS,
@@ -25,6 +21,10 @@ from closemesh.optimization.floor import (
     foot_contact,
     standing_loss,
 )
+from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
+from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, single_person_loss
+from closemesh.fitting.optimizer import FLOOR_ALIGNMENT, minimize
+from closemesh.losses.physics import height_above
 from closemesh.temporal import split_windows
 
 ALIGNMENT_FRAMES = 32  # Frames, evenly over the clip, that shapes and depths are fitted to.
@@ -48,27 +48,30 @@ def align_to_floor(
     parameters: MotionParameters,
     tracks: KeypointTracks,
     unpaired: Tensor,
+    up: Tensor | None,
     iterations: int,
     advance: Advance,
 ) -> FloorAlignment:
     """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only fit it.
 
+    up: [3] the vertical of the camera; without it, the usual axis of the bodies.
+
     A single view leaves size and distance of each person undetermined together; a common floor couples them. Only
     unpaired [P] bool people move: for people in contact, their relative position is more reliable than their feet.
     """
-    ground, soles = _fit_ground(model, parameters, tracks, NUM_UNALIGNED_OBSERVATIONS)
+    ground, soles = _fit_ground(model, parameters, tracks, up, NUM_UNALIGNED_OBSERVATIONS)
     agree = (floor_offsets(soles, ground.standing, ground.floor)[unpaired].abs() < AGREEMENT).all()
     supported = iterations > 0 and floor_support(soles, ground.standing, ground.floor, UNALIGNED_TOLERANCE)
     if supported and not agree:
-        parameters = _align(model, parameters, tracks, ground, unpaired, iterations, advance)
+        parameters = _align(model, parameters, tracks, ground, unpaired, up, iterations, advance)
     else:
         advance(iterations)
-    ground, soles = _fit_ground(model, parameters, tracks, NUM_OBSERVATIONS)
+    ground, soles = _fit_ground(model, parameters, tracks, up, NUM_OBSERVATIONS)
     return FloorAlignment(parameters, ground, floor_support(soles, ground.standing, ground.floor))
 
 
 def _fit_ground(
-    model: FitModel, parameters: MotionParameters, tracks: KeypointTracks, observations: float
+    model: FitModel, parameters: MotionParameters, tracks: KeypointTracks, up: Tensor | None, observations: float
 ) -> tuple[Ground, Tensor]:
     """The floor and the foot contact of the motion, and the soles [T, P, 2, S, 3]."""
     with torch.no_grad():
@@ -77,7 +80,8 @@ def _fit_ground(
     joints = torch.cat([p.joints for p in posed])
     soles = torch.cat([p.soles for p in posed])
     standing = foot_contact(soles, tracks)
-    return Ground(fit_floor(soles, standing, body_axis(joints, tracks.detected), observations), standing), soles
+    axis = body_axis(joints, tracks.detected) if up is None else up
+    return Ground(fit_floor(soles, standing, axis, observations), standing), soles
 
 
 def _align(
@@ -86,6 +90,7 @@ def _align(
     tracks: KeypointTracks,
     ground: Ground,
     unpaired: Tensor,
+    up: Tensor | None,
     iterations: int,
     advance: Advance,
 ) -> MotionParameters:
@@ -100,8 +105,8 @@ def _align(
         p = _change_only(unpaired, p, start)
         posed = pose_parameters(model.body, p)
         if step % REFIT_EVERY == 0:
-            up = body_axis(posed.joints.detach(), part.detected)
-            floor = fit_floor(posed.soles.detach(), ground.standing, up, NUM_UNALIGNED_OBSERVATIONS)
+            axis = body_axis(posed.joints.detach(), part.detected) if up is None else up
+            floor = fit_floor(posed.soles.detach(), ground.standing, axis, NUM_UNALIGNED_OBSERVATIONS)
             ground = replace(ground, floor=floor)
         # Heights are relative to a person's size, or else all people would shrink to make them small.
         scale = (p.log_depth - start.log_depth).mean(0).exp()[:, None]  # [P, 1]

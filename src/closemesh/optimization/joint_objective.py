@@ -13,11 +13,11 @@ from closemesh.body.motion import MotionParameters, pose_parameters
 from closemesh.body.skinning import skin
 from closemesh.contact.body_parts import PART_NAMES, part_labels
 from closemesh.contact.vertex_contacts import ContactPatch, SurfacePairs, contact_patch, find_contacts
+from closemesh.fitting.floor import Ground, ground_loss
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, single_person_loss
 from closemesh.fitting.optimizer import SIGMAS, Weights
 from closemesh.losses.physics import contact_distance, penetration_depth
-from closemesh.optimization.floor import Ground, ground_loss
 from closemesh.optimization.text_terms import TextObjective
 
 SEARCH_EVERY = 8  # Steps between two searches for penetrating and touching vertices.

@@ -21,6 +21,7 @@ from closemesh.contact.measure import find_close_pairs
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
+from closemesh.fitting.floor import place_on_floor
 from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, from_motion, to_motion
@@ -34,7 +35,6 @@ from closemesh.optimization.appearance import (
     fit_appearance,
 )
 from closemesh.optimization.depth_order import count_parts, resolve_depth_order
-from closemesh.optimization.floor import place_on_floor
 from closemesh.optimization.floor_alignment import align_to_floor
 from closemesh.optimization.joint_objective import CONTACT_DISTANCE, JointObjective
 from closemesh.optimization.network_finetuning import FinetunedMotion, finetune_network
@@ -80,7 +80,9 @@ def optimise(
     problem = _Problem(model, body, tracks, pairs, torch.tensor(unpaired, device=device), statements, config)
     with progress.task("optimise", _count_steps(problem, views.views)) as advance:
         steps = config.iterations if config.physics else 0
-        alignment = align_to_floor(model, parameters, tracks, problem.unpaired, steps, advance)
+        up = torch.tensor(observed.camera.up.mean(0), dtype=torch.float32, device=device)
+        known_up = up if observed.camera.up_std > 0 else None
+        alignment = align_to_floor(model, parameters, tracks, problem.unpaired, known_up, steps, advance)
         appearance = optimize_appearance(
             views, model, body, alignment.parameters, tracks, pairs, config.appearance, advance
         )

@@ -80,6 +80,8 @@ def scene_camera(scene: dict[str, Any]) -> Camera:
             focal_source=camera["focal_source"],
             T_cam_world=np.broadcast_to(T_cam_world, (num_frames, 4, 4)).copy(),
             floor_found=camera["floor_found"],
+            focal_std=camera.get("focal_std_px", 0.0),
+            up_std=camera.get("up_std", 0.0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"scene.json is damaged: no complete camera ({error}); run reconstruct again") from error
@@ -101,9 +103,11 @@ def _input(clip: Clip) -> dict[str, Any]:
 def _camera(camera: Camera) -> dict[str, Any]:
     return {
         "focal_px": camera.focal,
+        "focal_std_px": camera.focal_std,
         "focal_source": camera.focal_source,
         "centre_px": camera.principal_point,
         "floor_found": camera.floor_found,
+        "up_std": camera.up_std,
         "T_cam_world": _single_if_static(camera.T_cam_world),
     }
 

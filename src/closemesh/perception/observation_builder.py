@@ -82,6 +82,7 @@ class ObservationBuilder:
             detector=detector,
             outside=outside[:, :, :NUM_KEYPOINTS3D],
             mask_confidence=self.mask_confidence,
+            keypoints3d_focal=self._focal,
         )
 
     def _fill(self, frame: int, person: int, detection: Detection, pose: CropPose | None) -> None:
@@ -103,7 +104,7 @@ class ObservationBuilder:
         return ~inside.all(-1) & self.detected[..., None] & (fused.keypoints[..., 2] > 0)
 
     def _in_camera_axes(self, keypoints3d: Floats, center: Floats) -> Floats:
-        R = ray_rotation(center, self._focal, self._size)
+        R = ray_rotation(center, self._focal, (self._size[0] / 2, self._size[1] / 2))
         return np.concatenate([keypoints3d[:, :3] @ R.T, keypoints3d[:, 3:]], 1)
 
 

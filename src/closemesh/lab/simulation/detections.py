@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from closemesh.core.arrays import Bools, Floats
-from closemesh.geometry.camera import outside_image
+from closemesh.fitting.keypoint_tracks import keypoints3d_in_camera
+from closemesh.geometry.camera import default_focal, outside_image
 from closemesh.lab.simulation.detector_errors import (
     DetectorErrors,
     correlated_noise,
@@ -30,7 +31,7 @@ from closemesh.lab.simulation.statistics import person_size
 from closemesh.perception.keypoints.selection import AGREEMENT_DISTANCE
 from closemesh.perception.keypoints.uncertainty import keypoint_sigmas, without_shared_keypoints
 from closemesh.perception.observation_builder import BORDER_MARGIN
-from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Observations
+from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D, Camera, Observations
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,16 @@ def simulate_observations(
         detector="simulated",
         outside=outside,
     )
+    observations = _with_usual_rays(observations, scene.camera)
     return SimulatedObservations(observations, hidden, disagreement[:, :, :NUM_KEYPOINTS3D])
+
+
+def _with_usual_rays(observations: Observations, camera: Camera) -> Observations:
+    """The observations as perception makes them: their 3D keypoints do not know the focal length of the camera."""
+    known = replace(observations, keypoints3d_focal=camera.focal)
+    usual = default_focal(camera.size)
+    keypoints3d = keypoints3d_in_camera(known, replace(camera, focal=usual))
+    return replace(observations, keypoints3d=keypoints3d, keypoints3d_focal=usual)
 
 
 def nearest_partner(pixels: Tensor, valid: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.core.tensor_dataclass import TensorDataclass, static
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.optimizer import SIGMAS, Weights
+from closemesh.geometry.transforms import upright_axes
 from closemesh.losses.keypoints import geman_mcclure, pseudo_huber
 from closemesh.losses.physics import foot_skating, ground_penetration, height_above
 from closemesh.structures import Camera
@@ -34,13 +35,18 @@ STANDING_SPEED = 0.35  # m/s across the view; a slower foot may stand.
 _SPEED_WIDTH = 0.08  # m/s over which foot contact fades out.
 
 
+def body_axes(joints: Tensor) -> Tensor:
+    """Direction [..., 3] from the ankles to the neck; joints [..., 55, 3]."""
+    ankles = joints[..., [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]], :].mean(-2)
+    return F.normalize(joints[..., JOINT_INDEX["neck"], :] - ankles, dim=-1)
+
+
 def body_axis(joints: Tensor, detected: Tensor) -> Tensor:
-    """The usual direction [3] from the ankles to the neck; joints [T, P, 55, 3], detected [T, P] bool.
+    """The usual direction [3] of `body_axes`; joints [T, P, 55, 3], detected [T, P] bool.
 
     A geometric median over people and frames, so that a few bends and lunges do not tilt it.
     """
-    ankles = joints[..., [JOINT_INDEX["left_ankle"], JOINT_INDEX["right_ankle"]], :].mean(-2)
-    axes = F.normalize(joints[..., JOINT_INDEX["neck"], :] - ankles, dim=-1)[detected]  # [N, 3]
+    axes = body_axes(joints)[detected]  # [N, 3]
     axis = axes.mean(0)
     for _ in range(_ITERATIONS):
         weights = 1 / (axes - axis).norm(dim=-1, keepdim=True).clamp(min=0.05)
@@ -132,10 +138,8 @@ def place_on_floor(camera: Camera, floor: Tensor, points: Tensor, found: bool) -
     normal = floor[:3].double().cpu().numpy()
     middle = points.double().mean(0).cpu().numpy()
     origin = middle - (middle @ normal + float(floor[3])) * normal
-    z = -origin - (-origin @ normal) * normal
-    z /= np.linalg.norm(z)
     T_cam_world = np.eye(4)
-    T_cam_world[:3, :3] = np.stack([np.cross(normal, z), normal, z], axis=1)
+    T_cam_world[:3, :3] = upright_axes(normal, -origin)
     T_cam_world[:3, 3] = origin
     return replace(camera, T_cam_world=np.tile(T_cam_world, (len(camera.T_cam_world), 1, 1)), floor_found=found)
 

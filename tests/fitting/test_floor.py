@@ -13,7 +13,7 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import from_motion
 from closemesh.geometry.transforms import invert_transform, transform_points
 from closemesh.losses.physics import height_above
-from closemesh.optimization.floor import body_axis, fit_floor, floor_support, foot_contact, place_on_floor
+from closemesh.fitting.floor import body_axis, fit_floor, floor_support, foot_contact, place_on_floor
 
 
 def _feet_on(plane: torch.Tensor, frames: int = 20) -> torch.Tensor:
