@@ -45,3 +45,10 @@ def test_combine_takes_every_tensor_of_all_records() -> None:
     joined = record().combine([record(), record()], lambda *tensors: torch.cat(tensors))
     assert joined.points.shape == (12, 3, 2) and joined.betas.shape == (9, 3) and joined.inner.values.shape == (12, 3)
     assert joined.name == "a"
+
+
+def test_concat_people_keeps_what_has_no_people() -> None:
+    both = Outer.concat_people([record(), record().people([0])])
+    assert both.points.shape == (4, 4, 2) and both.betas.shape == (4, 3) and both.inner.values.shape == (4, 4)
+    assert torch.equal(both.times, record().times) and both.name == "a"
+    assert torch.equal(both.points[:, 3], record().points[:, 0])

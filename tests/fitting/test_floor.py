@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from closemesh.body.landmarks import sole_vertices
 from closemesh.body.loading import load_bundled_body, load_landmark_body
 from closemesh.body.motion import pose_parameters
+from closemesh.fitting.floor import body_axis, fit_floor, floor_support, foot_contact, place_on_floor
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import from_motion
 from closemesh.geometry.transforms import invert_transform, transform_points
 from closemesh.losses.physics import height_above
-from closemesh.fitting.floor import body_axis, fit_floor, floor_support, foot_contact, place_on_floor
 
 
 def _feet_on(plane: torch.Tensor, frames: int = 20) -> torch.Tensor:

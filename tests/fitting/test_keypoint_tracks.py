@@ -8,7 +8,17 @@ import numpy as np
 import torch
 from known_scenes import KnownScene
 
-from closemesh.fitting.keypoint_tracks import MAX_MISSING_SECONDS, KeypointTracks, border_planes, present_frames
+from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import pose_parameters
+from closemesh.fitting.keypoint_tracks import (
+    MAX_MISSING_SECONDS,
+    KeypointTracks,
+    border_planes,
+    keypoints3d_in_camera,
+    present_frames,
+)
+from closemesh.fitting.objective import from_motion, image_loss
+from closemesh.fitting.optimizer import Weights
 from closemesh.losses.keypoints import inside_border
 
 
@@ -85,3 +95,36 @@ def test_joints_outside_the_image_cost_only_where_they_project_into_it(known_sce
     assert (
         KeypointTracks.from_observations(observations, known_scene.clip.times, known_scene.camera, "cpu").border is None
     )
+
+
+def test_normalized_tracks_have_the_same_residuals(known_scene):
+    """Reprojection and border losses do not depend on the units of the image."""
+    scene = known_scene
+    outside = np.zeros((*scene.observations.detected.shape, 23), bool)
+    outside[:, :, 15] = True
+    observations = replace(scene.observations, outside=outside)
+    camera = replace(scene.camera, principal_point=(300.0, 200.0))
+    tracks = KeypointTracks.from_observations(observations, scene.clip.times, camera, "cpu")
+    normalized = tracks.normalized()
+    body = load_landmark_body(scene.body)
+    posed = pose_parameters(body, from_motion(body, scene.motion, "cpu"))
+    in_pixels, in_tangents = (image_loss(posed, one, Weights(limbs=0.0)) for one in (tracks, normalized))
+    assert in_pixels.max() > 1
+    torch.testing.assert_close(in_pixels, in_tangents, rtol=1e-3, atol=1e-3)
+
+
+def test_3d_keypoints_follow_the_viewing_rays_of_the_camera(known_scene):
+    camera = known_scene.camera
+    usual = replace(known_scene.observations, keypoints3d_focal=2 * camera.focal)
+    turned = keypoints3d_in_camera(usual, camera)
+    back = keypoints3d_in_camera(
+        replace(usual, keypoints3d=turned, keypoints3d_focal=camera.focal), replace(camera, focal=2 * camera.focal)
+    )
+    assert np.abs(turned - usual.keypoints3d).max() > 0.01
+    np.testing.assert_allclose(back, usual.keypoints3d, atol=1e-6)
+    np.testing.assert_array_equal(keypoints3d_in_camera(known_scene.observations, camera), usual.keypoints3d)
+    center = (usual.boxes[..., :2] + usual.boxes[..., 2:]) / 2
+    on_axis = np.zeros_like(usual.keypoints3d)
+    on_axis[..., 2:] = 1.0  # A point straight ahead of the crop lies on the viewing ray of either camera.
+    rays = keypoints3d_in_camera(replace(usual, keypoints3d=on_axis, keypoints3d_focal=1e9), camera)[:, :, 0, :3]
+    np.testing.assert_allclose(rays[..., :2] / rays[..., 2:] * camera.focal + (320, 240), center, atol=1e-3)

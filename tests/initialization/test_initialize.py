@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +15,7 @@ from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.progress import NullProgress
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.initialization.initialize import estimate_camera, initialise
+from closemesh.initialization.initialize import initialise
 
 
 def _joints(body, motion) -> np.ndarray:
@@ -64,15 +63,3 @@ def test_a_face_opens_the_jaw_of_the_first_motion(known_scene):
     angles = matrix_to_axis_angle(torch.as_tensor(opened)).numpy()
     np.testing.assert_allclose(angles[:, 0, 0], 0.3, atol=0.08)
     np.testing.assert_allclose(angles[:, 1], 0, atol=1e-6)
-
-
-def test_the_camera_is_level_and_has_the_focal_length_of_the_prior(known_scene, tmp_path):
-    clip = replace(known_scene.clip, path=tmp_path / "a.mp4", focal_px=700.0)
-    (tmp_path / "other.json").write_text(json.dumps({"fx": 1000, "cx": 640, "cy": 480, "width": 1280}))
-    camera = estimate_camera(clip, None, NullProgress(), str(tmp_path / "other.json"))
-    assert (camera.focal, camera.principal_point, camera.focal_source) == (500.0, (320.0, 240.0), "sidecar")
-    np.testing.assert_array_equal(camera.up, np.tile([0, -1, 0], (len(clip), 1)))
-    progress = NullProgress()
-    guessed = estimate_camera(replace(clip, focal_px=None), None, progress)
-    assert guessed.focal == pytest.approx(592.0) and guessed.focal_source == "estimated"
-    assert "focal length unknown" in progress.notes[0] and "a.mp4.intrinsics.json" in progress.notes[0]

@@ -8,10 +8,10 @@ from known_scenes import KnownScene
 
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import pose_parameters
+from closemesh.fitting.floor import Ground, ground_loss
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
-from closemesh.fitting.floor import Ground, ground_loss
 
 
 def gradient(scene: KnownScene, sunk: float) -> float:

@@ -118,8 +118,8 @@ def test_only_unpaired_people_are_aligned(known_scene):
     depths = {}
     for unpaired in (True, False):
         only = torch.tensor([True, unpaired])
-        depths[unpaired] = align_to_floor(model, parameters, tracks, only, 40, lambda _: None).parameters.log_depth[
-            :, 1
-        ]
+        depths[unpaired] = align_to_floor(
+            model, parameters, tracks, only, None, 40, lambda _: None
+        ).parameters.log_depth[:, 1]
     assert torch.equal(depths[False], parameters.log_depth[:, 1])
     assert (depths[True] - parameters.log_depth[:, 1]).mean() < -0.1

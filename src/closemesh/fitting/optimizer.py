@@ -68,8 +68,8 @@ class Weights:
     text: float = 0.0
 
 
-# Median of 1,640 s of captured dancing, walking, sports and fights, 30 frames a second, as the standard deviation along
-# each axis: left and right hip, spine, knees, spine, ankles, spine, feet, neck, collars, head, shoulders, elbows, wrists.
+# Medians of captured dancing, walking, sports and fights, 30 frames a second, as standard deviations along each axis;
+# joints 1 to 21 in SMPL-X order.
 _ACCELERATION = (
     *(0.8, 0.8, 0.2, 3.4, 3.4, 0.5, 4.6, 4.6, 0.9, 4.6, 4.6),
     *(1.2, 1.3, 1.3, 1.7, 2.0, 2.0, 2.7, 2.7, 3.7, 3.7),
