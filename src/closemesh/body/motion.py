@@ -62,6 +62,16 @@ class MotionParameters(TensorDataclass):
         return replace(self, **changes)
 
 
+def change_people(chosen: Tensor, after: MotionParameters, before: MotionParameters) -> MotionParameters:
+    """The parameters `after` of the chosen [P] bool people, and those `before` of all others."""
+    changes = {}
+    for name, value in after.tensors().items():
+        mask = chosen if name == "betas" else chosen[None]
+        mask = mask.reshape(*mask.shape, *([1] * (value.ndim - mask.ndim)))
+        changes[name] = torch.where(mask, value, getattr(before, name))
+    return after.with_tensors(**changes)
+
+
 def rest_pelvis(body: BodyModel | LandmarkBody, betas: Tensor, expression: Tensor | None = None) -> Tensor:
     """Pelvis [..., 3] of the shaped body in the zero pose, meters; betas [..., B], expression [..., E]."""
     joints = body.rest_joints(betas) if isinstance(body, LandmarkBody) else rest_joints(body, betas, expression)

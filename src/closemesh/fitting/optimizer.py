@@ -66,6 +66,7 @@ class Weights:
     contact: float = 0.0
     appearance: float = 0.0
     text: float = 0.0
+    silhouette: float = 0.0
 
 
 # Medians of captured dancing, walking, sports and fights, 30 frames a second, as standard deviations along each axis;
@@ -108,6 +109,10 @@ class Sigmas:
     """Radians of jaw opening."""
     jaw_rate: float = 8.0
     """rad/s of a jaw."""
+    mask: float = 0.015
+    """Meters between the outlines of a body and of its mask, at the person's depth."""
+    clear_rotation: float = 0.1
+    """Radians of a joint from the first motion, where the person is clearly seen."""
     refined_rotation: float = 0.1
     """Radians of a joint from the refined motion."""
     refined_depth: float = 0.03
@@ -138,10 +143,20 @@ SHAPE = (Phase("shape", Weights(shape=10.0), fraction=1.0, learning_rate=0.03),)
 """Shape and poses together, frame by frame. The detector's errors repeat from frame to frame: two dozen frames
 determine the shape little better than two, and the weight of the shape prior takes that into account."""
 
-SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.3, smooth_root=1.0), fraction=1.0, learning_rate=0.06),)
+SILHOUETTE_SHAPE = (
+    Phase(
+        "silhouettes",
+        Weights(reprojection=0.1, limbs=0.0, reference=0.2, silhouette=1.0),
+        fraction=1.0,
+        learning_rate=0.02,
+    ),
+)
+"""Shape and poses of one person in clear frames."""
+
+SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.15, smooth_root=0.1), fraction=1.0, learning_rate=0.06),)
 """Each person over the clip, only without the lifting network."""
 
-_NEAR = Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.3, smooth_root=1.0)
+_NEAR = Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.15, smooth_root=0.1)
 NEAR_PREDICTION = (
     Phase("reach", replace(_NEAR, outlier_sigmas=16.0), fraction=0.5, learning_rate=0.03),
     Phase("near the lifted", _NEAR, fraction=0.5, learning_rate=0.03),
@@ -157,8 +172,8 @@ HANDS = (Phase("fingers", Weights(), fraction=1.0, learning_rate=0.05),)
 """Fingers alone, where they are detected."""
 
 FLOOR_ALIGNMENT = (Phase("settle", Weights(floor=1.0, shape=30.0), fraction=1.0, learning_rate=0.03),)
-"""Shapes and depths on one floor, frame by frame. The shape prior counts once per frame, so that no person is scaled
-to a floor on which that person does not stand."""
+"""Shapes and depths on one floor, frame by frame. The distance from the shape before counts once per frame, so that no
+person is scaled to a floor on which that person does not stand."""
 
 PHOTOMETRIC = Phase(
     "photometric",
@@ -171,9 +186,15 @@ PHOTOMETRIC = Phase(
 TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_rate=0.06)
 """All people towards their statements, frame by frame: a smoothness term would hold the motion back."""
 
-_REFINED = Weights(limbs=0.1, reference=0.5, smooth_joints=2.0, smooth_root=5.0, floor=1.0, foot_skating=0.3, text=0.4)
+_REFINED = Weights(limbs=0.1, reference=0.5, smooth_joints=1.0, smooth_root=1.0, floor=1.0, foot_skating=0.3, text=0.4)
+_CONTACT = replace(_REFINED, penetration=1.0, contact=0.6)
+_SEPARATE = replace(_REFINED, penetration=4.0, contact=1.2, smooth_joints=3.0, smooth_root=3.0)
 JOINT = (
     Phase("ground", replace(_REFINED, outlier_sigmas=16.0), fraction=0.4),
-    Phase("contact", replace(_REFINED, penetration=1.0, contact=0.6), fraction=0.6, learning_rate=0.01),
+    Phase("contact", _CONTACT, fraction=0.6, learning_rate=0.01),
+    Phase("separate", _SEPARATE, fraction=0.4, learning_rate=0.005),
 )
-"""All people jointly, near the refined motion."""
+"""All people jointly, near the refined motion.
+
+The last phase ends crossings without ending contacts. Alone, its stronger penetration term would act frame by frame.
+"""

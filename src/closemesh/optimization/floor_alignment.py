@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from closemesh.body.motion import MotionParameters, pose_parameters
+from closemesh.body.motion import MotionParameters, change_people, pose_parameters
 from closemesh.core.progress import Advance
 from closemesh.fitting.floor import (
     HEIGHT_SIGMA,
@@ -99,10 +99,11 @@ def _align(
     start, part = parameters.frames(index), tracks.frames(index)
     ground = replace(ground.frames(index), sigma=HEIGHT_SIGMA, airborne=UNALIGNED_TOLERANCE)
     (phase,) = FLOOR_ALIGNMENT
+    weights = replace(phase.weights, shape=0.0)  # Distance from the known shape, not from the mean one.
 
     def loss(p: MotionParameters, step: int) -> Tensor:
         nonlocal ground
-        p = _change_only(unpaired, p, start)
+        p = change_people(unpaired, p, start)
         posed = pose_parameters(model.body, p)
         if step % REFIT_EVERY == 0:
             axis = body_axis(posed.joints.detach(), part.detected) if up is None else up
@@ -111,7 +112,8 @@ def _align(
         # Heights are relative to a person's size, or else all people would shrink to make them small.
         scale = (p.log_depth - start.log_depth).mean(0).exp()[:, None]  # [P, 1]
         height = height_above(posed.soles, ground.floor).amin(-1) / scale
-        own = single_person_loss(model, p, posed, part, phase.weights)
+        own = single_person_loss(model, p, posed, part, weights)
+        own = own + phase.weights.shape * (p.betas - start.betas).square().sum()
         return own + phase.weights.floor * standing_loss(height, ground).sum()
 
     after = minimize(
@@ -122,16 +124,6 @@ def _align(
         free=(*POSE_PARAMETERS, "betas"),
         advance=advance,
     )
-    after = _change_only(unpaired, after, start)
+    after = change_people(unpaired, after, start)
     change = (after.log_depth - start.log_depth).median(0).values  # [P]
     return parameters.with_tensors(betas=after.betas, log_depth=parameters.log_depth + change)
-
-
-def _change_only(chosen: Tensor, after: MotionParameters, before: MotionParameters) -> MotionParameters:
-    """The parameters `after` of the chosen [P] bool people, and those `before` of all others."""
-    changes = {}
-    for name, value in after.tensors().items():
-        mask = chosen if name == "betas" else chosen[None]
-        mask = mask.reshape(*mask.shape, *([1] * (value.ndim - mask.ndim)))
-        changes[name] = torch.where(mask, value, getattr(before, name))
-    return after.with_tensors(**changes)

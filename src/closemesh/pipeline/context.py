@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
 from closemesh.core.device import choose_device
 from closemesh.core.progress import Progress
+from closemesh.fitting.silhouette_shape import Labels
 from closemesh.importers.registry import read_imported_result
+from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.pipeline.cache import StageCache, open_disk_cache
 from closemesh.structures import Clip
 from closemesh.text.annotate import check_language
@@ -39,6 +41,13 @@ class RunContext:
     """Folder of the result; None in benchmarks."""
     masks: Path | None = None
     """Folder of label images, where the first stage writes them; None or a missing folder where there are none."""
+
+    def labels(self) -> Callable[[int], Labels] | None:
+        """Reads the label image of a processed frame, else raises InputError; None without masks."""
+        masks = self.masks
+        if masks is None or not masks.is_dir():
+            return None
+        return lambda frame: read_labels(masks / f"{frame:06d}.png")
 
 
 @contextmanager

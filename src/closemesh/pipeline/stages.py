@@ -75,7 +75,7 @@ class Initialise:
     """Estimates the camera and a first motion of each person alone, or takes the motion of another tool."""
 
     name = "initialise"
-    version = 7
+    version = 8
     motion = "initial"
     reads = ("observe",)
     outputs = (Camera, BodyMotion, PoseUncertainty)
@@ -101,7 +101,7 @@ class Initialise:
             return import_initial_motion(
                 Path(config.init), ctx.clip, observations, ctx.body, config, ctx.device, progress
             )
-        return initialise(ctx.clip, observations, ctx.body, config, ctx.device, progress)
+        return initialise(ctx.clip, observations, ctx.body, config, ctx.device, progress, ctx.labels())
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
         """Adds the camera, the uncertainty and the motion."""
@@ -189,7 +189,7 @@ class Optimise:
     """Fits all people together, on one floor, by keypoints, physics, appearance and statements."""
 
     name = "optimise"
-    version = 12
+    version = 13
     motion = "optimised"
     reads = ("refine",)
     outputs = (Camera, BodyMotion, AppearanceSummary)
