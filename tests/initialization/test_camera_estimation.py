@@ -72,7 +72,7 @@ def test_an_exact_focal_length_stays_and_a_known_vertical_counts(known_scene, mo
     assert with_vertical.up_std == 0.01
 
 
-def test_the_camera_of_the_stage_has_the_estimate_and_tells_the_user(known_scene, model, lifter):
+def test_the_camera_of_the_stage_has_the_estimate_and_a_note_says_so(known_scene, model, lifter):
     progress = NullProgress()
     prior = _prior(1.3 * known_scene.camera.focal, 0.3)
     camera = estimate_camera(prior, known_scene.clip, known_scene.observations, model, lifter, progress)

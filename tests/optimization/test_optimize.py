@@ -21,7 +21,7 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
-from closemesh.optimization.floor_alignment import align_to_floor
+from closemesh.optimization.floor_alignment import FloorEvidence, align_to_floor
 from closemesh.optimization.optimize import optimise
 from closemesh.structures import ObservedClip
 
@@ -118,8 +118,7 @@ def test_only_unpaired_people_are_aligned(known_scene):
     depths = {}
     for unpaired in (True, False):
         only = torch.tensor([True, unpaired])
-        depths[unpaired] = align_to_floor(
-            model, parameters, tracks, only, None, 40, lambda _: None
-        ).parameters.log_depth[:, 1]
+        evidence = FloorEvidence(model, tracks, only, None)
+        depths[unpaired] = align_to_floor(evidence, parameters, 40, lambda _: None).parameters.log_depth[:, 1]
     assert torch.equal(depths[False], parameters.log_depth[:, 1])
     assert (depths[True] - parameters.log_depth[:, 1]).mean() < -0.1

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from closemesh.cli import options as o
+from closemesh.cli.benchmark_cameras import cameras
 from closemesh.cli.benchmark_descriptions import descriptions
 from closemesh.cli.benchmark_synthetic import ablation, synthetic
 from closemesh.cli.console import exit_codes, results
@@ -338,6 +339,7 @@ def real(
 benchmark.command()(synthetic)
 benchmark.command()(ablation)
 benchmark.command()(identities)
+benchmark.command()(cameras)
 benchmark.command()(language)
 benchmark.command()(descriptions)
 benchmark.command()(detections)

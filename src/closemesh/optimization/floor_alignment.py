@@ -43,58 +43,57 @@ class FloorAlignment:
     floor_found: bool
 
 
+@dataclass(frozen=True)
+class FloorEvidence:
+    """What the floor is found from."""
+
+    model: FitModel
+    tracks: KeypointTracks
+    unpaired: Tensor  # [P] bool; only these people may change in size and depth
+    up: Tensor | None  # [3] vertical of the camera; without it, the usual axis of the bodies
+
+    def vertical(self, joints: Tensor, detected: Tensor) -> Tensor:
+        """The expected normal [3] of the floor; joints [T, P, 55, 3], detected [T, P] bool."""
+        return body_axis(joints, detected) if self.up is None else self.up
+
+
 def align_to_floor(
-    model: FitModel,
-    parameters: MotionParameters,
-    tracks: KeypointTracks,
-    unpaired: Tensor,
-    up: Tensor | None,
-    iterations: int,
-    advance: Advance,
+    evidence: FloorEvidence, parameters: MotionParameters, iterations: int, advance: Advance
 ) -> FloorAlignment:
     """Shapes and depths changed so that all standing feet share a plane, and that plane; 0 iterations only fit it.
 
-    up: [3] the vertical of the camera; without it, the usual axis of the bodies.
-
-    A single view leaves size and distance of each person undetermined together; a common floor couples them. Only
-    unpaired [P] bool people move: for people in contact, their relative position is more reliable than their feet.
+    A single view leaves size and distance of each person undetermined together; a common floor couples them. People in
+    contact do not move: their relative position is more reliable than their feet.
     """
-    ground, soles = _fit_ground(model, parameters, tracks, up, NUM_UNALIGNED_OBSERVATIONS)
-    agree = (floor_offsets(soles, ground.standing, ground.floor)[unpaired].abs() < AGREEMENT).all()
+    ground, soles = _fit_ground(evidence, parameters, NUM_UNALIGNED_OBSERVATIONS)
+    agree = (floor_offsets(soles, ground.standing, ground.floor)[evidence.unpaired].abs() < AGREEMENT).all()
     supported = iterations > 0 and floor_support(soles, ground.standing, ground.floor, UNALIGNED_TOLERANCE)
     if supported and not agree:
-        parameters = _align(model, parameters, tracks, ground, unpaired, up, iterations, advance)
+        parameters = _align(evidence, parameters, ground, iterations, advance)
     else:
         advance(iterations)
-    ground, soles = _fit_ground(model, parameters, tracks, up, NUM_OBSERVATIONS)
+    ground, soles = _fit_ground(evidence, parameters, NUM_OBSERVATIONS)
     return FloorAlignment(parameters, ground, floor_support(soles, ground.standing, ground.floor))
 
 
-def _fit_ground(
-    model: FitModel, parameters: MotionParameters, tracks: KeypointTracks, up: Tensor | None, observations: float
-) -> tuple[Ground, Tensor]:
+def _fit_ground(evidence: FloorEvidence, parameters: MotionParameters, observations: float) -> tuple[Ground, Tensor]:
     """The floor and the foot contact of the motion, and the soles [T, P, 2, S, 3]."""
+    tracks = evidence.tracks
     with torch.no_grad():
         chunks = split_windows(len(tracks.times), _CHUNK, 0)
-        posed = [pose_parameters(model.body, parameters.frames(chunk)) for chunk in chunks]
+        posed = [pose_parameters(evidence.model.body, parameters.frames(chunk)) for chunk in chunks]
     joints = torch.cat([p.joints for p in posed])
     soles = torch.cat([p.soles for p in posed])
     standing = foot_contact(soles, tracks)
-    axis = body_axis(joints, tracks.detected) if up is None else up
-    return Ground(fit_floor(soles, standing, axis, observations), standing), soles
+    up = evidence.vertical(joints, tracks.detected)
+    return Ground(fit_floor(soles, standing, up, observations), standing), soles
 
 
 def _align(
-    model: FitModel,
-    parameters: MotionParameters,
-    tracks: KeypointTracks,
-    ground: Ground,
-    unpaired: Tensor,
-    up: Tensor | None,
-    iterations: int,
-    advance: Advance,
+    evidence: FloorEvidence, parameters: MotionParameters, ground: Ground, iterations: int, advance: Advance
 ) -> MotionParameters:
     """Shapes and depths from some frames, with the floor fitted to the feet; all frames take the median change."""
+    model, tracks, unpaired = evidence.model, evidence.tracks, evidence.unpaired
     index = best_observed_frames(tracks, ALIGNMENT_FRAMES)
     start, part = parameters.frames(index), tracks.frames(index)
     ground = replace(ground.frames(index), sigma=HEIGHT_SIGMA, airborne=UNALIGNED_TOLERANCE)
@@ -106,8 +105,8 @@ def _align(
         p = change_people(unpaired, p, start)
         posed = pose_parameters(model.body, p)
         if step % REFIT_EVERY == 0:
-            axis = body_axis(posed.joints.detach(), part.detected) if up is None else up
-            floor = fit_floor(posed.soles.detach(), ground.standing, axis, NUM_UNALIGNED_OBSERVATIONS)
+            up = evidence.vertical(posed.joints.detach(), part.detected)
+            floor = fit_floor(posed.soles.detach(), ground.standing, up, NUM_UNALIGNED_OBSERVATIONS)
             ground = replace(ground, floor=floor)
         # Heights are relative to a person's size, or else all people would shrink to make them small.
         scale = (p.log_depth - start.log_depth).mean(0).exp()[:, None]  # [P, 1]

@@ -8,6 +8,7 @@ from itertools import chain
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from closemesh.avatars.fit import PhotometricWeights, mean_psnr
@@ -35,7 +36,7 @@ from closemesh.optimization.appearance import (
     fit_appearance,
 )
 from closemesh.optimization.depth_order import count_parts, resolve_depth_order
-from closemesh.optimization.floor_alignment import align_to_floor
+from closemesh.optimization.floor_alignment import FloorEvidence, align_to_floor
 from closemesh.optimization.joint_objective import CONTACT_DISTANCE, JointObjective
 from closemesh.optimization.network_finetuning import FinetunedMotion, finetune_network
 from closemesh.optimization.text_terms import TextObjective, apply_text, text_objective
@@ -80,9 +81,8 @@ def optimise(
     problem = _Problem(model, body, tracks, pairs, torch.tensor(unpaired, device=device), statements, config)
     with progress.task("optimise", _count_steps(problem, views.views)) as advance:
         steps = config.iterations if config.physics else 0
-        up = torch.tensor(observed.camera.up.mean(0), dtype=torch.float32, device=device)
-        known_up = up if observed.camera.up_std > 0 else None
-        alignment = align_to_floor(model, parameters, tracks, problem.unpaired, known_up, steps, advance)
+        evidence = FloorEvidence(model, tracks, problem.unpaired, _known_up(observed.camera, device))
+        alignment = align_to_floor(evidence, parameters, steps, advance)
         appearance = optimize_appearance(
             views, model, body, alignment.parameters, tracks, pairs, config.appearance, advance
         )
@@ -95,13 +95,19 @@ def optimise(
             if len(tracks.times) > 1
             else "one frame does not show which feet stand"
         )
-        progress.note(f"{reason}: y = 0 is an estimate, up is the usual axis of the bodies")
+        progress.note(f"{reason}: y = 0 is an estimate, and sizes of people stay near those of usual adults")
     pelvis = parameters.pelvis()[tracks.detected]
     camera = place_on_floor(observed.camera, alignment.ground.floor, pelvis, alignment.floor_found)
     optimized = to_motion(body, model.body, parameters, tracks)
     avatars = appearance.appearance
     psnr = mean_psnr(avatars.avatars, optimized, views.views) if avatars else float("nan")
     return camera, optimized, AppearanceSummary(psnr, appearance.depth_orders)
+
+
+def _known_up(camera: Camera, device: torch.device) -> Tensor | None:
+    """The vertical [3] of a still camera; None where it is only assumed to be level."""
+    up = F.normalize(torch.as_tensor(camera.up.mean(0), dtype=torch.float32, device=device), dim=0)
+    return up if camera.up_std > 0 else None
 
 
 @dataclass(frozen=True)

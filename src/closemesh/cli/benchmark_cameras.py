@@ -1,0 +1,56 @@
+"""The command `closemesh benchmark cameras`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from closemesh.cli import options as o
+from closemesh.cli.console import exit_codes, results
+
+if TYPE_CHECKING:
+    from closemesh.lab.evaluation.camera_benchmark import CameraError
+
+
+def cameras(
+    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    seed: o.SeedOption = None,
+    file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+) -> None:
+    """Compare the focal length and the vertical estimated from people with the true ones of simulated cameras."""
+    with exit_codes():
+        from closemesh.cli.console import show_progress
+        from closemesh.core.files import atomic_file
+        from closemesh.lab.evaluation.benchmark_scenes import find_windows
+        from closemesh.lab.evaluation.camera_benchmark import as_json, measure_cameras
+
+        windows = find_windows(None, (), limit, quick)
+        with show_progress() as progress:
+            errors = measure_cameras(windows, seed or 0, progress)
+        results.print(_table(errors))
+        if file:
+            with atomic_file(file) as part:
+                part.write_text(json.dumps(as_json(errors), indent=1))
+
+
+def _table(errors: list[CameraError]) -> Table:
+    from closemesh.lab.evaluation.camera_benchmark import NOMINAL, summary
+
+    table = Table(title="Cameras from people", title_style="title")
+    columns = ("true focal, diagonals", "estimate", "error, %", "usual camera, %", "vertical, degrees", "level camera")
+    table.add_column("window")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for e in errors:
+        row = (e.true_focal, e.focal, e.focal_error, e.prior_error, e.vertical_error, e.level_error)
+        table.add_row(e.name, *(f"{value:.2f}" if k < 2 else f"{value:.1f}" for k, value in enumerate(row)))
+    s = summary(errors)
+    medians = (s["focal_error"], s["prior_error"], s["vertical_error"], s["level_error"])
+    table.add_row("median", "", "", *(f"{value:.1f}" for value in medians), style="bold")
+    table.caption = f"{s['covered']:.0f} % of the {100 * NOMINAL:.0f} % intervals hold the true focal length"
+    return table
