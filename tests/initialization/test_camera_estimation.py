@@ -102,6 +102,15 @@ def test_evidence_and_prior_are_combined():
     assert both @ values == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_fit_in_a_local_minimum_does_not_count():
+    values = np.linspace(-1, 1, 8)
+    costs = values**2
+    np.testing.assert_array_equal(camera_estimation._without_peaks(costs), costs)
+    peak = costs.copy()
+    peak[4] += 20
+    np.testing.assert_allclose(camera_estimation._without_peaks(peak), costs, atol=0.1)
+
+
 def test_windows_of_a_long_clip_are_few_and_cover_it():
     assert camera_estimation._segments(30) == [slice(0, 30)]
     windows = camera_estimation._segments(10_000)

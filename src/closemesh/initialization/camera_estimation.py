@@ -114,7 +114,7 @@ def estimate_from_people(
     if prior.focal_log_std == 0:
         return CameraEstimate(prior.focal, 0.0, up[0], up_std)
     fine = np.linspace(log_focals[0], log_focals[-1], _FINE)
-    weights = _posterior(fine, np.interp(fine, log_focals, costs), prior)
+    weights = _posterior(fine, np.interp(fine, log_focals, _without_peaks(costs)), prior)
     mean = float(weights @ fine)
     std = float(np.sqrt(weights @ (fine - mean) ** 2))
     at_mean = np.array([np.interp(mean, log_focals, axis) for axis in up.T])
@@ -126,6 +126,11 @@ def _candidates(prior: CameraPrior) -> Floats:
     if prior.focal_log_std == 0:
         return np.array([math.log(prior.focal)])
     return math.log(prior.focal) + prior.focal_log_std * np.linspace(-_RANGE, _RANGE, NUM_CANDIDATES)
+
+
+def _without_peaks(costs: Floats) -> Floats:
+    """The costs [G], each at most the mean of its neighbors: a peak is a fit that ended in a local minimum."""
+    return np.concatenate([costs[:1], np.minimum(costs[1:-1], (costs[:-2] + costs[2:]) / 2), costs[-1:]])
 
 
 def _posterior(log_focals: Floats, costs: Floats, prior: CameraPrior) -> Floats:
