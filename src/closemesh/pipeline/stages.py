@@ -47,7 +47,7 @@ class Observe:
     """Finds and tracks people, estimates their keypoints, and writes masks."""
 
     name = "observe"
-    version = 8
+    version = 9
     motion = None
     reads = ()
     outputs = (Observations,)
