@@ -53,6 +53,7 @@ REAL = (
     ("reprojection, % of height", "optimised", "reprojection", 2),
     ("deepest penetration, mm", "optimised", "depth-max", 0),
     ("jitter, m/s³", "optimised", "jitter", 0),
+    ("error of the focal length, %", "optimised", "focal-error", 0),
 )
 
 
@@ -129,9 +130,24 @@ def real_table() -> str:
     )
 
 
+def camera_table() -> str:
+    """Quartiles of the errors of estimated cameras, and of the usual and level camera."""
+    found = read_report("cameras")["summary"]
+    rows = (("usual camera, level", "prior_error", "level_error"), ("people", "focal_error", "vertical_error"))
+
+    def cell(name: str) -> str:
+        low, median, high = found[name]
+        return f"{median:.1f} ({low:.1f} .. {high:.1f})"
+
+    return table(
+        ["camera from", "error of the focal length, %", "error of the vertical, degrees"],
+        [[label, cell(focal), cell(vertical)] for label, focal, vertical in rows],
+    )
+
+
 def commits() -> str:
     """The commit that each report was made at."""
-    names = ("real", "baseline", "baseline_pixels", "ablation", "ablation_pixels", "descriptions")
+    names = ("real", "baseline", "baseline_pixels", "cameras", "ablation", "ablation_pixels", "descriptions")
     return table(
         ["report", "commit"],
         [[f"[{name}.json](../tests/benchmark/{name}.json)", read_report(name)["commit"][:8]] for name in names],
@@ -165,6 +181,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "ablation_keypoints": lambda: effect_table("ablation"),
     "ablation_pixels": lambda: effect_table("ablation_pixels"),
     "real": real_table,
+    "cameras": camera_table,
     "text": text_table,
     "commits": commits,
     "tree": tree,

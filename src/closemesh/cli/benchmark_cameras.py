@@ -50,7 +50,8 @@ def _table(errors: list[CameraError]) -> Table:
         row = (e.true_focal, e.focal, e.focal_error, e.prior_error, e.vertical_error, e.level_error)
         table.add_row(e.name, *(f"{value:.2f}" if k < 2 else f"{value:.1f}" for k, value in enumerate(row)))
     s = summary(errors)
-    medians = (s["focal_error"], s["prior_error"], s["vertical_error"], s["level_error"])
-    table.add_row("median", "", "", *(f"{value:.1f}" for value in medians), style="bold")
+    for name, k in (("first quartile", 0), ("median", 1), ("third quartile", 2)):
+        values = (s[key][k] for key in ("focal_error", "prior_error", "vertical_error", "level_error"))
+        table.add_row(name, "", "", *(f"{value:.1f}" for value in values), style="bold")
     table.caption = f"{s['covered']:.0f} % of the {100 * NOMINAL:.0f} % intervals hold the true focal length"
     return table

@@ -32,6 +32,7 @@ def test_errors_of_known_cameras():
     narrow = _error("b", true, 600.0, replace(estimate, focal_std=50.0))
     assert not narrow.covered
     assert summary([error, narrow])["covered"] == 50.0
+    assert summary([error, narrow])["focal_error"] == pytest.approx([25.0, 25.0, 25.0])
 
 
 def test_a_bundled_window_is_measured():

@@ -19,6 +19,7 @@ from closemesh.initialization.lifting_network import load_lifter
 from closemesh.lab.evaluation.benchmark_run import seed_of
 from closemesh.lab.evaluation.benchmark_scenes import Window, observe_keypoints
 from closemesh.lab.evaluation.evaluate import fitting_betas
+from closemesh.lab.evaluation.report import current_commit
 from closemesh.lab.simulation.scene import make_scene
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.structures import Camera
@@ -54,15 +55,17 @@ class CameraError:
 
 
 def as_json(errors: Sequence[CameraError]) -> dict[str, Any]:
-    """The errors of all windows and their summary by their names in the JSON file."""
-    return {"summary": summary(errors), "windows": [asdict(one) for one in errors]}
+    """The commit, the summary and the errors of all windows by their names in the JSON file."""
+    return {"commit": current_commit(), "summary": summary(errors), "windows": [asdict(one) for one in errors]}
 
 
-def summary(errors: Sequence[CameraError]) -> dict[str, float]:
-    """Medians over windows, and the percentage of windows whose interval holds the true focal length."""
+def summary(errors: Sequence[CameraError]) -> dict[str, Any]:
+    """Quartiles over windows, and the percentage of windows whose interval holds the true focal length."""
     names = ("prior_error", "focal_error", "level_error", "vertical_error")
-    medians = {name: float(np.median([getattr(one, name) for one in errors])) for name in names}
-    return {**medians, "covered": 100 * float(np.mean([one.covered for one in errors]))}
+    quartiles = {
+        name: np.quantile([getattr(one, name) for one in errors], [0.25, 0.5, 0.75]).tolist() for name in names
+    }
+    return {**quartiles, "covered": 100 * float(np.mean([one.covered for one in errors]))}
 
 
 def measure_cameras(windows: Sequence[Window], seed: int, progress: Progress) -> list[CameraError]:
