@@ -24,15 +24,15 @@ _HEAD_AND_FEET = {
     **{"right_big_toe": "RBigToe", "right_small_toe": "RSmallToe", "right_heel": "RHeel"},
 }
 # Meters along x (to the left), y (up) and z (forward) of the zero pose from a keypoint of the regressor in the file to
-# where detectors put it on people; mirrored for the right side. Fitted to 17 people of four clips and two photos,
+# where detectors put it on people; mirrored for the right side. Fitted to 14 people of `street`, `seven` and `sofa`,
 # jointly with their poses and shapes. Without these offsets arms and thighs are too short for the keypoints.
 _DETECTOR_OFFSETS = {
-    "left_ear": (-0.009, 0.0, 0.017),
+    "left_ear": (-0.011, 0.0, 0.026),
     "left_elbow": (0.013, 0.0, 0.0),
-    "left_wrist": (0.020, 0.0, 0.0),
-    "left_hip": (0.0, 0.011, 0.0),
-    "left_knee": (-0.009, 0.0, 0.0),
-    "left_ankle": (0.0, 0.0, 0.015),
+    "left_wrist": (0.021, 0.0, 0.0),
+    "left_hip": (0.0, 0.009, 0.0),
+    "left_knee": (-0.006, 0.0, 0.0),
+    "left_ankle": (0.0, 0.0, 0.012),
 }
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 _FACE_CONTOUR = 17

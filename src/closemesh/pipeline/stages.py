@@ -75,7 +75,7 @@ class Initialise:
     """Estimates the camera and a first motion of each person alone, or takes the motion of another tool."""
 
     name = "initialise"
-    version = 8
+    version = 9
     motion = "initial"
     reads = ("observe",)
     outputs = (Camera, BodyMotion, PoseUncertainty)
