@@ -12,7 +12,7 @@ from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.body.smplx_files import read_body_arrays
 from closemesh.weights.locate import find_model
 
-WRIST_OFFSET, HIP_OFFSET = 0.020, 0.011  # Meters.
+WRIST_OFFSET, HIP_OFFSET = 0.021, 0.009  # Meters.
 
 
 @pytest.mark.parametrize("variant", ["std", "mid", "light", "closed"])
