@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-import torch
+from known_scenes import observe_exactly
 
 from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import change_frame
 from closemesh.core.progress import NullProgress
 from closemesh.fitting.objective import FitModel
 from closemesh.initialization import camera_estimation
@@ -44,22 +45,22 @@ def _angle(up: np.ndarray, scene) -> float:
     return math.degrees(math.acos(np.clip(up @ scene.camera.up[0], -1, 1)))
 
 
-@pytest.mark.parametrize("factor", [0.75, 1.4])
+@pytest.mark.parametrize("factor", [0.6, 1.7])
 def test_a_wrong_prior_moves_towards_the_true_camera(known_scene, model, lifter, factor: float):
     true = known_scene.camera.focal
     estimate = _estimate(known_scene, model, lifter, _prior(factor * true, 0.4))
     error = abs(math.log(estimate.focal / true))
     assert error < 0.9 * abs(math.log(factor))
-    assert error < estimate.focal_log_std < 0.4, "the uncertainty covers the error and is below that of the prior"
+    assert error < 1.5 * estimate.focal_log_std < 0.6, "the uncertainty covers the error and is below that of the prior"
     assert _angle(estimate.up_cam, known_scene) < 6 < _angle(np.array([0.0, -1.0, 0.0]), known_scene)
 
 
-@pytest.mark.parametrize("factor", [0.75, 1.4])
+@pytest.mark.parametrize("factor", [0.6, 1.7])
 def test_people_alone_show_the_true_camera(known_scene, model, lifter, factor: float, monkeypatch):
     """Without the caution that real errors need, exact keypoints outweigh any prior."""
     monkeypatch.setattr(camera_estimation, "_INDEPENDENT_FRAMES", 100.0)
     estimate = _estimate(known_scene, model, lifter, _prior(factor * known_scene.camera.focal, 0.4))
-    assert estimate.focal == pytest.approx(known_scene.camera.focal, rel=0.2)
+    assert estimate.focal == pytest.approx(known_scene.camera.focal, rel=0.3)
 
 
 def test_an_exact_focal_length_stays_and_a_known_vertical_counts(known_scene, model, lifter):
@@ -111,11 +112,63 @@ def test_a_fit_in_a_local_minimum_does_not_count():
     np.testing.assert_allclose(camera_estimation._without_peaks(peak), costs, atol=0.1)
 
 
-def test_windows_of_a_long_clip_are_few_and_cover_it():
-    assert camera_estimation._segments(30) == [slice(0, 30)]
-    windows = camera_estimation._segments(10_000)
+def test_windows_are_few_and_hold_people():
+    assert camera_estimation._segments(np.ones(30, bool)) == [slice(0, 30)]
+    windows = camera_estimation._segments(np.ones(10_000, bool))
     assert len(windows) == camera_estimation.NUM_SEGMENTS
-    assert windows[0].start == 0 and windows[-1].stop == 10_000
+    assert windows[0].start < 2_500 and windows[-1].stop > 7_500
+    late = np.zeros(600, bool)
+    late[590:] = True
+    [window] = camera_estimation._segments(late)
+    assert window.stop == 600 and window.start <= 590
+
+
+def _rolled(scene, degrees: float):
+    """The scene with the camera rotated about its axis: the same people, seen by a camera that is not level."""
+    roll = np.eye(4)
+    angle = math.radians(degrees)
+    roll[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    camera = replace(scene.camera, T_cam_world=roll @ scene.camera.T_cam_world)
+    motion = change_frame(scene.motion, roll, scene.body)
+    observations = observe_exactly(motion, camera, scene.body)
+    return replace(scene, camera=camera, motion=motion, observations=observations)
+
+
+def test_people_outweigh_the_habit_of_level_cameras(known_scene, model, lifter):
+    rolled = _rolled(known_scene, 25.0)
+    estimate = _estimate(rolled, model, lifter, _prior(known_scene.camera.focal, 0.0))
+    assert _angle(estimate.up_cam, rolled) < 8 < 20 < _angle(np.array([0.0, -1.0, 0.0]), rolled)
+    known = tuple(rolled.camera.up[0].tolist())
+    exact = _prior(known_scene.camera.focal, 0.0, up_cam=known, up_std=0.01)
+    assert _angle(_estimate(rolled, model, lifter, exact).up_cam, rolled) < 1
+
+
+def _select(observations, frames: slice, people: slice):
+    """The observations of some frames and people."""
+    arrays = {field.name: getattr(observations, field.name) for field in fields(observations)}
+    return replace(
+        observations,
+        **{name: value[frames, people] for name, value in arrays.items() if isinstance(value, np.ndarray)},
+    )
+
+
+def test_one_frame_is_enough(known_scene, model, lifter):
+    clip = replace(known_scene.clip, frame_indices=np.arange(1), times=np.zeros(1))
+    observations = _select(known_scene.observations, slice(1), slice(None))
+    scene = replace(known_scene, clip=clip, observations=observations)
+    estimate = _estimate(scene, model, lifter, _prior(known_scene.camera.focal, 0.3))
+    assert _angle(estimate.up_cam, known_scene) < 8
+    assert 0.2 < estimate.focal_log_std < 0.35, "one frame shows little"
+
+
+def test_without_detections_the_prior_holds(known_scene, model, lifter):
+    observations = known_scene.observations
+    empty = replace(
+        observations, detected=np.zeros_like(observations.detected), keypoints=np.zeros_like(observations.keypoints)
+    )
+    estimate = _estimate(replace(known_scene, observations=empty), model, lifter, _prior(500.0, 0.3))
+    assert estimate.focal == pytest.approx(500.0, rel=0.02)
+    np.testing.assert_allclose(estimate.up_cam, [0, -1, 0], atol=1e-6)
 
 
 def test_absent_people_cost_nothing(known_scene, model, lifter):
@@ -125,6 +178,10 @@ def test_absent_people_cost_nothing(known_scene, model, lifter):
     detected[:, 1] = False
     keypoints = observations.keypoints * detected[..., None, None]
     hidden = replace(observations, detected=detected, keypoints=keypoints)
-    prior = _prior(600.0, 0.3)
-    estimate = _estimate(replace(known_scene, observations=hidden), model, lifter, prior)
-    assert torch.isfinite(torch.tensor(estimate.focal)) and estimate.focal_log_std > 0
+    alone = _select(observations, slice(None), slice(1))
+    both, one = (
+        _estimate(replace(known_scene, observations=some), model, lifter, _prior(600.0, 0.3))
+        for some in (hidden, alone)
+    )
+    assert both.focal == pytest.approx(one.focal, rel=0.02)
+    np.testing.assert_allclose(both.up_cam, one.up_cam, atol=0.02)

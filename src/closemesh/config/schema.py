@@ -250,7 +250,7 @@ class OptimiseConfig:
     __pydantic_config__ = _NO_OTHER_NAMES
 
     iterations: Annotated[int, Ge(1)] = 100
-    """Optimizer steps per window."""
+    """Optimizer steps per window; 80 % more where people are close."""
     window: Annotated[int, Ge(2)] = 64
     """Frames per window."""
     overlap: Annotated[int, Ge(0)] = 16

@@ -141,7 +141,12 @@ def place_on_floor(camera: Camera, floor: Tensor, points: Tensor, found: bool) -
     T_cam_world = np.eye(4)
     T_cam_world[:3, :3] = upright_axes(normal, -origin)
     T_cam_world[:3, 3] = origin
-    return replace(camera, T_cam_world=np.tile(T_cam_world, (len(camera.T_cam_world), 1, 1)), floor_found=found)
+    return replace(
+        camera,
+        T_cam_world=np.tile(T_cam_world, (len(camera.T_cam_world), 1, 1)),
+        floor_found=found,
+        up_std=camera.up_std or UPRIGHT_SIGMA,
+    )
 
 
 @dataclass(frozen=True)

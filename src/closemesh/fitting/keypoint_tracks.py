@@ -62,13 +62,15 @@ def reference_loss(parameters: MotionParameters, reference: PoseReference) -> Te
 def keypoints3d_in_camera(observations: Observations, camera: Camera) -> Floats:
     """The 3D keypoints [T, P, 23, 4] along the viewing rays of this camera.
 
-    A crop's 3D keypoints are turned to the viewing ray of the crop, and the ray depends on the focal length.
+    Perception turns a crop's 3D keypoints to the viewing ray of the crop, with the focal length that it assumes and
+    the middle of the image. The middle of the box stands for that of the crop.
     """
     points, focal = observations.keypoints3d, observations.keypoints3d_focal
-    if focal is None or focal == camera.focal:
+    middle = (camera.size[0] / 2, camera.size[1] / 2)
+    if focal is None or (focal == camera.focal and camera.principal_point == middle):
         return points
     center = (observations.boxes[..., :2] + observations.boxes[..., 2:]) / 2
-    before = ray_rotation(center, focal, camera.principal_point)
+    before = ray_rotation(center, focal, middle)
     R = ray_rotation(center, camera.focal, camera.principal_point) @ before.swapaxes(-1, -2)
     return np.concatenate([np.einsum("tpij,tpkj->tpki", R, points[..., :3]), points[..., 3:]], axis=-1)
 

@@ -192,9 +192,11 @@ _SEPARATE = replace(_REFINED, penetration=10.0, contact=2.4, smooth_joints=5.0, 
 JOINT = (
     Phase("ground", replace(_REFINED, outlier_sigmas=16.0), fraction=0.4),
     Phase("contact", _CONTACT, fraction=0.6, learning_rate=0.01),
-    Phase("separate", _SEPARATE, fraction=0.8, learning_rate=0.005),
 )
-"""All people jointly, near the refined motion.
+"""All people jointly, near the refined motion."""
 
-The last phase ends crossings without ending contacts. Alone, its stronger penetration term would act frame by frame.
+SEPARATE = Phase("separate", _SEPARATE, fraction=0.8, learning_rate=0.005)
+"""After JOINT where people are close: it ends crossings and keeps contacts.
+
+Its penetration term is stronger and would act frame by frame; so smoothness is stronger too.
 """

@@ -26,9 +26,11 @@ def invert_transform(T: Tensor) -> Tensor:
 def upright_axes(up: Floats, towards: Floats) -> Floats:
     """Rotation [3, 3] whose columns are x, y = up, and z, the horizontal part of `towards`.
 
-    up [3] is a unit vector, towards [3] any vector not along it.
+    up [3] is a unit vector. Where towards [3] is along it, z is the horizontal part of -y.
     """
     z = towards - (towards @ up) * up
+    if np.linalg.norm(z) < 1e-6 * np.linalg.norm(towards):
+        z = np.array([0.0, -1.0, 0.0]) + up[1] * up
     z = z / np.linalg.norm(z)
     return np.stack([np.cross(up, z), up, z], axis=1)
 

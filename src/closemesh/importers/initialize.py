@@ -59,14 +59,14 @@ def import_initial_motion(
     landmarks = load_landmark_body(body).to(device)
     model = FitModel(landmarks, load_pose_prior().to(device))
     prior = choose_prior(result, clip, config, progress)
-    camera = estimate_camera(prior, clip, observations, model, load_lifter(device), progress)
+    lifter = load_lifter(device) if config.lifter else None
+    camera = estimate_camera(prior, clip, observations, model, lifter, progress)
     matched = match_result(result, ObservedClip(clip, observations, camera), body)
     missing = observations.detected & ~matched.valid
     _note_fallbacks(result, matched, int(missing.sum()), body, progress)
     own = None
     if missing.any():
-        own_config = replace(config, focal=camera.focal)
-        own = initialise(clip, observations, body, own_config, device, progress)[1:]
+        own = initialise(clip, observations, body, config, device, progress, camera=camera)[1:]
     tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
     with progress.task(f"start from {result.tool}", None) as advance:
         variables = _initial_parameters(matched, own and own[0], tracks, body, advance)

@@ -30,6 +30,7 @@ _UNDOCUMENTED = "the file is not as documented"
 
 Vector = tuple[float, float, float]
 Values = Mapping[str, Any]
+_PLAUSIBLE_FOCAL = (0.1, 20.0)  # Of the diagonal of the image: from a fisheye to a telescope.
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,16 @@ def read_camera_file(path: Path, size: tuple[int, int]) -> CameraFile:
     VGGT: `intrinsic` [..., 3, 3] in predictions.npz of demo_gradio.py; cameras.bin of demo_colmap.py, as COLMAP's, or
     cameras.txt. Raises InputError when the file is none of these or of an image of another shape.
     """
+    camera = _read(path, size)
+    diagonals = camera.focal / math.hypot(*size)
+    if not _PLAUSIBLE_FOCAL[0] < diagonals < _PLAUSIBLE_FOCAL[1]:
+        raise InputError(
+            f"{path}: the focal length is {diagonals:.3g} image diagonals, which no camera has; correct it"
+        )
+    return camera
+
+
+def _read(path: Path, size: tuple[int, int]) -> CameraFile:
     if path.suffix.lower() in _COLMAP_READERS:
         return _colmap(path, _COLMAP_READERS[path.suffix.lower()], size)
     values = _read_npz(path) if path.suffix.lower() == ".npz" else _read_json(path)
@@ -87,13 +98,13 @@ def _read_json(path: Path) -> Values:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path} is not a camera file; it needs {{"fx": pixels}} ({error})') from error
     return values if isinstance(values, dict) else {}
 
 
 def _read_npz(path: Path) -> Values:
-    return read_npz(path, optional=(*_READERS, "gravity", "focal_uncertainty", "gravity_uncertainty"))
+    return read_npz(path, optional=(*_READERS, *_OTHER_NAMES))
 
 
 def _intrinsics(path: Path, values: Values, size: tuple[int, int]) -> CameraFile:
@@ -153,13 +164,20 @@ def _geocalib_camera(path: Path, camera: Any, size: tuple[int, int]) -> Floats:
             focal = height / 2 / np.array([_half_tangent(path, "vfov", _number(path, camera, "vfov"))])
         data = np.stack([np.full_like(focal, width), np.full_like(focal, height), focal], axis=1)
     else:
-        columns = np.asarray(camera).shape[-1:]
-        if columns not in {(6,), (7,), (8,)}:
+        columns = _last_length(camera)
+        if columns not in {6, 7, 8}:
             raise InputError(f"{path}: camera must be GeoCalib's data [..., 6 to 8]; {_UNDOCUMENTED}")
-        data = _stack(path, "camera", camera, columns)[:, :3]
+        data = _stack(path, "camera", camera, (columns,))[:, :3]
     if not (data > 0).all():
         raise InputError(f"{path}: width, height and focal length must be above 0; {_UNDOCUMENTED}")
     return data
+
+
+def _last_length(value: Any) -> int:
+    """Length of the last axis of an array or of nested lists; 0 without axes."""
+    while isinstance(value, list) and value and isinstance(value[0], list):
+        value = value[0]
+    return len(value) if isinstance(value, list) else (np.shape(value) or (0,))[-1]
 
 
 def _geocalib_up(path: Path, gravity: Any) -> Vector:
@@ -193,6 +211,10 @@ _READERS: dict[str, Callable[[Path, Values, tuple[int, int]], CameraFile]] = {
     "intrinsic": _vggt,
 }
 """Name of a value in a .json or .npz -> what reads the file."""
+_OTHER_NAMES = (
+    *("fy", "cx", "cy", "width", "height", "focal_std", "up", "up_std", "fov_y"),
+    *("gravity", "focal_uncertainty", "gravity_uncertainty"),
+)
 
 
 def _colmap(path: Path, read: Callable[[bytes], list[tuple[float, ...]]], size: tuple[int, int]) -> CameraFile:
@@ -263,7 +285,7 @@ def _stack(path: Path, name: str, value: Any, shape: tuple[int, ...]) -> Floats:
     try:
         array = np.asarray(value, np.float64)
         stack = array.reshape(-1, *shape)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         wanted = ", ".join(("...", *map(str, shape)))
         raise InputError(f"{path}: {name} must be numbers [{wanted}]; {_UNDOCUMENTED}") from error
     if not len(stack):

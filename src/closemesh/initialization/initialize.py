@@ -42,17 +42,19 @@ def initialise(
     device: torch.device,
     progress: Progress,
     labels: Callable[[int], Labels] | None = None,
+    camera: Camera | None = None,
 ) -> tuple[Camera, BodyMotion, PoseUncertainty]:
     """The camera, a first motion of every person and its uncertainty; camera frame, one shape per person.
 
     The lifter predicts a distribution for every frame (CloseInt's initialization). A short fit aligns it to the
-    keypoints. labels: the label image of a frame; None without masks, which else correct the shapes. Raises InputError
-    when a mask is damaged.
+    keypoints. labels: the label image of a frame; None without masks, which else correct the shapes. camera: estimated
+    by default. Raises InputError when a mask or a camera file is damaged.
     """
     model = FitModel(load_landmark_body(body).to(device), load_pose_prior().to(device))
     lifter = load_lifter(device) if config.lifter else None
-    prior = find_camera_prior(clip, config.focal, config.camera)
-    camera = estimate_camera(prior, clip, observations, model, lifter, progress)
+    if camera is None:
+        prior = find_camera_prior(clip, config.focal, config.camera)
+        camera = estimate_camera(prior, clip, observations, model, lifter, progress)
     tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
     near_prediction = tracks
     if lifter is not None:

@@ -76,11 +76,12 @@ class CameraPrior:
 def find_camera_prior(clip: Clip, focal: float | None, file: str | None = None) -> CameraPrior:
     """The first that is there: `focal` in pixels, a camera file, the metadata of the clip, the usual cameras.
 
-    file: path of a camera file; by default one beside the clip is used, see `find_camera_file`. With `focal`, only the
-    vertical is taken from it. Raises InputError when the file cannot be read or is of an image of another shape.
+    file: path of a camera file; by default one beside the clip is used, see `find_camera_file`. With `focal`, a file
+    beside the clip is not read, and of a given one only the vertical is used. Raises InputError when the file cannot
+    be read or is of an image of another shape.
     """
     center = (clip.size[0] / 2, clip.size[1] / 2)
-    path = find_camera_file(clip.path, file)
+    path = find_camera_file(clip.path, file) if focal is None or file is not None else None
     found = read_camera_file(path, clip.size) if path is not None else None
     if focal is not None:
         return _with_vertical(CameraPrior(focal, 0.0, center, "option"), found)

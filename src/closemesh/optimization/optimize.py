@@ -26,7 +26,7 @@ from closemesh.fitting.floor import place_on_floor
 from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, from_motion, to_motion
-from closemesh.fitting.optimizer import JOINT, SIGMAS, TEXT, minimize
+from closemesh.fitting.optimizer import JOINT, SEPARATE, SIGMAS, TEXT, Phase, minimize
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.optimization.appearance import (
     COLOR_ONLY,
@@ -123,6 +123,16 @@ class _Problem:
     config: OptimiseConfig
 
     @property
+    def contact_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Pairs that are optimized with contact."""
+        return self.pairs if self.config.physics else ()
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Phases of the joint fit of a window."""
+        return (*JOINT, SEPARATE) if self.contact_pairs else JOINT
+
+    @property
     def windows(self) -> list[slice]:
         return split_windows(len(self.tracks.times), self.config.window, self.config.overlap)
 
@@ -148,7 +158,7 @@ def _pairs(config: OptimiseConfig, motion: BodyMotion, body: BodyModel) -> tuple
 
 def _count_steps(problem: _Problem, views: Sequence[TrainingView]) -> int:
     """How often the stage advances at most."""
-    config, phases = problem.config, (TEXT, *JOINT) if problem.text else JOINT
+    config, phases = problem.config, (TEXT, *problem.phases) if problem.text else problem.phases
     per_window = sum(round(config.iterations * phase.fraction) for phase in phases)
     alignment = config.iterations * config.physics
     appearance = count_appearance_steps(views, problem.pairs, problem.tracks.times, config.appearance)
@@ -163,26 +173,25 @@ def _optimize_windows(
     meshes = watertight_body(problem.body, "coarse").to(problem.unpaired.device)
     parameters = appearance.parameters
     for window in problem.windows:
-        contact_pairs = pairs if config.physics else ()
-        loss = objective.frames(window, meshes, contact_pairs, appearance.before_photometric)
+        loss = objective.frames(window, meshes, problem.contact_pairs, appearance.before_photometric)
         # Frames that an earlier window changed would start beside frames that none changed: a jump.
         start = appearance.parameters.frames(window)
         if problem.text:
             start = apply_text(loss, start, loss.tracks.times, config.iterations, advance)
         if config.motion == "network" and len(pairs) == 1:
             motion = FinetunedMotion(problem.body, pairs[0], start, loss.tracks)
-            optimized = finetune_network(loss, motion, JOINT, config.iterations, advance)
+            optimized = finetune_network(loss, motion, problem.phases, config.iterations, advance)
         else:
-            optimized = _run_phases(loss, start, config.iterations, advance)
+            optimized = _run_phases(loss, start, problem.phases, config.iterations, advance)
         parameters = crossfade_window(parameters, optimized, window, config.overlap)
     return parameters
 
 
 def _run_phases(
-    loss: JointObjective, parameters: MotionParameters, iterations: int, advance: Advance
+    loss: JointObjective, parameters: MotionParameters, phases: Sequence[Phase], iterations: int, advance: Advance
 ) -> MotionParameters:
-    """One window after the phases of JOINT."""
-    for phase in JOINT:
+    """One window after the phases."""
+    for phase in phases:
         parameters = minimize(
             parameters,
             lambda p, step, weights=phase.weights: loss(p, weights, step),

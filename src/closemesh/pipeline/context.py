@@ -17,6 +17,7 @@ from closemesh.core.device import choose_device
 from closemesh.core.progress import Progress
 from closemesh.fitting.silhouette_shape import Labels
 from closemesh.importers.registry import read_imported_result
+from closemesh.initialization.intrinsics import find_camera_prior
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.pipeline.cache import StageCache, open_disk_cache
 from closemesh.structures import Clip
@@ -57,12 +58,13 @@ def open_run(
     """The context of a run on the clip at `path`, with `out` locked for this process.
 
     Checks before the first stage what would stop a later one. Raises InputError for the clip, the device, the
-    descriptions or the imported motion, ModelFileError for the body, OutputError for `out`.
+    descriptions, the camera file or the imported motion, ModelFileError for the body, OutputError for `out`.
     """
     torch_device = choose_device(device)
     clip = _open_clip(path, config.clip, progress)
     check_language(config.language, clip.times)
     body = load_body(config.body_model)
+    find_camera_prior(clip, config.initialise.focal, config.initialise.camera)
     if config.initialise.init:
         read_imported_result(Path(config.initialise.init), clip)
     with open_disk_cache(out, resume=resume, progress=progress) as cache:

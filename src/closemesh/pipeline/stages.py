@@ -75,7 +75,7 @@ class Initialise:
     """Estimates the camera and a first motion of each person alone, or takes the motion of another tool."""
 
     name = "initialise"
-    version = 9
+    version = 10
     motion = "initial"
     reads = ("observe",)
     outputs = (Camera, BodyMotion, PoseUncertainty)
@@ -189,7 +189,7 @@ class Optimise:
     """Fits all people together, on one floor, by keypoints, physics, appearance and statements."""
 
     name = "optimise"
-    version = 13
+    version = 14
     motion = "optimised"
     reads = ("refine",)
     outputs = (Camera, BodyMotion, AppearanceSummary)

@@ -127,10 +127,10 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position += size
 
 
-def _keyed_values(data: bytes) -> Iterator[tuple[str, str]]:
+def _keyed_values(data: bytes, in_track: bool = False) -> Iterator[tuple[str, str]]:
     for kind, content in _boxes(data):
-        if kind == b"trak":
-            yield from _keyed_values(content)
+        if kind == b"trak" and not in_track:
+            yield from _keyed_values(content, in_track=True)
         elif kind == b"meta":
             start = 4 if content[8:12] == b"hdlr" else 0  # MP4 has version and flags before the boxes, QuickTime not.
             parts = dict(_boxes(content[start:]))

@@ -16,6 +16,7 @@ from closemesh.config.schema import ClipConfig, ObserveConfig
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress, Progress
+from closemesh.fitting.keypoint_tracks import keypoints3d_in_camera
 from closemesh.geometry.camera import outside_image
 from closemesh.lab.datasets.registry import read_motion
 from closemesh.lab.simulation.detections import nearest_partner
@@ -161,7 +162,7 @@ def measure_video(scene: SimulatedScene, path: Path) -> MeasuredVideo:
         keypoints=observations.keypoints[:, :, :NUM_KEYPOINTS3D],
         disagreement=builder.disagreement[:, :, :NUM_KEYPOINTS3D] / np.maximum(diagonal, 1)[..., None],
         boxes=observations.boxes,
-        keypoints3d=observations.keypoints3d,
+        keypoints3d=keypoints3d_in_camera(observations, scene.camera),
         detected=observations.detected,
         track_confidence=observations.track_confidence,
     )
