@@ -1,7 +1,9 @@
+import numpy as np
+import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from closemesh.geometry.transforms import invert_transform, make_transform, transform_points
+from closemesh.geometry.transforms import invert_transform, make_transform, transform_points, upright_axes
 
 
 def random_rigid(*shape):
@@ -47,3 +49,12 @@ def test_gradients_equal_finite_differences():
     T, p = random_rigid(2).requires_grad_(), points(2, 3).requires_grad_()
     assert torch.autograd.gradcheck(transform_points, (T, p))
     assert torch.autograd.gradcheck(invert_transform, T)
+
+
+@pytest.mark.parametrize("up", [(0.0, -1.0, 0.0), (0.0, -0.8, -0.6), (0.0, 0.0, -1.0), (0.6, -0.8, 0.0)])
+def test_upright_axes_are_a_rotation_with_the_vertical_as_y(up):
+    up = np.array(up)
+    R = upright_axes(up, np.array([0.0, 0.0, -1.0]))
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(R) == pytest.approx(1)
+    np.testing.assert_allclose(R[:, 1], up)

@@ -151,3 +151,34 @@ def test_pickled_objects_are_not_read(tmp_path):
     for name in ("none.json", "none.npz", "cameras.txt"):
         with pytest.raises(InputError, match="no such file"):
             read_camera_file(tmp_path / name, SIZE)
+
+
+def test_our_own_values_are_read_from_npz_too(tmp_path):
+    camera = read_npz(tmp_path, fx=1000, width=1280, height=720, up=[0, -1, 0], up_std=0.03)
+    assert camera.focal == pytest.approx(FOCAL) and camera.up_cam == (0, -1, 0) and camera.up_std == 0.03
+    with pytest.raises(InputError, match="times as wide"):
+        read_npz(tmp_path, fx=1000, width=1280, height=960)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"camera": [[1, 2], [3]]},
+        {"camera": {}},
+        {"fx": 10**400},
+        {"fx": 1e308, "fy": 1e308},
+        {"fx": 1000, "width": 1e-320},
+        {"fov_x": 179.9999},
+    ],
+)
+def test_absurd_values_are_one_line(tmp_path, values):
+    with pytest.raises(InputError, match="camera") as caught:
+        read_json(tmp_path, values)
+    assert "\n" not in str(caught.value)
+
+
+def test_deeply_nested_json_is_one_line(tmp_path):
+    path = tmp_path / "camera.json"
+    path.write_text('{"fx":' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(InputError, match="not a camera file"):
+        read_camera_file(path, SIZE)

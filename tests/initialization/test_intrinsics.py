@@ -61,3 +61,14 @@ def test_usual_cameras_agree_with_the_default_focal_length():
     assert log_std == pytest.approx(0.3, abs=0.05)
     assert sum(row[2] for row in USUAL_CAMERAS) == 100
     assert all(0.3 < row[1] < 2.5 for row in USUAL_CAMERAS)
+
+
+def test_a_given_focal_length_needs_no_file(clip, tmp_path):
+    """A damaged file beside the clip stops nothing then; one that is named is read for its vertical."""
+    intrinsics_path(clip.path).write_text("{")
+    assert find_camera_prior(clip, 1000.0).focal == 1000.0
+    with pytest.raises(InputError):
+        find_camera_prior(clip, None)
+    given = tmp_path / "b.json"
+    given.write_text(json.dumps({"fx": 900, "up": [0, -1, 0]}))
+    assert find_camera_prior(clip, 1000.0, str(given)).up_cam == (0, -1, 0)

@@ -122,3 +122,22 @@ def test_only_unpaired_people_are_aligned(known_scene):
         depths[unpaired] = align_to_floor(evidence, parameters, 40, lambda _: None).parameters.log_depth[:, 1]
     assert torch.equal(depths[False], parameters.log_depth[:, 1])
     assert (depths[True] - parameters.log_depth[:, 1]).mean() < -0.1
+
+
+def test_the_floor_follows_the_vertical_of_the_camera(known_scene):
+    """People who all lean do not tilt the floor where the vertical is known."""
+    scene = known_scene
+    lean = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 0.25])).numpy()
+    rotations = scene.motion.rotations.copy()
+    rotations[:, :, 0] = lean @ rotations[:, :, 0]
+    leaning = scene.motion.with_pose(rotations=rotations)
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, CPU)
+    model = FitModel(load_landmark_body(scene.body), load_pose_prior())
+    parameters = from_motion(model.body, leaning, CPU)
+    true = torch.tensor(scene.camera.up[0], dtype=torch.float32)
+    cosines = []
+    for up in (true, None):
+        evidence = FloorEvidence(model, tracks, torch.tensor([True, True]), up)
+        floor = align_to_floor(evidence, parameters, 0, lambda _: None).ground.floor
+        cosines.append(float(floor[:3] @ true))
+    assert cosines[0] > max(cosines[1], 0.98)

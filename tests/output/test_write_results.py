@@ -150,8 +150,11 @@ def test_the_folder_gives_the_motion_back(reconstruction: Reconstruction, dance,
 
 def test_a_static_camera_is_stored_once(make_dance, reconstruction: Reconstruction, tmp_path: Path) -> None:
     static = make_dance(moving=False)
-    write(tmp_path, replace(reconstruction, camera=static.camera), static)
+    uncertain = replace(static.camera, focal_std=120.0, up_std=0.06)
+    write(tmp_path, replace(reconstruction, camera=uncertain), static)
     scene = read_scene(tmp_path / "scene.json")
+    assert (scene["camera"]["focal_std_px"], scene["camera"]["up_std"]) == (120.0, 0.06)
+    assert (scene_camera(scene).focal_std, scene_camera(scene).up_std) == (120.0, 0.06)
     assert np.shape(scene["camera"]["T_cam_world"]) == (4, 4)
     np.testing.assert_array_equal(scene_camera(scene).T_cam_world, static.camera.T_cam_world)
 

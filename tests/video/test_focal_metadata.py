@@ -153,3 +153,12 @@ def test_the_diagonal_is_that_of_the_whole_sensor() -> None:
     assert equivalent_focal(26, (2160, 3840)) == pytest.approx(3840 / 2 / np.tan(np.radians(69.5 / 2)), rel=0.05)
     assert equivalent_focal(50, (6000, 4000)) == pytest.approx(50 / 36 * 6000, rel=0.01)
     assert equivalent_focal(26, (3024, 3024)) == pytest.approx(equivalent_focal(26, (4032, 3024)))
+
+
+def test_boxes_nested_without_end_have_no_keys(tmp_path: Path) -> None:
+    data = b""
+    for _ in range(3000):
+        data = (8 + len(data)).to_bytes(4, "big") + b"trak" + data
+    path = tmp_path / "nested.mp4"
+    path.write_bytes((8 + len(data)).to_bytes(4, "big") + b"moov" + data)
+    assert quicktime_keys(path) == {}
