@@ -104,9 +104,8 @@ def benchmark_dataset(
 ) -> DatasetResult:
     """The scores of the pipeline on `hi4d`, `chi3d` or `3dpw` in the folder `root`, in the camera frame.
 
-    The pipeline gets the video and the true focal length. It makes no masks, so it uses no appearance and no silhouettes.
-    limit: only
-    the first clips. Raises InputError when the data set is unknown, missing, or has no images.
+    The pipeline gets the video and the true focal length. It makes no masks, so it uses neither appearance nor
+    silhouettes. limit: only the first clips. Raises InputError when the data set is unknown, missing, or has no images.
     """
     if name not in get_args(DatasetName):
         raise InputError(f"no data set {name}; there are {', '.join(get_args(DatasetName))}")
