@@ -22,7 +22,9 @@ from closemesh.losses.keypoints import pseudo_huber
 from closemesh.losses.physics import acceleration
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 
-_KEYPOINTS = [*range(23), *range(91, 133)]  # Body, feet and hands; the face only moves with the head.
+# Nose, eyes, shoulders, feet and hands: bodies have their other keypoints in different places of ears and limbs, whose
+# joints are compared. The face only moves with the head.
+_KEYPOINTS = [0, 1, 2, 5, 6, *range(17, 23), *range(91, 133)]
 _KEYPOINT_SIGMA = 0.015  # Meters: how much bodies differ in the position of a keypoint.
 _JOINT_SIGMA = 0.03  # Meters; joints lie inside the body, where bodies differ more.
 _ACCELERATION_SIGMA = 1.0  # m/s^2 between the joints and their targets.
@@ -43,7 +45,7 @@ _CONTACT_WEIGHT = 200.0  # Weight of the mean over the points of a pair in one f
 class LandmarkTargets(TensorDataclass):
     """Landmarks of the source body over T frames, camera frame, meters."""
 
-    keypoints: Tensor  # [T, P, K, 3] body, feet, hands
+    keypoints: Tensor  # [T, P, K, 3] of _KEYPOINTS
     joints: Tensor  # [T, P, 22, 3]
     present: Tensor  # [T, P] 1 where the person is valid
     times: Tensor  # [T] seconds

@@ -8,6 +8,8 @@ import torch
 from sample_errors import no_errors, uniform
 from sample_motion import front_view, two_people
 
+from closemesh.fitting.keypoint_tracks import keypoints3d_in_camera
+from closemesh.geometry.camera import default_focal
 from closemesh.lab.simulation.detections import nearest_partner, simulate_observations
 from closemesh.lab.simulation.scene import SimulatedScene, true_points
 from closemesh.perception.keypoints.uncertainty import keypoint_sigmas
@@ -25,7 +27,9 @@ def test_a_perfect_detector_gives_the_ground_truth(scene: SimulatedScene):
     assert seen.detected.all()
     assert (seen.keypoints[:, :, 23:, 2] == 0).all()
     hips = truth.points_cam[:, :, 11:13].mean(2, keepdims=True)
-    assert np.allclose(seen.keypoints3d[..., :3], truth.points_cam - hips, atol=1e-4)
+    keypoints3d = keypoints3d_in_camera(seen, scene.camera)
+    assert np.allclose(keypoints3d[..., :3], truth.points_cam - hips, atol=1e-4)
+    assert seen.keypoints3d_focal == default_focal(scene.camera.size), "perception does not know the focal length"
     body = truth.pixels[:, :, :17]
     assert np.allclose(seen.boxes, np.concatenate([body.min(2), body.max(2)], -1), atol=1e-3)
 
