@@ -36,6 +36,15 @@ def test_a_track_that_changes_over_is_right_only_before() -> None:
     assert people.found.all(1).tolist() == [True] * 7 + [False] * 3
 
 
+def test_people_in_an_embrace_are_matched_by_distance() -> None:
+    """Either track is near enough to either person, in every frame."""
+    close = TRUE.copy()
+    close[:, 1] = close[:, 0] + 8
+    people = match_tracks(tracks_of(close[:, 1] + 2, close[:, 0] - 2), VALID, close, VALID)
+    assert people.tracks == (1, 0)
+    assert people.found.all()
+
+
 def test_no_track_follows_a_person() -> None:
     visible = np.ones((FRAMES, 1), bool)
     visible[4] = False

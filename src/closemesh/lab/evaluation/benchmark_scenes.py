@@ -136,30 +136,32 @@ class TrackMatch:
 
 
 def match_tracks(keypoints: Floats, detected: Bools, true_pixels: Floats, valid: Bools) -> TrackMatch:
-    """The assignment of tracks to people with the most frames in agreement; each track follows at most one person.
+    """The assignment of tracks to people with the best agreement; each track follows at most one person.
 
     keypoints [T, Q, K, 3] pixels and confidence, detected [T, Q], of the tracks; true_pixels [T, P, K, 2], valid
-    [T, P], of the people. A track that switches to another person counts only while it is on its own person.
+    [T, P], of the people. A track that switches to another person counts only while it is on its own person. In an
+    embrace every track is near both people, so that nearer frames count more.
     """
-    near = _near(keypoints[:, :, :_NUM_BODY], detected, true_pixels[:, :, :_NUM_BODY], valid)  # [T, Q, P]
-    agreement = near.sum(0)
+    closeness = _closeness(keypoints[:, :, :_NUM_BODY], detected, true_pixels[:, :, :_NUM_BODY], valid)  # [T, Q, P]
+    agreement = closeness.sum(0)
     tracks: list[int | None] = [None] * agreement.shape[1]
     found = np.zeros(valid.shape, bool)
     for track, person in zip(*linear_sum_assignment(agreement, maximize=True), strict=True):
         if agreement[track, person]:
             tracks[person] = int(track)
-            found[:, person] = near[:, track, person]
+            found[:, person] = closeness[:, track, person] > 0
     return TrackMatch(tuple(tracks), found)
 
 
-def _near(keypoints: Floats, detected: Bools, true_pixels: Floats, valid: Bools) -> Bools:
-    """[T, Q, P] True where a track is within MATCH_DISTANCE of a person."""
+def _closeness(keypoints: Floats, detected: Bools, true_pixels: Floats, valid: Bools) -> Floats:
+    """[T, Q, P] 1 where a track is exactly on a person, falling to 0 at MATCH_DISTANCE."""
     size = np.linalg.norm(np.ptp(true_pixels, axis=2), axis=-1)  # [T, P]
     distance = np.linalg.norm(keypoints[:, :, None, :, :2] - true_pixels[:, None], axis=-1)  # [T, Q, P, 17]
     estimated = (keypoints[..., 2] > 0)[:, :, None]
     count = estimated.sum(-1)
     mean = np.where(estimated, distance, 0).sum(-1) / np.maximum(count, 1)
-    return (count > 0) & (mean < MATCH_DISTANCE * size[:, None]) & detected[:, :, None] & valid[:, None]
+    closeness = np.clip(1 - mean / np.maximum(MATCH_DISTANCE * size[:, None], 1e-9), 0, 1)
+    return closeness * ((count > 0) & detected[:, :, None] & valid[:, None])
 
 
 def select_matched(motion: BodyMotion, match: TrackMatch) -> BodyMotion:
