@@ -22,8 +22,8 @@ from closemesh.losses.keypoints import pseudo_huber
 from closemesh.losses.physics import acceleration
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 
-# Nose, eyes, shoulders, feet and hands: bodies have their other keypoints in different places of ears and limbs, whose
-# joints are compared. The face only moves with the head.
+# Nose, eyes, shoulders, feet and hands. Bodies place ears, elbows, wrists, hips, knees and ankles differently, so that
+# joints stand for them. The face only moves with the head.
 _KEYPOINTS = [0, 1, 2, 5, 6, *range(17, 23), *range(91, 133)]
 _KEYPOINT_SIGMA = 0.015  # Meters: how much bodies differ in the position of a keypoint.
 _JOINT_SIGMA = 0.03  # Meters; joints lie inside the body, where bodies differ more.

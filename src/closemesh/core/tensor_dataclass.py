@@ -58,10 +58,7 @@ class TensorDataclass:
         """The same record for some of the people, in the order of `index`."""
 
         def select(value: Any, one: Field) -> Any:
-            if one.metadata.get(_NO_PEOPLE):
-                return value
-            time = self._own_time_axis(one)
-            axis = one.metadata.get(_PEOPLE_AXIS) if time is None else time + 1
+            axis = self._own_people_axis(one)
             return value if axis is None else _take(value, list(index), axis)
 
         return self._map_fields(select, lambda record: record.people(index))
@@ -123,39 +120,39 @@ class TensorDataclass:
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """One record of consecutive parts of a clip; static fields are those of the first part."""
-        first = parts[0]
-
-        def join(one: Field) -> Any:
-            values = [getattr(part, one.name) for part in parts]
-            axis = cls._time_axis(one)
-            if axis is None or not isinstance(values[0], Tensor | np.ndarray | TensorDataclass):
-                return values[0]
-            if isinstance(values[0], TensorDataclass):
-                return type(values[0]).concat(values)
-            if isinstance(values[0], np.ndarray):
-                return np.concatenate(values, axis=axis)
-            return torch.cat(values, dim=axis)
-
-        return replace(first, **{one.name: join(one) for one in fields(first)})
+        return cls._join(parts, cls._time_axis, "concat")
 
     @classmethod
     def concat_people(cls, parts: Sequence[Self]) -> Self:
         """One record of the people of all parts; fields without people are those of the first part."""
-        first = parts[0]
+        return cls._join(parts, parts[0]._own_people_axis, "concat_people")
+
+    @classmethod
+    def _join(cls, parts: Sequence[Self], axis_of: Callable[[Field], int | None], method: str) -> Self:
+        """The parts joined along the axis of each field, nested records by `method`.
+
+        A field without an axis is that of the first part.
+        """
 
         def join(one: Field) -> Any:
             values = [getattr(part, one.name) for part in parts]
-            time = first._own_time_axis(one)
-            axis = one.metadata.get(_PEOPLE_AXIS) if time is None else time + 1
-            if axis is None or one.metadata.get(_NO_PEOPLE):
+            axis = axis_of(one)
+            if axis is None or not isinstance(values[0], Tensor | np.ndarray | TensorDataclass):
                 return values[0]
             if isinstance(values[0], TensorDataclass):
-                return type(values[0]).concat_people(values)
+                return getattr(type(values[0]), method)(values)
             if isinstance(values[0], np.ndarray):
                 return np.concatenate(values, axis=axis)
-            return torch.cat(values, dim=axis) if isinstance(values[0], Tensor) else values[0]
+            return torch.cat(values, dim=axis)
 
-        return replace(first, **{one.name: join(one) for one in fields(first)})
+        return replace(parts[0], **{one.name: join(one) for one in fields(parts[0])})
+
+    def _own_people_axis(self, one: Field) -> int | None:
+        """The axis of people of a field; None when it has none."""
+        if one.metadata.get(_NO_PEOPLE):
+            return None
+        time = self._own_time_axis(one)
+        return one.metadata.get(_PEOPLE_AXIS) if time is None else time + 1
 
     def _map_fields(self, on_value: Callable[[Any, Field], Any], on_record: Callable[[Any], Any]) -> Self:
         """A copy with `on_value(value, field)` for arrays and `on_record(record)` for nested records."""

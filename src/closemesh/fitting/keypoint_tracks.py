@@ -13,7 +13,7 @@ from typing_extensions import Self
 from closemesh.body.motion import MotionParameters
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
-from closemesh.geometry.camera import ray_rotation
+from closemesh.geometry.camera import ray_change
 from closemesh.losses.keypoints import limb_confidence, limb_directions, pseudo_huber
 from closemesh.structures import Camera, Observations
 
@@ -70,8 +70,7 @@ def keypoints3d_in_camera(observations: Observations, camera: Camera) -> Floats:
     if focal is None or (focal == camera.focal and camera.principal_point == middle):
         return points
     center = (observations.boxes[..., :2] + observations.boxes[..., 2:]) / 2
-    before = ray_rotation(center, focal, middle)
-    R = ray_rotation(center, camera.focal, camera.principal_point) @ before.swapaxes(-1, -2)
+    R = ray_change(center, (focal, middle), (camera.focal, camera.principal_point))
     return np.concatenate([np.einsum("tpij,tpkj->tpki", R, points[..., :3]), points[..., 3:]], axis=-1)
 
 

@@ -44,6 +44,16 @@ def ray_rotation(pixels: Floats, focal: float, center: tuple[float, float]) -> F
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def ray_change(
+    pixels: Floats, before: tuple[float, tuple[float, float]], after: tuple[float, tuple[float, float]]
+) -> Floats:
+    """Rotations [..., 3, 3] of points that `ray_rotation` turned with another camera to the rays of this one.
+
+    pixels [..., 2]; before, after: focal length and principal point in pixels.
+    """
+    return ray_rotation(pixels, *after) @ ray_rotation(pixels, *before).swapaxes(-1, -2)
+
+
 def outside_image(pixels: Floats, size: tuple[int, int]) -> Bools:
     """[...] whether pixels [..., 2] lie outside an image of this width and height."""
     return np.any((pixels < 0) | (pixels >= size), axis=-1)

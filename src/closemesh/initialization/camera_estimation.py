@@ -23,7 +23,7 @@ from closemesh.fitting.floor import body_axes, foot_contact
 from closemesh.fitting.keypoint_tracks import KeypointTracks, best_observed_frames
 from closemesh.fitting.objective import POSE_PARAMETERS, FitModel, frame_loss
 from closemesh.fitting.optimizer import CAMERA, minimize
-from closemesh.geometry.camera import ray_rotation
+from closemesh.geometry.camera import ray_change
 from closemesh.geometry.transforms import upright_axes
 from closemesh.initialization.camera_files import intrinsics_path
 from closemesh.initialization.intrinsics import CameraPrior
@@ -223,8 +223,8 @@ def _at_focal(window: _Window, focal: float) -> KeypointTracks:
     tracks = window.tracks
     assert tracks.points3d is not None
     x, y = tracks.principal_point.tolist()
-    before, after = (ray_rotation(window.centers, one, (x, y)) for one in (float(tracks.focal), focal))
-    R = torch.as_tensor(after @ before.swapaxes(-1, -2), dtype=torch.float32, device=tracks.points3d.device)
+    R = ray_change(window.centers, (float(tracks.focal), (x, y)), (focal, (x, y)))
+    R = torch.as_tensor(R, dtype=torch.float32, device=tracks.points3d.device)
     points3d = torch.cat([tracks.points3d[..., :3] @ R.mT, tracks.points3d[..., 3:]], dim=-1)
     return replace(
         tracks,
