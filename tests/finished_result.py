@@ -10,6 +10,7 @@ from known_scenes import FOCAL, FPS, SIZE, observe_exactly
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import Config, to_dict
 from closemesh.contact.measure import measure_contacts
+from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import NullProgress
 from closemesh.core.records import save_record
 from closemesh.output.write import write_results
@@ -26,7 +27,10 @@ def write_finished_result(out: Path, motion: BodyMotion, body: BodyModel) -> Non
     config = to_dict(Config()) | {"output": {"overlay": False}}
     contacts = {"optimised": measure_contacts(motion, body, NullProgress())}
     result = Reconstruction(clip, camera, observations, {"optimised": motion}, contacts, config=config)
-    save_record(out / "stages" / "clip.npz", clip)
-    save_record(out / "stages" / "optimise" / "0.Camera.npz", camera)
-    save_record(out / "stages" / "optimise" / "1.BodyMotion.npz", motion)
-    write_results(out, result, body, (), (), NullProgress())
+    output = OutputFolder(out)
+    with output.staging() as staged:
+        save_record(staged / "stages" / "clip.npz", clip)
+        save_record(staged / "stages" / "optimise" / "0.Camera.npz", camera)
+        save_record(staged / "stages" / "optimise" / "1.BodyMotion.npz", motion)
+        write_results(staged, result, body, (), (), NullProgress())
+        output.publish(staged)

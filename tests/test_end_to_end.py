@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from closemesh.cli.main import app
-from closemesh.weights.locate import find_model, sha256_of
+from closemesh.core.files import sha256_of
+from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
 
 FRAMES = 5

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from closemesh.core.errors import OutputError
-from closemesh.core.files import atomic_file, atomic_folder, remove
+from closemesh.core.files import atomic_file, remove
 
 
 def names(folder: Path) -> set[str]:
@@ -34,41 +34,25 @@ def test_a_stopped_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == {"a.txt"}
 
 
-def test_a_folder_replaces_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "people"
-    target.mkdir()
-    (target / "person_02.npz").write_text("of an earlier run")
-    with atomic_folder(target) as part:
-        (part / "person_00.npz").write_text("new")
-    assert names(target) == {"person_00.npz"}
-    assert names(tmp_path) == {"people"}
+def test_a_symbolic_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "a.txt").symlink_to("mine.txt")
+    with pytest.raises(OutputError, match=r"a\.txt: it is a symbolic link"), atomic_file(tmp_path / "a.txt") as part:
+        part.write_text("all")
+    assert (tmp_path / "a.txt").is_symlink() and (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_a_stopped_folder_leaves_the_old_one(tmp_path: Path) -> None:
-    target = tmp_path / "people"
-    target.mkdir()
-    (target / "a").write_text("old")
-    with pytest.raises(RuntimeError), atomic_folder(target) as part:
-        (part / "b").write_text("new")
-        raise RuntimeError
-    assert names(target) == {"a"}
-    assert names(tmp_path) == {"people"}
+def test_files_with_names_of_temporary_files_stay(tmp_path: Path) -> None:
+    for name in (".a.part.txt", ".a.txt.part", ".people.part", ".people.old"):
+        (tmp_path / name).write_text("mine")
+    with atomic_file(tmp_path / "a.txt") as part:
+        part.write_text("all")
+    assert {path.read_text() for path in tmp_path.glob(".*")} == {"mine"}
 
 
-def test_leftovers_of_a_killed_run_do_no_harm(tmp_path: Path) -> None:
-    for leftover in (".people.part", ".people.old"):
-        (tmp_path / leftover).mkdir()
-        (tmp_path / leftover / "half").write_text("")
-    with atomic_folder(tmp_path / "people") as part:
-        (part / "a").write_text("")
-    assert names(tmp_path) == {"people"}
-    assert names(tmp_path / "people") == {"a"}
-
-
-@pytest.mark.parametrize("replace", [atomic_file, atomic_folder])
-def test_a_file_in_the_way_is_one_line(replace, tmp_path: Path) -> None:
+def test_a_file_in_the_way_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    with pytest.raises(OutputError, match="cannot write") as caught, replace(tmp_path / "out" / "x"):
+    with pytest.raises(OutputError, match="cannot write") as caught, atomic_file(tmp_path / "out" / "x"):
         pytest.fail("nothing can be written here")
     assert "\n" not in str(caught.value)
 

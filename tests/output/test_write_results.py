@@ -13,11 +13,12 @@ import trimesh
 from closemesh.body.motion import stream_vertices
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.errors import InputError, OutputError
+from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import NullProgress
 from closemesh.core.records import load_record, save_record
 from closemesh.output.people import camera_motion, read_people
 from closemesh.output.result_json import read_contacts, read_scene, scene_camera, write_contacts
-from closemesh.output.write import write_frame_meshes, write_results
+from closemesh.output.write import RESULT_FILES, write_frame_meshes, write_results
 from closemesh.structures import Contact, Observations, PairContacts, Reconstruction, WeightFile
 
 HOLD = Contact(0, 1, "left_hand", "right_hand", 1, 4, 0.0, 0.004)
@@ -30,6 +31,7 @@ class Stage:
     peak_rss_mb: float | None = 300.0
     peak_gpu_mb: float | None = None
     from_cache: bool = False
+    run: str = "ab12"
 
 
 def pair(a: int, b: int, num_frames: int, *contacts: Contact) -> PairContacts:
@@ -55,7 +57,10 @@ def reconstruction(dance, observations: Observations) -> Reconstruction:
 
 def write(out: Path, r: Reconstruction, dance) -> None:
     frames = (np.full((120, 160, 3), 90, dtype=np.uint8) for _ in range(len(dance.clip)))
-    write_results(out, r, dance.body, [Stage()], frames, NullProgress())
+    output = OutputFolder(out)
+    with output.staging() as staged:
+        write_results(staged, r, dance.body, [Stage()], frames, NullProgress(), "ab12")
+        output.publish(staged, list(RESULT_FILES), last="scene.json")
 
 
 def same_pairs(a: tuple[PairContacts, ...], b: tuple[PairContacts, ...]) -> None:
@@ -100,6 +105,7 @@ def test_all_files_are_written(reconstruction: Reconstruction, dance, tmp_path: 
         "meshes/scene.glb",
         "overlay.mp4",
         "scene.json",
+        ".closemesh",
     }
     observations = load_record(tmp_path / "observations.npz", Observations)
     np.testing.assert_array_equal(observations.keypoints, reconstruction.observations.keypoints)
@@ -130,6 +136,7 @@ def test_scene_describes_input_and_quality(reconstruction: Reconstruction, dance
     assert scene["stages"][0]["peak_megabytes"] == 300
     assert scene["quality"]["optimised"]["contacts"] == 1
     assert scene["pairs"] == [[0, 1]]
+    assert scene["run"] == scene["stages"][0]["run"] == "ab12"
     assert scene["notes"] == ["focal length estimated"]
     assert [person["frames_valid"] for person in scene["people"]] == [6, 6]
 
@@ -166,22 +173,26 @@ def test_an_incomplete_camera_is_reported_as_damage() -> None:
 
 def test_a_second_run_replaces_all_files_of_the_first(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
-    (tmp_path / "people" / "person_02.npz").write_bytes(b"of a run with three people")
+    (tmp_path / "people" / "notes.txt").write_text("mine")
     other = {"output": {"mesh_format": "ply", "overlay": False}}
     write(tmp_path, replace(reconstruction, config=other), dance)
     assert not (tmp_path / "overlay.mp4").exists()
-    assert not (tmp_path / "people" / "person_02.npz").exists()
     assert len(list((tmp_path / "meshes" / "ply").rglob("*.ply"))) == 12
     assert (tmp_path / "meshes" / "scene.glb").exists()
-
-
-def test_a_failed_run_has_no_scene_file(reconstruction: Reconstruction, dance, tmp_path: Path) -> None:
     write(tmp_path, reconstruction, dance)
-    (tmp_path / "contacts.json").unlink()
-    (tmp_path / "contacts.json").mkdir()
-    with pytest.raises(OutputError, match=r"contacts\.json"):
-        write(tmp_path, reconstruction, dance)
-    assert not (tmp_path / "scene.json").exists()
+    assert not (tmp_path / "meshes" / "ply").exists()
+    assert (tmp_path / "people" / "notes.txt").read_text() == "mine"
+
+
+def test_the_old_result_stays_when_the_new_one_cannot_be_written(
+    reconstruction: Reconstruction, dance, tmp_path: Path
+) -> None:
+    write(tmp_path, reconstruction, dance)
+    (tmp_path / "contacts.json").write_text("changed by the user")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(OutputError, match=r"contacts\.json was changed after closemesh wrote it"):
+        write(tmp_path, replace(reconstruction, notes=()), dance)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("mesh_format", ["ply", "obj"])

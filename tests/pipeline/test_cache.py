@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from closemesh.core.errors import InputError, OutputError
+from closemesh.core.output_folder import MARKER
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.pipeline.cache import MemoryCache, StageCache, fingerprint, open_disk_cache
 from closemesh.structures import Camera
@@ -117,7 +119,49 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     with open_disk_cache(tmp_path, resume=True, progress=NullProgress()):
         ended = subprocess.run([sys.executable, "-c", second], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "another closemesh run is writing into" in ended.stderr
+    assert "another closemesh run is using" in ended.stderr
+
+
+def test_a_damaged_further_file_is_made_again(tmp_path: Path) -> None:
+    stage = CountingStage()
+    run(tmp_path, stage, {"clip": "a"})
+    (tmp_path / "stages" / "look" / "masks" / "000000.png").write_bytes(b"damaged")
+    run(tmp_path, stage, {"clip": "a"})
+    assert stage.runs == 2
+    assert (tmp_path / "stages" / "look" / "masks" / "000000.png").read_bytes() == b"png"
+
+
+@pytest.mark.parametrize("name", ["stages/look/mine.txt", "stages/look/0.Camera.npz", "stages/mine/a.txt"])
+def test_foreign_files_among_stages_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match="was not written by closemesh"):
+        run(tmp_path, CountingStage(), {})
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / name]
+
+
+def test_a_stage_of_changed_inputs_is_not_stored(tmp_path: Path) -> None:
+    def changed() -> None:
+        raise InputError("a.mp4 was changed")
+
+    with (
+        pytest.raises(InputError, match="changed"),
+        open_disk_cache(tmp_path / "out", resume=True, progress=NullProgress(), check_inputs=changed) as cache,
+    ):
+        cache.get_or_run("look", {}, (Camera,), CountingStage())
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    run(tmp_path, CountingStage(), {})
+    left = tmp_path / ".closemesh-0123456789ab"
+    shutil.copytree(tmp_path / "stages" / "look", left / "look")
+    shutil.copy(tmp_path / MARKER, left / MARKER)
+    mine = tmp_path / ".closemesh-ba9876543210"
+    mine.mkdir()
+    (mine / "a.txt").write_text("no marker: not of closemesh")
+    run(tmp_path, CountingStage(), {})
+    assert not left.exists() and (mine / "a.txt").exists()
 
 
 @pytest.mark.parametrize("inside", ["", "below/deeper"])
@@ -135,7 +179,7 @@ def test_the_cost_of_a_stage_is_written_by_its_names(tmp_path: Path) -> None:
     _, report, _ = run(tmp_path, CountingStage(), {})
     values = json.loads((tmp_path / "stages" / "look" / "stage.json").read_text())
     assert list(values) == [
-        *("name", "key", "seconds", "peak_megabytes", "peak_gpu_megabytes", "notes", "reused", "records"),
+        *("name", "key", "seconds", "peak_megabytes", "peak_gpu_megabytes", "notes", "reused", "run", "records"),
     ]
     assert values["seconds"] == report.seconds > 0
     assert values["peak_megabytes"] is None or values["peak_megabytes"] > 10

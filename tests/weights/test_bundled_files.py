@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from closemesh.weights.locate import find_model, sha256_of
+from closemesh.core.files import sha256_of
+from closemesh.weights.locate import find_model
 from closemesh.weights.registry import BUNDLED_FILES, DETECTOR_ERRORS, WeightEntry
 
 ROOT = Path(__file__).parents[2]

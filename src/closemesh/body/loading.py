@@ -22,7 +22,8 @@ from closemesh.body.model import BodyModel, uv_arrays
 from closemesh.body.smplx_files import BodyArrays, read_body_arrays, read_body_pkl
 from closemesh.core.arrays import read_unpickled_npz
 from closemesh.core.errors import ModelFileError
-from closemesh.weights.locate import find_model, sha256_of
+from closemesh.core.files import sha256_of
+from closemesh.weights.locate import find_model
 
 _NUM_SHAPES = 10
 _NUM_EXPRESSIONS = 10

@@ -16,10 +16,11 @@ from closemesh.contact.measure import ContactConfig, measure_contacts
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError, OutputError
+from closemesh.core.output_folder import OutputFolder, require_separate
 from closemesh.core.progress import Progress
 from closemesh.core.records import load_record, save_record, write_json
 from closemesh.output.result_json import read_scene
-from closemesh.output.write import write_results
+from closemesh.output.write import RESULT_FILES, write_results
 from closemesh.structures import (
     NUM_BODY_JOINTS,
     BodyMotion,
@@ -34,6 +35,12 @@ from closemesh.weights.registry import SMPLX_BODY
 
 SCHEMA = 1
 CONVERSION_FILE = "conversion.json"
+
+_TRANSFER_FILES = {
+    **RESULT_FILES,
+    CONVERSION_FILE: "",
+    "stages/optimise": r"0\.Camera\.npz|1\.BodyMotion\.npz",
+}
 
 Metrics = dict[str, Any]
 """Plain values for JSON; lengths in millimeters with the unit at the end of the name."""
@@ -140,12 +147,14 @@ class TransferredResult:
     body_path: Path
 
 
-def check_output_folder(result: Path, folder: Path) -> None:
-    """Raises OutputError when `folder` is `result` itself or holds another result that is not a transfer."""
+def check_output_folder(result: Path, folder: Path, body: Path) -> None:
+    """Check that a transfer to the body file `body` can be written to `folder` without loss. Raises OutputError."""
     if folder.resolve() == result.resolve() or (
         (folder / "scene.json").exists() and not (folder / CONVERSION_FILE).exists()
     ):
         raise OutputError(f"{folder} holds another result; give another folder with -o")
+    require_separate(folder, [body, result / "scene.json"], (*_TRANSFER_FILES, "stages"))
+    OutputFolder(folder).require_free(_TRANSFER_FILES)
 
 
 def check_source_body(result: Path, body: BodyModel) -> None:
@@ -182,12 +191,15 @@ def write_transfer(
         config=config,
         notes=(*scene["notes"], f"converted from the body {source.name} to {target.name}"),
     )
-    save_record(folder / "stages" / "clip.npz", transferred.clip)
-    save_record(folder / "stages" / "optimise" / "0.Camera.npz", transferred.camera)
-    save_record(folder / "stages" / "optimise" / "1.BodyMotion.npz", transferred.motion)
     bodies = {name: {"name": body.name, "sha256": body.sha256} for name, body in (("from", source), ("to", target))}
-    write_json(folder / CONVERSION_FILE, SCHEMA, {**bodies, **transferred.metrics})
-    write_results(folder, reconstruction, target, (), (), progress)
+    output = OutputFolder(folder)
+    with output.staging() as staged:
+        save_record(staged / "stages" / "clip.npz", transferred.clip)
+        save_record(staged / "stages" / "optimise" / "0.Camera.npz", transferred.camera)
+        save_record(staged / "stages" / "optimise" / "1.BodyMotion.npz", transferred.motion)
+        write_json(staged / CONVERSION_FILE, SCHEMA, {**bodies, **transferred.metrics})
+        write_results(staged, reconstruction, target, (), (), progress)
+        output.publish(staged, [name for name in _TRANSFER_FILES if "/" not in name], last="scene.json")
 
 
 def _weight_files(scene: Mapping[str, Any], target: BodyModel) -> tuple[WeightFile, ...]:

@@ -39,8 +39,10 @@ def dataset_command(name: str) -> Callable[..., None]:
         device: o.DeviceOption = None,
         limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips of a camera.")] = None,
         file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+        overwrite: o.OverwriteOption = False,
     ) -> None:
         with exit_codes():
+            o.check_new_file(file, overwrite)
             from closemesh.cli.console import show_progress
             from closemesh.core.files import atomic_file
             from closemesh.lab.evaluation.dataset_benchmark import as_json, benchmark_dataset
@@ -82,12 +84,14 @@ def identities(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     seed: o.SeedOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Count identity switches of the tracker on rendered windows, before and after they are fixed.
 
     Then artificial switches of 0.5 to 1.5 seconds are inserted into the tracks, and the fixed ones are counted.
     """
     with exit_codes():
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
@@ -124,12 +128,14 @@ def language(
     seed: o.SeedOption = None,
     device: o.DeviceOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Measure text-to-pose retrieval on 1,000 poses of the bundled windows.
 
     Texts are generated in standard words, paraphrased, or written by people.
     """
     with exit_codes():
+        o.check_new_file(file, overwrite)
         from closemesh.core.device import choose_device
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.text_retrieval import measure_retrieval
@@ -157,12 +163,14 @@ def detections(
     frames: Annotated[int, typer.Option(min=2, help="Frames of each video.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothing and environments.")] = 1000,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Compare the detector with simulated detections: on rendered videos of the same scenes, or on real clips.
 
     Real clips have no ground truth: what is compared are distances of the networks, jitter, confidence and misses.
     """
     with exit_codes():
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.errors import InputError
         from closemesh.core.records import write_json
@@ -254,9 +262,11 @@ def speed(
     runs: Annotated[int, typer.Option(min=1, help="Repetitions of the small measurements.")] = 10,
     device: o.DeviceOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Measure time and memory of every stage and of the most expensive operations, each in a process of its own."""
     with exit_codes():
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.speed import measure_speed
@@ -301,6 +311,7 @@ def real(
     ] = False,
     device: o.DeviceOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the scores to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
     compare: Annotated[Path | None, typer.Option(help="A file of another run: print the differences.")] = None,
 ) -> None:
     """Reconstruct real clips and photos and score them against facts that were seen by eye.
@@ -313,6 +324,7 @@ def real(
     if work is not None and finished is not None:
         raise typer.BadParameter("--results runs nothing, so it takes no --work")
     with exit_codes(when_stopped="the same command continues where it stopped" if work else ""):
+        o.check_new_file(file, overwrite)
         from closemesh.cli.benchmark_tables import real_change_tables, real_tables
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.real_benchmark import (

@@ -21,9 +21,11 @@ def cameras(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     seed: o.SeedOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Compare the focal length and the vertical estimated from people with the true ones of simulated cameras."""
     with exit_codes():
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_scenes import find_windows

@@ -51,6 +51,7 @@ def descriptions(
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the results here; finished windows are cached beside it.")
     ] = None,
+    overwrite: o.OverwriteOption = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a stopped run from the windows cached beside the --json file.")
     ] = False,
@@ -63,6 +64,7 @@ def descriptions(
     if resume and file is None:
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_runner import RunOptions

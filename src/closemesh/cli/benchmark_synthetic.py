@@ -53,6 +53,7 @@ def synthetic(
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the report here; finished windows are cached beside it.")
     ] = None,
+    overwrite: o.OverwriteOption = False,
     compare: Annotated[
         Path | None, typer.Option(help="A report of another run: print the differences and their significance.")
     ] = None,
@@ -69,6 +70,7 @@ def synthetic(
     if resume and file is None:
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
+        o.check_new_file(file, overwrite)
         from closemesh.cli.benchmark_tables import change_tables, report_tables
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.benchmark_runner import RunOptions, benchmark_synthetic
@@ -106,6 +108,7 @@ def ablation(
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the differences here; finished windows are cached beside it.")
     ] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Run the synthetic benchmark with the whole method, and with one part removed or added.
 
@@ -116,6 +119,7 @@ def ablation(
     [dim]closemesh benchmark ablation --quick --from pixels[/dim]
     """
     with exit_codes(when_stopped="the same command goes on where it stopped" if file else ""):
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.ablation import measure_ablation

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
@@ -54,19 +57,49 @@ def print_line(line: str, style: str = "") -> None:
 def exit_codes(when_stopped: str = "") -> Iterator[None]:
     """End the body of a command with one line and the exit code of its error.
 
-    The code is 1 when the input or the environment is wrong, and 130 when the user stopped the command; then
-    `when_stopped` is printed too. Usage errors pass through to Typer, which exits with 2.
+    The code is 1 when the input or the environment is wrong, and 130 when the user stopped the command, 143 or 129
+    after SIGTERM or SIGHUP; then `when_stopped` is printed too. Usage errors pass through to Typer, which exits with 2.
     """
     try:
-        yield
+        with _stop_signals():
+            yield
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except KeyboardInterrupt:
-        print_line(f"stopped{'; ' + when_stopped if when_stopped else ''}", "doubtful")
-        raise typer.Exit(STOPPED) from None
+    except KeyboardInterrupt as stop:
+        with suppress(OSError):  # After SIGHUP the terminal is gone.
+            print_line(f"stopped{'; ' + when_stopped if when_stopped else ''}", "doubtful")
+        raise typer.Exit(stop.code if isinstance(stop, _StopSignal) else STOPPED) from None
     except Exception as error:
         print_line(f"error: {error_text(error)}", "bad")
         raise typer.Exit(FAILED) from None
+
+
+class _StopSignal(KeyboardInterrupt):
+    """A signal that ends the process, as an exception, so that nothing temporary stays behind."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.code = 128 + number
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Raise _StopSignal on SIGTERM and SIGHUP, unless the caller of the process ignores them as nohup does."""
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP.
+    numbers = [number for name in names if signal.getsignal(number := getattr(signal, name)) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _StopSignal(number)
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def error_text(error: Exception) -> str:

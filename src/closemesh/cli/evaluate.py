@@ -24,6 +24,7 @@ def evaluate(
     no_meshes: Annotated[bool, typer.Option("--no-meshes", help="Only metrics of joints; faster.")] = False,
     body_model: o.BodyModelOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Compute the errors of a motion of people in contact against the true one.
 
@@ -31,6 +32,7 @@ def evaluate(
     [dim]closemesh evaluate out pair.npz --align --json metrics.json[/dim]
     """
     with exit_codes():
+        o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.evaluate import evaluate as evaluate_motion

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from closemesh.cli import options as o
 from closemesh.cli.console import HOW_TO_RESUME, exit_codes, results
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def keypoint_noise(
     Writes keypoint_noise.toml, keypoint_noise.json and detector_errors.npz.
     """
     with exit_codes(when_stopped=HOW_TO_RESUME):
+        o.claim_folder(out)
         from closemesh.cli.console import show_progress
         from closemesh.core.records import write_json
         from closemesh.lab.simulation.detector_errors import load_detector_errors, save_detector_errors

@@ -18,6 +18,7 @@ from closemesh.config.schema import BODY_MODEL, INPUT, METHOD, OUTPUT, SEED, Cli
 Command = Callable[..., None]
 
 ClipArg = Annotated[Path, typer.Argument(help="A video, a folder of numbered images, or a photo.", show_default=False)]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; it is created if missing.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help=SEED.help, rich_help_panel=METHOD)]
 BodyModelOption = Annotated[Path | None, typer.Option("--body-model", help=BODY_MODEL.help, rich_help_panel=METHOD)]
@@ -36,6 +37,21 @@ _ConfigFileOption = Annotated[
     Path | None,
     typer.Option("--config", help="A TOML file; options on the command line override it.", rich_help_panel=METHOD),
 ]
+
+
+def check_new_file(file: Path | None, overwrite: bool) -> None:
+    """Check that the file of an option, if given, can be written without loss. Raises OutputError."""
+    from closemesh.core.output_folder import require_new_file
+
+    if file is not None:
+        require_new_file(file, overwrite)
+
+
+def claim_folder(folder: Path) -> None:
+    """Mark the folder of an option as one for files of closemesh. Raises OutputError when it has other files."""
+    from closemesh.core.output_folder import claim_folder as claim
+
+    claim(folder)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ def render(
         Path | None, typer.Option("--file", "-o", help="Where to write.", show_default="OUT/VIEW.mp4 or .png")
     ] = None,
     clip: Annotated[Path | None, typer.Option(help="The clip, if it was moved; only the overlay needs it.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Render a result from another view or from an earlier stage.
 
@@ -45,12 +46,18 @@ def render(
     [dim]closemesh render out --stage initial -o before.mp4[/dim]
     """
     with exit_codes():
-        target = _render(result, view, output, stage, file, clip)
+        target = _render(result, view, output, stage, file, clip, overwrite)
         results.print(str(target), markup=False, soft_wrap=True)
 
 
 def _render(
-    result: Path, view: View, output: Format | None, stage: Stage, file: Path | None, clip_file: Path | None
+    result: Path,
+    view: View,
+    output: Format | None,
+    stage: Stage,
+    file: Path | None,
+    clip_file: Path | None,
+    overwrite: bool,
 ) -> Path:
     """Write the images and return where they are."""
     from closemesh.body.loading import load_body
@@ -58,25 +65,70 @@ def _render(
     from closemesh.pipeline.cache import load_saved_motion
     from closemesh.rendering.bodies import render_view
     from closemesh.video import read_frames
-    from closemesh.video.video_files import write_image, write_images, write_video
 
     saved = load_saved_motion(result, stage)
     name = view if stage == "optimised" else f"{view}_{stage}"
     single = len(saved.clip) == 1 and (file.suffix.lower() == ".png" if file else output != "mp4")
     output = output or ("png" if single else "mp4")
     target = file or result / (f"{name}.{output}" if single or output == "mp4" else name)
+    in_folder = output == "png" and not single
+    _check_target(target, in_folder, overwrite, result, clip_file or saved.clip.path)
     frames = read_frames(_existing_clip(saved.clip, clip_file)) if view == "overlay" else None
     body = load_body(saved.body_path)
     images = render_view(view, saved.clip, saved.camera, saved.motion, body, frames)
     with show_progress() as progress, progress.task(f"render {view}", len(saved.clip)) as advance:
-        if single:
-            (image,) = _counted(images, advance)
-            write_image(image, target)
-        elif output == "mp4":
-            write_video(_counted(images, advance), target, saved.clip.times)
-        else:
-            write_images(_counted(images, advance), target)
+        _write_images(_counted(images, advance), target, in_folder, single, saved.clip)
     return target
+
+
+def _check_target(target: Path, in_folder: bool, overwrite: bool, result: Path, clip: Path) -> None:
+    """Raises OutputError when images at `target` would replace foreign files or what is read."""
+    from closemesh.core.errors import OutputError
+    from closemesh.core.output_folder import OutputFolder, require_new_file, require_separate
+    from closemesh.output.write import RESULT_FILES
+
+    if not in_folder:
+        read = [result / name for name in RESULT_FILES if not name.startswith("overlay")]
+        require_new_file(target, overwrite, (clip, *read))
+        return
+    require_separate(target, [clip] if clip.is_dir() else [], ())
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise OutputError(f"{target} is no folder; give a new folder with -o")
+    output = OutputFolder(target)
+    has_files = target.is_dir() and any(target.iterdir())
+    if (target / "scene.json").exists() or (has_files and not output.has_marker):
+        raise OutputError(f"{target} has other files, and images are not mixed with them; give a new folder with -o")
+    output.require_free({path.name: "" for path in target.glob("[0-9]*.png")})
+
+
+def _write_images(images: Iterator[Image], target: Path, in_folder: bool, single: bool, clip: Clip) -> None:
+    """Write images that were checked by _check_target; a folder with a marker lists them, so that they are own."""
+    from closemesh.core.output_folder import OutputFolder
+    from closemesh.video.video_files import write_images
+
+    if in_folder:
+        output = OutputFolder(target)
+        with output.staging() as staged:
+            write_images(images, staged)
+            output.publish(staged, [path.name for path in target.glob("[0-9]*.png")])
+        return
+    output = OutputFolder(target.parent)
+    if output.has_marker and (output.is_own(target.name) or not target.exists()):
+        with output.staging() as staged:
+            _write_file(images, staged / target.name, single, clip)
+            output.publish(staged)
+    else:
+        _write_file(images, target, single, clip)
+
+
+def _write_file(images: Iterator[Image], path: Path, single: bool, clip: Clip) -> None:
+    from closemesh.video.video_files import write_image, write_video
+
+    if single:
+        (image,) = images
+        write_image(image, path)
+    else:
+        write_video(images, path, clip.times)
 
 
 def _existing_clip(clip: Clip, moved_to: Path | None) -> Clip:
@@ -109,15 +161,14 @@ def describe(
     """
     with exit_codes():
         from closemesh.body.loading import load_body
-        from closemesh.core.errors import InputError
+        from closemesh.core.output_folder import require_new_file
         from closemesh.pipeline.cache import load_saved_motion
         from closemesh.text.captioner import caption_motion
         from closemesh.text.descriptions import DESCRIPTIONS_FILE, group_statements, write_descriptions
         from closemesh.text.grammar import render_timed
 
         target = file or result / DESCRIPTIONS_FILE
-        if target.exists():
-            raise InputError(f"{target} exists and may hold your own words; give another file with -o")
+        require_new_file(target, advice="it may hold your own words; give another file with -o")
         saved = load_saved_motion(result, "optimised")
         up_cam = saved.camera.up
         statements = caption_motion(saved.motion, load_body(saved.body_path), saved.clip.times, up_cam)
@@ -170,7 +221,7 @@ def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> 
     from closemesh.pipeline.cache import load_saved_motion
 
     saved = load_saved_motion(result, "optimised")
-    check_output_folder(result, folder)
+    check_output_folder(result, folder, body_path)
     source, target = load_body(saved.body_path), load_body(body_path)
     check_source_body(result, source)
     if target.sha256 == source.sha256:

@@ -59,6 +59,7 @@ def lifter(
 ) -> None:
     """Train the lifting network: keypoints to a distribution over pose, shape and position."""
     with exit_codes(when_stopped=HOW_TO_RESUME):
+        o.claim_folder(out)
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.initialization.lifting_network import LifterConfig, load_lifter
@@ -101,6 +102,7 @@ def prior(
 ) -> None:
     """Train the interaction prior of two people: the denoiser of the diffusion and the codebook."""
     with exit_codes(when_stopped=HOW_TO_RESUME):
+        o.claim_folder(out)
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.interaction_prior.codebook import CodebookConfig
@@ -169,6 +171,7 @@ def language(
     text encoder is trained to find the labels of a sentence in many paraphrases.
     """
     with exit_codes(when_stopped=HOW_TO_RESUME):
+        o.claim_folder(out)
         from closemesh.cli.console import show_progress
         from closemesh.core.device import choose_device
         from closemesh.lab.training.loop import LoopConfig, TrainingRun
@@ -204,11 +207,13 @@ def language(
 def pose_prior(
     data: Annotated[Path, typer.Option(help="Folder with motion: .npz files with poses [T, 22, 3].")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("pose_prior.npz"),
+    overwrite: o.OverwriteOption = False,
     components: Annotated[int, typer.Option(min=1, help="Gaussians in the mixture.")] = 16,
     steps: Annotated[int, typer.Option(min=1, help="Steps of expectation maximization.")] = 40,
 ) -> None:
     """Train the pose prior on captured motion."""
     with exit_codes():
+        o.check_new_file(out, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.lab.training.pose_prior import train_pose_prior
 
@@ -221,12 +226,14 @@ def pose_prior(
 def detector_errors(
     data: Annotated[Path, typer.Option(help="Folder with motion: .npz files with poses [T, (P,) 22, 3] and trans.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write.")] = Path("detector_errors.npz"),
+    overwrite: o.OverwriteOption = False,
     videos: Annotated[int, typer.Option("--videos", "--films", min=1, help="Videos to render and observe.")] = 40,
     frames: Annotated[int, typer.Option(min=2, help="Frames of each video.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of cameras, clothes and environments.")] = 0,
 ) -> None:
     """Measure the errors of the detector on rendered videos of captured motion."""
     with exit_codes():
+        o.check_new_file(out, overwrite)
         from closemesh.cli.console import show_progress
         from closemesh.lab.simulation.fit import fit_detector_errors
         from closemesh.lab.simulation.measure import VideoConfig
@@ -265,6 +272,7 @@ def interactions(
     [dim]closemesh interactions --data mocap -o interactions --count 2000 --sheet sheet.png[/dim]
     """
     with exit_codes(when_stopped=HOW_TO_RESUME):
+        o.claim_folder(out)
         from closemesh.cli.console import show_progress
         from closemesh.lab.synthesis.generate import InteractionsConfig, make_interactions
 

@@ -1,10 +1,13 @@
-"""Files that are complete or absent, locked folders, and free space."""
+"""Files that are complete or absent, their hashes, locked folders, and free space."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,40 +21,21 @@ _MIN_FREE = 16 << 20  # Bytes: a system without any free space fails elsewhere w
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it is renamed to `path` when the block ends without an error.
 
-    Raises OutputError when the system refuses: no permission, no space, a file of the same name.
+    Raises OutputError when the system refuses: no permission, no space, a folder of the same name. A symbolic link is
+    not written through.
     """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")  # Writers choose the format by the suffix.
+    # Writers choose the format by the suffix. A random name is that of no other file.
+    part = path.with_name(f".{path.stem[:200]}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a symbolic link")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.replace(path)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
-        _clear(part)
-
-
-@contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`; it replaces `folder` when the block ends without an error.
-
-    Raises OutputError when the system refuses.
-    """
-    part = folder.with_name(f".{folder.name}.part")
-    old = folder.with_name(f".{folder.name}.old")
-    try:
-        _clear(part)
-        part.mkdir(parents=True)
-        yield part
-        _clear(old)
-        if folder.exists():
-            folder.rename(old)
-        part.rename(folder)
-        _clear(old)
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    finally:
-        _clear(part)
+        clear(part)
 
 
 def remove(path: Path) -> None:
@@ -69,6 +53,8 @@ def lock_folder(lock: Path, folder: Path, activity: str, option: str) -> FileLoc
     chooses another folder. Raises OutputError when another process has the lock or the folder cannot be written.
     """
     acquired = FileLock(lock, timeout=0)
+    if lock.is_symlink() or (lock.exists() and (not lock.is_file() or lock.stat().st_size > 0)):
+        raise OutputError(f"{lock} was not written by closemesh, which needs a file of this name; move it away")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         acquired.acquire()
@@ -98,6 +84,24 @@ def require_space(folder: Path, needed: int, name: str) -> None:
         )
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits. Raises OSError when it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def clear(path: Path) -> None:
+    """Remove a file or folder of closemesh if possible: an error here must not hide the one that caused it."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def format_bytes(count: float) -> str:
     """Return a number of bytes in MB, or in GB if large."""
     return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
@@ -106,14 +110,3 @@ def format_bytes(count: float) -> str:
 def _cannot_write(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
     return OutputError(f"cannot write {path}: {reason}; free some space or choose another folder with -o")
-
-
-def _clear(path: Path) -> None:
-    """Remove a file or folder if possible: an error here must not hide the one that caused it."""
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError:
-        pass

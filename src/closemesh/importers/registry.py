@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from closemesh.core.errors import InputError
+from closemesh.core.files import sha256_of
 from closemesh.core.unpickling import load_joblib, load_torch
 from closemesh.importers.results import ImportedResult
 from closemesh.importers.sam3d_body import is_sam3d_frames, is_sam3d_npz, read_sam3d_files, read_sam3d_frames
@@ -24,7 +25,6 @@ from closemesh.importers.smpl_formats import (
     read_wham,
 )
 from closemesh.structures import Clip
-from closemesh.weights.locate import sha256_of
 
 _SUFFIXES = (".npz", ".pkl", ".pt", ".pth")
 _FORMATS = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), SAM 3D Body (.npz, .pkl), AMASS-style (.npz)"

@@ -13,7 +13,6 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_camera, motion_in_world, motion_joints
 from closemesh.core.arrays import Bools, Floats, read_result_npz
 from closemesh.core.errors import InputError
-from closemesh.core.files import atomic_folder
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.structures import BodyMotion, Camera, Clip
 
@@ -48,11 +47,11 @@ class PersonMotion:
 
 
 def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
-    """Write `folder`/person_00.npz and so on from camera-frame motion. Raises OutputError when it cannot be written."""
+    """Write `folder`/person_00.npz and so on from camera-frame motion. The folder is new or empty."""
     people = world_people(clip, camera, motion, body)
-    with atomic_folder(folder) as part:
-        for index, person in enumerate(people):
-            np.savez_compressed(part / f"person_{index:02d}.npz", **asdict(person))
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, person in enumerate(people):
+        np.savez_compressed(folder / f"person_{index:02d}.npz", **asdict(person))
 
 
 def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> list[PersonMotion]:

@@ -32,6 +32,8 @@ class StageCost(Protocol):
     def peak_gpu_mb(self) -> float | None: ...
     @property
     def from_cache(self) -> bool: ...
+    @property
+    def run(self) -> str: ...
 
 
 def write_scene(
@@ -40,10 +42,12 @@ def write_scene(
     body: BodyModel,
     stages: Sequence[StageCost],
     quality: Mapping[str, Metrics],
+    run: str = "",
 ) -> None:
-    """Write scene.json; `quality` is by motion name. Raises OutputError when it cannot be written."""
+    """Write scene.json; `quality` is by motion name, `run` identifies the run. Raises OutputError."""
     values = {
         "closemesh": __version__,
+        "run": run,
         "input": _input(reconstruction.clip),
         "camera": _camera(reconstruction.camera),
         "people": _people(reconstruction.motion, body),
@@ -143,6 +147,7 @@ def _stage(stage: StageCost) -> dict[str, Any]:
         "peak_megabytes": stage.peak_rss_mb,
         "peak_gpu_megabytes": stage.peak_gpu_mb,
         "reused": stage.from_cache,
+        "run": stage.run,
     }
 
 

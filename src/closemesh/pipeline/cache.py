@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from closemesh.core.device import peak_gpu_mb, peak_rss_mb, reset_gpu_peak
 from closemesh.core.errors import InputError
-from closemesh.core.files import atomic_folder, lock_folder
+from closemesh.core.files import lock_folder
+from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import Progress, RecordingProgress
 from closemesh.core.records import load_record, save_record
 from closemesh.output.result_json import read_scene
@@ -23,6 +26,8 @@ Records = tuple[Any, ...]
 Run = Callable[[Path, Progress], Records]
 """Runs a stage: takes a folder for further files and the progress, returns the stage's records."""
 
+STAGES_FOLDER = "stages"
+"""Folder of the stages' results, below that of the result."""
 _LOCK = ".lock"
 _REPORT = "stage.json"
 
@@ -42,6 +47,8 @@ class StageReport:
     notes: tuple[str, ...]
     from_cache: bool = False
     """True when an earlier run made the result."""
+    run: str = ""
+    """Identifier of the run that made the result."""
 
 
 class StageCache(Protocol):
@@ -51,6 +58,8 @@ class StageCache(Protocol):
     """Each stage's folder is below it."""
     reports: list[StageReport]
     """One for each call of get_or_run, in order."""
+    run: str
+    """Identifier of this run; empty where no result is kept."""
 
     def get_or_run(self, stage: str, inputs: Mapping[str, Any], outputs: tuple[type, ...], run: Run) -> Records:
         """The records of `stage` for these inputs: the cached ones, or else those that `run` returns now.
@@ -68,15 +77,25 @@ def fingerprint(inputs: Mapping[str, Any]) -> str:
 class DiskCache:
     """One folder per stage: `<i>.<Type>.npz` for each record, `stage.json`, and further files of the stage.
 
-    A folder is filled beside its place and renamed when complete. So every folder that exists is complete.
+    A folder is filled in a staging folder and moved when complete. So every folder that exists is complete.
     """
 
-    def __init__(self, folder: Path, *, resume: bool, progress: Progress) -> None:
-        """resume: False runs every stage again, and replaces what is in the folder."""
-        self.folder = folder
+    def __init__(
+        self, out: Path, *, resume: bool, progress: Progress, check_inputs: Callable[[], None] = lambda: None
+    ) -> None:
+        """out: the folder of the result; stages are in `out`/stages.
+
+        resume: False runs every stage again, and replaces what is in the folder. check_inputs: raises InputError when
+        a file that stages read has changed; then their result is not stored.
+        """
+        self.folder = out / STAGES_FOLDER
         self.reports: list[StageReport] = []
+        self.run = secrets.token_hex(8)
+        """Identifier of this run."""
+        self._output = OutputFolder(out)
         self._resume = resume
         self._progress = progress
+        self._check_inputs = check_inputs
 
     def get_or_run(self, stage: str, inputs: Mapping[str, Any], outputs: tuple[type, ...], run: Run) -> Records:
         """The records of `stage`; notes of a cached result are repeated. Raises OutputError and what `run` raises."""
@@ -91,7 +110,7 @@ class DiskCache:
         type_of = {output.__name__: output for output in outputs}
         try:
             values = json.loads((folder / _REPORT).read_text())
-            if values["key"] != key:
+            if values["key"] != key or not self._output.is_intact(f"{STAGES_FOLDER}/{stage}"):
                 return None
             records = tuple(load_record(folder / file, type_of[file.split(".")[1]]) for file in values["records"])
             report = _report_from_json(values)
@@ -104,12 +123,17 @@ class DiskCache:
         return report, records
 
     def _run(self, stage: str, key: str, run: Run) -> tuple[StageReport, Records]:
-        with atomic_folder(self.folder / stage) as part:
+        with self._output.staging() as staged:
+            part = staged / stage
+            part.mkdir()
             report, records = _measured(stage, key, run, part, self._progress)
+            self._check_inputs()
+            report = replace(report, run=self.run)
             files = {f"{i}.{type(record).__name__}.npz": record for i, record in enumerate(records)}
             for file, record in files.items():
                 save_record(part / file, record)
             (part / _REPORT).write_text(json.dumps(_report_to_json(report) | {"records": list(files)}, indent=1))
+            self._output.replace_folder(f"{STAGES_FOLDER}/{stage}", part, staged / "old")
         return report, records
 
 
@@ -120,6 +144,7 @@ class MemoryCache:
         """folder: where stages write further files, such as masks."""
         self.folder = folder
         self.reports: list[StageReport] = []
+        self.run = ""
         self._progress = progress
         self._results: dict[tuple[str, str], tuple[StageReport, Records]] = {}
 
@@ -156,6 +181,7 @@ def _report_to_json(report: StageReport) -> dict[str, Any]:
         "peak_gpu_megabytes": report.peak_gpu_mb,
         "notes": report.notes,
         "reused": report.from_cache,
+        "run": report.run,
     }
 
 
@@ -169,28 +195,44 @@ def _report_from_json(values: Mapping[str, Any]) -> StageReport:
         peak_gpu_mb=values["peak_gpu_megabytes"],
         notes=tuple(values["notes"]),
         from_cache=True,
+        run=values["run"],
     )
 
 
 @contextmanager
-def open_disk_cache(out: Path, *, resume: bool, progress: Progress) -> Iterator[DiskCache]:
-    """The cache in `out`/stages, locked for this process.
+def open_disk_cache(
+    out: Path, *, resume: bool, progress: Progress, check_inputs: Callable[[], None] = lambda: None
+) -> Iterator[DiskCache]:
+    """The cache in `out`/stages, locked for this process; for the arguments see DiskCache.
 
     Creates the folder and its parents, and removes them at the end if they stayed empty. Raises OutputError when the
-    folder cannot be written or another process has locked it.
+    folder cannot be written, has foreign files in the place of a stage, or another process has locked it.
     """
-    folder = out / "stages"
+    folder = out / STAGES_FOLDER
     missing = [path for path in (folder, out, *out.parents) if not path.exists()]  # Deepest first.
-    lock = lock_folder(folder / _LOCK, out, "writing", "-o")
+    OutputFolder(out).require_own_folders(STAGES_FOLDER)
     try:
-        yield DiskCache(folder, resume=resume, progress=progress)
+        with locked_result(out):
+            OutputFolder(out).remove_leftovers()
+            try:
+                yield DiskCache(out, resume=resume, progress=progress, check_inputs=check_inputs)
+            finally:
+                if not any(path.name != _LOCK for path in folder.iterdir()):
+                    (folder / _LOCK).unlink(missing_ok=True)
     finally:
-        if not any(path.name != _LOCK for path in folder.iterdir()):
-            (folder / _LOCK).unlink(missing_ok=True)
-        lock.release()
         for path in missing:
             with suppress(OSError):  # Not empty: the run left files in it.
                 path.rmdir()
+
+
+@contextmanager
+def locked_result(out: Path, option: str = "-o") -> Iterator[None]:
+    """Lock the result in `out` for this process. Raises OutputError when another process writes or reads it."""
+    lock = lock_folder(out / STAGES_FOLDER / _LOCK, out, "using", option)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 CLIP_FILE = "clip.npz"
@@ -222,18 +264,38 @@ class SavedMotion:
 def load_saved_motion(out: Path, motion: str) -> SavedMotion:
     """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`; older versions' folders too.
 
-    Raises InputError when there is no finished result, or a file of it is missing or damaged.
+    Raises InputError when there is no finished result, a file of it is missing or damaged, or its stages are of
+    another run than scene.json, and OutputError while another process uses it.
     """
     if not (out / "scene.json").is_file():
         inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
         if inner is not None:
             raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
-    config = read_scene(out / "scene.json")["config"]
-    stages = out / "stages"
-    return SavedMotion(
-        clip=load_record(stages / CLIP_FILE, Clip),
-        camera=load_record(stages / _CAMERA_FILES[motion], Camera),
-        motion=load_record(stages / _MOTION_FILES[motion], BodyMotion),
-        body_path=config.get("body_model"),
-    )
+    stages = out / STAGES_FOLDER
+    with locked_result(out) if os.access(stages, os.W_OK) else nullcontext():
+        scene = read_scene(out / "scene.json")
+        _check_runs(out, scene)
+        return SavedMotion(
+            clip=load_record(stages / CLIP_FILE, Clip),
+            camera=load_record(stages / _CAMERA_FILES[motion], Camera),
+            motion=load_record(stages / _MOTION_FILES[motion], BodyMotion),
+            body_path=scene["config"].get("body_model"),
+        )
+
+
+def _check_runs(out: Path, scene: Mapping[str, Any]) -> None:
+    """Raises InputError when a stage is of another run than scene.json names; results of 0.1.0 name none."""
+    for stage in scene.get("stages", ()):
+        expected = stage.get("run")
+        if not expected:
+            continue
+        try:
+            found = json.loads((out / STAGES_FOLDER / stage["name"] / _REPORT).read_text())["run"]
+        except (OSError, ValueError, KeyError, TypeError):
+            found = None
+        if found != expected:
+            raise InputError(
+                f"{out} mixes two runs: its stage {stage['name']} is not that of scene.json, perhaps because a later "
+                "run was stopped; repeat closemesh reconstruct"
+            )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,15 +15,18 @@ from closemesh.body.loading import load_body
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
 from closemesh.core.device import choose_device
+from closemesh.core.output_folder import OutputFolder, require_separate
 from closemesh.core.progress import Progress
 from closemesh.fitting.silhouette_shape import Labels
 from closemesh.importers.registry import read_imported_result
 from closemesh.initialization.intrinsics import find_camera_prior
+from closemesh.output.write import RESULT_FILES
 from closemesh.perception.segmentation.label_images import read_labels
-from closemesh.pipeline.cache import StageCache, open_disk_cache
+from closemesh.pipeline.cache import STAGES_FOLDER, StageCache, open_disk_cache
 from closemesh.structures import Clip
 from closemesh.text.annotate import check_language
 from closemesh.video import open_clip
+from closemesh.video.clip import clip_state, require_unchanged
 
 MASKS = "masks"
 """Folder of label images, below the folder of the stage that makes them and below the result."""
@@ -42,6 +46,8 @@ class RunContext:
     """Folder of the result; None in benchmarks."""
     masks: Path | None = None
     """Folder of label images, where the first stage writes them; None or a missing folder where there are none."""
+    check_clip: Callable[[], None] = lambda: None
+    """Raises InputError when the clip has changed since it was opened."""
 
     def labels(self) -> Callable[[int], Labels] | None:
         """Reads the label image of a processed frame, else raises InputError; None without masks."""
@@ -58,18 +64,39 @@ def open_run(
     """The context of a run on the clip at `path`, with `out` locked for this process.
 
     Checks before the first stage what would stop a later one. Raises InputError for the clip, the device, the
-    descriptions, the camera file or the imported motion, ModelFileError for the body, OutputError for `out`.
+    descriptions, the camera file or the imported motion, ModelFileError for the body, OutputError for `out`, also when
+    it has foreign files where results go.
     """
+    check_output(out, (path, *input_files(config)))
     torch_device = choose_device(device)
+    state = clip_state(path)
     clip = _open_clip(path, config.clip, progress)
+    check_clip = partial(require_unchanged, clip, state)
+    check_clip()
     check_language(config.language, clip.times)
     body = load_body(config.body_model)
     find_camera_prior(clip, config.initialise.focal, config.initialise.camera)
     if config.initialise.init:
         read_imported_result(Path(config.initialise.init), clip)
-    with open_disk_cache(out, resume=resume, progress=progress) as cache:
+    with open_disk_cache(out, resume=resume, progress=progress, check_inputs=check_clip) as cache:
         masks = cache.folder / "observe" / MASKS
-        yield RunContext(clip, body, config, torch_device, cache, progress, out, masks)
+        yield RunContext(clip, body, config, torch_device, cache, progress, out, masks, check_clip)
+
+
+def input_files(config: Config) -> tuple[Path, ...]:
+    """The files and folders beside the clip that a run with this configuration reads."""
+    given = (config.body_model, config.initialise.camera, config.initialise.init, config.language.descriptions)
+    return tuple(Path(one).expanduser() for one in given if one)
+
+
+def check_output(out: Path, inputs: Sequence[Path]) -> None:
+    """Check, before any work, that a result in `out` replaces neither foreign files nor what is read.
+
+    Raises OutputError.
+    """
+    require_separate(out, inputs, (*RESULT_FILES, STAGES_FOLDER))
+    OutputFolder(out).require_free(RESULT_FILES)
+    OutputFolder(out).require_own_folders(STAGES_FOLDER)
 
 
 def _open_clip(path: Path, config: ClipConfig, progress: Progress) -> Clip:

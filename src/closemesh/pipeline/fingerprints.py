@@ -9,10 +9,11 @@ from typing import Any
 
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import Config
+from closemesh.core.files import sha256_of
 from closemesh.initialization.camera_files import find_camera_file
 from closemesh.perception.model_selection import select_models
 from closemesh.structures import Clip, WeightFile
-from closemesh.weights.locate import find_model, sha256_of
+from closemesh.weights.locate import find_model
 from closemesh.weights.registry import BUNDLED_FILES, SMPLX_BODY
 
 

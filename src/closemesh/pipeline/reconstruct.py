@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ from pathlib import Path
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.device import choose_device
 from closemesh.core.errors import DownloadError, InputError, ModelFileError, OutputError
-from closemesh.core.files import atomic_folder
+from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import Advance, NullProgress, Progress, RecordingProgress
 from closemesh.core.records import save_record
-from closemesh.output.write import write_results
-from closemesh.pipeline.cache import CLIP_FILE
-from closemesh.pipeline.context import MASKS, RunContext, open_run
+from closemesh.output.write import RESULT_FILES, write_results
+from closemesh.pipeline.cache import CLIP_FILE, STAGES_FOLDER
+from closemesh.pipeline.context import MASKS, RunContext, check_output, input_files, open_run
 from closemesh.pipeline.fingerprints import selected_weights, weight_files
 from closemesh.pipeline.stages import run_stages
 from closemesh.pipeline.state import PipelineState
@@ -65,12 +66,26 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
         config=to_dict(ctx.config),
         notes=notes,
     )
-    save_record(ctx.cache.folder / CLIP_FILE, ctx.clip)
-    if ctx.masks is not None and ctx.masks.is_dir():
-        with atomic_folder(ctx.out / MASKS) as part:
-            shutil.copytree(ctx.masks, part, dirs_exist_ok=True)
-    write_results(ctx.out, reconstruction, ctx.body, ctx.cache.reports, read_frames(ctx.clip), ctx.progress)
+    output = OutputFolder(ctx.out)
+    with output.staging() as staged:
+        save_record(staged / STAGES_FOLDER / CLIP_FILE, ctx.clip)
+        if ctx.masks is not None and ctx.masks.is_dir():
+            _link_files(ctx.masks, staged / MASKS)
+        reports, frames = ctx.cache.reports, read_frames(ctx.clip)
+        write_results(staged, reconstruction, ctx.body, reports, frames, ctx.progress, ctx.cache.run)
+        ctx.check_clip()
+        output.publish(staged, [name for name in RESULT_FILES if "/" not in name], last="scene.json")
     return reconstruction
+
+
+def _link_files(source: Path, target: Path) -> None:
+    """The files of one folder in another: the same files under a second name where the system can, else copies."""
+    target.mkdir()
+    for file in source.iterdir():
+        try:
+            os.link(file, target / file.name)
+        except OSError:
+            shutil.copyfile(file, target / file.name)
 
 
 @dataclass(frozen=True)
@@ -106,11 +121,14 @@ def reconstruct_photos(
     if config.clip.start > 0:
         raise InputError("photos have no times; leave out --start")
     choose_device(device)
-    results = []
     photos = photo_files(path)
+    folders = [Path(out) / name for name in _folder_names(photos)]
+    for photo, folder in zip(photos, folders, strict=True):
+        check_output(folder, (path, photo, *input_files(config)))
+    results = []
     with progress.task("photos", len(photos)) as advance:
-        for photo, name in zip(photos, _folder_names(photos), strict=True):
-            results.append(_reconstruct_photo(photo, Path(out) / name, config, device, progress, resume))
+        for photo, folder in zip(photos, folders, strict=True):
+            results.append(_reconstruct_photo(photo, folder, config, device, progress, resume))
             advance(1)
     return tuple(results)
 

@@ -61,6 +61,30 @@ def read_frames(clip: Clip) -> Iterator[Image]:
         raise InputError(f"{clip.path}: has {count} of {len(clip)} frames; has the file changed? start again")
 
 
+FileState = tuple[tuple[str, int, int], ...]
+"""Name, size and time of change of each file of a clip."""
+
+
+def clip_state(path: Path) -> FileState:
+    """Return what shows, without reading it, that a clip has changed; empty when it is missing."""
+    try:
+        files = image_files(path) if path.is_dir() else [path]
+        return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    except OSError:
+        return ()
+
+
+def require_unchanged(clip: Clip, state: FileState) -> None:
+    """Check that the clip is still the one that was opened in this state.
+
+    Raises InputError when its content has changed: a result of it would mix two clips.
+    """
+    if clip_state(clip.path) == state:
+        return
+    if not clip.path.exists() or _sha256(clip.path) != clip.sha256:
+        raise InputError(f"{clip.path} was changed or removed while it was read; run the command again")
+
+
 def _sha256(path: Path) -> str:
     """Hash of the bytes of a file, or of the names and bytes of the images of a folder."""
     digest = hashlib.sha256()

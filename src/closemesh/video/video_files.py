@@ -18,7 +18,7 @@ from av.container import InputContainer
 from closemesh.config.schema import ClipConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError, OutputError
-from closemesh.core.files import atomic_file, atomic_folder
+from closemesh.core.files import atomic_file
 from closemesh.structures import Clip
 from closemesh.video.focal_metadata import video_focal
 from closemesh.video.frame_source import Image, SourceInfo
@@ -96,13 +96,9 @@ def write_image(image: Image, path: Path) -> None:
 
 
 def write_images(frames: Iterable[Image], folder: Path) -> None:
-    """Write RGB frames [H, W, 3] as `folder`/000000.png and so on.
-
-    Raises OutputError when they cannot be written: atomic_folder makes it from the OSError of a refused image.
-    """
-    with atomic_folder(folder) as part:
-        for index, frame in enumerate(frames):
-            (part / f"{index:06d}.png").write_bytes(_png(frame))
+    """Write RGB frames [H, W, 3] as `folder`/000000.png and so on. Raises OutputError when they cannot be written."""
+    for index, frame in enumerate(frames):
+        write_image(frame, folder / f"{index:06d}.png")
 
 
 def presentation_ticks(times: Floats) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,12 +36,3 @@ def find_model(name: str) -> Path:
 def first_existing(name: str, folders: Iterable[Path]) -> Path | None:
     """Return the file `name` in the first of `folders` that has it, or None."""
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex digest of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -14,9 +14,8 @@ from pathlib import Path, PurePosixPath
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from closemesh.core.errors import DownloadError, InputError
-from closemesh.core.files import require_space
+from closemesh.core.files import require_space, sha256_of
 from closemesh.core.progress import Progress
-from closemesh.weights.locate import sha256_of
 from closemesh.weights.manifest import Downloadable
 from closemesh.weights.transfer import PartialFile
 

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -16,13 +15,13 @@ from pathlib import Path
 import torch
 
 from closemesh.config.schema import Config, to_dict
-from closemesh.core.files import atomic_file
+from closemesh.core.files import atomic_file, sha256_of
+from closemesh.core.output_folder import claim_folder
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import WindowResult, run_window
 from closemesh.lab.evaluation.benchmark_scenes import Focal, Source, Window
 from closemesh.lab.evaluation.report import BenchmarkReport, current_commit
 from closemesh.pipeline.cache import fingerprint
-from closemesh.weights.locate import sha256_of
 from closemesh.weights.registry import KNOWN_FILES
 
 Work = Callable[[Window], tuple[WindowResult, ...]]
@@ -139,12 +138,13 @@ class _WindowCache:
         self._folder = folder
         self._inputs = inputs
         self._sha256_of = functools.cache(sha256_of)  # Many windows share one file.
-        if folder is not None and not resume:
-            shutil.rmtree(folder, ignore_errors=True)
+        self._resume = resume
+        if folder is not None:
+            claim_folder(folder, "--json")
 
     def get(self, window: Window) -> tuple[WindowResult, ...] | None:
         """The results of an earlier run with the same inputs; None when there are none."""
-        if self._folder is None:
+        if self._folder is None or not self._resume:
             return None
         try:
             values = json.loads(self._file(window).read_text())

@@ -16,7 +16,6 @@ from closemesh.structures import NUM_KEYPOINTS, NUM_KEYPOINTS3D
 
 _OWN_DISAGREEMENT = 6.0  # Cores of the mean of two keypoints: a larger distance between them means that one is wrong.
 _MIN_LIMB_CONFIDENCE = 0.1
-_LIMB_ENDS = np.array(LIMBS)
 _CAN_SNAP = np.isin(np.arange(NUM_KEYPOINTS), [7, 8, 9, 10, 13, 14, 15, 16, *range(17, 23), *range(91, 133)])
 """Elbows, wrists, knees, ankles, feet and hands snap to the partner's; heads and trunks do not."""
 
@@ -95,13 +94,15 @@ def distance_to_limbs(points: Floats, keypoints: Floats) -> Floats:
 
 def limb_distance(points: Tensor, keypoints: Tensor) -> Tensor:
     """[..., K] pixels from points [..., K, 2] to the limbs of keypoints [..., N, 3]; infinity without any limb."""
-    a, b = torch.as_tensor(_LIMB_ENDS, device=points.device).unbind(1)
-    start, end = keypoints[..., None, a, :2], keypoints[..., None, b, :2]  # [..., 1, L, 2]
-    along = end - start
-    fraction = ((points[..., None, :] - start) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)
-    distance = (points[..., None, :] - start - fraction.clamp(0, 1)[..., None] * along).norm(dim=-1)  # [..., K, L]
-    valid = torch.minimum(keypoints[..., a, 2], keypoints[..., b, 2])[..., None, :] > _MIN_LIMB_CONFIDENCE
-    return torch.where(valid, distance, torch.inf).amin(-1)
+    nearest = torch.full_like(points[..., 0], torch.inf)
+    for a, b in LIMBS:  # One by one: all at once take hundreds of megabytes for a long clip.
+        start, end = keypoints[..., None, a, :2], keypoints[..., None, b, :2]  # [..., 1, 2]
+        along = end - start
+        fraction = ((points - start) * along).sum(-1) / along.square().sum(-1).clamp(min=1e-9)  # [..., K]
+        distance = (points - start - fraction.clamp(0, 1)[..., None] * along).norm(dim=-1)
+        valid = torch.minimum(keypoints[..., a, 2], keypoints[..., b, 2])[..., None] > _MIN_LIMB_CONFIDENCE
+        nearest = torch.minimum(nearest, torch.where(valid, distance, torch.inf))
+    return nearest
 
 
 def without_shared_keypoints(keypoints: Floats, boxes: Floats, detected: Bools) -> Floats:
