@@ -81,8 +81,8 @@ def test_a_second_run_with_other_options(
     assert CliRunner().invoke(app, ["render", str(out), "--view", "side"]).exit_code == 0
     scene = json.loads((out / "scene.json").read_text())
     for stage in scene["stages"]:
-        kept = json.loads((out / "stages" / stage["name"] / "stage.json").read_text())
-        assert kept["run"] == stage["run"]
+        stored = json.loads((out / "stages" / stage["name"] / "stage.json").read_text())
+        assert stored["run"] == stage["run"]
     assert scene["seed"] == 5 and (out / "people" / "notes.txt").read_text() == "mine"
 
 

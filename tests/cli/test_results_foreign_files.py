@@ -30,13 +30,13 @@ def assert_refused(result: Result, *words: str) -> None:
     assert result.stderr.count("\n") == 1 and all(word in result.stderr for word in words), result.stderr
 
 
-def test_a_film_is_replaced_only_with_overwrite(out: Path, tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    film.write_bytes(b"mine")
-    assert_refused(render(out, "-o", film), "film.mp4 exists", "--overwrite")
-    assert film.read_bytes() == b"mine"
-    assert render(out, "-o", film, "--overwrite").exit_code == 0
-    assert film.stat().st_size > 1000
+def test_a_video_is_replaced_only_with_overwrite(out: Path, tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    video.write_bytes(b"mine")
+    assert_refused(render(out, "-o", video), "video.mp4 exists", "--overwrite")
+    assert video.read_bytes() == b"mine"
+    assert render(out, "-o", video, "--overwrite").exit_code == 0
+    assert video.stat().st_size > 1000
 
 
 def test_its_own_views_are_replaced(out: Path) -> None:

@@ -142,15 +142,15 @@ def test_a_folder_that_was_missing_is_gone_when_nothing_was_written(tmp_path: Pa
 
 
 def test_single_files(tmp_path: Path) -> None:
-    film = tmp_path / "film.mp4"
-    require_new_file(film)
-    film.write_text("mine")
-    with pytest.raises(OutputError, match=r"film\.mp4 exists; .*--overwrite"):
-        require_new_file(film)
-    require_new_file(film, overwrite=True)
+    video = tmp_path / "video.mp4"
+    require_new_file(video)
+    video.write_text("mine")
+    with pytest.raises(OutputError, match=r"video\.mp4 exists; .*--overwrite"):
+        require_new_file(video)
+    require_new_file(video, overwrite=True)
     with pytest.raises(OutputError, match="is an input"):
-        require_new_file(film, overwrite=True, inputs=[tmp_path / "." / "film.mp4"])
-    (tmp_path / "link.mp4").symlink_to(film)
+        require_new_file(video, overwrite=True, inputs=[tmp_path / "." / "video.mp4"])
+    (tmp_path / "link.mp4").symlink_to(video)
     with pytest.raises(OutputError, match="symbolic link"):
         require_new_file(tmp_path / "link.mp4", overwrite=True)
     with pytest.raises(OutputError, match="is a folder"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
@@ -44,15 +43,12 @@ def dataset_command(name: str) -> Callable[..., None]:
         with exit_codes():
             o.check_new_file(file, overwrite)
             from closemesh.cli.console import show_progress
-            from closemesh.core.files import atomic_file
             from closemesh.lab.evaluation.dataset_benchmark import as_json, benchmark_dataset
 
             with show_progress() as progress:
                 result = benchmark_dataset(name, root, config, device, progress, limit)
             results.print(_dataset_table(result))
-            if file:
-                with atomic_file(file) as part:
-                    part.write_text(json.dumps(as_json(result), indent=1))
+            o.write_report(file, as_json(result))
 
     benchmark_dataset.__doc__ = (
         f"Reconstruct {DATASETS[name]} and compare it with the truth and with published results.\n\n"
@@ -93,7 +89,6 @@ def identities(
     with exit_codes():
         o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.identity_benchmark import as_json, measure_identities
 
@@ -110,9 +105,7 @@ def identities(
             table.add_row(one.name, *(str(value) for value in row))
         table.add_row("all", *(str(sum(column)) for column in zip(*rows, strict=True)), style="bold")
         results.print(table)
-        if file:
-            with atomic_file(file) as part:
-                part.write_text(json.dumps(as_json(counts), indent=1))
+        o.write_report(file, as_json(counts))
 
 
 def language(
@@ -137,7 +130,6 @@ def language(
     with exit_codes():
         o.check_new_file(file, overwrite)
         from closemesh.core.device import choose_device
-        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.text_retrieval import measure_retrieval
         from closemesh.text.alignment import load_alignment
 
@@ -148,9 +140,7 @@ def language(
         for name, one in retrieval.items():
             table.add_row(name, str(one.texts), str(one.poses), f"{100 * one.first:.1f}", f"{100 * one.ten:.1f}")
         results.print(table)
-        if file:
-            with atomic_file(file) as part:
-                part.write_text(json.dumps({name: asdict(one) for name, one in retrieval.items()}, indent=1))
+        o.write_report(file, {name: asdict(one) for name, one in retrieval.items()})
 
 
 def detections(
@@ -268,7 +258,6 @@ def speed(
     with exit_codes():
         o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.speed import measure_speed
         from closemesh.weights.locate import find_model
         from closemesh.weights.registry import DEMO_CLIP
@@ -282,9 +271,7 @@ def speed(
             peak = "" if one.peak_megabytes is None else f"{one.peak_megabytes:,.0f}"
             table.add_row(one.name, f"{one.milliseconds:,.1f}", str(one.runs), peak)
         results.print(table)
-        if file:
-            with atomic_file(file) as part:
-                part.write_text(json.dumps([asdict(one) for one in measurements], indent=1))
+        o.write_report(file, [asdict(one) for one in measurements])
 
 
 @benchmark.command()

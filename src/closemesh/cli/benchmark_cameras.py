@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +26,6 @@ def cameras(
     with exit_codes():
         o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.camera_benchmark import as_json, measure_cameras
 
@@ -35,9 +33,7 @@ def cameras(
         with show_progress() as progress:
             errors = measure_cameras(windows, seed or 0, progress)
         results.print(_table(errors))
-        if file:
-            with atomic_file(file) as part:
-                part.write_text(json.dumps(as_json(errors), indent=1))
+        o.write_report(file, as_json(errors))
 
 
 def _table(errors: list[CameraError]) -> Table:

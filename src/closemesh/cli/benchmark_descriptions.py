@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -66,7 +65,6 @@ def descriptions(
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
         o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.benchmark_runner import RunOptions
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
         from closemesh.lab.evaluation.text_benchmark import FALSE_PERCENTAGES, as_json, measure_descriptions
@@ -76,9 +74,7 @@ def descriptions(
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume)
         with show_progress() as progress:
             report = measure_descriptions(windows, config, corrupt or FALSE_PERCENTAGES, last, progress, options)
-        if file:
-            with atomic_file(file) as part:
-                part.write_text(json.dumps(as_json(report), indent=1))
+        o.write_report(file, as_json(report))
         for stage in report.reports[0].stages:
             results.print(_table(report, stage))
 

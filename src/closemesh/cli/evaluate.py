@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +33,6 @@ def evaluate(
     with exit_codes():
         o.check_new_file(file, overwrite)
         from closemesh.cli.console import show_progress
-        from closemesh.core.files import atomic_file
         from closemesh.lab.evaluation.evaluate import evaluate as evaluate_motion
         from closemesh.lab.evaluation.evaluate import read_sequence
         from closemesh.lab.evaluation.joint_metrics import METRIC
@@ -48,6 +46,4 @@ def evaluate(
         for name, value in metrics.items():
             table.add_row(name, f"{value:.2f}", METRIC[name].unit, METRIC[name].better)
         results.print(table)
-        if file:
-            with atomic_file(file) as part:
-                part.write_text(json.dumps(metrics, indent=1))
+        o.write_report(file, metrics)

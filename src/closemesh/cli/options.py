@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -45,6 +46,15 @@ def check_new_file(file: Path | None, overwrite: bool) -> None:
 
     if file is not None:
         require_new_file(file, overwrite)
+
+
+def write_report(file: Path | None, values: Any) -> None:
+    """Write the file of `--json`, if given. Raises OutputError when it cannot be written."""
+    from closemesh.core.files import atomic_file
+
+    if file is not None:
+        with atomic_file(file) as part:
+            part.write_text(json.dumps(values, indent=1))
 
 
 def claim_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import secrets
 import shutil
@@ -28,7 +27,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.stem[:200]}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         if path.is_symlink():
-            raise OSError(errno.ELOOP, "it is a symbolic link")
+            raise OutputError(f"cannot write {path}: it is a symbolic link; give the file that it leads to")
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.replace(path)

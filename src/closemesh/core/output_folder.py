@@ -152,8 +152,8 @@ class OutputFolder:
                 _move(staged / last, self.path / last)
         except OSError as error:
             raise write_error(self.path, error, "-o") from error
-        kept = {name: one for name, one in recorded.items() if os.path.lexists(self.path / name)}
-        self._record({**kept, **{name: {one} for name, one in hashes.items()}})
+        remaining = {name: one for name, one in recorded.items() if os.path.lexists(self.path / name)}
+        self._record({**remaining, **{name: {one} for name, one in hashes.items()}})
 
     def remove_leftovers(self) -> None:
         """Remove the staging folders of killed runs; call it only while no other run writes here."""
