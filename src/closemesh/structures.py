@@ -7,8 +7,9 @@ gravity-aligned, floor at y = 0 when it was found. `T_a_b` takes points of b to 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from closemesh.core.arrays import Bools, Floats
+from closemesh.core.errors import NonFiniteError
 from closemesh.core.records import stored_as
-from closemesh.core.tensor_dataclass import TensorDataclass, no_people, static
+from closemesh.core.tensor_dataclass import TensorDataclass, axis_names, no_people, static
 
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
 NUM_KEYPOINTS3D = 23  # COCO-WholeBody 0-22: body and feet.
+
+_MAY_BE_NAN = {"may_be_nan": True}
+"""Metadata of a field in which nan stands for a value that is not there."""
 
 FocalSource = Literal["option", "sidecar", "metadata", "estimated"]
 
@@ -153,7 +158,7 @@ class PoseUncertainty:
     """[T, P, 22] radians about each axis, root first."""
     pelvis_std: Floats
     """[T, P, 3] meters along the image x axis, the image y axis and the line of sight."""
-    betas_std: Floats
+    betas_std: Floats = field(metadata=static(people_axis=0))
     """[P, B] of the shape coefficients."""
 
 
@@ -181,9 +186,9 @@ class PairContacts:
 
     person_a: int
     person_b: int
-    distance: Floats
+    distance: Floats = field(metadata=_MAY_BE_NAN)
     """[T] smallest surface distance in meters; 0 when the surfaces intersect, nan where a person is not valid."""
-    depth: Floats
+    depth: Floats = field(metadata=_MAY_BE_NAN)
     """[T] depth of the deepest vertex inside the other body, meters."""
     contacts: tuple[Contact, ...]
 
@@ -208,7 +213,7 @@ class DepthOrder:
 class AppearanceSummary:
     """Results of the photometric step."""
 
-    psnr: float
+    psnr: float = field(metadata=_MAY_BE_NAN)
     """Mean PSNR in dB of the rendered people over the frames; nan without a rendered person."""
     depth_orders: tuple[DepthOrder, ...] = ()
 
@@ -245,3 +250,35 @@ class Reconstruction:
     def motion(self) -> BodyMotion:
         """The motion of the last stage."""
         return list(self.motions.values())[-1]
+
+
+def check_finite(where: str, record: Any) -> None:
+    """Check every number of a record, of the records in it, and of a tuple or table of them.
+
+    where: what the record is, for the message. Raises NonFiniteError that names the array, person and frame of the
+    first number that is infinite, or NaN where no NaN is documented.
+    """
+    if isinstance(record, Mapping):
+        for name, value in record.items():
+            check_finite(f"{where}, {name}", value)
+    elif isinstance(record, tuple | list):
+        for value in record:
+            check_finite(where, value)
+    elif is_dataclass(record):
+        for one in fields(record):
+            _check_field(where, one, getattr(record, one.name))
+    elif isinstance(record, float) and not math.isfinite(record):
+        raise NonFiniteError(f"{where} is {record}")
+
+
+def _check_field(where: str, one: Field, value: Any) -> None:
+    if not isinstance(value, np.ndarray | float):
+        return check_finite(f"{where}, {one.name}", value)
+    array = np.asarray(value)
+    if array.dtype.kind != "f":
+        return
+    wrong = np.isinf(array) if one.metadata.get("may_be_nan") else ~np.isfinite(array)
+    if wrong.any():
+        first = tuple(int(index) for index in np.argwhere(wrong)[0])
+        place = ", ".join(f"{name} {index}" for name, index in zip(axis_names(one), first, strict=False))
+        raise NonFiniteError(f"{where}, {one.name} is {array[first]}{f' at {place}' if place else ''}")

@@ -195,7 +195,7 @@ def test_intervals_fade_and_cover_every_close_frame_once() -> None:
     close[50:420] = True
     present = torch.ones(500, dtype=torch.bool)
     total: Tensor = torch.zeros(500)
-    for frames, weight in close_intervals(close.numpy(), present.numpy()):
+    for frames, weight in close_intervals(close.numpy(), present.numpy(), 160):
         total[frames] += torch.as_tensor(weight)
     torch.testing.assert_close(total[50:420], torch.ones(370), atol=1e-5, rtol=0)
     assert total[30] == 0 and 0 < total[45] < 1 and total[440] == 0

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unicodedata import category
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -49,8 +50,8 @@ HOW_TO_RESUME = "repeat the command to resume"
 
 
 def print_line(line: str, style: str = "") -> None:
-    """Print one line on stderr without wrapping and markup: it may contain file names."""
-    messages.print(line, style=style, markup=False, soft_wrap=True)
+    """Print one line on stderr without wrapping, markup and control characters: it may contain file names."""
+    messages.print(escape_controls(line), style=style, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -103,12 +104,12 @@ def _stop_signals() -> Iterator[None]:
 
 
 def error_text(error: Exception) -> str:
-    """Return one line about an error; prints its traceback where $CLOSEMESH_DEBUG is set."""
-    if os.environ.get("CLOSEMESH_DEBUG"):
+    """Return one line about an error; prints its traceback where $CLOSEMESH_DEBUG is set, but not to 0, no or false."""
+    if os.environ.get("CLOSEMESH_DEBUG", "").strip().lower() not in {"", "0", "no", "false", "off"}:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         messages.print("".join(lines), markup=False, soft_wrap=True)
     if isinstance(error, ClosemeshError):
-        text = str(error)
+        return str(error)
     elif isinstance(error, MemoryError):
         text = "out of memory; give fewer frames with --start and --end, or close other programs"
     elif isinstance(error, OSError):
@@ -116,6 +117,11 @@ def error_text(error: Exception) -> str:
     else:
         text = f"unexpected {type(error).__name__}: {error}; set CLOSEMESH_DEBUG=1 for the traceback"
     return " ".join(text.split())
+
+
+def escape_controls(text: str) -> str:
+    """Return the text with escape sequences for control characters and lone surrogates, as names of files may have."""
+    return "".join(repr(c)[1:-1] if category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text)
 
 
 @contextmanager

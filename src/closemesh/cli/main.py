@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import os
+import re
+import sys
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -25,6 +31,9 @@ COMMANDS = {
     "train": ("training", "Train the bundled models on your own data."),
 }
 """Name -> module of `closemesh.cli` with a function or a Typer group of this name, and the first line of its help."""
+_SIMILAR = {"²": "^2", "³": "^3", "°": " deg", "±": "+-", "µ": "u", "…": "...", "✓": "*", "→": "->"}
+_LONG_OPTION = re.compile(r"--[a-z-]+(=.*)?", re.DOTALL)
+_FILE_NAME = re.compile(r"-(?![o-])[^=]*\.[A-Za-z][A-Za-z0-9]{1,4}")  # `-oNAME` is the option -o.
 
 
 class LazyGroup(TyperGroup):
@@ -32,6 +41,7 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, found, rest = super().resolve_command(ctx, args)
+        _refuse_files_like_options(rest)
         return name, load_command(name) if name in COMMANDS else found, rest
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -41,6 +51,21 @@ class LazyGroup(TyperGroup):
             super().format_help(ctx, formatter)
         finally:
             self.rich_markup_mode = mode
+
+
+def _refuse_files_like_options(arguments: list[str]) -> None:
+    """Raises BadParameter for a file whose name begins with a dash, which would be read as an option."""
+    before_dashes = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    for argument in filter(_is_file_like_option, before_dashes):
+        raise typer.BadParameter(
+            f"{argument!r} begins with a dash and is read as an option; if it is a file, give it as {'./' + argument!r}"
+        )
+
+
+def _is_file_like_option(argument: str) -> bool:
+    if not argument.startswith("-") or argument in {"-", "-o", "-h"} or _LONG_OPTION.fullmatch(argument):
+        return False
+    return os.path.exists(argument) or _FILE_NAME.fullmatch(argument) is not None
 
 
 def load_command(name: str) -> Any:
@@ -85,4 +110,27 @@ def _root(
 
 def main() -> None:
     """Run the command line; entry point of the console script."""
+    _print_everywhere()
     app()
+
+
+def _print_everywhere() -> None:
+    """Let text pass to terminals and pipes whose encoding lacks some of its characters."""
+    for errors in ("strict", "surrogateescape"):
+        codecs.register_error(f"closemesh.{errors}", partial(_replace_character, keeps_bytes=errors != "strict"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            kind = "surrogateescape" if stream.errors == "surrogateescape" else "strict"
+            stream.reconfigure(errors=f"closemesh.{kind}")
+
+
+def _replace_character(error: UnicodeError, keeps_bytes: bool) -> tuple[str | bytes, int]:
+    """What stands in the output for a character that its encoding lacks: similar ASCII, else an escape sequence.
+
+    keeps_bytes: a byte of a file name that is no text passes unchanged, as in the locale C.
+    """
+    assert isinstance(error, UnicodeEncodeError)
+    character, after = error.object[error.start], error.start + 1
+    if keeps_bytes and "\udc80" <= character <= "\udcff":
+        return bytes([ord(character) - 0xDC00]), after
+    return _SIMILAR.get(character) or character.encode("ascii", "backslashreplace").decode(), after

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
-from annotated_types import Ge
+from annotated_types import Interval
 
 from closemesh.cli.console import exit_codes, print_line
-from closemesh.config.schema import BODY_MODEL, INPUT, METHOD, OUTPUT, SEED, Cli, Config
+from closemesh.config.schema import BODY_MODEL, INPUT, MAX_SEED, METHOD, OUTPUT, SEED, Cli, Config
 
 Command = Callable[..., None]
 
 ClipArg = Annotated[Path, typer.Argument(help="A video, a folder of numbered images, or a photo.", show_default=False)]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; it is created if missing.")]
-SeedOption = Annotated[int | None, typer.Option("--seed", help=SEED.help, rich_help_panel=METHOD)]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=MAX_SEED, help=SEED.help, rich_help_panel=METHOD)]
 BodyModelOption = Annotated[Path | None, typer.Option("--body-model", help=BODY_MODEL.help, rich_help_panel=METHOD)]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=METHOD)]
 PhotosOption = Annotated[
@@ -90,7 +90,7 @@ class ConfigOption:
         elif self.cli.is_path:
             kind = Path
         elif kind in (int, float):
-            settings["min"] = next((one.ge for one in get_args(self.hint)[1:] if isinstance(one, Ge)), None)
+            settings |= _closed_bounds(self.hint)
         if self.default is not None and not self.cli.off:
             settings["show_default"] = f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
         option = typer.Option(
@@ -197,6 +197,13 @@ def _value_type(hint: Any) -> Any:
         hint = get_args(hint)[0]
     others = [one for one in get_args(hint) if one is not type(None)]
     return _value_type(others[0]) if len(others) == 1 and type(None) in get_args(hint) else hint
+
+
+def _closed_bounds(hint: Any) -> dict[str, Any]:
+    """The smallest and the largest value of a field as Typer's `min` and `max`; open bounds are checked later."""
+    parts = [hint, *(one for one in get_args(hint) if get_origin(one) is Annotated)]
+    intervals = [one for part in parts for one in get_args(part)[1:] if isinstance(one, Interval)]
+    return {"min": intervals[0].ge, "max": intervals[0].le} if intervals else {}
 
 
 def _usage_error(parse: Callable[[str], Any]) -> Callable[[str], Any]:

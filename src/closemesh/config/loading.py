@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from closemesh.config.schema import Config, preset_config, to_dict
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import short_reason
 
 if TYPE_CHECKING or sys.version_info >= (3, 11):
     import tomllib
@@ -35,6 +37,9 @@ RENAMED_OPTIONS = {
 }
 """Option names of earlier versions, which still work, to their names now."""
 _OLD_TRACKER = 'observe.tracker = "own"'
+_MAX_TOML = 1 << 20  # Bytes.
+_MAX_DEPTH = 8  # Tables in tables.
+_MAX_SHOWN = 60  # Characters of a wrong value.
 _OLD_NAMES = RENAMED_OPTIONS | {_OLD_TRACKER: 'observe.tracker = "keypoints"'}
 
 
@@ -87,9 +92,17 @@ def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file. Raises InputError when it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"cannot read the configuration {path}: {error}") from error
+        with path.open("rb") as file:  # Not read_bytes: a device has no end.
+            data = file.read(_MAX_TOML + 1)
+        if len(data) > _MAX_TOML:
+            raise ValueError(f"it has more than {_MAX_TOML >> 20} MB")
+        return tomllib.loads(data.decode())
+    except RecursionError as error:
+        raise InputError(f"cannot read the configuration {path}: it is nested too deeply") from error
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {path}: {error.strerror or error}") from error
+    except ValueError as error:  # Of the parser, of the decoder, or of an integer with too many digits.
+        raise InputError(f"cannot read the configuration {path}: {short_reason(error)}") from error
 
 
 def load_config(path: Path) -> Config:
@@ -108,9 +121,11 @@ def dump_config(config: Config) -> str:
     return tomli_w.dumps(to_dict(config))
 
 
-def _copy(values: dict[str, Any]) -> dict[str, Any]:
+def _copy(values: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     """Nested tables are copied, values are not."""
-    return {name: _copy(value) if isinstance(value, dict) else value for name, value in values.items()}
+    if depth > _MAX_DEPTH:
+        raise InputError("the configuration has tables nested too deeply; its sections are one or two tables deep")
+    return {name: _copy(value, depth + 1) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 def _table(values: dict[str, Any], names: list[str], create: bool = False) -> dict[str, Any]:
@@ -136,10 +151,20 @@ def _merge(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
 def _first_error(error: Any) -> str:
     """One line from one of pydantic's errors."""
     # Members of a union are type names in the location; option names are lower-case identifiers.
-    where = ".".join(str(part) for part in error["loc"] if str(part).isidentifier() or isinstance(part, int))
     if error["type"] == "unexpected_keyword_argument":
-        return f"unknown option '{where}' in the configuration; closemesh reconstruct --help lists the options"
-    return f"option {where}: {error['msg'].lower()}, got {error['input']!r}"
+        name = _shown(".".join(map(str, error["loc"])))
+        return f"unknown option {name} in the configuration; closemesh reconstruct --help lists the options"
+    where = ".".join(str(part) for part in error["loc"] if str(part).isidentifier() or isinstance(part, int))
+    return f"option {where}: {error['msg'].lower()}, got {_shown(error['input'])}"
+
+
+def _shown(value: Any) -> str:
+    """The value on one line without control characters, shortened."""
+    try:
+        text = repr(value)
+    except ValueError:  # An integer with more digits than Python converts.
+        return "a number with thousands of digits"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
 def _check_rules(config: Config) -> None:
@@ -157,3 +182,11 @@ def _check_rules(config: Config) -> None:
         raise InputError("a vision-language model needs its address, --describe-with, and its name, --vlm-model")
     if any(a == b for a, b in config.optimise.pairs or ()):
         raise InputError("a pair needs two different people, such as 0-1")
+    if _has_duplicates([frozenset(pair) for pair in config.optimise.pairs or ()]):
+        raise InputError("a pair of --pairs is given twice; give each once, in either order")
+    if isinstance(config.observe.people, tuple) and _has_duplicates(config.observe.people):
+        raise InputError("a track id of --people is given twice; give each once, such as 0,3")
+
+
+def _has_duplicates(values: Sequence[Hashable]) -> bool:
+    return len(set(values)) < len(values)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal, get_args
 
-from annotated_types import Ge, Gt
+from annotated_types import Interval, Len
 
 from closemesh.core.errors import InputError
 
@@ -20,7 +20,16 @@ MeshFormat = Literal["glb", "ply", "obj"]
 MotionBranch = Literal["parameters", "network"]
 
 INPUT, METHOD, OUTPUT = "Input", "Method", "Output"
-_NO_OTHER_NAMES = {"extra": "forbid"}  # A misspelled name in a TOML file is an error, not ignored.
+# A misspelled name in a TOML file is an error, not ignored; no option can be infinite.
+_STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
+MAX_SEED = 2**63 - 1
+"""The largest that every generator of random numbers takes."""
+_MAX_SECONDS = 10**7
+_MAX_STEPS = 10**6
+Steps = Annotated[int, Interval(ge=1, le=_MAX_STEPS)]
+Window = Annotated[int, Interval(ge=2, le=10_000)]
+Overlap = Annotated[int, Interval(ge=0, le=10_000)]
+Person = Annotated[int, Interval(ge=0, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,12 @@ def parse_people(text: str) -> int | tuple[int, ...]:
     try:
         if "," not in text:
             return int(text)
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        ids = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise ValueError(f"'{text}' is neither a number such as 2 nor a list of track ids such as 0,3") from None
+        ids = ()
+    if not ids:
+        raise ValueError(f"{text[:60]!r} is neither a number such as 2 nor a list of track ids such as 0,3")
+    return ids
 
 
 def parse_pairs(text: str) -> tuple[tuple[int, int], ...]:
@@ -54,7 +66,7 @@ def parse_pairs(text: str) -> tuple[tuple[int, int], ...]:
     try:
         return tuple((int(a), int(b)) for a, b in (pair.split("-") for pair in text.split(",")))
     except ValueError:
-        raise ValueError(f"'{text}' is no list of pairs such as 0-1,1-2") from None
+        raise ValueError(f"{text[:60]!r} is no list of pairs such as 0-1,1-2") from None
 
 
 SEED = Cli("--seed", "Seed of all random numbers; the same seed gives the same motion on the same machine.", METHOD)
@@ -66,16 +78,22 @@ _NO_PHYSICS = Cli("--no-physics", "Without penetration, floor and foot contact t
 class ClipConfig:
     """Which frames of the input are processed."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
-    start: Annotated[float, Ge(0), Cli("--start", "First second that is processed.", INPUT)] = 0.0
+    start: Annotated[
+        float, Interval(ge=0, le=_MAX_SECONDS), Cli("--start", "First second that is processed.", INPUT)
+    ] = 0.0
     """Seconds."""
     end: Annotated[
-        Annotated[float, Gt(0)] | None,
+        Annotated[float, Interval(gt=0, le=_MAX_SECONDS)] | None,
         Cli("--end", "Second at which to stop; the end of the clip if not given.", INPUT),
     ] = None
     """Seconds; the end of the clip when None."""
-    fps: Annotated[float, Gt(0), Cli("--fps", "Frames to process per second; at most those of the clip.", INPUT)] = 30.0
+    fps: Annotated[
+        float,
+        Interval(gt=0, le=1000),
+        Cli("--fps", "Frames to process per second; at most those of the clip.", INPUT),
+    ] = 30.0
     """Processing rate; a clip with a lower rate keeps its own."""
 
 
@@ -83,14 +101,16 @@ class ClipConfig:
 class ObserveConfig:
     """Detection, keypoints, tracking and masks."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     detector: Annotated[
         Detector, Cli("--detector", "Person and keypoint detector; auto: the best one installed.", METHOD)
     ] = "auto"
     """`auto` is the best one installed; `rtmw` adds hands and face."""
     people: Annotated[
-        Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(0)], ...] | None,
+        Annotated[int, Interval(ge=1, le=1000)]
+        | Annotated[tuple[Annotated[int, Interval(ge=0, le=2**31)], ...], Len(1)]
+        | None,
         Cli("--people", "Number of people, or ids of tracks (3, for one).", INPUT, "N|A,B", parse_people),
     ] = None
     """Number of people, or track ids; None selects people by length and size of their tracks."""
@@ -119,10 +139,10 @@ class ObserveConfig:
 class InitialiseConfig:
     """First 3D motion of each person, without the others."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     focal: Annotated[
-        Annotated[float, Gt(0)] | None,
+        Annotated[float, Interval(gt=0, le=10**7)] | None,
         Cli("--focal", "Focal length in pixels; read from the clip or estimated if not given.", INPUT),
     ] = None
     """Focal length in pixels; None reads a camera file or the metadata, or estimates it."""
@@ -148,13 +168,13 @@ class InitialiseConfig:
         ),
     ] = None
     """Path of another tool's result to start from, a file or a folder; None predicts the first motion."""
-    iterations: Annotated[int, Ge(1)] = 120
+    iterations: Steps = 120
     """Optimizer steps per window, from the prediction of the lifting network."""
-    multi_start_iterations: Annotated[int, Ge(1)] = 120
+    multi_start_iterations: Steps = 120
     """Optimizer steps per window and start pose, without the lifting network."""
-    window: Annotated[int, Ge(2)] = 64
+    window: Window = 64
     """Frames per window."""
-    overlap: Annotated[int, Ge(0)] = 16
+    overlap: Overlap = 16
     """Frames that neighboring windows have in common."""
 
 
@@ -162,7 +182,7 @@ class InitialiseConfig:
 class LanguageConfig:
     """Statements about the people, from a file or from a vision-language model."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     descriptions: Annotated[
         str | None,
@@ -184,11 +204,11 @@ class LanguageConfig:
         str | None, Cli("--vlm-model", "Name of the model at the address of --describe-with.", METHOD, "NAME")
     ] = None
     """Name of the model there."""
-    num_frames: Annotated[int, Ge(1)] = 8
+    num_frames: Annotated[int, Interval(ge=1, le=1000)] = 8
     """Most key frames that the model is asked about."""
-    num_samples: Annotated[int, Ge(1)] = 5
+    num_samples: Annotated[int, Interval(ge=1, le=1000)] = 5
     """Answers to each question; the vote counts."""
-    timeout: Annotated[float, Gt(0)] = 120.0
+    timeout: Annotated[float, Interval(gt=0, le=86_400)] = 120.0
     """Seconds to wait for an answer."""
     statements: bool = True
     """Use each statement as a term of the refinement and of the joint fit."""
@@ -200,7 +220,7 @@ class LanguageConfig:
 class RefineConfig:
     """Pairs of people refined together by the interaction prior."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     prior: Annotated[
         bool, Cli("--no-prior", "Without the interaction prior for pairs of people.", METHOD, off=True)
@@ -214,30 +234,32 @@ class RefineConfig:
     """The denoiser gets the reprojection of its current estimate as a condition."""
     physics: Annotated[bool, _NO_PHYSICS] = True
     """Guide by penetration and contact distance."""
-    guidance_steps: Annotated[int, Ge(1)] = 6
+    guidance_steps: Annotated[int, Interval(ge=1, le=1000)] = 6
     """Gradient steps after each prediction of the denoiser."""
+    max_frames: Annotated[int, Interval(ge=32, le=10_000)] = 160
+    """Frames refined at once, so that memory does not grow with the clip."""
 
 
 @dataclass(frozen=True)
 class AppearanceConfig:
     """Gaussian avatars and photometric alignment; they need masks."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     enabled: Annotated[
         bool, Cli("--no-appearance", "Without Gaussian avatars and photometric alignment.", METHOD, off=True)
     ] = True
-    num_views: Annotated[int, Ge(1)] = 24
+    num_views: Annotated[int, Interval(ge=1, le=10_000)] = 24
     """Most training views, spread evenly over the clip."""
-    view_size: Annotated[int, Ge(32)] = 256
+    view_size: Annotated[int, Interval(ge=32, le=4096)] = 256
     """Side of the square training views in pixels."""
-    num_gaussians: Annotated[int, Ge(100)] = 10_000
+    num_gaussians: Annotated[int, Interval(ge=100, le=_MAX_STEPS)] = 10_000
     """For each person."""
-    fit_steps: Annotated[int, Ge(1)] = 160
+    fit_steps: Steps = 160
     """Optimizer steps of the avatars."""
     lpips: bool = False
     """Add LPIPS to the photometric loss: sharper and slower."""
-    pose_steps: Annotated[int, Ge(0)] = 40
+    pose_steps: Annotated[int, Interval(ge=0, le=_MAX_STEPS)] = 40
     """Optimizer steps of the photometric alignment of the motion."""
     silhouette_alignment: bool = False
     """Align the motion to the masks before the avatars are fitted: helps for standing people, not for lying ones."""
@@ -247,13 +269,13 @@ class AppearanceConfig:
 class OptimiseConfig:
     """Joint fit of all people."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
-    iterations: Annotated[int, Ge(1)] = 100
+    iterations: Steps = 100
     """Optimizer steps per window; 80 % more where people are close."""
-    window: Annotated[int, Ge(2)] = 64
+    window: Window = 64
     """Frames per window."""
-    overlap: Annotated[int, Ge(0)] = 16
+    overlap: Overlap = 16
     """Frames that neighboring windows have in common."""
     physics: Annotated[bool, _NO_PHYSICS] = True
     """Penetration, floor and foot contact terms."""
@@ -261,7 +283,7 @@ class OptimiseConfig:
     motion: MotionBranch = "parameters"
     """What the optimizer changes: SMPL-X parameters, or the weights of the denoiser that predicts them (one pair)."""
     pairs: Annotated[
-        tuple[tuple[int, int], ...] | None,
+        Annotated[tuple[tuple[Person, Person], ...], Len(1)] | None,
         Cli(
             "--pairs",
             "Pairs of people whose contact the last stage fits; found if not given.",
@@ -277,7 +299,7 @@ class OptimiseConfig:
 class OutputConfig:
     """Which files are written besides the motion itself."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     mesh_format: Annotated[
         MeshFormat,
@@ -295,10 +317,10 @@ class OutputConfig:
 class Config:
     """Everything that decides a result besides the input."""
 
-    __pydantic_config__ = _NO_OTHER_NAMES
+    __pydantic_config__ = _STRICT
 
     preset: Annotated[Preset, Cli("--preset", "How much time the fits take.", METHOD)] = "balanced"
-    seed: Annotated[int, Ge(0), SEED] = 0
+    seed: Annotated[int, Interval(ge=0, le=MAX_SEED), SEED] = 0
     body_model: Annotated[str | None, BODY_MODEL] = None
     """Path of a licensed SMPL-X .npz or .pkl; None is the bundled body."""
     clip: ClipConfig = field(default_factory=ClipConfig)
@@ -331,7 +353,7 @@ def preset_config(preset: str) -> Config:
             initialise=InitialiseConfig(iterations=240, multi_start_iterations=300),
             optimise=OptimiseConfig(iterations=200, appearance=appearance),
         )
-    raise InputError(f"unknown preset '{preset}'; choose one of {', '.join(PRESETS)}")
+    raise InputError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

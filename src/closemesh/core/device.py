@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,14 @@ def choose_device(name: str | None = None) -> torch.device:
     """
     import torch
 
-    wanted = name or os.environ.get("CLOSEMESH_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    from_environment = os.environ.get("CLOSEMESH_DEVICE")
+    wanted = name or from_environment or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device '{wanted}' is not available here; use --device cpu") from error
+        torch.zeros(1, device=device).item()  # `meta` makes tensors without numbers.
+    except Exception as error:  # Each kind of device has its own errors.
+        remedy = "use --device cpu" if name or not from_environment else "correct $CLOSEMESH_DEVICE"
+        raise InputError(f"device {wanted[:60]!r} is not available here; {remedy}") from error
     return device
 
 
@@ -50,11 +53,15 @@ def reset_gpu_peak() -> None:
     import torch
 
     if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+        with suppress(RuntimeError):  # A lost GPU.
+            torch.cuda.reset_peak_memory_stats()
 
 
 def peak_gpu_mb() -> float | None:
-    """Return the most GPU memory allocated since reset_gpu_peak in MiB; None without a CUDA device."""
+    """Return the most GPU memory allocated since reset_gpu_peak in MiB; None without a CUDA device that works."""
     import torch
 
-    return torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None
+    try:
+        return torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None
+    except RuntimeError:
+        return None

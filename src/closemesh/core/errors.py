@@ -11,6 +11,10 @@ class InputError(ClosemeshError):
     """A file or an option of the user is missing, unreadable or invalid."""
 
 
+class NonFiniteError(ClosemeshError):
+    """A number of a result is NaN or infinite."""
+
+
 class ModelFileError(ClosemeshError):
     """A weight or body file is missing, damaged or of another kind."""
 

@@ -32,6 +32,13 @@ def no_people() -> Mapping[str, Any]:
     return {_NO_PEOPLE: True}
 
 
+def axis_names(one: Field) -> tuple[str, ...]:
+    """Return what the first axes of a field are, by its metadata: frame and person, if nothing else is stated."""
+    if one.metadata.get(_STATIC):
+        return ("person",) if one.metadata.get(_PEOPLE_AXIS) == 0 else ()
+    return ("frame",) if one.metadata.get(_NO_PEOPLE) else ("frame", "person")
+
+
 @dataclass(frozen=True)
 class TensorDataclass:
     """A frozen dataclass of tensors, numpy arrays, nested records, None and plain values.

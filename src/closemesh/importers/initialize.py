@@ -27,7 +27,7 @@ from closemesh.importers.registry import read_imported_result
 from closemesh.importers.results import ImportedResult
 from closemesh.initialization.camera_estimation import estimate_camera
 from closemesh.initialization.initialize import initialise
-from closemesh.initialization.intrinsics import CameraPrior, find_camera_prior
+from closemesh.initialization.intrinsics import CameraPrior, check_focal, find_camera_prior
 from closemesh.initialization.lifting_network import load_lifter
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.structures import BodyMotion, Camera, Clip, Observations, ObservedClip, PoseUncertainty
@@ -85,9 +85,9 @@ def choose_prior(result: ImportedResult, clip: Clip, config: InitialiseConfig, p
     prior = find_camera_prior(clip, config.focal, config.camera)
     if prior.source != "estimated" or result.camera is None or result.camera.crop_focal:
         return prior
-    progress.note(f"focal length unknown: {result.camera.focal:.0f} px taken from the result of {result.tool}")
-    point = result.camera.principal_point
-    return replace(prior, focal=result.camera.focal, focal_log_std=0.0, principal_point=point)
+    focal = check_focal(result.camera.focal, clip.size, f"result of {result.tool}")
+    progress.note(f"focal length unknown: {focal:.0f} px taken from the result of {result.tool}")
+    return replace(prior, focal=focal, focal_log_std=0.0, principal_point=result.camera.principal_point)
 
 
 def match_result(result: ImportedResult, observed: ObservedClip, body: BodyModel) -> MatchedPoses:

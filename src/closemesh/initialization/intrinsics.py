@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from closemesh.core.errors import InputError
 from closemesh.geometry.camera import default_focal
 from closemesh.initialization.camera_files import DEFAULT_UP_STD, CameraFile, find_camera_file, read_camera_file
 from closemesh.structures import Clip, FocalSource
@@ -52,8 +54,28 @@ def usual_focal() -> tuple[float, float]:
     return float(np.exp(median)), float(np.sqrt(weights @ (logs - weights @ logs) ** 2))
 
 
+FOCAL_BOUNDS = (0.2, 30.0)
+"""Of the image diagonal: a pinhole image cannot show more than the first, and no camera for people has the last."""
 PRIOR_LOG_STD = usual_focal()[1]
 """Standard deviation of the logarithm of a focal length about which nothing is known."""
+
+
+def is_possible_focal(focal: float, size: tuple[int, int]) -> bool:
+    """Return whether a focal length in pixels is one of a camera whose images have this width and height."""
+    low, high = FOCAL_BOUNDS
+    return low <= focal / math.hypot(*size) <= high
+
+
+def check_focal(focal: float, size: tuple[int, int], source: str) -> float:
+    """Return `focal` in pixels. Raises InputError with its `source` when no camera with images of this size has it."""
+    if not is_possible_focal(focal, size):
+        low, high = (bound * math.hypot(*size) for bound in FOCAL_BOUNDS)
+        raise InputError(
+            f"{source}: the focal length {focal:g} px is not possible for frames of {size[0]}x{size[1]}; give "
+            f"pixels, {low:.0f} to {high:.0f}, not millimeters (pixels = millimeters / sensor width * {size[0]}), or "
+            "leave it out"
+        )
+    return focal
 
 
 @dataclass(frozen=True)
@@ -78,17 +100,19 @@ def find_camera_prior(clip: Clip, focal: float | None, file: str | None = None) 
 
     file: path of a camera file; by default one beside the clip is used, see `find_camera_file`. With `focal`, a file
     beside the clip is not read, and of a given one only the vertical is used. Raises InputError when the file cannot
-    be read or is of an image of another shape.
+    be read or is of an image of another shape, or when no camera has the focal length; that of metadata is left out.
     """
     center = (clip.size[0] / 2, clip.size[1] / 2)
     path = find_camera_file(clip.path, file) if focal is None or file is not None else None
     found = read_camera_file(path, clip.size) if path is not None else None
     if focal is not None:
+        check_focal(focal, clip.size, "--focal")
         return _with_vertical(CameraPrior(focal, 0.0, center, "option"), found)
     if found is not None:
+        check_focal(found.focal, clip.size, str(path))
         prior = CameraPrior(found.focal, found.focal_log_std, found.principal_point or center, "sidecar")
         return _with_vertical(prior, found)
-    if clip.focal_px is not None:
+    if clip.focal_px is not None and is_possible_focal(clip.focal_px, clip.size):
         return CameraPrior(clip.focal_px, clip.focal_log_std, center, "metadata")
     return CameraPrior(default_focal(clip.size), PRIOR_LOG_STD, center, "estimated")
 

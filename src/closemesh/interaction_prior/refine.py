@@ -52,7 +52,6 @@ MIN_ROTATION_STD, MIN_PELVIS_STD, MIN_BETAS_STD = 0.03, 0.01, 0.05  # Radians, m
 MAX_PAIR_DISTANCE = 0.5  # Meters between the surfaces of two people who are refined as a pair.
 FADE_FRAMES = 12  # Frames over which the refinement fades in and out.
 SMOOTHING_SECONDS = 0.05  # Standard deviation of the smoothing of changes: shorter than any blow.
-MAX_FRAMES = 160  # Refined at once, so that memory does not grow with the clip.
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,8 @@ def refine(
         for a, b, close in pairs:
             assert prior is not None
             statements = select_people(text, (a, b))
-            for frames, weight in close_intervals(close, motion.valid[:, a] & motion.valid[:, b]):
+            present = motion.valid[:, a] & motion.valid[:, b]
+            for frames, weight in close_intervals(close, present, config.refine.max_frames):
                 state, std = blender.pair(a, b, frames)
                 clip = pair_clip(tracks.frames(frames), (a, b), state, std)
                 up = torch.as_tensor(observed.camera.up[frames].mean(0))
@@ -124,11 +124,11 @@ def refine(
     return blender.motion()
 
 
-def close_intervals(close: Bools, present: Bools) -> Iterator[tuple[slice, Floats]]:
+def close_intervals(close: Bools, present: Bools, max_frames: int) -> Iterator[tuple[slice, Floats]]:
     """Intervals of frames in which two people are close, or will be soon, with a weight [t] for each frame.
 
-    close [T] and present [T]. A weight falls to 0 within FADE_FRAMES of the close frames. Long intervals are split
-    into crossfaded ones.
+    close [T] and present [T]. A weight falls to 0 within FADE_FRAMES of the close frames. Intervals of more than
+    `max_frames` are split into crossfaded ones.
     """
     frames = np.arange(len(close))
     if not close.any():
@@ -137,8 +137,8 @@ def close_intervals(close: Bools, present: Bools) -> Iterator[tuple[slice, Float
     weight = np.clip(1 - distance / (FADE_FRAMES + 1), 0, 1).astype(np.float32) * present
     for run in find_runs(weight > 0):
         start, end = run.start, run.stop
-        for first in range(start, max(end - FADE_FRAMES, start + 1), MAX_FRAMES - FADE_FRAMES):
-            last = min(first + MAX_FRAMES, end)
+        for first in range(start, max(end - FADE_FRAMES, start + 1), max_frames - FADE_FRAMES):
+            last = min(first + max_frames, end)
             fade = np.ones(last - first, np.float32)
             if first > start:
                 fade[:FADE_FRAMES] = np.linspace(0, 1, FADE_FRAMES + 2)[1:-1]

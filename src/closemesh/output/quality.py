@@ -11,8 +11,18 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_world, motion_joints, motion_keypoints
 from closemesh.body.skinning import shaped_template
 from closemesh.core.arrays import Floats
+from closemesh.core.errors import NonFiniteError
 from closemesh.geometry.camera import project
-from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera, Clip, Observations, PairContacts
+from closemesh.structures import (
+    NUM_BODY_JOINTS,
+    BodyMotion,
+    Camera,
+    Clip,
+    Observations,
+    PairContacts,
+    Reconstruction,
+    check_finite,
+)
 from closemesh.temporal import jerk
 
 NUM_COCO_KEYPOINTS = 17
@@ -88,6 +98,14 @@ def contact_metrics(contacts: Sequence[PairContacts], num_people: int) -> Metric
         "penetration_mean_mm": 1000 * float(depth.mean()) if len(depth) else None,
         "penetration_max_mm": 1000 * float(depth.max()) if len(depth) else None,
     }
+
+
+def check_numbers(reconstruction: Reconstruction) -> None:
+    """Check a result before it is written. Raises NonFiniteError when a number in it is NaN or infinite."""
+    try:
+        check_finite("the result", reconstruction)
+    except NonFiniteError as error:
+        raise NonFiniteError(f"{error}; nothing is written, run again with --fresh or with another --seed") from error
 
 
 def standing_heights(motion: BodyMotion, body: BodyModel) -> Floats:

@@ -17,6 +17,7 @@ from closemesh.core.errors import DownloadError, InputError, ModelFileError, Out
 from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import Advance, NullProgress, Progress, RecordingProgress
 from closemesh.core.records import save_record
+from closemesh.output.quality import check_numbers
 from closemesh.output.write import RESULT_FILES, write_results
 from closemesh.pipeline.cache import CLIP_FILE, STAGES_FOLDER
 from closemesh.pipeline.context import MASKS, RunContext, check_output, input_files, open_run
@@ -66,6 +67,7 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
         config=to_dict(ctx.config),
         notes=notes,
     )
+    check_numbers(reconstruction)
     output = OutputFolder(ctx.out)
     with output.staging() as staged:
         save_record(staged / STAGES_FOLDER / CLIP_FILE, ctx.clip)

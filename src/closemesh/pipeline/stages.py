@@ -22,6 +22,7 @@ from closemesh.optimization.optimize import optimise
 from closemesh.perception.observe import observe
 from closemesh.pipeline.cache import STAGE_OF_MOTION, Records, fingerprint
 from closemesh.pipeline.context import MASKS, RunContext
+from closemesh.pipeline.fallbacks import Attempt, attempts_after, fault_of, final_error, release_memory
 from closemesh.pipeline.fingerprints import (
     bundled_weights,
     clip_fingerprint,
@@ -36,6 +37,7 @@ from closemesh.structures import (
     Observations,
     PairContacts,
     PoseUncertainty,
+    check_finite,
 )
 from closemesh.text.annotate import describe
 from closemesh.text.calibration import calibrate_confidence
@@ -262,30 +264,63 @@ def run_stages(
     """Each stage with the state after it, in order; results come from `ctx.cache` where it has them.
 
     Every stage starts from the same random state. So a resumed run gives the same result as an uninterrupted one.
-    Raises ClosemeshError.
+    Where `ctx` has a folder for the result, a stage that the machine fails is run in another way, with a note; see
+    `attempts_after`. Raises ClosemeshError.
     """
     for stage in stages:
-        state = _run_stage(ctx, state, stage)
+        ctx, state = _run_stage(ctx, state, stage)
         yield stage, state
 
 
-def _run_stage(ctx: RunContext, state: PipelineState, stage: Stage) -> PipelineState:
+def _run_stage(ctx: RunContext, state: PipelineState, stage: Stage) -> tuple[RunContext, PipelineState]:
+    """The context of the next stage, which is on the CPU once the GPU has failed, and the state after this one."""
+    attempts, first = [Attempt(ctx)], None
+    while attempts:
+        attempt = attempts.pop(0)
+        try:
+            return ctx, _run_attempt(attempt, state, stage)
+        except Exception as error:
+            fault = fault_of(error, ctx.device)
+            if fault is None or ctx.out is None:  # Benchmarks measure the stages, not what replaces them.
+                raise
+        if first is None:
+            first, attempts = fault, attempts_after(fault, ctx, state, stage.name)
+        if fault.kind == "device":
+            ctx = replace(ctx, device=torch.device("cpu"))
+        release_memory()
+    assert first is not None
+    raise final_error(first, stage.name)
+
+
+def _run_attempt(attempt: Attempt, state: PipelineState, stage: Stage) -> PipelineState:
+    """The state after the stage. Raises NonFiniteError when the result has a number that is NaN or infinite."""
+    ctx = attempt.ctx
+
     def run(work_dir: Path, progress: Progress) -> Records:
-        with torch.random.fork_rng():
+        if attempt.note:
+            progress.note(attempt.note)
+        if attempt.records is not None:
+            return attempt.records
+        with torch.random.fork_rng(devices=[] if ctx.device.type == "cpu" else None):  # The GPU may be lost.
             torch.manual_seed(ctx.config.seed)
-            return stage.run(ctx, state, work_dir, progress)
+            records = stage.run(ctx, state, work_dir, progress)
+        if ctx.out is not None and stage.outputs:
+            check_finite("in its result", records)
+        return records
 
     if stage.outputs:
-        inputs = _all_inputs(ctx, state, stage)
+        inputs = _all_inputs(attempt, state, stage)
         after = stage.apply(state, ctx.cache.get_or_run(stage.name, inputs, stage.outputs, run))
     else:
         after = stage.apply(state, run(ctx.cache.folder / stage.name, ctx.progress))
-        inputs = _all_inputs(ctx, after, stage)
+        inputs = _all_inputs(attempt, after, stage)
     return replace(after, keys={**state.keys, stage.name: fingerprint(inputs)})
 
 
-def _all_inputs(ctx: RunContext, state: PipelineState, stage: Stage) -> dict[str, Any]:
+def _all_inputs(attempt: Attempt, state: PipelineState, stage: Stage) -> dict[str, Any]:
+    ctx = attempt.ctx
     return {
+        **({"fallback": attempt.fallback} if attempt.fallback else {}),
         "closemesh": __version__,
         "stage_version": stage.version,
         "weights": bundled_weights(stage.name),

@@ -11,7 +11,14 @@ from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.structures import Clip
 from closemesh.video.frame_source import Image, mean_rate, sample_frames
-from closemesh.video.image_folders import OTHER_PHOTO_SUFFIXES, image_files, is_image_source, probe_images, read_images
+from closemesh.video.image_folders import (
+    OTHER_PHOTO_SUFFIXES,
+    image_files,
+    is_image_source,
+    missing_clip_advice,
+    probe_images,
+    read_images,
+)
 from closemesh.video.video_files import probe_video, read_video
 
 MIN_SIDE = 64  # Pixels: people in smaller frames are too small for pose estimation.
@@ -26,7 +33,7 @@ def open_clip(path: Path, config: ClipConfig) -> Clip:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; give a video or a folder of images")
+        raise InputError(f"{path}: no such file or folder; {missing_clip_advice(path)}")
     if path.suffix.lower() in OTHER_PHOTO_SUFFIXES and path.is_file():
         raise InputError(f"{path}: photos of this kind cannot be read; save it as JPEG or PNG")
     if config.fps <= 0:

@@ -22,6 +22,15 @@ OTHER_PHOTO_SUFFIXES = frozenset({".dng", ".heic", ".heif"})
 """Photos that cannot be read."""
 
 
+def missing_clip_advice(path: Path) -> str:
+    """Return what to give in the place of a path that does not exist, by what its name means to other programs."""
+    if re.search(r"%\d*d|[*?]", path.name):
+        return f"patterns of names are not read, give the folder of the images, {path.parent}"
+    if re.match(r"\w+:/", str(path)):
+        return "download the video and give its file"
+    return "give a video or a folder of images"
+
+
 def is_image_source(path: Path) -> bool:
     """Return whether `path` is a folder or an image file."""
     return path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES
