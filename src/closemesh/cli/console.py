@@ -109,7 +109,7 @@ def error_text(error: Exception) -> str:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         messages.print("".join(lines), markup=False, soft_wrap=True)
     if isinstance(error, ClosemeshError):
-        return str(error)
+        return escape_controls(str(error))
     elif isinstance(error, MemoryError):
         text = "out of memory; give fewer frames with --start and --end, or close other programs"
     elif isinstance(error, OSError):
@@ -254,8 +254,13 @@ def summary(scene: Mapping[str, Any], out: Path) -> RenderableType:
         _headline(scene),
         _quality(scene["quality"], scene["input"]["frames"]),
         _costs(scene["stages"]),
-        f"results in [title]{escape(str(out))}[/title]: {files}",
+        f"results in [title]{_name(out)}[/title]: {files}",
     )
+
+
+def _name(path: Path | str) -> str:
+    """A name of a file in text with markup."""
+    return escape(escape_controls(str(path)))
 
 
 def _headline(scene: Mapping[str, Any]) -> str:
@@ -277,9 +282,9 @@ def photo_summary(scenes: Mapping[str, Mapping[str, Any] | None], out: Path) -> 
         table.add_column(column, justify="right" if column else "left")
     for name, scene in scenes.items():
         cells = ("[bad]failed[/bad]",) if scene is None else _photo_cells(scene)
-        table.add_row(escape(name), *cells)
+        table.add_row(_name(name), *cells)
     done = sum(scene is not None for scene in scenes.values())
-    return Group("", table, f"{done} of {len(scenes)} photos in [title]{escape(str(out))}[/title], each in its folder")
+    return Group("", table, f"{done} of {len(scenes)} photos in [title]{_name(out)}[/title], each in its folder")
 
 
 def _photo_cells(scene: Mapping[str, Any]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,6 @@ from closemesh.structures import (
     Clip,
     Observations,
     PairContacts,
-    Reconstruction,
     check_finite,
 )
 from closemesh.temporal import jerk
@@ -100,10 +100,10 @@ def contact_metrics(contacts: Sequence[PairContacts], num_people: int) -> Metric
     }
 
 
-def check_numbers(reconstruction: Reconstruction) -> None:
-    """Check a result before it is written. Raises NonFiniteError when a number in it is NaN or infinite."""
+def check_numbers(where: str, record: Any) -> None:
+    """Check a part of a result before it is written. Raises NonFiniteError when a number is NaN or infinite."""
     try:
-        check_finite("the result", reconstruction)
+        check_finite(where, record)
     except NonFiniteError as error:
         raise NonFiniteError(f"{error}; nothing is written, run again with --fresh or with another --seed") from error
 

@@ -14,7 +14,7 @@ from closemesh.core.progress import Progress
 from closemesh.core.records import save_record
 from closemesh.output.gltf import write_glb
 from closemesh.output.people import write_people
-from closemesh.output.quality import motion_quality
+from closemesh.output.quality import check_numbers, motion_quality
 from closemesh.output.result_json import StageCost, write_contacts, write_scene
 from closemesh.rendering.bodies import person_color, render_overlay
 from closemesh.structures import BodyMotion, Camera, Reconstruction
@@ -72,10 +72,16 @@ def write_results(
 
     `out` is new or empty: `OutputFolder.publish` moves the files into an older result. A clip of one frame has an
     overlay.png too. frames: RGB frames of the clip, read only when the configuration asks for an overlay. run:
-    identifier of the run, for scene.json. Raises OutputError when a file cannot be written.
+    identifier of the run, for scene.json. Raises OutputError when a file cannot be written, and NonFiniteError before
+    the first when a metric is NaN or infinite.
     """
     r, motion = reconstruction, reconstruction.motion
     options = {"mesh_format": "glb", "overlay": True, **r.config.get("output", {})}
+    quality = {
+        name: motion_quality(r.clip, r.observations, r.camera, stage_motion, body, r.contacts.get(name, ()))
+        for name, stage_motion in r.motions.items()
+    }
+    check_numbers("quality", quality)
     write_people(out / "people", r.clip, r.camera, motion, body)
     save_record(out / "observations.npz", r.observations)
     contacts = list(r.contacts.values()) or [()]
@@ -83,10 +89,6 @@ def write_results(
     _write_meshes(out / "meshes", reconstruction, body, options["mesh_format"], progress)
     if options["overlay"]:
         render_overlay(frames, r.clip, r.camera, motion, body, out / "overlay.mp4", progress)
-    quality = {
-        name: motion_quality(r.clip, r.observations, r.camera, stage_motion, body, r.contacts.get(name, ()))
-        for name, stage_motion in r.motions.items()
-    }
     write_scene(out / "scene.json", reconstruction, body, stages, quality, run)
 
 

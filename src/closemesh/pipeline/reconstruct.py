@@ -53,7 +53,10 @@ def reconstruct(
 
 
 def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str, ...] = ()) -> Reconstruction:
-    """The result of all stages; writes its files to `ctx.out`. Raises OutputError when a file cannot be written."""
+    """The result of all stages; writes its files to `ctx.out`.
+
+    Raises OutputError when a file cannot be written, NonFiniteError when a number is NaN or infinite.
+    """
     assert ctx.out is not None
     observed, appearance = state.observed(ctx.clip), state.appearance
     reconstruction = Reconstruction(
@@ -67,7 +70,7 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
         config=to_dict(ctx.config),
         notes=notes,
     )
-    check_numbers(reconstruction)
+    check_numbers("the result", reconstruction)
     output = OutputFolder(ctx.out)
     with output.staging() as staged:
         save_record(staged / STAGES_FOLDER / CLIP_FILE, ctx.clip)

@@ -274,13 +274,13 @@ def run_stages(
 
 def _run_stage(ctx: RunContext, state: PipelineState, stage: Stage) -> tuple[RunContext, PipelineState]:
     """The context of the next stage, which is on the CPU once the GPU has failed, and the state after this one."""
-    attempts, first = [Attempt(ctx)], None
+    attempts, first, device = [Attempt(ctx)], None, ctx.device
     while attempts:
         attempt = attempts.pop(0)
         try:
             return ctx, _run_attempt(attempt, state, stage)
         except Exception as error:
-            fault = fault_of(error, ctx.device)
+            fault = fault_of(error, device)
             if fault is None or ctx.out is None:  # Benchmarks measure the stages, not what replaces them.
                 raise
         if first is None:
