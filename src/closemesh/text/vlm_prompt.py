@@ -186,7 +186,7 @@ def _draw_box(image: NDArray, corners: Floats, name: str, color: tuple[int, int,
 def _statement(value: Any) -> Statement | None:
     try:
         return from_json(value)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return None
 
 

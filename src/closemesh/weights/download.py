@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 from closemesh.core.errors import DownloadError
 from closemesh.core.files import lock_folder, require_space, write_error
 from closemesh.core.progress import Progress
+from closemesh.core.server_text import shown_address
 from closemesh.weights.account import Account
 from closemesh.weights.locate import first_existing
 from closemesh.weights.manifest import Downloadable
-from closemesh.weights.transfer import DownloadRequest, PartialFile, Transfer
+from closemesh.weights.partial_file import PartialFile, new_file, refuse_existing
+from closemesh.weights.transfer import DownloadRequest, Transfer
 from closemesh.weights.verify import ExpectedFile, WrongFileError, finalize_download, finalize_unpacked, verify_existing
 
 _LOCK = ".download.lock"
@@ -61,8 +63,9 @@ def download(
 def _provide(file: Downloadable, folder: Path, source: Source, progress: Progress) -> Path:
     expected = ExpectedFile.of(file, folder)
     target = expected.target
-    if target.exists():
+    if target.is_file():
         return verify_existing(expected, progress)
+    refuse_existing(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = PartialFile(target.parent / f"{file.download_name}.part")
     if source.folder:
@@ -90,7 +93,7 @@ def _find_local(file: Downloadable, folder: Path) -> Path:
     for name in (file.download_name, file.file, PurePosixPath(file.file).name):
         if (folder / name).is_file():
             return folder / name
-    raise DownloadError(f"it is not in {folder}; put it there, from {' or '.join(file.sources)}")
+    raise DownloadError(f"it is not in {folder}; put it there, from {' or '.join(map(shown_address, file.sources))}")
 
 
 def _copy(found: Path, target: Path, progress: Progress) -> None:
@@ -101,7 +104,7 @@ def _copy(found: Path, target: Path, progress: Progress) -> None:
         source = found.open("rb")
     except OSError as error:
         raise DownloadError(f"cannot read {found}: {error.strerror or error}") from error
-    with source, target.open("wb") as file, progress.task(found.name, size) as advance:
+    with source, new_file(target) as file, progress.task(found.name, size) as advance:
         while chunk := source.read(_CHUNK):
             file.write(chunk)
             advance(len(chunk))
@@ -123,11 +126,12 @@ def _from_servers(source: Source, partial: PartialFile, expected: ExpectedFile, 
 
 def _from_server(url: str, source: Source, partial: PartialFile, expected: ExpectedFile, progress: Progress) -> Path:
     assert source.transfer, "a source is a folder or has a transfer"
-    request = DownloadRequest(expected.file.name, url, expected.sha256 is not None, _form(expected.file, source))
-    resumed = partial.length > 0
+    form = _form(expected.file, source)
+    request = DownloadRequest(expected.file.name, url, expected.sha256 is not None, expected.size, form)
+    origin, resumed = shown_address(url), partial.length > 0
     try:
         source.transfer.fetch(request, partial)
-        return finalize_download(url, partial, expected, progress)
+        return finalize_download(origin, partial, expected, progress)
     except WrongFileError:
         partial.discard()
         if not resumed:
@@ -135,7 +139,7 @@ def _from_server(url: str, source: Source, partial: PartialFile, expected: Expec
     # The first part came from an earlier run, perhaps of another version: download once from the start.
     source.transfer.fetch(request, partial)
     try:
-        return finalize_download(url, partial, expected, progress)
+        return finalize_download(origin, partial, expected, progress)
     except WrongFileError:
         partial.discard()
         raise

@@ -2,88 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from itertools import chain, takewhile
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from closemesh.core.errors import DownloadError
 from closemesh.core.files import require_space
-from closemesh.core.http import TransientError, response_chunks, send_request
+from closemesh.core.http import CHUNK, Answer, TransientError, send_request
 from closemesh.core.progress import Advance, Progress
+from closemesh.core.server_text import shown_address
 from closemesh.weights.account import LOGIN_REFUSED
+from closemesh.weights.manifest import MAX_DOWNLOAD
+from closemesh.weights.partial_file import Origin, PartialFile
 
 if TYPE_CHECKING:
-    from requests import Response, Session
-
-
-@dataclass(frozen=True)
-class PartialFile:
-    """The file at `path`, which grows until complete; a JSON file beside it records its origin for a later run."""
-
-    path: Path
-
-    @property
-    def length(self) -> int:
-        """Bytes so far."""
-        return self.path.stat().st_size if self.path.is_file() else 0
-
-    @property
-    def _origin(self) -> Path:
-        return self.path.with_name(self.path.name + ".json")
-
-    def range_headers(self, url: str, hash_known: bool) -> dict[str, str]:
-        """Return the headers that ask for the rest only, or none when the whole file is needed.
-
-        The rest of another version must not be appended. Either the server compares versions (If-Range), or the hash
-        of the whole file is known and is checked afterwards.
-        """
-        if not self.length:
-            return {}
-        rest = {"Range": f"bytes={self.length}-"}
-        validator = self._validator(url)
-        if validator:
-            return {**rest, "If-Range": validator}
-        return rest if hash_known else {}
-
-    def remember(self, url: str, validator: str | None) -> None:
-        """Record the origin of the bytes, before the first of them is written."""
-        self._origin.write_text(json.dumps({"url": url, "validator": validator}))
-
-    def open_at(self, offset: int) -> BinaryIO:
-        """Return the file, open to write at `offset` bytes and truncated there."""
-        file = self.path.open("r+b" if self.path.exists() else "w+b")
-        file.truncate(offset)
-        file.seek(offset)
-        return file
-
-    def discard(self) -> None:
-        """Remove the file and its record."""
-        self.path.unlink(missing_ok=True)
-        self._origin.unlink(missing_ok=True)
-
-    def become(self, target: Path) -> None:
-        """Rename the complete and verified file to `target`."""
-        self.path.replace(target)
-        self._origin.unlink(missing_ok=True)
-
-    def _validator(self, url: str) -> str | None:
-        try:
-            record = json.loads(self._origin.read_text())
-            return record["validator"] if record["url"] == url else None
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    from closemesh.core.connections import LimitedSession
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a request is repeated. Only attempts that bring no new bytes count."""
+    """How often a request is repeated. Only attempts that bring no new chunk count."""
 
     attempts: int = 5
     first_wait: float = 1.0
@@ -108,6 +51,8 @@ class DownloadRequest:
     name: str
     url: str
     hash_known: bool
+    size: int | None = None
+    """Bytes of the file, if known."""
     form: Mapping[str, str] | None = None
     """The fields of the account, for a source that needs one."""
 
@@ -117,7 +62,7 @@ class Transfer:
 
     def __init__(
         self,
-        session: Session,
+        session: LimitedSession,
         progress: Progress,
         retries: RetryPolicy | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -140,7 +85,7 @@ class Transfer:
                     self._attempt(request, partial, task)
                     return
                 except TransientError as error:
-                    failures = failures + 1 if partial.length <= most_bytes else 1
+                    failures = failures + 1 if partial.length < most_bytes + CHUNK else 1
                     most_bytes = max(most_bytes, partial.length)
                     self._wait(request, error, failures)
 
@@ -154,27 +99,28 @@ class Transfer:
         self._sleep(wait)
 
     def _attempt(self, request: DownloadRequest, partial: PartialFile, task: _TransferTask) -> None:
+        partial.refuse_links()
         headers = partial.range_headers(request.url, request.hash_known)
-        with send_request(self._session, request.url, headers, request.form, LOGIN_REFUSED) as response:
-            offset, total = _range_of(response, partial)
-            if offset == total:
+        with send_request(self._session, request.url, headers, request.form, LOGIN_REFUSED) as answer:
+            offset, total = _range_of(answer, partial, request)
+            if answer.status == 416:
                 return
-            body = response_chunks(response)
+            body = answer.chunks()
             first = next(body, b"")
-            _refuse_page(response, b"" if offset else first, request)
-            _refuse_unknown_length(response, total, request)
+            _refuse_page(answer, b"" if offset else first, request)
+            _refuse_length(answer, total, request)
             if total is not None:
                 require_space(partial.path.parent, total - offset, request.name)
             if offset == 0:
                 partial.discard()  # Before the new origin is recorded: it must never describe old bytes.
-            partial.remember(request.url, _version_of(response))
+            partial.remember(Origin(shown_address(request.url), _version_of(answer), total))
             task.at(offset, total)
+            expected = total or request.size or MAX_DOWNLOAD
             with partial.open_at(offset) as file:
-                for chunk in chain((first,), body):
+                for chunk in takewhile(lambda _: file.tell() <= expected, chain((first,), body)):
                     file.write(chunk)
                     task.at(file.tell(), total)
-        if total is not None and partial.length != total:
-            raise TransientError("the connection ended early")
+        _check_length(partial, total, expected)
 
 
 class _TransferTask:
@@ -195,35 +141,62 @@ class _TransferTask:
         self._done = done
 
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)/([0-9]{1,15}|\*)", re.ASCII)
 
 
-def _range_of(response: Response, partial: PartialFile) -> tuple[int, int | None]:
-    """First byte of the response and length of the whole file. Raises TransientError to start again from 0."""
-    if response.status_code == 200:  # The whole file: it was asked for, has changed, or ranges are not supported.
-        encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdigit() and not encoded else None
-    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    start, total = match.groups() if match else (None, None)
-    length = int(total) if total and total != "*" else None
-    is_complete = response.status_code == 416 and length == partial.length
-    fits = response.status_code == 206 and start is not None and int(start) == partial.length
-    if not is_complete and not fits:
+def _range_of(answer: Answer, partial: PartialFile, request: DownloadRequest) -> tuple[int, int | None]:
+    """First byte of the answer and length of the whole file.
+
+    Raises TransientError to start again from 0, DownloadError for a compressed body, whose bytes are other ones.
+    """
+    if answer.is_encoded:
+        raise DownloadError("the server sends the file compressed, which was not asked for")
+    if answer.status == 200:  # The whole file: it was asked for, has changed, or ranges are not supported.
+        length = answer.header("Content-Length")
+        return 0, int(length) if re.fullmatch("[0-9]{1,15}", length) else None
+    match = _CONTENT_RANGE.fullmatch(answer.header("Content-Range"))
+    start, end, total = (int(one) if one and one != "*" else None for one in match.groups()) if match else [None] * 3
+    origin = partial.origin(request.url)
+    if answer.status == 416:
+        fits = bool(total) and total == partial.length and _is_whole(partial.length, origin, request)
+    else:
+        fits = start == partial.length and partial.length <= (end or 0) < (total or MAX_DOWNLOAD)
+        fits = fits and (total is not None or request.hash_known) and _is_same_version(answer, total, origin, request)
+    if not fits:
         partial.discard()
         raise TransientError("the server does not have the rest of this file", wait=0.0)
-    return partial.length, length
+    return partial.length, total
 
 
-def _version_of(response: Response) -> str | None:
+def _is_whole(total: int, origin: Origin | None, request: DownloadRequest) -> bool:
+    """Whether something else than this answer shows that the file has `total` bytes."""
+    return request.hash_known or total == request.size or (origin is not None and total == origin.total)
+
+
+def _is_same_version(answer: Answer, total: int | None, origin: Origin | None, request: DownloadRequest) -> bool:
+    """Whether the answer is the rest of what is there already, as far as the server describes it."""
+    if origin is None:
+        return request.hash_known or not answer.response.request.headers.get("Range")
+    if total is not None and origin.total is not None and total != origin.total:
+        return False
+    if origin.validator is None:
+        return request.hash_known
+    # A rest may come without its date, but not without its tag.
+    found = answer.header("ETag" if origin.validator.startswith('"') else "Last-Modified")
+    may_be_missing = request.hash_known or not origin.validator.startswith('"')
+    return found == origin.validator if found else may_be_missing
+
+
+def _version_of(answer: Answer) -> str | None:
     """The header value that differs between versions of the file, byte for byte."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+    etag = answer.header("ETag")
+    found = etag if etag and not etag.startswith("W/") else answer.header("Last-Modified")
+    return found if found and found.isascii() and found.isprintable() else None
 
 
-def _refuse_page(response: Response, start: bytes, request: DownloadRequest) -> None:
+def _refuse_page(answer: Answer, start: bytes, request: DownloadRequest) -> None:
     """Raises DownloadError for a login or error page, which has status 200 too."""
-    is_html = response.headers.get("Content-Type", "").startswith("text/html")
+    is_html = answer.header("Content-Type").startswith("text/html")
     if not is_html and not start.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         return
     if request.form:
@@ -231,7 +204,28 @@ def _refuse_page(response: Response, start: bytes, request: DownloadRequest) -> 
     raise DownloadError("a web page came instead of the file; does the network ask for a login?")
 
 
-def _refuse_unknown_length(response: Response, total: int | None, request: DownloadRequest) -> None:
-    """Raises DownloadError when neither length, hash nor end mark could show that a file is incomplete."""
-    if total is None and not request.hash_known and response.headers.get("Transfer-Encoding") != "chunked":
+def _refuse_length(answer: Answer, total: int | None, request: DownloadRequest) -> None:
+    """Raises DownloadError for a length that cannot be that of the file, and for none when nothing else shows the end.
+
+    Without a length, a hash or an end mark could show that a file is incomplete.
+    """
+    if total is not None:
+        _refuse_more(total, request.size or MAX_DOWNLOAD)
+    elif not request.hash_known and answer.header("Transfer-Encoding") != "chunked":
         raise DownloadError("the server does not give the length of the file, and no hash of it is known")
+
+
+def _check_length(partial: PartialFile, total: int | None, expected: int) -> None:
+    """Raises TransientError when bytes are missing, DownloadError, without the bytes, when there are too many."""
+    length = partial.length
+    if length > expected or not length:
+        partial.discard()
+        _refuse_more(length, expected)
+        raise DownloadError("the server sends an empty file")
+    if total is not None and length != total:
+        raise TransientError("the connection ended early")
+
+
+def _refuse_more(count: int, expected: int) -> None:
+    if count > expected:
+        raise DownloadError(f"{count} bytes came instead of {expected}")

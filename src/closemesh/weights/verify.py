@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import json
 import stat
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from typing import IO, Any
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from closemesh.core.errors import DownloadError, InputError
+from closemesh.core.errors import ClosemeshError, DownloadError, InputError
 from closemesh.core.files import require_space, sha256_of
+from closemesh.core.foreign import parse_json, short_reason
 from closemesh.core.progress import Progress
-from closemesh.weights.manifest import Downloadable
-from closemesh.weights.transfer import PartialFile
+from closemesh.weights.manifest import Downloadable, is_sha256
+from closemesh.weights.partial_file import PartialFile, new_file
 
 RECORD = "downloaded.json"
 MAX_UNPACKED = 4 << 30  # Bytes: ten times the largest model file; more is an attack or a mistake.
 _CHUNK = 1 << 20
 _ENCRYPTED = 0x1
+_MAX_NAME = 160  # Characters of a name in an archive that are shown.
 
 
 class WrongFileError(DownloadError):
@@ -46,18 +50,30 @@ def read_record(folder: Path) -> dict[str, DownloadRecord]:
     """Return the records of a models folder by name. Raises InputError when the file is damaged."""
     path = folder / RECORD
     try:
-        return {name: DownloadRecord(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {name: _checked(fields) for name, fields in parse_json(path.read_bytes()).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"the record of downloads {path} is damaged; repair it, or remove it to start anew") from error
 
 
+def _checked(fields: dict[str, Any]) -> DownloadRecord:
+    """Raises TypeError or ValueError when the fields are not those of a record."""
+    record = DownloadRecord(**fields)
+    is_count = type(record.size) is int and record.size >= 0
+    hashes = [record.file_sha256, *([] if record.sha256 is None else [record.sha256])]
+    if not (isinstance(record.source, str) and (is_count or record.size is None) and all(map(is_sha256, hashes))):
+        raise ValueError("a value of another kind")
+    return record
+
+
 def write_record(folder: Path, name: str, record: DownloadRecord) -> None:
     """Add or replace the record of one file."""
     records = {**read_record(folder), name: record}
     part = folder / f".{RECORD}.part"
-    part.write_text(json.dumps({name: asdict(one) for name, one in sorted(records.items())}, indent=1) + "\n")
+    with new_file(part) as file:
+        text = json.dumps({name: asdict(one) for name, one in sorted(records.items())}, indent=1)
+        file.write(f"{text}\n".encode())
     part.replace(folder / RECORD)
 
 
@@ -176,7 +192,10 @@ def verify_existing(expected: ExpectedFile, progress: Progress) -> Path:
     try:
         found = expected.check_file(target)
     except DownloadError as error:
-        raise DownloadError(f"{target} exists, but {error}; remove the file to download it again") from error
+        advice = "remove the file to download it again"
+        if expected.recorded is None:
+            advice = "closemesh did not download it: move it, or choose another folder with --to"
+        raise DownloadError(f"{target} exists, but {error}; {advice}") from error
     if expected.file_sha256 is None:
         expected.note_unknown(progress)
         if expected.file.archive is not None:
@@ -192,29 +211,50 @@ def unpack_member(archive: Path, member: str, target: Path, max_bytes: int = MAX
     Raises DownloadError, and leaves no file behind, when any entry leads out of the archive, is a link or encrypted,
     or when the file has more than `max_bytes`.
     """
-    try:
-        with ZipFile(archive) as zipped:
+    with _foreign(archive):
+        zipped = ZipFile(archive)
+    with zipped:
+        with _foreign(archive):
             for entry in zipped.infolist():
                 _refuse_unsafe(entry, archive)
             entry = _find(zipped.infolist(), member, archive)
-            if entry.file_size > max_bytes:
-                raise DownloadError(
-                    f"{entry.filename} in {archive.name} has {entry.file_size / 1e9:.1f} GB unpacked, more than any "
-                    "model file; get the archive from its publisher"
-                )
-            require_space(target.parent, entry.file_size, target.name)
-            _copy(zipped, entry, target)
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DownloadError(f"{archive.name} is no whole zip file ({error}); repeat the command") from error
+        if entry.file_size > max_bytes:
+            raise DownloadError(
+                f"{_shown(entry)} in {archive.name} has {entry.file_size / 1e9:.1f} GB unpacked, more than any model "
+                "file; get the archive from its publisher"
+            )
+        require_space(target.parent, entry.file_size, target.name)
+        _copy(zipped, entry, target, archive)
+
+
+@contextmanager
+def _foreign(archive: Path) -> Iterator[None]:
+    """Raises DownloadError in the place of the many exceptions of zipfile on damaged archives."""
+    try:
+        yield
+    except ClosemeshError:
+        raise
+    except Exception as error:
+        reason = short_reason(error)
+        raise DownloadError(f"{archive.name} is no whole zip file ({reason}); repeat the command") from error
 
 
 def _refuse_unsafe(entry: ZipInfo, archive: Path) -> None:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
-    escapes = path.is_absolute() or ".." in path.parts or ":" in entry.filename
-    is_link = stat.S_ISLNK(entry.external_attr >> 16)
-    if escapes or is_link or entry.flag_bits & _ENCRYPTED:
-        why = "leads out of the archive" if escapes else "is a link" if is_link else "is encrypted"
-        raise DownloadError(f"{entry.filename!r} in {archive.name} {why}; get the archive from its publisher")
+    faults = {
+        "leads out of the archive": path.is_absolute() or ".." in path.parts or ":" in entry.filename,
+        "is a link": stat.S_ISLNK(entry.external_attr >> 16),
+        "is encrypted": entry.flag_bits & _ENCRYPTED,
+        # Other methods of zipfile unpack a whole block at once, however large it becomes.
+        "is compressed in an unusual way": entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED),
+    }
+    why = next((reason for reason, found in faults.items() if found), None)
+    if why:
+        raise DownloadError(f"{_shown(entry)} in {archive.name} {why}; get the archive from its publisher")
+
+
+def _shown(entry: ZipInfo) -> str:
+    return repr(entry.filename[:_MAX_NAME])
 
 
 def _find(entries: list[ZipInfo], member: str, archive: Path) -> ZipInfo:
@@ -225,12 +265,19 @@ def _find(entries: list[ZipInfo], member: str, archive: Path) -> ZipInfo:
     return found[0]
 
 
-def _copy(zipped: ZipFile, entry: ZipInfo, target: Path) -> None:
+def _copy(zipped: ZipFile, entry: ZipInfo, target: Path, archive: Path) -> None:
     try:
-        # zipfile yields at most the declared size and compares the checksum at the end.
-        with zipped.open(entry) as source, target.open("wb") as file:
-            while chunk := source.read(_CHUNK):
+        with _foreign(archive):
+            source = zipped.open(entry)
+        with source, new_file(target) as file:
+            # zipfile yields at most the declared size and compares the checksum at the end.
+            while chunk := _read(source, archive):
                 file.write(chunk)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
+
+
+def _read(source: IO[bytes], archive: Path) -> bytes:
+    with _foreign(archive):
+        return source.read(_CHUNK)
