@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from raw_answer import RawAnswer
 
 MODEL = "sees-well"
 
@@ -37,6 +38,8 @@ class Reply:
     """Seconds between two bytes."""
     silence: float = 0.0
     """Seconds before the first byte."""
+    raw: RawAnswer | None = None
+    """Instead of everything else."""
 
 
 def statements(*values: dict[str, Any], words: str = "A is on the left.") -> Reply:
@@ -116,6 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _send(self, reply: Reply) -> None:
+        if reply.raw:
+            reply.raw.send(self.wfile)
+            return
         time.sleep(reply.silence)
         message = {"role": "assistant", "content": reply.text or None, **reply.message}
         answer = {"choices": [{"index": 0, "message": message, "finish_reason": reply.finish}]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from chat_server import CUT_OFF, MODEL, REFUSED, ChatServer, Reply, statements
 from known_scenes import KnownScene
+from raw_answer import BROKEN, ENDLESS
 
 from closemesh.config.schema import LanguageConfig
 from closemesh.core.errors import InputError
@@ -162,6 +164,38 @@ def test_a_server_that_fails_is_not_asked_again(describer: Describer):
     [note] = describer.notes
     assert "404" in note
     assert not (describer.out / "descriptions.json").exists()
+
+
+@pytest.mark.parametrize("last", [Reply(drip=0.1), Reply(body=b"[" * 100_000), Reply(raw=ENDLESS["interim answers"])])
+def test_what_is_answered_already_stays_when_the_server_fails(describer: Describer, last: Reply):
+    whole = describer(ANSWER)
+    (describer.out / "descriptions.json").unlink()
+    found = describer(ANSWER, ANSWER, ANSWER, last, timeout=0.3)
+    assert found == whole[:2] and len(whole) > 2
+    [note] = describer.notes
+    assert "left" in note and "going on without" in note
+    [entry] = read_descriptions(describer.out / "descriptions.json", describer.scene.clip.times)
+    assert len(entry.statements) == 2
+    assert describer(ANSWER) == whole and describer.notes == []
+    assert len(describer.server.requests) == 3 * (len(whole) // 2 - 1), "only the open questions are asked"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_over_a_server_that_lies_ends_with_a_note(
+    describer: Describer, monkeypatch: pytest.MonkeyPatch, seed: int
+):
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    source = random.Random(seed)
+    values = [7, None, [], {}, "A", ["A"], 10**400, -1, 0.5, {"a": [{}]}, "\x1b[31m", True]
+    lies = [Reply(f'{{"statements": {"[" * depth}{"]" * depth}}}') for depth in (2, 1000, 50_000)]
+    lies += [statements({**TOUCH, source.choice([*TOUCH, "more"]): source.choice(values)}) for _ in range(20)]
+    lies += [Reply(json.dumps({"statements": source.choice(values)})) for _ in range(5)]
+    lies += [Reply('{"statements": [{"kind": "touch", "person_a": ' + "9" * 5000 + "}]}"), Reply(body=b"\xff{" * 99)]
+    lies += [Reply(status=429, headers={"Retry-After": "\xb2"}), Reply(raw=BROKEN["nothing"]), ANSWER]
+    source.shuffle(lies)
+    for one in describer(*lies, Reply(status=500, body=f'{{"error": "{KEY}"}}'.encode())):
+        assert one.statement in (Touch(0, "left_hand", 1, "head"), DepthOrder(0, 1)) or isinstance(one.statement, Touch)
+    assert len(describer.notes) <= 1 and all(note.isprintable() and KEY not in note for note in describer.notes)
 
 
 def test_the_key_is_never_written(describer: Describer, monkeypatch: pytest.MonkeyPatch):
