@@ -17,7 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from raw_answer import RawAnswer
+
 LOGIN_PAGE = b"\n<!DOCTYPE html>\n<html><body>Please sign in</body></html>"
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The answer to a request for the rest of a file, right or wrong."""
+
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 206
 
 
 @dataclass
@@ -37,6 +48,10 @@ class Served:
     """Seconds between any two tenths of the file."""
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     """For each of the next requests: a status and headers instead of the file."""
+    raw: list[RawAnswer] = field(default_factory=list)
+    """For each of the next requests: bytes instead of an answer."""
+    rests: list[Rest] = field(default_factory=list)
+    """For each of the next requests for a rest: how it is answered."""
     account: dict[str, str] | None = None
     """The form that must be posted; otherwise the login page comes, with status 200."""
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -101,6 +116,23 @@ def tunnelling() -> Iterator[tuple[str, list[str]]]:
             proxy.shutdown()
 
 
+@contextmanager
+def answering(answer: RawAnswer) -> Iterator[int]:
+    """A server without HTTP and TLS that sends `answer` at once; yields its port."""
+
+    class Sender(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            answer.send(self.wfile)  # type: ignore[arg-type]
+
+    with socketserver.ThreadingTCPServer(("localhost", 0), Sender) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
 def _copy(here: socket.socket, there: socket.socket) -> None:
     with suppress(OSError):
         while piece := here.recv(1 << 16):
@@ -128,7 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {}, b"nothing here")
             return
         file.asked.append((self.command, dict(self.headers)))
-        if file.answers:
+        if file.raw:
+            file.raw.pop(0).send(self.wfile)
+        elif file.rests and self.headers.get("Range"):
+            rest = file.rests.pop(0)
+            self._send(rest.status, rest.headers, rest.body)
+        elif file.answers:
             status, headers = file.answers.pop(0)
             self._send(status, headers, b"not now")
         elif file.account is not None and form != file.account:
@@ -164,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if has_length:
+        if has_length and "Content-Length" not in headers:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         body, tenth = body[:cut], len(body) // 10 + 1

@@ -74,6 +74,18 @@ def test_what_is_there_is_compared_and_not_fetched_again(server: FileServer, get
     assert path.read_bytes() == OTHER, "a user's file is never removed"
 
 
+def test_a_file_of_the_user_is_not_overwritten(server: FileServer, get: Downloads) -> None:
+    path = get.folder / "some" / "a.bin"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(OTHER)
+    served = server.serve("a.bin", BODY)
+    with pytest.raises(
+        DownloadError, match=r"a\.bin exists, but .* closemesh did not download it: move it, or .* --to"
+    ):
+        get(entry("a", server.url + "a.bin", body=BODY))
+    assert path.read_bytes() == OTHER and served.asked == []
+
+
 def test_a_file_put_there_by_hand_is_recorded(get: Downloads) -> None:
     path = get.folder / "some" / "a.bin"
     path.parent.mkdir(parents=True)
@@ -190,8 +202,17 @@ def test_a_folder_that_cannot_be_made(get: Downloads) -> None:
         get(entry("a", "http://localhost:9/a.bin"))
 
 
-def test_a_damaged_record(get: Downloads) -> None:
+GOOD = {"source": "x", "size": 7, "sha256": None, "file_sha256": "0" * 64}
+BAD = [{"size": -1}, {"size": True}, {"size": "7"}, {"source": 7}, {"sha256": "x"}, {"file_sha256": None}, {"more": 1}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": {"sha256": ', "[]", "7", '{"a": 7}', '{"a": []}', "[" * 100_000, '{"a": NaN}', "\udcff"]
+    + [json.dumps({"a": {**GOOD, **bad}}) for bad in BAD],
+)
+def test_a_damaged_record(get: Downloads, text: str) -> None:
     get.folder.mkdir()
-    (get.folder / "downloaded.json").write_text('{"a": {"sha256": ')
+    (get.folder / "downloaded.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=r"downloaded\.json is damaged; repair it, or remove it"):
         get(entry("a", "http://localhost:9/a.bin"))

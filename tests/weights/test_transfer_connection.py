@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import ssl
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from downloading import Downloads
-from file_server import FileServer, entry, serving, tunnelling
+from file_server import FileServer, answering, entry, serving, tunnelling
+from raw_answer import ENDLESS, RawAnswer
 
+from closemesh.core import http as connection
 from closemesh.core.errors import DownloadError
 from closemesh.weights.account import Account
 
@@ -160,3 +164,64 @@ def test_a_file_that_lies_elsewhere_is_fetched_without_the_password(trusted: Fil
     serve_body(trusted, answers=[(302, {"Location": "/file.zip"})])
     assert get(body_of(trusted), account=ACCOUNT)[0].read_bytes() == BODY * 50
     assert [method for method, _ in served.asked] == ["GET"]
+
+
+@pytest.mark.parametrize("with_account", [False, True])
+def test_every_redirect_is_over_https(
+    trusted: FileServer, server: FileServer, get: Downloads, with_account: bool
+) -> None:
+    """Not the last address alone: the one in between is not asked at all."""
+    file = body_of(trusted) if with_account else entry("a", trusted.url + "a.bin", body=BODY)
+    serve_body(trusted)
+    [served] = trusted.files.values()
+    trusted.files["a.bin"] = served
+    served.answers = [(302, {"Location": server.url + "between"})]
+    between = server.serve("between", BODY, answers=[(302, {"Location": trusted.url + "end"})])
+    trusted.serve("end", BODY)
+    with pytest.raises(DownloadError, match="leads to an address without https, which was not followed"):
+        get(file, account=ACCOUNT)
+    assert between.asked == []
+
+
+def test_an_account_is_not_shown_by_what_the_portal_sends(trusted: FileServer, get: Downloads) -> None:
+    echo = urlencode(FORM) + " " + base64.b64encode(b"user:secret & more").decode() + " secret & more"
+    for status in (404, 503):
+        serve_body(trusted, raw=[RawAnswer(f"HTTP/1.1 {status} no \x1b[31m {echo}\r\n\r\n".encode())] * 5)
+        with pytest.raises(DownloadError, match=rf"{status} no \[31m .*\*\*\*") as fault:
+            get(body_of(trusted), account=ACCOUNT)
+        texts = "".join([str(fault.value), *get.progress.notes]).replace(" ", "")
+        assert not [part for part in ("secret", "more", "=user", "dXNlcjpz") if part in texts]
+
+
+def test_an_account_of_netrc_goes_to_its_own_address_over_https_only(
+    trusted: FileServer, server: FileServer, get: Downloads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine localhost login me password mine\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    first = trusted.serve("a.bin", BODY, answers=[(302, {"Location": trusted.url + "b.bin"})])
+    second, third = trusted.serve("b.bin", BODY), server.serve("c.bin", BODY)
+    get(entry("a", trusted.url + "a.bin", body=BODY), entry("c", server.url + "c.bin", body=BODY))
+    sent = ["Authorization" in headers for served in (first, second, third) for _, headers in served.asked]
+    assert sent == [True, False, False]
+
+
+def test_headers_that_come_slowly_after_the_handshake_are_cut(
+    trusted: FileServer, get: Downloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_HEADER_SECONDS", 0.3)
+    trusted.serve("a.bin", BODY, raw=[ENDLESS["headers, byte by byte"]] * 5)
+    with pytest.raises(DownloadError, match="the server took too long, 5 times"):
+        get(entry("a", trusted.url + "a.bin", body=BODY))
+
+
+@pytest.mark.parametrize("proxy", [False, True])
+def test_a_handshake_that_never_ends_is_cut(get: Downloads, monkeypatch: pytest.MonkeyPatch, proxy: bool) -> None:
+    """Of TLS with the server, and of the connection through a proxy."""
+    monkeypatch.setattr(connection, "_HEADER_SECONDS", 0.3)
+    start = b"HTTP/1.1 200 " if proxy else b"\x16\x03\x03\x40\x00"
+    with answering(RawAnswer(start, b"\x02", pause=0.02)) as port:
+        if proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://localhost:{port}")
+        address = "files.example" if proxy else f"localhost:{port}"
+        with pytest.raises(DownloadError, match="(took too long|no encrypted connection to the server), 5 times"):
+            get(entry("a", f"https://{address}/a.bin", body=BODY))

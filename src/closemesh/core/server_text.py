@@ -6,7 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Iterable, Iterator
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlencode, urlsplit
 
 _LENGTH = 160  # Characters that are passed on.
 _SCANNED = 1 << 14  # Characters that are searched for secrets.
@@ -71,7 +71,14 @@ def _without(text: str, secrets: Iterable[str]) -> str:
 def _spellings(secret: str) -> Iterator[str]:
     """Notations of a secret, as `_small` writes them."""
     data = secret.encode("utf-8", errors="surrogateescape")
-    plain = [secret, quote(data, safe=""), html.escape(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]]
+    plain = [
+        secret,
+        quote(data, safe=""),
+        quote_plus(data),
+        html.escape(secret),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+    ]
     for offset in range(3):  # Base64 of the secret inside of another text, by its place there.
         coded = base64.b64encode(b"\0" * offset + data).decode().rstrip("=")
         inner = coded[(0, 2, 3)[offset] : len(coded) - ((offset + len(data)) % 3 > 0)]

@@ -273,6 +273,8 @@ def _copy(zipped: ZipFile, entry: ZipInfo, target: Path, archive: Path) -> None:
             # zipfile yields at most the declared size and compares the checksum at the end.
             while chunk := _read(source, archive):
                 file.write(chunk)
+            if file.tell() != entry.file_size:
+                raise DownloadError(f"{archive.name} is no whole zip file (an entry is too short); repeat the command")
     except BaseException:
         target.unlink(missing_ok=True)
         raise
