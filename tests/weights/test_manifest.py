@@ -41,24 +41,10 @@ def test_names_and_groups() -> None:
 
 
 NO_ADDRESSES = ("file:///etc/passwd", "ftp://x/a", "x/a", "http://", "http://x:y/a", "http://[::", "https://x/a b")
+NO_NAMES = ("", "-x", "[bad]", "a b", "a\x1b[2J", "a" * 65, "\u00e9")
 NO_PATHS = (
-    *(
-        "",
-        "/",
-        "a//b",
-        "./a",
-        "a/.",
-        "a/..",
-        "..",
-        "a/../b",
-        "\\\\host\\a",
-        "a\\b",
-        "C:/a",
-        "C:a",
-        "a\x00b",
-        "a\nb",
-        "a\u202eb",
-    ),
+    *("", "/", "a//b", "./a", "a/.", "a/..", "..", "a/../b", "\\\\host\\a", "a\\b", "C:/a", "C:a"),
+    *("a\x00b", "a\nb", "a\u202eb"),
     *("NUL", "some/con.bin", "COM1.tar.gz", "aux ", "lpt9.x", "a.", "a ", "a?", "a*", "a|b", "a<b", 'a"b', "a" * 121),
     *("downloaded.json", ".download.lock", ".hidden/a", "some/a.part", "a.part.json", "/".join(["a"] * 300)),
 )
@@ -83,10 +69,7 @@ NO_PATHS = (
         ({"archive": {"file": "a.zip", "member": "../a"}}, "a lies outside of the models folder"),
         ({"sources": []}, "a has a source that is no http"),
         *(({"sources": [url]}, "a has a source that is no http") for url in NO_ADDRESSES),
-        *(
-            ({"name": name}, ".* is no plain name")
-            for name in ("", "-x", "[bad]", "a b", "a\x1b[2J", "a" * 65, "\u00e9")
-        ),
+        *(({"name": name}, ".* is no plain name") for name in NO_NAMES),
         ({"groups": ["[/]"]}, "'a' or one of its groups is no plain name"),
         ({"purpose": "\x1b[2J"}, "a has texts that cannot be printed"),
         ({"account": "a\nb"}, "a has texts that cannot be printed"),
@@ -125,14 +108,15 @@ def test_entries_that_exclude_each_other(
     tmp_path: Path, first: dict[str, Any], second: dict[str, Any], expected: str
 ) -> None:
     sources = ["http://localhost/a"]
-    path = write_manifest(tmp_path / "m.json", entry("a", *sources, **first), entry("a", *sources, **second))
+    path = write_manifest(tmp_path / "m.json", entry("a", *sources, **first), {**entry("a", *sources), **second})
     with pytest.raises(InputError, match=rf"m\.json is damaged: {expected}"):
         read_manifest(path)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[" * 100_000, "{}", "7", "null", '[{"name": NaN}]', "[" + "9" * 5000 + "]", "\udcff"]
-)
+NO_LISTS = ["", "[" * 100_000, "{}", "7", "null", '[{"name": NaN}]', "[" + "9" * 5000 + "]", "\udcff"]
+
+
+@pytest.mark.parametrize("text", NO_LISTS)
 def test_what_is_no_list_of_downloads(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=r"m\.json is damaged: ") as fault:

@@ -223,5 +223,5 @@ def test_a_handshake_that_never_ends_is_cut(get: Downloads, monkeypatch: pytest.
         if proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://localhost:{port}")
         address = "files.example" if proxy else f"localhost:{port}"
-        with pytest.raises(DownloadError, match="(took too long|no encrypted connection to the server), 5 times"):
+        with pytest.raises(DownloadError, match=r"(took too long|no encrypted connection to the server), 5 times"):
             get(entry("a", f"https://{address}/a.bin", body=BODY))
