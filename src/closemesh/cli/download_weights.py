@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +28,9 @@ def list_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
     for file in files:
         terms = f"{file.licence}{', account' if file.account else ''}"
         size = _size(file, first_existing(file.file, folders))
-        table.add_row(file.name, ", ".join(file.groups), _status(file, folders), size, terms, escape(file.purpose))
+        table.add_row(
+            file.name, ", ".join(file.groups), _status(file, folders), size, escape(terms), escape(file.purpose)
+        )
     return table
 
 
@@ -38,7 +41,7 @@ def plan_table(files: Iterable[Downloadable], folders: list[Path]) -> Table:
         table.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     missing = _missing(files, folders)
     for file in missing:
-        table.add_row(file.name, _status(file, folders), _size(file, None), file.licence)
+        table.add_row(file.name, _status(file, folders), _size(file, None), escape(file.licence))
     known = sum(file.size or 0 for file in missing)
     unknown = sum(file.size is None for file in missing)
     table.caption = f"{len(missing)} files, {format_bytes(known)}" + (
@@ -114,7 +117,7 @@ def download_weights(
         from closemesh.weights.manifest import EVERYTHING, read_manifest, select_downloads
 
         files = select_downloads(read_manifest(), names or [EVERYTHING])
-        folder = to.expanduser() if to else user_cache()
+        folder = Path(os.path.expanduser(to)) if to else user_cache()
         searched = [folder] if to else [folder, *model_folders()]
         if list_files or not names:
             results.print(list_table(files, searched))

@@ -14,7 +14,7 @@ def model_folders() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     folders = [package / "models", package.parents[1] / "models", user_cache()]
     chosen = os.environ.get("CLOSEMESH_MODELS")
-    return [Path(chosen).expanduser(), *folders] if chosen else folders
+    return [Path(os.path.expanduser(chosen)), *folders] if chosen else folders
 
 
 def user_cache() -> Path:

@@ -77,7 +77,9 @@ def read_manifest(path: Path | None = None) -> tuple[Downloadable, ...]:
 
     chosen = path or (Path(given) if (given := os.environ.get("CLOSEMESH_MANIFEST")) else find_model("manifest.json"))
     try:
-        found = TypeAdapter(tuple[Downloadable, ...]).validate_json(chosen.expanduser().read_bytes(), strict=True)
+        found = TypeAdapter(tuple[Downloadable, ...]).validate_json(
+            Path(os.path.expanduser(chosen)).read_bytes(), strict=True
+        )
     except OSError as error:
         raise InputError(f"cannot read the list of downloads {chosen}: {error.strerror or error}") from error
     except ValidationError as error:

@@ -34,7 +34,8 @@ class WeightEntry:
             chosen = os.environ.get("CLOSEMESH_BODY_MODEL")
             if chosen is None:
                 return first_existing(_DOWNLOADED_BODY, model_folders())
-            return Path(chosen).expanduser() if Path(chosen).expanduser().is_file() else None
+            path = Path(os.path.expanduser(chosen))  # Unlike Path, it leaves the name of an unknown user as it is.
+            return path if path.is_file() else None
         try:
             return find_model(self.name)
         except ModelFileError:
