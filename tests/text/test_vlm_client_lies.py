@@ -10,7 +10,7 @@ import time
 from urllib.parse import quote
 
 import pytest
-from chat_server import MODEL, ChatServer, Reply
+from chat_server import MODEL, ChatServer, Reply, serving
 from raw_answer import BROKEN, ENDLESS, RawAnswer
 
 from closemesh.core.errors import DownloadError
@@ -194,6 +194,16 @@ def test_a_server_gets_no_cookie_back(server: ChatServer) -> None:
     again = Reply(status=503, headers={"Set-Cookie": "id=7; Path=/"})
     assert ask(server, again, Reply("yes"))[0] == "yes"
     assert all("Cookie" not in headers for headers in server.headers)
+
+
+def test_no_proxy_gets_what_is_for_this_machine(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with serving() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        assert ask(server, Reply("yes"))[0] == "yes"
+        assert proxy.requests == []
 
 
 def test_what_is_sent_is_only_what_is_needed(server: ChatServer) -> None:

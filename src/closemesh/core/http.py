@@ -44,7 +44,10 @@ class TransientError(Exception):
 
 
 def open_session(with_cookies: bool = True) -> LimitedSession:
-    """Return a session that uses HTTPS_PROXY, REQUESTS_CA_BUNDLE and SSL_CERT_FILE of the environment."""
+    """Return a session that uses HTTPS_PROXY, REQUESTS_CA_BUNDLE and SSL_CERT_FILE of the environment.
+
+    with_cookies: whether servers get back the cookies that they set.
+    """
     from closemesh.core.connections import LimitedSession
 
     return LimitedSession(with_cookies)

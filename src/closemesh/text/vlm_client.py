@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "CLOSEMESH_VLM_KEY"
 _PATH = "/chat/completions"
+_NO_PROXY = {"http": None, "https": None, "all": None}
 _MAX_ANSWER = 1 << 18  # Bytes.
 
 Message = Mapping[str, Any]
@@ -104,8 +105,12 @@ class ChatClient:
         values = {"model": self._endpoint.model, "messages": messages, "temperature": 1.0}
 
         def send(deadline: Deadline) -> Response:
-            # Redirects are not followed: the key and the images are sent only to the given address.
-            return self._session.send_once("POST", self._endpoint.address, deadline, json=values, auth=self._authorize)
+            # Redirects are not followed, and no proxy stands before this machine: the key and the images are sent only
+            # to the given address.
+            address, proxies = self._endpoint.address, _NO_PROXY if _is_local(self._endpoint.host) else None
+            return self._session.send_once(
+                "POST", address, deadline, json=values, auth=self._authorize, proxies=proxies
+            )
 
         with answer_to(self._session, send, self._endpoint.timeout, self._secrets) as answer:
             body = answer.body(_MAX_ANSWER)
