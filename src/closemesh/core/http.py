@@ -60,6 +60,7 @@ class Answer:
         self.response = response
         self.status = response.status_code
         self._deadline, self._secrets = deadline, secrets
+        response.raw.enforce_content_length = True  # urllib3 1 takes a body that was cut for complete.
 
     def header(self, name: str) -> str:
         """A header as it was sent, empty if it was not."""
