@@ -221,7 +221,7 @@ def test_a_file_instead_of_a_model(known_scene: KnownScene, tmp_path: Path):
     file.write_text('{"schema": 1, "descriptions": [{"people": ["A", "C"], "statements": ["A carries C"]}]}')
     config = LanguageConfig(descriptions=str(file))
     scene = known_scene
-    check_language(config, scene.clip.times)
+    check_language(config, scene.clip.times, tmp_path)
     with pytest.raises(InputError, match=r"mine\.json, entry 1: C was not found; there are A, B"):
         describe(scene.clip, scene.observations, scene.motion, config, tmp_path, NullProgress())
     file.write_text(file.read_text().replace("C", "B"))
@@ -232,9 +232,12 @@ def test_a_file_instead_of_a_model(known_scene: KnownScene, tmp_path: Path):
 
 def test_errors_are_found_before_the_run(tmp_path: Path):
     with pytest.raises(InputError, match="not found"):
-        check_language(LanguageConfig(descriptions=str(tmp_path / "none.json")), np.arange(3.0))
+        check_language(LanguageConfig(descriptions=str(tmp_path / "none.json")), np.arange(3.0), tmp_path)
     with pytest.raises(InputError, match="no http or https address"):
-        check_language(LanguageConfig(describe_with="host/v1", model=MODEL), np.arange(3.0))
+        check_language(LanguageConfig(describe_with="host/v1", model=MODEL), np.arange(3.0), tmp_path)
+    (tmp_path / "descriptions.json").write_text('"words of another kind"')
+    with pytest.raises(InputError, match="has schema None"):
+        check_language(LanguageConfig(describe_with="http://localhost/v1", model=MODEL), np.arange(3.0), tmp_path)
 
 
 def test_ambiguity_is_overlap_hidden_limbs_and_low_confidence(scene: KnownScene):

@@ -73,7 +73,7 @@ def open_run(
     clip = _open_clip(path, config.clip, progress)
     check_clip = partial(require_unchanged, clip, state)
     check_clip()
-    check_language(config.language, clip.times)
+    check_language(config.language, clip.times, out)
     body = load_body(config.body_model)
     find_camera_prior(clip, config.initialise.focal, config.initialise.camera)
     if config.initialise.init:

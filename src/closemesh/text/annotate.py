@@ -18,7 +18,7 @@ import numpy as np
 
 from closemesh.config.schema import LanguageConfig
 from closemesh.core.arrays import Bools, Floats
-from closemesh.core.errors import DownloadError
+from closemesh.core.errors import DownloadError, InputError
 from closemesh.core.progress import Progress
 from closemesh.structures import BodyMotion, Clip, Observations
 from closemesh.text.descriptions import (
@@ -99,12 +99,20 @@ def box_overlap(a: Floats, b: Floats) -> Floats:
     return np.prod(sides.clip(min=0), axis=-1) / np.minimum(*areas).clip(min=1e-6)
 
 
-def check_language(config: LanguageConfig, times: Floats) -> None:
-    """Raises InputError for a descriptions file or an endpoint that would stop the run later; times: [T] seconds."""
+def check_language(config: LanguageConfig, times: Floats, out: Path) -> None:
+    """Raises InputError for a descriptions file or an endpoint that would stop the run later.
+
+    times: [T] seconds. out: folder of the result, in which a file of another kind may have the name of the answers.
+    """
     if config.descriptions:
         read_descriptions(Path(config.descriptions).expanduser(), times)
     if config.describe_with:
         _endpoint(config)
+        answers = out / DESCRIPTIONS_FILE
+        if answers.is_symlink():
+            raise InputError(f"{answers} is a symbolic link, and answers are not written through links; remove it")
+        if answers.exists():
+            read_descriptions(answers, times)
 
 
 def describe(
