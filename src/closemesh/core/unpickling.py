@@ -2,126 +2,84 @@
 
 from __future__ import annotations
 
-import codecs
-import collections
 import io
-import pickle
+import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
 from closemesh.core.arrays import Floats, expect
 from closemesh.core.errors import ClosemeshError, InputError
+from closemesh.core.foreign import short_reason
+from closemesh.core.npy_format import array_from_bytes, checked_shape, is_object_type, read_npy_header
+from closemesh.core.pickle_reader import MAX_BYTES, PickleReader
+from closemesh.core.pickle_values import AllowedGlobals, Global, StandIn, damaged
+from closemesh.core.pickled_arrays import ARRAY_GLOBALS, Array, ArrayType
+from closemesh.core.torch_files import read_torch_file
 
-try:
-    from numpy._core import multiarray, numeric
-except ImportError:  # numpy 1
-    from numpy.core import multiarray, numeric  # type: ignore[no-redef]
-
-AllowedGlobals = Mapping[tuple[str, str], Callable[..., Any]]
-"""What a pickle may name, by module and name, and what is built for it."""
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How Python 3 pickles bytes in the protocols of Python 2."""
-    return codecs.encode(text, "latin1" if encoding == "latin1" else "utf-8")
-
-
-ARRAY_GLOBALS: AllowedGlobals = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("builtins", "set"): set,
-    ("_codecs", "encode"): _encode,
-    **{
-        (f"numpy.{core}.{module.__name__.split('.')[-1]}", name): getattr(module, name)
-        for core in ("core", "_core")
-        for module, name in ((multiarray, "_reconstruct"), (multiarray, "scalar"), (numeric, "_frombuffer"))
-    },
-}
-"""What makes up numpy arrays and plain containers."""
-
-_PYTHON_2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-
-
-def resolve_global(allowed: AllowedGlobals, module: str, name: str) -> Any:
-    """What stands for `module.name`. Raises UnpicklingError for everything that is not in `allowed`."""
-    module = _PYTHON_2_MODULES.get(module, module)
-    if (module, name) not in allowed:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is neither array nor plain container")
-    return allowed[module, name]
-
-
-class RestrictedUnpickler(pickle.Unpickler):
-    """Resolves no function or class except the allowed ones; strings of Python 2 are read as latin1."""
-
-    def __init__(self, file: BinaryIO, allowed: AllowedGlobals = ARRAY_GLOBALS) -> None:
-        super().__init__(file, encoding="latin1")
-        self._allowed = allowed
-
-    def find_class(self, module: str, name: str) -> Any:
-        """The allowed global of this name. Raises UnpicklingError, see `resolve_global`."""
-        return resolve_global(self._allowed, module, name)
+_GET_AGAIN = "get it again from its publisher"
+_MAKE_AGAIN = "make it again with the tool it is from"
 
 
 def load_pickle(
     path: Path,
     allowed: AllowedGlobals = ARRAY_GLOBALS,
     error: type[ClosemeshError] = InputError,
-    advice: str = "get it again from its publisher",
+    advice: str = _GET_AGAIN,
 ) -> Any:
     """The content of a pickle of Python 2 or 3: arrays, lists, tuples, dictionaries, strings and numbers.
 
     Raises `error` with `advice` when the file is missing or damaged, or asks for a global that is not in `allowed`.
     """
-    return _load(path, lambda file: RestrictedUnpickler(file, allowed).load(), error, advice)
+    return _load(path, lambda data: PickleReader(data, allowed).load(), error, advice)
 
 
 def load_pickled_npy(path: Path) -> Any:
     """The one object that `np.save(path, object)` stored in an .npy file. Raises InputError, as `load_pickle`."""
 
-    def load(file: BinaryIO) -> Any:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        read(file)
-        return RestrictedUnpickler(file).load()[()]
+    def load(data: bytes) -> Any:
+        file = io.BytesIO(data)
+        header = read_npy_header(file)
+        array = PickleReader(file.read(), ARRAY_GLOBALS).load() if is_object_type(header.type_code) else None
+        if not isinstance(array, np.ndarray) or array.size != 1:
+            raise ValueError("it holds no single object")
+        return array.reshape(())[()]
 
     return _load(path, load)
 
 
 def _load(
     path: Path,
-    load: Callable[[BinaryIO], Any],
+    load: Callable[[bytes], Any],
     error: type[ClosemeshError] = InputError,
-    advice: str = "get it again from its publisher",
+    advice: str = _GET_AGAIN,
 ) -> Any:
+    """What `load` makes of the bytes of a file. Raises `error` with `advice` when it is missing or damaged."""
     try:
-        with path.open("rb") as file:
-            return load(file)
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError("it is larger than any such file")
+        return load(path.read_bytes())
     except FileNotFoundError as reason:
         raise error(f"{path}: no such file; check the path") from reason
     except Exception as reason:  # A damaged pickle may raise anything.
-        raise error(f"{path} cannot be read ({reason}); {advice}") from reason
+        raise error(f"{path} cannot be read ({short_reason(reason)}); {advice}") from reason
 
 
-def load_torch(
-    path: Path, device: torch.device | str = "cpu", advice: str = "make it again with the tool it is from"
-) -> Any:
+def load_torch(path: Path, device: torch.device | str = "cpu", advice: str = _MAKE_AGAIN) -> Any:
     """The tensors and plain containers that `torch.save` stored, on `device`.
 
     Raises InputError with `advice` when the file is missing or damaged, or holds anything else.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return read_torch_file(path, torch.device(device))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; check the path") from error
-    except Exception as error:  # torch raises many kinds, with advice over several lines.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path} cannot be read ({reason}); {advice}") from error
+    except Exception as error:  # A damaged file may raise anything.
+        raise InputError(f"{path} cannot be read ({short_reason(error)}); {advice}") from error
 
 
 def expect_numbers(path: Path, name: str, value: Any, shape: tuple[int | str, ...]) -> Floats:
@@ -130,25 +88,48 @@ def expect_numbers(path: Path, name: str, value: Any, shape: tuple[int | str, ..
         return expect(path, name, value.detach().double().numpy(), shape)
     try:
         array = np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{path}: {name} holds no array ({error}); the file is not as documented") from error
+    except (ValueError, TypeError, OverflowError) as error:
+        reason = short_reason(error)
+        raise InputError(f"{path}: {name} holds no array ({reason}); the file is not as documented") from error
     return expect(path, name, array, shape)
 
 
 # Joblib: a pickle in which each array is a small header, followed by the raw numbers.
 
-_MAX_BYTES = 4 << 30  # Size of an unpacked file or array; more is an attack or a mistake.
 _ZLIB = b"\x78"
 _OTHER_COMPRESSIONS = (b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18", b"ZF")
+_SPARE_UNPACKED = 256 << 20
+_MAX_RATIO = 100  # Of the unpacked to the packed size of large files.
 
 
-class _ArrayHeader:
+class _ArrayHeader(Array):
     """`joblib.numpy_pickle.NumpyArrayWrapper`: shape, order and dtype of the numbers that follow it."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    order: str
-    numpy_array_alignment_bytes: int | None = None  # Files of joblib before 1.2 have no padding.
+    def build(self, state: Any, reader: PickleReader) -> None:
+        """Read the array that follows. Raises UnpicklingError or ValueError when header or array are damaged."""
+        dtype, shape = (state.get(name) if type(state) is dict else None for name in ("dtype", "shape"))
+        if not isinstance(dtype, ArrayType):
+            raise damaged("it has an array without a type")
+        if dtype.has_objects:
+            self._nested = [reader.load_unfinished()]
+            return
+        if state.get("numpy_array_alignment_bytes") is not None:  # Files of joblib before 1.2 have no padding.
+            reader.read(reader.read(1)[0])
+        sizes = checked_shape(shape)
+        raw = reader.read(math.prod(sizes) * dtype.dtype.itemsize)
+        self._value = array_from_bytes(raw, dtype.dtype, sizes, state.get("order") == "F").copy()
+
+    def parts(self) -> list[Any]:
+        """The array of objects, which is a pickle in the pickle."""
+        return self._nested
+
+    def finish(self, parts: list[Any]) -> Any:
+        """The array. Raises UnpicklingError when it was never read."""
+        return parts[0] if parts else super().finish(parts)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nested: list[Any] = []
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
@@ -160,38 +141,8 @@ _JOBLIB_GLOBALS: AllowedGlobals = {
     **ARRAY_GLOBALS,
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _ArrayHeader,
     ("collections", "defaultdict"): _plain_dict,
-    ("builtins", "dict"): dict,
+    ("builtins", "dict"): _plain_dict,
 }
-_PythonUnpickler: Any = pickle._Unpickler  # type: ignore[attr-defined]  # The C version offers no hook for arrays.
-
-
-class _JoblibUnpickler(_PythonUnpickler):
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_PythonUnpickler.dispatch)
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(file, encoding="latin1")
-        self._file = file
-
-    def find_class(self, module: str, name: str) -> Any:
-        return resolve_global(_JOBLIB_GLOBALS, module, name)
-
-    def _build(self) -> None:
-        super().load_build()
-        if isinstance(self.stack[-1], _ArrayHeader):
-            self.stack.append(self._read_array(self.stack.pop()))
-
-    dispatch[pickle.BUILD[0]] = _build
-
-    def _read_array(self, header: _ArrayHeader) -> np.ndarray:
-        if header.dtype.hasobject:
-            return _JoblibUnpickler(self._file).load()
-        if header.numpy_array_alignment_bytes is not None:
-            self._file.read(self._file.read(1)[0])
-        size = int(np.prod([int(n) for n in header.shape], dtype=object)) * header.dtype.itemsize
-        raw = self._file.read(size) if 0 <= size <= _MAX_BYTES else b""
-        if len(raw) != size:
-            raise pickle.UnpicklingError("it ends within an array")
-        return np.frombuffer(raw, header.dtype).reshape(header.shape, order="F" if header.order == "F" else "C").copy()
 
 
 def load_joblib(path: Path) -> Any:
@@ -200,20 +151,19 @@ def load_joblib(path: Path) -> Any:
     Raises InputError when the file is missing or damaged, compressed in another way, or asks for anything else.
     """
 
-    def load(file: BinaryIO) -> Any:
-        packed = file.read()
+    def load(packed: bytes) -> Any:
         if packed.startswith(_OTHER_COMPRESSIONS):
             raise ValueError("it is packed in a way that is not read; save it with joblib.dump(..., compress=3)")
-        return _JoblibUnpickler(io.BytesIO(_decompress(packed))).load()
+        return PickleReader(_decompress(packed), _JOBLIB_GLOBALS, file_size=len(packed)).load()
 
-    return _load(path, load, advice="make it again with the tool it is from")
+    return _load(path, load, advice=_MAKE_AGAIN)
 
 
 def _decompress(packed: bytes) -> bytes:
     if not packed.startswith(_ZLIB):
         return packed
     decompressor = zlib.decompressobj()
-    raw = decompressor.decompress(packed, _MAX_BYTES)
+    raw = decompressor.decompress(packed, min(MAX_BYTES, _SPARE_UNPACKED + _MAX_RATIO * len(packed)))
     if decompressor.unconsumed_tail or not decompressor.eof:
         raise ValueError("it is cut short, or larger than any such file")
     return raw
@@ -221,39 +171,61 @@ def _decompress(packed: bytes) -> bytes:
 
 # The legacy .pkl of SMPL-X: chumpy arrays and sparse matrices, kept as plain data.
 
-_MAX_DENSE = 100_000_000  # Entries of a dense matrix; a body's regressor has 0.6 million.
+_MAX_DENSE = 10_000_000  # Entries of a dense matrix; a body's regressor has 0.6 million.
 
 
-class _StandIn:
-    """In the place of an object of the pickle: its state stays plain data, its own class is not imported."""
+class _Object(StandIn):
+    """An object with a state of plain data."""
 
-    state: Any = None
+    def __init__(self, *_: Any) -> None:
+        self._state: Any = None
 
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
+    def build(self, state: Any, reader: PickleReader) -> None:
+        """Take the state."""
+        self._state = state
+
+    def parts(self) -> list[Any]:
+        """The state."""
+        return [self._state]
+
+    def finish(self, parts: list[Any]) -> Any:
+        """This, with its finished state."""
+        self._state = parts[0]
+        return self
+
+    def numbers(self, name: str, kinds: str = "fiub") -> np.ndarray:
+        """An array of the state. Raises ValueError when there is none of these kinds of type."""
+        array = self._state.get(name) if type(self._state) is dict else None
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+            raise ValueError(f"an object of it has no numbers under {name}")
+        return array
 
 
-class _ChumpyArray(_StandIn):
+class _ChumpyArray(_Object):
     """`chumpy.ch.Ch`, an array with derivatives; its state has the numbers under `x`."""
 
     def array(self) -> np.ndarray:
-        return np.asarray(self.state["x"])
+        return self.numbers("x")
 
 
-class _SparseRows(_StandIn):
+class _SparseRows(_Object):
     """A matrix of scipy compressed by rows."""
 
     by_column = False
 
     def array(self) -> np.ndarray:
         """The dense matrix. Raises ValueError where its numbers contradict each other."""
-        state = self.state
-        shape = tuple(int(n) for n in state["_shape" if "_shape" in state else "shape"])
-        values, minor, starts = (np.asarray(state[name]) for name in ("data", "indices", "indptr"))
-        major = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        rows, columns = (minor, major) if self.by_column else (major, minor)
-        if len(shape) != 2 or not 0 < shape[0] * shape[1] <= _MAX_DENSE or not len(values) == len(rows) == len(columns):
+        values = self.numbers("data")
+        minor, starts = (self.numbers(name, "iu").astype(np.int64) for name in ("indices", "indptr"))
+        shape = checked_shape(self._state.get("_shape", self._state.get("shape")))
+        if len(shape) != 2 or not 0 < math.prod(shape) <= _MAX_DENSE or {values.ndim, minor.ndim, starts.ndim} != {1}:
             raise ValueError("a sparse matrix of it is damaged")
+        counts = np.diff(starts)
+        # Checked before they are repeated: counts of a damaged file need any amount of memory.
+        if (counts < 0).any() or counts.sum() != len(values) or len(minor) != len(values):
+            raise ValueError("a sparse matrix of it is damaged")
+        major = np.repeat(np.arange(len(counts)), counts)
+        rows, columns = (minor, major) if self.by_column else (major, minor)
         if len(values) and (min(rows.min(), columns.min()) < 0 or rows.max() >= shape[0] or columns.max() >= shape[1]):
             raise ValueError("a sparse matrix of it has entries outside")
         dense = np.zeros(shape)
@@ -265,17 +237,22 @@ class _SparseColumns(_SparseRows):
     by_column = True
 
 
-def _reconstruct_stand_in(kind: Any, base: Any, state: Any) -> _StandIn:
+def _reconstruct_object(kind: Any, base: Any, state: Any) -> _Object:
     """How a pickle of Python 2 begins an object. Raises ValueError for all but the stand-ins."""
-    if not (isinstance(kind, type) and issubclass(kind, _StandIn)):
+    make = kind.make if isinstance(kind, Global) else None
+    if not (isinstance(make, type) and issubclass(make, _Object)):
         raise ValueError("it asks for an object that is neither chumpy array nor sparse matrix")
-    return kind()
+    return make()
+
+
+def _refuse_object(*_: Any) -> None:
+    raise ValueError("it asks for an object that is neither chumpy array nor sparse matrix")
 
 
 SMPLX_GLOBALS: AllowedGlobals = {
     **ARRAY_GLOBALS,
-    ("copyreg", "_reconstructor"): _reconstruct_stand_in,
-    ("builtins", "object"): object,
+    ("copyreg", "_reconstructor"): _reconstruct_object,
+    ("builtins", "object"): _refuse_object,
     ("chumpy.ch", "Ch"): _ChumpyArray,
     **{(f"scipy.sparse.{module}", "csc_matrix"): _SparseColumns for module in ("csc", "_csc")},
     **{(f"scipy.sparse.{module}", "csr_matrix"): _SparseRows for module in ("csr", "_csr")},
@@ -284,8 +261,13 @@ SMPLX_GLOBALS: AllowedGlobals = {
 
 
 def dense_array(value: Any) -> np.ndarray:
-    """A value of a pickle loaded with SMPLX_GLOBALS as a numpy array [...]. Raises ValueError when it holds objects."""
+    """A value of a pickle loaded with SMPLX_GLOBALS as a numpy array [...].
+
+    Raises ValueError when it holds objects, or numbers that are not finite.
+    """
     array = value.array() if isinstance(value, _ChumpyArray | _SparseRows) else np.asarray(value)
-    if array.dtype.hasobject:
+    if array.dtype.kind not in "biufSU":
         raise ValueError("where numbers should be it has objects")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError("it has numbers that are not finite")
     return array

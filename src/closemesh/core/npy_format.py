@@ -1,0 +1,101 @@
+"""Arrays from their bytes: the closed list of types, checked shapes, and the header of the .npy format.
+
+No header is evaluated and no type outside the list is made, so that bytes of a file are never taken for pointers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+_TYPE = re.compile(r"([<>|=]?)(?:(\?|b1?|i[1248]|u[1248]|f(?:2|4|8|12|16)|c(?:8|16|24|32))|([SaU])(\d{1,8}))")
+_OBJECTS = re.compile(r"[|<>=]?O[48]?")
+_MAX_TEXT = 1 << 24  # Characters of one string.
+_MAX_DIMENSIONS = 32
+_MAX_EMPTY = 1 << 26  # Numbers in the other dimensions of an array that has none; a sum makes an array of that size.
+
+_MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 10_000  # Bytes, as in numpy.
+_VALUE = r"(?:'[^']*'|True|False|\([\d\s,L]*\)|\[[^\]{}]*\])"
+_HEADER = re.compile(rf"\s*\{{(?:\s*'\w+'\s*:\s*{_VALUE}\s*,?){{3}}\s*\}}\s*")
+_ENTRY = re.compile(rf"'(\w+)'\s*:\s*({_VALUE})")
+
+
+class NotPlainError(ValueError):
+    """An array holds objects or records of several values."""
+
+
+class NpyHeader(NamedTuple):
+    """What the header of an array in the .npy format announces."""
+
+    type_code: str
+    """Such as `<f8`, `|O` for objects, or the text of a list for records."""
+    is_fortran: bool
+    shape: tuple[int, ...]
+
+
+def is_object_type(code: str) -> bool:
+    """Whether a type code stands for Python objects."""
+    return _OBJECTS.fullmatch(code) is not None
+
+
+def plain_dtype(code: str) -> np.dtype:
+    """Return the type of a code such as `<f8`: booleans, numbers, bytes and text of a fixed length.
+
+    Raises NotPlainError for objects and records, ValueError for anything else.
+    """
+    match = _TYPE.fullmatch(code)
+    if match is None:
+        raise NotPlainError(f"an array of it holds {code[:40]!r}, neither numbers nor text")
+    order, number, text, length = match.groups()
+    if number:
+        return np.dtype(order + {"b": "b1", "?": "b1"}.get(number, number))
+    if not 0 < int(length) <= _MAX_TEXT:
+        raise ValueError(f"an array of it holds text of {length} characters")
+    return np.dtype(f"{order}{text.replace('a', 'S')}{length}")
+
+
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """Return a shape as a tuple. Raises ValueError when it is none, or one of an absurd size."""
+    if not isinstance(shape, tuple | list) or len(shape) > _MAX_DIMENSIONS:
+        raise ValueError("the shape of an array of it is none")
+    if not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and 0 <= n < 1 << 48 for n in shape):
+        raise ValueError("the shape of an array of it is none")
+    sizes = tuple(int(n) for n in shape)
+    if 0 in sizes and math.prod(n for n in sizes if n) > _MAX_EMPTY:
+        raise ValueError("an array of it is empty, with an absurd shape")
+    return sizes
+
+
+def expect_size(held: int, dtype: np.dtype, shape: tuple[int, ...]) -> None:
+    """Check that an array of this type and shape has `held` bytes. Raises ValueError if not."""
+    needed = math.prod(shape) * dtype.itemsize
+    if needed != held:
+        raise ValueError(f"an array of it has {held} bytes where its shape needs {needed}")
+
+
+def array_from_bytes(raw: bytes, dtype: np.dtype, shape: tuple[int, ...], is_fortran: bool = False) -> np.ndarray:
+    """Return the array [...] of these bytes, in memory of its own. Raises ValueError when they are too many or few."""
+    expect_size(len(raw), dtype, shape)
+    if not raw:
+        return np.empty(shape, dtype)
+    return np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C").copy(order="K")
+
+
+def read_npy_header(file: BinaryIO) -> NpyHeader:
+    """Read the header of an array in the .npy format, up to its first number. Raises ValueError when it is damaged."""
+    start = file.read(len(_MAGIC) + 2)
+    if len(start) != len(_MAGIC) + 2 or not start.startswith(_MAGIC) or start[-2] not in (1, 2, 3):
+        raise ValueError("an array of it is not in the format of numpy")
+    length = int.from_bytes(file.read(2 if start[-2] == 1 else 4), "little")
+    text = file.read(length).decode("utf-8" if start[-2] == 3 else "latin1") if length <= _MAX_HEADER else ""
+    entries = dict(_ENTRY.findall(text)) if _HEADER.fullmatch(text) else {}
+    if set(entries) != {"descr", "fortran_order", "shape"} or entries["fortran_order"] not in ("True", "False"):
+        raise ValueError("the header of an array of it is damaged")
+    if not entries["shape"].startswith("(") or entries["descr"][0] not in "'[":
+        raise ValueError("the header of an array of it is damaged")
+    shape = checked_shape([int(n) for n in re.findall(r"\d+", entries["shape"])])
+    return NpyHeader(entries["descr"].strip("'"), entries["fortran_order"] == "True", shape)

@@ -1,0 +1,368 @@
+"""Reads the opcodes of a pickle itself: plain containers, text, numbers and stand-ins, within limits.
+
+Nothing that a pickle names is imported, called or given attributes; the table of allowed names says what is built.
+Stand-ins become values when the whole pickle is read, and nesting and the size of what it holds are known.
+"""
+
+from __future__ import annotations
+
+import codecs
+import collections
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from closemesh.core.pickle_values import (
+    MAX_DEPTH,
+    AllowedGlobals,
+    Finisher,
+    Global,
+    StandIn,
+    damaged,
+    expect_key,
+    resolve_global,
+    weight,
+)
+
+MAX_BYTES = 4 << 30
+"""Bytes of a file, or of an unpacked file or array; more is an attack or a mistake."""
+_SPARE_BYTES = 64 << 20
+_SPARE_OBJECTS = 3_000_000
+_EXPANSION = 32  # By which copies of shared values may exceed the file; lists of small integers grow eightfold.
+_MAX_MARKS = 1000
+_MAX_INTEGER = 1024  # Bytes.
+
+
+class PickleReader:
+    """Reads one pickle after another from the bytes of a file.
+
+    allowed: what a pickle may name. persistent: what is built for the IDs of objects outside the pickle; None refuses
+    them.
+    file_size: size of the file that the bytes are from, if it is packed; limits follow from it.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        allowed: AllowedGlobals,
+        persistent: Callable[[Any], Any] | None = None,
+        file_size: int | None = None,
+    ) -> None:
+        self._data = data
+        self._position = 0
+        self._allowed = allowed
+        self._persistent = persistent
+        self._size = max(len(data), file_size or 0)
+        self._bytes_left = _SPARE_BYTES + 8 * self._size
+        self._objects_left = _SPARE_OBJECTS + (len(data) if file_size is None else file_size) // 2
+        self._level = 0
+
+    def load(self) -> Any:
+        """Return the value of the next pickle. Raises UnpicklingError and others when it is damaged or refused."""
+        return Finisher(_SPARE_BYTES + _EXPANSION * self._size).finish(self.load_unfinished())
+
+    def load_unfinished(self) -> Any:
+        """Return the value of the next pickle with its stand-ins, as a part of another value. Raises as `load`."""
+        self._level += 1
+        if self._level > MAX_DEPTH // 10:
+            raise damaged("it is nested too deeply")
+        value = _Machine(self).run()
+        self._level -= 1
+        return value
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Raises UnpicklingError where the file ends."""
+        start, end = self._position, self._position + size
+        if size < 0 or end > len(self._data):
+            raise damaged("it is cut short")
+        self._position = end
+        return self._data[start:end]
+
+    def line(self) -> bytes:
+        """Return the bytes up to the next end of line. Raises UnpicklingError where the file ends."""
+        end = self._data.find(b"\n", self._position)
+        if end < 0:
+            raise damaged("it is cut short")
+        return self.read(end + 1 - self._position)[:-1]
+
+    def spend(self, size: int) -> None:
+        """Account for bytes that are made without being in the file. Raises UnpicklingError when they are too many."""
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise damaged("it makes more than a file of its size holds")
+
+    def count_object(self) -> None:
+        """Account for a container or an entry of the memo. Raises UnpicklingError when they are too many."""
+        self._objects_left -= 1
+        if self._objects_left < 0:
+            raise damaged("it holds more containers than a file of its size can")
+
+    def resolve(self, module: str, name: str) -> Global:
+        """What stands for a name. Raises UnpicklingError, see `resolve_global`."""
+        return resolve_global(self._allowed, module, name)
+
+    def outside(self, key: Any) -> Any:
+        """What stands for an object outside the pickle. Raises UnpicklingError where there should be none."""
+        if self._persistent is None:
+            raise damaged("it refers to objects outside")
+        return self._persistent(key)
+
+
+class _Machine:
+    """The stack and the memo of one pickle."""
+
+    def __init__(self, reader: PickleReader) -> None:
+        self.reader = reader
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        read, push = self.reader.read, self.stack.append
+        while True:
+            code = read(1)
+            value = _VALUES.get(code)
+            if value is not None:
+                push(value(self.reader))
+                continue
+            if code == pickle.STOP:
+                return self.stack.pop()
+            action = _ACTIONS.get(code)
+            if action is None:
+                raise damaged(f"it has the unknown opcode {code!r}")
+            action(self)
+
+    def mark(self) -> None:
+        if len(self.marks) >= _MAX_MARKS:
+            raise damaged("it is nested too deeply")
+        self.marks.append(len(self.stack))
+
+    def marked(self) -> list[Any]:
+        """Take everything after the last mark from the stack."""
+        start = self.marks.pop()
+        items = self.stack[start:]
+        del self.stack[start:]
+        return items
+
+    def pop(self) -> None:
+        if self.marks and self.marks[-1] == len(self.stack):
+            self.marks.pop()
+        else:
+            self.stack.pop()
+
+    def push(self, container: Any) -> None:
+        self.reader.count_object()
+        self.stack.append(container)
+
+    def last(self, count: int) -> None:
+        """A tuple of the last values."""
+        items = tuple(self.stack[-count:])
+        if len(items) != count:
+            raise damaged()
+        self.stack[-count:] = []
+        self.push(items)
+
+    def put(self, index: int) -> None:
+        self.reader.count_object()
+        self.memo[index] = self.stack[-1]
+
+    def get(self, index: int) -> None:
+        self.stack.append(self.memo[index])
+
+    def append(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) is list:
+            target.extend(items)
+        elif isinstance(target, StandIn):
+            target.take(items)
+        else:
+            raise damaged("it appends to something that is no list")
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if isinstance(target, StandIn):
+            return target.take(items)
+        if not isinstance(target, dict) or len(items) % 2:
+            raise damaged("it sets entries of something that is no dictionary")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[expect_key(key)] = value
+
+    def set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self.set_items([key, value])
+
+    def dictionary(self) -> None:
+        items = self.marked()
+        self.push({})
+        self.set_items(items)
+
+    def add_items(self) -> None:
+        items, target = self.marked(), self.stack[-1]
+        if type(target) is not set:
+            raise damaged("it adds to something that is no set")
+        target.update(expect_key(item) for item in items)
+
+    def named(self) -> None:
+        """The name of the two last values, or of two lines."""
+        name, module = self.stack.pop(), self.stack.pop()
+        if type(module) is not str or type(name) is not str:
+            raise damaged()
+        self.stack.append(self.reader.resolve(module, name))
+
+    def named_in_lines(self) -> Global:
+        module, name = (self.reader.line().decode("utf-8") for _ in range(2))
+        return self.reader.resolve(module, name)
+
+    def make(self, named: Any, args: Any, options: Any = None) -> None:
+        """What stands for the call of a name."""
+        if not isinstance(named, Global) or type(args) is not tuple or options:
+            raise damaged("it calls something that is no name")
+        self.push(made := named.make(*args))
+        self.reader.spend(64 + weight(made))
+
+    def reduce(self) -> None:
+        args, named = self.stack.pop(), self.stack.pop()
+        self.make(named, args)
+
+    def reduce_with_options(self) -> None:
+        options, args, named = self.stack.pop(), self.stack.pop(), self.stack.pop()
+        self.make(named, args, options)
+
+    def build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, collections.OrderedDict):
+            return  # The state of a module's parameters: the versions of its layers.
+        if not isinstance(target, StandIn):
+            raise damaged("it sets the state of something that has none")
+        target.build(state, self.reader)
+        self.reader.spend(weight(target))
+
+    def instance(self) -> None:
+        """A name and arguments since the last mark, in the oldest protocols."""
+        named, *args = self.marked()
+        self.make(named, tuple(args))
+
+    def outside(self, key: Any) -> None:
+        self.push(self.reader.outside(key))
+
+
+def _integer(raw: bytes) -> int:
+    if len(raw) > _MAX_INTEGER:
+        raise damaged("it has an integer of absurd size")
+    return int.from_bytes(raw, "little", signed=True)
+
+
+def _number_line(reader: PickleReader) -> int | bool:
+    text = reader.line()
+    return {b"00": False, b"01": True}[text] if text in (b"00", b"01") else _integer_text(text)
+
+
+def _integer_text(text: bytes) -> int:
+    if len(text) > _MAX_INTEGER:
+        raise damaged("it has an integer of absurd size")
+    return int(text.rstrip(b"L"), 0)
+
+
+def _quoted_line(reader: PickleReader) -> str:
+    text = reader.line().strip()
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in b"\"'":
+        raise damaged()
+    return codecs.escape_decode(text[1:-1])[0].decode("latin1")  # type: ignore[attr-defined]
+
+
+def _unpack(code: str) -> Callable[[PickleReader], Any]:
+    """A number of this format of `struct`."""
+    form = struct.Struct(code)
+    return lambda reader: form.unpack(reader.read(form.size))[0]
+
+
+def _sized(code: str, convert: Callable[[bytes], Any] = bytes) -> Callable[[PickleReader], Any]:
+    """Bytes whose number comes first, as a number of this format of `struct`."""
+    length = _unpack(code)
+    return lambda reader: convert(reader.read(length(reader)))
+
+
+def _utf8(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def _latin1(raw: bytes) -> str:
+    return raw.decode("latin1")
+
+
+def _container(make: Callable[[], Any]) -> Callable[[PickleReader], Any]:
+    def value(reader: PickleReader) -> Any:
+        reader.count_object()
+        return make()
+
+    return value
+
+
+_VALUES: Mapping[bytes, Callable[[PickleReader], Any]] = {
+    pickle.NONE: lambda _: None,
+    pickle.NEWTRUE: lambda _: True,
+    pickle.NEWFALSE: lambda _: False,
+    pickle.INT: _number_line,
+    pickle.LONG: lambda reader: _integer_text(reader.line()),
+    pickle.FLOAT: lambda reader: float(reader.line()),
+    pickle.BININT: _unpack("<i"),
+    pickle.BININT1: _unpack("<B"),
+    pickle.BININT2: _unpack("<H"),
+    pickle.BINFLOAT: _unpack(">d"),
+    pickle.LONG1: _sized("<B", _integer),
+    pickle.LONG4: _sized("<i", _integer),
+    # Text of Python 2 is read as latin1.
+    pickle.STRING: _quoted_line,
+    pickle.BINSTRING: _sized("<i", _latin1),
+    pickle.SHORT_BINSTRING: _sized("<B", _latin1),
+    pickle.UNICODE: lambda reader: reader.line().decode("raw-unicode-escape"),
+    pickle.BINUNICODE: _sized("<I", _utf8),
+    pickle.SHORT_BINUNICODE: _sized("<B", _utf8),
+    pickle.BINUNICODE8: _sized("<Q", _utf8),
+    pickle.BINBYTES: _sized("<I"),
+    pickle.SHORT_BINBYTES: _sized("<B"),
+    pickle.BINBYTES8: _sized("<Q"),
+    pickle.BYTEARRAY8: _sized("<Q", bytearray),
+    pickle.EMPTY_TUPLE: lambda _: (),
+    pickle.EMPTY_LIST: _container(list),
+    pickle.EMPTY_DICT: _container(dict),
+    pickle.EMPTY_SET: _container(set),
+    pickle.GLOBAL: lambda reader: reader.resolve(reader.line().decode("utf-8"), reader.line().decode("utf-8")),
+}
+_ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
+    pickle.PROTO: lambda machine: machine.reader.read(1),
+    pickle.FRAME: lambda machine: machine.reader.read(8),
+    pickle.MARK: _Machine.mark,
+    pickle.POP: _Machine.pop,
+    pickle.POP_MARK: _Machine.marked,
+    pickle.DUP: lambda machine: machine.stack.append(machine.stack[-1]),
+    pickle.TUPLE: lambda machine: machine.push(tuple(machine.marked())),
+    pickle.TUPLE1: lambda machine: machine.last(1),
+    pickle.TUPLE2: lambda machine: machine.last(2),
+    pickle.TUPLE3: lambda machine: machine.last(3),
+    pickle.LIST: lambda machine: machine.push(machine.marked()),
+    pickle.DICT: _Machine.dictionary,
+    pickle.FROZENSET: lambda machine: machine.push(frozenset(map(expect_key, machine.marked()))),
+    pickle.APPEND: lambda machine: machine.append([machine.stack.pop()]),
+    pickle.APPENDS: lambda machine: machine.append(machine.marked()),
+    pickle.SETITEM: _Machine.set_item,
+    pickle.SETITEMS: lambda machine: machine.set_items(machine.marked()),
+    pickle.ADDITEMS: _Machine.add_items,
+    pickle.PUT: lambda machine: machine.put(_integer_text(machine.reader.line())),
+    pickle.BINPUT: lambda machine: machine.put(machine.reader.read(1)[0]),
+    pickle.LONG_BINPUT: lambda machine: machine.put(int.from_bytes(machine.reader.read(4), "little")),
+    pickle.MEMOIZE: lambda machine: machine.put(len(machine.memo)),
+    pickle.GET: lambda machine: machine.get(_integer_text(machine.reader.line())),
+    pickle.BINGET: lambda machine: machine.get(machine.reader.read(1)[0]),
+    pickle.LONG_BINGET: lambda machine: machine.get(int.from_bytes(machine.reader.read(4), "little")),
+    pickle.STACK_GLOBAL: _Machine.named,
+    pickle.REDUCE: _Machine.reduce,
+    pickle.NEWOBJ: _Machine.reduce,
+    pickle.NEWOBJ_EX: _Machine.reduce_with_options,
+    pickle.OBJ: _Machine.instance,
+    pickle.INST: lambda machine: machine.make(machine.named_in_lines(), tuple(machine.marked())),
+    pickle.BUILD: _Machine.build,
+    pickle.PERSID: lambda machine: machine.outside(machine.reader.line().decode("ascii")),
+    pickle.BINPERSID: lambda machine: machine.outside(machine.stack.pop()),
+}

@@ -1,0 +1,180 @@
+"""Files of `torch.save` read without torch.load: plain tensors from their bytes, and containers; nothing else.
+
+A file is a zip archive of one pickle and of the bytes of each storage, none of them compressed.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from closemesh.core.npy_format import checked_shape
+from closemesh.core.pickle_reader import PickleReader
+from closemesh.core.pickle_values import AllowedGlobals, Global, StandIn, damaged
+from closemesh.core.pickled_arrays import ARRAY_GLOBALS
+from closemesh.core.zip_files import open_zip, read_entry
+
+_PICKLE = "/data.pkl"
+_STORAGES = {
+    "Bool": torch.bool,
+    **{"Byte": torch.uint8, "Char": torch.int8, "Short": torch.int16, "Int": torch.int32, "Long": torch.int64},
+    **{"Half": torch.float16, "BFloat16": torch.bfloat16, "Float": torch.float32, "Double": torch.float64},
+    **{"ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128},
+}
+
+
+def read_torch_file(path: Path, device: torch.device) -> Any:
+    """The tensors and plain containers of a file of `torch.save`, on `device`.
+
+    Raises ValueError, UnpicklingError and others when it is damaged, or holds anything but dense tensors.
+    """
+    _require_zip(path)
+    with open_zip(path, is_packed=False) as (archive, entries):
+        storages = _Storages(archive, entries, device)
+        return PickleReader(storages.pickle(), _TENSOR_GLOBALS, storages.find, path.stat().st_size).load()
+
+
+def check_tensors(path: Path) -> None:
+    """Check that the tensors of a file of `torch.save` are no larger than the file, whatever else it holds.
+
+    Raises ValueError, UnpicklingError and others when they are, or when the file is damaged.
+    """
+    _require_zip(path)
+    with open_zip(path, is_packed=False) as (archive, entries):
+        storages = _Storages(archive, entries, None)
+        PickleReader(storages.pickle(), _AnyGlobal(), storages.find, path.stat().st_size).load_unfinished()
+
+
+def _require_zip(path: Path) -> None:
+    if path.stat().st_size and not zipfile.is_zipfile(path):
+        raise ValueError("it is damaged, or of torch before 1.6, whose format is not read")
+
+
+class _Storage(StandIn):
+    """Numbers in the archive; without `numbers`, only their type and count."""
+
+    def __init__(self, dtype: torch.dtype, count: int, numbers: Tensor | None, device: torch.device | None) -> None:
+        self.dtype, self.count, self.numbers, self.device = dtype, count, numbers, device
+
+
+class _TensorView(StandIn):
+    """A dense tensor on a part of a storage."""
+
+    def __init__(self, storage: _Storage, offset: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> None:
+        self._view = storage.numbers, sizes, strides, offset
+        self._device = storage.device
+        self.nbytes = torch.Size(sizes).numel() * storage.dtype.itemsize
+
+    def finish(self, parts: list[Any]) -> Tensor:
+        """The tensor. Raises UnpicklingError when its numbers were not read."""
+        numbers, *view = self._view
+        if numbers is None:
+            raise damaged("its tensors are not read")
+        return torch.as_strided(numbers, *view).to(self._device)
+
+
+class _Storages:
+    """The storages of an archive by their keys, read when first asked for; device: None reads none."""
+
+    def __init__(
+        self, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], device: torch.device | None
+    ) -> None:
+        pickles = [name for name in entries if name.count("/") == 1 and name.endswith(_PICKLE)]
+        if len(pickles) != 1:
+            raise ValueError("it is no file of torch.save")
+        self._archive, self._entries, self._device = archive, entries, device
+        self._root = pickles[0].removesuffix(_PICKLE)
+        self._read: dict[str, bytearray] = {}
+        order = entries.get(f"{self._root}/byteorder")
+        if order is not None and bytes(read_entry(archive, order)) != b"little":
+            raise ValueError("its bytes are in another order than those of this computer")
+
+    def pickle(self) -> bytes:
+        """The pickle of the archive."""
+        return bytes(read_entry(self._archive, self._entries[self._root + _PICKLE]))
+
+    def find(self, key: Any) -> _Storage:
+        """The storage of a persistent ID. Raises UnpicklingError when its size is not that of its bytes."""
+        if type(key) is not tuple or len(key) != 5 or key[0] != "storage" or not isinstance(key[1], Global):
+            raise damaged("it refers to something that is no storage")
+        dtype, name, count = _TYPE_OF.get(key[1].name), key[2], key[4]
+        entry = self._entries.get(f"{self._root}/data/{name}") if type(name) is str else None
+        if dtype is None or entry is None or type(count) is not int or entry.file_size != count * dtype.itemsize:
+            raise damaged(f"it has no storage {str(name)[:20]} of its type and size")
+        if self._device is None:
+            return _Storage(dtype, count, None, None)
+        return _Storage(dtype, count, self._numbers(entry, dtype), self._device)
+
+    def _numbers(self, entry: zipfile.ZipInfo, dtype: torch.dtype) -> Tensor:
+        if not entry.file_size:
+            return torch.empty(0, dtype=dtype)
+        if entry.filename not in self._read:
+            self._read[entry.filename] = read_entry(self._archive, entry)
+        return torch.frombuffer(self._read[entry.filename], dtype=dtype)
+
+
+def _tensor(storage: Any, offset: Any, sizes: Any, strides: Any, *_: Any) -> _TensorView:
+    """A view of a storage. Raises UnpicklingError when it reaches outside."""
+    shape, steps = checked_shape(sizes), checked_shape(strides)
+    if not isinstance(storage, _Storage) or type(offset) is not int or offset < 0 or len(shape) != len(steps):
+        raise damaged("it has a damaged tensor")
+    last = offset + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
+    if (last >= storage.count and 0 not in shape) or offset > storage.count:
+        raise damaged("it has a tensor that is larger than its storage")
+    return _TensorView(storage, offset, shape, steps)
+
+
+def _parameter(tensor: Any, *_: Any) -> _TensorView:
+    if not isinstance(tensor, _TensorView):
+        raise damaged("it has a parameter that is no tensor")
+    return tensor
+
+
+def _size(sizes: Any = ()) -> tuple[int, ...]:
+    return checked_shape(sizes)
+
+
+def _storage_kind(*_: Any) -> None:
+    raise damaged("it makes a storage of its own")
+
+
+_TYPE_OF: Mapping[str, torch.dtype] = {f"torch.{name}Storage": dtype for name, dtype in _STORAGES.items()}
+_TENSOR_GLOBALS: AllowedGlobals = {
+    **ARRAY_GLOBALS,
+    **{("torch", f"{name}Storage"): _storage_kind for name in _STORAGES},
+    ("torch._utils", "_rebuild_tensor"): _tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _tensor,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+    ("torch", "Size"): _size,
+}
+
+
+class _Anything(StandIn):
+    """An object of any class, of which nothing is kept."""
+
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+
+    def build(self, state: Any, reader: PickleReader) -> None:
+        """Forget the state."""
+
+    def take(self, items: list[Any]) -> None:
+        """Forget the items."""
+
+
+class _AnyGlobal(dict[tuple[str, str], Any]):
+    """Allows every name; those of tensors are checked."""
+
+    def __init__(self) -> None:
+        super().__init__(_TENSOR_GLOBALS)
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: tuple[str, str]) -> Any:
+        return _Anything
