@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import NonFiniteError
-from closemesh.core.records import stored_as
+from closemesh.core.field_checks import array_of, may_be_nan, positive, stored_as
 from closemesh.core.tensor_dataclass import TensorDataclass, axis_names, no_people, static
 
 NUM_BODY_JOINTS = 22
 NUM_KEYPOINTS = 133
 NUM_KEYPOINTS3D = 23  # COCO-WholeBody 0-22: body and feet.
-
-_MAY_BE_NAN = {"may_be_nan": True}
-"""Metadata of a field in which nan stands for a value that is not there."""
 
 FocalSource = Literal["option", "sidecar", "metadata", "estimated"]
 
@@ -38,15 +35,15 @@ class Clip:
     path: Path
     """A video file, or a folder of images."""
     sha256: str
-    frame_indices: NDArray[np.int64]
+    frame_indices: NDArray[np.int64] = field(metadata=array_of("T"))
     """[T] index of each processed frame among the decoded frames of the file."""
-    times: Floats
+    times: Floats = field(metadata=array_of("T"))
     """[T] presentation time of each processed frame, seconds from the first frame of the file."""
-    size: tuple[int, int]
+    size: tuple[int, int] = field(metadata=positive())
     """Width and height in pixels, after the rotation stored in the file."""
-    fps: float
+    fps: float = field(metadata=positive())
     """Mean rate of the processed frames."""
-    focal_px: float | None = None
+    focal_px: float | None = field(default=None, metadata=positive())
     """Focal length in pixels for this size from the metadata of the file; None when they have none."""
     focal_log_std: float = 0.1
     """Standard deviation of the logarithm of `focal_px`; the default is that of results of older versions."""
@@ -59,13 +56,13 @@ class Clip:
 class Camera(TensorDataclass):
     """Full-frame pinhole camera without distortion, and its pose in the world."""
 
-    focal: float
+    focal: float = field(metadata=positive())
     """Focal length in pixels, the same along x and y."""
     principal_point: tuple[float, float] = field(metadata=stored_as("centre"))
     """Pixels."""
-    size: tuple[int, int]
+    size: tuple[int, int] = field(metadata=positive())
     focal_source: FocalSource
-    T_cam_world: Floats = field(metadata=no_people())
+    T_cam_world: Floats = field(metadata={**no_people(), **array_of("T", 4, 4)})
     """[T, 4, 4]; the same in every frame for a static camera."""
     floor_found: bool = False
     """True when y = 0 of `world` is a floor that feet stand on; else only the direction of gravity is estimated."""
@@ -84,28 +81,28 @@ class Camera(TensorDataclass):
 class Observations:
     """Detections in the images: boxes, keypoints, monocular 3D keypoints and tracks of people."""
 
-    boxes: Floats
+    boxes: Floats = field(metadata=array_of("T", "P", 4))
     """[T, P, 4] x0, y0, x1, y1 pixels; zeros where the person is not detected."""
-    keypoints: Floats
+    keypoints: Floats = field(metadata=array_of("T", "P", NUM_KEYPOINTS, 3))
     """[T, P, 133, 3] x, y pixels and confidence in 0..1; keypoints that the detector lacks have confidence 0."""
-    sigmas: Floats
+    sigmas: Floats = field(metadata=array_of("T", "P", NUM_KEYPOINTS))
     """[T, P, 133] standard deviation of each keypoint in pixels; larger near another person's limb."""
-    keypoints3d: Floats = field(metadata=stored_as("cue_points"))
+    keypoints3d: Floats = field(metadata={**stored_as("cue_points"), **array_of("T", "P", NUM_KEYPOINTS3D, 4)})
     """[T, P, 23, 4] body and foot points in meters, axes of cam, origin at the mid-hip, and confidence."""
-    detected: Bools = field(metadata=stored_as("visible"))
+    detected: Bools = field(metadata={**stored_as("visible"), **array_of("T", "P")})
     """[T, P] person detected in this frame."""
-    track_confidence: Floats = field(metadata=stored_as("track_scores"))
+    track_confidence: Floats = field(metadata={**stored_as("track_scores"), **array_of("T", "P")})
     """[T, P] confidence of the identity, 0..1."""
     detector: str
     """Name of the detector."""
-    outside: Bools | None = None
+    outside: Bools | None = field(default=None, metadata=array_of("T", "P", NUM_KEYPOINTS3D))
     """[T, P, 23] joint outside the image; its keypoint is only a guess. None in results of earlier versions."""
-    mask_confidence: Floats | None = None
+    mask_confidence: Floats | None = field(default=None, metadata=array_of("T", "P"))
     """[T, P] 0..1, how sure the mask is; 0 without a mask. None in results of older versions."""
-    flow_keypoints: Floats | None = None
+    flow_keypoints: Floats | None = field(default=None, metadata=array_of("T", "P", NUM_KEYPOINTS3D, 3))
     """[T, P, 23, 3] x, y and sigma in pixels of keypoints near a partner, carried by optical flow; sigma 0 for none."""
 
-    keypoints3d_focal: float | None = None
+    keypoints3d_focal: float | None = field(default=None, metadata=positive())
     """Focal length in pixels that gave the viewing rays in keypoints3d; None when it was that of the camera."""
 
     @property
@@ -128,17 +125,17 @@ class BodyMotion(TensorDataclass):
 
     body_model: str
     """Name of the body that the betas belong to; scene.json has its sha256."""
-    betas: Floats = field(metadata=static(people_axis=0))
+    betas: Floats = field(metadata={**static(people_axis=0), **array_of("P", "B")})
     """[P, B] one shape per person."""
-    rotations: Floats
+    rotations: Floats = field(metadata=array_of("T", "P", 55, 3, 3))
     """[T, P, 55, 3, 3] joint rotations in SMPL-X order; joint 0 is R_cam_root."""
-    transl: Floats
+    transl: Floats = field(metadata=array_of("T", "P", 3))
     """[T, P, 3] SMPL-X translation in meters: joints = forward kinematics of the rest joints + transl."""
-    expression: Floats
+    expression: Floats = field(metadata=array_of("T", "P", "E"))
     """[T, P, E] facial expression coefficients."""
-    valid: Bools
+    valid: Bools = field(metadata=array_of("T", "P"))
     """[T, P] the person is detected, or in a short gap between two detections."""
-    confidence: Floats
+    confidence: Floats = field(metadata=array_of("T", "P"))
     """[T, P] 0..1, confidence of the pose."""
 
     @property
@@ -154,11 +151,11 @@ class BodyMotion(TensorDataclass):
 class PoseUncertainty:
     """Standard deviations of the parameters of a motion."""
 
-    rotation_std: Floats
+    rotation_std: Floats = field(metadata=array_of("T", "P", NUM_BODY_JOINTS))
     """[T, P, 22] radians about each axis, root first."""
-    pelvis_std: Floats
+    pelvis_std: Floats = field(metadata=array_of("T", "P", 3))
     """[T, P, 3] meters along the image x axis, the image y axis and the line of sight."""
-    betas_std: Floats = field(metadata=static(people_axis=0))
+    betas_std: Floats = field(metadata={**static(people_axis=0), **array_of("P", "B")})
     """[P, B] of the shape coefficients."""
 
 
@@ -186,9 +183,9 @@ class PairContacts:
 
     person_a: int
     person_b: int
-    distance: Floats = field(metadata=_MAY_BE_NAN)
+    distance: Floats = field(metadata=array_of("T", may_be_nan=True))
     """[T] smallest surface distance in meters; 0 when the surfaces intersect, nan where a person is not valid."""
-    depth: Floats = field(metadata=_MAY_BE_NAN)
+    depth: Floats = field(metadata=array_of("T", may_be_nan=True))
     """[T] depth of the deepest vertex inside the other body, meters."""
     contacts: tuple[Contact, ...]
 
@@ -205,7 +202,7 @@ class DepthOrder:
     """Last frame, inclusive."""
     shift: float
     """Meters by which person a was moved away from the camera relative to person b."""
-    margin: float
+    margin: float = field(metadata=may_be_nan())
     """Decrease of the photometric loss, as a multiple of the decrease expected by chance."""
 
 
@@ -213,7 +210,7 @@ class DepthOrder:
 class AppearanceSummary:
     """Results of the photometric step."""
 
-    psnr: float = field(metadata=_MAY_BE_NAN)
+    psnr: float = field(metadata=may_be_nan())
     """Mean PSNR in dB of the rendered people over the frames; nan without a rendered person."""
     depth_orders: tuple[DepthOrder, ...] = ()
 

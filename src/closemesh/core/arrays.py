@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from closemesh.core.errors import ClosemeshError, InputError
 from closemesh.core.foreign import short_reason
-from closemesh.core.npy_format import NotPlainError, expect_size, plain_dtype, read_npy_header
+from closemesh.core.npy_format import NotPlainError, expect_size, expect_valid, plain_dtype, read_npy_header
 from closemesh.core.zip_files import check_entry, fill, open_zip
 
 Floats = NDArray[np.floating]
@@ -138,8 +138,8 @@ class _Npz:
             # Memory is only taken for what the archive announces too, which fits the size of the file.
             expect_size(entry.file_size - file.tell(), dtype, header.shape)
             flat = np.empty(math.prod(header.shape), dtype)
-            fill(file, memoryview(flat.view(np.uint8)) if flat.size else memoryview(b""))
-        return flat.reshape(header.shape, order="F" if header.is_fortran else "C")
+            fill(file, flat.data.cast("B") if flat.size else memoryview(b""))
+        return expect_valid(flat).reshape(header.shape, order="F" if header.is_fortran else "C")
 
 
 @contextmanager

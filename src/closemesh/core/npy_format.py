@@ -14,6 +14,7 @@ import numpy as np
 _TYPE = re.compile(r"([<>|=]?)(?:(\?|b1?|i[1248]|u[1248]|f(?:2|4|8|12|16)|c(?:8|16|24|32))|([SaU])(\d{1,8}))")
 _OBJECTS = re.compile(r"[|<>=]?O[48]?")
 _MAX_TEXT = 1 << 24  # Characters of one string.
+_MAX_CHARACTER = 0x10FFFF
 _MAX_DIMENSIONS = 32
 _MAX_EMPTY = 1 << 26  # Numbers in the other dimensions of an array that has none; a sum makes an array of that size.
 
@@ -77,12 +78,27 @@ def expect_size(held: int, dtype: np.dtype, shape: tuple[int, ...]) -> None:
         raise ValueError(f"an array of it has {held} bytes where its shape needs {needed}")
 
 
+def expect_valid(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous array [...] whose bytes come from a file. Raises ValueError for values that do not exist.
+
+    A boolean of another byte than 0 and 1 would be counted wrongly, and memory overwritten where it selects values.
+    """
+    if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
+        raise ValueError("an array of it has booleans that are neither true nor false")
+    if array.dtype.kind == "U" and array.size:
+        codes = np.frombuffer(array, np.dtype("u4").newbyteorder(array.dtype.byteorder))
+        if codes.max() > _MAX_CHARACTER:
+            raise ValueError("an array of it has characters that do not exist")
+    return array
+
+
 def array_from_bytes(raw: bytes, dtype: np.dtype, shape: tuple[int, ...], is_fortran: bool = False) -> np.ndarray:
     """Return the array [...] of these bytes, in memory of its own. Raises ValueError when they are too many or few."""
     expect_size(len(raw), dtype, shape)
     if not raw:
         return np.empty(shape, dtype)
-    return np.frombuffer(raw, dtype).reshape(shape, order="F" if is_fortran else "C").copy(order="K")
+    flat = expect_valid(np.frombuffer(raw, dtype))
+    return flat.reshape(shape, order="F" if is_fortran else "C").copy(order="K")
 
 
 def read_npy_header(file: BinaryIO) -> NpyHeader:

@@ -50,6 +50,7 @@ class PickleReader:
         file_size: int | None = None,
     ) -> None:
         self._data = data
+        self._length = len(data)
         self._position = 0
         self._allowed = allowed
         self._persistent = persistent
@@ -60,7 +61,11 @@ class PickleReader:
 
     def load(self) -> Any:
         """Return the value of the next pickle. Raises UnpicklingError and others when it is damaged or refused."""
-        return Finisher(_SPARE_BYTES + _EXPANSION * self._size).finish(self.load_unfinished())
+        return self.finish(self.load_unfinished())
+
+    def finish(self, value: Any) -> Any:
+        """Return the value with its stand-ins turned into what they stand for. Raises UnpicklingError, as `load`."""
+        return Finisher(_SPARE_BYTES + _EXPANSION * self._size).finish(value)
 
     def load_unfinished(self) -> Any:
         """Return the value of the next pickle with its stand-ins, as a part of another value. Raises as `load`."""
@@ -74,10 +79,18 @@ class PickleReader:
     def read(self, size: int) -> bytes:
         """Return the next bytes. Raises UnpicklingError where the file ends."""
         start, end = self._position, self._position + size
-        if size < 0 or end > len(self._data):
+        if size < 0 or end > self._length:
             raise damaged("it is cut short")
         self._position = end
         return self._data[start:end]
+
+    def code(self) -> int:
+        """Return the next byte. Raises UnpicklingError where the file ends."""
+        position = self._position
+        if position >= self._length:
+            raise damaged("it is cut short")
+        self._position = position + 1
+        return self._data[position]
 
     def line(self) -> bytes:
         """Return the bytes up to the next end of line. Raises UnpicklingError where the file ends."""
@@ -119,18 +132,18 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        read, push = self.reader.read, self.stack.append
+        reader, push, pushed, actions = self.reader, self.stack.append, _PUSHED, _ACTIONS_BY_CODE
         while True:
-            code = read(1)
-            value = _VALUES.get(code)
+            code = reader.code()
+            value = pushed[code]
             if value is not None:
-                push(value(self.reader))
+                push(value(reader))
                 continue
-            if code == pickle.STOP:
+            if code == _STOP:
                 return self.stack.pop()
-            action = _ACTIONS.get(code)
+            action = actions[code]
             if action is None:
-                raise damaged(f"it has the unknown opcode {code!r}")
+                raise damaged(f"it has the unknown opcode {code}")
             action(self)
 
     def mark(self) -> None:
@@ -307,7 +320,7 @@ _VALUES: Mapping[bytes, Callable[[PickleReader], Any]] = {
     pickle.LONG: lambda reader: _integer_text(reader.line()),
     pickle.FLOAT: lambda reader: float(reader.line()),
     pickle.BININT: _unpack("<i"),
-    pickle.BININT1: _unpack("<B"),
+    pickle.BININT1: PickleReader.code,
     pickle.BININT2: _unpack("<H"),
     pickle.BINFLOAT: _unpack(">d"),
     pickle.LONG1: _sized("<B", _integer),
@@ -318,7 +331,7 @@ _VALUES: Mapping[bytes, Callable[[PickleReader], Any]] = {
     pickle.SHORT_BINSTRING: _sized("<B", _latin1),
     pickle.UNICODE: lambda reader: reader.line().decode("raw-unicode-escape"),
     pickle.BINUNICODE: _sized("<I", _utf8),
-    pickle.SHORT_BINUNICODE: _sized("<B", _utf8),
+    pickle.SHORT_BINUNICODE: lambda reader: reader.read(reader.code()).decode("utf-8", "surrogatepass"),
     pickle.BINUNICODE8: _sized("<Q", _utf8),
     pickle.BINBYTES: _sized("<I"),
     pickle.SHORT_BINBYTES: _sized("<B"),
@@ -350,11 +363,11 @@ _ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     pickle.SETITEMS: lambda machine: machine.set_items(machine.marked()),
     pickle.ADDITEMS: _Machine.add_items,
     pickle.PUT: lambda machine: machine.put(_integer_text(machine.reader.line())),
-    pickle.BINPUT: lambda machine: machine.put(machine.reader.read(1)[0]),
+    pickle.BINPUT: lambda machine: machine.put(machine.reader.code()),
     pickle.LONG_BINPUT: lambda machine: machine.put(int.from_bytes(machine.reader.read(4), "little")),
     pickle.MEMOIZE: lambda machine: machine.put(len(machine.memo)),
     pickle.GET: lambda machine: machine.get(_integer_text(machine.reader.line())),
-    pickle.BINGET: lambda machine: machine.get(machine.reader.read(1)[0]),
+    pickle.BINGET: lambda machine: machine.get(machine.reader.code()),
     pickle.LONG_BINGET: lambda machine: machine.get(int.from_bytes(machine.reader.read(4), "little")),
     pickle.STACK_GLOBAL: _Machine.named,
     pickle.REDUCE: _Machine.reduce,
@@ -366,3 +379,6 @@ _ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     pickle.PERSID: lambda machine: machine.outside(machine.reader.line().decode("ascii")),
     pickle.BINPERSID: lambda machine: machine.outside(machine.stack.pop()),
 }
+_PUSHED = [_VALUES.get(bytes([code])) for code in range(256)]
+_ACTIONS_BY_CODE = [_ACTIONS.get(bytes([code])) for code in range(256)]
+_STOP = pickle.STOP[0]

@@ -81,59 +81,74 @@ class Finisher:
     """Turns the stand-ins in a value into what they stand for. Raises UnpicklingError for what could grow or loop."""
 
     def __init__(self, limit: int) -> None:
+        """limit: bytes of the value if nothing in it were shared."""
         self._limit = limit
         self._done: dict[int, _Finished] = {}
         self._open: set[int] = set()
 
     def finish(self, value: Any) -> Any:
-        return self._finished(value, 0).value
+        """Return the value itself with everything in it finished."""
+        return self._finish_all([value], 0)[0][0]
 
-    def _finished(self, value: Any, depth: int) -> _Finished:
-        if type(value) in _SCALARS:
-            return _Finished(None, value, 8, 0)
+    def _finish_all(self, values: list[Any], depth: int) -> tuple[list[Any], int, int]:
+        """The finished values, their size and the height of the highest."""
+        finished, size, height = [], 8 * len(values), 0
+        for value in values:
+            if type(value) in _SCALARS:
+                finished.append(value)
+            elif isinstance(value, str | bytes | np.generic):
+                finished.append(value)
+                size += weight(value)
+            else:
+                done = self._container(value, depth)
+                finished.append(done.value)
+                size, height = size + done.size, max(height, done.height)
+        return finished, size, height
+
+    def _container(self, value: Any, depth: int) -> _Finished:
         key = id(value)
         if key in self._open:
             raise damaged("it holds a value that contains itself")
-        if key not in self._done:
+        done = self._done.get(key)
+        if done is None:
+            if depth >= MAX_DEPTH:
+                raise damaged("it is nested too deeply")
             self._open.add(key)
-            self._done[key] = self._made(value, depth + 1)
+            done = self._done[key] = self._made(value, depth + 1)
             self._open.remove(key)
-        done = self._done[key]
-        if max(depth, done.height + depth) > MAX_DEPTH:
+        if done.height + depth > MAX_DEPTH:
             raise damaged("it is nested too deeply")
         return done
 
     def _made(self, value: Any, depth: int) -> _Finished:
-        if depth > MAX_DEPTH:
-            raise damaged("it is nested too deeply")
-        if isinstance(value, str | bytes | bytearray | np.generic):
-            return _Finished(value, value, 8 + weight(value), 0)
+        """The finished value, with finished parts in the place of its own."""
+        parts, size, height = self._finish_all(_parts(value), depth)
+        whole = value
         if isinstance(value, StandIn):
-            parts = value.parts()
+            whole = value.finish(parts)
+            size += getattr(whole, "nbytes", 8)
         elif isinstance(value, dict):
-            parts = list(value.values())
-        elif type(value) in (list, tuple, set, frozenset):
-            parts = list(value)
-        else:
-            raise damaged("it holds a function or class where a value should be")
-        return self._whole(value, [self._finished(part, depth) for part in parts])
-
-    def _whole(self, value: Any, parts: list[_Finished]) -> _Finished:
-        """`value` with these parts in the place of its own."""
-        size = 8 + 8 * len(parts) + sum(part.size for part in parts)
-        values, whole = [part.value for part in parts], value
-        if isinstance(value, StandIn):
-            whole = value.finish(values)
-            size += getattr(whole, "nbytes", 0)
-        elif isinstance(value, dict):
-            value.update(zip(list(value), values, strict=True))
+            value.update(zip(list(value), parts, strict=True))
         elif type(value) is list:
-            value[:] = values
+            value[:] = parts
         elif type(value) is tuple:
-            whole = tuple(values)
+            whole = tuple(parts)
         if size > self._limit:
             raise damaged("it repeats values without end")
-        return _Finished(value, whole, size, 1 + max((part.height for part in parts), default=0))
+        return _Finished(value, whole, size, height + 1)
+
+
+def _parts(value: Any) -> list[Any]:
+    """The values in a value. Raises UnpicklingError for functions and classes."""
+    if isinstance(value, StandIn):
+        return value.parts()
+    if isinstance(value, dict):
+        return list(value.values())
+    if type(value) in (list, tuple, set, frozenset):
+        return list(value)
+    if type(value) is bytearray:
+        return []
+    raise damaged("it holds a function or class where a value should be")
 
 
 def weight(value: Any) -> int:

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from closemesh.core.npy_format import checked_shape
-from closemesh.core.pickle_reader import PickleReader
+from closemesh.core.pickle_reader import MAX_BYTES, PickleReader
 from closemesh.core.pickle_values import AllowedGlobals, Global, StandIn, damaged
 from closemesh.core.pickled_arrays import ARRAY_GLOBALS
 from closemesh.core.zip_files import open_zip, read_entry
 
 _PICKLE = "/data.pkl"
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # The first two pickles of the format before torch 1.6.
 _STORAGES = {
     "Bool": torch.bool,
     **{"Byte": torch.uint8, "Char": torch.int8, "Short": torch.int16, "Int": torch.int32, "Long": torch.int64},
@@ -33,10 +34,25 @@ def read_torch_file(path: Path, device: torch.device) -> Any:
 
     Raises ValueError, UnpicklingError and others when it is damaged, or holds anything but dense tensors.
     """
-    _require_zip(path)
+    if not _is_zip(path):
+        return _read_before_zip(path, device)
     with open_zip(path, is_packed=False) as (archive, entries):
         storages = _Storages(archive, entries, device)
         return PickleReader(storages.pickle(), _TENSOR_GLOBALS, storages.find, path.stat().st_size).load()
+
+
+def _read_before_zip(path: Path, device: torch.device) -> Any:
+    """As `read_torch_file`, in the format before torch 1.6: pickles, and then the bytes of the storages."""
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError("it is larger than any such file")
+    storages = _LateStorages(device)
+    reader = PickleReader(path.read_bytes(), _TENSOR_GLOBALS, storages.find)
+    if reader.load() != _MAGIC or reader.load() != _PROTOCOL:
+        raise ValueError("it is no file of torch.save")
+    reader.load()  # The computer that wrote it.
+    value = reader.load_unfinished()
+    storages.read(reader)
+    return reader.finish(value)
 
 
 def check_tensors(path: Path) -> None:
@@ -44,38 +60,50 @@ def check_tensors(path: Path) -> None:
 
     Raises ValueError, UnpicklingError and others when they are, or when the file is damaged.
     """
-    _require_zip(path)
+    if not _is_zip(path):
+        raise ValueError("it is damaged, or of torch before 1.6")
     with open_zip(path, is_packed=False) as (archive, entries):
         storages = _Storages(archive, entries, None)
         PickleReader(storages.pickle(), _AnyGlobal(), storages.find, path.stat().st_size).load_unfinished()
 
 
-def _require_zip(path: Path) -> None:
-    if path.stat().st_size and not zipfile.is_zipfile(path):
-        raise ValueError("it is damaged, or of torch before 1.6, whose format is not read")
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 class _Storage(StandIn):
-    """Numbers in the archive; without `numbers`, only their type and count."""
+    """Numbers of one type; only their type and count before they are filled in."""
 
-    def __init__(self, dtype: torch.dtype, count: int, numbers: Tensor | None, device: torch.device | None) -> None:
-        self.dtype, self.count, self.numbers, self.device = dtype, count, numbers, device
+    numbers: Tensor | None = None
+
+    def __init__(self, dtype: torch.dtype, count: int, device: torch.device | None) -> None:
+        self.dtype, self.count, self.device = dtype, count, device
+
+    @property
+    def size(self) -> int:
+        """Bytes of the numbers."""
+        return self.count * self.dtype.itemsize
+
+    def fill(self, raw: bytearray) -> None:
+        """Take the bytes of the numbers. Raises UnpicklingError for booleans that are neither true nor false."""
+        if self.dtype == torch.bool and raw and max(raw) > 1:
+            raise damaged("it has booleans that are neither true nor false")
+        self.numbers = torch.frombuffer(raw, dtype=self.dtype) if raw else torch.empty(0, dtype=self.dtype)
 
 
 class _TensorView(StandIn):
     """A dense tensor on a part of a storage."""
 
     def __init__(self, storage: _Storage, offset: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> None:
-        self._view = storage.numbers, sizes, strides, offset
-        self._device = storage.device
+        self._storage, self._view = storage, (sizes, strides, offset)
         self.nbytes = torch.Size(sizes).numel() * storage.dtype.itemsize
 
     def finish(self, parts: list[Any]) -> Tensor:
         """The tensor. Raises UnpicklingError when its numbers were not read."""
-        numbers, *view = self._view
-        if numbers is None:
-            raise damaged("its tensors are not read")
-        return torch.as_strided(numbers, *view).to(self._device)
+        if self._storage.numbers is None:
+            raise damaged("it has a tensor without numbers")
+        return torch.as_strided(self._storage.numbers, *self._view).to(self._storage.device)
 
 
 class _Storages:
@@ -100,22 +128,56 @@ class _Storages:
 
     def find(self, key: Any) -> _Storage:
         """The storage of a persistent ID. Raises UnpicklingError when its size is not that of its bytes."""
-        if type(key) is not tuple or len(key) != 5 or key[0] != "storage" or not isinstance(key[1], Global):
-            raise damaged("it refers to something that is no storage")
-        dtype, name, count = _TYPE_OF.get(key[1].name), key[2], key[4]
-        entry = self._entries.get(f"{self._root}/data/{name}") if type(name) is str else None
-        if dtype is None or entry is None or type(count) is not int or entry.file_size != count * dtype.itemsize:
-            raise damaged(f"it has no storage {str(name)[:20]} of its type and size")
-        if self._device is None:
-            return _Storage(dtype, count, None, None)
-        return _Storage(dtype, count, self._numbers(entry, dtype), self._device)
+        storage, name = _storage_of(key, 5, self._device)
+        entry = self._entries.get(f"{self._root}/data/{name}")
+        if entry is None or entry.file_size != storage.size:
+            raise damaged(f"it has no storage {name[:20]} of its type and size")
+        if self._device is not None:
+            if name not in self._read:
+                self._read[name] = read_entry(self._archive, entry)
+            storage.fill(self._read[name])
+        return storage
 
-    def _numbers(self, entry: zipfile.ZipInfo, dtype: torch.dtype) -> Tensor:
-        if not entry.file_size:
-            return torch.empty(0, dtype=dtype)
-        if entry.filename not in self._read:
-            self._read[entry.filename] = read_entry(self._archive, entry)
-        return torch.frombuffer(self._read[entry.filename], dtype=dtype)
+
+class _LateStorages:
+    """The storages of a file before torch 1.6, whose bytes follow the pickles."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._found: dict[str, _Storage] = {}
+
+    def find(self, key: Any) -> _Storage:
+        """The storage of a persistent ID, to be filled. Raises UnpicklingError when the ID is damaged."""
+        storage, name = _storage_of(key, 6, self._device)
+        found = self._found.setdefault(name, storage)
+        if (found.dtype, found.count) != (storage.dtype, storage.count) or key[5] is not None:
+            raise damaged("it has a damaged storage")
+        return found
+
+    def read(self, reader: PickleReader) -> None:
+        """Fill the storages. Raises UnpicklingError and others when their bytes are not those announced."""
+        for name in _list_of_text(reader.load()):
+            storage = self._found[name]
+            if int.from_bytes(reader.read(8), "little") != storage.count:
+                raise damaged("it has a damaged storage")
+            storage.fill(bytearray(reader.read(storage.size)))
+
+
+def _list_of_text(value: Any) -> list[str]:
+    """Return a list of strings. Raises UnpicklingError when it is none."""
+    if type(value) is not list or not all(type(item) is str for item in value):
+        raise damaged("it has no list of its storages")
+    return value
+
+
+def _storage_of(key: Any, length: int, device: torch.device | None) -> tuple[_Storage, str]:
+    """The unfilled storage and the name of a persistent ID. Raises UnpicklingError when it is damaged."""
+    if type(key) is not tuple or len(key) != length or key[0] != "storage" or not isinstance(key[1], Global):
+        raise damaged("it refers to something that is no storage")
+    dtype, name, count = _TYPE_OF.get(key[1].name), key[2], key[4]
+    if dtype is None or type(name) is not str or type(count) is not int or count < 0:
+        raise damaged("it refers to something that is no storage")
+    return _Storage(dtype, count, device), name
 
 
 def _tensor(storage: Any, offset: Any, sizes: Any, strides: Any, *_: Any) -> _TensorView:

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 MAX_UNPACKED = 4 << 30
 """Bytes of all entries together; more is an attack or a mistake."""
@@ -49,16 +50,17 @@ def check_entry(entry: zipfile.ZipInfo) -> None:
         raise ValueError(f"{entry.filename} in it is damaged")
 
 
-def fill(file: zipfile.ZipExtFile, buffer: memoryview) -> None:
+def fill(file: IO[bytes], buffer: memoryview) -> None:
     """Fill `buffer` from an entry, chunk by chunk, and check its checksum. Raises ValueError where it ends early."""
     start = 0
     while start < len(buffer):
-        count = file.readinto(buffer[start : start + _CHUNK])
-        if not count:
+        chunk = file.read(min(_CHUNK, len(buffer) - start))
+        if not chunk:
             raise ValueError(f"{file.name} in it is cut short")
-        start += count
+        buffer[start : start + len(chunk)] = chunk
+        start += len(chunk)
     if file.read(1):  # At the end of the entry, zipfile compares the checksum.
-        raise ValueError(f"{file.name} in it is longer than its array")
+        raise ValueError(f"{file.name} in it is longer than announced")
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytearray:
@@ -66,5 +68,5 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytearray:
     check_entry(entry)
     content = bytearray(entry.file_size)
     with archive.open(entry) as file:
-        fill(file, memoryview(content))  # type: ignore[arg-type]
+        fill(file, memoryview(content))
     return content
