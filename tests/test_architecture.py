@@ -38,11 +38,11 @@ DOORS = {
 }
 """Foreign package -> the only file that imports it, inside a function."""
 FILE_READERS: dict[str, set[str]] = {
-    "np.load": {"core/arrays.py"},
-    # The backend checks a foreign file without reading it into memory; ultralytics then reads that file itself.
-    "torch.load": {"core/unpickling.py", "perception/detectors/ultralytics_backend.py"},
+    "np.load": set(),
+    "torch.load": set(),
     "pickle.load": set(),
     "pickle.loads": set(),
+    "pickle.Unpickler": set(),
 }
 """Call that may unpickle -> the only files with it; pickled objects are read through core/unpickling.py."""
 TOP_MODULES = {"__init__", "__main__"}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import NonFiniteError
-from closemesh.core.field_checks import array_of, may_be_nan, positive, stored_as
+from closemesh.core.records import array_of, may_be_nan, positive, stored_as
 from closemesh.core.tensor_dataclass import TensorDataclass, axis_names, no_people, static
 
 NUM_BODY_JOINTS = 22

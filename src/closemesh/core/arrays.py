@@ -12,10 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from closemesh.core.binary_formats import (
+    NotPlainError,
+    check_entry,
+    expect_size,
+    expect_valid,
+    fill,
+    open_zip,
+    plain_dtype,
+    read_npy_header,
+)
 from closemesh.core.errors import ClosemeshError, InputError
 from closemesh.core.foreign import short_reason
-from closemesh.core.npy_format import NotPlainError, expect_size, expect_valid, plain_dtype, read_npy_header
-from closemesh.core.zip_files import check_entry, fill, open_zip
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
@@ -133,7 +141,7 @@ class _Npz:
         entry = self._entries[name]
         check_entry(entry)
         with self._archive.open(entry) as file:
-            header = read_npy_header(file)  # type: ignore[arg-type]
+            header = read_npy_header(file)
             dtype = plain_dtype(header.type_code)
             # Memory is only taken for what the archive announces too, which fits the size of the file.
             expect_size(entry.file_size - file.tell(), dtype, header.shape)

@@ -11,6 +11,7 @@ import collections
 import pickle
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from closemesh.core.pickle_values import (
@@ -30,30 +31,31 @@ MAX_BYTES = 4 << 30
 _SPARE_BYTES = 64 << 20
 _SPARE_OBJECTS = 3_000_000
 _EXPANSION = 32  # By which copies of shared values may exceed the file; lists of small integers grow eightfold.
-_MAX_MARKS = 1000
+_MAX_OPEN = 1000
 _MAX_INTEGER = 1024  # Bytes.
+
+
+def _refuse_outside(key: Any) -> Any:
+    raise damaged("it refers to objects outside")
 
 
 class PickleReader:
     """Reads one pickle after another from the bytes of a file.
 
-    allowed: what a pickle may name. persistent: what is built for the IDs of objects outside the pickle; None refuses
-    them.
-    file_size: size of the file that the bytes are from, if it is packed; limits follow from it.
+    allowed: what a pickle may name. persistent: what is built for the IDs of objects outside the pickle.
+    file_size: of the file that the bytes are unpacked from, or a part of; limits follow from it.
     """
 
     def __init__(
         self,
         data: bytes,
         allowed: AllowedGlobals,
-        persistent: Callable[[Any], Any] | None = None,
+        persistent: Callable[[Any], Any] = _refuse_outside,
         file_size: int | None = None,
     ) -> None:
-        self._data = data
-        self._length = len(data)
-        self._position = 0
-        self._allowed = allowed
-        self._persistent = persistent
+        self._data, self._length, self._position = data, len(data), 0
+        self.resolve = partial(resolve_global, allowed)
+        self.outside = persistent
         self._size = max(len(data), file_size or 0)
         self._bytes_left = _SPARE_BYTES + 8 * self._size
         self._objects_left = _SPARE_OBJECTS + (len(data) if file_size is None else file_size) // 2
@@ -111,16 +113,6 @@ class PickleReader:
         if self._objects_left < 0:
             raise damaged("it holds more containers than a file of its size can")
 
-    def resolve(self, module: str, name: str) -> Global:
-        """What stands for a name. Raises UnpicklingError, see `resolve_global`."""
-        return resolve_global(self._allowed, module, name)
-
-    def outside(self, key: Any) -> Any:
-        """What stands for an object outside the pickle. Raises UnpicklingError where there should be none."""
-        if self._persistent is None:
-            raise damaged("it refers to objects outside")
-        return self._persistent(key)
-
 
 class _Machine:
     """The stack and the memo of one pickle."""
@@ -128,7 +120,7 @@ class _Machine:
     def __init__(self, reader: PickleReader) -> None:
         self.reader = reader
         self.stack: list[Any] = []
-        self.marks: list[int] = []
+        self.open: list[int] = []
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
@@ -147,20 +139,20 @@ class _Machine:
             action(self)
 
     def mark(self) -> None:
-        if len(self.marks) >= _MAX_MARKS:
+        if len(self.open) >= _MAX_OPEN:
             raise damaged("it is nested too deeply")
-        self.marks.append(len(self.stack))
+        self.open.append(len(self.stack))
 
     def marked(self) -> list[Any]:
         """Take everything after the last mark from the stack."""
-        start = self.marks.pop()
+        start = self.open.pop()
         items = self.stack[start:]
         del self.stack[start:]
         return items
 
     def pop(self) -> None:
-        if self.marks and self.marks[-1] == len(self.stack):
-            self.marks.pop()
+        if self.open and self.open[-1] == len(self.stack):
+            self.open.pop()
         else:
             self.stack.pop()
 
@@ -179,9 +171,6 @@ class _Machine:
     def put(self, index: int) -> None:
         self.reader.count_object()
         self.memo[index] = self.stack[-1]
-
-    def get(self, index: int) -> None:
-        self.stack.append(self.memo[index])
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -217,15 +206,11 @@ class _Machine:
         target.update(expect_key(item) for item in items)
 
     def named(self) -> None:
-        """The name of the two last values, or of two lines."""
+        """The name of the two last values."""
         name, module = self.stack.pop(), self.stack.pop()
         if type(module) is not str or type(name) is not str:
             raise damaged()
         self.stack.append(self.reader.resolve(module, name))
-
-    def named_in_lines(self) -> Global:
-        module, name = (self.reader.line().decode("utf-8") for _ in range(2))
-        return self.reader.resolve(module, name)
 
     def make(self, named: Any, args: Any, options: Any = None) -> None:
         """What stands for the call of a name."""
@@ -233,14 +218,6 @@ class _Machine:
             raise damaged("it calls something that is no name")
         self.push(made := named.make(*args))
         self.reader.spend(64 + weight(made))
-
-    def reduce(self) -> None:
-        args, named = self.stack.pop(), self.stack.pop()
-        self.make(named, args)
-
-    def reduce_with_options(self) -> None:
-        options, args, named = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        self.make(named, args, options)
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -256,9 +233,6 @@ class _Machine:
         named, *args = self.marked()
         self.make(named, tuple(args))
 
-    def outside(self, key: Any) -> None:
-        self.push(self.reader.outside(key))
-
 
 def _integer(raw: bytes) -> int:
     if len(raw) > _MAX_INTEGER:
@@ -266,15 +240,11 @@ def _integer(raw: bytes) -> int:
     return int.from_bytes(raw, "little", signed=True)
 
 
-def _number_line(reader: PickleReader) -> int | bool:
+def _integer_line(reader: PickleReader) -> int | bool:
     text = reader.line()
-    return {b"00": False, b"01": True}[text] if text in (b"00", b"01") else _integer_text(text)
-
-
-def _integer_text(text: bytes) -> int:
     if len(text) > _MAX_INTEGER:
         raise damaged("it has an integer of absurd size")
-    return int(text.rstrip(b"L"), 0)
+    return text == b"01" if text in (b"00", b"01") else int(text.rstrip(b"L"), 0)
 
 
 def _quoted_line(reader: PickleReader) -> str:
@@ -296,28 +266,20 @@ def _sized(code: str, convert: Callable[[bytes], Any] = bytes) -> Callable[[Pick
     return lambda reader: convert(reader.read(length(reader)))
 
 
-def _utf8(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogatepass")
+def _named(reader: PickleReader) -> Global:
+    module, name = (reader.line().decode("utf-8") for _ in range(2))
+    return reader.resolve(module, name)
 
 
-def _latin1(raw: bytes) -> str:
-    return raw.decode("latin1")
-
-
-def _container(make: Callable[[], Any]) -> Callable[[PickleReader], Any]:
-    def value(reader: PickleReader) -> Any:
-        reader.count_object()
-        return make()
-
-    return value
-
-
+_index = _unpack("<I")
+_latin1 = partial(str, encoding="latin1")
+_utf8 = partial(str, encoding="utf-8", errors="surrogatepass")
 _VALUES: Mapping[bytes, Callable[[PickleReader], Any]] = {
     pickle.NONE: lambda _: None,
     pickle.NEWTRUE: lambda _: True,
     pickle.NEWFALSE: lambda _: False,
-    pickle.INT: _number_line,
-    pickle.LONG: lambda reader: _integer_text(reader.line()),
+    pickle.INT: _integer_line,
+    pickle.LONG: _integer_line,
     pickle.FLOAT: lambda reader: float(reader.line()),
     pickle.BININT: _unpack("<i"),
     pickle.BININT1: PickleReader.code,
@@ -331,17 +293,14 @@ _VALUES: Mapping[bytes, Callable[[PickleReader], Any]] = {
     pickle.SHORT_BINSTRING: _sized("<B", _latin1),
     pickle.UNICODE: lambda reader: reader.line().decode("raw-unicode-escape"),
     pickle.BINUNICODE: _sized("<I", _utf8),
-    pickle.SHORT_BINUNICODE: lambda reader: reader.read(reader.code()).decode("utf-8", "surrogatepass"),
+    pickle.SHORT_BINUNICODE: lambda reader: _utf8(reader.read(reader.code())),
     pickle.BINUNICODE8: _sized("<Q", _utf8),
     pickle.BINBYTES: _sized("<I"),
     pickle.SHORT_BINBYTES: _sized("<B"),
     pickle.BINBYTES8: _sized("<Q"),
     pickle.BYTEARRAY8: _sized("<Q", bytearray),
     pickle.EMPTY_TUPLE: lambda _: (),
-    pickle.EMPTY_LIST: _container(list),
-    pickle.EMPTY_DICT: _container(dict),
-    pickle.EMPTY_SET: _container(set),
-    pickle.GLOBAL: lambda reader: reader.resolve(reader.line().decode("utf-8"), reader.line().decode("utf-8")),
+    pickle.GLOBAL: _named,
 }
 _ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     pickle.PROTO: lambda machine: machine.reader.read(1),
@@ -350,6 +309,9 @@ _ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     pickle.POP: _Machine.pop,
     pickle.POP_MARK: _Machine.marked,
     pickle.DUP: lambda machine: machine.stack.append(machine.stack[-1]),
+    pickle.EMPTY_LIST: lambda machine: machine.push([]),
+    pickle.EMPTY_DICT: lambda machine: machine.push({}),
+    pickle.EMPTY_SET: lambda machine: machine.push(set()),
     pickle.TUPLE: lambda machine: machine.push(tuple(machine.marked())),
     pickle.TUPLE1: lambda machine: machine.last(1),
     pickle.TUPLE2: lambda machine: machine.last(2),
@@ -362,22 +324,24 @@ _ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     pickle.SETITEM: _Machine.set_item,
     pickle.SETITEMS: lambda machine: machine.set_items(machine.marked()),
     pickle.ADDITEMS: _Machine.add_items,
-    pickle.PUT: lambda machine: machine.put(_integer_text(machine.reader.line())),
+    pickle.PUT: lambda machine: machine.put(_integer_line(machine.reader)),
     pickle.BINPUT: lambda machine: machine.put(machine.reader.code()),
-    pickle.LONG_BINPUT: lambda machine: machine.put(int.from_bytes(machine.reader.read(4), "little")),
+    pickle.LONG_BINPUT: lambda machine: machine.put(_index(machine.reader)),
     pickle.MEMOIZE: lambda machine: machine.put(len(machine.memo)),
-    pickle.GET: lambda machine: machine.get(_integer_text(machine.reader.line())),
-    pickle.BINGET: lambda machine: machine.get(machine.reader.code()),
-    pickle.LONG_BINGET: lambda machine: machine.get(int.from_bytes(machine.reader.read(4), "little")),
+    pickle.GET: lambda machine: machine.stack.append(machine.memo[_integer_line(machine.reader)]),
+    pickle.BINGET: lambda machine: machine.stack.append(machine.memo[machine.reader.code()]),
+    pickle.LONG_BINGET: lambda machine: machine.stack.append(machine.memo[_index(machine.reader)]),
     pickle.STACK_GLOBAL: _Machine.named,
-    pickle.REDUCE: _Machine.reduce,
-    pickle.NEWOBJ: _Machine.reduce,
-    pickle.NEWOBJ_EX: _Machine.reduce_with_options,
+    pickle.REDUCE: lambda machine: machine.make(args=machine.stack.pop(), named=machine.stack.pop()),
+    pickle.NEWOBJ: lambda machine: machine.make(args=machine.stack.pop(), named=machine.stack.pop()),
+    pickle.NEWOBJ_EX: lambda machine: machine.make(
+        options=machine.stack.pop(), args=machine.stack.pop(), named=machine.stack.pop()
+    ),
     pickle.OBJ: _Machine.instance,
-    pickle.INST: lambda machine: machine.make(machine.named_in_lines(), tuple(machine.marked())),
+    pickle.INST: lambda machine: machine.make(_named(machine.reader), tuple(machine.marked())),
     pickle.BUILD: _Machine.build,
-    pickle.PERSID: lambda machine: machine.outside(machine.reader.line().decode("ascii")),
-    pickle.BINPERSID: lambda machine: machine.outside(machine.stack.pop()),
+    pickle.PERSID: lambda machine: machine.push(machine.reader.outside(machine.reader.line().decode("ascii"))),
+    pickle.BINPERSID: lambda machine: machine.push(machine.reader.outside(machine.stack.pop())),
 }
 _PUSHED = [_VALUES.get(bytes([code])) for code in range(256)]
 _ACTIONS_BY_CODE = [_ACTIONS.get(bytes([code])) for code in range(256)]

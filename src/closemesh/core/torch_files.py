@@ -13,11 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closemesh.core.npy_format import checked_shape
+from closemesh.core.binary_formats import checked_shape, open_zip, read_entry
 from closemesh.core.pickle_reader import MAX_BYTES, PickleReader
-from closemesh.core.pickle_values import AllowedGlobals, Global, StandIn, damaged
-from closemesh.core.pickled_arrays import ARRAY_GLOBALS
-from closemesh.core.zip_files import open_zip, read_entry
+from closemesh.core.pickle_values import ARRAY_GLOBALS, AllowedGlobals, Global, StandIn, damaged
 
 _PICKLE = "/data.pkl"
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # The first two pickles of the format before torch 1.6.

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 
 from closemesh.core.arrays import Floats, expect
+from closemesh.core.binary_formats import array_from_bytes, checked_shape, is_object_type, read_npy_header
 from closemesh.core.errors import ClosemeshError, InputError
 from closemesh.core.foreign import short_reason
-from closemesh.core.npy_format import array_from_bytes, checked_shape, is_object_type, read_npy_header
 from closemesh.core.pickle_reader import MAX_BYTES, PickleReader
-from closemesh.core.pickle_values import AllowedGlobals, Global, StandIn, damaged
-from closemesh.core.pickled_arrays import ARRAY_GLOBALS, Array, ArrayType
+from closemesh.core.pickle_values import ARRAY_GLOBALS, AllowedGlobals, Array, ArrayType, Global, StandIn, damaged
 from closemesh.core.torch_files import read_torch_file
 
 _GET_AGAIN = "get it again from its publisher"

@@ -130,17 +130,17 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
 
     Raises ModelFileError when the file is missing, damaged or of another network.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
+    if not path.is_file():
+        raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh")
     try:
         with safe_open(path, framework="pt") as file:  # type: ignore[attr-defined]
             config = rename_config(json.loads((file.metadata() or {})["config"]))
             weights = rename_keys({name: file.get_tensor(name) for name in file.keys()})
         network = make(config)
         network.load_state_dict(_in_full_precision(weights))
-    except FileNotFoundError as error:
-        raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh") from error
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # A damaged configuration may raise anything where the network is made.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path} does not hold the weights it should ({reason}); reinstall closemesh") from error
     return network.to(device).eval().requires_grad_(False)

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError, ModelFileError
+from closemesh.core.torch_files import check_tensors
+from closemesh.core.unpickling import load_torch
 from closemesh.perception.types import Image
 from closemesh.weights.locate import user_cache
 
@@ -56,6 +58,7 @@ class YoloNetwork:
         from ultralytics.nn.tasks import torch_safe_load
 
         try:
+            check_tensors(path)
             checkpoint = torch_safe_load(path, safe_only=True)[0]  # Known layers only, no pickled code.
             network = checkpoint.get("ema") or checkpoint["model"]
             found, names = _task_of(network), network.names
@@ -105,8 +108,7 @@ class SamNetwork:
         if builder is None or "sam2.1" not in path.name:  # ultralytics distinguishes 2.1 from 2 by the name too.
             raise ModelFileError(f"{path}: the file name does not give the size of SAM 2.1; fetch the file again")
         try:
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # Refuses everything but tensors.
-            self._network = getattr(build, builder)(str(path)).to(device)
+            self._network = _build_sam(build, builder, load_torch(path)).to(device)
         except Exception as error:  # torch raises many types on other files.
             raise _damaged(path) from error
         self._network.set_imgsz((side, side))
@@ -191,6 +193,18 @@ def _import() -> None:
         ultralytics.settings.update({"sync": False})  # No usage reports.
     if not tasks._SafeLoad.SUPPORTED:
         raise InputError("torch 2.6 or newer is needed to read ultralytics' files safely; pip install -U torch")
+
+
+def _build_sam(build: Any, builder: str, checkpoint: dict[str, Any]) -> Any:
+    """SAM 2.1 with the weights of a checkpoint, which ultralytics itself would unpickle without a check."""
+    original = build._load_checkpoint
+    build._load_checkpoint = lambda network, _: network
+    try:
+        network = getattr(build, builder)("sam2.1")  # The version is known by the name of the file alone.
+    finally:
+        build._load_checkpoint = original
+    network.load_state_dict(checkpoint.get("model", checkpoint))
+    return network
 
 
 def _settings_folder() -> Path:

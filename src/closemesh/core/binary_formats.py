@@ -1,13 +1,18 @@
-"""Arrays from their bytes: the closed list of types, checked shapes, and the header of the .npy format.
+"""Arrays from their bytes, the header of the .npy format, and entries of zip archives, within limits.
 
-No header is evaluated and no type outside the list is made, so that bytes of a file are never taken for pointers.
+No header is evaluated and no type outside a closed list is made, so that bytes of a file are never taken for pointers.
+What an archive unpacks to follows from the size of the file.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Any, BinaryIO, NamedTuple
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +28,14 @@ _MAX_HEADER = 10_000  # Bytes, as in numpy.
 _VALUE = r"(?:'[^']*'|True|False|\([\d\s,L]*\)|\[[^\]{}]*\])"
 _HEADER = re.compile(rf"\s*\{{(?:\s*'\w+'\s*:\s*{_VALUE}\s*,?){{3}}\s*\}}\s*")
 _ENTRY = re.compile(rf"'(\w+)'\s*:\s*({_VALUE})")
+
+MAX_UNPACKED = 4 << 30
+"""Bytes of all entries together; more is an attack or a mistake."""
+_SPARE = 512 << 20
+_MAX_RATIO = 100  # Of the unpacked to the packed size of large files.
+_MAX_DEFLATE_RATIO = 1032  # Of the format itself.
+_CHUNK = 1 << 20
+_ENCRYPTED = 1
 
 
 class NotPlainError(ValueError):
@@ -101,7 +114,7 @@ def array_from_bytes(raw: bytes, dtype: np.dtype, shape: tuple[int, ...], is_for
     return flat.reshape(shape, order="F" if is_fortran else "C").copy(order="K")
 
 
-def read_npy_header(file: BinaryIO) -> NpyHeader:
+def read_npy_header(file: IO[bytes]) -> NpyHeader:
     """Read the header of an array in the .npy format, up to its first number. Raises ValueError when it is damaged."""
     start = file.read(len(_MAGIC) + 2)
     if len(start) != len(_MAGIC) + 2 or not start.startswith(_MAGIC) or start[-2] not in (1, 2, 3):
@@ -115,3 +128,58 @@ def read_npy_header(file: BinaryIO) -> NpyHeader:
         raise ValueError("the header of an array of it is damaged")
     shape = checked_shape([int(n) for n in re.findall(r"\d+", entries["shape"])])
     return NpyHeader(entries["descr"].strip("'"), entries["fortran_order"] == "True", shape)
+
+
+@contextmanager
+def open_zip(path: Path, is_packed: bool = True) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Yield an archive and its entries by name, whose sizes together fit the size of the file.
+
+    is_packed: whether entries may be compressed. Raises ValueError and others when the archive is damaged or too large.
+    """
+    file_size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        if len(entries) != len(archive.infolist()):
+            raise ValueError("it has two entries of one name")
+        _check_sizes(list(entries.values()), file_size, is_packed)
+        yield archive, entries
+
+
+def _check_sizes(entries: list[zipfile.ZipInfo], file_size: int, is_packed: bool) -> None:
+    limit = min(MAX_UNPACKED, _SPARE + _MAX_RATIO * file_size) if is_packed else file_size
+    # Entries that overlap in the file would otherwise count once there and several times in memory.
+    if sum(entry.compress_size for entry in entries) > file_size or sum(entry.file_size for entry in entries) > limit:
+        raise ValueError("it unpacks to more than a file of its size should")
+
+
+def check_entry(entry: zipfile.ZipInfo) -> None:
+    """Check that an entry can be read. Raises ValueError when it is encrypted, or compressed in a way not read."""
+    if entry.flag_bits & _ENCRYPTED:
+        raise ValueError(f"{entry.filename} in it is encrypted")
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{entry.filename} in it is compressed in a way that is not read")
+    ratio = _MAX_DEFLATE_RATIO if entry.compress_type == zipfile.ZIP_DEFLATED else 1
+    if entry.file_size > ratio * entry.compress_size:
+        raise ValueError(f"{entry.filename} in it is damaged")
+
+
+def fill(file: IO[bytes], buffer: memoryview) -> None:
+    """Fill `buffer` from an entry, chunk by chunk, and check its checksum. Raises ValueError where it ends early."""
+    start = 0
+    while start < len(buffer):
+        chunk = file.read(min(_CHUNK, len(buffer) - start))
+        if not chunk:
+            raise ValueError(f"{file.name} in it is cut short")
+        buffer[start : start + len(chunk)] = chunk
+        start += len(chunk)
+    if file.read(1):  # At the end of the entry, zipfile compares the checksum.
+        raise ValueError(f"{file.name} in it is longer than announced")
+
+
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytearray:
+    """Return the bytes of an entry. Raises ValueError, BadZipFile and others when it is damaged."""
+    check_entry(entry)
+    content = bytearray(entry.file_size)
+    with archive.open(entry) as file:
+        fill(file, memoryview(content))
+    return content
