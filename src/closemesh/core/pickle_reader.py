@@ -10,6 +10,7 @@ import codecs
 import collections
 import pickle
 import struct
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -28,9 +29,10 @@ from closemesh.core.pickle_values import (
 
 MAX_BYTES = 4 << 30
 """Bytes of a file, or of an unpacked file or array; more is an attack or a mistake."""
-_SPARE_BYTES = 64 << 20
-_SPARE_OBJECTS = 3_000_000
-_EXPANSION = 32  # By which copies of shared values may exceed the file; lists of small integers grow eightfold.
+_SPARE_BYTES = 256 << 20
+_EXPANSION = 32  # By which values in memory exceed the file; pairs of small integers grow twentyfold.
+_PACKED = 8  # By which the pickle of a large packed file is larger.
+_MEMO_BYTES = 100
 _MAX_OPEN = 1000
 _MAX_INTEGER = 1024  # Bytes.
 
@@ -56,9 +58,8 @@ class PickleReader:
         self._data, self._length, self._position = data, len(data), 0
         self.resolve = partial(resolve_global, allowed)
         self.outside = persistent
-        self._size = max(len(data), file_size or 0)
-        self._bytes_left = _SPARE_BYTES + 8 * self._size
-        self._objects_left = _SPARE_OBJECTS + (len(data) if file_size is None else file_size) // 2
+        size = len(data) if file_size is None else max(file_size, min(len(data), _PACKED * file_size))
+        self._limit = self._bytes_left = _SPARE_BYTES + _EXPANSION * size
         self._level = 0
 
     def load(self) -> Any:
@@ -67,7 +68,7 @@ class PickleReader:
 
     def finish(self, value: Any) -> Any:
         """Return the value with its stand-ins turned into what they stand for. Raises UnpicklingError, as `load`."""
-        return Finisher(_SPARE_BYTES + _EXPANSION * self._size).finish(value)
+        return Finisher(self._limit).finish(value)
 
     def load_unfinished(self) -> Any:
         """Return the value of the next pickle with its stand-ins, as a part of another value. Raises as `load`."""
@@ -102,16 +103,10 @@ class PickleReader:
         return self.read(end + 1 - self._position)[:-1]
 
     def spend(self, size: int) -> None:
-        """Account for bytes that are made without being in the file. Raises UnpicklingError when they are too many."""
+        """Account for bytes in memory that are more than those in the file. Raises UnpicklingError for too many."""
         self._bytes_left -= size
         if self._bytes_left < 0:
             raise damaged("it makes more than a file of its size holds")
-
-    def count_object(self) -> None:
-        """Account for a container or an entry of the memo. Raises UnpicklingError when they are too many."""
-        self._objects_left -= 1
-        if self._objects_left < 0:
-            raise damaged("it holds more containers than a file of its size can")
 
 
 class _Machine:
@@ -157,7 +152,7 @@ class _Machine:
             self.stack.pop()
 
     def push(self, container: Any) -> None:
-        self.reader.count_object()
+        self.reader.spend(sys.getsizeof(container))
         self.stack.append(container)
 
     def last(self, count: int) -> None:
@@ -169,7 +164,7 @@ class _Machine:
         self.push(items)
 
     def put(self, index: int) -> None:
-        self.reader.count_object()
+        self.reader.spend(_MEMO_BYTES)
         self.memo[index] = self.stack[-1]
 
     def append(self, items: list[Any]) -> None:
@@ -217,7 +212,7 @@ class _Machine:
         if not isinstance(named, Global) or type(args) is not tuple or options:
             raise damaged("it calls something that is no name")
         self.push(made := named.make(*args))
-        self.reader.spend(64 + weight(made))
+        self.reader.spend(weight(made))
 
     def build(self) -> None:
         state, target = self.stack.pop(), self.stack[-1]
@@ -340,7 +335,7 @@ _ACTIONS: Mapping[bytes, Callable[[_Machine], Any]] = {
     pickle.OBJ: _Machine.instance,
     pickle.INST: lambda machine: machine.make(_named(machine.reader), tuple(machine.marked())),
     pickle.BUILD: _Machine.build,
-    pickle.PERSID: lambda machine: machine.push(machine.reader.outside(machine.reader.line().decode("ascii"))),
+    pickle.PERSID: lambda machine: machine.push(machine.reader.outside(_latin1(machine.reader.line()))),
     pickle.BINPERSID: lambda machine: machine.push(machine.reader.outside(machine.stack.pop())),
 }
 _PUSHED = [_VALUES.get(bytes([code])) for code in range(256)]

@@ -204,7 +204,9 @@ class ArrayType(StandIn):
 class Array(StandIn):
     """`numpy.ndarray`: an array of plain values, or a list of what an array of objects holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *args: Any) -> None:
+        if args:
+            raise damaged("it makes an array in a way that numpy does not")
         self._value: np.ndarray | None = None
         self._objects: list[Any] = []
         self._shape: tuple[int, ...] | None = None

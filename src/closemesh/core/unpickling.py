@@ -104,6 +104,10 @@ _MAX_RATIO = 100  # Of the unpacked to the packed size of large files.
 class _ArrayHeader(Array):
     """`joblib.numpy_pickle.NumpyArrayWrapper`: shape, order and dtype of the numbers that follow it."""
 
+    def __init__(self, *_: Any) -> None:
+        super().__init__()
+        self._nested: list[Any] = []
+
     def build(self, state: Any, reader: PickleReader) -> None:
         """Read the array that follows. Raises UnpicklingError or ValueError when header or array are damaged."""
         dtype, shape = (state.get(name) if type(state) is dict else None for name in ("dtype", "shape"))
@@ -125,10 +129,6 @@ class _ArrayHeader(Array):
     def finish(self, parts: list[Any]) -> Any:
         """The array. Raises UnpicklingError when it was never read."""
         return parts[0] if parts else super().finish(parts)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._nested: list[Any] = []
 
 
 def _plain_dict(*_: Any) -> dict[Any, Any]:
