@@ -39,6 +39,8 @@ class Kills:
     expected: dict[tuple[str, ...], dict[str, str]] = field(default_factory=dict)
     seconds: float = 0.0
     """Of an uninterrupted run."""
+    resumed_seconds: float = 0.0
+    """Of a run whose stages are in the cache."""
     kills: int = 0
     finished: int = 0
     foreign: set[str] = field(default_factory=set)
@@ -53,10 +55,11 @@ class Kills:
         for options in OPTIONS:
             target = self.folder / f"expected{len(self.expected)}"
             started = time.monotonic()
-            done = self.start(options, target)
-            assert done.wait(_TIMEOUT) == 0, done.stderr.read() if done.stderr else ""
-            self.seconds = max(self.seconds, time.monotonic() - started)
+            self.complete(options, target)
+            self.seconds = time.monotonic() - started
             self.expected[options] = result_hashes(target)
+        self.complete(options, target)
+        self.resumed_seconds = time.monotonic() - started - self.seconds
         self.place_foreign(FOREIGN[0])
 
     def place_foreign(self, *names: str) -> None:
@@ -73,6 +76,11 @@ class Kills:
             [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
         )
 
+    def complete(self, options: tuple[str, ...], out: Path) -> None:
+        """Run the command to its end."""
+        process = self.start(options, out)
+        assert process.wait(_TIMEOUT) == 0, process.stderr.read() if process.stderr else ""
+
     def run(self, count: int) -> None:
         """Kill `count` runs. After each, the folder is checked; now and then a run ends and its bytes are compared."""
         while self.kills < count:
@@ -82,12 +90,12 @@ class Kills:
             self.finish(options)
 
     def kill_once(self, options: tuple[str, ...]) -> None:
-        """Start a run and end it at a random time, by SIGKILL or SIGTERM."""
-        process = self.start(options, self.out)
+        """Start a run, from the cache or anew, and end it at a random time by SIGKILL or SIGTERM."""
+        fresh = self.random.random() < 0.5
+        process = self.start((*options, "--fresh") if fresh else options, self.out)
         number = self.random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))
         try:
-            # A third of the time is start-up; the end of a run, where files are moved, is the most delicate.
-            process.wait(self.seconds * self.random.uniform(0.25, 1.05))
+            process.wait((self.seconds if fresh else self.resumed_seconds) * self.random.uniform(0.3, 1.0))
         except subprocess.TimeoutExpired:
             process.send_signal(number)
         code = process.wait(_TIMEOUT)
@@ -101,8 +109,7 @@ class Kills:
 
     def finish(self, options: tuple[str, ...]) -> None:
         """Repeat the command to its end: the result has the bytes of an uninterrupted run."""
-        process = self.start(options, self.out)
-        assert process.wait(_TIMEOUT) == 0, process.stderr.read() if process.stderr else ""
+        self.complete(options, self.out)
         found, expected = result_hashes(self.out), self.expected[options]
         differing = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
         assert not differing, f"other bytes after {self.kills} kills: {differing}"
