@@ -168,7 +168,7 @@ def in_zip(mutate: Mutator) -> Mutator:
         place = random.randrange(len(members))
         name, content = members[place]
         if random.random() < 0.05:
-            name = random.choice(("", "x.npy", "../x.npy", "a" * 3000, members[0][0]))
+            name = random.choice(("", "x.npy", "../x.npy", "a" * 300, members[0][0]))
         members[place] = name, mutate(content, random)
         file = io.BytesIO()
         method = random.choice((zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))

@@ -48,7 +48,8 @@ def judge_value(value: Any, may_be_nan: frozenset[str] = frozenset()) -> Verdict
         numbers = np.asarray(found)
         if numbers.dtype.kind not in "fiub":
             return Verdict(f"accepted {numbers.dtype} in {name}")
-        if numbers.dtype.kind == "f" and name in may_be_nan:
+        numbers = numbers.astype(np.float64)
+        if name in may_be_nan:
             numbers = numbers[~np.isnan(numbers)]
         if numbers.size and not np.isfinite(numbers).all():
             return Verdict(f"accepted non-finite {name}", str(numbers)[:200])

@@ -180,5 +180,5 @@ def test_absurd_values_are_one_line(tmp_path, values):
 def test_deeply_nested_json_is_one_line(tmp_path):
     path = tmp_path / "camera.json"
     path.write_text('{"fx":' + "[" * 100_000 + "]" * 100_000 + "}")
-    with pytest.raises(InputError, match="not a camera file"):
+    with pytest.raises(InputError, match=r"camera\.json .*nested too deeply"):
         read_camera_file(path, SIZE)

@@ -23,6 +23,7 @@ from closemesh.body.smplx_files import BodyArrays, read_body_arrays, read_body_p
 from closemesh.core.arrays import read_unpickled_npz
 from closemesh.core.errors import ModelFileError
 from closemesh.core.files import sha256_of
+from closemesh.core.foreign import foreign_file
 from closemesh.weights.locate import find_model
 
 _NUM_SHAPES = 10
@@ -81,6 +82,11 @@ def load_smplx_body(path: Path) -> BodyModel:
     """
     if not path.is_file():
         raise ModelFileError(f"body model {path} not found; give the path of SMPLX_NEUTRAL.npz")
+    with foreign_file(path, ModelFileError, "give SMPLX_NEUTRAL.npz or another SMPL-X .npz"):
+        return _load_smplx_body(path)
+
+
+def _load_smplx_body(path: Path) -> BodyModel:
     if path.suffix.lower() == ".pkl":
         return build_body(read_body_pkl(path), f"smplx/{path.stem}", sha256_of(path))
     if path.suffix != ".npz":
@@ -103,7 +109,9 @@ def _smplx_layer(path: Path) -> Any:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # It prints warnings.
             plain = _without_pickles(path, Path(folder))
             return smplx.SMPLX(str(plain), use_pca=False, flat_hand_mean=True, ext="npz", num_betas=10)
-    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, ValueError) as error:
+    except ModelFileError:
+        raise
+    except Exception as error:  # The package does not check its file.
         raise ModelFileError(f"smplx cannot read {path} ({error}); give SMPLX_NEUTRAL.npz") from error
 
 

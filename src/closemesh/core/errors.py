@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+_LONGEST = 900  # Characters of a line: a damaged file may quote all of itself.
+_END = 200
+
 
 class ClosemeshError(Exception):
     """The input or the environment is wrong; the command prints this one line and ends with exit code 1."""
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InputError(ClosemeshError):
@@ -25,3 +31,10 @@ class OutputError(ClosemeshError):
 
 class DownloadError(ClosemeshError):
     """A file cannot be downloaded, or another file than the expected one arrived."""
+
+
+def one_line(text: str) -> str:
+    """Return a text on one line, without control characters and without the middle of a very long one."""
+    if not text.isprintable():
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - _END]} ... {text[-_END:]}"

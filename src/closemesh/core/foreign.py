@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from closemesh.core.errors import ClosemeshError, InputError
+from closemesh.core.errors import ClosemeshError, InputError, one_line
+
+_P, _T = ParamSpec("_P"), TypeVar("_T")
 
 _MAX_JSON = 512 << 20  # Bytes; parsed values take up to ten times as much memory.
 _MAX_REASON = 160  # Characters of a reason from another library.
@@ -27,7 +30,8 @@ def foreign_file(
     Raises `error` with `advice` in the place of every exception that is no ClosemeshError.
     """
     try:
-        yield
+        with np.errstate(all="ignore"):  # A warning about numbers that are refused would be a second line.
+            yield
     except ClosemeshError:
         raise
     except FileNotFoundError as reason:
@@ -38,9 +42,23 @@ def foreign_file(
         raise error(f"{path} is not as documented ({short_reason(reason)}); {advice}") from reason
 
 
+def foreign_reader(read: Callable[Concatenate[Path, _P], _T]) -> Callable[Concatenate[Path, _P], _T]:
+    """Return a reader whose first argument is a file or folder and which reads it within `foreign_file`.
+
+    Raises InputError for whatever the reader does not expect.
+    """
+
+    @wraps(read)
+    def safe(path: Path, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        with foreign_file(path):
+            return read(path, *args, **kwargs)
+
+    return safe
+
+
 def short_reason(error: BaseException) -> str:
     """Return the message of an error on one line without control characters, or its type if it has none."""
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())[:_MAX_REASON]
+    text = one_line(str(error))[:_MAX_REASON]
     return f"no {text}" if isinstance(error, KeyError) and text else text or type(error).__name__
 
 
@@ -50,6 +68,14 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def parse_number(word: str) -> float:
+    """Return the finite number that a word of a text file is. Raises ValueError for other words."""
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError("a number is not finite")
+    return number
 
 
 def read_json_file(path: Path, advice: str = "make it again with the tool it is from") -> Any:
@@ -69,7 +95,7 @@ def expect_number(path: Path, name: str, value: Any, low: float = -math.inf, hig
     # Compared before the conversion: an integer may be too large for a float.
     if not max(low, -1e300) <= single <= min(high, 1e300):
         bounds = f"from {low:g} to {high:g}" if math.isfinite(low + high) else "finite and in its range"
-        raise InputError(f"{path}: {name} is {str(single)[:20]}; it must be {bounds}")
+        raise InputError(f"{path}: {name} is {_short(single)}; it must be {bounds}")
     return float(single)
 
 
@@ -105,6 +131,11 @@ def expect_list(path: Path, name: str, value: Any) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise InputError(f"{path}: {name} is {_kind(value)}, not a list; the file is not as documented")
     return list(value)
+
+
+def _short(number: float) -> str:
+    # Python refuses to write integers of thousands of digits.
+    return str(number)[:20] if isinstance(number, float) or number.bit_length() < 1000 else "a huge number"
 
 
 def _kind(value: Any) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from closemesh.core.errors import InputError
 from closemesh.core.files import sha256_of
+from closemesh.core.foreign import foreign_file, foreign_reader
 from closemesh.core.unpickling import load_joblib, load_torch
-from closemesh.importers.results import ImportedResult
+from closemesh.importers.results import ImportedResult, check_result
 from closemesh.importers.sam3d_body import is_sam3d_frames, is_sam3d_npz, read_sam3d_files, read_sam3d_frames
 from closemesh.importers.smpl_formats import (
     is_comotion,
@@ -30,6 +31,7 @@ _SUFFIXES = (".npz", ".pkl", ".pt", ".pth")
 _FORMATS = "4D-Humans, WHAM, PromptHMR (.pkl), GVHMR, CoMotion (.pt), SAM 3D Body (.npz, .pkl), AMASS-style (.npz)"
 
 
+@foreign_reader
 def read_imported_result(path: Path, clip: Clip) -> ImportedResult:
     """All people in a result file, or in the files of a folder, which must be of one tool.
 
@@ -43,7 +45,9 @@ def read_imported_result(path: Path, clip: Clip) -> ImportedResult:
         raise InputError(f"{path} holds files of several tools or clips; give those of one")
     if not people:
         raise InputError(f"{path} has no people in this part of the clip; give the tool's result of this clip")
-    return replace(results[0], people=people)
+    result = replace(results[0], people=people)
+    check_result(path, result)
+    return result
 
 
 def result_files(path: Path) -> list[Path]:
@@ -62,6 +66,11 @@ def import_fingerprint(path: Path) -> str:
 
 
 def _read(path: Path, clip: Clip) -> ImportedResult:
+    with foreign_file(path):
+        return _read_file(path, clip)
+
+
+def _read_file(path: Path, clip: Clip) -> ImportedResult:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_amass_person(path, clip)

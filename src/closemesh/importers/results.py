@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats
+from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_number
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.motion_files.sequence import NUM_JOINTS
+from closemesh.motion_files.sequence import NUM_JOINTS, check_limits, check_rotations
 from closemesh.motion_files.smpl_parameters import Model, smpl_rest_pelvis
 from closemesh.structures import NUM_BODY_JOINTS
 
@@ -26,6 +29,9 @@ class ToolCamera:
     """x and y in pixels."""
     crop_focal: bool = False
     """True when the focal length is a convention for the tool's crops, not an estimate for the clip."""
+
+
+_MAX_PIXELS = 1e7  # Of a focal length or principal point.
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,22 @@ class ImportedResult:
     people: tuple[ImportedPerson, ...]
     camera: ToolCamera | None
     """None when the people are in a world without a camera."""
+
+
+def check_result(path: Path, result: ImportedResult) -> None:
+    """Checks what was read from `path`. Raises InputError when a number is not finite or beyond what people can do."""
+    if result.camera is not None:
+        expect_number(path, "the focal length", result.camera.focal, 1e-3, _MAX_PIXELS)
+        for value in result.camera.principal_point:
+            expect_number(path, "the principal point", value, -_MAX_PIXELS, _MAX_PIXELS)
+    for person in result.people:
+        known = [values[~np.isnan(values)] for values in (person.joints, person.keypoints) if values is not None]
+        try:
+            check_limits(rotations=person.rotations, pelvis=person.pelvis, betas=person.betas)
+            check_limits(joints=np.concatenate([person.confidence, *known]))
+            check_rotations("the pose", person.rotations)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}; the file is not as documented") from error
 
 
 def smpl_person(

@@ -20,6 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.core.arrays import Floats, npz_keys, read_npz
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_number, expect_whole_number
 from closemesh.core.unpickling import expect_numbers
 from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, person_from_keypoints
 from closemesh.structures import NUM_KEYPOINTS, Clip
@@ -30,6 +31,7 @@ _SIDES = ("left", "right")
 _BODY = ("eye", "ear", "shoulder", "elbow", "hip", "knee", "ankle")
 _FEET = ("big_toe", "small_toe", "heel")
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+_MAX_FOCAL, _MAX_METERS = 1e6, 1e4  # Pixels, and meters from the camera.
 _MAX_DISTANCE = 0.5  # Meters between two consecutive detections of a person.
 _MAX_MISSING_FRAMES = 30  # Between two consecutive detections of a person.
 
@@ -107,18 +109,26 @@ def read_sam3d_frames(path: Path, data: Sequence[Sequence[Mapping[str, Any]]], c
     return _result([_detection(path, person, t) for t, frame in enumerate(data) for person in frame], clip)
 
 
+def _first(value: Any) -> Any:
+    """The first number of an array, or the number itself."""
+    flat = np.asarray(value).reshape(-1)
+    return flat[0] if len(flat) else None
+
+
 def _frame_number(path: Path) -> int:
     found = re.findall(r"\d+", re.sub(r"_subj\d+$", "", path.stem))
     if not found:
         raise InputError(f"{path} has no frame number in its name; name the files like 000012_subj01.npz")
-    return int(found[-1])
+    return expect_whole_number(path, "the number of the image", int(found[-1]))
 
 
 def _detection(path: Path, data: Mapping[str, Any], frame: int) -> _Detection:
     points = expect_numbers(path, "pred_keypoints_3d", data["pred_keypoints_3d"], (_NUM_POINTS, 3))
     translation = expect_numbers(path, "pred_cam_t", data["pred_cam_t"], (3,))
-    focal = float(np.asarray(data["focal_length"], np.float64).reshape(-1)[0])
+    focal = expect_number(path, "focal_length", _first(data["focal_length"]), 0, _MAX_FOCAL)
     in_camera = points + translation
+    if not (np.abs(in_camera) < _MAX_METERS).all():
+        raise InputError(f"{path}: people farther away than {_MAX_METERS:g} m; the file is not as documented")
     if not focal > 0 or not (in_camera[:, 2] > 0).all():
         raise InputError(f"{path}: people behind the camera, or no focal length; the file is not as documented")
     principal_point = np.full(2, np.nan)

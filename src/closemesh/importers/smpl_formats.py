@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from closemesh.core.arrays import Floats, expect_equal_lengths
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_list, expect_number, expect_whole_number
 from closemesh.core.unpickling import expect_numbers
 from closemesh.importers.results import ImportedPerson, ImportedResult, ToolCamera, smpl_person
 from closemesh.motion_files.amass import read_amass
@@ -33,6 +35,7 @@ _GVHMR_CAMERA = "smpl_params_incam"
 _GVHMR_WIDTHS = {"global_orient": 3, "body_pose": 63, "transl": 3, "betas": 10}
 _COMOTION_KEYS = ("id", "pose", "trans", "betas", "frame_idx")
 _FINGERS = slice(25, 55)
+_MAX_FRAME = 2**31
 
 
 def is_phalp(data: Any) -> bool:
@@ -60,11 +63,13 @@ def read_phalp(path: Path, data: Mapping[Any, Any], clip: Clip) -> ImportedResul
     Frames count from the first of the clip: PHALP's options start_frame and video.start_frame are not in the file.
     Raises InputError when an entry is missing or of another shape.
     """
-    rows: dict[Any, list[tuple[int, Any, int]]] = {}
+    rows: dict[int, list[tuple[int, Any, int]]] = {}
     for frame in data.values():
-        for k, (track, frames_lost) in enumerate(zip(frame["tid"], frame["tracked_time"], strict=False)):
-            if frames_lost == 0:
-                rows.setdefault(track, []).append((int(frame["time"]), frame, k))
+        tracks, lost = (expect_list(path, name, frame[name]) for name in ("tid", "tracked_time"))
+        for k, (track, frames_lost) in enumerate(zip(tracks, lost, strict=False)):
+            if expect_whole_number(path, "tracked_time", frames_lost) == 0:
+                time = expect_whole_number(path, "time", frame.get("time"), 0, _MAX_FRAME)
+                rows.setdefault(expect_whole_number(path, "tid", track), []).append((time, frame, k))
     people = tuple(_phalp_person(path, sorted(track, key=lambda row: row[0])) for track in rows.values())
     return ImportedResult("4D-Humans", people, phalp_camera(clip.size))
 
@@ -78,7 +83,7 @@ def _phalp_person(path: Path, rows: list[tuple[int, Any, int]]) -> ImportedPerso
         pose = column("body_pose", lambda f, k: f["smpl"][k]["body_pose"], (23, 3, 3))
         betas = column("betas", lambda f, k: f["smpl"][k]["betas"], (10,))
         transl = column("camera", lambda f, k: f["camera"][k], (3,))
-        confidence = [float(f["conf"][k]) if k < len(f.get("conf", ())) else 1.0 for _, f, k in rows]
+        confidence = [_phalp_confidence(path, f, k) for _, f, k in rows]
         joints = [_phalp_joints(path, f["3d_joints"][k]) for _, f, k in rows] if "3d_joints" in rows[0][1] else None
     except (IndexError, KeyError, TypeError) as error:
         raise InputError(f"{path}: a frame of it is not complete ({error}); the file is not as documented") from error
@@ -91,6 +96,11 @@ def _phalp_person(path: Path, rows: list[tuple[int, Any, int]]) -> ImportedPerso
         np.clip(confidence, 0, 1),
         None if joints is None else np.stack(joints),
     )
+
+
+def _phalp_confidence(path: Path, frame: Any, k: int) -> float:
+    values = expect_list(path, "conf", frame.get("conf", ()))
+    return expect_number(path, "conf", values[k]) if k < len(values) else 1.0
 
 
 def _phalp_joints(path: Path, values: Any) -> Floats:
@@ -123,17 +133,34 @@ def read_wham(path: Path, data: Mapping[Any, Any], clip: Clip) -> ImportedResult
 
 def _wham_person(path: Path, data: Mapping[str, Any]) -> ImportedPerson:
     pose = expect_numbers(path, "pose", data["pose"], ("N", 72))
-    trans = expect_numbers(path, "trans", np.asarray(data["trans"]).reshape(-1, 3), ("N", 3))
+    trans = _rows(path, "trans", data["trans"])
     betas = expect_numbers(path, "betas", data["betas"], ("N", 10))
-    frames = expect_numbers(path, "frame_ids", data["frame_ids"], ("N",))
+    frames = _whole_numbers(path, "frame_ids", data["frame_ids"])
     expect_equal_lengths(path, pose=pose, trans=trans, betas=betas, frame_ids=frames)
-    return smpl_person(frames.astype(np.int64), pose.reshape(-1, 24, 3), trans, np.median(betas, axis=0), "smpl")
+    return smpl_person(frames, pose.reshape(-1, 24, 3), trans, np.median(betas, axis=0), "smpl")
+
+
+def _rows(path: Path, name: str, value: Any) -> Floats:
+    """[N, 3] of [N, 3] or [N, 1, 3]."""
+    array = np.asarray(value)
+    return expect_numbers(path, name, array.reshape(-1, 3) if array.size % 3 == 0 else array, ("N", 3))
+
+
+def _whole_numbers(path: Path, name: str, value: Any, low: int = 0) -> NDArray[np.int64]:
+    """[N] from `low` to the largest number of a frame. Raises InputError."""
+    numbers = expect_numbers(path, name, value, ("N",))
+    if not ((numbers >= low) & (numbers <= _MAX_FRAME) & (numbers == np.rint(numbers))).all():
+        raise InputError(f"{path}: {name} must be whole numbers from {low} on; the file is not as documented")
+    return numbers.astype(np.int64)
 
 
 def is_prompthmr(data: Any) -> bool:
     """True for the pickle of the video pipeline of PromptHMR (Wang et al. 2025)."""
     return (
-        isinstance(data, Mapping) and isinstance(data.get("people"), Mapping) and "img_focal" in data.get("camera", ())
+        isinstance(data, Mapping)
+        and isinstance(data.get("people"), Mapping)
+        and isinstance(data.get("camera"), Mapping)
+        and "img_focal" in data["camera"]
     )
 
 
@@ -145,7 +172,7 @@ def read_prompthmr(path: Path, data: Mapping[str, Any], clip: Clip) -> ImportedR
     them. Raises InputError when an entry is missing or of another shape, or when the clip has another aspect ratio.
     """
     camera = data["camera"]
-    focal = float(expect_numbers(path, "img_focal", np.asarray(camera["img_focal"]).reshape(-1)[:1], (1,))[0])
+    focal = float(expect_numbers(path, "img_focal", np.asarray(camera["img_focal"]).reshape(-1), ("N",))[:1].sum())
     middle = expect_numbers(path, "img_center", camera.get("img_center", ()), (2,))
     scales = np.array(clip.size) / (2 * np.maximum(middle, 1e-9))
     if abs(scales[0] / scales[1] - 1) > _MAX_ASPECT_ERROR or not focal > 0:
@@ -157,14 +184,14 @@ def read_prompthmr(path: Path, data: Mapping[str, Any], clip: Clip) -> ImportedR
 
 def _prompthmr_person(path: Path, data: Any) -> ImportedPerson:
     try:
-        parts, frames = data["smplx_cam"], expect_numbers(path, "frames", data["frames"], ("N",))
+        parts, frames = data["smplx_cam"], _whole_numbers(path, "frames", data["frames"])
         rotations = expect_numbers(path, "rotmat", parts["rotmat"], ("N", 55, 3, 3))
-        trans = expect_numbers(path, "trans", np.asarray(parts["trans"]).reshape(-1, 3), ("N", 3))
+        trans = _rows(path, "trans", parts["trans"])
         betas = expect_numbers(path, "shape", parts["shape"], ("N", 10))
     except (KeyError, TypeError) as error:
         raise InputError(f"{path}: a person of it has no {error}; let the whole pipeline of PromptHMR run") from error
     expect_equal_lengths(path, frames=frames, rotmat=rotations, trans=trans, shape=betas)
-    return smpl_person(frames.astype(np.int64), rotations, trans, np.median(betas, axis=0), "smplx")
+    return smpl_person(frames, rotations, trans, np.median(betas, axis=0), "smplx")
 
 
 def is_gvhmr(data: Any) -> bool:
@@ -185,8 +212,9 @@ def read_gvhmr(path: Path, data: Mapping[str, Any]) -> ImportedResult:
         for name, width in _GVHMR_WIDTHS.items()
     }
     expect_equal_lengths(path, **parts)
-    K = expect_numbers(path, "K_fullimg", data["K_fullimg"], ("N", 3, 3))[0]
-    count = len(parts["transl"])
+    matrices = expect_numbers(path, "K_fullimg", data["K_fullimg"], ("N", 3, 3))
+    expect_equal_lengths(path, K_fullimg=matrices)
+    K, count = matrices[0], len(parts["transl"])
     pose = np.concatenate([parts["global_orient"], parts["body_pose"]], axis=1).reshape(count, 22, 3)
     betas = np.median(parts["betas"], axis=0)
     person = smpl_person(np.arange(count), pose, parts["transl"], betas, "smplx")
@@ -206,7 +234,10 @@ def read_comotion(path: Path, data: Mapping[str, Any], clip: Clip) -> ImportedRe
     """
     widths = {"pose": 72, "trans": 3, "betas": 10}
     rows = {name: expect_numbers(path, name, data[name], ("N", width)) for name, width in widths.items()}
-    ids, frames = (expect_numbers(path, name, data[name], ("N",)).astype(np.int64) for name in ("id", "frame_idx"))
+    ids, frames = (
+        _whole_numbers(path, "id", data["id"], -_MAX_FRAME),
+        _whole_numbers(path, "frame_idx", data["frame_idx"]),
+    )
     expect_equal_lengths(path, **rows, id=ids, frame_idx=frames)
     people = []
     for track in np.unique(ids):

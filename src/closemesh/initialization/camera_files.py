@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Callable, Iterable, Mapping
@@ -14,6 +13,7 @@ import numpy as np
 
 from closemesh.core.arrays import Floats, expect, read_npz
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import foreign_reader, parse_number, read_json_file
 
 NETWORK_LOG_STD = 0.10
 """Standard deviation of the logarithm of a focal length that a network predicts; 3 degrees of its field of view."""
@@ -30,6 +30,7 @@ _UNDOCUMENTED = "the file is not as documented"
 
 Vector = tuple[float, float, float]
 Values = Mapping[str, Any]
+_MAX_PIXELS = 1e7
 _PLAUSIBLE_FOCAL = (0.1, 20.0)  # Of the diagonal of the image: from a fisheye to a telescope.
 
 
@@ -62,6 +63,7 @@ def find_camera_file(clip: Path, given: str | None) -> Path | None:
     return next((path for path in beside if path.is_file()), None)
 
 
+@foreign_reader
 def read_camera_file(path: Path, size: tuple[int, int]) -> CameraFile:
     """The camera in a file, for images of this width and height. What the file holds decides how it is read:
 
@@ -72,12 +74,21 @@ def read_camera_file(path: Path, size: tuple[int, int]) -> CameraFile:
     VGGT: `intrinsic` [..., 3, 3] in predictions.npz of demo_gradio.py; cameras.bin of demo_colmap.py, as COLMAP's, or
     cameras.txt. Raises InputError when the file is none of these or of an image of another shape.
     """
-    camera = _read(path, size)
+    camera = _checked(path, _read(path, size))
     diagonals = camera.focal / math.hypot(*size)
     if not _PLAUSIBLE_FOCAL[0] < diagonals < _PLAUSIBLE_FOCAL[1]:
         raise InputError(
             f"{path}: the focal length is {diagonals:.3g} image diagonals, which no camera has; correct it"
         )
+    return camera
+
+
+def _checked(path: Path, camera: CameraFile) -> CameraFile:
+    """The camera, unchanged. Raises InputError when a number is not finite or beyond what cameras have."""
+    point = camera.principal_point or (0.0, 0.0)
+    numbers = (camera.focal, camera.focal_log_std, camera.up_std, *point, *(camera.up_cam or ()))
+    if not (np.abs(numbers) < _MAX_PIXELS).all():
+        raise InputError(f"{path}: a number is not finite or beyond {_MAX_PIXELS:g}; {_UNDOCUMENTED}")
     return camera
 
 
@@ -94,12 +105,7 @@ def _read(path: Path, size: tuple[int, int]) -> CameraFile:
 
 
 def _read_json(path: Path) -> Values:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; check the path") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f'{path} is not a camera file; it needs {{"fx": pixels}} ({error})') from error
+    values = read_json_file(path, 'it needs {"fx": pixels}')
     return values if isinstance(values, dict) else {}
 
 
@@ -256,10 +262,10 @@ def _colmap_binary(data: bytes) -> list[tuple[float, ...]]:
 def _colmap_camera(model: str, width: Any, height: Any, parameters: Iterable[Any]) -> tuple[float, ...]:
     if model not in _COLMAP_MODELS:
         raise ValueError(f"camera model {model}, not one of {', '.join(_COLMAP_MODELS)}")
-    numbers = [float(number) for number in parameters]
+    numbers = [parse_number(str(number)) for number in parameters]
     if model in ("PINHOLE", "OPENCV"):
         numbers[:2] = [(numbers[0] + numbers[1]) / 2]
-    return float(width), float(height), numbers[0], numbers[1], numbers[2]
+    return parse_number(str(width)), parse_number(str(height)), numbers[0], numbers[1], numbers[2]
 
 
 _COLMAP_READERS = {".txt": _colmap_text, ".bin": _colmap_binary}
@@ -283,8 +289,7 @@ def _over_frames(focals: Floats, log_std: float = NETWORK_LOG_STD) -> tuple[floa
 def _stack(path: Path, name: str, value: Any, shape: tuple[int, ...]) -> Floats:
     """[N, *shape], at least one, finite."""
     try:
-        array = np.asarray(value, np.float64)
-        stack = array.reshape(-1, *shape)
+        stack = np.asarray(value).reshape(-1, *shape)
     except (TypeError, ValueError, OverflowError) as error:
         wanted = ", ".join(("...", *map(str, shape)))
         raise InputError(f"{path}: {name} must be numbers [{wanted}]; {_UNDOCUMENTED}") from error

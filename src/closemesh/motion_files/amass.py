@@ -13,6 +13,7 @@ from closemesh.body.skinning import posed_joints
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Floats, expect, expect_equal_lengths, read_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import expect_number, expect_text, foreign_reader
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 from closemesh.motion_files.smpl_parameters import BODY_PARTS, PARTS, Model, SmplParameters, body_name, smpl_sequence
@@ -32,6 +33,7 @@ _LAYOUTS: dict[int, tuple[Model, dict[str, slice]]] = {
 _OPEN = "closemesh_open"
 
 
+@foreign_reader
 def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] | None = None) -> MotionSequence:
     """One person from `poses` [T, 165 | 156 | 72 | 66], or parts such as `root_orient`, and `trans` [T, 3].
 
@@ -41,20 +43,20 @@ def read_amass(path: Path, body: BodyModel | None = None, up: Literal["y", "z"] 
     """
     arrays = read_npz(path, ("trans",), (*_RATES, *_ABOUT, "poses", *PARTS))
     model, parts = _pose_parts(path, arrays)
-    model = _model_type(arrays, model)
+    model = _model_type(path, arrays, model)
     trans = expect(path, "trans", arrays["trans"], ("T", 3))
-    valid = {name: arrays[name].reshape(-1) for name in ("valid",) if name in arrays}
+    valid = {name: expect(path, name, arrays[name].reshape(-1), ("T",)) != 0 for name in ("valid",) if name in arrays}
     expect_equal_lengths(path, trans=trans, **parts, **valid)
     own = "body_model" in arrays
     person = SmplParameters(
         model=model,
-        gender=_gender(arrays),
+        gender=_gender(path, arrays),
         transl=trans,
         parts=parts,
         betas=_betas(path, arrays),
         valid=valid.get("valid"),
         joints=expect(path, "joints", arrays["joints"], (len(trans), "J", 3)) if own and "joints" in arrays else None,
-        body_name=_body_name(arrays, model),
+        body_name=_body_name(path, arrays, model),
     )
     R_world_file = np.eye(3) if (up or ("y" if own else "z")) == "y" else Z_UP_TO_Y_UP
     return smpl_sequence(path.stem, _rate(path, arrays), person, R_world_file, body)
@@ -114,7 +116,7 @@ def _rate(path: Path, arrays: Arrays) -> float:
     name = next((name for name in _RATES if name in arrays), None)
     if name is None:
         raise InputError(f"{path} has no mocap_frame_rate (or mocap_framerate); add the rate of the capture")
-    rate = float(expect(path, name, arrays[name].reshape(-1)[:1], (1,))[0])
+    rate = expect_number(path, name, arrays[name].reshape(-1)[:1])
     if rate <= 0:
         raise InputError(f"{path}: {name} must be above 0, not {rate:g}")
     return rate
@@ -125,12 +127,12 @@ def _betas(path: Path, arrays: Arrays) -> Floats | None:
     if "betas" not in arrays:
         return None
     betas = arrays["betas"]
-    return expect(path, "betas", betas if betas.ndim == 1 else betas.reshape(-1, betas.shape[-1])[0], ("B",))
+    return expect(path, "betas", betas if betas.ndim < 2 or not betas.size else betas[(0,) * (betas.ndim - 1)], ("B",))
 
 
-def _model_type(arrays: Arrays, model: Model) -> Model:
+def _model_type(path: Path, arrays: Arrays, model: Model) -> Model:
     """The model that the file names, else `model`."""
-    stored = _text(arrays.get("surface_model_type"))
+    stored = _text(path, arrays, "surface_model_type")
     longest_first: tuple[Model, ...] = ("smplx", "smplh", "smpl")
     for name in longest_first:
         if stored.startswith(name):
@@ -138,23 +140,21 @@ def _model_type(arrays: Arrays, model: Model) -> Model:
     return model
 
 
-def _body_name(arrays: Arrays, model: str) -> str:
+def _body_name(path: Path, arrays: Arrays, model: str) -> str:
     if "body_model" in arrays:
-        return _text(arrays["body_model"])
-    return body_name(_text(arrays.get("surface_model_type")) or model, _gender(arrays))
+        return _text(path, arrays, "body_model")
+    return body_name(_text(path, arrays, "surface_model_type") or model, _gender(path, arrays))
 
 
-def _gender(arrays: Arrays) -> str:
-    return _text(arrays.get("gender")).lower() or "neutral"
+def _gender(path: Path, arrays: Arrays) -> str:
+    return _text(path, arrays, "gender").lower() or "neutral"
 
 
 def _gender_of(body: BodyModel) -> str:
     return next((gender for gender in ("female", "male") if gender in body.name.lower()), "neutral")
 
 
-def _text(array: np.ndarray | None) -> str:
-    """A stored string; some files of AMASS have bytes."""
-    if array is None:
-        return ""
-    value = array.reshape(-1)[0] if array.size else ""
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _text(path: Path, arrays: Arrays, name: str) -> str:
+    """A stored string; some files of AMASS have bytes. Empty where there is none."""
+    array = arrays.get(name)
+    return "" if array is None or not array.size else expect_text(path, name, array.reshape(-1)[0])

@@ -22,6 +22,10 @@ from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 
 NUM_JOINTS = 55
 
+_LIMITS = {"rotations": 1.01, "pelvis": 1e6, "joints": 1e6, "rest_joints": 1e6, "betas": 1e4}  # Meters; magnitudes.
+_MAX_FPS = 1e4
+_NOT_A_ROTATION = 0.05  # Largest error of R R^T; files in half precision have 0.002.
+
 
 @dataclass(frozen=True)
 class MotionSequence(TensorDataclass):
@@ -67,6 +71,34 @@ class MotionSequence(TensorDataclass):
         """The frames at `index` [t]; a slice with a step also changes the rate."""
         step = index.step or 1 if isinstance(index, slice) else 1
         return replace(super().frames(index), fps=self.fps / abs(step))
+
+
+def checked_sequence(sequence: MotionSequence) -> MotionSequence:
+    """The sequence, unchanged. Raises ValueError when numbers are not finite, or are beyond what people can do."""
+    if not 0 < sequence.fps <= _MAX_FPS:
+        raise ValueError(f"{sequence.fps:g} frames a second, where it must be above 0 and at most {_MAX_FPS:g}")
+    if not len(sequence) or not sequence.num_people:
+        raise ValueError("no frames or no people")
+    check_limits(**{name: getattr(sequence, name) for name in _LIMITS})
+    return sequence
+
+
+def check_limits(**arrays: Floats | None) -> None:
+    """Checks arrays [...] by the names of fields of MotionSequence, None included.
+
+    Raises ValueError when one holds a number that is not finite or beyond what people can do.
+    """
+    for name, array in arrays.items():
+        if array is not None and not (np.abs(array) <= _LIMITS[name]).all():
+            raise ValueError(f"{name} hold numbers that are not finite or beyond {_LIMITS[name]:g}")
+
+
+def check_rotations(name: str, rotations: Floats) -> Floats:
+    """Rotations [..., 3, 3], unchanged. Raises ValueError when a matrix is no rotation."""
+    error = np.abs(rotations @ np.swapaxes(rotations, -1, -2) - np.eye(3))
+    if not (error <= _NOT_A_ROTATION).all() or not (np.linalg.det(rotations) > 0).all():
+        raise ValueError(f"{name} holds matrices that are no rotations")
+    return rotations
 
 
 def to_body_motion(sequence: MotionSequence, body: BodyModel, betas: Floats | None = None) -> BodyMotion:

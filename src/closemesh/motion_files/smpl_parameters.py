@@ -13,7 +13,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import rest_pelvis
 from closemesh.core.arrays import Bools, Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.motion_files.sequence import MotionSequence
+from closemesh.motion_files.sequence import MotionSequence, checked_sequence
 from closemesh.structures import NUM_BODY_JOINTS
 
 # Joint 0 of each body at rest with zero betas, meters; published with SMPL (Loper et al. 2015), SMPL-H (Romero et al.
@@ -78,7 +78,8 @@ def smpl_sequence(
 ) -> MotionSequence:
     """One person as a MotionSequence, rotated by R_world_file [3, 3] to y up; for the pelvis see `smpl_rest_pelvis`.
 
-    The joints of a part that is zero in all frames, except the body, are not valid.
+    The joints of a part that is zero in all frames, except the body, are not valid. Raises ValueError, see
+    `checked_sequence`.
     """
     rotations, joint_valid = _rotations(person.parts)
     rotations[:, 0] = R_world_file @ rotations[:, 0]
@@ -88,7 +89,7 @@ def smpl_sequence(
     else:
         pelvis = joints[:, 0]
     valid = np.ones(len(pelvis), bool) if person.valid is None else person.valid
-    return MotionSequence(
+    sequence = MotionSequence(
         name=name,
         fps=fps,
         rotations=rotations[:, None].astype(np.float32),
@@ -99,10 +100,16 @@ def smpl_sequence(
         body_model=None if person.betas is None else person.body_name or body_name(person.model, person.gender),
         joints=None if joints is None else joints[:, None].astype(np.float32),
     )
+    return checked_sequence(sequence)
 
 
 def merge_people(people: Sequence[MotionSequence], name: str) -> MotionSequence:
-    """People with the same frames and rate as one sequence; names of different bodies are joined by a comma."""
+    """People with the same frames and rate as one sequence; names of different bodies are joined by a comma.
+
+    Raises ValueError when their frames or rates differ.
+    """
+    if len({(len(person), person.fps) for person in people}) != 1:
+        raise ValueError("people with other numbers of frames or rates")
 
     def concatenate(field: str, axis: int) -> np.ndarray | None:
         arrays = [getattr(person, field) for person in people]

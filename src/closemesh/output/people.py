@@ -11,9 +11,11 @@ import torch
 
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_in_camera, motion_in_world, motion_joints
-from closemesh.core.arrays import Bools, Floats, read_result_npz
+from closemesh.core.arrays import Bools, Floats, expect, expect_equal_lengths, read_result_npz
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_number, expect_text, foreign_file
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
+from closemesh.motion_files.sequence import check_limits
 from closemesh.structures import BodyMotion, Camera, Clip
 
 OPEN_TYPE = "closemesh_open"
@@ -44,6 +46,14 @@ class PersonMotion:
     confidence: Floats  # [T] 0..1
     times: Floats  # [T] seconds of the clip
     joints: Floats  # [T, 55, 3]
+
+
+_TEXTS = ("gender", "surface_model_type", "body_model", "body_model_sha256")
+_SHAPES: dict[str, tuple[int | str, ...]] = {
+    **{"betas": ("B",), "trans": ("T", 3), "root_orient": ("T", 3), "pose_body": ("T", 63), "pose_hand": ("T", 90)},
+    **{"pose_jaw": ("T", 3), "pose_eye": ("T", 6), "poses": ("T", 165), "expression": ("T", "E"), "valid": ("T",)},
+    **{"confidence": ("T",), "times": ("T",), "joints": ("T", 55, 3)},
+}
 
 
 def write_people(folder: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
@@ -87,7 +97,11 @@ def read_people(path: Path) -> list[PersonMotion]:
     files = [path] if path.is_file() else sorted(path.glob("person_*.npz"))
     if not files:
         raise InputError(f"no person_00.npz in {path}; give a folder that `closemesh reconstruct` wrote")
-    return [_read_person(file) for file in files]
+    people = []
+    for file in files:
+        with foreign_file(file, advice="run `closemesh reconstruct` again"):
+            people.append(_read_person(file))
+    return people
 
 
 def camera_motion(people: list[PersonMotion], camera: Camera, body: BodyModel) -> BodyMotion:
@@ -136,8 +150,13 @@ def _read_person(path: Path) -> PersonMotion:
     missing = [f.name for f in fields(PersonMotion) if f.name not in arrays]
     if missing:
         raise InputError(f"{path} is not a person file of closemesh: it has no {', '.join(missing)}")
-    values: dict[str, Any] = {f.name: arrays[f.name] for f in fields(PersonMotion)}
-    return PersonMotion(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
+    for name, shape in _SHAPES.items():
+        expect(path, name, arrays[name], shape)
+    expect_equal_lengths(path, **{name: arrays[name] for name, shape in _SHAPES.items() if shape[0] == "T"})
+    check_limits(betas=arrays["betas"], pelvis=arrays["trans"], joints=arrays["joints"])
+    rate = expect_number(path, "mocap_frame_rate", arrays["mocap_frame_rate"], 1e-6, 1e4)
+    texts: dict[str, Any] = {name: expect_text(path, name, arrays[name]) for name in _TEXTS}
+    return PersonMotion(mocap_frame_rate=rate, **texts, **{name: arrays[name] for name in _SHAPES})
 
 
 def _stack(people: list[PersonMotion], name: str) -> np.ndarray:

@@ -26,11 +26,13 @@ from typing import Any
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import foreign_reader, parse_json
 from closemesh.text.grammar import from_json, parse_person, parse_statement, person_letter, render_statement
 from closemesh.text.statements import ALWAYS, Statement, TimedStatement
 
 SCHEMA = 1
 DESCRIPTIONS_FILE = "descriptions.json"
+_MAX_SECONDS = 1e9
 _ENTRY_KEYS = {"people", "start", "end", "start_frame", "end_frame", "source", "question", "statements"}
 
 
@@ -49,6 +51,7 @@ class Description:
     """Fingerprint of the question that a model answered."""
 
 
+@foreign_reader
 def read_descriptions(path: Path, times: Floats) -> tuple[Description, ...]:
     """The entries of a file; times: [T] seconds of the frames of the clip.
 
@@ -94,15 +97,17 @@ def check_people(descriptions: Iterable[Description], num_people: int, name: str
 def _read_values(path: Path) -> dict[str, Any]:
     """The content of the file. Raises InputError when it cannot be read or has another schema."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path} not found; closemesh describe OUT writes one") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise InputError(f"{path} is no JSON text in UTF-8") from error
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON text: {error}") from error
     schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
         raise InputError(f"{path} has schema {schema}; this closemesh reads {SCHEMA}")
@@ -117,6 +122,8 @@ def _entry(values: Any, times: Floats, where: str) -> Description:
         if unknown:
             raise ValueError(f"'{unknown[0]}' is unknown; an entry has {', '.join(sorted(_ENTRY_KEYS))}")
         people = tuple(sorted({parse_person(person) for person in _list_of(values, "people")}))
+        if people[0] < 0:
+            raise ValueError(f"{people[0]} is no person; the first person is 0, in text A")
         start, end = _bound(values, "start", times, ALWAYS[0]), _bound(values, "end", times, ALWAYS[1])
         if end < start:
             raise ValueError(f"it ends at {end:g} s, before it starts at {start:g} s")
@@ -192,8 +199,10 @@ def _bound(values: Mapping[str, Any], name: str, times: Floats, default: float) 
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} {value!r} is no number")
     if by_frame not in values:
+        if not abs(value) <= _MAX_SECONDS:
+            raise ValueError(f"{name} is not within {_MAX_SECONDS:g} s")
         return float(value)
-    if value != int(value) or not 0 <= value < len(times):
+    if not 0 <= value < len(times) or value != int(value):
         raise ValueError(f"{by_frame} {value} is no frame of the clip, which has 0 to {len(times) - 1}")
     return float(times[int(value)])
 

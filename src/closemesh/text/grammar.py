@@ -18,6 +18,7 @@ from closemesh.text.statements import ALWAYS, KINDS, Placement, Statement, Timed
 _PHRASE_FILE = Path(__file__).with_name("phrases.toml")
 _SAME_PERSON = "their"  # In a template: the other point is the same person's.
 _SLOT = re.compile(r"\{(!?\w+)\}")
+_MAX_PEOPLE = 1000
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SPANS = ("from {start} to {end}, {text}", "between {start} and {end}, {text}", "{text} ({start} to {end})")
 _BEGINNING, _END = "the beginning", "the end"
@@ -110,12 +111,12 @@ def person_letter(person: int) -> str:
 
 def parse_person(name: Any) -> int:
     """The number of a person given by letter or by number. Raises ValueError for anything else."""
-    if isinstance(name, int) and not isinstance(name, bool):
+    if isinstance(name, int) and not isinstance(name, bool) and -_MAX_PEOPLE < name < _MAX_PEOPLE:
         return name
     plain = str(name).lower().removeprefix("person ")
     if re.fullmatch("[a-z]", plain):
         return ord(plain) - ord("a")
-    if re.fullmatch(r"p\d+", plain):
+    if re.fullmatch(r"p[0-9]{1,3}", plain):
         return int(plain[1:])
     raise ValueError(f"'{name}' is no person; the first person is A")
 

@@ -255,7 +255,7 @@ def test_faulty_recordings_of_chi3d(tmp_path: Path, pair: KnownPair, file: str, 
     with pytest.raises(InputError, match=message):
         read_chi3d(path)
     (tmp_path / "s03" / file).write_text("{cut")
-    with pytest.raises(InputError, match="cannot be read as JSON"):
+    with pytest.raises(InputError, match="not as documented"):
         read_chi3d(path)
 
 

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import foreign_reader, parse_number
 from closemesh.lab.datasets.skeleton_retargeting import (
     METERS_PER_UNIT,
     PosedSkeleton,
@@ -25,6 +26,7 @@ CMU_RATE = 120.0
 """Frames per second of nearly all CMU trials; the files do not contain it."""
 
 _CMU_LENGTH = 0.45  # `length` in the :units section of CMU skeletons; lengths are inches times this.
+_MAX_BONES = 1000
 _TURNS = ("rx", "ry", "rz")
 
 
@@ -49,6 +51,7 @@ class AsfSkeleton:
     degrees: bool
 
 
+@foreign_reader
 def read_amc(
     path: Path,
     asf: Path | None = None,
@@ -80,6 +83,7 @@ def find_asf(amc: Path) -> Path:
     return named or beside[0]
 
 
+@foreign_reader
 def read_asf(path: Path) -> AsfSkeleton:
     """The skeleton of an .asf file. Raises InputError with the line at fault."""
     section, bone, degrees = "", {}, True
@@ -93,8 +97,10 @@ def read_asf(path: Path) -> AsfSkeleton:
         elif key == "begin":
             bone = {}
         elif key == "end" and section == ":bonedata":
-            if "name" not in bone:
+            if not bone.get("name"):
                 raise InputError(f"{path}, line {number}: a bone without a name")
+            if len(found) > _MAX_BONES:
+                raise InputError(f"{path}, line {number}: more than {_MAX_BONES} bones")
             found[bone["name"][0]] = bone
         elif section == ":bonedata":
             bone[key] = values
@@ -104,7 +110,7 @@ def read_asf(path: Path) -> AsfSkeleton:
             units[key] = values
         elif section == ":hierarchy" and key != "end":
             parents |= dict.fromkeys(values, words[0])
-    degrees = units.get("angle", ["deg"])[0].startswith("deg")
+    degrees = "".join(units.get("angle", ["deg"])[:1]).startswith("deg")
     unit = METERS_PER_UNIT["CMU"] if units.get("length") == [str(_CMU_LENGTH)] else None
     return AsfSkeleton(tuple(_ordered_bones(path, found, parents, degrees)), unit, degrees)
 
@@ -127,19 +133,27 @@ def _ordered_bones(
 
 def _bone(name: str, parent: str | None, values: dict[str, list[str]], degrees: bool) -> AsfBone:
     if parent is None:
-        if any(float(value) for key in ("position", "orientation") for value in values.get(key, [])):
+        if any(parse_number(value) for key in ("position", "orientation") for value in values.get(key, [])):
             raise ValueError("a root that is placed or turned at rest is not supported")
         order, vector, axes = values["order"], np.zeros(3), np.eye(3)
     else:
-        order, vector = values.get("dof", []), float(values["length"][0]) * np.array(values["direction"][:3], float)
+        order, vector = values.get("dof", []), parse_number(values["length"][0]) * _vector(values["direction"])
         axis_order = values["axis"][3].lower() if len(values["axis"]) > 3 else "xyz"
-        angles = np.array(values["axis"][:3], float)
+        angles = _vector(values["axis"])
         axes = Rotation.from_euler(axis_order, angles, degrees=degrees).as_matrix()
     dof = tuple(channel.lower() for channel in order)
+    if len(set(dof)) != len(dof):
+        raise ValueError(f"a degree of freedom twice: {', '.join(dof)}")
     allowed = _TURNS if parent else (*_TURNS, "tx", "ty", "tz")
     if set(dof) - set(allowed):
         raise ValueError(f"degrees of freedom other than {', '.join(allowed)}: {', '.join(dof)}")
     return AsfBone(name, parent, vector, axes, dof)
+
+
+def _vector(words: list[str]) -> Floats:
+    """The first three numbers [3]. Raises ValueError."""
+    x, y, z = (parse_number(word) for word in words[:3])
+    return np.array([x, y, z])
 
 
 def _read_frames(path: Path, skeleton: AsfSkeleton) -> dict[str, Floats]:
@@ -200,9 +214,6 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _numbers(path: Path, number: int, words: list[str]) -> list[float]:
     try:
-        numbers = [float(word) for word in words]
+        return [parse_number(word) for word in words]
     except ValueError as error:
         raise InputError(f"{path}, line {number}: {error}") from error
-    if not np.isfinite(numbers).all():
-        raise InputError(f"{path}, line {number}: a number is not finite")
-    return numbers

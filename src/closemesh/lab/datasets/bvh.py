@@ -17,6 +17,7 @@ from closemesh.body.skinning import rest_joints
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import foreign_reader, parse_number
 from closemesh.lab.datasets.skeleton_retargeting import (
     METERS_PER_UNIT,
     PosedSkeleton,
@@ -27,6 +28,8 @@ from closemesh.lab.datasets.skeleton_retargeting import (
 from closemesh.motion_files.sequence import MotionSequence, to_body_motion
 
 CHANNELS = tuple(f"{axis}{kind}" for kind in ("position", "rotation") for axis in "XYZ")
+_MAX_JOINTS, _MAX_DEPTH = 2000, 200
+_MAX_SECONDS = 1000.0  # From one frame to the next.
 _PIECES = re.compile(r"([{}])|\s(?=(?:OFFSET|CHANNELS|JOINT|End)\s)")
 
 
@@ -54,6 +57,7 @@ class BvhFile:
     """[T, C] channels of all joints."""
 
 
+@foreign_reader
 def read_bvh_file(path: Path) -> BvhFile:
     """The content of a BVH file. Raises InputError with the line at fault."""
     try:
@@ -85,6 +89,8 @@ def _read_hierarchy(path: Path, lines: list[str]) -> tuple[BvhJoint, ...]:
     for number, piece in _pieces(lines):
         words = piece.split()
         try:
+            if len(joints) > _MAX_JOINTS or len(open_joints) > _MAX_DEPTH:
+                raise ValueError(f"more than {_MAX_JOINTS} joints, or deeper than {_MAX_DEPTH}")
             if words[0] in ("ROOT", "JOINT"):
                 opening = len(joints)
                 joints.append(BvhJoint(piece.split(None, 1)[1], open_joints[-1] if open_joints else -1))
@@ -114,7 +120,7 @@ def _pieces(lines: list[str]) -> Iterator[tuple[int, str]]:
 def _read_property(joints: list[BvhJoint], open_joints: list[int], words: list[str]) -> None:
     joint = open_joints[-1]
     if words[0] == "OFFSET":
-        x, y, z = (float(word) for word in words[1:4])
+        x, y, z = (parse_number(word) for word in words[1:4])
         if joint < 0:
             joints[open_joints[-2]] = replace(joints[open_joints[-2]], end=(x, y, z))
         else:
@@ -130,8 +136,8 @@ def _read_property(joints: list[BvhJoint], open_joints: list[int], words: list[s
 
 def _read_motion(path: Path, lines: list[str], start: int, width: int) -> tuple[float, Floats]:
     head = "\n".join(lines[start : start + 4])
-    found = re.search(r"Frames:\s*(\d+)\s+Frame\s+Time:\s*([-+.\deE]+)", head, re.IGNORECASE)
-    if found is None or float(found[2]) <= 0 or int(found[1]) == 0:
+    found = re.search(r"Frames:\s*([0-9]{1,9})\s+Frame\s+Time:\s*([-+.0-9eE]+)", head, re.IGNORECASE)
+    if found is None or not 0 < float(found[2]) <= _MAX_SECONDS or int(found[1]) == 0:
         raise InputError(f"{path}, line {start + 1}: no frames, or no frame time above 0")
     first = start + head[: found.end()].count("\n") + 1
     rows = []
@@ -172,6 +178,7 @@ _WRITTEN_UNIT = METERS_PER_UNIT["centimeter"]
 _WRITTEN_ORDER = "ZXY"
 
 
+@foreign_reader
 def read_bvh(
     path: Path, meters_per_unit: float | None = None, up: Up | None = None, body: BodyModel | None = None
 ) -> MotionSequence:

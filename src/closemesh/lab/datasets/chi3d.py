@@ -7,7 +7,6 @@ interaction_contact_signature.json. Person 0 wears markers, person 1 does not.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import torch
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats, expect, expect_equal_lengths
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_mapping, foreign_reader, read_json_file
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.datasets.recording import DatasetCamera, Recording, extrinsics, rotation_to_y_up
-from closemesh.motion_files.sequence import MotionSequence
+from closemesh.motion_files.sequence import MotionSequence, check_rotations
 from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
 
 FPS = 50.0
@@ -43,6 +43,7 @@ def chi3d_recordings(root: Path) -> list[Path]:
     return sorted(file for file in root.rglob("smplx/*.json") if is_chi3d(file.parent.parent))
 
 
+@foreign_reader
 def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
     """The recording of a smplx/<action>.json, its world rotated to y up by `rotation_to_y_up`.
 
@@ -67,17 +68,17 @@ def read_chi3d(path: Path, body: BodyModel | None = None) -> Recording:
 
 
 def _person(path: Path, data: dict[str, Any], p: int, R_world_file: Floats, body: BodyModel | None) -> MotionSequence:
-    transl = _stack(path, data, "transl", ("P", "T", 3))[p]
+    transl = _of_person(path, data, p, "transl", (3,))
     parts = {}
     for name, keys in _PARTS.items():
         if all(key in data for key, _ in keys):
-            turns = [_stack(path, data, key, ("P", "T", count, 3, 3))[p] for key, count in keys]
+            turns = [check_rotations(key, _of_person(path, data, p, key, (count, 3, 3))) for key, count in keys]
             parts[name] = matrix_to_axis_angle(torch.as_tensor(np.concatenate(turns, axis=1))).flatten(1).numpy()
     missing = {"root_orient", "pose_body"} - set(parts)
     if missing:
         raise InputError(f"{path} has no global_orient or no body_pose; get it again")
     expect_equal_lengths(path, transl=transl, **parts)
-    betas = _stack(path, data, "betas", ("P", "T", "B"))[p, 0]
+    betas = _of_person(path, data, p, "betas", ("B",))[0]
     parameters = SmplParameters("smplx", "neutral", transl, parts, betas=betas)
     return smpl_sequence("", FPS, parameters, R_world_file, body)
 
@@ -88,7 +89,8 @@ def _cameras(subject: Path, action: str, frames: int, R_world_file: Floats) -> l
     for path in sorted((subject / "camera_parameters").glob(f"*/{action}.json")):
         data = _read_json(path)
         try:
-            camera_pose, intrinsics = data["extrinsics"], data["intrinsics_w_distortion"]
+            camera_pose = expect_mapping(path, "extrinsics", data["extrinsics"])
+            intrinsics = expect_mapping(path, "intrinsics_w_distortion", data["intrinsics_w_distortion"])
         except KeyError as error:
             raise InputError(f"{path} has no {error.args[0]}; get it again") from error
         R = _stack(path, camera_pose, "R", (3, 3))
@@ -111,23 +113,26 @@ def _cameras(subject: Path, action: str, frames: int, R_world_file: Floats) -> l
 def _contact_frames(subject: Path, action: str, frames: int) -> np.ndarray:
     """The annotated frame of contact [N]; empty without annotation. Raises InputError."""
     path = subject / "interaction_contact_signature.json"
-    annotation = _read_json(path).get(action, {}) if path.is_file() else {}
-    chosen = np.atleast_1d(annotation.get("fr_id", np.zeros(0))).astype(np.int64)
+    annotation = expect_mapping(path, action, _read_json(path).get(action, {})) if path.is_file() else {}
+    chosen = expect(path, "fr_id", np.atleast_1d(np.asarray(annotation.get("fr_id", np.zeros(0)))), ("N",))
+    chosen = np.clip(chosen, -1, 2**31).astype(np.int64)
     if (chosen < 0).any() or (chosen >= frames).any():
         raise InputError(f"{path}: fr_id of {action} is {chosen.tolist()}, but the recording has {frames} frames")
     return chosen
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; unpack all of the subject's annotations") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); get it again") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path} does not hold an object with named arrays; get it again")
-    return data
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; unpack all of the subject's annotations")
+    return expect_mapping(path, "the file", read_json_file(path, "get it again"))
+
+
+def _of_person(path: Path, data: dict[str, Any], p: int, key: str, shape: tuple[int | str, ...]) -> Floats:
+    """[T, ...] of one person, at least one frame. Raises InputError."""
+    array = _stack(path, data, key, ("P", "T", *shape))
+    if not p < len(array) or not array.shape[1]:
+        raise InputError(f"{path}: {key} has {len(array)} people and {array.shape[1]} frames; get it again")
+    return array[p]
 
 
 def _stack(path: Path, data: dict[str, Any], key: str, shape: tuple[int | str, ...]) -> Floats:
@@ -135,6 +140,6 @@ def _stack(path: Path, data: dict[str, Any], key: str, shape: tuple[int | str, .
         raise InputError(f"{path} has no {key}; get it again")
     try:
         array = np.array(data[key], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: {key} is no array of numbers ({error})") from error
     return expect(path, key, array, shape)

@@ -22,7 +22,8 @@ import numpy as np
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Floats, expect, expect_equal_lengths, read_npz
 from closemesh.core.errors import InputError
-from closemesh.core.unpickling import load_pickle, load_pickled_npy
+from closemesh.core.foreign import expect_number, expect_text, foreign_reader
+from closemesh.core.unpickling import expect_numbers, load_pickle, load_pickled_npy
 from closemesh.lab.datasets.recording import rotation_to_y_up
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.motion_files.smpl_parameters import SmplParameters, merge_people, smpl_sequence
@@ -37,6 +38,7 @@ def is_harmony4d(folder: Path) -> bool:
     return (folder / "processed_data" / "smpl").is_dir()
 
 
+@foreign_reader
 def read_harmony4d(folder: Path, fps: float) -> MotionSequence:
     """One sequence, its world rotated to y up by `rotation_to_y_up`; the files have no `fps`. Raises InputError."""
     smpl = next((path for name in _FOLDERS if (path := folder / "processed_data" / name).is_dir()), None)
@@ -44,6 +46,10 @@ def read_harmony4d(folder: Path, fps: float) -> MotionSequence:
     if not files:
         raise InputError(f"{folder} has no processed_data/smpl/*.npy; unpack Harmony4D's annotations there")
     frames = [_read_frame(file) for file in files]
+    shapes = [{name: {key: a.shape for key, a in one.items()} for name, one in frame.items()} for frame in frames]
+    other = next((file for file, shape in zip(files, shapes, strict=True) if shape != shapes[0]), None)
+    if other is not None:
+        raise InputError(f"{other} has other people or shapes of arrays than {files[0].name}; get it again")
     names = sorted(frames[0])
     data = {name: {key: np.stack([frame[name][key] for frame in frames]) for key in frames[0][name]} for name in names}
     trunks = np.stack([person["joints"][:, _NECK] - person["joints"][:, 0] for person in data.values()])
@@ -55,7 +61,7 @@ def _read_frame(file: Path) -> dict[str, dict[str, Floats]]:
     data = load_pickled_npy(file)
     if not isinstance(data, dict) or not all(isinstance(person, dict) for person in data.values()) or not data:
         raise InputError(f"{file} holds no parameters by person; is it a file of Harmony4D?")
-    return {name: _checked(file, name, person) for name, person in data.items()}
+    return {expect_text(file, "a person", name): _checked(file, name, person) for name, person in data.items()}
 
 
 def _checked(file: Path, name: str, person: dict[str, Any]) -> dict[str, Floats]:
@@ -65,9 +71,11 @@ def _checked(file: Path, name: str, person: dict[str, Any]) -> dict[str, Floats]
     flat = {key: np.asarray(person[key]).reshape(-1) for key in (*_WIDTHS, "betas")}
     arrays = {key: expect(file, f"{name}.{key}", flat[key], (width,)) for key, width in _WIDTHS.items()}
     joints = np.asarray(person["joints"])
+    if joints.ndim < 2 or joints.shape[-1] != 3:
+        raise InputError(f"{file}: {name}.joints must be [24, 3], not {list(joints.shape)}")
     return arrays | {
         "betas": expect(file, f"{name}.betas", flat["betas"], ("B",)),
-        "joints": expect(file, f"{name}.joints", joints.reshape(-1, joints.shape[-1])[:24], (24, 3)),
+        "joints": expect(file, f"{name}.joints", joints.reshape(-1, 3)[:24], (24, 3)),
     }
 
 
@@ -98,6 +106,7 @@ def interhuman_files(root: Path, split: str | None = None) -> list[Path]:
     return [file for file in files if file.stem in chosen]
 
 
+@foreign_reader
 def read_interhuman(path: Path) -> MotionSequence:
     """Both people, z up rotated to y up, the pelvis by `smpl_rest_pelvis`. Raises InputError.
 
@@ -106,7 +115,7 @@ def read_interhuman(path: Path) -> MotionSequence:
     data = load_pickle(path)
     if not is_interhuman(data):
         raise InputError(f"{path} is no motion of InterHuman: it has no person1 and person2")
-    rate = float(data.get("mocap_framerate", 0))
+    rate = expect_number(path, "mocap_framerate", data.get("mocap_framerate", 0))
     if rate <= 0:
         raise InputError(f"{path} has no mocap_framerate above 0; get it again")
     people = [_interhuman_person(path, name, data[name], rate) for name in _PEOPLE]
@@ -118,14 +127,14 @@ def _interhuman_person(path: Path, name: str, data: dict[str, Any], rate: float)
     missing = [key for key in _INTERHUMAN_KEYS if key not in data]
     if missing:
         raise InputError(f"{path}: {name} has no {', '.join(missing)}; get it again")
-    trans = expect(path, f"{name}.trans", np.asarray(data["trans"]), ("T", 3))
+    trans = expect_numbers(path, f"{name}.trans", data["trans"], ("T", 3))
     parts = {
-        "root_orient": expect(path, f"{name}.root_orient", np.asarray(data["root_orient"]), ("T", 3)),
-        "pose_body": expect(path, f"{name}.pose_body", np.asarray(data["pose_body"]), ("T", 63)),
+        "root_orient": expect_numbers(path, f"{name}.root_orient", data["root_orient"], ("T", 3)),
+        "pose_body": expect_numbers(path, f"{name}.pose_body", data["pose_body"], ("T", 63)),
     }
     expect_equal_lengths(path, trans=trans, **parts)
     betas = expect(path, f"{name}.betas", np.asarray(data["betas"]).reshape(-1), ("B",)) if "betas" in data else None
-    gender = str(data.get("gender", "neutral"))
+    gender = expect_text(path, f"{name}.gender", data.get("gender", "neutral"))
     return smpl_sequence("", rate, SmplParameters("smplh", gender, trans, parts, betas=betas), Z_UP_TO_Y_UP)
 
 
@@ -158,6 +167,7 @@ def interx_clips(root: Path, split: str | None = None) -> list[Path]:
     return [clip for clip in clips if clip.name in chosen]
 
 
+@foreign_reader
 def read_interx(folder: Path, body: BodyModel | None = None) -> MotionSequence:
     """Both people of a clip, the pelvis by `smpl_rest_pelvis`. Raises InputError.
 
@@ -180,5 +190,5 @@ def _interx_person(path: Path, body: BodyModel | None) -> MotionSequence:
         "pose_hand": np.concatenate([poses["pose_lhand"], poses["pose_rhand"]], axis=1).reshape(len(trans), -1),
     }
     betas = expect(path, "betas", arrays["betas"].reshape(-1), ("B",))
-    person = SmplParameters("smplx", str(arrays["gender"]), trans, parts, betas=betas)
+    person = SmplParameters("smplx", expect_text(path, "gender", arrays["gender"]), trans, parts, betas=betas)
     return smpl_sequence("", FPS, person, np.eye(3), body)

@@ -15,9 +15,12 @@ from closemesh.body.skeleton import PARENTS
 from closemesh.core.arrays import Floats, expect, read_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import expect_number, expect_text, foreign_reader
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from closemesh.motion_files.sequence import MotionSequence, body_rotations
+from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence, body_rotations, checked_sequence
 from closemesh.structures import NUM_BODY_JOINTS
+
+_MAX_FOCAL, _MAX_METERS = 1e6, 1e6
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,12 @@ class DatasetCamera:
     """The video, or the folder of images; it may be missing."""
     clip_frames: NDArray[np.int64]
     """[T] index in the clip of each frame of the motion."""
+
+    def __post_init__(self) -> None:
+        if not (0 < self.K[0, 0] < _MAX_FOCAL and 0 < self.K[1, 1] < _MAX_FOCAL):
+            raise ValueError(f"the focal length of camera {self.name} is {self.K[0, 0]:g}, {self.K[1, 1]:g} pixels")
+        if not (np.abs(self.T_cam_world) <= _MAX_METERS).all():
+            raise ValueError(f"camera {self.name} is not within {_MAX_METERS:g} m")
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ _OPTIONAL = (
 _FINGERS = slice(25, 55)
 
 
+@foreign_reader
 def read_pose_file(path: Path) -> MotionSequence:
     """The motion of a file with `poses` [T, (P,) 22, 3], axis-angle, and `trans` [T, (P,) 3], the pelvis in the world.
 
@@ -84,7 +94,7 @@ def read_pose_file(path: Path) -> MotionSequence:
     [P, B] with `body_model`, `known` [P, 55], `action`, `synthetic`, `attribution`. Raises InputError.
     """
     arrays = read_npz(path, _REQUIRED, _OPTIONAL)
-    poses, trans = (arrays[key].astype(np.float32) for key in _REQUIRED)
+    poses, trans = (_numbers(path, key, arrays[key]).astype(np.float32) for key in _REQUIRED)
     single = poses.ndim == 3
     poses, trans = (array[:, None] if single else array for array in (poses, trans))
     if poses.shape[2:] != (NUM_BODY_JOINTS, 3) or trans.shape != (*poses.shape[:2], 3):
@@ -98,20 +108,34 @@ def read_pose_file(path: Path) -> MotionSequence:
     if "hand_pose" in arrays:
         fingers = expect(path, "hand_pose", arrays["hand_pose"], (*poses.shape[:2], 30, 3))
         rotations[:, :, _FINGERS] = axis_angle_to_matrix(torch.as_tensor(fingers)).numpy()
-    return MotionSequence(
+    sequence = MotionSequence(
         name=path.stem,
-        fps=float(arrays.get("fps", 30)),
+        fps=expect_number(path, "fps", arrays.get("fps", 30)),
         rotations=rotations,
         pelvis=trans,
-        valid=arrays.get("valid", np.ones(poses.shape[:2])).astype(bool).reshape(poses.shape[:2]),
-        joint_valid=arrays.get("known", joint_valid).astype(bool),
-        betas=arrays["betas"].astype(np.float32) if "betas" in arrays else None,
-        body_model=str(arrays["body_model"]) if "body_model" in arrays else None,
-        rest_joints=_rest_joints(arrays["offsets"].reshape(people, -1, 3)) if "offsets" in arrays else None,
-        action=str(arrays.get("action", "")),
-        synthetic=bool(arrays.get("synthetic", False)),
-        attribution=str(arrays.get("attribution", "")),
+        valid=_numbers(path, "valid", arrays.get("valid", np.ones(poses.shape[:2]))).reshape(poses.shape[:2]) != 0,
+        joint_valid=expect(path, "known", arrays.get("known", joint_valid), (people, NUM_JOINTS)) != 0,
+        betas=expect(path, "betas", arrays["betas"], (people, "B")).astype(np.float32) if "betas" in arrays else None,
+        body_model=expect_text(path, "body_model", arrays["body_model"]) if "body_model" in arrays else None,
+        rest_joints=_rest_joints(_offsets_of(path, arrays["offsets"], people)) if "offsets" in arrays else None,
+        action=expect_text(path, "action", arrays.get("action", "")),
+        synthetic=bool(_numbers(path, "synthetic", np.asarray(arrays.get("synthetic", False))).any()),
+        attribution=expect_text(path, "attribution", arrays.get("attribution", "")),
     )
+    return checked_sequence(sequence)
+
+
+def _numbers(path: Path, name: str, array: np.ndarray) -> Floats:
+    """An array of any shape as finite float64. Raises InputError."""
+    return expect(path, name, array, tuple("ABCDEFGH"[: array.ndim]))
+
+
+def _offsets_of(path: Path, offsets: np.ndarray, people: int) -> np.ndarray:
+    """[P, 22, 3] of [(P,) 22, 3]. Raises InputError."""
+    numbers = _numbers(path, "offsets", offsets)
+    if numbers.shape not in ((people, NUM_BODY_JOINTS, 3), *([(NUM_BODY_JOINTS, 3)] if people == 1 else [])):
+        raise InputError(f"{path}: offsets must be [{people}, 22, 3], not {list(offsets.shape)}")
+    return offsets.reshape(people, -1, 3)
 
 
 def write_pose_file(path: Path, sequence: MotionSequence, more: Mapping[str, np.ndarray] | None = None) -> None:

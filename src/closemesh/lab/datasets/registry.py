@@ -7,6 +7,7 @@ from pathlib import Path
 
 from closemesh.core.arrays import npz_keys
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import foreign_reader
 from closemesh.core.unpickling import load_pickle
 from closemesh.lab.datasets.asf_amc import read_amc
 from closemesh.lab.datasets.bvh import read_bvh
@@ -30,6 +31,7 @@ _PERSON_FILES = "person_*.npz"
 _RESULT = "scene.json"
 
 
+@foreign_reader
 def read_motion(path: Path) -> MotionSequence:
     """The motion in a file or folder: world frame, y up, meters, SMPL-X joints. Raises InputError.
 

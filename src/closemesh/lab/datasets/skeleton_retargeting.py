@@ -14,7 +14,7 @@ from closemesh.body.model import BodyModel
 from closemesh.body.skeleton import JOINT_INDEX, JOINT_NAMES, PARENTS
 from closemesh.core.arrays import Z_UP_TO_Y_UP, Bools, Floats
 from closemesh.lab.datasets.joint_mapping import JointMap, map_joints, plain_name
-from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence
+from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence, checked_sequence
 from closemesh.structures import NUM_BODY_JOINTS
 
 
@@ -155,7 +155,7 @@ def retarget_to_smplx(
 
     By default the unit is estimated from the size of the skeleton, the up axis from its rest pose, and the T-pose is
     that of the bundled body. Limbs with another rest direction, as in an A-pose, are rotated along the shortest arc.
-    Raises ValueError when joints are missing or the rest pose does not stand.
+    Raises ValueError when joints are missing or the rest pose does not stand, and see `checked_sequence`.
     """
     t_pose = (body or load_bundled_body("light")).joint_template.double().cpu().numpy()
     joints = find_source_joints(skeleton)
@@ -168,7 +168,7 @@ def retarget_to_smplx(
     rotations = np.swapaxes(R_world_joint[:, parents], -1, -2) @ R_world_joint
     rotations[:, 0] = R_world_joint[:, 0]
     positions = (scale * joints.positions[:, :NUM_BODY_JOINTS] @ turn.T).astype(np.float32)
-    return MotionSequence(
+    sequence = MotionSequence(
         name=name,
         fps=fps,
         rotations=rotations[:, None].astype(np.float32),
@@ -178,6 +178,7 @@ def retarget_to_smplx(
         rest_joints=(scale * _in_t_pose(joints.rest, rest_turns))[None, :NUM_BODY_JOINTS].astype(np.float32),
         joints=positions[:, None],
     )
+    return checked_sequence(sequence)
 
 
 def guess_unit(rest: Floats) -> float:

@@ -16,6 +16,7 @@ from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import foreign_reader, parse_json
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_scenes import with_known_focal
 from closemesh.lab.evaluation.real_contacts import FactScore
@@ -217,10 +218,11 @@ def write_real_report(path: Path, report: RealReport) -> None:
         part.write_text(json.dumps(values, indent=1))
 
 
+@foreign_reader
 def read_real_report(path: Path) -> RealReport:
     """The report that write_real_report wrote. Raises InputError when the file cannot be read or is no report."""
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = parse_json(path.read_text())
         clips = []
         for clip in values["clips"]:
             facts = tuple(FactScore(**{**one, "frames": tuple(one["frames"])}) for one in clip["facts"])

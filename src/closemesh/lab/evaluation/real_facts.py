@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any, Literal, TypeVar
 from closemesh.body.skeleton import COCO_BODY, COCO_FEET
 from closemesh.contact.body_parts import PART_NAMES
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import foreign_reader, parse_json
 
+_MAX_NUMBER = 1e9  # Frames and pixels.
 SUFFIX = ".facts.json"
 TRUNK = frozenset({"chest", "upper_back", "abdomen", "lower_back", "hips", "buttocks", "neck"})
 """Parts that the name `trunk` stands for."""
@@ -128,10 +129,11 @@ class ClipFacts:
                 raise InputError(f"{self.path}: {key} lies outside the frame of {size[0]}x{size[1]} pixels; correct it")
 
 
+@foreign_reader
 def read_facts(path: Path) -> ClipFacts:
     """The facts of one file. Raises InputError that names the file and the key which is wrong or unknown."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except ValueError as error:
@@ -279,6 +281,8 @@ def _flag(value: Any) -> bool:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _WrongValueError("must be a number")
+    if not abs(value) <= _MAX_NUMBER:
+        raise _WrongValueError(f"must be within {_MAX_NUMBER:g}")
     return float(value)
 
 
@@ -289,7 +293,7 @@ def _positive(value: Any) -> float:
 
 
 def _frame(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_NUMBER:
         raise _WrongValueError("must be a frame number, 0 or more")
     return value
 

@@ -59,8 +59,8 @@ def reference_masks(facts: ClipFacts, masks_folder: Path | None, clip: Clip) -> 
 def _read_masks(folder: Path, clip: Clip) -> dict[int, Bools]:
     masks: dict[int, Bools] = {}
     for path in sorted(folder.glob("*.png")):
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if image is None or not path.stem.isdigit():
+        image = _gray(path)
+        if image is None or not (path.stem.isascii() and path.stem.isdigit() and len(path.stem) < 10):
             raise InputError(f"{path}: is no mask NNNNNN.png that can be read; replace or remove it")
         if image.shape[1::-1] != clip.size:
             size = "x".join(str(side) for side in image.shape[1::-1])
@@ -71,6 +71,14 @@ def _read_masks(folder: Path, clip: Clip) -> dict[int, Bools]:
         elif int(path.stem) > last_frame(clip):
             raise InputError(f"{path}: the last frame of the clip is {last_frame(clip)}; remove the mask")
     return masks
+
+
+def _gray(path: Path) -> np.ndarray | None:
+    """[H, W] of an image; None when it cannot be read."""
+    try:
+        return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error):
+        return None
 
 
 def _evenly(count: int, most: int) -> list[int]:

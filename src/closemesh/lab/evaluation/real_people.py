@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from closemesh.body.skeleton import KEYPOINT_INDEX, LIMBS
-from closemesh.core.arrays import Bools, Floats
+from closemesh.core.arrays import Bools, Floats, expect
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_list, expect_mapping, foreign_reader, read_json_file
 from closemesh.lab.evaluation.real_facts import ClipFacts
 from closemesh.lab.evaluation.real_masks import frame_position
 from closemesh.structures import Clip, Observations
@@ -24,6 +24,7 @@ _LIMB_KEYPOINTS = np.arange(5, 17)  # Shoulders to ankles.
 _BODY_25 = [5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11]  # The same joints in the order of OpenPose.
 _CLEAR = 0.5  # Confidence of a joint that is clearly visible ...
 _TALL = 0.5  # ... and height, of the tallest person's, of a person who is.
+_MAX_PIXELS = 1e6
 _MATCHED = 0.15  # Diagonals: mean distance of joints below which a track is on a person.
 
 
@@ -124,6 +125,7 @@ def marked_joints(facts: ClipFacts, clip: Clip, observations: Observations, peop
     return joints
 
 
+@foreign_reader
 def photo_joints(path: Path, observations: Observations) -> tuple[int, int, list[TrueJoint]]:
     """How many of the clearly visible people of the first frame were found, how many there are, and their joints.
 
@@ -155,11 +157,13 @@ def photo_joints(path: Path, observations: Observations) -> tuple[int, int, list
 
 def _read_body_25(path: Path) -> list[Floats]:
     """Shoulders to ankles [12, 3] of each person: x, y, confidence. Raises InputError."""
+    values = expect_mapping(path, "the file", read_json_file(path, "check the key keypoints"))
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        rows = [np.array(person["pose_keypoints_2d"], float).reshape(25, 3) for person in values["people"]]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check the key keypoints") from error
-    except (ValueError, KeyError, TypeError) as error:
+        people = [expect_mapping(path, "a person", one) for one in expect_list(path, "people", values["people"])]
+        rows = [np.array(person["pose_keypoints_2d"], float).reshape(25, 3) for person in people]
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: is not a file of OpenPose with 25 keypoints per person ({error})") from error
-    return [row[_BODY_25] for row in rows]
+    chosen = [expect(path, "pose_keypoints_2d", row[_BODY_25], (12, 3)) for row in rows]
+    if not all((np.abs(row) < _MAX_PIXELS).all() for row in chosen):
+        raise InputError(f"{path}: keypoints beyond {_MAX_PIXELS:g} pixels; is it a file of OpenPose?")
+    return chosen

@@ -14,6 +14,7 @@ from closemesh import __version__
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import foreign_reader, parse_json
 from closemesh.lab.evaluation.benchmark_run import WindowResult
 from closemesh.lab.evaluation.benchmark_scenes import Focal
 from closemesh.lab.evaluation.joint_metrics import METRICS
@@ -174,10 +175,11 @@ def write_report(path: Path, report: BenchmarkReport) -> None:
         part.write_text(json.dumps(values, indent=1))
 
 
+@foreign_reader
 def read_report(path: Path) -> BenchmarkReport:
     """The report that write_report wrote. Raises InputError when the file cannot be read or is no report."""
     try:
-        values: dict[str, Any] = json.loads(path.read_text())
+        values: dict[str, Any] = parse_json(path.read_text())
         windows = tuple(WindowResult(**window) for window in values["windows"])
         focal: Focal = "estimated" if values.get("focal") == "estimated" else "known"  # Earlier ones use words.
         return BenchmarkReport(values["commit"], values["seed"], values["preset"], values["from"], windows, focal)

@@ -5,7 +5,6 @@ This is the second part of the alignment. It needs no poses.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_mapping, expect_whole_number, foreign_file, read_json_file
 from closemesh.lab.training.caption_sampler import CaptionBatch, CaptionSampler
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, TrainingRun
 from closemesh.text.alignment import TextEncoder
@@ -84,6 +84,19 @@ def init_from_sentence_encoder(transformer: TextTransformer, tokenizer: WordPiec
 
     Raises InputError when a file is missing or has another shape.
     """
+    with foreign_file(folder):
+        state = _bert_state(transformer, tokenizer, folder)
+    if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+        raise InputError(f"{folder} holds weights that are not finite; get it again")
+    try:
+        transformer.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{folder} holds an encoder of another shape: {reason}") from error
+
+
+def _bert_state(transformer: TextTransformer, tokenizer: WordPieceTokenizer, folder: Path) -> dict[str, Tensor]:
+    """The weights in the files under the names of `transformer`. Raises InputError."""
     weights, vocabulary = _read(folder)
     rows = [vocabulary[_NAMES.get(entry, entry)] for entry in tokenizer.vocabulary]
     table = weights["embeddings.word_embeddings.weight"][rows]
@@ -102,11 +115,14 @@ def init_from_sentence_encoder(transformer: TextTransformer, tokenizer: WordPiec
                 f"layers.{number}.{name}.{kind}": weights[f"{bert}.{bert_name}.{kind}"]
                 for name, bert_name in _BERT_NAMES.items()
             }
-    try:
-        transformer.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"{folder} holds an encoder of another shape: {reason}") from error
+    return state
+
+
+def _vocabulary(path: Path) -> dict[str, int]:
+    """Word -> row of its embedding. Raises InputError."""
+    with foreign_file(path):
+        words = expect_mapping(path, "vocab", read_json_file(path)["model"]["vocab"])
+        return {word: expect_whole_number(path, "an entry of vocab", row, 0) for word, row in words.items()}
 
 
 def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
@@ -114,7 +130,6 @@ def _read(folder: Path) -> tuple[dict[str, Tensor], dict[str, int]]:
     from safetensors.torch import load_file
 
     try:
-        vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
-        return load_file(folder / "model.safetensors"), vocabulary
+        return load_file(folder / "model.safetensors"), _vocabulary(folder / "tokenizer.json")
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise InputError(f"{folder} holds no model.safetensors and tokenizer.json of a sentence encoder") from error
