@@ -301,7 +301,7 @@ RECORD_TARGETS = (
     _record(Camera, lambda: _scene().camera),
     _record(BodyMotion, lambda: _scene().motion),
     _record(Observations, lambda: _scene().observations),
-    _record(PairContacts, lambda: PairContacts(0, 1, np.zeros(3), np.zeros(3), ()), ("distance",)),
+    _record(PairContacts, lambda: PairContacts(0, 1, np.zeros(3), np.zeros(3), ()), ("distance", "depth")),
 )
 
 
@@ -411,7 +411,7 @@ OTHER_TARGETS = (
         runs=20,
     ),
     *RECORD_TARGETS,
-    Target("result_json", _write_result, _read_result, frozenset({"distance"}), (".json",)),
+    Target("result_json", _write_result, _read_result, frozenset({"distance", "depth"}), (".json",)),
     Target("people", _write_result, lambda path: read_people(path / "people"), frozenset(), (".npz",), runs=40),
     Target("network", _write_network, _read_network),
     Target("sentence_encoder", _write_sentence_encoder, _read_sentence_encoder),

@@ -146,13 +146,13 @@ def _change_tensor(tensor: torch.Tensor, random: Random) -> Any:
         changed = np.ascontiguousarray(change_array(tensor.detach().numpy(), random))
         try:
             return torch.from_numpy(changed)
-        except TypeError:
+        except (TypeError, ValueError):
             return changed.tolist() if changed.dtype != object else None
     real = tensor.float()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (
-            lambda: real.to_sparse(),
+            real.to_sparse,
             lambda: torch.quantize_per_tensor(real, 0.1, 0, torch.quint8),
             lambda: real.to("meta"),
             lambda: torch.nn.Parameter(real),

@@ -23,7 +23,7 @@ from closemesh.structures import NUM_BODY_JOINTS, BodyMotion
 NUM_JOINTS = 55
 
 _LIMITS = {"rotations": 1.01, "pelvis": 1e6, "joints": 1e6, "rest_joints": 1e6, "betas": 1e4}  # Meters; magnitudes.
-_MAX_FPS = 1e4
+_MIN_FPS, _MAX_FPS = 1e-3, 1e4
 _NOT_A_ROTATION = 0.05  # Largest error of R R^T; files in half precision have 0.002.
 
 
@@ -75,8 +75,8 @@ class MotionSequence(TensorDataclass):
 
 def checked_sequence(sequence: MotionSequence) -> MotionSequence:
     """The sequence, unchanged. Raises ValueError when numbers are not finite, or are beyond what people can do."""
-    if not 0 < sequence.fps <= _MAX_FPS:
-        raise ValueError(f"{sequence.fps:g} frames a second, where it must be above 0 and at most {_MAX_FPS:g}")
+    if not _MIN_FPS <= sequence.fps <= _MAX_FPS:
+        raise ValueError(f"{sequence.fps:g} frames a second, which must be from {_MIN_FPS:g} to {_MAX_FPS:g}")
     if not len(sequence) or not sequence.num_people:
         raise ValueError("no frames or no people")
     check_limits(**{name: getattr(sequence, name) for name in _LIMITS})

@@ -139,7 +139,13 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
             config = rename_config(json.loads((file.metadata() or {})["config"]))
             weights = rename_keys({name: file.get_tensor(name) for name in file.keys()})
         network = make(config)
-        network.load_state_dict(_in_full_precision(weights))
+        full = _in_full_precision(weights)
+        unfit = [name for name, tensor in full.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+        if unfit:
+            raise ValueError(f"{unfit[0]} is not finite")
+        network.load_state_dict(full)
+    except FileNotFoundError as error:
+        raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh") from error
     except Exception as error:  # A damaged configuration may raise anything where the network is made.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path} does not hold the weights it should ({reason}); reinstall closemesh") from error

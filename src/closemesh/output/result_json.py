@@ -12,11 +12,13 @@ from closemesh import __version__
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import expect_list, expect_number, expect_text, expect_whole_number, foreign_file
 from closemesh.core.records import read_json, write_json
 from closemesh.output.quality import Metrics, standing_heights
 from closemesh.structures import AppearanceSummary, BodyMotion, Camera, Clip, Contact, PairContacts, Reconstruction
 
 SCENE_SCHEMA = 1
+_MOST, _FAR = 10_000_000, 1e6  # Frames; meters or pixels.
 
 
 class StageCost(Protocol):
@@ -74,21 +76,26 @@ def read_scene(path: Path) -> dict[str, Any]:
 
 def scene_camera(scene: dict[str, Any]) -> Camera:
     """The camera of a scene.json. Raises InputError when it is not complete."""
-    try:
-        camera, num_frames = scene["camera"], scene["input"]["frames"]
+    file = Path("scene.json")
+    with foreign_file(file, advice="it has no complete camera; run reconstruct again"):
+        camera, num_frames = scene["camera"], expect_whole_number(file, "frames", scene["input"]["frames"], 1, _MOST)
         T_cam_world = np.array(camera["T_cam_world"], dtype=np.float64)
-        return Camera(
-            focal=camera["focal_px"],
-            principal_point=tuple(camera["centre_px"]),
-            size=tuple(scene["input"]["size"]),
-            focal_source=camera["focal_source"],
-            T_cam_world=np.broadcast_to(T_cam_world, (num_frames, 4, 4)).copy(),
-            floor_found=camera["floor_found"],
-            focal_std=camera.get("focal_std_px", 0.0),
-            up_std=camera.get("up_std", 0.0),
+        if not (np.abs(T_cam_world) < _FAR).all():
+            raise ValueError("T_cam_world is not finite")
+        x, y = (
+            expect_number(file, "centre_px", one, -_FAR, _FAR) for one in expect_list(file, "", camera["centre_px"])
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"scene.json is damaged: no complete camera ({error}); run reconstruct again") from error
+        width, height = (expect_whole_number(file, "size", one, 1, 1 << 16) for one in scene["input"]["size"])
+        return Camera(
+            focal=expect_number(file, "focal_px", camera["focal_px"], 1e-3, 1e7),
+            principal_point=(x, y),
+            size=(width, height),
+            focal_source=expect_text(file, "focal_source", camera["focal_source"]),  # type: ignore[arg-type]
+            T_cam_world=np.broadcast_to(T_cam_world, (num_frames, 4, 4)).copy(),
+            floor_found=bool(camera["floor_found"]),
+            focal_std=expect_number(file, "focal_std_px", camera.get("focal_std_px", 0.0), 0),
+            up_std=expect_number(file, "up_std", camera.get("up_std", 0.0), 0),
+        )
 
 
 def _input(clip: Clip) -> dict[str, Any]:
@@ -178,10 +185,10 @@ def read_contacts(path: Path) -> tuple[Pairs, Pairs]:
     values = read_json(path, CONTACTS_SCHEMA)
     try:
         before, after = (
-            tuple(_from_json(pair["people"], pair[when]) for pair in values["pairs"] if pair[when] is not None)
+            tuple(_from_json(path, pair["people"], pair[when]) for pair in values["pairs"] if pair[when] is not None)
             for when in ("before", "after")
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path} is damaged ({error}); run `closemesh reconstruct` again") from error
     return before, after
 
@@ -213,18 +220,18 @@ def _to_json(pair: PairContacts | None, clip: Clip) -> dict[str, Any] | None:
     }
 
 
-def _from_json(people: list[int], values: dict[str, Any]) -> PairContacts:
-    a, b = people
+def _from_json(path: Path, people: list[int], values: dict[str, Any]) -> PairContacts:
+    a, b = (expect_whole_number(path, "people", person, 0, _MOST) for person in people)
     contacts = tuple(
         Contact(
             person_a=a,
             person_b=b,
-            part_a=contact["part_a"],
-            part_b=contact["part_b"],
-            start=contact["start_frame"],
-            end=contact["end_frame"],
-            min_distance=contact["min_distance"],
-            max_depth=contact["max_depth"],
+            part_a=expect_text(path, "part_a", contact["part_a"]),
+            part_b=expect_text(path, "part_b", contact["part_b"]),
+            start=expect_whole_number(path, "start_frame", contact["start_frame"], 0, _MOST),
+            end=expect_whole_number(path, "end_frame", contact["end_frame"], 0, _MOST),
+            min_distance=expect_number(path, "min_distance", contact["min_distance"], -_FAR, _FAR),
+            max_depth=expect_number(path, "max_depth", contact["max_depth"], -_FAR, _FAR),
         )
         for contact in values["contacts"]
     )
@@ -233,4 +240,7 @@ def _from_json(people: list[int], values: dict[str, Any]) -> PairContacts:
 
 def _floats(values: list[float | None]) -> Floats:
     """[T] with nan for null."""
-    return np.array(values, dtype=np.float64)
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 1 or (np.abs(array) > _FAR).any():
+        raise ValueError("distances must be one plausible number a frame")
+    return array

@@ -16,7 +16,7 @@ from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
-from closemesh.core.foreign import foreign_reader, parse_json
+from closemesh.core.foreign import expect_mapping, expect_number, expect_text, foreign_reader, parse_json
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_scenes import with_known_focal
 from closemesh.lab.evaluation.real_contacts import FactScore
@@ -227,7 +227,12 @@ def read_real_report(path: Path) -> RealReport:
         for clip in values["clips"]:
             facts = tuple(FactScore(**{**one, "frames": tuple(one["frames"])}) for one in clip["facts"])
             clips.append(ClipScores(**{**clip, "facts": facts}))
-        return RealReport(values["commit"], values["preset"], values["seed"], values["focal"], tuple(clips))
+            expect_text(path, "name", clips[-1].name)
+            for scores in expect_mapping(path, "values", clips[-1].values).values():
+                for name, value in expect_mapping(path, "the scores of a motion", scores).items():
+                    expect_number(path, name, value)
+        focal = expect_text(path, "focal", values["focal"])
+        return RealReport(values["commit"], values["preset"], values["seed"], focal, tuple(clips))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a file that the benchmark wrote") from error
     except (ValueError, KeyError, TypeError) as error:

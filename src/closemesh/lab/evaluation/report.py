@@ -14,13 +14,22 @@ from closemesh import __version__
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
-from closemesh.core.foreign import foreign_reader, parse_json
+from closemesh.core.foreign import (
+    expect_list,
+    expect_mapping,
+    expect_number,
+    expect_text,
+    expect_whole_number,
+    foreign_reader,
+    parse_json,
+)
 from closemesh.lab.evaluation.benchmark_run import WindowResult
 from closemesh.lab.evaluation.benchmark_scenes import Focal
 from closemesh.lab.evaluation.joint_metrics import METRICS
 from closemesh.lab.evaluation.scores import ALL, CONTACT, OCCLUDED, Groups
 
 RESAMPLES = 2000
+_LARGEST = 1e12  # Of scores and counts.
 _TAIL = 2.5  # Percent on either side of a 95 % interval.
 
 
@@ -180,13 +189,32 @@ def read_report(path: Path) -> BenchmarkReport:
     """The report that write_report wrote. Raises InputError when the file cannot be read or is no report."""
     try:
         values: dict[str, Any] = parse_json(path.read_text())
-        windows = tuple(WindowResult(**window) for window in values["windows"])
+        windows = tuple(_window(path, window) for window in expect_list(path, "windows", values["windows"]))
         focal: Focal = "estimated" if values.get("focal") == "estimated" else "known"  # Earlier ones use words.
-        return BenchmarkReport(values["commit"], values["seed"], values["preset"], values["from"], windows, focal)
+        seed = expect_whole_number(path, "seed", values["seed"])
+        preset, source = (expect_text(path, name, values[name]) for name in ("preset", "from"))
+        return BenchmarkReport(values["commit"], seed, preset, source, windows, focal)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; give a file that the benchmark wrote") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no report of this benchmark; give a file that it wrote with --json") from error
+
+
+def _window(path: Path, values: Any) -> WindowResult:
+    """The scores of one window. Raises InputError for values of another type."""
+    window = WindowResult(**expect_mapping(path, "a window", values))
+    for name in (window.name, window.kind):
+        expect_text(path, "a name", name)
+    for count in (window.frames, window.people, window.expected, window.found):
+        expect_whole_number(path, "a count", count, 0)
+    if window.focal_error is not None:
+        expect_number(path, "focal_error", window.focal_error)
+    for groups in (window.truth, *expect_mapping(path, "stages", window.stages).values()):
+        for metrics in expect_mapping(path, "the scores", groups).values():
+            for mean in expect_mapping(path, "a group of scores", metrics).values():
+                expect_number(path, "mean", expect_mapping(path, "a score", mean)["mean"], -_LARGEST, _LARGEST)
+                expect_number(path, "n", mean["n"], 0, _LARGEST)
+    return window
 
 
 def differences(old: BenchmarkReport, new: BenchmarkReport) -> dict[str, dict[str, dict[str, Difference]]]:

@@ -252,7 +252,10 @@ def _gray(image: Image) -> Floats:
 
 def read_labels(path: Path) -> Image:
     """The label image [H, W] of a PNG. Raises InputError when the file is missing or damaged."""
-    labels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) if path.is_file() else None
+    try:
+        labels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
+    except (OSError, cv2.error):  # Missing or empty.
+        labels = None
     if labels is None:
         raise InputError(f"mask {path} is missing or damaged; run closemesh reconstruct --fresh again")
     return np.asarray(labels, np.uint8)
