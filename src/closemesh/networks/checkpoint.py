@@ -115,13 +115,19 @@ def save_network(
 
 
 def _in_full_precision(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Float32 tensors [...] under the keys of the network. Raises KeyError when factors of 8-bit values are missing."""
+    """Float32 tensors [...] under the keys of the network.
+
+    Raises KeyError when factors of 8-bit values are missing, and ValueError for numbers that are not finite.
+    """
     full = {}
     for name, tensor in stored.items():
         if tensor.dtype == torch.int8:
             full[name] = _dequantize_rows(tensor, stored[name + _ROW_SCALE])
         elif not name.endswith(_ROW_SCALE):
             full[name] = tensor.float() if tensor.is_floating_point() else tensor
+    unfit = [name for name, tensor in full.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if unfit:
+        raise ValueError(f"{unfit[0]} is not finite")
     return full
 
 
@@ -139,11 +145,7 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
             config = rename_config(json.loads((file.metadata() or {})["config"]))
             weights = rename_keys({name: file.get_tensor(name) for name in file.keys()})
         network = make(config)
-        full = _in_full_precision(weights)
-        unfit = [name for name, tensor in full.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
-        if unfit:
-            raise ValueError(f"{unfit[0]} is not finite")
-        network.load_state_dict(full)
+        network.load_state_dict(_in_full_precision(weights))
     except FileNotFoundError as error:
         raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh") from error
     except Exception as error:  # A damaged configuration may raise anything where the network is made.
