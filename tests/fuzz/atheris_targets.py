@@ -28,7 +28,7 @@ def main() -> None:
         def read(data: bytes) -> None:
             file.write_bytes(data)
             try:
-                verdict = judge_value(target.read(path), target.may_be_nan)
+                verdict = judge_value(target.read(path), target.may_be_nan, target.ranges)
             except Exception as error:
                 verdict = judge_error(error, folder, target.names_file)
             if verdict.is_fault:

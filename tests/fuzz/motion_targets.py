@@ -48,6 +48,8 @@ class Target:
     """Writes the files into a folder and gives the path to read."""
     read: Callable[[Path], Any]
     may_be_nan: frozenset[str] = frozenset()
+    ranges: bool = True
+    """Numbers must be plausible; False for records of closemesh itself, where finite ones are enough."""
     suffixes: tuple[str, ...] = ()
     """Files to damage; all by default."""
     names_file: bool = True

@@ -270,7 +270,7 @@ def _record(kind: type, make: Callable[[], Any], may_be_nan: tuple[str, ...] = (
         return folder / f"{kind.__name__}.npz"
 
     name = f"record_{kind.__name__.lower()}"
-    return Target(name, write, lambda path: load_record(path, kind), frozenset(may_be_nan), runs=runs)
+    return Target(name, write, lambda path: load_record(path, kind), frozenset(may_be_nan), ranges=False, runs=runs)
 
 
 def _scene() -> known_scenes.KnownScene:
@@ -411,8 +411,8 @@ OTHER_TARGETS = (
         runs=20,
     ),
     *RECORD_TARGETS,
-    Target("result_json", _write_result, _read_result, frozenset({"distance", "depth"}), (".json",)),
-    Target("people", _write_result, lambda path: read_people(path / "people"), frozenset(), (".npz",), runs=40),
+    Target("result_json", _write_result, _read_result, frozenset({"distance", "depth"}), suffixes=(".json",)),
+    Target("people", _write_result, lambda path: read_people(path / "people"), suffixes=(".npz",), runs=40),
     Target("network", _write_network, _read_network),
     Target("sentence_encoder", _write_sentence_encoder, _read_sentence_encoder),
     Target("manifest", _write_manifest, read_manifest),

@@ -42,8 +42,11 @@ class Verdict:
         return self.kind not in (OK, REFUSED)
 
 
-def judge_value(value: Any, may_be_nan: frozenset[str] = frozenset()) -> Verdict:
-    """`ok`, or what is not finite or not plausible in an accepted value; `may_be_nan`: fields that may be nan."""
+def judge_value(value: Any, may_be_nan: frozenset[str] = frozenset(), ranges: bool = True) -> Verdict:
+    """`ok`, or what is not finite or not plausible in an accepted value.
+
+    may_be_nan: fields that may be nan. ranges: numbers must be in the ranges of their fields too.
+    """
     for name, found in _numbers(value, "value"):
         numbers = np.asarray(found)
         if numbers.dtype.kind not in "fiub":
@@ -53,7 +56,7 @@ def judge_value(value: Any, may_be_nan: frozenset[str] = frozenset()) -> Verdict
             numbers = numbers[~np.isnan(numbers)]
         if numbers.size and not np.isfinite(numbers).all():
             return Verdict(f"accepted non-finite {name}", str(numbers)[:200])
-        low, high = _RANGES.get(name, (-math.inf, math.inf))
+        low, high = _RANGES.get(name, (-math.inf, math.inf)) if ranges else (-math.inf, math.inf)
         if numbers.size and (numbers.min() < low or numbers.max() > high):
             return Verdict(f"accepted implausible {name}", f"{numbers.min()} to {numbers.max()}")
     return Verdict(OK)

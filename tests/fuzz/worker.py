@@ -36,7 +36,7 @@ class Bench:
         else:
             self._chosen = files
         self._changed: Path | None = None
-        verdict = judge_value(target.read(self.path), target.may_be_nan)
+        verdict = judge_value(target.read(self.path), target.may_be_nan, target.ranges)
         assert not verdict.is_fault, f"{target.name}: the valid file is refused: {verdict}"
 
     def damage(self, random: Random) -> None:
@@ -52,7 +52,7 @@ class Bench:
             value = self.target.read(self.path)
         except Exception as error:
             return judge_error(error, self.folder, self.target.names_file)
-        return judge_value(value, self.target.may_be_nan)
+        return judge_value(value, self.target.may_be_nan, self.target.ranges)
 
 
 def run(bench: Bench, seed: int, number: int, errors: Path) -> Verdict:

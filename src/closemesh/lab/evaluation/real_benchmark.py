@@ -228,6 +228,8 @@ def read_real_report(path: Path) -> RealReport:
             facts = tuple(FactScore(**{**one, "frames": tuple(one["frames"])}) for one in clip["facts"])
             clips.append(ClipScores(**{**clip, "facts": facts}))
             expect_text(path, "name", clips[-1].name)
+            if clips[-1].focal_px is not None:
+                expect_number(path, "focal_px", clips[-1].focal_px, 1e-3, 1e7)
             for scores in expect_mapping(path, "values", clips[-1].values).values():
                 for name, value in expect_mapping(path, "the scores of a motion", scores).items():
                     expect_number(path, name, value)
