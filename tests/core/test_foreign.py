@@ -16,7 +16,9 @@ from closemesh.core.foreign import (
     expect_text,
     expect_whole_number,
     foreign_file,
+    foreign_reader,
     parse_json,
+    parse_number,
     read_json_file,
 )
 
@@ -70,6 +72,29 @@ def test_whatever_goes_wrong_is_one_line_with_the_file(error: Exception) -> None
     with pytest.raises(InputError, match=r"^a\.json ") as caught, foreign_file(FILE):
         raise error
     assert "\n" not in str(caught.value)
+
+
+def test_a_reader_names_its_file(tmp_path: Path) -> None:
+    @foreign_reader
+    def read(path: Path, key: str) -> float:
+        return {"a": 1.0}[key]
+
+    assert read(FILE, "a") == 1
+    with pytest.raises(InputError, match=r"^a\.json is not as documented \(no 'b'\)"):
+        read(FILE, "b")
+
+
+def test_an_error_is_one_line_of_limited_length() -> None:
+    assert str(InputError("a\n\tb\x1b[31m\u2028c")) == "a b [31m c"
+    text = str(InputError(f"a.json: {'x' * 100_000}; correct it"))
+    assert len(text) < 1000 and text.startswith("a.json: x") and text.endswith("x; correct it")
+
+
+def test_words_that_are_no_finite_number() -> None:
+    assert parse_number("-1.5e3") == -1500
+    for word in ("nan", "-inf", "1e999", "x", ""):
+        with pytest.raises(ValueError):
+            parse_number(word)
 
 
 def test_clear_errors_pass() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,59 @@ def test_arrays_of_another_shape_are_named(known_scene, tmp_path: Path) -> None:
     (tmp_path / "wham.pkl").write_bytes(pickle.dumps(data))
     with pytest.raises(InputError, match=r"wham\.pkl: pose must be \[N, 72\]"):
         read_imported_result(tmp_path / "wham.pkl", known_scene.clip)
+
+
+def replaced(value: Any, place: tuple[Any, ...], other: Any) -> Any:
+    """A copy of nested values with another one at a place; for a dictionary a number is the position of the key."""
+    if not place:
+        return other
+    key = list(value)[place[0]] if isinstance(value, dict) and isinstance(place[0], int) else place[0]
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[key] = replaced(changed[key], place[1:], other)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("tool", "place", "other"),
+    [
+        *[("4D-Humans", (0, "time"), value) for value in (None, np.inf, "x", np.zeros(2), 10**400, -1)],
+        *[("4D-Humans", (0, "tid"), value) for value in (3, "ab", [[1], [2], [3]], [np.nan] * 3)],
+        *[("4D-Humans", (0, "tracked_time"), value) for value in (None, [np.zeros(2)] * 3, [{}] * 3)],
+        *[("4D-Humans", (0, "conf"), value) for value in (1.0, ["x"] * 3, [np.nan] * 3)],
+        ("4D-Humans", (0, "smpl"), []),
+        ("4D-Humans", (0, "smpl", 0, "body_pose"), np.zeros((23, 3, 3))),
+        *[("WHAM", (0, "trans"), value) for value in (np.zeros(1), np.full((12, 3), 1e30), "x", None)],
+        *[("WHAM", (0, "frame_ids"), np.full(12, value)) for value in (-1.0, 0.5, 1e30)],
+        *[("PromptHMR", ("camera",), value) for value in (3, None, [])],
+        *[("PromptHMR", ("camera", "img_focal"), value) for value in (None, [], "x", -1.0, 1e30)],
+        *[("PromptHMR", ("people", 0, "smplx_cam"), value) for value in (3, [], {"rotmat": 1})],
+        ("PromptHMR", ("people", 0, "smplx_cam", "rotmat"), np.full((12, 55, 3, 3), 0.5)),
+        ("PromptHMR", ("people", 0, "smplx_cam", "shape"), np.full((12, 10), 1e30)),
+    ],
+)
+def test_values_that_are_not_as_documented_are_one_error_line(
+    known_scene, tmp_path: Path, tool: str, place: tuple[Any, ...], other: Any
+) -> None:
+    writer = next(one for one in TOOLS if one.name == tool)
+    focal = writer.focal(known_scene.camera.size)
+    people = tool_people(known_scene.motion, known_scene.body, known_scene.camera, focal)
+    path = writer.write(tmp_path, people, known_scene.camera, focal)
+    data = replaced(load_joblib(path), place, other)
+    path.write_bytes(pickle.dumps(data))
+    with pytest.raises(InputError, match=path.name) as caught:
+        read_imported_result(path, known_scene.clip)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_gvhmr_without_frames_of_the_camera(known_scene, tmp_path: Path) -> None:
+    tool = next(one for one in TOOLS if one.name == "GVHMR")
+    people = tool_people(known_scene.motion, known_scene.body, known_scene.camera, 700.0)
+    folder = tool.write(tmp_path, people[:1], known_scene.camera, 700.0)
+    file = next(folder.iterdir())
+    for K in (torch.zeros(0, 3, 3), torch.zeros(12, 3, 3), torch.full((12, 3, 3), torch.nan)):
+        torch.save({**torch.load(file, weights_only=True), "K_fullimg": K}, file)
+        with pytest.raises(InputError, match=r"hmr4d_results\.pt"):
+            read_imported_result(file, known_scene.clip)
 
 
 def test_the_fingerprint_depends_on_the_content(tmp_path: Path) -> None:

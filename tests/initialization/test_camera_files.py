@@ -111,6 +111,8 @@ def test_colmap(tmp_path, model: str, number: int, parameters: tuple[float, ...]
         *('{"fx": 5, "focal_std": -1}', '{"fov_x": 200}', '{"fov_x": 60, "fov_y": 60}', '{"fx": []}'),
         *('{"intrinsics": [[1500, 0, 960], [0, 1500, 540], [0, 0, 1]]}', '{"intrinsics": [1, 2]}'),
         *('{"camera": {}}', '{"camera": {"f": "x"}}', '{"camera": [1, 2]}', '{"camera": "pinhole"}'),
+        *('{"fx": 1e999}', '{"fx": [600, Infinity]}', '{"fx": 600, "cx": 1e300, "cy": 0}', '{"fx": ["600"]}'),
+        *(f'{{"fx": {"9" * 400}}}', f'{{"fx": {"9" * 5000}}}', '{"intrinsics": [[], [1]]}', '{"fx": 600, "up": [[]]}'),
         *('{"camera": {"f": 900}, "gravity": {"roll": 0}}', '{"intrinsic": [[0, 0, 0], [0, 0, 0], [0, 0, 1]]}'),
     ],
 )
@@ -130,6 +132,8 @@ def test_a_wrong_file_is_one_clear_line(text: str, tmp_path):
         ("cameras.txt", b"# nothing\n"),
         ("cameras.txt", b"\xff\xfe"),
         ("cameras.txt", b"1 PINHOLE 720 1280 1000 1000 360 640\n"),
+        ("cameras.txt", b"1 PINHOLE 1280 720 1e999 1000 640 360\n"),
+        ("cameras.txt", b"1 PINHOLE 1280 720 " + b"9" * 5000 + b" 1000 640 360\n"),
         ("cameras.bin", struct.pack("<Q", 1) + b"abc"),
         ("cameras.bin", struct.pack("<QIiQQ", 1, 1, 9, 10, 10)),
         ("cameras.npz", b"no archive"),

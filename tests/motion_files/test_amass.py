@@ -126,7 +126,16 @@ def test_a_person_file_is_y_up_and_gives_its_own_joints(tmp_path: Path, known_sc
         ({"poses": np.full((FRAMES, 156), np.inf)}, "poses holds numbers that are not finite"),
         ({"mocap_framerate": None}, "no mocap_frame_rate"),
         ({"mocap_framerate": 0.0}, "above 0"),
-        ({"poses": np.array([[None]])}, "damaged or no .npz"),
+        ({"poses": np.array([[None]])}, "bad.npz"),
+        ({"poses": np.zeros((FRAMES, 156), [("a", "<f4")])}, "poses holds"),
+        ({"trans": np.full((FRAMES, 3), 1e30)}, "pelvis hold numbers"),
+        ({"poses": np.full((FRAMES, 156), 1e300)}, "rotations hold numbers"),
+        ({"betas": np.zeros((0, 3))}, "betas must be"),
+        ({"betas": np.array(1.0)}, "betas must be"),
+        ({"betas": np.full(10, 1e30)}, "betas hold numbers"),
+        ({"gender": np.zeros(3)}, "gender is"),
+        *[({"mocap_framerate": np.array(rate)}, "frame|mocap") for rate in (np.nan, np.inf, 1e-300, 1e9, "x", -1.0)],
+        ({"mocap_framerate": np.zeros(0)}, "mocap_framerate"),
     ],
 )
 def test_a_faulty_file_is_named_with_its_fault(tmp_path: Path, change: dict, message: str) -> None:

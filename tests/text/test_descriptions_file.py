@@ -91,6 +91,10 @@ def test_every_form_that_can_be_written_by_hand(tmp_path: Path):
             {"people": ["A"], "statements": [{"text": "A is upright", "kind": "posture"}]},
             "entry 2, statement 1: beside text only confidence is allowed, not kind",
         ),
+        *[({"people": ["A"], "start": value, "statements": []}, "entry 2: start") for value in (10**400, 1e300)],
+        ({"people": ["A"], "start_frame": 10**400, "statements": []}, "entry 2: start_frame"),
+        ({"people": [-1], "statements": []}, "entry 2: -1 is no person"),
+        ({"people": [10**9], "statements": []}, "entry 2: '1000000000' is no person"),
         ({"people": ["A"], "statements": [{"kind": ["posture"]}]}, r"entry 2, statement 1: kind '\['posture'\]' is"),
     ],
 )
@@ -110,6 +114,8 @@ def test_a_wrong_entry_is_reported_in_one_line(tmp_path: Path, entry: Any, messa
         (b'{"schema": 2}', "has schema 2; this closemesh reads 1"),
         (b'{"schema": 1, "descriptions": {}}', "has no list 'descriptions'"),
         (b"\xff\xfe\x00", "is no JSON text in UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"schema": NaN}', "NaN"),
     ],
 )
 def test_a_damaged_file_is_an_error(tmp_path: Path, content: bytes, message: str):

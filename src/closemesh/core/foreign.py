@@ -14,7 +14,8 @@ import numpy as np
 
 from closemesh.core.errors import ClosemeshError, InputError, one_line
 
-_P, _T = ParamSpec("_P"), TypeVar("_T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 _MAX_JSON = 512 << 20  # Bytes; parsed values take up to ten times as much memory.
 _MAX_REASON = 160  # Characters of a reason from another library.

@@ -94,7 +94,7 @@ def check_limits(**arrays: Floats | None) -> None:
 
 
 def check_rotations(name: str, rotations: Floats) -> Floats:
-    """Rotations [..., 3, 3], unchanged. Raises ValueError when a matrix is no rotation."""
+    """rotations [..., 3, 3], unchanged. Raises ValueError when a matrix is no rotation."""
     error = np.abs(rotations @ np.swapaxes(rotations, -1, -2) - np.eye(3))
     if not (error <= _NOT_A_ROTATION).all() or not (np.linalg.det(rotations) > 0).all():
         raise ValueError(f"{name} holds matrices that are no rotations")

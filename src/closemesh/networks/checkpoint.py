@@ -146,8 +146,6 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
             weights = rename_keys({name: file.get_tensor(name) for name in file.keys()})
         network = make(config)
         network.load_state_dict(_in_full_precision(weights))
-    except FileNotFoundError as error:
-        raise ModelFileError(f"network {path} not found; give another folder, or reinstall closemesh") from error
     except Exception as error:  # A damaged configuration may raise anything where the network is made.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelFileError(f"{path} does not hold the weights it should ({reason}); reinstall closemesh") from error

@@ -156,7 +156,8 @@ def _read_person(path: Path) -> PersonMotion:
     check_limits(betas=arrays["betas"], pelvis=arrays["trans"], joints=arrays["joints"])
     rate = expect_number(path, "mocap_frame_rate", arrays["mocap_frame_rate"], 1e-6, 1e4)
     texts: dict[str, Any] = {name: expect_text(path, name, arrays[name]) for name in _TEXTS}
-    return PersonMotion(mocap_frame_rate=rate, **texts, **{name: arrays[name] for name in _SHAPES})
+    values: dict[str, Any] = {name: arrays[name] for name in _SHAPES}
+    return PersonMotion(mocap_frame_rate=rate, **texts, **values)
 
 
 def _stack(people: list[PersonMotion], name: str) -> np.ndarray:

@@ -81,7 +81,7 @@ def scene_camera(scene: dict[str, Any]) -> Camera:
         camera, num_frames = scene["camera"], expect_whole_number(file, "frames", scene["input"]["frames"], 1, _MOST)
         T_cam_world = np.array(camera["T_cam_world"], dtype=np.float64)
         if not (np.abs(T_cam_world) < _FAR).all():
-            raise ValueError("T_cam_world is not finite")
+            raise InputError(f"{file}: T_cam_world is not finite; run reconstruct again")
         x, y = (
             expect_number(file, "centre_px", one, -_FAR, _FAR) for one in expect_list(file, "", camera["centre_px"])
         )

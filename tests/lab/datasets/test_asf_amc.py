@@ -178,6 +178,9 @@ def test_the_skeleton_is_found_beside_the_motion(tmp_path: Path) -> None:
         ("lradius 0\n", "lradius oops\n", "line 22: could not convert"),
         ("lradius 0\n", "unheard 0\n", "line 22: unheard"),
         ("lradius 0\n", "lradius nan\n", "line 22: a number is not finite"),
+        ("lradius 0\n", "lradius 1e999\n", "line 22: a number is not finite"),
+        ("lradius 0\n", f"lradius {'A' * 5000}\n", "line 22: could not convert"),
+        ("root 0 17 0", "root 1e300 17 0", "beyond 1e"),
     ],
 )
 def test_a_faulty_motion_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:

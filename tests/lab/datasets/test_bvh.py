@@ -177,6 +177,10 @@ def test_pieces_may_stand_on_one_line_and_names_hold_blanks(tmp_path: Path) -> N
         ("Zrotation Xrotation", "Zrotation Wrotation", "line 5: .*channels must be"),
         ("Frames: 6", "Frames: 7", "not 7 frames of"),
         ("Frame Time: 0.016666667", "Frame Time: 0", "no frame time above 0"),
+        ("Frame Time: 0.016666667", "Frame Time: 1e-9", "frames a second"),
+        ("Frames: 6", f"Frames: {'9' * 5000}", "no frames"),
+        ("  OFFSET", "  OFFSET nan 0 0 #", "a number is not finite"),
+        ("MOTION", "JOINT a\n{\n" * 300 + "MOTION", "deeper than 200"),
         ("mixamorig:LeftArm", "mixamorig:LeftFin", "no joint found for left_shoulder"),
     ],
 )

@@ -210,6 +210,14 @@ def test_faulty_recordings_of_hi4d(tmp_path: Path, pair: KnownPair) -> None:
     fault("b", "smpl/000013.npz", r"000013\.npz: body_pose must be \[P, 69\]", body_pose=np.zeros((2, 72)))
     fault("c", "smpl/000013.npz", r"000013\.npz: joints_3d holds numbers", joints_3d=np.full((2, 24, 3), np.nan))
     fault("d", "smpl/000013.npz", r"000013\.npz: has another number", transl=np.zeros((3, 3)))
+    fault("g", "smpl/000013.npz", r"000013\.npz: has other shapes", betas=np.zeros((2, 3)))
+    fault("h", "smpl/000013.npz", r"beyond 1e\+06", joints_3d=np.full((2, 24, 3), 1e30))
+    fault("i", "cameras/rgb_cameras.npz", "differ in their number", ids=np.arange(3))
+    fault("j", "meta.npz", r"meta\.npz: contact_ids holds numbers that are not finite", contact_ids=np.array(np.nan))
+    write_hi4d(tmp_path / "k", pair)
+    (tmp_path / "k" / "smpl" / "000011.npz").rename(tmp_path / "k" / "smpl" / "first.npz")
+    with pytest.raises(InputError, match=r"first\.npz is not named by a frame number"):
+        read_hi4d(tmp_path / "k")
     fault("e", "cameras/rgb_cameras.npz", r"rgb_cameras\.npz has no intrinsics", intirnsics=None)
     (tmp_path / "f" / "smpl").mkdir(parents=True)
     np.savez(tmp_path / "f" / "meta.npz", start=1)
@@ -225,6 +233,14 @@ def test_faulty_recordings_of_hi4d(tmp_path: Path, pair: KnownPair) -> None:
         ({"trans": [np.zeros((6, 3))]}, "trans has 1 people"),
         ({"cam_poses": np.zeros((5, 4, 4))}, "differ in their number of frames"),
         ({"jointPositions": [np.full((6, 72), np.inf)] * 2}, "not finite"),
+        ({"poses": 1.5}, "poses is float, not a list"),
+        ({"poses": {}}, "poses is a table of names, not a list"),
+        ({"poses": []}, "poses has no people"),
+        ({"betas": [np.zeros(10)]}, "betas has 1 people"),
+        ({"campose_valid": [np.ones(6)]}, "campose_valid has 1 people"),
+        ({"campose_valid": [[None] * 6] * 2}, "campose_valid"),
+        ({"trans": [np.full((6, 3), 1e30)] * 2, "jointPositions": [np.full((6, 72), 1e30)] * 2}, "beyond 1e"),
+        ({"cam_intrinsics": np.zeros((3, 3))}, "focal length of camera phone"),
     ],
 )
 def test_faulty_sequences_of_threedpw(tmp_path: Path, pair: KnownPair, change: dict, message: str) -> None:
@@ -245,6 +261,13 @@ def test_faulty_sequences_of_threedpw(tmp_path: Path, pair: KnownPair, change: d
         ("joints3d_25/Hug 1.json", {"joints3d_25": np.zeros((2, 6, 17, 3)).tolist()}, "joints3d_25 must be"),
         ("joints3d_25/Hug 1.json", {"joints3d_25": np.ones((2, 5, 25, 3)).tolist()}, "has 6 frames"),
         ("camera_parameters/60457274/Hug 1.json", {"extrinsics": None}, "60457274.*has no extrinsics"),
+        ("camera_parameters/60457274/Hug 1.json", {"extrinsics": [1]}, "60457274.*extrinsics is a list"),
+        ("smplx/Hug 1.json", {"transl": [[]]}, "transl must be"),
+        ("smplx/Hug 1.json", {"transl": [[[10**400, 0, 0]] * 6] * 2}, "transl is no array of numbers|transl holds"),
+        ("smplx/Hug 1.json", {"global_orient": np.zeros((2, 6, 1, 3, 3)).tolist()}, "no rotations"),
+        ("smplx/Hug 1.json", {"betas": np.full((2, 6, 10), 1e30).tolist()}, "betas hold numbers"),
+        ("interaction_contact_signature.json", {"Hug 1": {"fr_id": 1e300}}, "fr_id of Hug 1"),
+        ("interaction_contact_signature.json", {"Hug 1": {"fr_id": "x"}}, "fr_id"),
         ("interaction_contact_signature.json", {"Hug 1": {"fr_id": 60}}, "fr_id of Hug 1"),
     ],
 )
@@ -262,7 +285,8 @@ def test_faulty_recordings_of_chi3d(tmp_path: Path, pair: KnownPair, file: str, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mocap_framerate": 0}, "mocap_framerate"),
+        *[({"mocap_framerate": rate}, "mocap_framerate") for rate in (0, -1, np.nan, 10**400, "x", {}, [30])],
+        ({"mocap_framerate": 1e6}, "frames a second"),
         ({"person2": {"trans": np.zeros((6, 3))}}, "person2 has no root_orient, pose_body"),
         ({"person1": None, "person2": None}, "person1"),
     ],
@@ -281,5 +305,12 @@ def test_faulty_clips_of_interx_and_harmony4d(tmp_path: Path, pair: KnownPair) -
     folder = write_harmony4d(tmp_path / "h", pair, body_pose=np.zeros(63))
     with pytest.raises(InputError, match=r"00001\.npy: aria01\.body_pose must be \[69\]"):
         read_harmony4d(folder, 20)
+    for number, joints in enumerate((np.zeros(0), np.zeros((24, 2)), np.array(1.0))):
+        with pytest.raises(InputError, match=r"00001\.npy: aria01\.joints must be"):
+            read_harmony4d(write_harmony4d(tmp_path / f"j{number}", pair, joints=joints), 20)
+    other = write_harmony4d(tmp_path / "o", pair)
+    np.save(other / "processed_data" / "smpl" / "00003.npy", {"aria01": {}}, allow_pickle=True)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"00003\.npy: aria01 has no"):
+        read_harmony4d(other, 20)
     with pytest.raises(InputError, match="has no processed_data"):
         read_harmony4d(tmp_path / "x", 20)

@@ -68,6 +68,14 @@ def test_a_single_person_needs_no_axis_of_people(tmp_path: Path) -> None:
         ({"poses": np.zeros((7, 2, 24, 3))}, r"poses must be \[T, P, 22, 3\]"),
         ({"trans": np.full((7, 2, 3), np.nan)}, "not finite"),
         ({"trans": np.zeros((6, 2, 3))}, r"trans \[T, P, 3\]"),
+        ({"trans": np.full((7, 2, 3), 1e30)}, "pelvis hold numbers"),
+        ({"poses": np.zeros((7, 2, 22, 3), complex)}, "poses holds complex128"),
+        ({"poses": np.zeros(7, [("a", "<f4")])}, "poses holds"),
+        *[({"fps": np.array(rate)}, "fps is|frames a second") for rate in (np.nan, np.inf, 0, -30, 1e6, "x")],
+        ({"valid": np.ones(3)}, "reshape"),
+        ({"known": np.ones((2, 3))}, "known must be"),
+        ({"betas": np.zeros((1, 10)), "body_model": np.array("a")}, "betas must be"),
+        ({"offsets": np.zeros((2, 5, 3))}, "offsets must be"),
     ],
 )
 def test_a_faulty_file_is_named_with_its_fault(tmp_path: Path, change: dict, message: str) -> None:

@@ -68,6 +68,8 @@ def test_everything_is_read(tmp_path: Path) -> None:
         ({"joints": [{"person": "red", "frame": 1, "joint": "chin", "xy": [1, 2]}]}, "joints[0].joint names 'chin'"),
         ({"joints": [{"person": "red", "frame": 1, "joint": "nose", "xy": [1]}]}, "joints[0].xy must be x and y"),
         ({"depth_order": [{"nearer": "red", "frames": [0, 1]}]}, "depth_order[0].farther is missing"),
+        ({"focal_px": 10**400}, "focal_px must be within 1e+09"),
+        ({"joints": [{"person": "red", "frame": 10**30, "joint": "nose", "xy": [1, 2]}]}, "joints[0].frame must be"),
         ({"background": "moving"}, "background names 'moving'"),
         ({"chroma_key": [0, 300, 0]}, "chroma_key must be red, green and blue"),
     ],
