@@ -16,7 +16,7 @@ from typer.testing import Result
 from closemesh.pipeline import stages
 
 Images = list[np.ndarray]
-OPTIMISE = "closemesh.pipeline.stages.optimise"
+LAST_STAGE = "closemesh.pipeline.stages.optimise"
 
 
 def not_finite(*given: Any) -> tuple[Any, ...]:
@@ -47,7 +47,7 @@ def test_the_result_is_complete_and_the_next_run_repairs_it(
 ) -> None:
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(OPTIMISE, fault)
+        patch.setattr(LAST_STAGE, fault)
         result = command(clip)
     assert result.exit_code == 0, result.output
     assert all(np.isfinite(array).all() for array in numbers_of(out))
@@ -84,7 +84,7 @@ def test_nothing_is_written_of_a_result_with_a_number_that_is_not_finite(
 ) -> None:
     """Such as one that a version without these checks left in the cache."""
     monkeypatch.setattr(stages, "check_finite", lambda where, record: None)
-    monkeypatch.setattr(OPTIMISE, not_finite)
+    monkeypatch.setattr(LAST_STAGE, not_finite)
     monkeypatch.setattr(stages, "measure_contacts", lambda *given: ())
     result = command(clip)
     assert result.exit_code == 1

@@ -13,14 +13,14 @@ import torch
 from known_scenes import KnownScene
 
 from closemesh.config.schema import Config
+from closemesh.core.device import fault_of
 from closemesh.core.errors import ClosemeshError, InputError
 from closemesh.core.progress import NullProgress
 from closemesh.pipeline import stages as pipeline_stages
 from closemesh.pipeline.cache import DiskCache
 from closemesh.pipeline.context import RunContext
-from closemesh.pipeline.fallbacks import attempts_after, fault_of
 from closemesh.pipeline.stages import Initialise, Observe, Optimise, Refine, run_stages
-from closemesh.pipeline.state import PipelineState
+from closemesh.pipeline.state import PipelineState, attempts_after
 from closemesh.structures import AppearanceSummary, BodyMotion, PoseUncertainty
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -167,7 +167,7 @@ def test_other_errors_are_not_faults_of_the_machine(run: Run) -> None:
     for error in (KeyError("transl"), InputError("no memory of CUDA"), ZeroDivisionError("division by zero")):
         with pytest.raises(type(error)):
             run(raising(error))
-    assert fault_of(LOST, CPU) is None
+    assert fault_of(LOST, on_gpu=False) is None
 
 
 def test_benchmarks_do_not_measure_fallbacks(run: Run) -> None:
@@ -213,7 +213,7 @@ def test_out_of_memory_leads_to_fewer_frames_at_once(
     clip = replace(known_scene.clip, frame_indices=np.arange(num_frames))
     cache = DiskCache(tmp_path, resume=True, progress=NullProgress())
     ctx = RunContext(clip, known_scene.body, Config(), GPU, cache, NullProgress(), tmp_path)
-    fault = fault_of(MemoryError(), GPU)
+    fault = fault_of(MemoryError(), on_gpu=True)
     assert fault is not None
     state = state.with_motion("refined", known_scene.motion)
     attempts = attempts_after(fault, ctx, state, stage)

@@ -35,6 +35,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from closemesh.core.device import fault_of
 from closemesh.core.errors import ClosemeshError
 from closemesh.core.progress import Advance, Progress
 
@@ -110,7 +111,7 @@ def error_text(error: Exception) -> str:
         messages.print("".join(lines), markup=False, soft_wrap=True)
     if isinstance(error, ClosemeshError):
         return escape_controls(str(error))
-    elif isinstance(error, MemoryError):
+    elif (fault := fault_of(error, on_gpu=True)) and fault.kind == "memory":
         text = "out of memory; give fewer frames with --start and --end, or close other programs"
     elif isinstance(error, OSError):
         text = f"{error.filename or 'the system'}: {error.strerror or error}"
@@ -120,7 +121,7 @@ def error_text(error: Exception) -> str:
 
 
 def escape_controls(text: str) -> str:
-    """Return the text with escape sequences for control characters and lone surrogates, as names of files may have."""
+    """Return the text with escape sequences for control characters and surrogates, which names of files may have."""
     return "".join(repr(c)[1:-1] if category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text)
 
 

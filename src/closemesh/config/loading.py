@@ -95,7 +95,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:  # Not read_bytes: a device has no end.
             data = file.read(_MAX_TOML + 1)
         if len(data) > _MAX_TOML:
-            raise ValueError(f"it has more than {_MAX_TOML >> 20} MB")
+            raise InputError(f"cannot read the configuration {path}: it has more than {_MAX_TOML >> 20} MB")
         return tomllib.loads(data.decode())
     except RecursionError as error:
         raise InputError(f"cannot read the configuration {path}: it is nested too deeply") from error

@@ -22,14 +22,13 @@ MotionBranch = Literal["parameters", "network"]
 INPUT, METHOD, OUTPUT = "Input", "Method", "Output"
 # A misspelled name in a TOML file is an error, not ignored; no option can be infinite.
 _STRICT: dict[str, Any] = {"extra": "forbid", "allow_inf_nan": False}
-MAX_SEED = 2**63 - 1
-"""The largest that every generator of random numbers takes."""
-_MAX_SECONDS = 10**7
-_MAX_STEPS = 10**6
-Steps = Annotated[int, Interval(ge=1, le=_MAX_STEPS)]
-Window = Annotated[int, Interval(ge=2, le=10_000)]
-Overlap = Annotated[int, Interval(ge=0, le=10_000)]
-Person = Annotated[int, Interval(ge=0, le=1000)]
+MAX_SEED = 2**63 - 1  # The largest that every generator of random numbers takes.
+_Count = Annotated[int, Interval(ge=1, le=1000)]
+_FromZero = Annotated[int, Interval(ge=0, le=10**6)]
+_Seconds = Annotated[float, Interval(ge=0, le=10**7)]
+_Rate = Annotated[float, Interval(gt=0, le=1000)]
+_Steps = Annotated[int, Interval(ge=1, le=10**6)]
+_Window = Annotated[int, Interval(ge=2, le=10_000)]
 
 
 @dataclass(frozen=True)
@@ -51,14 +50,10 @@ class Cli:
 def parse_people(text: str) -> int | tuple[int, ...]:
     """Return the number in `2`, or the track ids in `0,3` or `3,`. Raises ValueError."""
     try:
-        if "," not in text:
-            return int(text)
         ids = tuple(int(part) for part in text.split(",") if part.strip())
+        return ids if "," in text and ids else int(text)
     except ValueError:
-        ids = ()
-    if not ids:
-        raise ValueError(f"{text[:60]!r} is neither a number such as 2 nor a list of track ids such as 0,3")
-    return ids
+        raise ValueError(f"{text[:60]!r} is neither a number such as 2 nor a list of ids such as 0,3") from None
 
 
 def parse_pairs(text: str) -> tuple[tuple[int, int], ...]:
@@ -80,20 +75,14 @@ class ClipConfig:
 
     __pydantic_config__ = _STRICT
 
-    start: Annotated[
-        float, Interval(ge=0, le=_MAX_SECONDS), Cli("--start", "First second that is processed.", INPUT)
-    ] = 0.0
+    start: Annotated[_Seconds, Cli("--start", "First second that is processed.", INPUT)] = 0.0
     """Seconds."""
     end: Annotated[
-        Annotated[float, Interval(gt=0, le=_MAX_SECONDS)] | None,
+        Annotated[float, Interval(gt=0, le=10**7)] | None,
         Cli("--end", "Second at which to stop; the end of the clip if not given.", INPUT),
     ] = None
     """Seconds; the end of the clip when None."""
-    fps: Annotated[
-        float,
-        Interval(gt=0, le=1000),
-        Cli("--fps", "Frames to process per second; at most those of the clip.", INPUT),
-    ] = 30.0
+    fps: Annotated[_Rate, Cli("--fps", "Frames to process per second; at most those of the clip.", INPUT)] = 30.0
     """Processing rate; a clip with a lower rate keeps its own."""
 
 
@@ -108,9 +97,7 @@ class ObserveConfig:
     ] = "auto"
     """`auto` is the best one installed; `rtmw` adds hands and face."""
     people: Annotated[
-        Annotated[int, Interval(ge=1, le=1000)]
-        | Annotated[tuple[Annotated[int, Interval(ge=0, le=2**31)], ...], Len(1)]
-        | None,
+        _Count | Annotated[tuple[_FromZero, ...], Len(1)] | None,
         Cli("--people", "Number of people, or ids of tracks (3, for one).", INPUT, "N|A,B", parse_people),
     ] = None
     """Number of people, or track ids; None selects people by length and size of their tracks."""
@@ -168,13 +155,13 @@ class InitialiseConfig:
         ),
     ] = None
     """Path of another tool's result to start from, a file or a folder; None predicts the first motion."""
-    iterations: Steps = 120
+    iterations: _Steps = 120
     """Optimizer steps per window, from the prediction of the lifting network."""
-    multi_start_iterations: Steps = 120
+    multi_start_iterations: _Steps = 120
     """Optimizer steps per window and start pose, without the lifting network."""
-    window: Window = 64
+    window: _Window = 64
     """Frames per window."""
-    overlap: Overlap = 16
+    overlap: _FromZero = 16
     """Frames that neighboring windows have in common."""
 
 
@@ -204,9 +191,9 @@ class LanguageConfig:
         str | None, Cli("--vlm-model", "Name of the model at the address of --describe-with.", METHOD, "NAME")
     ] = None
     """Name of the model there."""
-    num_frames: Annotated[int, Interval(ge=1, le=1000)] = 8
+    num_frames: _Count = 8
     """Most key frames that the model is asked about."""
-    num_samples: Annotated[int, Interval(ge=1, le=1000)] = 5
+    num_samples: _Count = 5
     """Answers to each question; the vote counts."""
     timeout: Annotated[float, Interval(gt=0, le=86_400)] = 120.0
     """Seconds to wait for an answer."""
@@ -234,7 +221,7 @@ class RefineConfig:
     """The denoiser gets the reprojection of its current estimate as a condition."""
     physics: Annotated[bool, _NO_PHYSICS] = True
     """Guide by penetration and contact distance."""
-    guidance_steps: Annotated[int, Interval(ge=1, le=1000)] = 6
+    guidance_steps: _Count = 6
     """Gradient steps after each prediction of the denoiser."""
     max_frames: Annotated[int, Interval(ge=32, le=10_000)] = 160
     """Frames refined at once, so that memory does not grow with the clip."""
@@ -253,13 +240,13 @@ class AppearanceConfig:
     """Most training views, spread evenly over the clip."""
     view_size: Annotated[int, Interval(ge=32, le=4096)] = 256
     """Side of the square training views in pixels."""
-    num_gaussians: Annotated[int, Interval(ge=100, le=_MAX_STEPS)] = 10_000
+    num_gaussians: Annotated[int, Interval(ge=100, le=10**6)] = 10_000
     """For each person."""
-    fit_steps: Steps = 160
+    fit_steps: _Steps = 160
     """Optimizer steps of the avatars."""
     lpips: bool = False
     """Add LPIPS to the photometric loss: sharper and slower."""
-    pose_steps: Annotated[int, Interval(ge=0, le=_MAX_STEPS)] = 40
+    pose_steps: _FromZero = 40
     """Optimizer steps of the photometric alignment of the motion."""
     silhouette_alignment: bool = False
     """Align the motion to the masks before the avatars are fitted: helps for standing people, not for lying ones."""
@@ -271,11 +258,11 @@ class OptimiseConfig:
 
     __pydantic_config__ = _STRICT
 
-    iterations: Steps = 100
+    iterations: _Steps = 100
     """Optimizer steps per window; 80 % more where people are close."""
-    window: Window = 64
+    window: _Window = 64
     """Frames per window."""
-    overlap: Overlap = 16
+    overlap: _FromZero = 16
     """Frames that neighboring windows have in common."""
     physics: Annotated[bool, _NO_PHYSICS] = True
     """Penetration, floor and foot contact terms."""
@@ -283,7 +270,7 @@ class OptimiseConfig:
     motion: MotionBranch = "parameters"
     """What the optimizer changes: SMPL-X parameters, or the weights of the denoiser that predicts them (one pair)."""
     pairs: Annotated[
-        Annotated[tuple[tuple[Person, Person], ...], Len(1)] | None,
+        Annotated[tuple[tuple[_FromZero, _FromZero], ...], Len(1)] | None,
         Cli(
             "--pairs",
             "Pairs of people whose contact the last stage fits; found if not given.",
@@ -358,8 +345,6 @@ def preset_config(preset: str) -> Config:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Return the options of a configuration as nested plain values without the Nones, ready for TOML or JSON."""
-    return {
-        name: to_dict(value) if isinstance(value, dict) else value
-        for name, value in (asdict(config) if is_dataclass(config) else config).items()  # type: ignore[arg-type]
-        if value is not None
-    }
+    values = asdict(config) if is_dataclass(config) else config  # type: ignore[arg-type]
+    given = {name: value for name, value in values.items() if value is not None}
+    return {name: to_dict(value) if isinstance(value, dict) else value for name, value in given.items()}

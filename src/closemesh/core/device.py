@@ -1,19 +1,28 @@
-"""Choice of the device, and peak memory of the process and of the GPU."""
+"""Choice of the device, peak memory of the process and of the GPU, and which errors are those of the machine."""
 
 from __future__ import annotations
 
+import gc
 import os
+import re
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from closemesh.core.errors import InputError
+from closemesh.core.errors import ClosemeshError, InputError, NonFiniteError
 
 if TYPE_CHECKING:
     import torch
 
 _MIB = 1 << 20
+# Libraries raise RuntimeError, or a type of their own, for all of these; only the text shows which it is.
+_MEMORY = re.compile(
+    r"out of memory|(can't|cannot|failed to) allocate|(not enough|insufficient) memory|bad.?alloc|ALLOC_FAILED", re.I
+)
+_DEVICE = re.compile(r"CUDA|cuDNN|CUBLAS|CUSOLVER|CUSPARSE|NVRTC|\bHIP\b|\bMPS\b", re.I)
+_NUMBERS = re.compile(r"\bnans?\b|float infinity|^(torch\.)?linalg\.", re.I)
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -65,3 +74,37 @@ def peak_gpu_mb() -> float | None:
         return torch.cuda.max_memory_allocated() / _MIB if torch.cuda.is_available() else None
     except RuntimeError:
         return None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An error that may be the fault of the machine and not of the input."""
+
+    kind: Literal["memory", "device", "numbers"]
+    reason: str
+
+
+def fault_of(error: Exception, on_gpu: bool) -> Fault | None:
+    """Return the fault that an error of a computation shows; None for any other error."""
+    from closemesh.core.foreign import short_reason
+
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, ClosemeshError):
+        return Fault("numbers", text) if isinstance(error, NonFiniteError) else None
+    if isinstance(error, MemoryError) or kind == "OutOfMemoryError" or _MEMORY.search(text):
+        return Fault("memory", "out of memory")
+    if on_gpu and _DEVICE.search(text):
+        return Fault("device", f"the GPU failed ({short_reason(error)})")
+    is_numeric = isinstance(error, ArithmeticError | ValueError | RuntimeError) and _NUMBERS.search(text)
+    if kind in ("LinAlgError", "_LinAlgError") or isinstance(error, FloatingPointError) or is_numeric:
+        return Fault("numbers", short_reason(error))
+    return None
+
+
+def release_memory() -> None:
+    """Free what a failed computation held, on the GPU too."""
+    import torch
+
+    gc.collect()
+    with suppress(RuntimeError):  # The GPU itself may be lost.
+        torch.cuda.empty_cache()

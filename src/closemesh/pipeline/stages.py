@@ -12,6 +12,7 @@ import torch
 from closemesh import __version__
 from closemesh.config.schema import to_dict
 from closemesh.contact.measure import measure_contacts
+from closemesh.core.device import fault_of, release_memory
 from closemesh.core.progress import Progress
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import import_fingerprint
@@ -22,14 +23,13 @@ from closemesh.optimization.optimize import optimise
 from closemesh.perception.observe import observe
 from closemesh.pipeline.cache import STAGE_OF_MOTION, Records, fingerprint
 from closemesh.pipeline.context import MASKS, RunContext
-from closemesh.pipeline.fallbacks import Attempt, attempts_after, fault_of, final_error, release_memory
 from closemesh.pipeline.fingerprints import (
     bundled_weights,
     clip_fingerprint,
     intrinsics_fingerprint,
     selected_weights,
 )
-from closemesh.pipeline.state import PipelineState, Stage, require
+from closemesh.pipeline.state import Attempt, PipelineState, Stage, attempts_after, final_error, require
 from closemesh.structures import (
     AppearanceSummary,
     BodyMotion,
@@ -274,13 +274,13 @@ def run_stages(
 
 def _run_stage(ctx: RunContext, state: PipelineState, stage: Stage) -> tuple[RunContext, PipelineState]:
     """The context of the next stage, which is on the CPU once the GPU has failed, and the state after this one."""
-    attempts, first, device = [Attempt(ctx)], None, ctx.device
+    attempts, first, on_gpu = [Attempt(ctx)], None, ctx.device.type != "cpu"
     while attempts:
         attempt = attempts.pop(0)
         try:
             return ctx, _run_attempt(attempt, state, stage)
         except Exception as error:
-            fault = fault_of(error, device)
+            fault = fault_of(error, on_gpu)
             if fault is None or ctx.out is None:  # Benchmarks measure the stages, not what replaces them.
                 raise
         if first is None:

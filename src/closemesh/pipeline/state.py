@@ -1,12 +1,17 @@
-"""PipelineState, what the stages have added so far, and the protocol of a stage."""
+"""PipelineState, what the stages have added so far, the protocol of a stage, and the ways to run one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import torch
+
+from closemesh.config.schema import Config
+from closemesh.core.device import Fault
+from closemesh.core.errors import ClosemeshError
 from closemesh.core.progress import Progress
 from closemesh.pipeline.cache import Records
 from closemesh.pipeline.context import RunContext
@@ -23,6 +28,11 @@ from closemesh.structures import (
 from closemesh.text.statements import TimedStatement
 
 Value = TypeVar("Value")
+
+MIN_WINDOW = 16  # Frames; shorter windows of a fit show too little motion.
+MIN_REFINED = 40  # Frames; intervals of the interaction prior fade over 12 frames at both ends.
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -98,3 +108,70 @@ def require(value: Value | None, stage: str) -> Value:
     if value is None:
         raise ValueError(f"run the stage {stage} first, or put its result into the PipelineState")
     return value
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to run a stage."""
+
+    ctx: RunContext
+    fallback: str | None = None
+    """Part of the fingerprint of the result, so that a later run does not take it for that of the stage; else None."""
+    note: str = ""
+    records: Records | None = None
+    """The result without running the stage."""
+
+
+def attempts_after(fault: Fault, ctx: RunContext, state: PipelineState, stage: str) -> list[Attempt]:
+    """Return what is tried after a fault of a stage, the result nearest to that of the stage first."""
+    attempts = []
+    if fault.kind == "memory":
+        for config, frames in _smaller(ctx.config, stage, len(ctx.clip)):
+            note = f"{stage}: {fault.reason}; computed again with {frames} frames at once"
+            attempts.append(Attempt(replace(ctx, config=config), f"{frames} frames at once", note))
+    if ctx.device.type != "cpu":
+        note = f"{stage}: {fault.reason}; computed again on the CPU"
+        attempts.append(Attempt(replace(ctx, device=_CPU), "cpu", note))
+    if stage in _LEFT_OUT:
+        records, consequence = _LEFT_OUT[stage]
+        note = f"{stage}: {fault.reason}; the stage is left out, {consequence}; the same command tries it again"
+        attempts.append(Attempt(ctx, "left out", note, records(state)))
+    return attempts
+
+
+def final_error(fault: Fault, stage: str) -> ClosemeshError:
+    """Return the error of a stage for which nothing else can be tried."""
+    advice = {
+        "memory": "give fewer frames with --start and --end, or close other programs",
+        "device": "give --device cpu",
+        "numbers": "check the clip and its focal length, or give another --seed",
+    }
+    return ClosemeshError(f"{stage}: {fault.reason}; {advice[fault.kind]}")
+
+
+def _smaller(config: Config, stage: str, num_frames: int) -> Iterator[tuple[Config, int]]:
+    """The configuration with half the frames at once, and half of that, down to the least; with the number."""
+    if stage == "refine":
+        frames = min(config.refine.max_frames, num_frames) // 2
+        while frames >= MIN_REFINED:
+            yield replace(config, refine=replace(config.refine, max_frames=frames)), frames
+            frames //= 2
+    elif stage in ("initialise", "optimise"):
+        part = config.initialise if stage == "initialise" else config.optimise
+        window = min(part.window, num_frames) // 2
+        while window >= MIN_WINDOW:
+            smaller = replace(part, window=window, overlap=min(part.overlap, window // 4))
+            yield replace(config, **{stage: smaller}), window
+            window //= 2
+
+
+def _unoptimized(state: PipelineState) -> Records:
+    return require(state.camera, "initialise"), state.motions["refined"], AppearanceSummary(float("nan"))
+
+
+_LEFT_OUT: dict[str, tuple[Callable[[PipelineState], Records], str]] = {
+    "describe": (lambda state: (), "so there are no statements"),
+    "refine": (lambda state: (state.motions["initial"],), "so pairs are not refined"),
+    "optimise": (_unoptimized, "so the motion is the refined one, without contact and floor"),
+}
+"""Stage -> its records when it is left out, and what that means."""
