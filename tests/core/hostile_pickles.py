@@ -98,6 +98,8 @@ MEMORY = {
     "buffer": b"\x97",
     "lists_in_lists": b"]" * 500_000 + b"a" * 499_999,
     "tuples_in_a_key": b"}" + b")" + b"\x85" * 200_000 + b"Ns",
+    "objects_in_objects": b"N"
+    + b"".join(b"q\x00" + EMPTY_ARRAY + b"(K\x01)" + array_type("O8") + b"\x89]h\x00atb" for _ in range(20_000)),
     "tuples_in_tuples": b")" + b"\x85" * 200_000,
     "a_list_in_itself": b"]q\x00h\x00a",
     "a_dictionary_in_itself": b"}q\x00" + text("a") + b"h\x00s",

@@ -18,6 +18,7 @@ from closemesh.core.unpickling import (
     load_joblib,
     load_pickle,
     load_pickled_npy,
+    load_torch,
 )
 
 
@@ -144,7 +145,7 @@ def test_arrays_of_python_2_are_read(tmp_path: Path) -> None:
 
 
 def test_values_of_other_types_are_no_numbers() -> None:
-    for value in (None, "x", [[1], [1, 2]], {"a": 1}, [10**400], np.array([None])):
+    for value in (None, "x", [[1], [1, 2]], {"a": 1}, [10**400], np.array([None]), ["x" * 10**6] + [""] * 10**6):
         with pytest.raises(InputError, match=r"a\.pkl: poses"):
             expect_numbers(Path("a.pkl"), "poses", value, ("T",))
 
@@ -186,3 +187,10 @@ def test_an_npy_file_without_an_object(tmp_path: Path, content: bytes) -> None:
         (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.npy cannot be read"):
         load_pickled_npy(tmp_path / "a.npy")
+
+
+def test_folders_and_devices_are_no_files(tmp_path: Path) -> None:
+    for path in (tmp_path, Path("/dev/zero")):
+        for door in (load_pickle, load_joblib, load_pickled_npy, load_torch):
+            with pytest.raises(InputError, match="it is no regular file"):
+                door(path)

@@ -78,6 +78,58 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: bytes | None) -> None:
         load_network(path, make, "cpu")
 
 
+def damaged_headers() -> dict[str, bytes]:
+    def file(header: dict[str, object] | bytes, length: int | None = None) -> bytes:
+        text = header if isinstance(header, bytes) else json.dumps(header).encode()
+        return (len(text) if length is None else length).to_bytes(8, "little") + text + bytes(64)
+
+    def tensor(start: int, end: int, shape: list[int], dtype: str = "F32") -> dict[str, object]:
+        return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+    config = {"__metadata__": {"config": json.dumps(asdict(LifterConfig()))}}
+    return {
+        "huge_header": file({}, 1 << 60),
+        "long_header": file({}, 1 << 20),
+        "overlap": file({**config, "a": tensor(0, 64, [16]), "b": tensor(0, 64, [16])}),
+        "outside": file({**config, "a": tensor(0, 1 << 40, [1 << 38])}),
+        "backwards": file({**config, "a": tensor(64, 0, [16])}),
+        "other_size": file({**config, "a": tensor(0, 64, [1 << 40])}),
+        "unknown_type": file({**config, "a": tensor(0, 64, [16], "F4096")}),
+        "negative": file({**config, "a": tensor(0, 64, [-16])}),
+        "nested": file(b"[" * 100_000),
+        "no_text": file(b"\xff" * 20),
+        "nan_config": file({"__metadata__": {"config": "NaN"}, "a": tensor(0, 64, [16])}),
+        "list_config": file({"__metadata__": {"config": "[]"}, "a": tensor(0, 64, [16])}),
+        "deep_config": file({"__metadata__": {"config": "[" * 50_000}, "a": tensor(0, 64, [16])}),
+        "no_config": file({"a": tensor(0, 64, [16])}),
+        "other_metadata": file({"__metadata__": 3}),
+    }
+
+
+@pytest.mark.parametrize("name", list(damaged_headers()))
+def test_a_damaged_header_is_one_line(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(damaged_headers()[name])
+    with pytest.raises(ModelFileError, match=r"bad\.safetensors") as caught:
+        load_network(path, make, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"width": 200_000}, {"hidden": 10**9}, {"layers": 10**6}, {"heads": 0}, {"width": -8}, {"layers": "x"}, {"a": 1}],
+)
+def test_a_configuration_of_another_size_takes_no_memory(tmp_path: Path, changes: dict[str, object]) -> None:
+    from safetensors.torch import save_file
+
+    small = {"width": 32, "layers": 1, "heads": 4, "hidden": 32}
+    path = tmp_path / "bad.safetensors"
+    save_file({"a": torch.zeros(3)}, path, metadata={"config": json.dumps({**small, **changes})})
+    with pytest.raises(ModelFileError, match=r"bad\.safetensors") as caught:
+        load_network(path, make, "cpu")
+    assert "\n" not in str(caught.value)
+
+
 def test_keys_and_fields_of_earlier_versions_are_renamed() -> None:
     keys = ["a", "x.a.weight", "a.book", "a.0.book", "ab.book.x", "abook"]
     renamed = rename_keys({key: torch.zeros(()) for key in keys}, {"book": "codebook", "a": "c", "a.book": "d.books"})

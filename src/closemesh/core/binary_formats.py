@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +30,8 @@ _VALUE = r"(?:'[^']*'|True|False|\([\d\s,L]*\)|\[[^\]{}]*\])"
 _HEADER = re.compile(rf"\s*\{{(?:\s*'\w+'\s*:\s*{_VALUE}\s*,?){{3}}\s*\}}\s*")
 _ENTRY = re.compile(rf"'(\w+)'\s*:\s*({_VALUE})")
 
-MAX_UNPACKED = 4 << 30
-"""Bytes of all entries together; more is an attack or a mistake."""
+MAX_BYTES = 4 << 30
+"""Bytes of a file, or of what it unpacks to; more is an attack or a mistake."""
 _SPARE = 512 << 20
 _MAX_RATIO = 100  # Of the unpacked to the packed size of large files.
 _MAX_DEFLATE_RATIO = 1032  # Of the format itself.
@@ -130,13 +131,23 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     return NpyHeader(entries["descr"].strip("'"), entries["fortran_order"] == "True", shape)
 
 
+def size_of(path: Path, limit: int = MAX_BYTES) -> int:
+    """Return the bytes of a file. Raises ValueError when it is larger than `limit`, or a folder, pipe or device."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it is no regular file")
+    if found.st_size > limit:
+        raise ValueError("it is larger than any such file")
+    return found.st_size
+
+
 @contextmanager
 def open_zip(path: Path, is_packed: bool = True) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """Yield an archive and its entries by name, whose sizes together fit the size of the file.
 
     is_packed: whether entries may be compressed. Raises ValueError and others when the archive is damaged or too large.
     """
-    file_size = path.stat().st_size
+    file_size = size_of(path)
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if len(entries) != len(archive.infolist()):
@@ -146,7 +157,7 @@ def open_zip(path: Path, is_packed: bool = True) -> Iterator[tuple[zipfile.ZipFi
 
 
 def _check_sizes(entries: list[zipfile.ZipInfo], file_size: int, is_packed: bool) -> None:
-    limit = min(MAX_UNPACKED, _SPARE + _MAX_RATIO * file_size) if is_packed else file_size
+    limit = min(MAX_BYTES, _SPARE + _MAX_RATIO * file_size) if is_packed else file_size
     # Entries that overlap in the file would otherwise count once there and several times in memory.
     if sum(entry.compress_size for entry in entries) > file_size or sum(entry.file_size for entry in entries) > limit:
         raise ValueError("it unpacks to more than a file of its size should")

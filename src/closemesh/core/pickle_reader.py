@@ -27,8 +27,6 @@ from closemesh.core.pickle_values import (
     weight,
 )
 
-MAX_BYTES = 4 << 30
-"""Bytes of a file, or of an unpacked file or array; more is an attack or a mistake."""
 _SPARE_BYTES = 256 << 20
 _EXPANSION = 32  # By which values in memory exceed the file; pairs of small integers grow twentyfold.
 _PACKED = 8  # By which the pickle of a large packed file is larger.

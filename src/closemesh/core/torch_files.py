@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from closemesh.core.binary_formats import checked_shape, open_zip, read_entry
-from closemesh.core.pickle_reader import MAX_BYTES, PickleReader
+from closemesh.core.binary_formats import checked_shape, open_zip, read_entry, size_of
+from closemesh.core.pickle_reader import PickleReader
 from closemesh.core.pickle_values import ARRAY_GLOBALS, AllowedGlobals, Global, StandIn, damaged
 
 _PICKLE = "/data.pkl"
@@ -41,8 +41,6 @@ def read_torch_file(path: Path, device: torch.device) -> Any:
 
 def _read_before_zip(path: Path, device: torch.device) -> Any:
     """As `read_torch_file`, in the format before torch 1.6: pickles, and then the bytes of the storages."""
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError("it is larger than any such file")
     storages = _LateStorages(device)
     reader = PickleReader(path.read_bytes(), _TENSOR_GLOBALS, storages.find)
     if reader.load() != _MAGIC or reader.load() != _PROTOCOL:
@@ -66,6 +64,7 @@ def check_tensors(path: Path) -> None:
 
 
 def _is_zip(path: Path) -> bool:
+    size_of(path)
     with path.open("rb") as file:
         return file.read(4) == b"PK\x03\x04"
 

@@ -13,10 +13,17 @@ import numpy as np
 import torch
 
 from closemesh.core.arrays import Floats, expect
-from closemesh.core.binary_formats import array_from_bytes, checked_shape, is_object_type, read_npy_header
+from closemesh.core.binary_formats import (
+    MAX_BYTES,
+    array_from_bytes,
+    checked_shape,
+    is_object_type,
+    read_npy_header,
+    size_of,
+)
 from closemesh.core.errors import ClosemeshError, InputError
 from closemesh.core.foreign import short_reason
-from closemesh.core.pickle_reader import MAX_BYTES, PickleReader
+from closemesh.core.pickle_reader import PickleReader
 from closemesh.core.pickle_values import ARRAY_GLOBALS, AllowedGlobals, Array, ArrayType, Global, StandIn, damaged
 from closemesh.core.torch_files import read_torch_file
 
@@ -59,8 +66,7 @@ def _load(
 ) -> Any:
     """What `load` makes of the bytes of a file. Raises `error` with `advice` when it is missing or damaged."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError("it is larger than any such file")
+        size_of(path)
         return load(path.read_bytes())
     except FileNotFoundError as reason:
         raise error(f"{path}: no such file; check the path") from reason
@@ -86,11 +92,27 @@ def expect_numbers(path: Path, name: str, value: Any, shape: tuple[int | str, ..
     if isinstance(value, torch.Tensor):
         return expect(path, name, value.detach().double().numpy(), shape)
     try:
-        array = np.asarray(value)
+        array = _as_array(value)
     except (ValueError, TypeError, OverflowError) as error:
         reason = short_reason(error)
         raise InputError(f"{path}: {name} holds no array ({reason}); the file is not as documented") from error
     return expect(path, name, array, shape)
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """An array [...], or the one of nested lists. Raises ValueError and others for lists that make none."""
+    _refuse_text(value, set())
+    return np.asarray(value)
+
+
+def _refuse_text(value: Any, seen: set[int]) -> None:
+    """One long text among many short ones makes an array of any size. Raises ValueError for lists with text."""
+    for part in value if isinstance(value, list | tuple) else ():
+        if isinstance(part, str | bytes) or (isinstance(part, np.ndarray) and part.dtype.kind in "SU"):
+            raise ValueError("a list of it holds text")
+        if isinstance(part, list | tuple) and id(part) not in seen:
+            seen.add(id(part))
+            _refuse_text(part, seen)
 
 
 # Joblib: a pickle in which each array is a small header, followed by the raw numbers.
@@ -264,7 +286,7 @@ def dense_array(value: Any) -> np.ndarray:
 
     Raises ValueError when it holds objects, or numbers that are not finite.
     """
-    array = value.array() if isinstance(value, _ChumpyArray | _SparseRows) else np.asarray(value)
+    array = value.array() if isinstance(value, _ChumpyArray | _SparseRows) else _as_array(value)
     if array.dtype.kind not in "biufSU":
         raise ValueError("where numbers should be it has objects")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

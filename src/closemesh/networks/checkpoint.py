@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from closemesh.core.errors import ModelFileError
 from closemesh.core.files import atomic_file
@@ -21,6 +22,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 _ROW_SCALE = ".row_scale"
 _MIN_QUANTIZED = 20_000  # Smaller tensors, such as biases and codes, would save little.
+_SPARE_NUMBERS, _MAX_GROWTH = 4_000_000, 16  # Tables that are not stored; and a tensor is counted when it is filled.
 
 RENAMED_KEYS: Mapping[str, str] = {
     "quantiser": "quantizer",
@@ -131,6 +133,21 @@ def _in_full_precision(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return full
 
 
+class _SizeLimit(TorchFunctionMode):
+    """Refuses a network much larger than its stored weights: its size is a number in the file."""
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._left = _SPARE_NUMBERS + _MAX_GROWTH * sum(tensor.numel() for tensor in weights.values())
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        self._left -= made.numel() if isinstance(made, Tensor) else 0
+        if self._left < 0:
+            raise ValueError("its configuration is of a larger network")
+        return made
+
+
 def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device: torch.device | str) -> _Network:
     """The network that `make` builds from the stored configuration, with its weights, in evaluation mode.
 
@@ -144,7 +161,8 @@ def load_network(path: Path, make: Callable[[dict[str, Any]], _Network], device:
         with safe_open(path, framework="pt") as file:  # type: ignore[attr-defined]
             config = rename_config(json.loads((file.metadata() or {})["config"]))
             weights = rename_keys({name: file.get_tensor(name) for name in file.keys()})
-        network = make(config)
+        with _SizeLimit(weights):
+            network = make(config)
         network.load_state_dict(_in_full_precision(weights))
     except Exception as error:  # A damaged configuration may raise anything where the network is made.
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -18,7 +18,7 @@ from closemesh.core.errors import ModelFileError
 from closemesh.core.progress import NullProgress
 from closemesh.perception.detectors import person_detectors as yolo
 from closemesh.perception.detectors.onnx_runtime import letterbox, padded_size
-from closemesh.perception.detectors.ultralytics_backend import YoloNetwork
+from closemesh.perception.detectors.ultralytics_backend import SamNetwork, YoloNetwork
 from closemesh.perception.observe import observe
 from closemesh.perception.segmentation import mask_models as yolo_masks
 from closemesh.perception.segmentation.label_images import label_image
@@ -135,6 +135,22 @@ def test_a_file_that_carries_code_is_refused(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(ModelFileError):
         YoloNetwork(tmp_path / "malicious.pt", CPU, "pose")
     assert "code was run" not in capsys.readouterr().out
+
+
+def test_sam_files_with_code_or_without_end_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model in (_Malicious(), {"a": torch.ones(1).expand(10**6, 3000)}, {"a": torch.zeros(3)}):
+        torch.save({"model": model}, tmp_path / "sam2.1_t.pt")
+        with pytest.raises(ModelFileError, match=r"sam2\.1_t\.pt.*closemesh download-weights"):
+            SamNetwork(tmp_path / "sam2.1_t.pt", CPU)
+    assert "code was run" not in capsys.readouterr().out
+
+
+def test_weights_that_repeat_without_end_are_refused(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    network.weight.data = torch.ones(1).expand(10**6, 3000)
+    torch.save({"model": network}, tmp_path / "repeated.pt")
+    with pytest.raises(ModelFileError, match="repeated"):
+        YoloNetwork(tmp_path / "repeated.pt", CPU, "pose")
 
 
 _WITHOUT_NETWORK = """
