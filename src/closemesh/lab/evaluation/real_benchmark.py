@@ -16,7 +16,14 @@ from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
-from closemesh.core.foreign import expect_mapping, expect_number, expect_text, foreign_reader, parse_json
+from closemesh.core.foreign import (
+    expect_mapping,
+    expect_number,
+    expect_text,
+    expect_whole_number,
+    foreign_reader,
+    parse_json,
+)
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_scenes import with_known_focal
 from closemesh.lab.evaluation.real_contacts import FactScore
@@ -228,6 +235,9 @@ def read_real_report(path: Path) -> RealReport:
             facts = tuple(FactScore(**{**one, "frames": tuple(one["frames"])}) for one in clip["facts"])
             clips.append(ClipScores(**{**clip, "facts": facts}))
             expect_text(path, "name", clips[-1].name)
+            numbers = (clips[-1].frames, clips[-1].tracks, *(frame for one in facts for frame in one.frames))
+            for number in numbers:
+                expect_whole_number(path, "frames", number, 0)
             if clips[-1].focal_px is not None:
                 expect_number(path, "focal_px", clips[-1].focal_px, 1e-3, 1e7)
             for scores in expect_mapping(path, "values", clips[-1].values).values():

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from closemesh.body.skeleton import JOINT_NAMES, other_side
-from closemesh.core.arrays import npz_keys, read_npz
+from closemesh.core.arrays import expect, npz_keys, read_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import foreign_reader
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.datasets.registry import read_motion, split_motion_files
@@ -67,6 +68,7 @@ def _load_poses(files: list[Path]) -> tuple[Tensor, Tensor]:
     return torch.as_tensor(np.concatenate(poses)), torch.as_tensor(np.concatenate(weights))
 
 
+@foreign_reader
 def _load_clip(path: Path) -> np.ndarray:
     """Valid body poses [N, 21, 3] of one file; none when the file holds no motion."""
     poses, valid = _read_poses(path)
@@ -83,9 +85,9 @@ def _read_poses(path: Path) -> tuple[np.ndarray, np.ndarray]:
     if path.suffix == ".npz":
         arrays = read_npz(path, (), ("poses", "valid"))
         if "poses" in arrays and arrays["poses"].shape[-2:] == (NUM_BODY_JOINTS, 3):
-            poses = arrays["poses"].astype(np.float64)
-            valid = arrays.get("valid", np.ones(poses.shape[:-2]))
-            return poses, valid.astype(bool)
+            poses = expect(path, "poses", arrays["poses"], tuple("ABCDEF"[: arrays["poses"].ndim]))
+            valid = expect(path, "valid", arrays.get("valid", np.ones(poses.shape[:-2])), poses.shape[:-2])
+            return poses, valid != 0
         if "trans" not in npz_keys(path):
             return np.empty((0, NUM_BODY_JOINTS, 3)), np.empty(0, bool)
     sequence = read_motion(path)
