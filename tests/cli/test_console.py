@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from closemesh.cli.console import PlainLines, TerminalBars, photo_summary, show_progress, summary
+from closemesh.cli.console import PlainLines, TerminalBars, error_text, photo_summary, show_progress, summary
 from closemesh.cli.main import app
+from closemesh.core.errors import InputError
 from closemesh.weights.manifest import read_manifest
 from closemesh.weights.registry import BUNDLED_FILES
 
@@ -189,3 +190,18 @@ def test_info_sees_the_licensed_body_that_was_downloaded(tmp_path: Path, monkeyp
 def _file_info(name: str) -> dict[str, Any]:
     output = json.loads(CliRunner().invoke(app, ["info", "--json"]).output)
     return next(file for file in output["files"] if file["name"] == name)
+
+
+@pytest.mark.parametrize(("value", "shown"), [("0", False), ("", False), ("false", False), ("No", False), ("1", True)])
+def test_the_traceback_is_shown_where_it_is_wanted(
+    value: str, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLOSEMESH_DEBUG", value)
+    assert "CLOSEMESH_DEBUG=1" in error_text(ZeroDivisionError("division"))
+    assert ("ZeroDivisionError" in capsys.readouterr().err) is shown
+
+
+def test_errors_are_one_line_of_printable_text() -> None:
+    name = "a\nb\x1b[31m\udcff\u2028.mp4"
+    assert error_text(InputError(f"{name}: no such file")) == r"a\nb\x1b[31m\udcff\u2028.mp4: no such file"
+    assert error_text(RuntimeError("CUDA out of memory.\nTried to")).startswith("out of memory; give fewer frames")

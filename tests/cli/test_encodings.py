@@ -90,39 +90,3 @@ def test_a_closed_pipe_is_no_error(arguments: list[str]) -> None:
     message = process.stderr.read().decode()
     assert process.wait(timeout=120) in {0, 1}
     assert "Traceback" not in message and "error" not in message.lower()
-
-
-@pytest.mark.parametrize("name", ["-dance.mp4", "-d ance.MOV", "--dance.mp4"])
-def test_a_name_with_a_dash_gets_the_way_out(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(b"")
-    command = [sys.executable, "-m", "closemesh", "reconstruct"]
-    for before, words in (([], f"'./{name}'"), (["--"], "-dance.mp4")):
-        arguments = [*command, "-o", "out", *before, name]
-        environment = {**os.environ, "COLUMNS": "300"}
-        ended = subprocess.run(arguments, capture_output=True, cwd=tmp_path, env=environment, text=True, check=False)
-        assert ended.returncode == (1 if before else 2)
-        assert before or words in ended.stderr
-    given = subprocess.run([*command, "-o", "out", f"./{name}"], capture_output=True, cwd=tmp_path, check=False)
-    assert given.returncode == 1 and name.encode() in given.stderr
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [("images/%04d.png", "folder of the images, images"), ("a/*.jpg", "images, a"), ("http://a.b/c.mp4", "download")],
-)
-def test_patterns_and_addresses_get_the_way_out(name: str, words: str) -> None:
-    ended = run("-m", "closemesh", "reconstruct", name, "-o", "out")
-    assert ended.returncode == 1 and words in ended.stderr.decode()
-
-
-@pytest.mark.parametrize(("value", "shown"), [("0", False), ("", False), ("false", False), ("No", False), ("1", True)])
-def test_the_traceback_is_shown_where_it_is_wanted(value: str, shown: bool) -> None:
-    ended = run("-m", "closemesh", "reconstruct", "none.mp4", "-o", "out", CLOSEMESH_DEBUG=value)
-    assert (b"Traceback" in ended.stderr) is shown
-
-
-@pytest.mark.parametrize("device", ["meta", "cuda:77", "tpu", "cpu\n", "\x1b[31m", "9" * 5000, "hpu"])
-def test_a_device_that_is_not_there_is_one_line(device: str) -> None:
-    ended = run("-m", "closemesh", "info", CLOSEMESH_DEVICE=device)
-    [line] = ended.stderr.decode().splitlines()
-    assert ended.returncode == 1 and line.endswith("correct $CLOSEMESH_DEVICE") and len(line) < 150

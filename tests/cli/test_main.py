@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -114,3 +115,29 @@ def test_wrong_options_are_wrong_usage(arguments: list[str], expected: str) -> N
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["reconstruct", "clip.mp4", "-o", "out", *arguments])
     assert result.exit_code == 2
     assert expected in result.output
+
+
+@pytest.mark.parametrize("name", ["-dance.mp4", "-d ance.MOV", "--dance.mp4", "-frames"])
+def test_a_name_with_a_dash_gets_the_way_out(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(b"")
+    runner = CliRunner(env={"COLUMNS": "300"})
+    result = runner.invoke(app, ["reconstruct", name, "-o", "out"])
+    assert result.exit_code == 2 and f"'./{name}'" in result.output
+    for arguments in ([f"./{name}", "-o", "out"], ["-o", "out", "--", name]):
+        result = runner.invoke(app, ["reconstruct", *arguments])
+        assert result.exit_code == 1 and name in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("images/%04d.png", "give the folder of the images, images"),
+        ("a/*.jpg", "give the folder of the images, a"),
+        ("http://a.b/c.mp4", "download the video"),
+        ("dance [1080p].mp4", "give a video or a folder of images"),
+    ],
+)
+def test_patterns_and_addresses_get_the_way_out(name: str, words: str) -> None:
+    result = CliRunner().invoke(app, ["reconstruct", name, "-o", "out"])
+    assert result.exit_code == 1 and words in result.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from closemesh.core.errors import InputError
 from closemesh.geometry.camera import default_focal
 from closemesh.initialization.camera_files import find_camera_file, intrinsics_path
-from closemesh.initialization.intrinsics import PRIOR_LOG_STD, USUAL_CAMERAS, find_camera_prior, usual_focal
+from closemesh.initialization.intrinsics import (
+    PRIOR_LOG_STD,
+    USUAL_CAMERAS,
+    check_focal,
+    find_camera_prior,
+    usual_focal,
+)
 from closemesh.pipeline.fingerprints import intrinsics_fingerprint
 
 
@@ -72,3 +79,35 @@ def test_a_given_focal_length_needs_no_file(clip, tmp_path):
     given = tmp_path / "b.json"
     given.write_text(json.dumps({"fx": 900, "up": [0, -1, 0]}))
     assert find_camera_prior(clip, 1000.0, str(given)).up_cam == (0, -1, 0)
+
+
+IMPOSSIBLE = [4.25, 0.01, 1e-9, 0.0, -1000.0, 1e6, 1e300, math.inf, -math.inf, math.nan]
+
+
+@pytest.mark.parametrize("focal", IMPOSSIBLE)
+def test_an_impossible_focal_length_of_an_option_is_one_line(clip, focal: float):
+    with pytest.raises(InputError, match=r"^--focal: the focal length .*give pixels, .* not millimeters") as raised:
+        find_camera_prior(clip, focal)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("focal", IMPOSSIBLE)
+def test_an_impossible_focal_length_in_a_file_is_one_line(clip, tmp_path, focal: float):
+    path = tmp_path / "camera.json"
+    path.write_text(json.dumps({"fx": focal}))
+    with pytest.raises(InputError, match=r"camera\.json"):
+        find_camera_prior(clip, None, str(path))
+    with pytest.raises(InputError, match=r"^result of WHAM: "):
+        check_focal(focal, clip.size, "result of WHAM")
+
+
+@pytest.mark.parametrize("focal", IMPOSSIBLE)
+def test_an_impossible_focal_length_in_the_metadata_is_left_out(clip, focal: float):
+    assert find_camera_prior(replace(clip, focal_px=focal), None).source == "estimated"
+
+
+@pytest.mark.parametrize("diagonals", [0.21, *(row[1] for row in USUAL_CAMERAS), 29.0])
+def test_focal_lengths_of_cameras_are_possible(clip, diagonals: float):
+    focal = diagonals * math.hypot(*clip.size)
+    assert find_camera_prior(clip, focal).focal == focal
+    assert find_camera_prior(replace(clip, focal_px=focal), None).source == "metadata"
