@@ -177,9 +177,9 @@ def _array(name: str, value: Any, hint: Any, metadata: Mapping[str, Any]) -> np.
     scalar = get_args(get_args(hint)[1])[0] if get_args(hint) else None
     if not isinstance(value, np.ndarray) or value.dtype.kind not in _KIND_OF.get(scalar, "fiub"):
         raise ValueError(f"{name} is no array of its type")
-    if value.dtype.kind == "f" and _SHAPE in metadata and not metadata[_MAY_BE_NAN]:
-        # A comparison with NaN is false.
-        if value.size and not np.abs(value).max() <= _MAX_NUMBER:
+    if value.dtype.kind == "f" and _SHAPE in metadata and value.size:
+        largest = np.abs(value[~np.isnan(value)] if metadata[_MAY_BE_NAN] else value).max(initial=0)
+        if not float(largest) <= _MAX_NUMBER:  # A comparison with NaN is false.
             raise ValueError(f"{name} has numbers that are not finite, or beyond {_MAX_NUMBER:g}")
     return value
 

@@ -90,6 +90,8 @@ def load_torch(path: Path, device: torch.device | str = "cpu", advice: str = _MA
 def expect_numbers(path: Path, name: str, value: Any, shape: tuple[int | str, ...]) -> Floats:
     """A tensor or array of this shape as float64 [...], see `expect`. Raises InputError."""
     if isinstance(value, torch.Tensor):
+        if value.is_complex():
+            raise InputError(f"{path}: {name} holds complex numbers; the file is not as documented")
         return expect(path, name, value.detach().double().numpy(), shape)
     try:
         array = _as_array(value)
