@@ -89,7 +89,7 @@ class Kills:
         """Kill `count` runs. After each, the folder is checked; now and then a run ends and its bytes are compared."""
         while self.kills < count:
             options = self.random.choice(OPTIONS)
-            for _ in range(self.random.randint(1, 4)):
+            for _ in range(self.random.randint(3, 8)):
                 self.kill_once(options)
             self.finish(options)
 
