@@ -59,16 +59,17 @@ class ObservationBuilder:
         for person, estimates in enumerate(self._estimates):
             for frame, (detection, pose) in _with_consistent_sides(estimates).items():
                 self._fill(frame, person, detection, pose)
+            estimates.clear()  # Of a long clip they take as much memory as the arrays.
         fused = fuse_over_time(
             KeypointCandidates(self._detected, self._crop, self._agreement, self._diagonal, self._size)
         )
         outside = self._outside(fused)
-        self.keypoints = fused.keypoints.copy()
-        self.keypoints[outside, 2] = np.minimum(self.keypoints[outside, 2], _OUTSIDE_CONFIDENCE)
         self.disagreement[:, :, :NUM_BODY_KEYPOINTS] = fused.disagreement
         doubt = np.zeros_like(self.disagreement)
         doubt[:, :, :NUM_BODY_KEYPOINTS] = fused.doubt
         self.keypoints3d = confirmed_keypoints3d(self._crop3d, fused)
+        self.keypoints = fused.keypoints
+        self.keypoints[outside, 2] = np.minimum(self.keypoints[outside, 2], _OUTSIDE_CONFIDENCE)
         keypoints = without_shared_keypoints(self.keypoints, self.boxes, self.detected)
         sigmas = keypoint_sigmas(keypoints, self.boxes, self.detected, doubt, self._size)
         guess = np.broadcast_to(_OUTSIDE_SIGMA * self._diagonal[..., None], sigmas.shape)

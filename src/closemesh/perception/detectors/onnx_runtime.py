@@ -47,6 +47,9 @@ def _open(path: Path, providers: list[str], advice: str, threads: int = 0) -> An
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
+    # Images of many sizes: an arena would keep the memory of the largest of each, and grow through a long clip.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
     # Idle threads that spin take the cores from decoding and from other networks.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

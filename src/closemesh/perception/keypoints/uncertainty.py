@@ -19,6 +19,7 @@ _MIN_LIMB_CONFIDENCE = 0.1
 _CAN_SNAP = np.isin(np.arange(NUM_KEYPOINTS), [7, 8, 9, 10, 13, 14, 15, 16, *range(17, 23), *range(91, 133)])
 """Elbows, wrists, knees, ankles, feet and hands snap to the partner's; heads and trunks do not."""
 
+_BLOCK = 256  # Frames at once, so that memory does not grow with the length of a clip.
 _SAME_POINT = 0.02  # Fraction of the box diagonal.
 _MIN_RIVAL_CONFIDENCE = 0.7  # Fraction of the own confidence; a partner's keypoint with less does not compete.
 _SHAREABLE = [7, 8, 9, 10, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]  # Elbows, wrists, knees, ankles and feet.
@@ -33,10 +34,16 @@ def keypoint_sigmas(
     keypoints: [T, P, 133, 3]. boxes: [T, P, 4]. detected: [T, P]. disagreement: [T, P, 133] pixels between detection
     and crop pose. image_size: width and height in pixels. Raises ModelFileError when the noise table is damaged.
     """
-    points, frames, found, apart = (
-        torch.as_tensor(np.asarray(array)) for array in (keypoints, boxes, detected, disagreement)
-    )
-    return batched_keypoint_sigmas(points, frames, found, apart, torch.tensor(image_size)).numpy()
+    sigmas = np.empty(keypoints.shape[:3])
+    for start in range(0, len(keypoints), _BLOCK):
+        first = max(start - 1, 0)  # The speed of a keypoint needs the frame before.
+        block = slice(first, start + _BLOCK)
+        points, frames, found, apart = (
+            torch.as_tensor(np.asarray(array[block])) for array in (keypoints, boxes, detected, disagreement)
+        )
+        values = batched_keypoint_sigmas(points, frames, found, apart, torch.tensor(image_size))
+        sigmas[start : start + _BLOCK] = values.numpy()[start - first :]
+    return sigmas
 
 
 def batched_keypoint_sigmas(
@@ -111,10 +118,14 @@ def without_shared_keypoints(keypoints: Floats, boxes: Floats, detected: Bools) 
     boxes: [T, P, 4] pixels. detected: [T, P].
     """
     resolved = keypoints.copy()
-    points = torch.as_tensor(keypoints[:, :, :NUM_KEYPOINTS3D])
-    diagonal = torch.as_tensor(np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1))
-    confidence = resolve_shared_keypoints(points[..., :2], points[..., 2], diagonal, torch.as_tensor(detected))
-    resolved[:, :, :NUM_KEYPOINTS3D, 2] = confidence.numpy()
+    diagonal = np.linalg.norm(boxes[..., 2:] - boxes[..., :2], axis=-1)
+    for start in range(0, len(keypoints), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        points, sizes, valid = (
+            torch.as_tensor(array[block]) for array in (keypoints[:, :, :NUM_KEYPOINTS3D], diagonal, detected)
+        )
+        confidence = resolve_shared_keypoints(points[..., :2], points[..., 2], sizes, valid)
+        resolved[block, :, :NUM_KEYPOINTS3D, 2] = confidence.numpy()
     return resolved
 
 
