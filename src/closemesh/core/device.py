@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import ctypes
 import os
 import re
 import sys
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import torch
 
 _MIB = 1 << 20
+_M_MMAP_THRESHOLD = -3  # Of malloc.h.
+_LARGE_BLOCK = 1 << 18  # Bytes; a block of this size costs less to map than to compute.
 # Libraries raise RuntimeError, or a type of their own, for all of these; only the text shows which it is.
 _MEMORY = re.compile(
     r"out of memory|(can't|cannot|failed to) allocate|(not enough|insufficient) memory|bad.?alloc|ALLOC_FAILED", re.I
@@ -42,6 +45,17 @@ def choose_device(name: str | None = None) -> torch.device:
         remedy = "use --device cpu" if name or not from_environment else "correct $CLOSEMESH_DEVICE"
         raise InputError(f"device {wanted[:60]!r} is not available here; {remedy}") from error
     return device
+
+
+def return_freed_memory() -> None:
+    """Let the C library of Linux return large freed blocks to the system at once, in this process.
+
+    By default it keeps blocks of up to 32 MB for later, and small arrays that lie between them pin them: memory would
+    grow with the number of images that were read.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def peak_rss_mb() -> float | None:
