@@ -264,12 +264,12 @@ def check_finite(where: str, record: Any) -> None:
     elif is_dataclass(record):
         for one in fields(record):
             _check_field(where, one, getattr(record, one.name))
-    elif isinstance(record, float) and not math.isfinite(record):
+    elif isinstance(record, float | np.floating) and not math.isfinite(record):
         raise NonFiniteError(f"{where} is {record}")
 
 
 def _check_field(where: str, one: Field, value: Any) -> None:
-    if not isinstance(value, np.ndarray | float):
+    if not isinstance(value, np.ndarray | np.floating | float):
         return check_finite(f"{where}, {one.name}", value)
     array = np.asarray(value)
     if array.dtype.kind != "f":

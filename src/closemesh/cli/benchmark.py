@@ -47,8 +47,8 @@ def dataset_command(name: str) -> Callable[..., None]:
 
             with show_progress() as progress:
                 result = benchmark_dataset(name, root, config, device, progress, limit)
-            results.print(_dataset_table(result))
             o.write_report(file, as_json(result))
+            results.print(_dataset_table(result))
 
     benchmark_dataset.__doc__ = (
         f"Reconstruct {DATASETS[name]} and compare it with the truth and with published results.\n\n"
@@ -104,8 +104,8 @@ def identities(
         for one, row in zip(counts, rows, strict=True):
             table.add_row(one.name, *(str(value) for value in row))
         table.add_row("all", *(str(sum(column)) for column in zip(*rows, strict=True)), style="bold")
-        results.print(table)
         o.write_report(file, as_json(counts))
+        results.print(table)
 
 
 def language(
@@ -139,8 +139,8 @@ def language(
             table.add_column(column, justify="left" if column == "texts" else "right")
         for name, one in retrieval.items():
             table.add_row(name, str(one.texts), str(one.poses), f"{100 * one.first:.1f}", f"{100 * one.ten:.1f}")
-        results.print(table)
         o.write_report(file, {name: asdict(one) for name, one in retrieval.items()})
+        results.print(table)
 
 
 def detections(
@@ -177,9 +177,9 @@ def detections(
         with show_progress() as progress:
             _, test_files = split_motion_files(data)
             lines = compare_detections(test_files, VideoConfig(num_videos, frames, seed=seed), progress)
-        results.print(_table(lines))
         if file:
             write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
+        results.print(_table(lines))
 
 
 def _compare_with_real(real: Path, num_scenes: int, seed: int, file: Path | None) -> None:
@@ -199,9 +199,9 @@ def _compare_with_real(real: Path, num_scenes: int, seed: int, file: Path | None
     windows = find_windows(None)
     with show_progress() as progress:
         lines = compare_with_real(clips, windows[:: max(1, len(windows) // num_scenes)], seed, progress)
-    results.print(_real_table(lines))
     if file:
         write_json(file, schema=1, values={"lines": [asdict(line) for line in lines]})
+    results.print(_real_table(lines))
 
 
 def _real_table(lines: list[RealAgainstSimulated]) -> Table:
@@ -256,7 +256,7 @@ def speed(
 ) -> None:
     """Measure time and memory of every stage and of the most expensive operations, each in a process of its own."""
     with exit_codes():
-        o.check_new_file(file, overwrite)
+        o.check_new_file(file, overwrite, clip)
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.speed import measure_speed
         from closemesh.weights.locate import find_model
@@ -270,8 +270,8 @@ def speed(
         for one in measurements:
             peak = "" if one.peak_megabytes is None else f"{one.peak_megabytes:,.0f}"
             table.add_row(one.name, f"{one.milliseconds:,.1f}", str(one.runs), peak)
-        results.print(table)
         o.write_report(file, [asdict(one) for one in measurements])
+        results.print(table)
 
 
 @benchmark.command()
@@ -311,7 +311,7 @@ def real(
     if work is not None and finished is not None:
         raise typer.BadParameter("--results runs nothing, so it takes no --work")
     with exit_codes(when_stopped="the same command continues where it stopped" if work else ""):
-        o.check_new_file(file, overwrite)
+        o.check_new_file(file, overwrite, folder, facts, finished)
         from closemesh.cli.benchmark_tables import real_change_tables, real_tables
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.real_benchmark import (

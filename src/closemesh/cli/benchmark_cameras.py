@@ -32,8 +32,8 @@ def cameras(
         windows = find_windows(None, (), limit, quick)
         with show_progress() as progress:
             errors = measure_cameras(windows, seed or 0, progress)
-        results.print(_table(errors))
         o.write_report(file, as_json(errors))
+        results.print(_table(errors))
 
 
 def _table(errors: list[CameraError]) -> Table:

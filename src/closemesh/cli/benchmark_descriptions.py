@@ -70,7 +70,7 @@ def descriptions(
         from closemesh.lab.evaluation.text_benchmark import FALSE_PERCENTAGES, as_json, measure_descriptions
 
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
-        cache = file.with_suffix(".windows") if file else None
+        cache = o.window_folder(file)
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume)
         with show_progress() as progress:
             report = measure_descriptions(windows, config, corrupt or FALSE_PERCENTAGES, last, progress, options)

@@ -79,7 +79,7 @@ def synthetic(
 
         old = read_report(compare) if compare else None
         windows = find_windows(data, kinds.split(",") if kinds else (), limit, quick)
-        cache = file.with_suffix(".windows") if file else None
+        cache = o.window_folder(file)
         jobs = jobs or min(os.cpu_count() or 1, _MAX_JOBS)
         options = RunOptions(device, jobs, cache, resume)
         with show_progress() as progress:
@@ -127,7 +127,7 @@ def ablation(
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
 
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
-        cache = file.with_suffix(".windows") if file else None
+        cache = o.window_folder(file)
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume=cache is not None)
         with show_progress() as progress:
             whole, effect = measure_ablation(windows, config, source, progress, options)

@@ -31,7 +31,7 @@ def evaluate(
     [dim]closemesh evaluate out pair.npz --align --json metrics.json[/dim]
     """
     with exit_codes():
-        o.check_new_file(file, overwrite)
+        o.check_new_file(file, overwrite, predicted, truth, body_model)
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.evaluate import evaluate as evaluate_motion
         from closemesh.lab.evaluation.evaluate import read_sequence
@@ -45,5 +45,5 @@ def evaluate(
             table.add_column(column, justify=justify)  # type: ignore[arg-type]
         for name, value in metrics.items():
             table.add_row(name, f"{value:.2f}", METRIC[name].unit, METRIC[name].better)
-        results.print(table)
         o.write_report(file, metrics)
+        results.print(table)

@@ -40,12 +40,27 @@ _ConfigFileOption = Annotated[
 ]
 
 
-def check_new_file(file: Path | None, overwrite: bool) -> None:
-    """Check that the file of an option, if given, can be written without loss. Raises OutputError."""
+def check_new_file(file: Path | None, overwrite: bool, *inputs: Path | None) -> None:
+    """Check that the file of an option, if given, can be written without loss; inputs: what the command reads.
+
+    Raises OutputError.
+    """
     from closemesh.core.output_folder import require_new_file
 
     if file is not None:
-        require_new_file(file, overwrite)
+        require_new_file(file, overwrite, [one for one in inputs if one is not None])
+
+
+def window_folder(file: Path | None) -> Path | None:
+    """Return the folder beside the file of `--json` where finished windows are cached.
+
+    Raises InputError when the file would have the same name.
+    """
+    from closemesh.core.errors import InputError
+
+    if file is not None and file.suffix == ".windows":
+        raise InputError(f"{file} is the name of the cache beside a report; give a name such as report.json")
+    return file.with_suffix(".windows") if file else None
 
 
 def write_report(file: Path | None, values: Any) -> None:

@@ -264,6 +264,7 @@ def interactions(
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes.", show_default="one per core")] = None,
     device: o.DeviceOption = None,
     sheet: Annotated[Path | None, typer.Option(help="Render a window of each kind into this PNG.")] = None,
+    overwrite: o.OverwriteOption = False,
 ) -> None:
     """Generate motion of two people in known contact: they hug, shake hands, carry, kick, ...
 
@@ -272,6 +273,7 @@ def interactions(
     [dim]closemesh interactions --data mocap -o interactions --count 2000 --sheet sheet.png[/dim]
     """
     with exit_codes(when_stopped=HOW_TO_RESUME):
+        o.check_new_file(sheet, overwrite, data)
         o.claim_folder(out)
         from closemesh.cli.console import show_progress
         from closemesh.lab.synthesis.generate import InteractionsConfig, make_interactions

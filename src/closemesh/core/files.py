@@ -59,7 +59,7 @@ def lock_folder(lock: Path, folder: Path, activity: str, option: str) -> FileLoc
         acquired.acquire()
     except Timeout as error:
         raise OutputError(
-            f"another closemesh run is {activity} into {folder}; wait for it, or choose another folder with {option}"
+            f"another closemesh run is {activity} {folder}; wait for it, or choose another folder with {option}"
         ) from error
     except OSError as error:
         raise write_error(folder, error, option) from error
@@ -107,5 +107,7 @@ def format_bytes(count: float) -> str:
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        return OutputError(f"cannot write {path}: something else has its name or that of its folder; choose another")
     reason = error.strerror or str(error)
     return OutputError(f"cannot write {path}: {reason}; free some space or choose another folder with -o")

@@ -79,8 +79,15 @@ def parse_number(word: str) -> float:
     return number
 
 
+def require_regular(path: Path) -> None:
+    """Check that an existing path is a file with an end, and no pipe or device. Raises InputError."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no regular file; give one")
+
+
 def read_json_file(path: Path, advice: str = "make it again with the tool it is from") -> Any:
     """Return the value of a JSON file in UTF-8. Raises InputError for a missing, damaged or too large file."""
+    require_regular(path)
     with foreign_file(path, advice=advice):
         size = path.stat().st_size
         if size > _MAX_JSON:

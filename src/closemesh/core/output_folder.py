@@ -13,14 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
+from filelock import FileLock, Timeout
+
 from closemesh.core.errors import OutputError
 from closemesh.core.files import atomic_file, clear, sha256_of, write_error
 
+RESULT_PARTS = frozenset(
+    ("scene.json", "contacts.json", "observations.npz", "conversion.json", "people", "masks", "meshes", "stages")
+)
+"""Names in the folder of a result that are replaced only together."""
 MARKER = ".closemesh"
 """Name of the file that lists what closemesh wrote in its folder."""
 
 _HEADER = "# closemesh: SHA-256 and name of each file that it wrote here. It replaces and removes no others."
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_IN_USE = ".lock"  # In a staging folder; the system releases it when a process is killed.
 _STAGING = re.compile(r"\.closemesh-[0-9a-f]{12}")
 _MOVE = "move it away, or choose another folder with -o"
 
@@ -113,10 +120,12 @@ class OutputFolder:
         """
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]  # Deepest first.
         staged = self.path / f".closemesh-{secrets.token_hex(6)}"
+        in_use = FileLock(staged / _IN_USE, timeout=0)
         try:
             staged.mkdir(parents=True)
-            (staged / MARKER).write_text(_HEADER + "\n", encoding="utf-8")
-            yield staged
+            with in_use:
+                (staged / MARKER).write_text(_HEADER + "\n", encoding="utf-8")
+                yield staged
         except OSError as error:
             raise write_error(self.path, error, "-o") from error
         finally:
@@ -131,7 +140,7 @@ class OutputFolder:
         kinds: names of files and folders that make up the result. last: the file whose presence shows that the result
         is complete; it is removed first and moved last. Raises OutputError when a foreign file is in the way.
         """
-        files = sorted(_relative(path, staged) for path in _regular_files(staged) if path.name != MARKER)
+        files = sorted(_relative(path, staged) for path in _regular_files(staged) if path.name not in (MARKER, _IN_USE))
         hashes = {name: sha256_of(staged / name) for name in files}
         recorded = self._recorded()
         self._require_marker_place()
@@ -156,13 +165,14 @@ class OutputFolder:
         self._record({**remaining, **{name: {one} for name, one in hashes.items()}})
 
     def remove_leftovers(self) -> None:
-        """Remove the staging folders of killed runs; call it only while no other run writes here."""
+        """Remove the staging folders of killed runs, not those that are in use."""
         with suppress(OSError):
             for path in list(self.path.iterdir()):
                 if not _STAGING.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
                     continue
                 if (path / MARKER).is_file():
-                    clear(path)
+                    with suppress(Timeout), FileLock(path / _IN_USE, timeout=0):
+                        clear(path)
                 else:
                     with suppress(OSError):  # Killed before the marker was written: empty.
                         path.rmdir()
@@ -173,7 +183,7 @@ class OutputFolder:
         try:
             if marker.is_symlink():
                 return {}
-            lines = marker.read_text(encoding="utf-8").splitlines()
+            lines = marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
         except (OSError, UnicodeDecodeError):
             return {}
         recorded: dict[str, set[str]] = {}
@@ -187,7 +197,7 @@ class OutputFolder:
         """Write the marker. Raises OutputError."""
         lines = [f"{one}  {name}" for name, hashes in sorted(recorded.items()) for one in sorted(hashes)]
         with atomic_file(self.path / MARKER) as part:
-            part.write_text("\n".join([_HEADER, *lines]) + "\n", encoding="utf-8")
+            part.write_text("\n".join([_HEADER, *lines]) + "\n", encoding="utf-8", errors="surrogateescape")
 
     def _require_marker_place(self) -> None:
         """Raises OutputError when a foreign file has the name of the marker."""
@@ -227,6 +237,8 @@ class OutputFolder:
         if path.is_symlink():
             return OutputError(f"{path} is a symbolic link, and closemesh does not write through links; {_MOVE}")
         reason = "was changed after closemesh wrote it" if name in recorded else "was not written by closemesh"
+        if name == "scene.json" and not self.is_marked:
+            reason = "was not written by closemesh, or by its version 0.1.0, which kept no list of its files"
         return OutputError(f"{path} {reason}, so it is not replaced; {_MOVE}")
 
     def _remove_others(self, names: Iterable[str], recorded: Mapping[str, set[str]]) -> None:
@@ -246,10 +258,12 @@ def claim_folder(folder: Path, option: str = "-o") -> None:
     """
     output = OutputFolder(folder)
     try:
-        if output.is_marked:
+        if output.is_marked and not output.has_marker:
             return
         if folder.is_symlink() or (folder.is_dir() and any(folder.iterdir())):
-            raise OutputError(f"{folder} has files that closemesh did not write; choose a new folder with {option}")
+            raise OutputError(
+                f"{folder} has other files, which this command did not write; choose a new folder with {option}"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARKER).write_text(_HEADER + "\n", encoding="utf-8")
     except OSError as error:
@@ -265,14 +279,19 @@ def require_new_file(
     """Check, before any work, that the file `path` can be written without loss.
 
     A file that closemesh wrote in a folder with its marker may be replaced, another one only with `overwrite`.
-    inputs: files that are read. Raises OutputError.
+    inputs: files and folders that are read. Raises OutputError.
     """
     if path.is_symlink():
         raise OutputError(f"{path} is a symbolic link, and closemesh does not write through links; give another file")
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file")
+    folder = next(one for one in path.absolute().parents if os.path.lexists(one))
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OutputError(f"{path} cannot be written in {folder}; give another file")
+    if _is_part_of_result(path):
+        raise OutputError(f"{path} is a part of a result, which is not replaced alone; give another file")
     for one in inputs:
-        if path.exists() and one.exists() and path.samefile(one):
+        if path.exists() and one.exists() and (path.samefile(one) or one.resolve() in path.resolve().parents):
             raise OutputError(f"{path} is an input of this command, so it is not replaced; give another file")
     if path.exists() and not overwrite and not OutputFolder(path.parent).is_own(path.name):
         raise OutputError(f"{path} exists; {advice}")
@@ -291,6 +310,15 @@ def require_separate(out: Path, inputs: Iterable[Path], kinds: Iterable[str]) ->
             raise OutputError(f"{out} is inside {one}, which is read; choose another folder with -o")
         if any(source == name or name in source.parents for name in written):
             raise OutputError(f"{one} is read, and results in {out} would replace it; choose another folder with -o")
+
+
+def _is_part_of_result(path: Path) -> bool:
+    """Whether a path is one of RESULT_PARTS of a folder with a result, or below one."""
+    target = path.absolute()
+    return any(
+        (folder / "scene.json").exists() and target.relative_to(folder).parts[0] in {*RESULT_PARTS, MARKER}
+        for folder in target.parents
+    )
 
 
 def _regular_files(folder: Path) -> Iterator[Path]:

@@ -20,7 +20,7 @@ import numpy as np
 from closemesh.core.arrays import read_result_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
-from closemesh.core.foreign import parse_json, short_reason
+from closemesh.core.foreign import parse_json, require_regular, short_reason
 
 Record = TypeVar("Record")
 
@@ -94,11 +94,13 @@ def write_json(path: Path, schema: int, values: dict[str, Any]) -> None:
     text = json.dumps(_plain({"schema": schema, **values}), indent=1, ensure_ascii=False, allow_nan=False)
     text = _NUMBER_LIST.sub(lambda match: f"[{' '.join(match[1].split())}]", text)  # A list of numbers on one line.
     with atomic_file(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+        # A name that is not UTF-8 becomes an escape of JSON.
+        part.write_bytes((text + "\n").encode("utf-8", errors="backslashreplace"))
 
 
 def read_json(path: Path, schema: int) -> dict[str, Any]:
     """Return the values of a JSON file of this schema. Raises InputError for a missing, damaged or other file."""
+    require_regular(path)
     try:
         values = parse_json(path.read_bytes())
     except FileNotFoundError as error:

@@ -31,7 +31,8 @@ _UNDOCUMENTED = "the file is not as documented"
 Vector = tuple[float, float, float]
 Values = Mapping[str, Any]
 _MAX_PIXELS = 1e7
-_PLAUSIBLE_FOCAL = (0.1, 20.0)  # Of the diagonal of the image: from a fisheye to a telescope.
+_PLAUSIBLE_FOCAL = (0.2, 30.0)  # Of the diagonal of the image, as for --focal.
+_MAX_SHIFT = 1.0  # Sides of the image that the principal point is outside it, as in a cropped video.
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,10 @@ def read_camera_file(path: Path, size: tuple[int, int]) -> CameraFile:
     camera = _checked(path, _read(path, size))
     diagonals = camera.focal / math.hypot(*size)
     if not _PLAUSIBLE_FOCAL[0] < diagonals < _PLAUSIBLE_FOCAL[1]:
-        raise InputError(
-            f"{path}: the focal length is {diagonals:.3g} image diagonals, which no camera has; correct it"
-        )
+        raise InputError(f"{path}: the focal length is {diagonals:.3g} image diagonals; it must be from 0.2 to 30")
+    for name, value, side in zip(("cx", "cy"), camera.principal_point or (), size, strict=False):
+        if not -_MAX_SHIFT * side <= value <= (1 + _MAX_SHIFT) * side:
+            raise InputError(f"{path}: {name} is {value:g} for an image of {size[0]}x{size[1]}; correct it")
     return camera
 
 

@@ -273,15 +273,25 @@ def load_saved_motion(out: Path, motion: str) -> SavedMotion:
             raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
         raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
     stages = out / STAGES_FOLDER
-    with locked_result(out) if os.access(stages, os.W_OK) else nullcontext():
-        scene = read_scene(out / "scene.json")
-        _check_runs(out, scene)
+    with reading_result(out) as scene:
         return SavedMotion(
             clip=load_record(stages / CLIP_FILE, Clip),
             camera=load_record(stages / _CAMERA_FILES[motion], Camera),
             motion=load_record(stages / _MOTION_FILES[motion], BodyMotion),
             body_path=scene["config"].get("body_model"),
         )
+
+
+@contextmanager
+def reading_result(out: Path) -> Iterator[dict[str, Any]]:
+    """The values of scene.json, with the result locked while its files are read, where that is possible.
+
+    Raises InputError when there is none or its stages are of another run, OutputError while another process uses it.
+    """
+    with locked_result(out) if os.access(out / STAGES_FOLDER, os.W_OK) else nullcontext():
+        scene = read_scene(out / "scene.json")
+        _check_runs(out, scene)
+        yield scene
 
 
 def _check_runs(out: Path, scene: Mapping[str, Any]) -> None:

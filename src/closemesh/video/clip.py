@@ -9,6 +9,7 @@ from pathlib import Path
 
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
+from closemesh.core.foreign import require_regular
 from closemesh.structures import Clip
 from closemesh.video.frame_source import Image, mean_rate, sample_frames
 from closemesh.video.image_folders import (
@@ -34,6 +35,8 @@ def open_clip(path: Path, config: ClipConfig) -> Clip:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {missing_clip_advice(path)}")
+    if not path.is_dir():
+        require_regular(path)
     if path.suffix.lower() in OTHER_PHOTO_SUFFIXES and path.is_file():
         raise InputError(f"{path}: photos of this kind cannot be read; save it as JPEG or PNG")
     if config.fps <= 0:

@@ -156,7 +156,7 @@ def _form(file: Downloadable, source: Source) -> Mapping[str, str] | None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """The folder, created if missing and locked for this process. Raises OutputError."""
-    lock = lock_folder(folder / _LOCK, folder, "downloading", "--to")
+    lock = lock_folder(folder / _LOCK, folder, "downloading into", "--to")
     try:
         yield
     except OSError as error:

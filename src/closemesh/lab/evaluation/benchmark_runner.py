@@ -38,7 +38,7 @@ class RunOptions:
     cache: Path | None = None
     """Folder for the results of finished windows."""
     resume: bool = False
-    """Use results in `cache` that the same code made from the same inputs; else the folder is emptied."""
+    """Use results in `cache` that the same code made from the same inputs; else they are replaced."""
 
 
 def benchmark_synthetic(

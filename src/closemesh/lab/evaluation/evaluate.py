@@ -21,7 +21,8 @@ from closemesh.lab.evaluation.joint_metrics import IN_CAMERA_ONLY, lsp_joints, w
 from closemesh.lab.evaluation.scores import reduce_scores, score_motions
 from closemesh.motion_files.sequence import MotionSequence, fit_betas, to_body_motion
 from closemesh.output.people import OPEN_TYPE, PersonMotion, camera_motion, read_people
-from closemesh.output.result_json import read_scene, scene_camera
+from closemesh.output.result_json import scene_camera
+from closemesh.pipeline.cache import reading_result
 from closemesh.structures import BodyMotion, Camera
 
 
@@ -56,8 +57,9 @@ def read_sequence(path: Path, body_path: Path | None, progress: Progress) -> Pos
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; give a result folder, a person file or a motion file")
     if (path / "scene.json").is_file():
-        camera = scene_camera(read_scene(path / "scene.json"))
-        return _from_people(read_people(path / "people"), camera, body_path, keep_camera=True)
+        with reading_result(path) as scene:
+            camera, people = scene_camera(scene), read_people(path / "people")
+        return _from_people(people, camera, body_path, keep_camera=True)
     if any(path.glob("person_*.npz")) or "body_model_sha256" in _keys(path):
         people = read_people(path)
         return _from_people(people, _no_camera(len(people[0].trans)), body_path, keep_camera=False)

@@ -17,7 +17,7 @@ from closemesh.core.errors import InputError
 from closemesh.core.records import load_record
 from closemesh.output.people import camera_motion, read_people
 from closemesh.output.result_json import read_contacts, read_scene, scene_camera
-from closemesh.pipeline.cache import STAGE_OF_MOTION, load_saved_motion
+from closemesh.pipeline.cache import STAGE_OF_MOTION, load_saved_motion, reading_result
 from closemesh.pipeline.context import MASKS
 from closemesh.structures import BodyMotion, Camera, Clip, Observations, PairContacts
 
@@ -75,7 +75,9 @@ _Motions = tuple[Clip, dict[str, BodyMotion], dict[str, Camera]]
 
 
 def _saved_motions(out: Path) -> _Motions | None:
-    """The motions of all stages; None when their files are not there."""
+    """The motions of all stages; None when their files are not there. Raises InputError when they are of two runs."""
+    with reading_result(out):
+        pass
     with suppress(InputError):
         saved = {name: load_saved_motion(out, name) for name in STAGE_OF_MOTION}
         motions = {name: one.motion for name, one in saved.items()}
