@@ -90,4 +90,4 @@ def test_nothing_is_written_of_a_result_with_a_number_that_is_not_finite(
     assert result.exit_code == 1
     error = result.stderr.splitlines()[-1]
     assert "motions, optimised, transl is nan at frame 1, person 0; nothing is written" in error
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["stages"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"stages", ".closemesh"}

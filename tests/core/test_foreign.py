@@ -20,6 +20,7 @@ from closemesh.core.foreign import (
     parse_json,
     parse_number,
     read_json_file,
+    short_reason,
 )
 
 FILE = Path("a.json")
@@ -85,7 +86,8 @@ def test_a_reader_names_its_file(tmp_path: Path) -> None:
 
 
 def test_an_error_is_one_line_of_limited_length() -> None:
-    assert str(InputError("a\n\tb\x1b[31m\u2028c")) == "a b [31m c"
+    assert str(InputError("a\n\tb\x1b[31m\u2028c")) == r"a\n\tb\x1b[31m\u2028c", "a name of a file stays that name"
+    assert short_reason(ValueError("line 1\n  of \x1b2")) == r"line 1 of \x1b2"
     text = str(InputError(f"a.json: {'x' * 100_000}; correct it"))
     assert len(text) < 1000 and text.startswith("a.json: x") and text.endswith("x; correct it")
 

@@ -34,7 +34,7 @@ class DownloadError(ClosemeshError):
 
 
 def one_line(text: str) -> str:
-    """Return a text on one line, without control characters and without the middle of a very long one."""
+    """Return a text on one line, with control characters escaped and without the middle of a very long one."""
     if not text.isprintable():
-        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - _END]} ... {text[-_END:]}"

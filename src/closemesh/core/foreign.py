@@ -59,7 +59,7 @@ def foreign_reader(read: Callable[Concatenate[Path, _P], _T]) -> Callable[Concat
 
 def short_reason(error: BaseException) -> str:
     """Return the message of an error on one line without control characters, or its type if it has none."""
-    text = one_line(str(error))[:_MAX_REASON]
+    text = one_line(" ".join(str(error).split()))[:_MAX_REASON]
     return f"no {text}" if isinstance(error, KeyError) and text else text or type(error).__name__
 
 
