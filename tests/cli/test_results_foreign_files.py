@@ -50,7 +50,9 @@ def test_its_own_views_are_replaced(out: Path) -> None:
 @pytest.mark.parametrize("name", ["scene.json", "contacts.json"])
 def test_a_file_of_the_result_is_no_target(out: Path, name: str) -> None:
     before = (out / name).read_bytes()
-    assert_refused(render(out, "-o", out / name, "--overwrite"), "is an input")
+    assert_refused(render(out, "-o", out / name, "--overwrite"), "is a part of a result")
+    for command in (["describe", out, "-o", out / name], ["evaluate", out, out, "--json", out / name, "--overwrite"]):
+        assert_refused(CliRunner().invoke(app, list(map(str, command))), "is a part of a result")
     assert (out / name).read_bytes() == before
 
 
@@ -104,6 +106,16 @@ def test_reports_do_not_replace_files(arguments: list[str], tmp_path: Path, monk
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 1 and "mine.json exists" in ended.stderr, ended.output
     assert Path("mine.json").read_text() == "mine"
+
+
+def test_a_report_does_not_replace_what_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("clips").mkdir()
+    Path("clips/hug.facts.json").write_text("mine")
+    arguments = ["benchmark", "real", "clips", "--json", "clips/hug.facts.json", "--overwrite"]
+    assert_refused(CliRunner().invoke(app, arguments), "is an input")
+    ended = CliRunner().invoke(app, ["benchmark", "synthetic", "--quick", "--json", "report.windows"])
+    assert_refused(ended, "name of the cache")
 
 
 @pytest.mark.parametrize("command", [["train", "lifter", "--data", "data"], ["interactions", "--data", "data"]])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from closemesh.config.loading import read_toml
+from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.core.foreign import (
     expect_list,
@@ -22,6 +25,8 @@ from closemesh.core.foreign import (
     read_json_file,
     short_reason,
 )
+from closemesh.core.records import read_json
+from closemesh.video import open_clip
 
 FILE = Path("a.json")
 
@@ -97,6 +102,19 @@ def test_words_that_are_no_finite_number() -> None:
     for word in ("nan", "-inf", "1e999", "x", ""):
         with pytest.raises(ValueError):
             parse_number(word)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+def test_pipes_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for read in (
+        read_json_file,
+        read_toml,
+        lambda path: read_json(path, 1),
+        lambda path: open_clip(path, ClipConfig()),
+    ):
+        with pytest.raises(InputError, match=r"pipe\.json is no regular file"):
+            read(tmp_path / "pipe.json")
 
 
 def test_clear_errors_pass() -> None:

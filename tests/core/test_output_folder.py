@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from closemesh.core.output_folder import (
     require_new_file,
     require_separate,
 )
+from closemesh.core.records import read_json, write_json
 
 KINDS = {"scene.json": "", "people": r"person_\d+\.npz", "masks": r"\d+\.png", "stages/clip.npz": ""}
 TOP = ["scene.json", "people", "masks"]
@@ -31,7 +33,7 @@ def publish(out: Path, *names: str, content: str = "own") -> None:
     with output.staging() as staged:
         for name in names:
             (staged / name).parent.mkdir(parents=True, exist_ok=True)
-            (staged / name).write_text(f"{content} {name}")
+            (staged / name).write_bytes(f"{content} {name}".encode(errors="surrogateescape"))
         output.publish(staged, TOP, last="scene.json")
 
 
@@ -155,8 +157,15 @@ def test_single_files(tmp_path: Path) -> None:
         require_new_file(tmp_path / "link.mp4", overwrite=True)
     with pytest.raises(OutputError, match="is a folder"):
         require_new_file(tmp_path, overwrite=True)
-    publish(tmp_path / "out", "scene.json")
-    require_new_file(tmp_path / "out" / "scene.json")
+    publish(tmp_path / "out", "scene.json", "people/person_00.npz", "side.mp4")
+    require_new_file(tmp_path / "out" / "side.mp4")
+    for name in ("scene.json", "people/person_00.npz", "people/new.json", "stages/new.json", MARKER):
+        with pytest.raises(OutputError, match="is a part of a result"):
+            require_new_file(tmp_path / "out" / name, overwrite=True)
+    with pytest.raises(OutputError, match="is an input"):
+        require_new_file(tmp_path / "out" / "side.mp4", overwrite=True, inputs=[tmp_path / "out"])
+    with pytest.raises(OutputError, match="cannot be written in"):
+        require_new_file(video / "report.json")
 
 
 def test_what_is_read_is_not_written(tmp_path: Path) -> None:
@@ -171,12 +180,39 @@ def test_what_is_read_is_not_written(tmp_path: Path) -> None:
     require_separate(tmp_path, [tmp_path / "dance.mp4", images], KINDS)
 
 
+def test_a_staging_folder_in_use_stays(tmp_path: Path) -> None:
+    with OutputFolder(tmp_path).staging() as staged:
+        OutputFolder(tmp_path).remove_leftovers()
+        assert staged.is_dir()
+    assert not staged.exists()
+
+
+def test_unfinished_markers_are_removed(tmp_path: Path) -> None:
+    header = output_folder._HEADER
+    for name, text in (("0a1b2c3d", ""), ("1a1b2c3d", header), ("2a1b2c3d", "mine")):
+        (tmp_path / f"..closemesh.{name}.part").write_text(text)
+    OutputFolder(tmp_path).remove_leftovers()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.mp4")
+    publish(tmp_path, name, "scene.json")
+    assert OutputFolder(tmp_path).is_own(name)
+    write_json(tmp_path / "a.json", 1, {"path": name})
+    assert read_json(tmp_path / "a.json", 1)["path"] == name
+
+
 def test_work_folders_are_new_or_marked(tmp_path: Path) -> None:
     claim_folder(tmp_path / "work")
     (tmp_path / "work" / "state.pt").write_text("own")
     claim_folder(tmp_path / "work")
     (tmp_path / "mine").mkdir()
     claim_folder(tmp_path / "mine")
+    publish(tmp_path / "result", "scene.json")
+    with pytest.raises(OutputError, match="did not write"):
+        claim_folder(tmp_path / "result")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "state.pt").write_text("mine")
     with pytest.raises(OutputError, match="choose a new folder with -o"):

@@ -27,6 +27,7 @@ MARKER = ".closemesh"
 
 _HEADER = "# closemesh: SHA-256 and name of each file that it wrote here. It replaces and removes no others."
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_UNFINISHED_MARKER = re.compile(r"\.\.closemesh\.[0-9a-f]{8}\.part")  # Of atomic_file.
 _IN_USE = ".lock"  # In a staging folder; the system releases it when a process is killed.
 _STAGING = re.compile(r"\.closemesh-[0-9a-f]{12}")
 _MOVE = "move it away, or choose another folder with -o"
@@ -165,9 +166,12 @@ class OutputFolder:
         self._record({**remaining, **{name: {one} for name, one in hashes.items()}})
 
     def remove_leftovers(self) -> None:
-        """Remove the staging folders of killed runs, not those that are in use."""
+        """Remove the staging folders of killed runs, not those that are in use, and markers that they left unfinished."""
         with suppress(OSError):
             for path in list(self.path.iterdir()):
+                if _UNFINISHED_MARKER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                    if not path.stat().st_size or path.read_bytes().startswith(_HEADER.encode()):
+                        clear(path)
                 if not _STAGING.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
                     continue
                 if (path / MARKER).is_file():
