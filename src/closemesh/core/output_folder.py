@@ -166,7 +166,7 @@ class OutputFolder:
         self._record({**remaining, **{name: {one} for name, one in hashes.items()}})
 
     def remove_leftovers(self) -> None:
-        """Remove the staging folders of killed runs, not those that are in use, and markers that they left unfinished."""
+        """Remove the staging folders and unfinished markers of killed runs; what is in use stays."""
         with suppress(OSError):
             for path in list(self.path.iterdir()):
                 if _UNFINISHED_MARKER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
