@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 _MIB = 1 << 20
-_M_MMAP_THRESHOLD = -3  # Of malloc.h.
-_LARGE_BLOCK = 1 << 18  # Bytes; a block of this size costs less to map than to compute.
 # Libraries raise RuntimeError, or a type of their own, for all of these; only the text shows which it is.
 _MEMORY = re.compile(
     r"out of memory|(can't|cannot|failed to) allocate|(not enough|insufficient) memory|bad.?alloc|ALLOC_FAILED", re.I
@@ -48,14 +46,14 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def return_freed_memory() -> None:
-    """Let the C library of Linux return large freed blocks to the system at once, in this process.
+    """Give memory that was freed back to the system; call it now and then while many images are read.
 
-    By default it keeps blocks of up to 32 MB for later, and small arrays that lie between them pin them: memory would
-    grow with the number of images that were read.
+    The C library of Linux keeps freed blocks, and small arrays that lie between those of images keep them from being
+    used again, so that memory would grow with the number of images.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def peak_rss_mb() -> float | None:

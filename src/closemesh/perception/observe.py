@@ -13,6 +13,7 @@ import torch
 
 from closemesh.config.schema import ObserveConfig
 from closemesh.core.arrays import Floats
+from closemesh.core.device import return_freed_memory
 from closemesh.core.errors import InputError
 from closemesh.core.parallel import available_cores, map_in_order
 from closemesh.core.progress import Progress
@@ -52,6 +53,7 @@ _OUTLIER, _STEADY = 0.12, 0.04  # Fractions of the box diagonal: distance of an 
 _MIN_CONFIRMATION = 0.7  # Presence and agreement of a crop pose that confirm an interpolated detection.
 _MIN_SEARCHED_FRAMES = 3  # Frames; a longer track is searched for where it is missing.
 _MIN_SEARCHED_AREA = 0.25  # Fraction of the largest box area: half as tall. Background people are not searched for.
+_TRIM_PERIOD = 50  # Frames.
 _CPU = torch.device("cpu")
 
 
@@ -129,6 +131,8 @@ def track_people(
             tracker.step(frame, image, found)
             if samples is not None:
                 samples.add(frame, image)
+            if frame % _TRIM_PERIOD == 0:
+                return_freed_memory()
             advance(1)
     return tracker.tracks
 
@@ -170,6 +174,8 @@ def estimate_crops(
                     builder.add(frame, person, detection, result.estimates.get(person))
                 for person, confidence in result.mask_confidence.items():
                     builder.mask_confidence[frame, person] = confidence
+                if frame % _TRIM_PERIOD == 0:
+                    return_freed_memory()
                 advance(1)
 
 

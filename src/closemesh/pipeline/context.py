@@ -14,7 +14,7 @@ import torch
 from closemesh.body.loading import load_body
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
-from closemesh.core.device import choose_device, return_freed_memory
+from closemesh.core.device import choose_device
 from closemesh.core.output_folder import OutputFolder, require_separate
 from closemesh.core.progress import Progress
 from closemesh.fitting.silhouette_shape import Labels
@@ -67,7 +67,6 @@ def open_run(
     descriptions, the camera file or the imported motion, ModelFileError for the body, OutputError for `out`, also when
     it has foreign files where results go.
     """
-    return_freed_memory()
     check_output(out, (path, *input_files(config)))
     torch_device = choose_device(device)
     state = clip_state(path)
