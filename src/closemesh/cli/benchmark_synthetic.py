@@ -70,7 +70,7 @@ def synthetic(
     if resume and file is None:
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
     with exit_codes(when_stopped="the same command with --resume goes on where it stopped" if file else ""):
-        o.check_new_file(file, overwrite)
+        o.check_new_file(file, overwrite or (resume and o.has_windows(file)))
         from closemesh.cli.benchmark_tables import change_tables, report_tables
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.benchmark_runner import RunOptions, benchmark_synthetic

@@ -63,6 +63,14 @@ def window_folder(file: Path | None) -> Path | None:
     return file.with_suffix(".windows") if file else None
 
 
+def has_windows(file: Path | None) -> bool:
+    """Whether an earlier run with this file of `--json` left its cache of windows, so that the file is its report."""
+    from closemesh.core.output_folder import OutputFolder
+
+    folder = window_folder(file)
+    return folder is not None and OutputFolder(folder).is_marked
+
+
 def write_report(file: Path | None, values: Any) -> None:
     """Write the file of `--json`, if given. Raises OutputError when it cannot be written."""
     from closemesh.core.files import atomic_file

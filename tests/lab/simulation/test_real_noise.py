@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from closemesh.cli.keypoint_noise import _clips_and_people
 from closemesh.cli.main import app
 from closemesh.config.schema import ClipConfig
+from closemesh.core.output_folder import claim_folder
 from closemesh.core.records import load_record, save_record
 from closemesh.lab.simulation.detector_errors import load_detector_errors
 from closemesh.lab.simulation.real_noise import (
@@ -77,19 +78,21 @@ def test_fusion_is_the_mean_where_both_agree_and_stands_alone_in_cut_frames() ->
 
 
 def test_the_commands_measure_and_compare_stored_detections(tmp_path) -> None:
+    out = tmp_path / "noise"
+    claim_folder(out)
     for seed in (0, 1):
-        save_record(tmp_path / f"clip_{seed}.npz", replace(made_up(seed), name=f"clip_{seed}"))
-    assert load_record(tmp_path / "clip_0.npz", RepeatedKeypoints).fps == 30
+        save_record(out / f"clip_{seed}.npz", replace(made_up(seed), name=f"clip_{seed}"))
+    assert load_record(out / "clip_0.npz", RepeatedKeypoints).fps == 30
     clips = [f"{tmp_path / 'clip_0.mp4'}=0,1", str(tmp_path / "clip_1.mp4")]
     assert _clips_and_people(clips)[1] == {"clip_0": [0, 1]}
-    result = CliRunner().invoke(app, ["train", "keypoint-noise", *clips, "-o", str(tmp_path)])
+    result = CliRunner().invoke(app, ["train", "keypoint-noise", *clips, "-o", str(out)])
     assert result.exit_code == 0, result.output
-    values = json.loads((tmp_path / "keypoint_noise.json").read_text())
+    values = json.loads((out / "keypoint_noise.json").read_text())
     assert values["statistics"]["knee"]["core"][2] == pytest.approx(1.5 / 540, rel=0.2)
-    assert (tmp_path / "keypoint_noise.toml").exists()
-    assert float(load_detector_errors(tmp_path / "detector_errors.npz").partner_confusion[9]) == 1
+    assert (out / "keypoint_noise.toml").exists()
+    assert float(load_detector_errors(out / "detector_errors.npz").partner_confusion[9]) == 1
     found = tmp_path / "lines.json"
-    command = ["benchmark", "detections", "--real", str(tmp_path), "--videos", "2", "--json", str(found)]
+    command = ["benchmark", "detections", "--real", str(out), "--videos", "2", "--json", str(found)]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     lines = json.loads(found.read_text())["lines"]
