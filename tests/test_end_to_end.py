@@ -56,7 +56,7 @@ def test_every_file_of_the_contract_is_there(out: Path) -> None:
     files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and "stages" not in path.parts}
     masks = {f"masks/{frame:06d}.png" for frame in range(FRAMES)}
     people = {"people/person_00.npz", "people/person_01.npz"}
-    others = {"scene.json", "observations.npz", "contacts.json", "meshes/scene.glb", "overlay.mp4"}
+    others = {"scene.json", "observations.npz", "contacts.json", "meshes/scene.glb", "overlay.mp4", ".closemesh"}
     assert files == masks | people | others
 
 

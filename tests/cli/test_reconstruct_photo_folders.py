@@ -59,7 +59,11 @@ def runs(frames: Images, tmp_path_factory: pytest.TempPathFactory) -> PhotoRuns:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "optimise", stop_in_the_second)
         stopped = CliRunner().invoke(app, arguments)
-    left = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and "stages" not in path.parts}
+    left = {
+        str(path.relative_to(out))
+        for path in out.rglob("*")
+        if path.is_file() and not {"stages", ".closemesh"} & {*path.parts}
+    }
     return PhotoRuns(folder, out, stopped, left, CliRunner().invoke(app, arguments))
 
 

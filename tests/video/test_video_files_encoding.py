@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from closemesh.core.errors import OutputError
+from closemesh.core.output_folder import OutputFolder
 from closemesh.video.video_files import presentation_ticks, write_images, write_video
 
 TIMES = np.array([2.0, 2.04, 2.05, 2.2, 2.25])
@@ -98,8 +99,8 @@ def test_no_space_leaves_no_half_file(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("little_space")
 def test_no_space_leaves_no_half_images(tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
-        write_images(noisy_frames(2), tmp_path / "images")
+    with pytest.raises(OutputError), OutputFolder(tmp_path / "images").staging() as staged:
+        write_images(noisy_frames(2), staged)
     assert not list(tmp_path.iterdir())
 
 

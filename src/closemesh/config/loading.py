@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from closemesh.config.schema import Config, preset_config, to_dict
 from closemesh.core.errors import InputError
-from closemesh.core.foreign import require_regular, short_reason
+from closemesh.core.foreign import short_reason
 
 if TYPE_CHECKING or sys.version_info >= (3, 11):
     import tomllib
@@ -91,7 +91,8 @@ def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file. Raises InputError when it cannot be read."""
-    require_regular(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot read the configuration {path}: it is no regular file")
     try:
         with path.open("rb") as file:  # Not read_bytes: a device has no end.
             data = file.read(_MAX_TOML + 1)
