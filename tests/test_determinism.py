@@ -1,4 +1,4 @@
-"""The same clip, seed and machine give the same bytes; without masks, other numbers of threads the same motion."""
+"""The same clip, seed and machine give the same bytes; in a short fit without masks, other threads the same motion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
 
 FEWER_STEPS = "[initialise]\niterations = 10\n[optimise]\niterations = 10\n[output]\noverlay = false\n"
-# The fit of shapes to outlines chooses points, so that sums in another order can change the shape visibly.
+# Fits to outlines and in contact choose points: there, sums in another order grow to millimeters in many steps.
 NO_MASKS = FEWER_STEPS + "[observe]\nmasks = false\n"
 RUNS = {"first": (1, FEWER_STEPS), "second": (1, FEWER_STEPS), "one": (1, NO_MASKS), "two": (2, NO_MASKS)}
 """Name -> number of threads and configuration."""

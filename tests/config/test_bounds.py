@@ -153,5 +153,5 @@ def test_wrong_files_are_one_line(content: str, tmp_path: Path) -> None:
 
 def test_a_folder_or_a_device_is_no_configuration(tmp_path: Path) -> None:
     for path in (tmp_path, Path("/dev/zero")):
-        with pytest.raises(InputError, match=f"cannot read the configuration {path}"):
+        with pytest.raises(InputError, match=f"{path} is no regular file"):
             load_config(path)

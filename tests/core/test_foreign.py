@@ -113,7 +113,7 @@ def test_pipes_are_refused_and_not_waited_for(tmp_path: Path) -> None:
         lambda path: read_json(path, 1),
         lambda path: open_clip(path, ClipConfig()),
     ):
-        with pytest.raises(InputError, match=r"pipe\.json(: it)? is no regular file"):
+        with pytest.raises(InputError, match=r"pipe\.json is no regular file"):
             read(tmp_path / "pipe.json")
 
 

@@ -13,12 +13,12 @@ import trimesh
 from closemesh.body.motion import stream_vertices
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.errors import InputError, OutputError
-from closemesh.core.output_folder import OutputFolder
+from closemesh.core.output_folder import RESULT_FILES, OutputFolder
 from closemesh.core.progress import NullProgress
 from closemesh.core.records import load_record, save_record
 from closemesh.output.people import camera_motion, read_people
 from closemesh.output.result_json import read_contacts, read_scene, scene_camera, write_contacts
-from closemesh.output.write import RESULT_FILES, write_frame_meshes, write_results
+from closemesh.output.write import write_frame_meshes, write_results
 from closemesh.structures import Contact, Observations, PairContacts, Reconstruction, WeightFile
 
 HOLD = Contact(0, 1, "left_hand", "right_hand", 1, 4, 0.0, 0.004)
@@ -60,7 +60,7 @@ def write(out: Path, r: Reconstruction, dance) -> None:
     output = OutputFolder(out)
     with output.staging() as staged:
         write_results(staged, r, dance.body, [Stage()], frames, NullProgress(), "ab12")
-        output.publish(staged, list(RESULT_FILES), last="scene.json")
+        output.publish(staged, RESULT_FILES, last="scene.json")
 
 
 def same_pairs(a: tuple[PairContacts, ...], b: tuple[PairContacts, ...]) -> None:

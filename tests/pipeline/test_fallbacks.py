@@ -21,7 +21,7 @@ from closemesh.pipeline.cache import DiskCache
 from closemesh.pipeline.context import RunContext
 from closemesh.pipeline.stages import Initialise, Observe, Optimise, Refine, run_stages
 from closemesh.pipeline.state import PipelineState, attempts_after
-from closemesh.structures import AppearanceSummary, BodyMotion, PoseUncertainty
+from closemesh.structures import AppearanceSummary, BodyMotion
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 LOST = RuntimeError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronous")
@@ -37,23 +37,6 @@ WRONG_NUMBERS = (
     ValueError("cannot convert float NaN to integer"),
     OverflowError("cannot convert float infinity to integer"),
 )
-
-
-@pytest.fixture
-def state(known_scene: KnownScene) -> PipelineState:
-    """After the stage `initialise`."""
-    frames, people = known_scene.motion.valid.shape
-    uncertainty = PoseUncertainty(
-        np.full((frames, people, 22), 0.1, np.float32),
-        np.full((frames, people, 3), 0.05, np.float32),
-        np.full(known_scene.motion.betas.shape, 0.5, np.float32),
-    )
-    return PipelineState(
-        observations=known_scene.observations,
-        camera=known_scene.camera,
-        uncertainty=uncertainty,
-        motions={"initial": known_scene.motion},
-    )
 
 
 class Run:

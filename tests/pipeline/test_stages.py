@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from known_scenes import KnownScene
@@ -27,7 +26,7 @@ from closemesh.pipeline.stages import (
     run_stages,
 )
 from closemesh.pipeline.state import PipelineState
-from closemesh.structures import AppearanceSummary, BodyMotion, PoseUncertainty
+from closemesh.structures import AppearanceSummary, BodyMotion
 from closemesh.text.statements import Posture, TimedStatement
 
 UPRIGHT = TimedStatement(Posture(0, "upright"), start=0.0, end=0.5)
@@ -37,23 +36,6 @@ UPRIGHT = TimedStatement(Posture(0, "upright"), start=0.0, end=0.5)
 def ctx(known_scene: KnownScene, tmp_path: Path) -> RunContext:
     cache = MemoryCache(tmp_path, NullProgress())
     return RunContext(known_scene.clip, known_scene.body, Config(), torch.device("cpu"), cache, NullProgress())
-
-
-@pytest.fixture
-def state(known_scene: KnownScene) -> PipelineState:
-    """After the stage `initialise`."""
-    frames, people = known_scene.motion.valid.shape
-    uncertainty = PoseUncertainty(
-        np.full((frames, people, 22), 0.1, np.float32),
-        np.full((frames, people, 3), 0.05, np.float32),
-        np.full(known_scene.motion.betas.shape, 0.5, np.float32),
-    )
-    return PipelineState(
-        observations=known_scene.observations,
-        camera=known_scene.camera,
-        uncertainty=uncertainty,
-        motions={"initial": known_scene.motion},
-    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from closemesh.core.errors import ModelFileError
 from closemesh.text import grammar
 from closemesh.text.grammar import (
     from_json,
-    load_phrases,
     paraphrases,
     parse_description,
     parse_statement,
@@ -24,6 +23,7 @@ from closemesh.text.grammar import (
     render_timed,
     to_json,
 )
+from closemesh.text.phrase_files import load_phrases
 from closemesh.text.statements import (
     KINDS,
     RELATIONS,

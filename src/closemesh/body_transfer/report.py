@@ -16,11 +16,11 @@ from closemesh.contact.measure import ContactConfig, measure_contacts
 from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError, OutputError
-from closemesh.core.output_folder import OutputFolder, require_separate
+from closemesh.core.output_folder import RESULT_FILES, OutputFolder, require_separate
 from closemesh.core.progress import Progress
 from closemesh.core.records import load_record, save_record, write_json
 from closemesh.output.result_json import read_scene
-from closemesh.output.write import RESULT_FILES, write_results
+from closemesh.output.write import write_results
 from closemesh.structures import (
     NUM_BODY_JOINTS,
     BodyMotion,
@@ -36,11 +36,7 @@ from closemesh.weights.registry import SMPLX_BODY
 SCHEMA = 1
 CONVERSION_FILE = "conversion.json"
 
-_TRANSFER_FILES = {
-    **RESULT_FILES,
-    CONVERSION_FILE: "",
-    "stages/optimise": r"0\.Camera\.npz|1\.BodyMotion\.npz",
-}
+_TRANSFER_FILES = {**RESULT_FILES, "stages/optimise": r"0\.Camera\.npz|1\.BodyMotion\.npz"}
 
 Metrics = dict[str, Any]
 """Plain values for JSON; lengths in millimeters with the unit at the end of the name."""
@@ -199,7 +195,7 @@ def write_transfer(
         save_record(staged / "stages" / "optimise" / "1.BodyMotion.npz", transferred.motion)
         write_json(staged / CONVERSION_FILE, SCHEMA, {**bodies, **transferred.metrics})
         write_results(staged, reconstruction, target, (), (), progress)
-        output.publish(staged, [name for name in _TRANSFER_FILES if "/" not in name], last="scene.json")
+        output.publish(staged, RESULT_FILES, last="scene.json")
 
 
 def _weight_files(scene: Mapping[str, Any], target: BodyModel) -> tuple[WeightFile, ...]:

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from unicodedata import category
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -36,7 +35,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from closemesh.core.device import fault_of
-from closemesh.core.errors import ClosemeshError
+from closemesh.core.errors import ClosemeshError, escape_controls
 from closemesh.core.progress import Advance, Progress
 
 _THEME = Theme({"good": "green", "doubtful": "yellow", "bad": "bold red", "quiet": "dim", "title": "bold"})
@@ -110,7 +109,7 @@ def error_text(error: Exception) -> str:
         lines = traceback.format_exception(type(error), error, error.__traceback__)
         messages.print("".join(lines), markup=False, soft_wrap=True)
     if isinstance(error, ClosemeshError):
-        return escape_controls(str(error))
+        return str(error)
     elif (fault := fault_of(error, on_gpu=True)) and fault.kind == "memory":
         text = "out of memory; give fewer frames with --start and --end, or close other programs"
     elif isinstance(error, OSError):
@@ -118,11 +117,6 @@ def error_text(error: Exception) -> str:
     else:
         text = f"unexpected {type(error).__name__}: {error}; set CLOSEMESH_DEBUG=1 for the traceback"
     return " ".join(text.split())
-
-
-def escape_controls(text: str) -> str:
-    """Return the text with escape sequences for control characters and surrogates, which names of files may have."""
-    return "".join(repr(c)[1:-1] if category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text)
 
 
 @contextmanager

@@ -85,18 +85,16 @@ def _check_target(target: Path, in_folder: bool, overwrite: bool, result: Path, 
     """Raises OutputError when images at `target` would replace foreign files or what is read."""
     from closemesh.core.errors import OutputError
     from closemesh.core.output_folder import OutputFolder, require_new_file, require_separate
-    from closemesh.output.write import RESULT_FILES
 
     if not in_folder:
-        read = [result / name for name in RESULT_FILES if not name.startswith("overlay")]
-        require_new_file(target, overwrite, (clip, *read))
+        require_new_file(target, overwrite, [clip])
         return
     require_separate(target, [clip] if clip.is_dir() else [], ())
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise OutputError(f"{target} is no folder; give a new folder with -o")
     output = OutputFolder(target)
     has_files = target.is_dir() and any(target.iterdir())
-    if (target / "scene.json").exists() or (has_files and not output.has_marker):
+    if (target / "scene.json").exists() or (has_files and not output.has_own_files):
         raise OutputError(f"{target} has other files, and images are not mixed with them; give a new folder with -o")
     output.require_free({path.name: "" for path in target.glob("[0-9]*.png")})
 
@@ -113,7 +111,7 @@ def _write_images(images: Iterator[Image], target: Path, in_folder: bool, single
             output.publish(staged, [path.name for path in target.glob("[0-9]*.png")])
         return
     output = OutputFolder(target.parent)
-    if output.has_marker and (output.is_own(target.name) or not target.exists()):
+    if output.has_own_files and (output.is_own(target.name) or not target.exists()):
         with output.staging() as staged:
             _write_file(images, staged / target.name, single, clip)
             output.publish(staged)

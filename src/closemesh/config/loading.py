@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from closemesh.config.schema import Config, preset_config, to_dict
 from closemesh.core.errors import InputError
-from closemesh.core.foreign import short_reason
+from closemesh.core.foreign import require_regular, short_reason
 
 if TYPE_CHECKING or sys.version_info >= (3, 11):
     import tomllib
@@ -91,14 +91,11 @@ def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the values of a TOML file. Raises InputError when it cannot be read."""
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot read the configuration {path}: it is no regular file")
+    require_regular(path)
     try:
-        with path.open("rb") as file:  # Not read_bytes: a device has no end.
-            data = file.read(_MAX_TOML + 1)
-        if len(data) > _MAX_TOML:
+        if path.stat().st_size > _MAX_TOML:
             raise InputError(f"cannot read the configuration {path}: it has more than {_MAX_TOML >> 20} MB")
-        return tomllib.loads(data.decode())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise InputError(f"cannot read the configuration {path}: it is nested too deeply") from error
     except OSError as error:

@@ -30,7 +30,8 @@ Bools = NDArray[np.bool_]
 
 _NO_SUCH_FILE = ": no such file; check the path"
 _DAMAGED = "is damaged or no .npz file"
-_MAX_NUMBER = 1e12  # More than meters, pixels, seconds and frames of any recording; its square fits a float32.
+MAX_NUMBER = 1e12
+"""More than meters, pixels, seconds and frames of any recording; its square fits a float32."""
 
 Z_UP_TO_Y_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 """R_yup_zup [3, 3]: a quarter turn about x, from a world with z up to closemesh's world with y up."""
@@ -107,8 +108,8 @@ def expect(path: Path, name: str, array: np.ndarray, shape: tuple[int | str, ...
         numbers = array.astype(np.float64)
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {name} holds numbers that are not finite; remove those frames or the file")
-    if numbers.size and max(-numbers.min(), numbers.max()) > _MAX_NUMBER:
-        raise InputError(f"{path}: {name} holds numbers beyond {_MAX_NUMBER:g}; remove those frames or the file")
+    if numbers.size and max(-numbers.min(), numbers.max()) > MAX_NUMBER:
+        raise InputError(f"{path}: {name} holds numbers beyond {MAX_NUMBER:g}; remove those frames or the file")
     return numbers
 
 

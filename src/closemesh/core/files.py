@@ -48,7 +48,7 @@ def remove(path: Path) -> None:
 def lock_folder(lock: Path, folder: Path, activity: str, option: str) -> FileLock:
     """Return the acquired lock of the file `lock`, whose folder is created if missing.
 
-    folder: named in errors. activity: what a process with the lock does, such as `writing`. option: the option that
+    folder: named in errors. activity: what a process with the lock does, such as `using`. option: the option that
     chooses another folder. Raises OutputError when another process has the lock or the folder cannot be written.
     """
     acquired = FileLock(lock, timeout=0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -18,10 +18,14 @@ from filelock import FileLock, Timeout
 from closemesh.core.errors import OutputError
 from closemesh.core.files import atomic_file, clear, sha256_of, write_error
 
-RESULT_PARTS = frozenset(
-    ("scene.json", "contacts.json", "observations.npz", "conversion.json", "people", "masks", "meshes", "stages")
-)
-"""Names in the folder of a result that are replaced only together."""
+RESULT_FILES = {
+    **dict.fromkeys(("scene.json", "contacts.json", "observations.npz", "conversion.json"), ""),
+    **dict.fromkeys(("overlay.mp4", "overlay.png", "stages/clip.npz"), ""),
+    "people": r"person_\d+\.npz",
+    "masks": r"\d+\.png",
+    "meshes": r"scene\.glb|(ply|obj)/person_\d+/\d+\.(ply|obj)",
+}
+"""Files and folders of a result -> for a folder, a regular expression of the names of its files."""
 MARKER = ".closemesh"
 """Name of the file that lists what closemesh wrote in its folder."""
 
@@ -40,19 +44,14 @@ class OutputFolder:
         self.path = path
 
     @property
-    def has_marker(self) -> bool:
-        """Whether closemesh has written files here."""
+    def has_own_files(self) -> bool:
+        """Whether the marker lists files that closemesh wrote here."""
         return bool(self._recorded())
 
     @property
     def is_marked(self) -> bool:
         """Whether the folder has a marker, even one without files."""
-        marker = self.path / MARKER
-        with suppress(OSError, UnicodeDecodeError):
-            if marker.is_file() and not marker.is_symlink():
-                with marker.open(encoding="utf-8") as file:
-                    return file.readline().rstrip("\n") == _HEADER
-        return False
+        return self._marker_lines() is not None
 
     def is_own(self, name: str) -> bool:
         """Return True when `name`, relative to the folder, is a file with a content that closemesh wrote here."""
@@ -135,10 +134,10 @@ class OutputFolder:
                 with suppress(OSError):  # Not empty: there are results in it.
                     path.rmdir()
 
-    def publish(self, staged: Path, kinds: Sequence[str] = (), last: str | None = None) -> None:
+    def publish(self, staged: Path, kinds: Iterable[str] = (), last: str | None = None) -> None:
         """Move all files of the folder `staged` into place, and remove own files of `kinds` that are not among them.
 
-        kinds: names of files and folders that make up the result. last: the file whose presence shows that the result
+        kinds: names of files and folders that this output replaces. last: the file whose presence shows that the result
         is complete; it is removed first and moved last. Raises OutputError when a foreign file is in the way.
         """
         files = sorted(_relative(path, staged) for path in _regular_files(staged) if path.name not in (MARKER, _IN_USE))
@@ -157,7 +156,8 @@ class OutputFolder:
             for name in files:
                 if name != last:
                     _move(staged / name, self.path / name)
-            self._remove_others({name for name in recorded if name.split("/")[0] in kinds} - set(files), recorded)
+            replaced = {name for name in recorded if name.split("/")[0] in set(kinds)}
+            self._remove_others(replaced - set(files), recorded)
             if last in hashes:
                 _move(staged / last, self.path / last)
         except OSError as error:
@@ -167,35 +167,38 @@ class OutputFolder:
 
     def remove_leftovers(self) -> None:
         """Remove the staging folders and unfinished markers of killed runs; what is in use stays."""
-        with suppress(OSError):
-            for path in list(self.path.iterdir()):
-                if _UNFINISHED_MARKER.fullmatch(path.name) and path.is_file() and not path.is_symlink():
-                    if not path.stat().st_size or path.read_bytes().startswith(_HEADER.encode()):
+        for path in list(self.path.iterdir()) if self.path.is_dir() else ():
+            if path.is_symlink():
+                continue
+            with suppress(OSError, Timeout):
+                if _STAGING.fullmatch(path.name) and (path / MARKER).is_file():
+                    with FileLock(path / _IN_USE, timeout=0):
                         clear(path)
-                if not _STAGING.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
-                    continue
-                if (path / MARKER).is_file():
-                    with suppress(Timeout), FileLock(path / _IN_USE, timeout=0):
-                        clear(path)
-                else:
-                    with suppress(OSError):  # Killed before the marker was written: empty.
-                        path.rmdir()
+                elif _STAGING.fullmatch(path.name):
+                    path.rmdir()  # Killed before the marker was written: empty.
+                elif _UNFINISHED_MARKER.fullmatch(path.name) and path.read_bytes()[: len(_HEADER)] in (
+                    b"",
+                    _HEADER.encode(),
+                ):
+                    clear(path)
 
     def _recorded(self) -> dict[str, set[str]]:
         """The names that the marker lists, with the hashes of their contents; two while a run replaces a file."""
-        marker = self.path / MARKER
-        try:
-            if marker.is_symlink():
-                return {}
-            lines = marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
-        except (OSError, UnicodeDecodeError):
-            return {}
         recorded: dict[str, set[str]] = {}
-        if lines[:1] == [_HEADER]:
-            for match in map(_LINE.fullmatch, lines[1:]):
-                if match and _is_inside(match[2]):
-                    recorded.setdefault(match[2], set()).add(match[1])
+        for match in map(_LINE.fullmatch, self._marker_lines() or ()):
+            if match and _is_inside(match[2]):
+                recorded.setdefault(match[2], set()).add(match[1])
         return recorded
+
+    def _marker_lines(self) -> list[str] | None:
+        """The lines of the marker below its header; None without a marker of closemesh."""
+        marker = self.path / MARKER
+        if marker.is_symlink() or not marker.is_file():
+            return None
+        with suppress(OSError):
+            header, *lines = marker.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+            return lines if header == _HEADER else None
+        return None
 
     def _record(self, recorded: Mapping[str, Iterable[str]]) -> None:
         """Write the marker. Raises OutputError."""
@@ -262,7 +265,7 @@ def claim_folder(folder: Path, option: str = "-o") -> None:
     """
     output = OutputFolder(folder)
     try:
-        if output.is_marked and not output.has_marker:
+        if output.is_marked and not output.has_own_files:
             return
         if folder.is_symlink() or (folder.is_dir() and any(folder.iterdir())):
             raise OutputError(
@@ -317,11 +320,12 @@ def require_separate(out: Path, inputs: Iterable[Path], kinds: Iterable[str]) ->
 
 
 def _is_part_of_result(path: Path) -> bool:
-    """Whether a path is one of RESULT_PARTS of a folder with a result, or below one."""
-    target = path.absolute()
+    """Whether a path is in the folder of a result and of a name that is replaced only together with the others."""
+    target, parts = path.absolute(), {name.split("/")[0] for name in (*RESULT_FILES, MARKER)}
     return any(
-        (folder / "scene.json").exists() and target.relative_to(folder).parts[0] in {*RESULT_PARTS, MARKER}
+        (folder / "scene.json").exists() and name in parts and not name.startswith("overlay.")
         for folder in target.parents
+        if (name := target.relative_to(folder).parts[0])
     )
 
 

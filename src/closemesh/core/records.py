@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import numpy as np
 
-from closemesh.core.arrays import read_result_npz
+from closemesh.core.arrays import MAX_NUMBER, read_result_npz
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.core.foreign import parse_json, require_regular, short_reason
@@ -27,9 +27,7 @@ Record = TypeVar("Record")
 _HEADER = "record"  # The array with the JSON of everything that is no array.
 _NUMBER_LIST = re.compile(r"\[\s+((?:-?[\d.e+-]+|null)(?:,\s+(?:-?[\d.e+-]+|null))*)\s+\]")
 
-
 _NAME, _SHAPE, _MAY_BE_NAN, _POSITIVE = "file", "shape", "may_be_nan", "positive"
-_MAX_NUMBER = 1e12
 _KIND_OF = {np.floating: "f", np.bool_: "b", np.int64: "iu"}
 _JSON_TYPES: Mapping[Any, tuple[type, ...]] = {
     **{float: (int, float), int: (int,), bool: (bool,), np.bool_: (bool,), str: (str,), Path: (str,)},
@@ -52,7 +50,7 @@ def positive() -> Mapping[str, Any]:
 
 
 def may_be_nan() -> Mapping[str, Any]:
-    """Return the metadata of a field whose number may be unknown or infinite."""
+    """Return the metadata of a field whose number may be unknown."""
     return {_MAY_BE_NAN: True}
 
 
@@ -181,15 +179,15 @@ def _array(name: str, value: Any, hint: Any, metadata: Mapping[str, Any]) -> np.
         raise ValueError(f"{name} is no array of its type")
     if value.dtype.kind == "f" and _SHAPE in metadata and value.size:
         largest = np.abs(value[~np.isnan(value)] if metadata[_MAY_BE_NAN] else value).max(initial=0)
-        if not float(largest) <= _MAX_NUMBER:  # A comparison with NaN is false.
-            raise ValueError(f"{name} has numbers that are not finite, or beyond {_MAX_NUMBER:g}")
+        if not float(largest) <= MAX_NUMBER:  # A comparison with NaN is false.
+            raise ValueError(f"{name} has numbers that are not finite, or beyond {MAX_NUMBER:g}")
     return value
 
 
 def _check_number(name: str, value: float, metadata: Mapping[str, Any]) -> None:
-    if metadata.get(_MAY_BE_NAN) and not math.isfinite(value):
+    if metadata.get(_MAY_BE_NAN) and math.isnan(value):
         return
-    if not -_MAX_NUMBER <= value <= _MAX_NUMBER or (metadata.get(_POSITIVE) and value <= 0):
+    if not -MAX_NUMBER <= value <= MAX_NUMBER or (metadata.get(_POSITIVE) and value <= 0):
         raise ValueError(f"{name} is {str(value)[:20]}, which it cannot be")
 
 

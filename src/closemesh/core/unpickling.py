@@ -144,7 +144,7 @@ class _ArrayHeader(Array):
             reader.read(reader.read(1)[0])
         sizes = checked_shape(shape)
         raw = reader.read(math.prod(sizes) * dtype.dtype.itemsize)
-        self._value = array_from_bytes(raw, dtype.dtype, sizes, state.get("order") == "F").copy()
+        self._value = array_from_bytes(raw, dtype.dtype, sizes, state.get("order") == "F")
 
     def parts(self) -> list[Any]:
         """The array of objects, which is a pickle in the pickle."""

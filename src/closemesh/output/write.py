@@ -22,19 +22,6 @@ from closemesh.video.video_files import Image
 
 FrameFormat = Literal["ply", "obj"]
 
-RESULT_FILES = {
-    "scene.json": "",
-    "contacts.json": "",
-    "observations.npz": "",
-    "overlay.mp4": "",
-    "overlay.png": "",
-    "people": r"person_\d+\.npz",
-    "masks": r"\d+\.png",
-    "meshes": r"scene\.glb|(ply|obj)/person_\d+/\d+\.(ply|obj)",
-    "stages/clip.npz": "",
-}
-"""Files and folders of a result -> for a folder, a regular expression of the names of its files."""
-
 
 def write_frame_meshes(
     folder: Path, mesh_format: FrameFormat, camera: Camera, motion: BodyMotion, body: BodyModel, progress: Progress

@@ -15,12 +15,11 @@ from closemesh.body.loading import load_body
 from closemesh.body.model import BodyModel
 from closemesh.config.schema import ClipConfig, Config
 from closemesh.core.device import choose_device
-from closemesh.core.output_folder import OutputFolder, require_separate
+from closemesh.core.output_folder import RESULT_FILES, OutputFolder, require_separate
 from closemesh.core.progress import Progress
 from closemesh.fitting.silhouette_shape import Labels
 from closemesh.importers.registry import read_imported_result
 from closemesh.initialization.intrinsics import find_camera_prior
-from closemesh.output.write import RESULT_FILES
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.pipeline.cache import STAGES_FOLDER, StageCache, open_disk_cache
 from closemesh.structures import Clip

@@ -14,11 +14,11 @@ from pathlib import Path
 from closemesh.config.schema import Config, to_dict
 from closemesh.core.device import choose_device
 from closemesh.core.errors import DownloadError, InputError, ModelFileError, OutputError
-from closemesh.core.output_folder import OutputFolder
+from closemesh.core.output_folder import RESULT_FILES, OutputFolder
 from closemesh.core.progress import Advance, NullProgress, Progress, RecordingProgress
 from closemesh.core.records import save_record
 from closemesh.output.quality import check_numbers
-from closemesh.output.write import RESULT_FILES, write_results
+from closemesh.output.write import write_results
 from closemesh.pipeline.cache import CLIP_FILE, STAGES_FOLDER
 from closemesh.pipeline.context import MASKS, RunContext, check_output, input_files, open_run
 from closemesh.pipeline.fingerprints import selected_weights, weight_files
@@ -79,7 +79,7 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
         reports, frames = ctx.cache.reports, read_frames(ctx.clip)
         write_results(staged, reconstruction, ctx.body, reports, frames, ctx.progress, ctx.cache.run)
         ctx.check_clip()
-        output.publish(staged, [name for name in RESULT_FILES if "/" not in name], last="scene.json")
+        output.publish(staged, RESULT_FILES, last="scene.json")
     return reconstruction
 
 

@@ -9,10 +9,9 @@ from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-from closemesh.config.loading import read_toml
-from closemesh.core.errors import InputError, ModelFileError
+from closemesh.text.phrase_files import NO_OTHER_KEYS, load_phrases
 from closemesh.text.statements import ALWAYS, KINDS, Placement, Statement, TimedStatement
 
 _PHRASE_FILE = Path(__file__).with_name("phrases.toml")
@@ -31,8 +30,6 @@ _SPAN_PATTERNS = (
 )
 _SENTENCE_END = re.compile(r"\.(?:\s+|$)|\n+")
 
-T = TypeVar("T")
-NO_OTHER_KEYS = {"extra": "forbid"}  # As `__pydantic_config__` of a record: a misspelled key is an error.
 Phrases = Mapping[str, tuple[str, ...]]
 """For each word of the vocabulary its phrases; the first is the default."""
 
@@ -297,21 +294,3 @@ def _parser(kind: str, template: Template, slot_phrases: Mapping[str, Phrases]) 
 
 def _example() -> str:
     return render_statement(KINDS["touch"](0, "left_hand", 1, "upper_trunk"))  # type: ignore[call-arg]
-
-
-@lru_cache
-def load_phrases(path: Path, kind: type[T]) -> T:
-    """The tables of a TOML file as a dataclass `kind`, the same object for every call.
-
-    Raises ModelFileError that names the file when it is missing or its keys and values do not fit `kind`.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(kind).validate_python(read_toml(path))
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise ModelFileError(f"{path}, {where}: {fault['msg']}; reinstall closemesh") from error
-    except InputError as error:
-        raise ModelFileError(f"cannot read the phrases of {path}; reinstall closemesh") from error

@@ -76,7 +76,7 @@ _Motions = tuple[Clip, dict[str, BodyMotion], dict[str, Camera]]
 
 def _saved_motions(out: Path) -> _Motions | None:
     """The motions of all stages; None when their files are not there. Raises InputError when they are of two runs."""
-    with reading_result(out):
+    with reading_result(out):  # A mixture of two runs is an error; stages that are missing are none.
         pass
     with suppress(InputError):
         saved = {name: load_saved_motion(out, name) for name in STAGE_OF_MOTION}

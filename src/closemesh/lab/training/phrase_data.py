@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from closemesh.text.grammar import NO_OTHER_KEYS, load_phrases
+from closemesh.text.phrase_files import NO_OTHER_KEYS, load_phrases
 
 _FOLDER = Path(__file__).with_name("data")
 
