@@ -77,12 +77,17 @@ def test_a_second_run_with_other_options(
     assert {path for path in first if now[path] != first[path]} <= {out / ".closemesh"}
     mixed = CliRunner().invoke(app, ["render", str(out), "--view", "side"])
     assert mixed.exit_code == 1 and "mixes two runs" in mixed.stderr
+    mixed = CliRunner().invoke(app, ["evaluate", str(out), str(out), "--no-meshes"])
+    assert mixed.exit_code == 1 and "mixes two runs" in mixed.stderr
     assert command(clip, "--seed", "5").exit_code == 0
     assert CliRunner().invoke(app, ["render", str(out), "--view", "side"]).exit_code == 0
+    assert CliRunner().invoke(app, ["evaluate", str(out), str(out), "--no-meshes"]).exit_code == 0
     scene = json.loads((out / "scene.json").read_text())
     for stage in scene["stages"]:
         stored = json.loads((out / "stages" / stage["name"] / "stage.json").read_text())
         assert stored["run"] == stage["run"]
+    shutil.rmtree(out / "stages")
+    assert CliRunner().invoke(app, ["evaluate", str(out), str(out), "--no-meshes"]).exit_code == 0
     assert scene["seed"] == 5 and (out / "people" / "notes.txt").read_text() == "mine"
 
 

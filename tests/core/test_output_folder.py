@@ -84,6 +84,20 @@ def test_a_folder_of_the_user_is_refused_before_any_work(tmp_path: Path, name: s
     assert not list(tmp_path.glob(".closemesh-*"))
 
 
+def test_two_commands_that_write_at_once_keep_both_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(tmp_path, "scene.json")
+
+    def interrupted(source: Path, target: Path) -> None:
+        monkeypatch.setattr(output_folder, "_move", move)
+        publish(tmp_path, "side.mp4")
+        move(source, target)
+
+    move = output_folder._move
+    monkeypatch.setattr(output_folder, "_move", interrupted)
+    publish(tmp_path, "top.mp4")
+    assert OutputFolder(tmp_path).is_own("side.mp4") and OutputFolder(tmp_path).is_own("top.mp4")
+
+
 def test_a_changed_file_is_foreign(tmp_path: Path) -> None:
     publish(tmp_path, "scene.json", "people/person_00.npz")
     (tmp_path / "people" / "person_00.npz").write_text("corrected by the user")

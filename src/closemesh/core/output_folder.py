@@ -101,14 +101,13 @@ class OutputFolder:
         self._require_no_link(name)
         self._require_recorded(name, recorded)
         hashes = {f"{name}/{_relative(path, new)}": {sha256_of(path)} for path in _regular_files(new)}
-        others = {one: found for one, found in recorded.items() if not one.startswith(f"{name}/")}
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._record({**recorded, **hashes})
+            self._update(hashes)
             if target.exists():
                 target.rename(trash)
             new.rename(target)
-            self._record({**others, **hashes})
+            self._update({}, gone={one for one in recorded if one.startswith(f"{name}/")} - set(hashes))
         except OSError as error:
             raise write_error(self.path, error, "-o") from error
 
@@ -148,22 +147,21 @@ class OutputFolder:
             self._require_no_link(name)
             if os.path.lexists(self.path / name) and not self._has_content(name, recorded.get(name, set())):
                 raise self._foreign_error(name, recorded)
-        both = {name: {*recorded.get(name, ()), hashes[name]} for name in files}
-        self._record({**recorded, **both})
+        self._update({name: {*recorded.get(name, ()), hashes[name]} for name in files})
+        others = {name for name in recorded if name.split("/")[0] in set(kinds)} - set(files)
         try:
             if last in hashes:
                 (self.path / last).unlink(missing_ok=True)
             for name in files:
                 if name != last:
                     _move(staged / name, self.path / name)
-            replaced = {name for name in recorded if name.split("/")[0] in set(kinds)}
-            self._remove_others(replaced - set(files), recorded)
+            self._remove_others(others, recorded)
             if last in hashes:
                 _move(staged / last, self.path / last)
         except OSError as error:
             raise write_error(self.path, error, "-o") from error
-        remaining = {name: one for name, one in recorded.items() if os.path.lexists(self.path / name)}
-        self._record({**remaining, **{name: {one} for name, one in hashes.items()}})
+        gone = {name for name in others if not os.path.lexists(self.path / name)}
+        self._update({name: {one} for name, one in hashes.items()}, gone)
 
     def remove_leftovers(self) -> None:
         """Remove the staging folders and unfinished markers of killed runs; what is in use stays."""
@@ -200,8 +198,10 @@ class OutputFolder:
             return lines if header == _HEADER else None
         return None
 
-    def _record(self, recorded: Mapping[str, Iterable[str]]) -> None:
-        """Write the marker. Raises OutputError."""
+    def _update(self, new: Mapping[str, set[str]], gone: Iterable[str] = ()) -> None:
+        """Add or change entries of the marker, and leave out those that are `gone`. Raises OutputError."""
+        # Read again: another command may have added a view of the result meanwhile.
+        recorded = {name: hashes for name, hashes in {**self._recorded(), **new}.items() if name not in set(gone)}
         lines = [f"{one}  {name}" for name, hashes in sorted(recorded.items()) for one in sorted(hashes)]
         with atomic_file(self.path / MARKER) as part:
             part.write_text("\n".join([_HEADER, *lines]) + "\n", encoding="utf-8", errors="surrogateescape")

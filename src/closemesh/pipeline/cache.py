@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from closemesh.core.device import peak_gpu_mb, peak_rss_mb, reset_gpu_peak
 from closemesh.core.errors import InputError
 from closemesh.core.files import lock_folder
+from closemesh.core.foreign import expect_list, expect_mapping, expect_text, parse_json
 from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import Progress, RecordingProgress
 from closemesh.core.records import load_record, save_record
@@ -226,9 +227,9 @@ def open_disk_cache(
 
 
 @contextmanager
-def locked_result(out: Path, option: str = "-o") -> Iterator[None]:
+def locked_result(out: Path) -> Iterator[None]:
     """Lock the result in `out` for this process. Raises OutputError when another process writes or reads it."""
-    lock = lock_folder(out / STAGES_FOLDER / _LOCK, out, "using", option)
+    lock = lock_folder(out / STAGES_FOLDER / _LOCK, out, "using", "-o")
     try:
         yield
     finally:
@@ -295,17 +296,25 @@ def reading_result(out: Path) -> Iterator[dict[str, Any]]:
 
 
 def _check_runs(out: Path, scene: Mapping[str, Any]) -> None:
-    """Raises InputError when a stage is of another run than scene.json names; results of 0.1.0 name none."""
-    for stage in scene.get("stages", ()):
-        expected = stage.get("run")
-        if not expected:
-            continue
-        try:
-            found = json.loads((out / STAGES_FOLDER / stage["name"] / _REPORT).read_text())["run"]
-        except (OSError, ValueError, KeyError, TypeError):
-            found = None
-        if found != expected:
+    """Raises InputError when a stage is of another run than scene.json names.
+
+    Results of 0.1.0 name no runs. A stage that is not there, as in a result without its cache, is no mixture.
+    """
+    file = out / "scene.json"
+    for one in expect_list(file, "stages", scene.get("stages", ())):
+        stage = expect_mapping(file, "a stage", one)
+        name, run = (expect_text(file, key, stage.get(key, "")) for key in ("name", "run"))
+        report = out / STAGES_FOLDER / name / _REPORT
+        if run and report.is_file() and _run_of(report) != run:
             raise InputError(
-                f"{out} mixes two runs: its stage {stage['name']} is not that of scene.json, perhaps because a later "
-                "run was stopped; repeat closemesh reconstruct"
+                f"{out} mixes two runs: its stage {name} is not that of scene.json, perhaps because a later run was "
+                "stopped; repeat closemesh reconstruct"
             )
+
+
+def _run_of(report: Path) -> str:
+    """The run that made a stage, empty where its report is damaged."""
+    try:
+        return str(parse_json(report.read_bytes())["run"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
