@@ -46,7 +46,7 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def return_freed_memory() -> None:
-    """Give memory that was freed back to the system; call it now and then while many images are read.
+    """Give memory that was freed back to the system; call it after a stage, and while many images are read.
 
     The C library of Linux keeps freed blocks, and small arrays that lie between those of images keep them from being
     used again, so that memory would grow with the number of images.

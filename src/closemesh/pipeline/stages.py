@@ -12,7 +12,7 @@ import torch
 from closemesh import __version__
 from closemesh.config.schema import to_dict
 from closemesh.contact.measure import measure_contacts
-from closemesh.core.device import fault_of, release_memory
+from closemesh.core.device import fault_of, release_memory, return_freed_memory
 from closemesh.core.progress import Progress
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import import_fingerprint
@@ -269,6 +269,7 @@ def run_stages(
     """
     for stage in stages:
         ctx, state = _run_stage(ctx, state, stage)
+        return_freed_memory()  # Otherwise each stage begins with what the one before it had at most.
         yield stage, state
 
 
