@@ -71,7 +71,7 @@ PARTS = {
     "keypoints": (
         *({"initialise.lifter": False}, {"refine.prior": False}, {"refine.cross_attention": False}),
         *({"refine.projection_condition": False}, {"refine.physics": False}),
-        *({"refine.codebook": True}, {"optimise.motion": "network"}),
+        *({"optimise.physics": False}, {"refine.codebook": True}, {"optimise.motion": "network"}),
     ),
     "pixels": (
         {"optimise.appearance.enabled": False},
@@ -85,7 +85,8 @@ PARTS = {
 def test_an_ablation_leaves_each_part_out_once(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen, usual = [], _flat(to_dict(Config()))
 
-    def measured(one, configs, source, device) -> tuple[WindowResult, ...]:
+    def measured(one, configs, source, focal, device) -> tuple[WindowResult, ...]:
+        assert focal == "estimated"
         flat = [_flat(to_dict(config)) for config in configs]
         seen.append([{name: value for name, value in values.items() if usual[name] != value} for values in flat])
         return tuple(window(one.name, one.kind, 45 if changed else 40) for changed in seen[-1])

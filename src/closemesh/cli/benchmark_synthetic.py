@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _MAX_JOBS = 8  # Each is a process with the networks in its memory.
 
 
+FocalOption = Annotated[
+    Literal["estimated", "known"],
+    typer.Option(help="Estimate the focal length, as for any clip, or give the true one, as in the papers."),
+]
+
+
 class Source(str, Enum):
     """Input of the pipeline."""
 
@@ -36,10 +42,7 @@ def synthetic(
     source: Annotated[
         Source, typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = Source.keypoints,
-    focal: Annotated[
-        Literal["estimated", "known"],
-        typer.Option(help="Estimate the focal length, as for any clip, or give the true one, as in the papers."),
-    ] = "estimated",
+    focal: FocalOption = "estimated",
     quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
     data: Annotated[
         Path | None, typer.Option(help="Folder with captured motion; adds recordings of two people in its test split.")
@@ -103,6 +106,7 @@ def ablation(
     source: Annotated[
         Literal["keypoints", "pixels"], typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = "keypoints",
+    focal: FocalOption = "estimated",
     device: o.DeviceOption = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
     file: Annotated[
@@ -130,11 +134,15 @@ def ablation(
         cache = o.window_folder(file)
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume=cache is not None)
         with show_progress() as progress:
-            whole, effect = measure_ablation(windows, config, source, progress, options)
+            whole, effect = measure_ablation(windows, config, source, progress, options, focal)
         if file:
             plain = _plain(effect)
             with atomic_file(file) as part:
-                part.write_text(json.dumps({"commit": whole.commit, "seed": whole.seed, "with_minus_without": plain}))
+                part.write_text(
+                    json.dumps(
+                        {"commit": whole.commit, "seed": whole.seed, "focal": focal, "with_minus_without": plain}
+                    )
+                )
         for stage in whole.stages:
             for group in ("all", "contact"):
                 results.print(_table(effect, stage, group, source))

@@ -82,7 +82,7 @@ def test_a_part_is_removed_and_no_stage_runs_twice(
         monkeypatch.setattr(stage, "run", counted(stage, run))
     configs = [override(QUICK, settings) for settings in ({}, {"refine": {"prior": False}}, {})]
     with one_thread():
-        whole, without, again = run_configs(windows[0], configs, "keypoints", "cpu")
+        whole, without, again = run_configs(windows[0], configs, "keypoints", "known", "cpu")
     assert run == ["initialise", "refine", "optimise", "refine", "optimise"]
     assert (whole.stages, whole.truth) == (report.windows[0].stages, report.windows[0].truth)
     assert again.stages == whole.stages

@@ -13,7 +13,7 @@ from closemesh.config.schema import Config, to_dict
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene
 from closemesh.lab.evaluation.benchmark_runner import RunOptions, run_windows
-from closemesh.lab.evaluation.benchmark_scenes import Source, Window, with_known_focal
+from closemesh.lab.evaluation.benchmark_scenes import Focal, Source, Window, with_known_focal
 from closemesh.lab.evaluation.report import BenchmarkReport, Difference, current_commit, differences
 from closemesh.pipeline.stages import MOTION_STAGES
 
@@ -26,6 +26,7 @@ REMOVED: dict[Source, dict[str, Settings]] = {
         "cross-attention to the partner": {"refine": {"cross_attention": False}},
         "projection condition": {"refine": {"projection_condition": False}},
         "physics guidance": {"refine": {"physics": False}},
+        "physics of the last stage": {"optimise": {"physics": False}},
     },
     "pixels": {
         "appearance": {"optimise": {"appearance": {"enabled": False}}},
@@ -55,7 +56,12 @@ Ablation = dict[str, dict[str, dict[str, dict[str, Difference]]]]
 
 
 def measure_ablation(
-    windows: Sequence[Window], config: Config, source: Source, progress: Progress, options: RunOptions
+    windows: Sequence[Window],
+    config: Config,
+    source: Source,
+    progress: Progress,
+    options: RunOptions,
+    focal: Focal = "estimated",
 ) -> tuple[BenchmarkReport, Ablation]:
     """The report of the whole method, and the effect of each part of it.
 
@@ -63,12 +69,14 @@ def measure_ablation(
     """
     settings = {"": {}} | REMOVED[source] | ADDED[source]
     configs = {name: override(config, values) if values else config for name, values in settings.items()}
-    work = functools.partial(run_configs, configs=tuple(configs.values()), source=source, device=options.device)
-    inputs = {"configs": [to_dict(one) for one in configs.values()], "source": source, "device": options.device}
+    rows = tuple(configs.values())
+    work = functools.partial(run_configs, configs=rows, source=source, focal=focal, device=options.device)
+    inputs = {"configs": [to_dict(one) for one in configs.values()], "source": source, "focal": focal}
+    inputs |= {"device": options.device}
     results = run_windows(windows, work, inputs, f"ablation from {source}", progress, options)
     commit = current_commit()
     reports = {
-        name: BenchmarkReport(commit, config.seed, config.preset, source, of_config)
+        name: BenchmarkReport(commit, config.seed, config.preset, source, of_config, focal)
         for name, of_config in zip(configs, zip(*results, strict=True), strict=True)
     }
     whole = reports[""]
@@ -77,7 +85,7 @@ def measure_ablation(
 
 
 def run_configs(
-    window: Window, configs: Sequence[Config], source: Source, device: str | None
+    window: Window, configs: Sequence[Config], source: Source, focal: Focal, device: str | None
 ) -> tuple[WindowResult, ...]:
     """The scores of one window for each configuration; all have the same settings of the stage `observe`.
 
@@ -85,12 +93,13 @@ def run_configs(
     """
     assert all(one.observe == configs[0].observe for one in configs)
     with tempfile.TemporaryDirectory() as folder:
-        scene = build_scene(window, configs[0], source, device, Path(folder))
-        return tuple(_run_config(scene.without_scores(), one) for one in configs)
+        scene = build_scene(window, configs[0], source, device, Path(folder), focal)
+        return tuple(_run_config(scene.without_scores(), one, focal) for one in configs)
 
 
-def _run_config(scene: BenchmarkScene, config: Config) -> WindowResult:
+def _run_config(scene: BenchmarkScene, config: Config, focal: Focal) -> WindowResult:
     if scene.state.observations is not None:
-        ctx = replace(scene.ctx, config=with_known_focal(config, scene.scene.camera.focal))
+        known = focal == "known"
+        ctx = replace(scene.ctx, config=with_known_focal(config, scene.scene.camera.focal) if known else config)
         scene.run(ctx, scene.state, MOTION_STAGES)
     return scene.result()
