@@ -77,6 +77,7 @@ PARTS = {
         {"optimise.appearance.enabled": False},
         {"refine.prior": False},
         {"refine.physics": False, "optimise.physics": False},
+        {"optimise.appearance.silhouette_alignment": True},
     ),
 }
 

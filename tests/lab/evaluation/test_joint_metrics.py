@@ -79,6 +79,15 @@ def test_mpjpe_is_measured_per_joint_from_the_mid_hip() -> None:
     assert error[:, 1] == pytest.approx(20)
 
 
+def test_fingers_are_measured_from_their_own_wrist() -> None:
+    joints = np.random.default_rng(0).normal(size=(2, 1, 55, 3))
+    moved = joints.copy()
+    moved[..., [20, *range(25, 40)], :] += 0.5  # The whole left hand.
+    assert np.allclose(metrics.hand_mpjpe(moved, joints), 0)
+    moved[..., 40, :] += (0.03, 0.0, 0.0)
+    assert np.allclose(metrics.hand_mpjpe(moved, joints), 1.0)
+
+
 def test_vertices_are_aligned_by_the_joints() -> None:
     vertices = RNG.normal(size=(6, 2, 30, 3))
     shift = np.array([0, 0, 0.01])

@@ -40,7 +40,7 @@ ADDED: dict[Source, dict[str, Settings]] = {
         "interaction codebook": {"refine": {"codebook": True}},
         "network fine-tuning": {"optimise": {"motion": "network"}},
     },
-    "pixels": {},
+    "pixels": {"alignment to silhouettes": {"optimise": {"appearance": {"silhouette_alignment": True}}}},
 }
 """Source -> part that the default method lacks -> the settings that add it."""
 

@@ -27,6 +27,8 @@ the head and other points of hips and neck. So errors are close to published one
 LSP_JOINTS: tuple[int, ...] = tuple(JOINT_INDEX[name] for name in LSP_NAMES)
 LSP_HIPS: tuple[int, int] = (2, 3)
 
+_HANDS = ((JOINT_INDEX["left_wrist"], slice(25, 40)), (JOINT_INDEX["right_wrist"], slice(40, 55)))
+"""Wrist and finger joints of the left and the right hand."""
 _SHOULDERS = ("left_shoulder", "right_shoulder")
 _FACE = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
 
@@ -76,6 +78,21 @@ def mpvpe(vertices: Floats, vertices_true: Floats, joints14: Floats, joints14_tr
     vertices [..., V, 3], vertices_true [..., V, 3], joints14 [..., 14, 3], joints14_true [..., 14, 3].
     """
     return _mm(root_relative(vertices, joints14) - root_relative(vertices_true, joints14_true))
+
+
+def hand_mpjpe(joints: Floats, joints_true: Floats) -> Floats:
+    """Mean error [T, P] of the 30 finger joints after alignment of each hand's wrist joint.
+
+    joints [T, P, 55, 3], joints_true [T, P, 55, 3]. The rotation of the wrist counts.
+    """
+    errors = [
+        _mm(
+            (joints[..., fingers, :] - joints[..., [wrist], :])
+            - (joints_true[..., fingers, :] - joints_true[..., [wrist], :])
+        )
+        for wrist, fingers in _HANDS
+    ]
+    return np.concatenate(errors, axis=-1).mean(-1)
 
 
 def accel(predicted: Floats, truth: Floats) -> Floats:
@@ -246,6 +263,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("MPJPE", "mm", "lower", by_joint=True),
     Metric("PA-MPJPE", "mm", "lower", by_joint=True),
     Metric("MPVPE", "mm", "lower"),
+    Metric("hand-MPJPE", "mm", "lower"),
     Metric("Accel", "mm/frame²", "lower", by_joint=True),
     Metric("Inter", "mm", "lower", of_pair=True),
     Metric("Pair-PA-MPJPE", "mm", "lower", of_pair=True),

@@ -94,6 +94,7 @@ def _skeleton_scores(
     return {
         "MPJPE": metrics.mpjpe(lsp, lsp_true),
         "PA-MPJPE": metrics.pa_mpjpe(lsp, lsp_true),
+        "hand-MPJPE": metrics.hand_mpjpe(joints, joints_true),
         "Accel": metrics.accel(lsp, lsp_true),
         "Inter": metrics.inter(lsp, lsp_true),
         "Pair-PA-MPJPE": metrics.pair_pa_mpjpe(lsp, lsp_true),
