@@ -12,7 +12,7 @@ from known_scenes import KnownScene, observe_exactly
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import Config, RefineConfig
 from closemesh.core.progress import NullProgress
-from closemesh.interaction_prior.refine import refine
+from closemesh.interaction_prior.refine import PairBlender, close_intervals, refine
 from closemesh.structures import BodyMotion, PoseUncertainty
 
 QUICK = RefineConfig()
@@ -98,6 +98,24 @@ def test_a_person_in_two_pairs_gets_the_mean_of_both(known_scene: KnownScene):
     middle = (from_left.transl[:, 1] + from_right.transl[:, 0]) / 2
     assert np.allclose(both.transl[:, 1], middle, atol=5e-3)
     assert np.allclose(both.transl[:, 0], from_left.transl[:, 0], atol=5e-3)
+
+
+def test_a_long_contact_is_refined_alike_in_all_frames(known_scene: KnownScene):
+    """Intervals are crossfaded with each other, not with the motion before."""
+    frames = np.zeros(400, int)
+    motion = known_scene.motion.frames(frames)
+    uncertainty = PoseUncertainty(
+        np.full((400, 2, 22), 0.15, np.float32), np.full((400, 2, 3), 0.1, np.float32), np.ones((2, 10), np.float32)
+    )
+    blender = PairBlender(motion, uncertainty, known_scene.body, torch.device("cpu"))
+    intervals = list(close_intervals(np.ones(400, bool), np.ones(400, bool), 160))
+    assert len(intervals) == 3
+    for interval, weight in intervals:
+        state, _ = blender.pair(0, 1, interval)
+        aside = replace(state, pelvis=state.pelvis + torch.tensor([1.0, 0, 0]))
+        blender.add(0, 1, interval, aside, torch.as_tensor(weight))
+    moved = (blender.motion().transl - motion.transl)[..., 0]
+    assert np.allclose(moved, 1.0, atol=1e-4)
 
 
 def test_nothing_is_done_without_the_prior(known_scene: KnownScene, wrong: BodyMotion):

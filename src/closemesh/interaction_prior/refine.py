@@ -210,24 +210,31 @@ class PairBlender:
         self._body, self._motion = body.to(device), motion
         self._sum = torch.zeros_like(pack(self.initial)[0])  # [T, P, STATE_WIDTH]
         self._weight = torch.zeros_like(self._sum[..., :1])
-        self._strength = torch.zeros_like(self._weight)
+        self._strengths: dict[tuple[int, int], Tensor] = {}  # [T, P, 1] of each pair
 
     def pair(self, a: int, b: int, frames: slice) -> tuple[PairState, PairUncertainty]:
         """Initial motion and uncertainty of two of the people over some frames, camera frame."""
         return self.initial.frames(frames).people([a, b]), self.std.frames(frames).people([a, b])
 
     def add(self, a: int, b: int, frames: slice, refined: PairState, weight: Tensor) -> None:
-        """Adds the refined pair over these frames; weight [t] 0..1."""
+        """Adds the refined pair over these frames; weight [t] 0..1, which adds up where intervals of a pair overlap."""
         weight = weight[:, None, None]
         self._sum[frames, [a, b]] += weight * pack(refined)[0]
         self._weight[frames, [a, b]] += weight
-        self._strength[frames, [a, b]] = torch.maximum(self._strength[frames, [a, b]], weight)
+        strength = self._strengths.setdefault((a, b), torch.zeros_like(self._weight))
+        strength[frames, [a, b]] += weight
 
     def motion(self) -> BodyMotion:
-        """The motion of all people: the mean of their refined pairs, else the initial motion; one shape per person."""
+        """The motion of all people: the mean of their refined pairs, else the initial motion; one shape per person.
+
+        It is refined as strongly as the pair with most weight.
+        """
         initial = pack(self.initial)[0]
         mean = torch.where(self._weight > 0, self._sum / self._weight.clamp(min=1e-6), initial)
-        merged = torch.lerp(initial, mean, self._strength)
+        strength = torch.zeros_like(self._weight)
+        for of_pair in self._strengths.values():
+            strength = torch.maximum(strength, of_pair.clamp(max=1))
+        merged = torch.lerp(initial, mean, strength)
         refined = rotation_6d_to_matrix(merged[..., : NUM_ROTATIONS * 6].unflatten(-1, (NUM_ROTATIONS, 6)))
         betas = torch.as_tensor(self._motion.betas, dtype=torch.float32, device=initial.device).clone()
         weight = self._weight.sum(0)  # [P, 1]
