@@ -17,7 +17,7 @@ from closemesh.config.schema import OptimiseConfig
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
-from closemesh.fitting.keypoint_tracks import KeypointTracks
+from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference
 from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
@@ -122,6 +122,24 @@ def test_only_unpaired_people_are_aligned(known_scene):
         depths[unpaired] = align_to_floor(evidence, parameters, 40, lambda _: None).parameters.log_depth[:, 1]
     assert torch.equal(depths[False], parameters.log_depth[:, 1])
     assert (depths[True] - parameters.log_depth[:, 1]).mean() < -0.1
+
+
+@pytest.mark.parametrize("physics", [True, False])
+@pytest.mark.parametrize(
+    ("pairs", "refined", "factors"), [(((0, 1),), (), (1, 1)), (None, (), (3, 3)), (None, (1,), (3, 1))]
+)
+def test_only_people_in_no_pair_have_a_loose_reference(known_scene, monkeypatch, physics, pairs, refined, factors):
+    """Physics does not matter, and the prior also refines people who are too far apart for contact."""
+    scene, found = known_scene, []
+
+    def record(self: PoseReference, factor: torch.Tensor) -> PoseReference:
+        found.append(tuple(factor.tolist()))
+        return self
+
+    monkeypatch.setattr(PoseReference, "scale_std", record)
+    config = OptimiseConfig(iterations=1, physics=physics, pairs=pairs)
+    optimise(scene.observed, scene.motion, scene.body, config, CPU, NullProgress(), refined=refined)
+    assert found == [factors]
 
 
 def test_the_floor_follows_the_vertical_of_the_camera(known_scene):

@@ -124,6 +124,12 @@ def refine(
     return blender.motion()
 
 
+def refined_people(before: BodyMotion, after: BodyMotion) -> frozenset[int]:
+    """The people who differ between the motions before and after the stage: those of a pair that was refined."""
+    changed = (before.rotations != after.rotations).any((0, 2, 3, 4)) | (before.transl != after.transl).any((0, 2))
+    return frozenset(np.flatnonzero(changed).tolist())
+
+
 def close_intervals(close: Bools, present: Bools, max_frames: int) -> Iterator[tuple[slice, Floats]]:
     """Intervals of frames in which two people are close, or will be soon, with a weight [t] for each frame.
 
@@ -240,7 +246,9 @@ class PairBlender:
         weight = self._weight.sum(0)  # [P, 1]
         mean_betas = (self._sum[..., -3 - NUM_BETAS : -3]).sum(0) / weight.clamp(min=1e-6)
         betas[:, :NUM_BETAS] = torch.where(weight > 0, mean_betas, betas[:, :NUM_BETAS])
-        transl = transl_of(self._body, betas, merged[..., -3:])
-        rotations = self._motion.rotations.copy()
-        rotations[:, :, :NUM_ROTATIONS] = refined.cpu().numpy()
-        return self._motion.with_pose(rotations=rotations, transl=transl.cpu().numpy(), betas=betas.cpu().numpy())
+        moved = transl_of(self._body, betas, merged[..., -3:]).cpu().numpy()
+        people = (weight[:, 0] > 0).cpu().numpy()  # All others keep every digit.
+        rotations, transl = self._motion.rotations.copy(), self._motion.transl.copy()
+        rotations[:, people, :NUM_ROTATIONS] = refined.cpu().numpy()[:, people]
+        transl[:, people] = moved[:, people]
+        return self._motion.with_pose(rotations=rotations, transl=transl, betas=betas.cpu().numpy())

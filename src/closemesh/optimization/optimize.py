@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -45,8 +45,8 @@ from closemesh.temporal import crossfade_window, split_windows
 from closemesh.text.statements import TimedStatement
 
 SILHOUETTES = PhotometricWeights(color=0.0, dssim=0.0, identity=1.0)
-# Factor on the standard deviation of an unpaired person: aligned to a floor, but not refined by the prior.
-UNPAIRED_STD_FACTOR = 3.0
+# Factor on the standard deviation of a person who is in no pair of this stage, and whom the prior did not refine.
+ALONE_STD_FACTOR = 3.0
 MAX_PAIR_DISTANCE = 0.3  # Meters between the surfaces of two people who are optimized with contact.
 _SILHOUETTE_AVATARS = AvatarConfig(num_gaussians=4000)
 
@@ -60,12 +60,14 @@ def optimise(
     progress: Progress,
     views: AppearanceViews = AppearanceViews(),
     text: Sequence[TimedStatement] = (),
+    refined: Collection[int] = (),
 ) -> tuple[Camera, BodyMotion, AppearanceSummary]:
     """The camera above its floor, the motion of all people (camera frame), and a summary of the appearance.
 
     views: of `collect_views`, to which avatars are fitted; without any, appearance is left out. text: statements that
-    constrain what no keypoint shows. Raises InputError when config.pairs names a person who does not exist, and
-    ModelFileError when a model file is missing or damaged.
+    constrain what no keypoint shows. refined: the people of `refined_people`, who stay near their motion. Raises
+    InputError when config.pairs names a person who does not exist, and ModelFileError when a model file is missing or
+    damaged.
     """
     if views.views and not has_uv(body):
         progress.note(f"body {body.name} has no texture coordinates: appearance is left out")
@@ -76,9 +78,11 @@ def optimise(
     # The prior does not model hands, and its wrist rotations are arbitrary.
     parameters = fit_hands(model, parameters, tracks, config.iterations, config.window, config.overlap, progress)
     pairs = _pairs(config, motion, body)
-    unpaired = [not config.physics or person not in chain(*pairs) for person in range(motion.num_people)]
+    unpaired = [person not in chain(*pairs) for person in range(motion.num_people)]
+    alone = [own and person not in refined for person, own in enumerate(unpaired)]
     statements = text_objective(text, motion.num_people, observed.camera.up, body, device)
-    problem = _Problem(model, body, tracks, pairs, torch.tensor(unpaired, device=device), statements, config)
+    masks = (torch.tensor(people, device=device) for people in (unpaired, alone))
+    problem = _Problem(model, body, tracks, pairs, *masks, statements, config)
     with progress.task("optimise", _count_steps(problem, views.views)) as advance:
         steps = config.iterations if config.physics else 0
         evidence = FloorEvidence(model, tracks, problem.unpaired, _known_up(observed.camera, device))
@@ -118,7 +122,8 @@ class _Problem:
     body: BodyModel
     tracks: KeypointTracks
     pairs: tuple[tuple[int, int], ...]
-    unpaired: Tensor  # [P] bool
+    unpaired: Tensor  # [P] bool; only these people may change in size and depth to stand on the floor
+    alone: Tensor  # [P] bool; the unpaired people whom the prior did not refine: their motion is less reliable
     text: TextObjective | None
     config: OptimiseConfig
 
@@ -137,9 +142,9 @@ class _Problem:
         return split_windows(len(self.tracks.times), self.config.window, self.config.overlap)
 
     def with_reference(self, parameters: MotionParameters) -> KeypointTracks:
-        """The tracks with `parameters` as the reference, adjusted for unpaired people and statements."""
+        """The tracks with `parameters` as the reference, adjusted for people who are alone and for statements."""
         reference = reference_at(parameters, SIGMAS.refined_rotation, SIGMAS.refined_depth)
-        reference = reference.scale_std(torch.where(self.unpaired, UNPAIRED_STD_FACTOR, 1.0))
+        reference = reference.scale_std(torch.where(self.alone, ALONE_STD_FACTOR, 1.0))
         if self.text:
             posed = pose_parameters(self.model.body, parameters)
             reference = self.text.adjust_reference(reference, self.tracks, posed)

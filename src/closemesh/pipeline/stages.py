@@ -17,7 +17,7 @@ from closemesh.core.progress import Progress
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.importers.registry import import_fingerprint
 from closemesh.initialization.initialize import initialise
-from closemesh.interaction_prior.refine import refine
+from closemesh.interaction_prior.refine import refine, refined_people
 from closemesh.optimization.appearance import collect_views
 from closemesh.optimization.optimize import optimise
 from closemesh.perception.observe import observe
@@ -207,7 +207,8 @@ class Optimise:
         """The camera above its floor, the motion `optimised`, and the summary of the appearance step."""
         observed, motion, config = state.observed(ctx.clip), state.motions["refined"], ctx.config.optimise
         views = collect_views(observed, ctx.masks, motion, config.appearance, ctx.config.seed)
-        return optimise(observed, motion, ctx.body, config, ctx.device, progress, views, self._text(ctx, state))
+        text, refined = self._text(ctx, state), refined_people(state.motions["initial"], motion)
+        return optimise(observed, motion, ctx.body, config, ctx.device, progress, views, text, refined)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
         """Replaces the camera, and adds the motion and the summary."""
