@@ -10,6 +10,7 @@ from torch import Tensor
 
 from closemesh.body.capsules import CAPSULE_PARTS, capsule_body
 from closemesh.body.loading import load_bundled_body, load_landmark_body
+from closemesh.contact.watertight import watertight_body
 from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.interaction_prior.codebook import canonical_frame, from_canonical, to_canonical
@@ -23,7 +24,7 @@ from closemesh.interaction_prior.diffusion import (
     sample,
     sample_times,
 )
-from closemesh.interaction_prior.guidance import GuidanceConfig, guide_by_energies
+from closemesh.interaction_prior.guidance import GuidanceConfig, PhysicsEnergy, guide_by_energies
 from closemesh.interaction_prior.refine import close_intervals
 from closemesh.interaction_prior.state import (
     STATE_WIDTH,
@@ -188,6 +189,23 @@ def test_merged_windows_are_the_clip(length: int) -> None:
         atol=1e-4,
         rtol=0,
     )
+
+
+def test_the_physics_of_a_frame_does_not_depend_on_other_frames() -> None:
+    """A long clip is guided as strongly as a short one, and a window in contact has the energy of all its vertices."""
+    cam = random_state(1)
+    pelvis = cam.pelvis[:, :1, :1].expand(-1, WINDOW, 2, -1) + torch.tensor([[0.0, 0, 0], [0.1, 0, 0]])
+    rotations = torch.eye(3).expand(1, WINDOW, 2, 22, 3, 3)
+    inside = PairState(rotations, torch.zeros(1, WINDOW, 2, 10), pelvis)
+    meshes = watertight_body(load_bundled_body("light"), "coarse")
+    energies = {}
+    for count in (1, 2, 8):
+        physics = PhysicsEnergy(meshes, 1.0, 0.3)
+        windows = inside.map(lambda tensor, n=count: tensor.expand(n, *tensor.shape[1:]))
+        physics.search(windows)
+        energies[count] = float(physics(windows)) / count
+    assert energies[1] > 1
+    assert abs(energies[2] / energies[1] - 1) < 1e-3 and abs(energies[8] / energies[1] - 1) < 1e-3
 
 
 def test_intervals_fade_and_cover_every_close_frame_once() -> None:

@@ -16,7 +16,7 @@ from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_
 from closemesh.interaction_prior.codebook import Codebook, canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.diffusion import Guide
 from closemesh.interaction_prior.state import PairState, pack, pack_std, unpack
-from closemesh.interaction_prior.windows import PairBody, PairWindows, pose_pair, project_view, unfold_windows
+from closemesh.interaction_prior.windows import WINDOW, PairBody, PairWindows, pose_pair, project_view, unfold_windows
 from closemesh.losses.keypoints import reprojection
 from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.text.alignment import PoseTextModel
@@ -89,7 +89,11 @@ class PhysicsEnergy:
         a, b = self._skinned(patch.body, state)
         depth = penetration_depth(a, b, patch.faces, patch.penetrations) / _PENETRATION_SIGMA
         distance = contact_distance(a, b, patch.faces, patch.touching) / _CONTACT_SIGMA
-        return self._penetration * _balanced_sum(depth) + self._contact * _balanced_sum(distance)
+        deep, apart = (
+            _balanced_sum(residual, pairs.frame)
+            for residual, pairs in ((depth, patch.penetrations), (distance, patch.touching))
+        )
+        return self._penetration * deep + self._contact * apart
 
     @staticmethod
     def _skinned(body: BodyModel, state: PairState) -> tuple[Tensor, Tensor]:
@@ -103,9 +107,13 @@ class PhysicsEnergy:
         return vertices[:, :, 0].flatten(0, 1), vertices[:, :, 1].flatten(0, 1)
 
 
-def _balanced_sum(residual: Tensor) -> Tensor:
-    """Sum of squares over the square root of their number: a broad contact is one contact, not two hundred."""
-    return residual.square().sum() / max(len(residual), 1) ** 0.5
+def _balanced_sum(residual: Tensor, frame: Tensor) -> Tensor:
+    """Sum of squares over the square root of their number in their frame, for residual [N] in frame [N] int64.
+
+    A broad contact is one contact, not two hundred. A frame counts alike however many others there are.
+    """
+    count = torch.bincount(frame)[frame] * WINDOW
+    return (residual.square() / count.to(residual).sqrt()).sum()
 
 
 def guide_by_energies(
