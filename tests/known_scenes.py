@@ -39,11 +39,11 @@ class KnownScene:
         return ObservedClip(self.clip, self.observations, self.camera)
 
 
-def make_known_scene() -> KnownScene:
+def make_known_scene(pitch: float = PITCH) -> KnownScene:
     """Twelve frames; person 0 waves and bends a knee, person 1 stands behind, turned half away."""
     body = load_bundled_body("light")
     frames = 12
-    T_cam_world = _camera_looking_down(frames)
+    T_cam_world = _camera_looking_down(frames, pitch)
     motion = _in_camera(_motion_in_world(body, frames), T_cam_world, body)
     camera = Camera(FOCAL, (SIZE[0] / 2, SIZE[1] / 2), SIZE, "option", T_cam_world, floor_found=True)
     times = np.arange(frames) / FPS
@@ -96,10 +96,10 @@ def _motion_in_world(body: BodyModel, frames: int) -> BodyMotion:
     )
 
 
-def _camera_looking_down(frames: int) -> np.ndarray:
+def _camera_looking_down(frames: int, pitch: float) -> np.ndarray:
     """T_cam_world [T, 4, 4] of a camera 3.5 m in front of the world's origin."""
     level = np.diag([1.0, -1.0, -1.0])
-    c, s = np.cos(PITCH), np.sin(PITCH)
+    c, s = np.cos(pitch), np.sin(pitch)
     R = np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ level
     T = np.eye(4)
     T[:3, :3] = R

@@ -12,15 +12,20 @@ from known_scenes import KnownScene, observe_exactly
 
 from closemesh.body.capsules import NUM_POINTS, capsule_body
 from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import pelvis_of, transl_of
 from closemesh.config.schema import Config, LanguageConfig, RefineConfig
 from closemesh.core.progress import NullProgress
-from closemesh.interaction_prior.refine import refine
+from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.interaction_prior.guidance import TextGuidance
+from closemesh.interaction_prior.refine import Prior, refine
+from closemesh.interaction_prior.state import PairState
+from closemesh.interaction_prior.windows import PairClip, cut_windows, window_layout
 from closemesh.structures import BodyMotion, PoseUncertainty
 from closemesh.text.alignment import load_alignment
 from closemesh.text.captioner import caption_motion
 from closemesh.text.losses import encode_statements, text_pose_distance
 from closemesh.text.predicates import PoseFeatures, pose_features
-from closemesh.text.statements import JointAngle, Posture, Support, TimedStatement, Touch
+from closemesh.text.statements import JointAngle, Placement, Posture, Support, TimedStatement, Touch
 
 WRONG = (
     TimedStatement(Posture(0, "upside_down")),
@@ -139,3 +144,42 @@ def test_the_alignment_moves_people_towards_the_statements(touching: KnownScene,
         run(touching, apart, (), Config(language=LanguageConfig(alignment=use))).rotations for use in (False, True)
     )
     assert np.array_equal(plain, same), "without statements nothing changes"
+
+
+def test_statements_are_judged_in_the_vertical_of_each_frame(touching: KnownScene, monkeypatch: pytest.MonkeyPatch):
+    """Also while the camera turns: in the mean of its verticals, people who stand lean."""
+    scene, turned = touching, scene_that_pitches(touching, np.radians(np.linspace(0, 100, 12)))
+    true = [
+        one
+        for one in caption_motion(scene.motion, scene.body, scene.clip.times, scene.camera.up)
+        if isinstance(one.statement, Posture) or (isinstance(one.statement, Placement) and "above" in str(one))
+    ]
+    assert {type(one.statement) for one in true} == {Posture, Placement}
+    energies = []
+
+    def judge(prior: Prior, clip: PairClip, text: TextGuidance) -> PairState:
+        layout = window_layout(len(clip), "cpu")
+        windows = cut_windows(clip, layout)
+        for up in (text.up, text.up.mean(0).expand_as(text.up)):
+            guidance = replace(text, up=up).windows(layout)
+            energies.append(float(guidance.statement_energy(windows, prior.sampler.body, 1.0)(windows.mean)))
+        return clip.state
+
+    monkeypatch.setattr("closemesh.interaction_prior.refine.refine_interval", judge)
+    run(turned, turned.motion, true)
+    assert energies[0] < 0.1 * energies[1]
+
+
+def scene_that_pitches(scene: KnownScene, angles: np.ndarray) -> KnownScene:
+    """The same people, seen by a camera that is pitched by these angles more, one for each frame."""
+    R = axis_angle_to_matrix(torch.tensor([[angle, 0.0, 0.0] for angle in angles])).numpy()
+    motion, T_cam_world = scene.motion, scene.camera.T_cam_world.copy()
+    betas = torch.as_tensor(motion.betas)
+    pelvis = pelvis_of(scene.body, betas, torch.as_tensor(motion.transl)).numpy()
+    rotations = motion.rotations.copy()
+    rotations[:, :, 0] = R[:, None] @ rotations[:, :, 0]
+    moved = torch.as_tensor(np.einsum("tij,tpj->tpi", R, pelvis), dtype=torch.float32)
+    T_cam_world[:, :3] = R @ T_cam_world[:, :3]
+    transl = transl_of(scene.body, betas, moved).numpy()
+    camera = replace(scene.camera, T_cam_world=T_cam_world)
+    return replace(scene, camera=camera, motion=motion.with_pose(rotations=rotations, transl=transl))

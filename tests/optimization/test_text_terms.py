@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from known_scenes import KnownScene, observe_exactly
+from known_scenes import KnownScene, make_known_scene, observe_exactly
 
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import pose_parameters
@@ -24,12 +24,13 @@ from closemesh.optimization.text_terms import (
     COMPLETE,
     FULFILLED_STD_FACTOR,
     OCCLUDED_STD_FACTOR,
+    TextObjective,
     hidden_joints,
     text_objective,
 )
 from closemesh.structures import BodyMotion
 from closemesh.text.captioner import caption_motion
-from closemesh.text.statements import DepthOrder, JointAngle, TimedStatement, Touch
+from closemesh.text.statements import DepthOrder, JointAngle, Posture, TimedStatement, Touch
 
 CPU = torch.device("cpu")
 BEHIND = 1  # The person behind the other.
@@ -166,3 +167,17 @@ def test_no_person_is_pulled_to_an_absent_one(near: KnownScene):
     present = tracks.present.clone()
     present[:, 1] = False
     assert objective.loss(posed, replace(tracks, present=present), weights) == 0
+
+
+def test_statements_are_judged_in_the_vertical_of_the_floor(monkeypatch: pytest.MonkeyPatch):
+    """A camera that looks down by 30 degrees, and that is only assumed to be level."""
+    scene, verticals = make_known_scene(np.radians(30)), []
+    level = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (len(scene.clip), 1, 1))
+    camera = replace(scene.camera, T_cam_world=level, floor_found=False, up_std=0.0)
+    loss = TextObjective.loss
+    monkeypatch.setattr(TextObjective, "loss", lambda self, *given: verticals.append(self.up) or loss(self, *given))
+    text, config = [TimedStatement(Posture(0, "upright"))], OptimiseConfig(iterations=20)
+    optimise(replace(scene.observed, camera=camera), scene.motion, scene.body, config, CPU, NullProgress(), text=text)
+    assert verticals
+    for up in verticals:
+        assert up[0].numpy() @ scene.camera.up[0] > np.cos(np.radians(8))

@@ -16,7 +16,15 @@ from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_
 from closemesh.interaction_prior.codebook import Codebook, canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.diffusion import Guide
 from closemesh.interaction_prior.state import PairState, pack, pack_std, unpack
-from closemesh.interaction_prior.windows import WINDOW, PairBody, PairWindows, pose_pair, project_view, unfold_windows
+from closemesh.interaction_prior.windows import (
+    WINDOW,
+    PairBody,
+    PairWindows,
+    WindowLayout,
+    pose_pair,
+    project_view,
+    unfold_windows,
+)
 from closemesh.losses.keypoints import reprojection
 from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.text.alignment import PoseTextModel
@@ -170,7 +178,11 @@ class TextGuidance:
     """Statements about one pair, its people numbered 0 and 1."""
 
     statements: tuple[TimedStatement, ...]
-    up: Tensor  # [3] unit vector against gravity, cam
+    up: Tensor  # [T, 3] unit vectors against gravity, cam; of windows [B, T, 3]
+
+    def windows(self, layout: WindowLayout) -> TextGuidance:
+        """The guidance of the windows of an interval."""
+        return replace(self, up=self.up[layout.index.to(self.up.device)])
 
     def condition(self, windows: PairWindows) -> PairWindows:
         """The windows with the stated contacts."""
@@ -179,7 +191,7 @@ class TextGuidance:
     def statement_energy(self, windows: PairWindows, body: PairBody, weight: float) -> Energy:
         """Weighted violation of the statements."""
         times = windows.tracks.times
-        up = F.normalize(self.up, dim=-1).to(times).expand(*times.shape, 3)
+        up = F.normalize(self.up.to(times), dim=-1)
 
         def energy(state: PairState) -> Tensor:
             keypoints = windows.view.points_to_cam(unfold_windows(pose_pair(body, state).keypoints))
@@ -194,8 +206,7 @@ class TextGuidance:
         """
         targets = [one for one in encode_statements(alignment, self.statements) if len(one.people) == 1]
         times = windows.tracks.times
-        up_cam = F.normalize(self.up, dim=-1).to(times)
-        up = torch.einsum("bij,j->bi", windows.view.R_view_cam, up_cam)[:, None].expand(*times.shape, 3)
+        up = torch.einsum("bij,btj->bti", windows.view.R_view_cam, F.normalize(self.up.to(times), dim=-1))
 
         def energy(state: PairState) -> Tensor:
             distance = text_pose_distance(targets, alignment.pose_encoder, state.rotations, state.pelvis, up, times)

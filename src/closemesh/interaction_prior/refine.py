@@ -117,7 +117,7 @@ def refine(
             for frames, weight in close_intervals(close, present, config.refine.max_frames):
                 state, std = blender.pair(a, b, frames)
                 clip = pair_clip(tracks.frames(frames), (a, b), state, std)
-                up = torch.as_tensor(observed.camera.up[frames].mean(0))
+                up = torch.as_tensor(observed.camera.up[frames], device=device)
                 refined = refine_interval(prior, clip, TextGuidance(statements, up) if statements else None)
                 blender.add(a, b, frames, refined, torch.as_tensor(weight, device=device))
                 advance(int(close[frames].sum()))
@@ -161,6 +161,7 @@ def refine_interval(prior: Prior, clip: PairClip, text: TextGuidance | None = No
     times = clip.tracks.times
     layout = window_layout(len(clip), times.device)
     windows = cut_windows(clip, layout)
+    text = text and text.windows(layout)
     if not prior.cross_attention:
         windows = replace(windows, unpaired=torch.ones_like(windows.unpaired))
     if text is not None and prior.guidance.text > 0:

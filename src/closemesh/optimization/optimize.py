@@ -87,11 +87,13 @@ def optimise(
         steps = config.iterations if config.physics else 0
         evidence = FloorEvidence(model, tracks, problem.unpaired, _known_up(observed.camera, device))
         alignment = align_to_floor(evidence, parameters, steps, advance)
+        if problem.text and alignment.floor_found:
+            problem = replace(problem, text=problem.text.above(alignment.ground.floor))
         appearance = optimize_appearance(
             views, model, body, alignment.parameters, tracks, pairs, config.appearance, advance
         )
         ground = alignment.ground if alignment.floor_found and config.physics else None
-        objective = JointObjective(model, problem.with_reference(appearance.parameters), ground, statements)
+        objective = JointObjective(model, problem.with_reference(appearance.parameters), ground, problem.text)
         parameters = _optimize_windows(problem, objective, appearance, advance)
     if not alignment.floor_found:
         reason = (

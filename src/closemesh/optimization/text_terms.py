@@ -51,6 +51,10 @@ class TextObjective(TensorDataclass):
     up: Tensor  # [T, 3] unit vectors against gravity, cam
     capsules: CapsuleBody = field(metadata=static())
 
+    def above(self, floor: Tensor) -> TextObjective:
+        """The same with the normal of floor [4], camera frame, as the vertical of all frames."""
+        return replace(self, up=floor[:3].to(self.up).expand_as(self.up))
+
     def loss(self, posed: PosedLandmarks, tracks: KeypointTracks, weights: Weights) -> Tensor:
         """Weighted loss [] of all statements in the frames in which their people are present."""
         features = PoseFeatures(posed.keypoints[..., :NUM_POINTS, :], self.up, self.capsules)
