@@ -107,17 +107,53 @@ def _read_pickle(path: Path) -> MotionSequence:
 
 TEST_PAIRS = ("cmu_60_61_03", "cmu_60_61_13")
 """Trials of the CMU salsa couple."""
-TEST_EVERY = 10
-"""Every tenth single-person file, in the order of names, belongs to the test split."""
+TEST_CLIPS = (
+    "cmu_conv_test__walking_extra__walking_15",
+    "cmu_conv_test__walking_extra__walking_8",
+    "cmu_conv_train__basketball_signal__basketball_signal_5",
+    "cmu_conv_train__running__running_4",
+    "cmu_conv_train__walking_extra__walking_14",
+    "cmu_conv_train__walking_extra__walking_25",
+    "cmu_conv_train__walking_extra__walking_37",
+    "cmu_conv_train__walking_extra__walking_47",
+    "cmu_indian_14",
+    "cmucc_01_08",
+    "cmucc_03_01",
+    "cmucc_05_12",
+    "cmucc_06_04",
+    "cmucc_06_15",
+    "cmujump_08_07",
+    "cmujump_127_06",
+    "cmujump_127_25",
+    "cmujump_139_16",
+    "cmujump_140_02",
+    "cmujump_43_02",
+    "cmujump_85_06",
+)
+"""Clips of single people; others of the same subjects are in training."""
+TEST_SUBJECTS = ("cmucc_03", "cmujump_08", "cmujump_43", "cmujump_139", "cmujump_140")
+"""CMU subjects of whom no clip is in training; names of clips are SUBJECT_TRIAL."""
+TEST_KINDS = ("ground_pin", "lifting_from_bed", "sitting_on_lap", "acrobatic_lift")
+"""Kinds of generated interactions of which no window is in training."""
+
+
+def is_test_motion(path: Path) -> bool:
+    """Whether the name of a motion file is in the test split: a listed clip, subject or kind (KIND_UNIT_WINDOW)."""
+    name = path.stem
+    if name in TEST_PAIRS or name in TEST_CLIPS:
+        return True
+    return name.rpartition("_")[0] in TEST_SUBJECTS or name.rsplit("_", 2)[0] in TEST_KINDS
+
+
+def is_test_kind(sequence: MotionSequence) -> bool:
+    """Whether the action of a motion is one of TEST_KINDS; actions may end with a remark in brackets."""
+    return sequence.action.partition("(")[0].strip() in TEST_KINDS
 
 
 def split_motion_files(data: Path) -> tuple[list[Path], list[Path]]:
-    """Training and test split of the motions below `data`, see `find_motions`.
+    """Training and test split of the motions below `data`, see `find_motions` and `is_test_motion`.
 
-    Files below a folder `pairs` are split by TEST_PAIRS, all others by their index in the order of names.
+    The split goes by names only, so that no file moves another one. A file of another name is for training.
     """
     files = find_motions(data)
-    pairs = [path for path in files if "pairs" in path.relative_to(data).parts]
-    singles = [path for path in files if path not in pairs]
-    test = [path for path in pairs if path.stem in TEST_PAIRS] + singles[TEST_EVERY - 1 :: TEST_EVERY]
-    return [path for path in files if path not in test], test
+    return [path for path in files if not is_test_motion(path)], [path for path in files if is_test_motion(path)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +18,14 @@ from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
 from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d, matrix_to_axis_angle, rotation_6d_to_matrix
-from closemesh.lab.datasets.registry import find_motions, read_motion, split_motion_files
+from closemesh.lab.datasets.registry import is_test_kind, read_motion, split_motion_files
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.structures import NUM_BODY_JOINTS
 from closemesh.temporal import find_runs
 
 BODY_MODEL = "closemesh_open/light"  # All variants of the bundled body have the same betas.
-CHECK_EVERY = 12  # One file in so many is left out of training, for validation and calibration.
+CHECK_EVERY = 12  # One file in so many, with its family, is left out of training for validation and calibration.
+LARGEST_FAMILY = 0.15  # Fraction of the validation files that one family may be.
 RANDOM_BETAS_STD = 0.8  # Standard deviation for random people; the bundled body's betas have 1.
 SPEED_RANGE = (0.8, 1.25)
 FPS_RANGE = (15.0, 30.0)
@@ -210,13 +213,16 @@ class MotionDatasets(TensorDataclass):
 def load_datasets(data: Path, interactions: Path | None, progress: Progress) -> tuple[MotionDatasets, MotionDatasets]:
     """Motion for training and for validation: captured files below `data`, generated ones below `interactions`.
 
-    The test split of the benchmark is in neither. Raises InputError when there is no motion.
+    The test split of the benchmark is in neither, nor are windows of its kinds (`TEST_KINDS`). Raises InputError when
+    there is no motion.
     """
     files, _ = split_motion_files(data)
-    generated_files = find_motions(interactions) if interactions else []
+    generated_files, _ = split_motion_files(interactions) if interactions else ([], [])
     with progress.task("reading motion", len(files) + len(generated_files)) as advance:
-        captured = [_read(file, advance) for file in files]
-        generated = [_read(file, advance) for file in generated_files]
+        captured, generated = (
+            [motion for file in part if not is_test_kind(motion := _read(file, advance))]
+            for part in (files, generated_files)
+        )
     if not captured:
         raise InputError(f"no motion found below {data}; docs/training.md lists the files that can be read")
     return _split(captured, generated, validation=False), _split(captured, generated, validation=True)
@@ -230,12 +236,36 @@ def _read(file: Path, advance: Advance) -> MotionSequence:
 def _split(captured: list[MotionSequence], generated: list[MotionSequence], validation: bool) -> MotionDatasets:
     def choose(sequences: list[MotionSequence], people: int) -> list[MotionSequence]:
         matching = [sequence for sequence in sequences if sequence.num_people == people]
-        # At least one for validation, however few there are.
-        every = min(CHECK_EVERY, max(len(matching), 2))
-        return [sequence for k, sequence in enumerate(matching) if (k % every == 1) == validation]
+        checked = validation_files([sequence.name for sequence in matching])
+        return [sequence for k, sequence in enumerate(matching) if (k in checked) == validation]
 
     return MotionDatasets(
         singles=make_dataset(choose(captured, 1) + choose(generated, 1), 1, BODY_MODEL),
         pairs=make_dataset(choose(captured, 2), 2, BODY_MODEL),
         interactions=make_dataset(choose(generated, 2), 2, BODY_MODEL),
     )
+
+
+def validation_files(names: Sequence[str]) -> set[int]:
+    """Indices of the files for validation: whole families, one file in CHECK_EVERY in all, at least one of several.
+
+    Windows of one work unit are a family, since they share key poses; so are the clips of one subject or series. Large
+    families stay in training, so that several kinds are checked.
+    """
+    families: dict[str, list[int]] = {}
+    for index, name in enumerate(names):
+        families.setdefault(family_of(name), []).append(index)
+    if len(families) == 1:  # One couple only: whole clips are the best separation that there is.
+        families = {name: [index] for index, name in enumerate(names)}
+    room = len(names) / CHECK_EVERY
+    chosen: set[int] = set()
+    for family in sorted(families, key=lambda name: zlib.crc32(name.encode())):
+        size = len(families[family])
+        if size <= max(room * LARGEST_FAMILY, 1) and len(chosen) + size <= room:
+            chosen.update(families[family])
+    return chosen or set(min(families.values(), key=len) if len(families) > 1 else ())
+
+
+def family_of(name: str) -> str:
+    """The name without its last number: KIND_UNIT of a window, SUBJECT of a clip, whichever part of CMU it was in."""
+    return re.sub(r"_(?:test|train)__", "__", re.sub(r"[_-]?\d+$", "", name))
