@@ -25,7 +25,7 @@ from closemesh.temporal import find_runs
 
 BODY_MODEL = "closemesh_open/light"  # All variants of the bundled body have the same betas.
 CHECK_EVERY = 12  # One file in so many, with its family, is left out of training for validation and calibration.
-LARGEST_FAMILY = 0.15  # Fraction of the validation files that one family may be.
+LARGEST_FAMILY = 0.2  # Fraction of the validation files that one family may be.
 RANDOM_BETAS_STD = 0.8  # Standard deviation for random people; the bundled body's betas have 1.
 SPEED_RANGE = (0.8, 1.25)
 FPS_RANGE = (15.0, 30.0)
