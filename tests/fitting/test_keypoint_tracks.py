@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from known_scenes import KnownScene
 
@@ -43,6 +44,14 @@ def test_a_person_occluded_by_another_one_stays_present():
     behind = np.tile([[0.0, 0, 10, 20], [3, 0, 13, 20]], (12, 1, 1))
     assert not present_frames(detected, beside, times)[4:11, 0].any()
     assert present_frames(detected, behind, times)[:, 0].all()
+
+
+@pytest.mark.parametrize(("seconds", "left", "present"), [(1.8, 9.0, True), (2.2, 9.0, False), (1.8, 11.0, False)])
+def test_a_person_hidden_beside_another_one_stays_present_for_a_while(seconds: float, left: float, present: bool):
+    times = np.array([0.0, 0.5 * seconds, seconds])
+    detected = np.array([[True, True], [False, True], [True, True]])
+    boxes = np.tile([[0.0, 0, 10, 20], [left, 0, left + 10, 20]], (3, 1, 1))
+    assert present_frames(detected, boxes, times)[1, 0] == present
 
 
 def test_sequences_per_person_are_views_of_the_tracks(known_scene: KnownScene):

@@ -12,6 +12,7 @@ from known_scenes import KnownScene, observe_exactly
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import Config, RefineConfig
 from closemesh.core.progress import NullProgress
+from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.interaction_prior.refine import PairBlender, close_intervals, refine, refined_people
 from closemesh.structures import BodyMotion, PoseUncertainty
 
@@ -103,12 +104,15 @@ def test_a_person_in_two_pairs_gets_the_mean_of_both(known_scene: KnownScene):
 
 def test_a_long_contact_is_refined_alike_in_all_frames(known_scene: KnownScene):
     """Intervals are crossfaded with each other, not with the motion before."""
-    frames = np.zeros(400, int)
+    frames = np.arange(400) % len(known_scene.clip)
     motion = known_scene.motion.frames(frames)
     uncertainty = PoseUncertainty(
         np.full((400, 2, 22), 0.15, np.float32), np.full((400, 2, 3), 0.1, np.float32), np.ones((2, 10), np.float32)
     )
-    blender = PairBlender(motion, uncertainty, known_scene.body, torch.device("cpu"))
+    tracks = KeypointTracks.from_observations(
+        known_scene.observations.frames(frames), np.arange(400) / 30, known_scene.camera, "cpu"
+    )
+    blender = PairBlender(motion, uncertainty, known_scene.body, tracks)
     intervals = list(close_intervals(np.ones(400, bool), np.ones(400, bool), 160))
     assert len(intervals) == 3
     for interval, weight in intervals:

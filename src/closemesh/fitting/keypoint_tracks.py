@@ -96,6 +96,7 @@ _CORRELATED = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left han
 _INDEPENDENT = 4
 # Longest time between two detections through which a person counts as present.
 MAX_MISSING_SECONDS = 0.7
+MAX_HIDDEN_SECONDS = 2.0  # The same between two detections beside another person, from whom a pose is generated.
 MAX_OCCLUDED_SECONDS = 4.0  # The same while another person covers this one.
 _OVERLAP = 0.3  # Part of a person's box that another box covers during occlusion.
 
@@ -218,26 +219,35 @@ def _correlation_factor(detected: Tensor) -> Tensor:
 
 
 def present_frames(detected: Bools, boxes: Floats, times: Floats) -> Bools:
-    """[T, P] detected, or between two detections: close in time, or less close and both behind another person.
+    """[T, P] detected, or between two detections: close in time, or less close and both beside another person.
 
+    The longest time is that for the smaller part of the person that is covered by another one, before and after.
     detected [T, P], boxes [T, P, 4] pixels, times [T] seconds.
     """
     present = detected.copy()
     for person in range(detected.shape[1]):
         frames = np.flatnonzero(detected[:, person])
         for before, after in itertools.pairwise(frames):
-            occluded = all(_is_covered(boxes[k], detected[k], person) for k in (before, after))
-            if times[after] - times[before] <= (MAX_OCCLUDED_SECONDS if occluded else MAX_MISSING_SECONDS):
+            covered = min(_covered_part(boxes[k], detected[k], person) for k in (before, after))
+            if times[after] - times[before] <= _longest_gap(covered):
                 present[before:after, person] = True
     return present
 
 
-def _is_covered(boxes: Floats, detected: Bools, person: int) -> bool:
-    """Whether another box covers a good part of the person's; boxes [P, 4], detected [P]."""
+def _longest_gap(covered: float) -> float:
+    """Seconds through which a person counts as present of whom another one covers a part, 0..1."""
+    if covered > _OVERLAP:
+        return MAX_OCCLUDED_SECONDS
+    return MAX_HIDDEN_SECONDS if covered > 0 else MAX_MISSING_SECONDS
+
+
+def _covered_part(boxes: Floats, detected: Bools, person: int) -> float:
+    """The largest part of the person's box that another box covers; boxes [P, 4], detected [P]."""
     others = np.delete(boxes, person, axis=0)[np.delete(detected, person)]
     low, high = np.maximum(boxes[person, :2], others[:, :2]), np.minimum(boxes[person, 2:], others[:, 2:])
     common = np.prod((high - low).clip(min=0), axis=-1)
-    return bool((common > _OVERLAP * np.prod(boxes[person, 2:] - boxes[person, :2])).any())
+    area = float(np.prod(boxes[person, 2:] - boxes[person, :2]))
+    return float(common.max(initial=0.0)) / area if area > 0 else 0.0
 
 
 def best_observed_frames(tracks: KeypointTracks, count: int) -> Tensor:

@@ -32,6 +32,7 @@ from closemesh.interaction_prior.guidance import (
     reprojection_energy,
     smoothing_weights,
 )
+from closemesh.interaction_prior.masking import hidden_frames, hide_frames
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, PairState, PairUncertainty, pack, unpack
 from closemesh.interaction_prior.windows import (
     PairBody,
@@ -94,7 +95,8 @@ def refine(
 ) -> BodyMotion:
     """The motion, camera frame, with people who come close refined in pairs; the others are unchanged.
 
-    A person in two pairs gets the mean of both. Statements in `text` about a pair or about one of its people guide
+    A person who is not detected for a while is generated from the other one, between the frames around the gap. A
+    person in two pairs gets the mean of both. Statements in `text` about a pair or about one of its people guide
     the sampling. Raises ModelFileError when a network is missing or damaged.
     """
     if not config.refine.prior:
@@ -102,8 +104,8 @@ def refine(
             progress.note("without the prior, statements act in the last stage alone")
         return motion
     tracks = KeypointTracks.from_observations(observed.observations, observed.clip.times, observed.camera, device)
-    blender = PairBlender(motion, uncertainty, body, device)
-    pairs = find_close_pairs(motion, body, MAX_PAIR_DISTANCE, uncertainty.pelvis_std[..., 2])
+    blender = PairBlender(motion, uncertainty, body, tracks)
+    pairs = find_close_pairs(blender.first_motion(), body, MAX_PAIR_DISTANCE, uncertainty.pelvis_std[..., 2])
     prior = load_prior(body, config, device) if pairs else None
     if prior and text and config.language.alignment:
         prior = replace(prior, alignment=load_alignment(device))
@@ -116,7 +118,7 @@ def refine(
             present = motion.valid[:, a] & motion.valid[:, b]
             for frames, weight in close_intervals(close, present, config.refine.max_frames):
                 state, std = blender.pair(a, b, frames)
-                clip = pair_clip(tracks.frames(frames), (a, b), state, std)
+                clip = pair_clip(tracks.frames(frames), (a, b), state, std, blender.hidden[frames])
                 up = torch.as_tensor(observed.camera.up[frames], device=device)
                 refined = refine_interval(prior, clip, TextGuidance(statements, up) if statements else None)
                 blender.add(a, b, frames, refined, torch.as_tensor(weight, device=device))
@@ -196,32 +198,42 @@ def _energy_guide(prior: Prior, windows: PairWindows, text: TextGuidance | None)
 class PairBlender:
     """The motion before refinement, and the weighted sum of the refined pairs."""
 
-    def __init__(self, motion: BodyMotion, uncertainty: PoseUncertainty, body: BodyModel, device: torch.device) -> None:
+    def __init__(
+        self, motion: BodyMotion, uncertainty: PoseUncertainty, body: BodyModel, tracks: KeypointTracks
+    ) -> None:
+        device = tracks.times.device
+
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32, device=device)
 
         frames = len(motion.transl)
         betas = tensor(motion.betas)
         # As PairState with all people in the place of the two.
-        self.initial = PairState(
+        self._initial = PairState(
             rotations=tensor(motion.rotations[:, :, :NUM_ROTATIONS])[None],
             betas=betas[:, :NUM_BETAS].expand(1, frames, -1, -1),
             pelvis=pelvis_of(body.to(device), betas, tensor(motion.transl))[None],
         )
         betas_std = tensor(uncertainty.betas_std)[:, :NUM_BETAS].clamp(min=MIN_BETAS_STD)
-        self.std = PairUncertainty(
+        std = PairUncertainty(
             rotation_std=tensor(uncertainty.rotation_std).clamp(min=MIN_ROTATION_STD)[None],
             betas_std=betas_std.expand(1, frames, -1, -1),
             pelvis_std=tensor(uncertainty.pelvis_std).clamp(min=MIN_PELVIS_STD)[None],
         )
+        self.hidden = hidden_frames(tracks)  # [T, P]
+        self._first, self._std = hide_frames(self._initial, std, self.hidden[None], tracks.times[None])
         self._body, self._motion = body.to(device), motion
-        self._sum = torch.zeros_like(pack(self.initial)[0])  # [T, P, STATE_WIDTH]
+        self._sum = torch.zeros_like(pack(self._initial)[0])  # [T, P, STATE_WIDTH]
         self._weight = torch.zeros_like(self._sum[..., :1])
         self._strengths: dict[tuple[int, int], Tensor] = {}  # [T, P, 1] of each pair
 
+    def first_motion(self) -> BodyMotion:
+        """The motion with which pairs begin: hidden people are interpolated."""
+        return self._with_state(pack(self._first)[0], self._betas(), self.hidden.any(0))
+
     def pair(self, a: int, b: int, frames: slice) -> tuple[PairState, PairUncertainty]:
-        """Initial motion and uncertainty of two of the people over some frames, camera frame."""
-        return self.initial.frames(frames).people([a, b]), self.std.frames(frames).people([a, b])
+        """First motion and uncertainty of two of the people over some frames, camera frame."""
+        return self._first.frames(frames).people([a, b]), self._std.frames(frames).people([a, b])
 
     def add(self, a: int, b: int, frames: slice, refined: PairState, weight: Tensor) -> None:
         """Adds the refined pair over these frames; weight [t] 0..1, which adds up where intervals of a pair overlap."""
@@ -236,20 +248,26 @@ class PairBlender:
 
         It is refined as strongly as the pair with most weight.
         """
-        initial = pack(self.initial)[0]
+        initial = pack(self._initial)[0]
         mean = torch.where(self._weight > 0, self._sum / self._weight.clamp(min=1e-6), initial)
         strength = torch.zeros_like(self._weight)
         for of_pair in self._strengths.values():
             strength = torch.maximum(strength, of_pair.clamp(max=1))
-        merged = torch.lerp(initial, mean, strength)
-        refined = rotation_6d_to_matrix(merged[..., : NUM_ROTATIONS * 6].unflatten(-1, (NUM_ROTATIONS, 6)))
-        betas = torch.as_tensor(self._motion.betas, dtype=torch.float32, device=initial.device).clone()
-        weight = self._weight.sum(0)  # [P, 1]
+        betas, weight = self._betas(), self._weight.sum(0)  # [P, 1]
         mean_betas = (self._sum[..., -3 - NUM_BETAS : -3]).sum(0) / weight.clamp(min=1e-6)
         betas[:, :NUM_BETAS] = torch.where(weight > 0, mean_betas, betas[:, :NUM_BETAS])
-        moved = transl_of(self._body, betas, merged[..., -3:]).cpu().numpy()
-        people = (weight[:, 0] > 0).cpu().numpy()  # All others keep every digit.
+        return self._with_state(torch.lerp(initial, mean, strength), betas, weight[:, 0] > 0)
+
+    def _betas(self) -> Tensor:
+        """[P, B] of the motion, to be changed."""
+        return torch.as_tensor(self._motion.betas, dtype=torch.float32, device=self._sum.device).clone()
+
+    def _with_state(self, packed: Tensor, betas: Tensor, people: Tensor) -> BodyMotion:
+        """The motion with packed [T, P, STATE_WIDTH] and betas [P, B] of some people [P]; others keep every digit."""
+        turned = rotation_6d_to_matrix(packed[..., : NUM_ROTATIONS * 6].unflatten(-1, (NUM_ROTATIONS, 6)))
+        moved = transl_of(self._body, betas, packed[..., -3:])
+        changed = people.cpu().numpy()
         rotations, transl = self._motion.rotations.copy(), self._motion.transl.copy()
-        rotations[:, people, :NUM_ROTATIONS] = refined.cpu().numpy()[:, people]
-        transl[:, people] = moved[:, people]
+        rotations[:, changed, :NUM_ROTATIONS] = turned.cpu().numpy()[:, changed]
+        transl[:, changed] = moved.cpu().numpy()[:, changed]
         return self._motion.with_pose(rotations=rotations, transl=transl, betas=betas.cpu().numpy())

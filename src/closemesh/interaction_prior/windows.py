@@ -46,7 +46,7 @@ class PairClip(TensorDataclass):
     state: PairState  # [1, T, 2, ...] root as R_cam_root, pelvis in cam
     std: PairUncertainty  # [1, T, 2, ...]
     tracks: KeypointTracks  # [T, 2, 23, ...]; points and limbs of undetected people have weight 0
-    masked: Tensor  # [T, 2] bool: nothing is known
+    masked: Tensor  # [T, 2] bool: nothing is known of these frames of this person
 
     def __len__(self) -> int:
         return len(self.masked)
@@ -79,11 +79,17 @@ class PairWindows:
         )
 
 
-def pair_clip(tracks: KeypointTracks, pair: Sequence[int], state: PairState, std: PairUncertainty) -> PairClip:
-    """Two of the people of a clip, with their motion over its frames."""
+def pair_clip(
+    tracks: KeypointTracks,
+    pair: Sequence[int],
+    state: PairState,
+    std: PairUncertainty,
+    hidden: Tensor | None = None,
+) -> PairClip:
+    """Two of the people of a clip, with their motion over its frames; hidden [T, P] bool of all people are masked."""
     two = replace(tracks.body_keypoints(), points3d=None, reference=None).people(list(pair))
-    two = mask_tracks(two, two.detected)
-    return PairClip(state=state, std=std, tracks=two, masked=torch.zeros_like(two.detected))
+    masked = torch.zeros_like(two.detected) if hidden is None else hidden[:, list(pair)]
+    return PairClip(state=state, std=std, tracks=mask_tracks(two, two.detected & ~masked), masked=masked)
 
 
 def mask_tracks(tracks: KeypointTracks, known: Tensor) -> KeypointTracks:

@@ -17,8 +17,9 @@ from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d
 from closemesh.interaction_prior.diffusion import Denoiser, DenoiserConfig
 from closemesh.interaction_prior.state import PairState
-from closemesh.interaction_prior.windows import NUM_LIMBS, PairBody, pose_pair, unfold_windows
+from closemesh.interaction_prior.windows import NUM_LIMBS, WINDOW, PairBody, pose_pair, unfold_windows
 from closemesh.lab.training.denoiser import DenoiserTraining, train_denoiser
+from closemesh.lab.training.denoiser_examples import MAX_GAP, MIN_GAP, cut_examples, random_gaps
 from closemesh.lab.training.initial_motions import CONTACT_DISTANCE, FOCAL, InitialMotions
 from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_interaction_prior
 from closemesh.lab.training.loop import LoopConfig, TrainingRun
@@ -120,3 +121,28 @@ def test_a_missing_initial_network_is_reported_before_training(tmp_path: Path) -
     save_network(tmp_path / "denoiser.safetensors", Denoiser(TINY.network), TINY.network)
     with pytest.raises(ModelFileError, match=r"codebook\.safetensors not found"):
         train_interaction_prior(datasets, datasets, 2, TINY, CodebookTraining(), run, init_from=tmp_path, only=NETWORKS)
+
+
+def test_gaps_hide_one_person_between_frames_in_which_both_are_seen() -> None:
+    gaps = random_gaps(400, 32, 0.5, torch.Generator().manual_seed(0), CPU)
+    length = gaps.sum(1)  # [B, 2]
+    assert 0.4 < (length.sum(1) > 0).float().mean() < 0.6
+    assert (length.min(1).values == 0).all() and not gaps[:, [0, -1]].any()
+    found = length[length > 0]
+    assert found.min() == MIN_GAP and found.max() == MAX_GAP and (length[:, 0] > 0).any() and (length[:, 1] > 0).any()
+
+
+def test_a_window_inside_a_gap_is_interpolated_from_the_whole_motion(body: PairBody) -> None:
+    motions = first_motions(body, 3, 2)
+    pelvis = motions.pelvis.clone()
+    pelvis[..., 0] += torch.arange(FRAMES)[None, :, None] / FRAMES
+    motions = replace(motions, pelvis=pelvis)
+    hidden = torch.zeros(3, FRAMES, 2, dtype=torch.bool)
+    hidden[:, 1:-1, 1] = True
+    index, frames = torch.arange(3), torch.arange(2, 2 + WINDOW).expand(3, -1)
+    windows = cut_examples(replace(motions, pelvis=pelvis + 5.0 * hidden[..., None]), index, frames, hidden).windows
+    assert windows.masked[:, :, 1].all() and not windows.masked[:, :, 0].any()
+    assert (windows.tracks.inv_sigma[:, :, 1] == 0).all() and (windows.tracks.inv_sigma[:, :, 0] > 0).all()
+    cam = windows.view.points_to_cam(windows.mean.pelvis)
+    torch.testing.assert_close(cam, pelvis[:, 2 : 2 + WINDOW], atol=1e-4, rtol=0)
+    assert (windows.std.rotation_std[:, 8, 1] > windows.std.rotation_std[:, 0, 1]).all()

@@ -116,10 +116,12 @@ class DenoiserTraining:
     loop: LoopConfig = field(default_factory=LoopConfig)
     loss: LossWeights = field(default_factory=LossWeights)
     batch: int = 256
+    gaps: float = 0.2
+    """Fraction of motions in which one person is hidden for a while, longer than a window or shorter."""
     mask_frames: float = 0.2
-    """Fraction of windows in which frames of both people are masked."""
+    """Fraction of the other windows in which frames of both people are masked."""
     mask_person: float = 0.1
-    """Fraction of windows in which one person is masked."""
+    """Fraction of the other windows in which one person is masked."""
     drop_condition: float = 0.1
     """Fraction of windows without a condition, drawn for each condition."""
     contacts: float = 0.25
@@ -150,8 +152,9 @@ def train_denoiser(
     generator = torch.Generator(run.device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:
-        examples = sample_examples(train, config.batch, generator)
+        examples = sample_examples(train, config.batch, generator, config.gaps)
         masked = random_masks(config.batch, config.mask_frames, config.mask_person, generator, run.device)
+        masked = masked & ~examples.windows.masked.any((1, 2))[:, None, None]
         first_guess = (step * 0.618034) % 1 < config.first_guess
         examples = drop_contacts(mask_frames(examples, masked), config.contacts, generator)
         step_inputs = _Step(examples, schedule, body, config, first_guess, generator)

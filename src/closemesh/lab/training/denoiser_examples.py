@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from closemesh.geometry.rotations import rotation_6d_to_matrix
+from closemesh.interaction_prior.masking import MAX_PELVIS_STD, MAX_ROTATION_STD, hide_frames
 from closemesh.interaction_prior.refine import MIN_BETAS_STD, MIN_PELVIS_STD, MIN_ROTATION_STD
 from closemesh.interaction_prior.state import PairState, PairUncertainty, pack, pair_view, state_to_view, unpack
 from closemesh.interaction_prior.windows import WINDOW, PairWindows, mask_tracks
 from closemesh.lab.training.initial_motions import InitialMotions
 
-ROTATION_RATE, PELVIS_RATE = 0.5, 0.1  # Radians, meters per second without detections, added to each std.
-UNKNOWN_ROTATION, UNKNOWN_PELVIS, UNKNOWN_BETAS = 0.5, 0.5, 1.0  # Std of a person who is never detected.
+UNKNOWN_BETAS = 1.0  # Std of a person who is never detected.
+MIN_GAP, MAX_GAP = 4, 30  # Frames in which one person is hidden while the other is seen.
 
 
 @dataclass(frozen=True)
@@ -45,68 +46,115 @@ class TrainingExample:
         return TrainingExample(windows, truth, choose(self.joint_valid, self.joint_valid.flip(1)))
 
 
-def sample_examples(motions: InitialMotions, count: int, generator: torch.Generator) -> TrainingExample:
-    """Random windows of WINDOW frames; the two people in random order."""
-    device = motions.pelvis.device
+def sample_examples(
+    motions: InitialMotions, count: int, generator: torch.Generator, gaps: float = 0.0
+) -> TrainingExample:
+    """Random windows of WINDOW frames; the two people in random order. gaps: fraction of motions of `random_gaps`."""
+    device, length = motions.pelvis.device, motions.pelvis.shape[1]
     index = torch.randint(len(motions), (count,), generator=generator, device=device)
-    first = torch.randint(motions.pelvis.shape[1] - WINDOW + 1, (count,), generator=generator, device=device)
-    examples = cut_examples(motions, index, first[:, None] + torch.arange(WINDOW, device=device))
+    first = torch.randint(length - WINDOW + 1, (count,), generator=generator, device=device)
+    hidden = random_gaps(count, length, gaps, generator, device) if gaps > 0 else None
+    examples = cut_examples(motions, index, first[:, None] + torch.arange(WINDOW, device=device), hidden)
     return examples.swap_people(torch.rand(count, generator=generator, device=device) < 0.5)
 
 
-def cut_examples(motions: InitialMotions, index: Tensor, frames: Tensor) -> TrainingExample:
-    """The windows index [B] of the motions at frames [B, WINDOW]."""
+def cut_examples(
+    motions: InitialMotions, index: Tensor, frames: Tensor, hidden: Tensor | None = None
+) -> TrainingExample:
+    """The windows index [B] of the motions at frames [B, WINDOW]; hidden [B, T, 2] bool over all their T frames.
 
-    def over_time(tensor: Tensor) -> Tensor:
-        chosen = tensor[index[:, None], frames]
-        return chosen.float() if chosen.is_floating_point() else chosen
+    As in the product, hidden frames are interpolated in the whole motion, before windows are cut.
+    """
 
-    def each_frame(tensor: Tensor) -> Tensor:
-        return tensor[index].float()[:, None].expand(-1, frames.shape[1], -1, -1)
-
-    def state(rotations: Tensor, betas: Tensor, pelvis: Tensor) -> PairState:
-        return PairState(rotation_6d_to_matrix(over_time(rotations)), each_frame(betas), over_time(pelvis))
-
-    cam = state(motions.rotations, motions.betas, motions.pelvis)
-    truth = state(motions.true_rotations, motions.true_betas, motions.true_pelvis)
-    view, tracks = pair_view(cam.pelvis), motions.tracks
+    rows = torch.arange(len(index), device=index.device)[:, None]
+    tracks = motions.tracks.map_frames(lambda tensor: _float(tensor[index[:, None], frames]))
+    tracks = replace(tracks, focal=tracks.focal[index], principal_point=tracks.principal_point[index])
+    if hidden is None:
+        cam, std = _first_motion(motions, index, frames)
+        masked = torch.zeros(*frames.shape, 2, dtype=torch.bool, device=index.device)
+    else:
+        every = torch.arange(hidden.shape[1], device=index.device).expand(len(index), -1)
+        whole, wide = hide_frames(*_first_motion(motions, index, every), hidden, motions.tracks.times[index])
+        cam, std = whole.map(lambda tensor: tensor[rows, frames]), wide.map(lambda tensor: tensor[rows, frames])
+        masked = hidden[rows, frames]
+        tracks = mask_tracks(tracks, ~masked)
+    truth = _state(motions.true_rotations, motions.true_betas, motions.true_pelvis, index, frames)
+    view = pair_view(cam.pelvis)
     windows = PairWindows(
         mean=state_to_view(cam, view),
-        std=PairUncertainty(
-            over_time(motions.rotation_std).clamp(min=MIN_ROTATION_STD),
-            each_frame(motions.betas_std).clamp(min=MIN_BETAS_STD),
-            over_time(motions.pelvis_std).clamp(min=MIN_PELVIS_STD),
-        ),
+        std=std,
         view=view,
-        tracks=replace(
-            tracks.map_frames(over_time), focal=tracks.focal[index], principal_point=tracks.principal_point[index]
-        ),
-        masked=torch.zeros(*frames.shape, 2, dtype=torch.bool, device=index.device),
+        tracks=tracks,
+        masked=masked,
         unpaired=torch.zeros(len(index), dtype=torch.bool, device=index.device),
         contacts=motions.contacts[index[:, None], frames],
     )
     return TrainingExample(windows, state_to_view(truth, view), motions.joint_valid[index])
 
 
-def mask_frames(example: TrainingExample, masked: Tensor) -> TrainingExample:
-    """The example without any knowledge of the frames of people in masked [B, T, 2] bool.
+def _first_motion(motions: InitialMotions, index: Tensor, frames: Tensor) -> tuple[PairState, PairUncertainty]:
+    """The motions index [B] at frames [B, T], camera frame."""
+    state = _state(motions.rotations, motions.betas, motions.pelvis, index, frames)
+    std = PairUncertainty(
+        motions.rotation_std[index[:, None], frames].float().clamp(min=MIN_ROTATION_STD),
+        _each_frame(motions.betas_std, index, frames).clamp(min=MIN_BETAS_STD),
+        motions.pelvis_std[index[:, None], frames].float().clamp(min=MIN_PELVIS_STD),
+    )
+    return state, std
 
-    Masked frames are interpolated between the nearest known ones, with a std that grows with the distance in time. A
-    person who is masked in all frames is at rest at the place of the partner, facing the camera, and is to be
-    generated as a reaction.
+
+def _state(rotations: Tensor, betas: Tensor, pelvis: Tensor, index: Tensor, frames: Tensor) -> PairState:
+    """Of rotations [N, T, 2, 22, 6], betas [N, 2, 10] and pelvis [N, T, 2, 3]: index [B] at frames [B, T]."""
+    rotations, pelvis = rotations[index[:, None], frames].float(), pelvis[index[:, None], frames].float()
+    return PairState(rotation_6d_to_matrix(rotations), _each_frame(betas, index, frames), pelvis)
+
+
+def _each_frame(of_person: Tensor, index: Tensor, frames: Tensor) -> Tensor:
+    return of_person[index].float()[:, None].expand(-1, frames.shape[1], -1, -1)
+
+
+def _float(tensor: Tensor) -> Tensor:
+    """Half precision as float; other types as they are."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def mask_frames(example: TrainingExample, masked: Tensor) -> TrainingExample:
+    """The example without any knowledge of the frames of people in masked [B, T, 2] bool, besides those masked before.
+
+    Masked frames are interpolated as in the product. A person who is masked in all frames is at rest at the place of
+    the partner, facing the camera, and is to be generated as a reaction.
     """
     windows = example.windows
-    never = masked.all(1, keepdim=True).expand_as(masked)
-    before, after = _known_around(masked)
-    fraction = (_frame_numbers(masked) - before) / (after - before).clamp(min=1)
-    packed = pack(windows.mean)
-    between = torch.lerp(_at(packed, before), _at(packed, after), fraction[..., None])
-    mean = unpack(torch.where(never[..., None], pack(_unknown(windows.mean)), between))
-    times = windows.tracks.times[..., None].expand(masked.shape)
-    seconds = torch.minimum((times - times.gather(1, before)).abs(), (times - times.gather(1, after)).abs())
-    std = _widened(windows.std, seconds, never)
+    mean, std = hide_frames(windows.mean, windows.std, masked, windows.tracks.times)
+    never = masked.all(1)[:, None, :, None]  # [B, 1, 2, 1]
+    mean = unpack(torch.where(never, pack(_unknown(windows.mean)), pack(mean)))
+    std = PairUncertainty(
+        rotation_std=torch.where(never, MAX_ROTATION_STD, std.rotation_std),
+        betas_std=torch.where(never, UNKNOWN_BETAS, std.betas_std),
+        pelvis_std=torch.where(never, MAX_PELVIS_STD, std.pelvis_std),
+    )
     tracks = mask_tracks(windows.tracks, ~masked)
+    masked = windows.masked | masked
     return replace(example, windows=replace(windows, mean=mean, std=std, masked=masked, tracks=tracks))
+
+
+def random_gaps(
+    count: int, frames: int, fraction: float, generator: torch.Generator, device: torch.device | str
+) -> Tensor:
+    """[B, T, 2] bool: frames in which one person is hidden, in a `fraction` of the windows of T frames.
+
+    A gap has MIN_GAP to MAX_GAP frames, and the person is seen before and after it.
+    """
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    longest = min(MAX_GAP, frames - 2)
+    length = MIN_GAP + ((longest - MIN_GAP + 1) * rand(count, 1, 1)).floor()
+    start = 1 + ((frames - 1 - length) * rand(count, 1, 1)).floor()
+    frame = torch.arange(frames, device=device)[:, None]
+    gap = (frame >= start) & (frame < start + length) & (rand(count, 1, 1) < fraction)
+    return gap & ((rand(count, 1, 1) < 0.5) == torch.tensor([True, False], device=device))
 
 
 def random_masks(
@@ -144,40 +192,8 @@ def drop_contacts(example: TrainingExample, fraction: float, generator: torch.Ge
     return replace(example, windows=replace(example.windows, contacts=contacts & stated))
 
 
-def _known_around(masked: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest known frames [B, T, 2] before and after each; the same one twice at the ends."""
-    frames, count = _frame_numbers(masked), masked.shape[1]
-    last = torch.where(masked, -1, frames).cummax(1).values
-    following = torch.where(masked, count, frames).flip(1).cummin(1).values.flip(1)
-    before = torch.where(last < 0, following, last).clamp(max=count - 1)
-    after = torch.where(following < count, following, last).clamp(min=0)
-    return before, after
-
-
 def _unknown(mean: PairState) -> PairState:
     """Two people at rest, each at the place of the other, facing the camera."""
     facing = torch.eye(3, device=mean.pelvis.device).repeat(mean.rotations.shape[3], 1, 1)
     facing[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=mean.pelvis.device))
     return PairState(facing.expand_as(mean.rotations), torch.zeros_like(mean.betas), mean.pelvis.flip(2))
-
-
-def _widened(std: PairUncertainty, seconds: Tensor, never: Tensor) -> PairUncertainty:
-    """The std `seconds` [B, T, 2] from the nearest known frame; never [B, T, 2] bool: without any."""
-    seconds, never = seconds[..., None], never[..., None]
-    rotation = (std.rotation_std + ROTATION_RATE * seconds).clamp(max=UNKNOWN_ROTATION)
-    pelvis = (std.pelvis_std + PELVIS_RATE * seconds).clamp(max=UNKNOWN_PELVIS)
-    return PairUncertainty(
-        rotation_std=torch.where(never, UNKNOWN_ROTATION, torch.where(seconds > 0, rotation, std.rotation_std)),
-        betas_std=torch.where(never, UNKNOWN_BETAS, std.betas_std),
-        pelvis_std=torch.where(never, UNKNOWN_PELVIS, torch.where(seconds > 0, pelvis, std.pelvis_std)),
-    )
-
-
-def _frame_numbers(masked: Tensor) -> Tensor:
-    """The number of each frame, [B, T, 2]."""
-    return torch.arange(masked.shape[1], device=masked.device)[:, None].expand_as(masked)
-
-
-def _at(values: Tensor, frames: Tensor) -> Tensor:
-    """values [B, T, 2, C] at frames [B, T, 2]."""
-    return values.gather(1, frames[..., None].expand(*frames.shape, values.shape[-1]))
