@@ -81,6 +81,23 @@ def make_landmark_body(body: BodyModel, soles: Tensor) -> LandmarkBody:
     vertices[:num_keypoints, body.keypoint_vertex_ids] = body.keypoint_vertices
     vertices[torch.arange(num_keypoints, len(vertices)), soles.flatten()] = 1
     joints = torch.cat([body.keypoint_joints, body.keypoint_joints.new_zeros(num_soles, 55)])
+    return _landmark_body(body, vertices, joints, num_keypoints)
+
+
+def make_surface_body(body: BodyModel, count: int) -> LandmarkBody:
+    """`count` vertices, evenly over the skin, in place of the keypoints; moved by the 22 body joints only."""
+    chosen = [0]
+    distance = torch.full_like(body.v_template[:, 0], torch.inf)
+    while len(chosen) < count:
+        distance = torch.minimum(distance, (body.v_template - body.v_template[chosen[-1]]).norm(dim=-1))
+        chosen.append(int(distance.argmax()))
+    vertices = body.keypoint_vertices.new_zeros(count, len(body.v_template))
+    vertices[torch.arange(count), chosen] = 1
+    return _landmark_body(body, vertices, body.keypoint_joints.new_zeros(count, 55), count).coarse(count)
+
+
+def _landmark_body(body: BodyModel, vertices: Tensor, joints: Tensor, num_keypoints: int) -> LandmarkBody:
+    """The body of N points: weights of vertices [N, V] and of joints [N, 55]."""
     used = vertices.any(0).nonzero()[:, 0]
     weights = vertices[:, used, None] * body.skin_weights[used]  # [N, U, 55]
     joint_dirs = body.joint_shape_dirs[..., : body.num_betas]

@@ -110,15 +110,25 @@ class PairBody(TensorDataclass):
 
     points: LandmarkBody  # Coarse.
     capsules: CapsuleBody
+    surface: LandmarkBody | None = None  # Points all over the skin, for the loss of the training.
 
 
 def pose_pair(body: PairBody, state: PairState) -> PosedLandmarks:
     """Joints [T, B * 2, 22, 3] and keypoints [T, B * 2, 23, 3] of every window, in its view."""
+    return _pose(body.points, state)
+
+
+def pose_surface(body: LandmarkBody, state: PairState) -> Tensor:
+    """Points [B, T, 2, N, 3] of the skin of `make_surface_body` relative to the pelvis."""
+    posed = _pose(body, state)
+    return unfold_windows(posed.keypoints - posed.joints[..., :1, :])
+
+
+def _pose(body: LandmarkBody, state: PairState) -> PosedLandmarks:
     rotations = state.rotations.transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
     betas = state.betas.mean(1).flatten(0, 1)  # [B * 2, 10]
     pelvis = state.pelvis.transpose(0, 1).flatten(1, 2)
-    transl = transl_of(body.points, betas, pelvis)
-    return pose_landmarks(body.points, betas, rotations, transl)
+    return pose_landmarks(body, betas, rotations, transl_of(body, betas, pelvis))
 
 
 def unfold_windows(posed: Tensor) -> Tensor:
@@ -168,7 +178,7 @@ def _keypoints(windows: PairWindows) -> Tensor:
     distance = windows.view.origin_cam.norm(dim=-1).reshape(-1, 1, 1, 1, 1)
     places = (rays[..., :2] / rays[..., 2:].clamp(min=0.1) * distance).clamp(-5, 5)
     detected = (tracks.inv_sigma > 0)[..., None].float()
-    values = torch.cat([places, _sharpness(windows)[..., None], torch.ones_like(detected)], dim=-1) * detected
+    values = torch.cat([places, keypoint_sharpness(windows)[..., None], torch.ones_like(detected)], dim=-1) * detected
     return values.flatten(-2)
 
 
@@ -180,7 +190,7 @@ def _limbs(windows: PairWindows) -> Tensor:
     return torch.cat([directions * weights, weights], dim=-1).flatten(-2)
 
 
-def _sharpness(windows: PairWindows) -> Tensor:
+def keypoint_sharpness(windows: PairWindows) -> Tensor:
     """[B, T, 2, 23] logarithm of 1 / sigma in 1/m at the pair, about 0..1."""
     distance = windows.view.origin_cam.norm(dim=-1)
     per_meter = (windows.tracks.focal / distance).reshape(-1, 1, 1, 1)
@@ -200,12 +210,16 @@ def _contacts(contacts: Tensor) -> tuple[Tensor, Tensor]:
 
 def _residual(windows: PairWindows, keypoints_view: Tensor) -> Tensor:
     """[B, T, 2, 23 * 3] meters at the pair from each projected keypoint to the detected one, and its sharpness."""
-    tracks, depth = windows.tracks, windows.view.origin_cam[:, 2].reshape(-1, 1, 1, 1, 1)
-    pixels = tracks.points2d - project_view(windows, keypoints_view)
-    meters = pixels / tracks.focal.reshape(-1, 1, 1, 1, 1) * depth
-    detected = (tracks.inv_sigma > 0)[..., None].float()
+    meters = image_distance(windows, windows.tracks.points2d - project_view(windows, keypoints_view))
+    detected = (windows.tracks.inv_sigma > 0)[..., None].float()
     moves = torch.tanh(meters / _RESIDUAL_SCALE / 3) * 3
-    return (torch.cat([moves, _sharpness(windows)[..., None]], dim=-1) * detected).flatten(-2)
+    return (torch.cat([moves, keypoint_sharpness(windows)[..., None]], dim=-1) * detected).flatten(-2)
+
+
+def image_distance(windows: PairWindows, pixels: Tensor) -> Tensor:
+    """Meters [B, T, 2, N, 2] at the depth of the pair of differences pixels [B, T, 2, N, 2] in the image."""
+    depth = windows.view.origin_cam[:, 2].reshape(-1, 1, 1, 1, 1)
+    return pixels / windows.tracks.focal.reshape(-1, 1, 1, 1, 1) * depth
 
 
 @dataclass(frozen=True)

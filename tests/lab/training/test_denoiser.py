@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from closemesh.body.capsules import capsule_body, part_distances
+from closemesh.body.landmarks import make_surface_body
 from closemesh.body.loading import load_bundled_body, load_landmark_body
+from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.core.errors import ModelFileError
 from closemesh.core.progress import NullProgress
 from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
@@ -18,7 +20,7 @@ from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_6d
 from closemesh.interaction_prior.diffusion import Denoiser, DenoiserConfig
 from closemesh.interaction_prior.state import PairState
 from closemesh.interaction_prior.windows import NUM_LIMBS, WINDOW, PairBody, pose_pair, unfold_windows
-from closemesh.lab.training.denoiser import DenoiserTraining, train_denoiser
+from closemesh.lab.training.denoiser import GAPS, DenoiserTraining, LossWeights, motion_loss, train_denoiser
 from closemesh.lab.training.denoiser_examples import MAX_GAP, MIN_GAP, cut_examples, random_gaps
 from closemesh.lab.training.initial_motions import CONTACT_DISTANCE, FOCAL, InitialMotions
 from closemesh.lab.training.interaction_prior import NETWORKS, CodebookTraining, train_interaction_prior
@@ -146,3 +148,32 @@ def test_a_window_inside_a_gap_is_interpolated_from_the_whole_motion(body: PairB
     cam = windows.view.points_to_cam(windows.mean.pelvis)
     torch.testing.assert_close(cam, pelvis[:, 2 : 2 + WINDOW], atol=1e-4, rtol=0)
     assert (windows.std.rotation_std[:, 8, 1] > windows.std.rotation_std[:, 0, 1]).all()
+
+
+def test_the_loss_sees_what_joints_do_not(body: PairBody) -> None:
+    """The twist of a forearm changes the skin alone; a shift along the line of sight changes little in the image."""
+    windows = cut_examples(first_motions(body, 2, 3), torch.arange(2), torch.arange(WINDOW).expand(2, -1)).windows
+    surface = make_surface_body(load_bundled_body("light"), 150)
+    truth, joint_valid = windows.mean, torch.ones(2, 2, 22, dtype=torch.bool)
+
+    def terms(state: PairState) -> dict[str, float]:
+        given = (joint_valid, torch.ones(2, WINDOW, 2, dtype=torch.bool), LossWeights(), windows)
+        return {name: float(v) for name, v in motion_loss(replace(body, surface=surface), state, truth, *given).items()}
+
+    assert max(terms(truth).values()) < 1e-4
+    twist = truth.rotations.clone()
+    twist[:, :, :, JOINT_INDEX["left_wrist"]] @= axis_angle_to_matrix(torch.tensor([1.0, 0.0, 0.0]))
+    twisted = terms(replace(truth, rotations=twist))
+    assert twisted["joints"] < 1e-4 < twisted["vertices"]
+    aside, back = (terms(replace(truth, pelvis=truth.pelvis + 0.1 * axis)) for axis in torch.eye(3)[[0, 2]])
+    assert aside["reprojection"] == pytest.approx(0.1 * LossWeights().reprojection, rel=0.1)
+    assert back["reprojection"] < 0.3 * aside["reprojection"]
+    assert aside["vertices"] < 1e-4
+
+
+def test_the_metrics_compare_a_hidden_person_with_the_straight_line(trained) -> None:
+    metrics = trained[2]
+    for gap in GAPS:
+        for what in ("joints", "between"):
+            assert metrics[f"gap{gap}_straight_{what}_mm"] >= 0
+            assert metrics[f"gap{gap}_generated_{what}_mm"] >= 0

@@ -22,14 +22,21 @@ from closemesh.interaction_prior.diffusion import (
 )
 from closemesh.interaction_prior.state import PairState, pack, pack_std, unpack
 from closemesh.interaction_prior.windows import (
+    WINDOW,
     PairBody,
+    PairWindows,
     constant_conditions,
     estimate_conditions,
+    image_distance,
+    keypoint_sharpness,
     pose_pair,
+    pose_surface,
+    project_view,
     unfold_windows,
 )
 from closemesh.lab.training.denoiser_examples import (
     TrainingExample,
+    cut_examples,
     drop_contacts,
     mask_frames,
     random_masks,
@@ -41,7 +48,8 @@ from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, Tr
 NUM_JOINTS = 22
 CHECK_BATCHES = 8
 _MAX_DEVIATION = 8.0  # Standard deviations from the first motion; the truth is clamped to it.
-_MASKED_FRAMES = slice(4, 12)  # Frames of a window, in the metrics of masked frames.
+GAPS = (8, 16, 24, 30)  # Frames in which a person is hidden, in the metrics.
+_MAX_REPROJECTION = 0.5  # Meters; farther keypoints have no gradient, as behind the camera.
 _CLOSE = 0.3  # Meters between the nearest joints of two people who are close.
 
 
@@ -55,6 +63,8 @@ class LossWeights:
     place: float = 4.0
     velocity: float = 10.0
     interaction: float = 10.0
+    vertices: float = 3.0
+    reprojection: float = 5.0
     closeness: float = 0.1
     """Meters; distances between joints closer than a few times this count up to five times."""
 
@@ -66,9 +76,14 @@ def motion_loss(
     joint_valid: Tensor,
     present: Tensor,
     weights: LossWeights,
+    windows: PairWindows | None = None,
 ) -> dict[str, Tensor]:
-    """Weighted mean of each term; joint_valid [B, 2, 22] bool of the data, present [B, T, 2] bool."""
-    joints, true_joints = _joints(pose_pair(body, predicted)), _joints(pose_pair(body, truth))
+    """Weighted mean of each term; joint_valid [B, 2, 22] bool of the data, present [B, T, 2] bool.
+
+    windows: with the keypoints of the two, for the reprojection. The vertices are those of `body.surface`.
+    """
+    posed, true_posed = pose_pair(body, predicted), pose_pair(body, truth)
+    joints, true_joints = _joints(posed), _joints(true_posed)
     valid = (joint_valid[:, None] & present[..., None]).float()  # [B, T, 2, 22]
     rotation = (predicted.rotations - truth.rotations).square().sum((-1, -2))
     relative, true_relative = joints - joints[..., :1, :], true_joints - true_joints[..., :1, :]
@@ -83,7 +98,7 @@ def motion_loss(
     closeness = both * (1 + torch.exp(-true_distance / (5 * weights.closeness)) * 4)
     place = (joints[..., 0, :] - true_joints[..., 0, :]).norm(dim=-1)
     joint_velocity = _mean(velocity.norm(dim=-1), both_frames.expand_as(velocity[..., 0]))
-    return {
+    terms = {
         "pose": weights.pose * _mean(rotation, valid),
         "shape": weights.shape * _mean((predicted.betas - truth.betas).square().sum(-1), people),
         "joints": weights.joints
@@ -92,6 +107,22 @@ def motion_loss(
         "velocity": weights.velocity * (joint_velocity + _mean(root_velocity.norm(dim=-1), both_frames)),
         "interaction": weights.interaction * _mean((distance - true_distance).abs(), closeness.expand_as(distance)),
     }
+    if body.surface is not None and weights.vertices > 0:
+        apart = (pose_surface(body.surface, predicted) - pose_surface(body.surface, truth)).abs().sum(-1)
+        terms["vertices"] = weights.vertices * _mean(apart.mean(-1), people)
+    if windows is not None and weights.reprojection > 0:
+        terms["reprojection"] = weights.reprojection * _reprojection(windows, posed, true_posed)
+    return terms
+
+
+def _reprojection(windows: PairWindows, posed: PosedLandmarks, truth: PosedLandmarks) -> Tensor:
+    """Mean distance in the image, in meters at the pair, of keypoints from the true ones (CloseApp Eq. 4).
+
+    They are weighted by their sharpness: what no keypoint shows is left to the other terms.
+    """
+    pixels, true_pixels = (project_view(windows, unfold_windows(one.keypoints)) for one in (posed, truth))
+    distance = image_distance(windows, pixels - true_pixels).norm(dim=-1)
+    return _mean(distance.clamp(max=_MAX_REPROJECTION), keypoint_sharpness(windows))
 
 
 def _joints(posed: PosedLandmarks) -> Tensor:
@@ -160,7 +191,8 @@ def train_denoiser(
         step_inputs = _Step(examples, schedule, body, config, first_guess, generator)
         predicted = _predict(forward, step_inputs)
         present = torch.ones_like(masked)
-        return motion_loss(body, predicted, examples.truth, examples.joint_valid, present, config.loss)
+        windows = examples.windows
+        return motion_loss(body, predicted, examples.truth, examples.joint_valid, present, config.loss, windows)
 
     def evaluate(network: nn.Module) -> dict[str, float]:
         assert isinstance(network, Denoiser)
@@ -218,10 +250,10 @@ def _predict(forward: Forward, step: _Step) -> PairState:
 def denoiser_metrics(sampler: Sampler, validation: InitialMotions, batch: int) -> dict[str, float]:
     """Mean errors in mm before and after: joints relative to the pelvis, distances between people, those of close ones.
 
-    `gap_straight` and `gap_filled` are of the joints in masked frames of one person, interpolated and generated.
+    `gap8_straight` and `gap8_generated` are of one person who is hidden for 8 frames, in those frames.
     """
     rows: list[dict[str, float]] = []
-    for examples in _validation_examples(validation, batch):
+    for number, examples in enumerate(_validation_examples(validation, batch)):
         windows = replace(examples.windows, contacts=None)
         refined = sample(sampler, windows, [])
         noise = torch.randn(pack(refined).shape, generator=_generator(validation), device=validation.pelvis.device)
@@ -238,22 +270,32 @@ def denoiser_metrics(sampler: Sampler, validation: InitialMotions, batch: int) -
                 for name, state in states.items()
                 for what, value in _errors(_joints(pose_pair(sampler.body, state)), truth).items()
             }
-            | _masked_errors(sampler, examples, truth)
+            | _gap_errors(sampler, validation, batch, GAPS[number % len(GAPS)], number)
         )
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    names = dict.fromkeys(name for row in rows for name in row)
+    found = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def _masked_errors(sampler: Sampler, examples: TrainingExample, truth: Tensor) -> dict[str, float]:
-    """Of joints of a person in _MASKED_FRAMES, interpolated between the frames around them and generated."""
-    masked = torch.zeros_like(examples.windows.masked)
-    masked[:, _MASKED_FRAMES, 1] = True
-    windows = replace(mask_frames(examples, masked).windows, contacts=None)
-    states = {"gap_straight_mm": windows.mean, "gap_filled_mm": sample(sampler, windows, [])}
-    true = truth[:, _MASKED_FRAMES, 1:]
-    return {
-        name: _joint_error(_joints(pose_pair(sampler.body, state))[:, _MASKED_FRAMES, 1:], true)
-        for name, state in states.items()
-    }
+def _gap_errors(sampler: Sampler, validation: InitialMotions, batch: int, gap: int, seed: int) -> dict[str, float]:
+    """Of a person who is hidden for `gap` frames in the middle, in those of them in the window around the middle."""
+    device, length = validation.pelvis.device, validation.pelvis.shape[1]
+    generator = torch.Generator(device).manual_seed(seed)
+    index = torch.randint(len(validation), (batch,), generator=generator, device=device)
+    first, start = (length - WINDOW) // 2, max((length - gap) // 2, 1)
+    frames = first + torch.arange(WINDOW, device=device)
+    hidden = torch.zeros(batch, length, 2, dtype=torch.bool, device=device)
+    hidden[:, start : min(start + gap, length - 1), 1] = True
+    examples = cut_examples(validation, index, frames.expand(batch, -1), hidden)
+    windows = replace(examples.windows, contacts=None)
+    chosen = hidden[0, frames, 1]
+    truth = _joints(pose_pair(sampler.body, examples.truth))[:, chosen]
+    errors = {}
+    for name, state in (("straight", windows.mean), ("generated", sample(sampler, windows, []))):
+        joints = _joints(pose_pair(sampler.body, state))[:, chosen]
+        own = _errors(joints, truth) | {"joints": _joint_error(joints[:, :, 1:], truth[:, :, 1:])}
+        errors |= {f"gap{gap}_{name}_{what}_mm": value for what, value in own.items()}
+    return errors
 
 
 def _errors(joints: Tensor, truth: Tensor) -> dict[str, float]:

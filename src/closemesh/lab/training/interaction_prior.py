@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from closemesh.body.capsules import capsule_distance
+from closemesh.body.landmarks import make_surface_body
+from closemesh.body.loading import load_bundled_body
 from closemesh.initialization.lifting_network import load_lifter
 from closemesh.interaction_prior.codebook import (
     CanonicalFrame,
@@ -43,6 +45,7 @@ QUANTIZED_MODULES = {"codebook": ("encoder", "decoder")}
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
+_SURFACE_POINTS = 200  # On the skin, in the loss.
 _VALIDATION_FRACTION = 16  # One first motion for validation for so many for training.
 
 Trained = dict[str, tuple[Denoiser | Codebook, dict[str, float]]]
@@ -86,7 +89,8 @@ def train_interaction_prior(
     if init_from and "codebook" in only:
         first_codebook = load_codebook(run.device, init_from / "codebook.safetensors")
     simulator = load_simulator().to(run.device)
-    body = PairBody(simulator.points, simulator.capsules)
+    surface = make_surface_body(load_bundled_body("light"), _SURFACE_POINTS).to(run.device)
+    body = PairBody(simulator.points, simulator.capsules, surface)
     trained: Trained = {}
     if "denoiser" in only:
         motions = _InitialMotionMaker(simulator, run)
