@@ -16,7 +16,7 @@ from closemesh.core.progress import NullProgress
 from closemesh.fitting.objective import from_motion
 from closemesh.optimization import depth_order
 from closemesh.optimization.appearance import AppearanceModel, AppearanceViews, fit_appearance
-from closemesh.optimization.depth_order import resolve_depth_order
+from closemesh.optimization.depth_order import FADE_SECONDS, SHIFTS, part_weights, resolve_depth_order
 from closemesh.optimization.optimize import optimise
 from closemesh.structures import BodyMotion
 
@@ -63,6 +63,35 @@ def test_a_wrong_order_is_found_and_put_right(appearance: AppearanceModel, dress
     assert orders and all(order.shift < 0 for order in orders), "person 1 belongs behind"
     assert all(order.margin > 3 for order in orders)
     assert (moved[MET, 1] > 0.05).all() and (moved[MET, 0] < -0.05).all()
+
+
+def test_a_change_leaves_no_frame_with_the_old_order(appearance: AppearanceModel, dressed: DressedPeople) -> None:
+    """Views of three frames: the frames between them, before and after them move too."""
+    sparse = replace(appearance, views=[one for one in appearance.views if one.frame in (6, 8, 10)])
+    moved, orders = _orders(sparse, dressed.scene, _passing(dressed.scene, -0.1))
+    (order,) = orders
+    assert (order.start, order.end) == (0, 11)
+    torch.testing.assert_close(moved[:, 0] - moved[:, 1], torch.full((12,), order.shift))
+
+
+def test_neighboring_parts_crossfade() -> None:
+    times = torch.arange(90) / 30
+    weights = part_weights([1.0, 2.0], times)  # [3, T]
+    torch.testing.assert_close(weights.sum(0), torch.ones(90))
+    assert (weights[0, : 30 - 5] == 1).all() and (weights[1, 30 + 5 : 60 - 5] == 1).all()
+    assert weights.diff(dim=1).abs().max() < 1.01 / (30 * FADE_SECONDS), "no jump"
+    assert part_weights([1.0, 1.1], times).min() >= 0, "borders closer than a fade"
+
+
+def test_what_is_compared_is_what_is_applied(appearance: AppearanceModel, dressed: DressedPeople) -> None:
+    """The loss of a shift equals that of the moved parameters, whose people keep their size in meters."""
+    parameters = from_motion(load_landmark_body(dressed.scene.body), _passing(dressed.scene, -0.1), CPU)
+    view, k = appearance.views[MET.start], SHIFTS.index(-0.6)
+    moved = depth_order._moved(parameters, (0, 1), torch.ones(1, 12), [SHIFTS[k]])
+    with torch.no_grad():
+        compared = depth_order._losses(appearance, parameters, view, 0, 1)[0, k]
+        applied = depth_order._losses(appearance, moved, view, 0, 1)[0, SHIFTS.index(0.0)]
+    torch.testing.assert_close(compared, applied)
 
 
 def test_people_who_touch_need_more_evidence(

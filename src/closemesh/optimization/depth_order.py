@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +21,8 @@ from closemesh.structures import DepthOrder
 
 SHIFTS = (-0.6, -0.4, -0.25, -0.12, 0.0, 0.12, 0.25, 0.4, 0.6)  # Meters that a is moved away relative to b.
 PART_SECONDS = 1.0  # Views that are compared together.
+FADE_SECONDS = 0.3  # From the depths of one part to those of the next.
+MIN_DEPTH = 0.1  # Meters; no person is moved nearer to the camera.
 MIN_GAIN = 0.003  # Fraction of the loss; half a percent of the people's pixels in quite another color.
 MIN_MARGIN = 3.0  # Gain over its standard error, over the views, plus a third of MIN_GAIN.
 TOUCHING_FACTOR = 3.0  # On MIN_MARGIN, for people who touch: another depth would end the contact.
@@ -34,19 +38,23 @@ def resolve_depth_order(
 ) -> tuple[MotionParameters, tuple[DepthOrder, ...]]:
     """The parameters with people moved along their rays where the views clearly show another order, and the orders.
 
-    During the comparison people are scaled with their distance, so that they cover the same pixels: only the occlusion
-    changes. pairs: the frames [T] in which each pair touches. times [T] seconds.
+    People keep their size in meters, so a move changes the pixels that they cover. A shift has to lower the loss as it
+    is applied; its margin is that of occlusion alone, as a size in pixels is no evidence of an order, and would move
+    people of one color. A change covers all frames from the middle of the gap before its views to that of the gap
+    after them; at the ends of the clip it is held. pairs: the frames [T] in which each pair touches. times [T] seconds.
     """
     found: list[DepthOrder] = []
     for (a, b), touching in pairs.items():
-        for part in _parts([view for view in appearance.views if _both_present(appearance, view, a, b)], times):
+        parts = list(_parts([view for view in appearance.views if _both_present(appearance, view, a, b)], times))
+        trials = []
+        for part in parts:
             in_contact = bool(touching[[view.frame for view in part]].mean() > 0.5)
-            trial = _compare(appearance, parameters, part, (a, b), TOUCHING_FACTOR if in_contact else 1.0)
+            trials.append(_compare(appearance, parameters, part, (a, b), TOUCHING_FACTOR if in_contact else 1.0))
             advance(1)
-            if trial.shift != 0:
-                start, end = part[0].frame, part[-1].frame
-                found.append(DepthOrder(a, b, start, end, trial.shift, trial.margin))
-                parameters = _moved(parameters, found[-1])
+        if any(trial.shift != 0 for trial in trials):
+            borders = _borders(parts, times)
+            found += _orders((a, b), trials, borders, times)
+            parameters = _moved(parameters, (a, b), part_weights(borders, times), [trial.shift for trial in trials])
     return parameters, tuple(found)
 
 
@@ -72,9 +80,9 @@ def _compare(
     evidence: float,
 ) -> _Trial:
     """evidence: factor on the margin that a shift needs."""
-    losses = torch.stack([_losses(appearance, parameters, view, *pair) for view in part])  # [N, shifts]
-    gains = losses[:, SHIFTS.index(0.0), None] - losses
-    mean = gains.mean(0)
+    losses = torch.stack([_losses(appearance, parameters, view, *pair) for view in part])  # [N, 2, shifts]
+    applied, gains = (losses[..., SHIFTS.index(0.0), None] - losses).unbind(1)  # [N, shifts]
+    mean = torch.where(applied.mean(0) > 0, gains.mean(0), 0.0)
     std = gains.std(0, correction=min(1, len(part) - 1))
     error = std / len(part) ** 0.5 + MIN_GAIN / MIN_MARGIN
     good = mean > _ENOUGH * mean.max()
@@ -84,27 +92,68 @@ def _compare(
 
 
 def _losses(appearance: AppearanceModel, parameters: MotionParameters, view: TrainingView, a: int, b: int) -> Tensor:
-    """[shifts] of one view."""
+    """[2, shifts] of one view: as the shifts are applied, and with people scaled so that only occlusion changes."""
     current = parameters.frames(slice(view.frame, view.frame + 1))
-    vertices, depth = appearance.vertices(current)[0], current.log_depth.exp()[0]
+    vertices, pelvis = appearance.vertices(current)[0], current.pelvis()[0]  # [P, V, 3], [P, 3]
     people = appearance.avatars.gaussians(appearance.present_in(view))
     target = target_image(view, len(appearance.avatars.avatars), vertices.device)
-    losses = []
-    for shift in SHIFTS:
+
+    def loss(shift: float, scaled: bool) -> Tensor:
         moved = vertices.clone()
-        moved[a] *= 1 + shift / 2 / depth[a]
-        moved[b] *= 1 - shift / 2 / depth[b]
+        for person, part in ((a, 0.5), (b, -0.5)):
+            depth = pelvis[person, 2]
+            farther = _shifted(depth, part * shift) / depth - 1
+            moved[person] += farther * (vertices[person] if scaled else pelvis[person])
         rendered = render_avatars(appearance.avatars, people, moved, view.viewport)
-        losses.append(photometric_loss(rendered, target, 0.0, COLOR_ONLY))
-    return torch.stack(losses)
+        return photometric_loss(rendered, target, 0.0, COLOR_ONLY)
+
+    return torch.stack([torch.stack([loss(shift, scaled) for shift in SHIFTS]) for scaled in (False, True)])
 
 
-def _moved(parameters: MotionParameters, order: DepthOrder) -> MotionParameters:
-    """Each person moved by half of the shift, along the ray, in the frames of the order."""
-    log_depth, frames = parameters.log_depth.clone(), slice(order.start, order.end + 1)
-    for person, part in ((order.person_a, 0.5), (order.person_b, -0.5)):
-        log_depth[frames, person] = (log_depth[frames, person].exp() + part * order.shift).log()
+def _shifted(depth: Tensor, shift: float) -> Tensor:
+    """Depths in meters after a shift."""
+    return (depth + shift).clamp(min=MIN_DEPTH)
+
+
+def _moved(
+    parameters: MotionParameters, pair: tuple[int, int], weights: Tensor, shifts: Sequence[float]
+) -> MotionParameters:
+    """Each person moved along the ray by half of the shift of each part; weights [N, T] of the parts in each frame."""
+    log_depth = parameters.log_depth.clone()
+    for person, half in zip(pair, (0.5, -0.5), strict=True):
+        depth = log_depth[:, person].exp()
+        moved = torch.stack([_shifted(depth, half * shift).log() for shift in shifts])  # [N, T]
+        log_depth[:, person] = (weights * moved).sum(0)
     return parameters.with_tensors(log_depth=log_depth)
+
+
+def _borders(parts: Sequence[Sequence[TrainingView]], times: Tensor) -> list[float]:
+    """The times in seconds in the middle of the gaps between the views of neighboring parts."""
+    return [float(times[one[-1].frame] + times[other[0].frame]) / 2 for one, other in pairwise(parts)]
+
+
+def part_weights(borders: Sequence[float], times: Tensor) -> Tensor:
+    """[N, T] weight of each of N parts in every frame, crossfaded at the N - 1 borders; adds up to 1.
+
+    borders and times [T] in seconds.
+    """
+    if not borders:
+        return torch.ones_like(times)[None]
+    half = min(FADE_SECONDS, *np.diff(borders)) / 2  # Two fades in one part do not overlap.
+    rising = torch.stack([((times - border) / (2 * half) + 0.5).clamp(0, 1) for border in borders])
+    steps = torch.cat([torch.ones_like(rising[:1]), rising, torch.zeros_like(rising[:1])])
+    return steps[:-1] - steps[1:]
+
+
+def _orders(
+    pair: tuple[int, int], trials: Sequence[_Trial], borders: Sequence[float], times: Tensor
+) -> Iterator[DepthOrder]:
+    """The changed orders; each lasts from border to border."""
+    limits = torch.searchsorted(times.contiguous(), torch.tensor(borders, dtype=times.dtype, device=times.device))
+    starts = [0, *limits.tolist(), len(times)]
+    for trial, (start, end) in zip(trials, pairwise(starts), strict=True):
+        if trial.shift != 0:
+            yield DepthOrder(*pair, start, end - 1, trial.shift, trial.margin)
 
 
 def _both_present(appearance: AppearanceModel, view: TrainingView, a: int, b: int) -> bool:
