@@ -73,6 +73,18 @@ def test_a_wrong_arm_moves_to_where_the_views_show_it(appearance: AppearanceMode
     assert off(follow(appearance, known, wrong)) < 0.6 * off(wrong)
 
 
+def test_the_outline_of_people_of_one_color_moves_an_arm_too(dressed: DressedPeople) -> None:
+    known, config = dressed.scene, AppearanceConfig(num_gaussians=4000, fit_steps=80)
+    views = AppearanceViews(dress(known, same=True).views[::3])
+    alike = fit_appearance(views, known.motion, torch.ones(12, 2, dtype=torch.bool), known.body, config, lambda _: None)
+    true = true_variables(known)
+    pose = true.body_pose.clone()
+    pose[:, 0, SHOULDER - 1, 2] -= 0.2
+    wrong = true.with_tensors(body_pose=pose)
+    moved = wrists(known, follow(alike, known, wrong)) - wrists(known, wrong)
+    assert moved[:, 0, 1].norm(dim=-1).mean() > 0.02
+
+
 def test_a_right_motion_stays(appearance: AppearanceModel, dressed: DressedPeople) -> None:
     true = true_variables(dressed.scene)
     found = follow(appearance, dressed.scene, true)

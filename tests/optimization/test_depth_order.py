@@ -109,7 +109,7 @@ def test_a_right_order_stays(appearance: AppearanceModel, dressed: DressedPeople
     assert orders == () and not moved.any()
 
 
-def test_people_of_one_color_determine_nothing(dressed: DressedPeople) -> None:
+def test_people_of_one_color_show_no_depth_order(dressed: DressedPeople) -> None:
     alike = dress(dressed.scene, same=True)
     present = torch.ones(12, 2, dtype=torch.bool)
     separate = AppearanceViews([one for one in alike.views if one.frame < MET.start])
