@@ -268,7 +268,7 @@ class OptimiseConfig:
     """Penetration, floor and foot contact terms."""
     appearance: AppearanceConfig = field(default_factory=AppearanceConfig)
     motion: MotionBranch = "parameters"
-    """What the optimizer changes: SMPL-X parameters, or the weights of the denoiser that predicts them (one pair)."""
+    """What the optimizer changes: SMPL-X parameters, or the weights of the denoiser that predicts all pairs."""
     pairs: Annotated[
         Annotated[tuple[tuple[_FromZero, _FromZero], ...], Len(1)] | None,
         Cli(

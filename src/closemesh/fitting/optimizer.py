@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,9 +31,9 @@ def minimize(
 ) -> MotionParameters:
     """Parameters after `iterations` steps of Adam on loss(parameters, step); only those named in `free` change."""
     leaves = {name: tensor.detach().clone() for name, tensor in parameters.tensors().items()}
-    groups = [{"params": [leaves[name].requires_grad_()], "lr": learning_rate * _RELATIVE_RATES[name]} for name in free]
+    groups = parameter_groups({name: leaves[name].requires_grad_() for name in free}, learning_rate)
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _cosine(step / max(iterations, 1)))
+    decay = cosine_decay(optimizer, iterations)
     for step in range(iterations):
         optimizer.zero_grad(set_to_none=True)
         loss(MotionParameters(**leaves), step).backward()
@@ -40,6 +41,16 @@ def minimize(
         decay.step()
         advance(1)
     return MotionParameters(**leaves).detached()
+
+
+def parameter_groups(variables: Mapping[str, Tensor], learning_rate: float) -> list[dict[str, Any]]:
+    """Groups of an optimizer, one for each of the variables; learning_rate is that of rotations."""
+    return [{"params": [tensor], "lr": learning_rate * _RELATIVE_RATES[name]} for name, tensor in variables.items()]
+
+
+def cosine_decay(optimizer: torch.optim.Optimizer, iterations: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """Cosine decay of all learning rates over `iterations` steps."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _cosine(step / max(iterations, 1)))
 
 
 def _cosine(progress: float) -> float:

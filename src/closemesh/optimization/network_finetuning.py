@@ -1,8 +1,9 @@
-"""The motion of a pair as the output of the denoiser, whose weights are optimized (CloseApp 3.3, motion branch)."""
+"""The motion of pairs as the output of the denoiser, whose weights are optimized (CloseApp 3.3, motion branch)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -13,8 +14,9 @@ from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters
 from closemesh.core.progress import Advance
 from closemesh.fitting.keypoint_tracks import NUM_POINTS, KeypointTracks
-from closemesh.fitting.optimizer import SIGMAS, Phase, Weights
-from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
+from closemesh.fitting.objective import POSE_PARAMETERS
+from closemesh.fitting.optimizer import SIGMAS, Phase, Weights, cosine_decay, parameter_groups
+from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, rotation_6d_to_matrix
 from closemesh.interaction_prior.diffusion import Denoiser, load_denoiser
 from closemesh.interaction_prior.state import (
     NUM_BETAS,
@@ -26,8 +28,11 @@ from closemesh.interaction_prior.state import (
     unpack,
 )
 from closemesh.interaction_prior.windows import (
+    Conditions,
     PairBody,
     PairClip,
+    PairWindows,
+    WindowLayout,
     constant_conditions,
     cut_windows,
     estimate_conditions,
@@ -43,56 +48,131 @@ Loss = Callable[[MotionParameters, Weights, int], Tensor]
 
 
 class FinetunedMotion:
-    """The motion of one pair over a window as a function of the denoiser's weights.
+    """The motion of all pairs over a window as a function of the denoiser's weights, which they have in common.
 
-    The output of the bundled weights is subtracted, so that the motion starts unchanged.
+    The output of the bundled weights is subtracted, so that the motion starts unchanged. A person in several pairs gets
+    the mean of their outputs; people in no pair keep their parameters as variables.
     """
 
     def __init__(
-        self, body: BodyModel, pair: tuple[int, int], parameters: MotionParameters, tracks: KeypointTracks
+        self,
+        body: BodyModel,
+        pairs: Sequence[tuple[int, int]],
+        parameters: MotionParameters,
+        tracks: KeypointTracks,
     ) -> None:
-        """parameters: of all people over the frames of `tracks`. Raises ModelFileError without the denoiser."""
+        """pairs: at least one; parameters: of all people over the frames of `tracks`.
+
+        Raises ModelFileError without the denoiser.
+        """
         device = parameters.pelvis_ray.device
-        self._pair, self._before = list(pair), parameters.detached()
-        clip = _pair_clip(self._before, tracks, self._pair)
-        self._layout = window_layout(len(clip), device)
-        self._windows = cut_windows(clip, self._layout)
+        self._pairs, self._before = [list(pair) for pair in pairs], parameters.detached()
+        clips = [_pair_clip(self._before, tracks, pair) for pair in self._pairs]
+        self._layout = window_layout(len(tracks.times), device)
+        self._windows = [cut_windows(clip, self._layout) for clip in clips]
         points = PairBody(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)).to(device)
-        constant = constant_conditions(self._windows)
-        conditions = constant | estimate_conditions(self._windows, self._windows.mean, points)
-        self._conditions = {name: (values.detach(), known) for name, (values, known) in conditions.items()}
+        self._inputs = _concatenate([_inputs(windows, points) for windows in self._windows])
         self.denoiser: Denoiser = load_denoiser(device).requires_grad_(True)
+        self.free = _free_people(self._before, self._pairs)
         with torch.no_grad():
             self._offset = self._output()
 
     def __call__(self) -> MotionParameters:
-        """The parameters of all people, those of the pair from the network's current weights."""
-        mean, std = pack(self._windows.mean), pack_std(self._windows.std)
-        state = unpack(mean + std * (self._output() - self._offset))
-        merged = merge_windows(state, self._windows.view, self._layout, len(self._before.pelvis_ray))
-        return _with_pair(self._before, self._pair, merged)
+        """The parameters of all people, those of the pairs from the network's current weights."""
+        changes = (self._output() - self._offset).split([len(windows) for windows in self._windows])
+        states = [
+            _merged(windows, change, self._layout, len(self._before.pelvis_ray))
+            for windows, change in zip(self._windows, changes, strict=True)
+        ]
+        parameters = _with_pairs(self._before, self._pairs, states)
+        if not self.free.people:
+            return parameters
+        index = torch.tensor(self.free.people, device=self._offset.device)
+        tensors = {name: getattr(parameters, name).index_copy(1, index, own) for name, own in self.free.tensors.items()}
+        return parameters.with_tensors(**tensors)
 
     def _output(self) -> Tensor:
         """x0 in standard deviations at the last sampling step, of the motion before."""
-        windows, mean = self._windows, pack(self._windows.mean)
-        step = torch.zeros(len(mean), dtype=torch.long, device=mean.device)
-        x_t, times = torch.zeros_like(mean), windows.tracks.times
-        return self.denoiser(x_t, mean, step, times, self._conditions, windows.masked, windows.unpaired)
+        given = self._inputs
+        step = torch.zeros(len(given.mean), dtype=torch.long, device=given.mean.device)
+        x_t = torch.zeros_like(given.mean)
+        return self.denoiser(x_t, given.mean, step, given.times, given.conditions, given.masked, given.unpaired)
+
+
+@dataclass(frozen=True)
+class _FreePeople:
+    """People in no pair, and their parameters as variables."""
+
+    people: list[int]
+    tensors: dict[str, Tensor]  # [T, F, ...] by the name of the parameter
+
+
+def _free_people(parameters: MotionParameters, pairs: Sequence[Sequence[int]]) -> _FreePeople:
+    paired = {person for pair in pairs for person in pair}
+    people = [person for person in range(parameters.log_depth.shape[1]) if person not in paired]
+    return _FreePeople(
+        people, {name: getattr(parameters, name)[:, people].clone().requires_grad_() for name in POSE_PARAMETERS}
+    )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What the denoiser gets besides noise."""
+
+    mean: Tensor  # [B, T, 2, D]
+    times: Tensor  # [B, T]
+    conditions: Conditions
+    masked: Tensor  # [B, T, 2] bool
+    unpaired: Tensor  # [B] bool
+
+
+def _inputs(windows: PairWindows, points: PairBody) -> _Inputs:
+    conditions = constant_conditions(windows) | estimate_conditions(windows, windows.mean, points)
+    constant = {name: (values.detach(), known) for name, (values, known) in conditions.items()}
+    return _Inputs(pack(windows.mean), windows.tracks.times, constant, windows.masked, windows.unpaired)
+
+
+def _concatenate(inputs: Sequence[_Inputs]) -> _Inputs:
+    """The windows of all pairs as one batch."""
+    tensors = {
+        field.name: torch.cat([getattr(one, field.name) for one in inputs])
+        for field in fields(_Inputs)
+        if field.name != "conditions"
+    }
+    conditions = {}
+    for name in inputs[0].conditions:
+        values, known = zip(*(one.conditions[name] for one in inputs), strict=True)
+        conditions[name] = (torch.cat(values), torch.cat(known))
+    return _Inputs(**tensors, conditions=conditions)
 
 
 def finetune_network(
     loss: Loss, motion: FinetunedMotion, phases: Sequence[Phase], iterations: int, advance: Advance
 ) -> MotionParameters:
     """The motion after fine-tuning in all phases."""
-    optimizer = torch.optim.Adam(motion.denoiser.parameters(), lr=LEARNING_RATE)
+    weights = torch.optim.Adam(motion.denoiser.parameters(), lr=LEARNING_RATE)
     for phase in phases:
-        for step in range(round(iterations * phase.fraction)):
-            optimizer.zero_grad(set_to_none=True)
+        steps = round(iterations * phase.fraction)
+        optimizers = [weights]
+        if motion.free.people:
+            groups = parameter_groups(motion.free.tensors, phase.learning_rate)
+            optimizers.append(torch.optim.Adam(groups, betas=(0.9, 0.99)))
+        decays = [cosine_decay(optimizer, steps) for optimizer in optimizers[1:]]
+        for step in range(steps):
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
             loss(motion(), phase.weights, step).backward()
-            optimizer.step()
+            for change in (*optimizers, *decays):
+                change.step()
             advance(1)
     with torch.no_grad():
         return motion().detached()
+
+
+def _merged(windows: PairWindows, change: Tensor, layout: WindowLayout, length: int) -> PairState:
+    """The pair [1, T, 2, ...] in the camera frame after a change [B, T, 2, D] in standard deviations."""
+    state = unpack(pack(windows.mean) + pack_std(windows.std) * change)
+    return merge_windows(state, windows.view, layout, length)
 
 
 def _pair_clip(parameters: MotionParameters, tracks: KeypointTracks, pair: list[int]) -> PairClip:
@@ -108,16 +188,24 @@ def _pair_clip(parameters: MotionParameters, tracks: KeypointTracks, pair: list[
     return pair_clip(tracks, pair, PairState(rotations, betas, pelvis), std)
 
 
-def _with_pair(parameters: MotionParameters, pair: list[int], state: PairState) -> MotionParameters:
-    """The parameters with pose and place of the pair replaced; state [1, T, 2, ...] in the camera frame."""
-    pelvis = state.pelvis[0]
+def _with_pairs(
+    parameters: MotionParameters, pairs: Sequence[Sequence[int]], states: Sequence[PairState]
+) -> MotionParameters:
+    """The parameters with pose and place of all pairs replaced; states [1, T, 2, ...] in the camera frame."""
+    people = sorted({person for pair in pairs for person in pair})
+    index = torch.tensor(people, device=parameters.log_depth.device)
+    rotations, pelvis = [], []
+    for person in people:
+        own = [(state, pair.index(person)) for pair, state in zip(pairs, states, strict=True) if person in pair]
+        rotations.append(torch.stack([matrix_to_6d(state.rotations[0, :, k]) for state, k in own]).mean(0))
+        pelvis.append(torch.stack([state.pelvis[0, :, k] for state, k in own]).mean(0))
+    rotation, place = rotation_6d_to_matrix(torch.stack(rotations, 1)), torch.stack(pelvis, 1)
     changes = {
-        "root": matrix_to_6d(state.rotations[0, :, :, 0]),
-        "body_pose": matrix_to_axis_angle(state.rotations[0, :, :, 1:]),
-        "pelvis_ray": pelvis[..., :2] / pelvis[..., 2:],
-        "log_depth": pelvis[..., 2].log(),
+        "root": matrix_to_6d(rotation[:, :, 0]),
+        "body_pose": matrix_to_axis_angle(rotation[:, :, 1:]),
+        "pelvis_ray": place[..., :2] / place[..., 2:],
+        "log_depth": place[..., 2].log(),
     }
-    index = torch.tensor(pair, device=pelvis.device)
     return parameters.with_tensors(
         **{name: getattr(parameters, name).index_copy(1, index, value) for name, value in changes.items()}
     )

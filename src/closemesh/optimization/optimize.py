@@ -95,6 +95,8 @@ def optimise(
         ground = alignment.ground if alignment.floor_found and config.physics else None
         objective = JointObjective(model, problem.with_reference(appearance.parameters), ground, problem.text)
         parameters = _optimize_windows(problem, objective, appearance, advance)
+    if config.motion == "network" and not pairs:
+        progress.note("no two people come close: SMPL-X parameters are optimized, not the weights of the denoiser")
     if not alignment.floor_found:
         reason = (
             "no floor found under standing feet"
@@ -185,8 +187,8 @@ def _optimize_windows(
         start = appearance.parameters.frames(window)
         if problem.text:
             start = apply_text(loss, start, loss.tracks.times, config.iterations, advance)
-        if config.motion == "network" and len(pairs) == 1:
-            motion = FinetunedMotion(problem.body, pairs[0], start, loss.tracks)
+        if config.motion == "network" and pairs:
+            motion = FinetunedMotion(problem.body, pairs, start, loss.tracks)
             optimized = finetune_network(loss, motion, problem.phases, config.iterations, advance)
         else:
             optimized = _run_phases(loss, start, problem.phases, config.iterations, advance)
