@@ -211,8 +211,10 @@ class AppearanceSummary:
     """Results of the photometric step."""
 
     psnr: float = field(metadata=may_be_nan())
-    """Mean PSNR in dB of the rendered people over the frames; nan without a rendered person."""
+    """Mean PSNR in dB of the rendered people in views that were fitted; nan without a rendered person."""
     depth_orders: tuple[DepthOrder, ...] = ()
+    psnr_held_out: float = field(default=float("nan"), metadata=may_be_nan())
+    """The same in views that no fit used; nan without any."""
 
 
 @dataclass(frozen=True)

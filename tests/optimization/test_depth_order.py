@@ -11,14 +11,18 @@ from dressed_people import DressedPeople, dress
 from known_scenes import KnownScene
 
 from closemesh.body.loading import load_landmark_body
+from closemesh.body.motion import MotionParameters
 from closemesh.config.schema import AppearanceConfig, OptimiseConfig
 from closemesh.core.progress import NullProgress
-from closemesh.fitting.objective import from_motion
-from closemesh.optimization import depth_order
+from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference, reference_loss
+from closemesh.fitting.objective import FitModel, from_motion
+from closemesh.fitting.optimizer import minimize
+from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.optimization import depth_order, optimize
 from closemesh.optimization.appearance import AppearanceModel, AppearanceViews, fit_appearance
 from closemesh.optimization.depth_order import FADE_SECONDS, SHIFTS, part_weights, resolve_depth_order
 from closemesh.optimization.optimize import optimise
-from closemesh.structures import BodyMotion
+from closemesh.structures import BodyMotion, DepthOrder
 
 CPU = torch.device("cpu")
 CONFIG = AppearanceConfig(num_gaussians=4000, fit_steps=80)
@@ -89,8 +93,8 @@ def test_what_is_compared_is_what_is_applied(appearance: AppearanceModel, dresse
     view, k = appearance.views[MET.start], SHIFTS.index(-0.6)
     moved = depth_order._moved(parameters, (0, 1), torch.ones(1, 12), [SHIFTS[k]])
     with torch.no_grad():
-        compared = depth_order._losses(appearance, parameters, view, 0, 1)[0, k]
-        applied = depth_order._losses(appearance, moved, view, 0, 1)[0, SHIFTS.index(0.0)]
+        compared = depth_order._losses(appearance, parameters, view, 0, 1, scaled=False)[k]
+        applied = depth_order._losses(appearance, moved, view, 0, 1, scaled=False)[SHIFTS.index(0.0)]
     torch.testing.assert_close(compared, applied)
 
 
@@ -118,6 +122,28 @@ def test_people_of_one_color_show_no_depth_order(dressed: DressedPeople) -> None
         AppearanceModel(met.avatars, alike.views, present), dressed.scene, _passing(dressed.scene, -0.1)
     )
     assert orders == ()
+
+
+def test_no_contact_pulls_back_an_order_that_views_show(dressed: DressedPeople) -> None:
+    """Depths of the order are held ten times as tight as others, against a loss that wants them back."""
+    known = dressed.scene
+    before = from_motion(load_landmark_body(known.body), known.motion, CPU)
+    tracks = KeypointTracks.from_observations(known.observations, known.clip.times, known.camera, CPU)
+    model, unpaired = FitModel(load_landmark_body(known.body), load_pose_prior()), torch.zeros(2, dtype=torch.bool)
+    problem = optimize._Problem(model, known.body, tracks, ((0, 1),), unpaired, None, OptimiseConfig())
+    moved = {}
+    for orders in ((), (DepthOrder(0, 1, 0, 11, -0.25, 9.0),)):
+        reference = problem.with_reference(before, orders).reference
+        assert reference is not None
+
+        def loss(now: MotionParameters, step: int, reference: PoseReference = reference) -> torch.Tensor:
+            wanted = before.log_depth + 0.03
+            return reference_loss(now, reference).sum() + 500 * (now.log_depth - wanted).square().sum()
+
+        options = {"iterations": 60, "learning_rate": 0.02, "free": ("log_depth",), "advance": lambda _: None}
+        moved[bool(orders)] = (minimize(before, loss, **options).log_depth - before.log_depth).mean()
+    assert moved[False] > 0.008
+    assert moved[True] < 0.1 * moved[False]
 
 
 def test_the_whole_stage_reports_the_appearance_and_stays_close(dressed: DressedPeople) -> None:

@@ -157,9 +157,23 @@ def fit_avatars(
     The same seed gives the same avatars. Raises ModelFileError when the body has no UV map.
     """
     avatars = create_avatars(body, motion.num_people, config.avatar, seed, device)
+    train_avatars(avatars, views, motion, config, seed, advance, lpips)
+    return avatars
+
+
+def train_avatars(
+    avatars: AvatarSet,
+    views: Sequence[TrainingView],
+    motion: BodyMotion,
+    config: AvatarFitConfig,
+    seed: int,
+    advance: Advance,
+    lpips: LPIPS | None = None,
+) -> None:
+    """Fits avatars further, in place, with the motion (camera frame) fixed."""
     used = [view for view in views if motion.valid[view.frame].any()]
     if not used or config.steps == 0:
-        return avatars
+        return
     vertices = posed_vertices(avatars, motion, [view.frame for view in used])  # [N, P, V, 3]
     optimizer = avatar_optimizer(avatars, config)
     decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _decay(step / config.steps))
@@ -171,7 +185,6 @@ def fit_avatars(
         optimizer.step()
         decay.step()
         advance(1)
-    return avatars
 
 
 def avatar_optimizer(avatars: AvatarSet, config: AvatarFitConfig) -> torch.optim.Adam:

@@ -128,6 +128,8 @@ class Sigmas:
     """Radians of a joint from the refined motion."""
     refined_depth: float = 0.03
     """Relative deviation from the depth of the refined motion."""
+    ordered_depth: float = 0.005
+    """The same where the views clearly show another order of depth."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,10 @@ PHOTOMETRIC = Phase(
 TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_rate=0.06)
 """All people towards their statements, frame by frame: a smoothness term would hold the motion back."""
 
-_REFINED = Weights(limbs=0.1, reference=0.5, smooth_joints=1.0, smooth_root=1.0, floor=1.0, foot_skating=0.3, text=0.4)
+_REFINED = Weights(
+    **{"limbs": 0.1, "reference": 0.5, "smooth_joints": 1.0, "smooth_root": 1.0},
+    **{"floor": 1.0, "foot_skating": 0.3, "text": 0.4, "appearance": 1000.0},
+)
 _CONTACT = replace(_REFINED, penetration=1.0, contact=0.6)
 _SEPARATE = replace(_REFINED, penetration=10.0, contact=2.4, smooth_joints=3.0, smooth_root=3.0)
 JOINT = (

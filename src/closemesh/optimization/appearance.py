@@ -1,4 +1,4 @@
-"""Avatars of all people as evidence: views of the clip, avatars fitted to them, and the motion aligned to the views."""
+"""Avatars of all people as evidence: views of the clip, avatars fitted to them, and their loss as a term of a fit."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from closemesh.avatars.fit import (
     fit_avatars,
     photometric_loss,
     target_image,
+    train_avatars,
 )
 from closemesh.avatars.model import AvatarConfig, AvatarSet, LocalGaussians
 from closemesh.avatars.render import render_avatars
@@ -29,7 +30,7 @@ from closemesh.config.schema import AppearanceConfig
 from closemesh.core.progress import Advance
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import FitModel, frame_loss
-from closemesh.fitting.optimizer import PHOTOMETRIC, SIGMAS, minimize
+from closemesh.fitting.optimizer import PHOTOMETRIC, SIGMAS, Weights, minimize
 from closemesh.losses.image import load_lpips
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.structures import BodyMotion, ObservedClip
@@ -38,6 +39,8 @@ from closemesh.video import read_frames
 COLOR_ONLY = PhotometricWeights(identity=0.0)  # Masks come from the same detector as identities, with its errors.
 ALIGNED_PARAMETERS = ("root", "body_pose", "pelvis_ray", "log_depth")
 MIN_BANDWIDTH = 0.1  # Seconds around a view in which the motion follows it; more where views are farther apart.
+HELD_OUT_EVERY = 6  # Views; the middle one of as many is left out of all fits, and measures avatars.
+_CONTINUED_RATE = 0.3  # Factor on the learning rates of avatars that were fitted before.
 _MOTION_WEIGHT = 0.1  # Weight of an unchanged motion beside a view of the same frame, whose weight is 1.
 
 
@@ -47,6 +50,8 @@ class AppearanceViews:
 
     views: Sequence[TrainingView] = ()
     seed: int = 0
+    held_out: Sequence[TrainingView] = ()
+    """Views that no fit uses."""
 
 
 def collect_views(
@@ -58,11 +63,16 @@ def collect_views(
     """
     if masks is None or not config.enabled or not masks.is_dir():
         return AppearanceViews(seed=seed)
-    chosen = evenly_spaced_frames(np.asarray(motion.valid.any(1)), config.num_views)
-    settings = ViewConfig(size=config.view_size, max_views=config.num_views)
+    count = config.num_views * HELD_OUT_EVERY // (HELD_OUT_EVERY - 1)
+    chosen = evenly_spaced_frames(np.asarray(motion.valid.any(1)), count)
+    held_out = set(chosen[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY])
+    settings = ViewConfig(size=config.view_size, max_views=count)
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
     frames = enumerate(read_frames(observed.clip))
-    return AppearanceViews(extract_views(frames, labels, chosen, observed.camera, settings), seed)
+    views = extract_views(frames, labels, chosen, observed.camera, settings)
+    return AppearanceViews(
+        [view for view in views if view.frame not in held_out], seed, [view for view in views if view.frame in held_out]
+    )
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,70 @@ def fit_appearance(
     unoccluded = unoccluded_views(views.views)
     avatars = fit_avatars(unoccluded, motion, body, fit_config, views.seed, present.device, advance, lpips)
     return AppearanceModel(avatars, views.views, present)
+
+
+def continue_avatars(
+    appearance: AppearanceModel, motion: BodyMotion, config: AppearanceConfig, seed: int, advance: Advance
+) -> None:
+    """Fits the avatars further to all views, in place: depth orders are known by now, so people may overlap."""
+    first = AvatarFitConfig()
+    settings = AvatarFitConfig(
+        steps=config.continued_steps,
+        latent_rate=_CONTINUED_RATE * first.latent_rate,
+        network_rate=_CONTINUED_RATE * first.network_rate,
+    )
+    lpips = load_lpips(appearance.present.device) if config.lpips else None
+    train_avatars(appearance.avatars, appearance.views, motion, settings, seed, advance, lpips)
+
+
+@dataclass(frozen=True)
+class AppearanceObjective:
+    """Photometric loss of all views of some frames as a term of a joint fit; avatars stay as they are."""
+
+    appearance: AppearanceModel
+    gaussians: Mapping[int, LocalGaussians]
+    pairs: Sequence[tuple[int, int]]
+
+    @classmethod
+    def of(cls, appearance: AppearanceModel, pairs: Sequence[tuple[int, int]]) -> AppearanceObjective:
+        """The term with the avatars as they are now."""
+        with torch.no_grad():
+            gaussians = appearance.avatars.gaussians([True] * len(appearance.avatars.avatars))
+        return cls(appearance, gaussians, pairs)
+
+    def frames(self, window: slice) -> AppearanceObjective | None:
+        """The term of a window; None without a view in it."""
+        views = [
+            replace(view, frame=view.frame - window.start)
+            for view in self.appearance.views
+            if window.start <= view.frame < window.stop
+        ]
+        inside = replace(self.appearance, views=views, present=self.appearance.present[window])
+        return replace(self, appearance=inside) if views else None
+
+    def loss(self, parameters: MotionParameters, weights: Weights, step: int) -> Tensor:
+        """Weighted loss []: in each step one view, in turn, stands for all of the window.
+
+        Depths act by the mean over people connected by pairs: a silhouette does not determine their distance.
+        """
+        count = len(self.appearance.views)
+        view, background = self.appearance.views[step % count], BACKGROUNDS[step // count % len(BACKGROUNDS)]
+        frame = slice(view.frame, view.frame + 1)
+        present = self.appearance.present[frame]
+        people = {person: self.gaussians[person] for person, here in enumerate(present[0].tolist()) if here}
+        if not people:
+            return parameters.log_depth.new_zeros(())
+        current = common_depth(parameters.frames(frame), present, self.pairs)
+        rendered = render_avatars(self.appearance.avatars, people, self.appearance.vertices(current)[0], view.viewport)
+        target = target_image(view, len(self.appearance.avatars.avatars), present.device)
+        return weights.appearance * count * photometric_loss(rendered, target, background, COLOR_ONLY)
+
+
+def common_depth(parameters: MotionParameters, present: Tensor, pairs: Sequence[tuple[int, int]]) -> MotionParameters:
+    """The same parameters, whose depths have a gradient only in what people connected by pairs have in common."""
+    fixed = parameters.log_depth.detach()
+    change = mean_over_connected(parameters.log_depth - fixed, present, pairs)
+    return parameters.with_tensors(log_depth=fixed + change)
 
 
 def align_to_views(

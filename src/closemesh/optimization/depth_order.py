@@ -80,34 +80,51 @@ def _compare(
     evidence: float,
 ) -> _Trial:
     """evidence: factor on the margin that a shift needs."""
-    losses = torch.stack([_losses(appearance, parameters, view, *pair) for view in part])  # [N, 2, shifts]
-    applied, gains = (losses[..., SHIFTS.index(0.0), None] - losses).unbind(1)  # [N, shifts]
-    mean = torch.where(applied.mean(0) > 0, gains.mean(0), 0.0)
+    gains = _gains(appearance, parameters, part, pair, scaled=True)
+    mean = gains.mean(0)
     std = gains.std(0, correction=min(1, len(part) - 1))
     error = std / len(part) ** 0.5 + MIN_GAIN / MIN_MARGIN
+    needed = evidence * MIN_MARGIN
+    if not (mean > needed * error).any():
+        return _Trial(0.0, float((mean / error).max()))
+    applied = _gains(appearance, parameters, part, pair, scaled=False).mean(0)
+    mean = torch.where(applied > 0, mean, 0.0)
     good = mean > _ENOUGH * mean.max()
     chosen = min((k for k in range(len(SHIFTS)) if good[k]), key=lambda k: abs(SHIFTS[k]), default=0)
     margin = float(mean[chosen] / error[chosen])
-    return _Trial(SHIFTS[chosen] if margin > evidence * MIN_MARGIN else 0.0, margin)
+    return _Trial(SHIFTS[chosen] if margin > needed else 0.0, margin)
 
 
-def _losses(appearance: AppearanceModel, parameters: MotionParameters, view: TrainingView, a: int, b: int) -> Tensor:
-    """[2, shifts] of one view: as the shifts are applied, and with people scaled so that only occlusion changes."""
+def _gains(
+    appearance: AppearanceModel,
+    parameters: MotionParameters,
+    part: Sequence[TrainingView],
+    pair: tuple[int, int],
+    scaled: bool,
+) -> Tensor:
+    """[N, shifts] by how much each shift lowers the loss of each view."""
+    losses = torch.stack([_losses(appearance, parameters, view, *pair, scaled) for view in part])
+    return losses[:, SHIFTS.index(0.0), None] - losses
+
+
+def _losses(
+    appearance: AppearanceModel, parameters: MotionParameters, view: TrainingView, a: int, b: int, scaled: bool
+) -> Tensor:
+    """[shifts] of one view: as the shifts are applied, or with people scaled so that only occlusion changes."""
     current = parameters.frames(slice(view.frame, view.frame + 1))
     vertices, pelvis = appearance.vertices(current)[0], current.pelvis()[0]  # [P, V, 3], [P, 3]
     people = appearance.avatars.gaussians(appearance.present_in(view))
     target = target_image(view, len(appearance.avatars.avatars), vertices.device)
-
-    def loss(shift: float, scaled: bool) -> Tensor:
+    losses = []
+    for shift in SHIFTS:
         moved = vertices.clone()
         for person, part in ((a, 0.5), (b, -0.5)):
             depth = pelvis[person, 2]
             farther = _shifted(depth, part * shift) / depth - 1
             moved[person] += farther * (vertices[person] if scaled else pelvis[person])
         rendered = render_avatars(appearance.avatars, people, moved, view.viewport)
-        return photometric_loss(rendered, target, 0.0, COLOR_ONLY)
-
-    return torch.stack([torch.stack([loss(shift, scaled) for shift in SHIFTS]) for scaled in (False, True)])
+        losses.append(photometric_loss(rendered, target, 0.0, COLOR_ONLY))
+    return torch.stack(losses)
 
 
 def _shifted(depth: Tensor, shift: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The objective of all people jointly: single-person terms, the floor, contact between bodies, and statements."""
+"""The objective of all people jointly: single-person terms, the floor, contact, appearance, and statements."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, single_person_loss
 from closemesh.fitting.optimizer import SIGMAS, Weights
 from closemesh.losses.physics import contact_distance, penetration_depth
+from closemesh.optimization.appearance import AppearanceObjective
 from closemesh.optimization.text_terms import TextObjective
 
 SEARCH_EVERY = 8  # Steps between two searches for penetrating and touching vertices.
@@ -92,13 +93,14 @@ class ContactObjective:
 
 @dataclass(frozen=True)
 class JointObjective:
-    """The objective of T frames: a function of parameters, weights and the number of the step."""
+    """The objective of T frames (CloseApp Eq. 10): a function of parameters, weights and the number of the step."""
 
     model: FitModel
     tracks: KeypointTracks
     ground: Ground | None
     text: TextObjective | None
     contact: ContactObjective | None = None
+    appearance: AppearanceObjective | None = None
 
     def frames(
         self, window: slice, meshes: BodyModel, pairs: Sequence[tuple[int, int]], start: MotionParameters
@@ -109,7 +111,8 @@ class JointObjective:
         if contact:
             contact.update_contacts(start.frames(window))
         ground, text = self.ground and self.ground.frames(window), self.text and self.text.frames(window)
-        return replace(self, tracks=tracks, ground=ground, text=text, contact=contact)
+        appearance = self.appearance and self.appearance.frames(window)
+        return replace(self, tracks=tracks, ground=ground, text=text, contact=contact, appearance=appearance)
 
     def __call__(self, parameters: MotionParameters, weights: Weights, step: int) -> Tensor:
         posed = pose_parameters(self.model.body, parameters)
@@ -120,4 +123,6 @@ class JointObjective:
             total = total + self.text.loss(posed, self.tracks, weights)
         if self.contact is not None and (weights.penetration > 0 or weights.contact > 0):
             total = total + self.contact.loss(parameters, weights, step)
+        if self.appearance is not None and weights.appearance > 0:
+            total = total + self.appearance.loss(parameters, weights, step)
         return total

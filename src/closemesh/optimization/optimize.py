@@ -31,8 +31,10 @@ from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.optimization.appearance import (
     COLOR_ONLY,
     AppearanceModel,
+    AppearanceObjective,
     AppearanceViews,
     align_to_views,
+    continue_avatars,
     fit_appearance,
 )
 from closemesh.optimization.depth_order import count_parts, resolve_depth_order
@@ -93,8 +95,9 @@ def optimise(
             views, model, body, alignment.parameters, tracks, pairs, config.appearance, advance
         )
         ground = alignment.ground if alignment.floor_found and config.physics else None
-        objective = JointObjective(model, problem.with_reference(appearance.parameters), ground, problem.text)
-        parameters = _optimize_windows(problem, objective, appearance, advance)
+        tracks_near = problem.with_reference(appearance.parameters, appearance.depth_orders)
+        objective = JointObjective(model, tracks_near, ground, problem.text)
+        parameters = _optimize_in_turn(problem, objective, appearance, views.seed, advance)
     if config.motion == "network" and not pairs:
         progress.note("no two people come close: SMPL-X parameters are optimized, not the weights of the denoiser")
     if not alignment.floor_found:
@@ -107,9 +110,15 @@ def optimise(
     pelvis = parameters.pelvis()[tracks.detected]
     camera = place_on_floor(observed.camera, alignment.ground.floor, pelvis, alignment.floor_found)
     optimized = to_motion(body, model.body, parameters, tracks)
-    avatars = appearance.appearance
-    psnr = mean_psnr(avatars.avatars, optimized, views.views) if avatars else float("nan")
-    return camera, optimized, AppearanceSummary(psnr, appearance.depth_orders)
+    return camera, optimized, _summary(appearance, optimized, views)
+
+
+def _summary(result: AppearanceResult, motion: BodyMotion, views: AppearanceViews) -> AppearanceSummary:
+    """The appearance of the motion in the views that were fitted, and in those that no fit used."""
+    if result.appearance is None:
+        return AppearanceSummary(float("nan"), result.depth_orders)
+    fitted, held_out = (mean_psnr(result.appearance.avatars, motion, some) for some in (views.views, views.held_out))
+    return AppearanceSummary(fitted, result.depth_orders, held_out)
 
 
 def _known_up(camera: Camera, device: torch.device) -> Tensor | None:
@@ -145,10 +154,18 @@ class _Problem:
     def windows(self) -> list[slice]:
         return split_windows(len(self.tracks.times), self.config.window, self.config.overlap)
 
-    def with_reference(self, parameters: MotionParameters) -> KeypointTracks:
-        """The tracks with `parameters` as the reference, adjusted for people who are alone and for statements."""
+    def with_reference(self, parameters: MotionParameters, orders: Sequence[DepthOrder] = ()) -> KeypointTracks:
+        """The tracks with `parameters` as the reference, adjusted for people who are alone, depth orders
+        and statements.
+
+        Depths are held tight where views clearly show their order: no contact may pull people back.
+        """
         reference = reference_at(parameters, SIGMAS.refined_rotation, SIGMAS.refined_depth)
         reference = reference.scale_std(torch.where(self.alone, ALONE_STD_FACTOR, 1.0))
+        for order in orders:
+            reference.log_depth_std[order.start : order.end + 1, [order.person_a, order.person_b]] = (
+                SIGMAS.ordered_depth
+            )
         if self.text:
             posed = pose_parameters(self.model.body, parameters)
             reference = self.text.adjust_reference(reference, self.tracks, posed)
@@ -171,27 +188,57 @@ def _count_steps(problem: _Problem, views: Sequence[TrainingView]) -> int:
     per_window = sum(round(config.iterations * phase.fraction) for phase in phases)
     alignment = config.iterations * config.physics
     appearance = count_appearance_steps(views, problem.pairs, problem.tracks.times, config.appearance)
-    return per_window * len(problem.windows) + alignment + appearance
+    continued = len(_rounds(problem, config.appearance)) * config.appearance.continued_steps if views else 0
+    return per_window * len(problem.windows) + alignment + appearance + continued
+
+
+def _rounds(problem: _Problem, config: AppearanceConfig) -> list[tuple[Phase, ...]]:
+    """The phases of the joint fit between which avatars are fitted to the motion."""
+    return [(phase,) for phase in problem.phases] if config.joint else [problem.phases]
+
+
+def _optimize_in_turn(
+    problem: _Problem, objective: JointObjective, result: AppearanceResult, seed: int, advance: Advance
+) -> MotionParameters:
+    """The parameters after the joint optimization: motion and avatars in turn, where there are avatars (Eq. 10)."""
+    appearance, config = result.appearance, problem.config.appearance
+    if appearance is None or not config.joint:
+        return _optimize_windows(problem, objective, problem.phases, result.parameters, result, advance)
+    parameters = result.parameters
+    for number, phases in enumerate(_rounds(problem, config)):
+        term = AppearanceObjective.of(appearance, problem.pairs)
+        parameters = _optimize_windows(
+            problem, replace(objective, appearance=term), phases, parameters, result, advance, first=number == 0
+        )
+        motion = to_motion(problem.body, problem.model.body, parameters, problem.tracks)
+        continue_avatars(appearance, motion, config, seed + number, advance)
+    return parameters
 
 
 def _optimize_windows(
-    problem: _Problem, objective: JointObjective, appearance: AppearanceResult, advance: Advance
+    problem: _Problem,
+    objective: JointObjective,
+    phases: Sequence[Phase],
+    before: MotionParameters,
+    appearance: AppearanceResult,
+    advance: Advance,
+    first: bool = True,
 ) -> MotionParameters:
-    """The parameters after the joint optimization in overlapping windows."""
+    """The parameters after some phases in overlapping windows; statements act before the first ones."""
     config, pairs = problem.config, problem.pairs
     meshes = watertight_body(problem.body, "coarse").to(problem.unpaired.device)
-    parameters = appearance.parameters
+    parameters = before
     for window in problem.windows:
         loss = objective.frames(window, meshes, problem.contact_pairs, appearance.before_photometric)
         # Frames that an earlier window changed would start beside frames that none changed: a jump.
-        start = appearance.parameters.frames(window)
-        if problem.text:
+        start = before.frames(window)
+        if problem.text and first:
             start = apply_text(loss, start, loss.tracks.times, config.iterations, advance)
         if config.motion == "network" and pairs:
             motion = FinetunedMotion(problem.body, pairs, start, loss.tracks)
-            optimized = finetune_network(loss, motion, problem.phases, config.iterations, advance)
+            optimized = finetune_network(loss, motion, phases, config.iterations, advance)
         else:
-            optimized = _run_phases(loss, start, problem.phases, config.iterations, advance)
+            optimized = _run_phases(loss, start, phases, config.iterations, advance)
         parameters = crossfade_window(parameters, optimized, window, config.overlap)
     return parameters
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -144,7 +145,8 @@ def _appearance(appearance: AppearanceSummary | None) -> dict[str, Any] | None:
     if appearance is None:
         return None
     orders = [vars(order) for order in appearance.depth_orders]
-    return {"psnr_db": round(appearance.psnr, 2), "depth_orders": orders}
+    held_out = None if math.isnan(appearance.psnr_held_out) else round(appearance.psnr_held_out, 2)
+    return {"psnr_db": round(appearance.psnr, 2), "psnr_held_out_db": held_out, "depth_orders": orders}
 
 
 def _stage(stage: StageCost) -> dict[str, Any]:
