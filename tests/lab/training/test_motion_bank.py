@@ -28,7 +28,8 @@ def test_relatives_have_one_family(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("hug_00003_00", "hug_00004_00"), ("cmucc_05_01", "cmucc_06_01"), ("cmujump_13_11", "cmucc_13_11")]
+    ("one", "other"),
+    [("hug_00003_00", "hug_00004_00"), ("cmucc_05_01", "cmucc_06_01"), ("cmujump_13_11", "cmucc_13_11")],
 )
 def test_others_have_other_families(one: str, other: str) -> None:
     assert family_of(one) != family_of(other)

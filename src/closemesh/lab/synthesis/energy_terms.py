@@ -56,6 +56,8 @@ class PersonSigmas:
     """Radians beyond a joint's range."""
     floor: float = 0.01
     """Meters of a support above or below the floor, and of any other vertex below it."""
+    resting: float = 0.005
+    """The same of a person who sits, kneels or lies: large parts of the body rest on the floor."""
     balance: float = 0.03
     """Meters of the center of mass outside the feet."""
     foot_radius: float = 0.07
@@ -92,7 +94,8 @@ class PersonBatch:
     """Vertex ids of each region that is on the floor."""
     seat: Tensor | None
     """[N] meters from the floor to the seat."""
-    seat_vertices: Tensor | None
+    seat_supports: tuple[Tensor, ...] = ()
+    """Vertex ids of each region that is on the seat."""
 
 
 def person_energy(
@@ -129,13 +132,15 @@ def _uneven_fingers(finger_bend: Tensor) -> Tensor:
 def floor_energy(person: PersonBatch, posed: PosedBodies, points: SurfacePoints) -> Tensor:
     """[N] distances of supports from floor and seat, depth of vertices below the floor, balance."""
     lowest = [posed.points(ids)[..., 1].amin(-1) for ids in person.supports]
-    below = F.relu(-posed.points(points.surface)[..., 1])
-    energy = (below / SIGMAS.floor).square().sum(-1)
+    surface = posed.points(points.surface)[..., 1]
+    if person.seat is not None:
+        lowest += [posed.points(ids)[..., 1].amin(-1) - person.seat for ids in person.seat_supports]
+        if not person.supports:  # A bed carries the whole body.
+            surface = surface - person.seat[:, None]
+    sigma = SIGMAS.floor if person.posture.balanced else SIGMAS.resting
+    energy = (F.relu(-surface) / sigma).square().sum(-1)
     for height in lowest:
-        energy = energy + (height / SIGMAS.floor).square()
-    if person.seat is not None and person.seat_vertices is not None:
-        height = posed.points(person.seat_vertices)[..., 1].amin(-1) - person.seat
-        energy = energy + (height / SIGMAS.floor).square()
+        energy = energy + (height / sigma).square()
     if person.posture.balanced:
         energy = energy + balance_energy(person, posed, points, center_of_mass(posed.joints))
     return energy

@@ -19,6 +19,7 @@ import torch
 from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file, remove
 from closemesh.core.progress import Advance, Progress
+from closemesh.lab.datasets.registry import TEST_KINDS
 from closemesh.lab.synthesis.non_contact_pairs import KIND as NON_CONTACT
 from closemesh.lab.synthesis.single_person import KINDS as POSTURE_KINDS
 from closemesh.lab.synthesis.work_units import (
@@ -250,11 +251,12 @@ def _run_in_worker(unit: WorkUnit, key: _AssetsKey) -> WorkUnitResult:
 
 
 def _quotas(config: InteractionsConfig) -> dict[str, int]:
-    """Number of windows of each kind, as even as possible."""
+    """Number of windows of each kind, as even as possible; kinds of the test split only there, or when named."""
+    by_default = (name for name in TEMPLATES_BY_NAME if config.split == "held_out" or name not in TEST_KINDS)
     non_contact = round(config.count * config.non_contact)
     only_pairs = config.kinds or config.split == "held_out"
     single = 0 if only_pairs else round((config.count - non_contact) * config.postures)
-    quotas = _split_evenly(config.count - non_contact - single, config.kinds or tuple(TEMPLATES_BY_NAME))
+    quotas = _split_evenly(config.count - non_contact - single, config.kinds or tuple(by_default))
     quotas |= {NON_CONTACT: non_contact} | (_split_evenly(single, POSTURE_KINDS) if single else {})
     return {kind: quota for kind, quota in quotas.items() if quota > 0}
 

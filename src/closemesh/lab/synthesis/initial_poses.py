@@ -157,13 +157,15 @@ def apply_template(
     start = PoseVariables(root, body_pose, torch.zeros_like(root), root.new_zeros(len(root), 2, NUM_FINGER_BENDS))
     lowest = shapes.pose(start).points(points.surface)[..., 1].amin(-1)
     start.pelvis[:, 1] = -lowest if template.height is None else template.height
-    seat, seat_vertices = None, None
+    seat, seat_supports = None, ()
     if posture.seat is not None:
         low, high = posture.seat
         seat = low + (high - low) * torch.rand(count, generator=generator).to(root)
-        seat_vertices = points.regions["seat"]
-    supports = tuple(points.regions[name] for name in posture.supports)
-    return PersonBatch(shapes, pose.betas, start, posture, supports, seat, seat_vertices)
+        seat_supports = tuple(points.supports[name] for name in posture.on_seat)
+        if not posture.supports:
+            start.pelvis[:, 1] += seat
+    supports = tuple(points.supports[name] for name in posture.supports)
+    return PersonBatch(shapes, pose.betas, start, posture, supports, seat, seat_supports)
 
 
 def posture_pose(posture: Posture, count: int, generator: torch.Generator, like: Tensor) -> tuple[Tensor, Tensor]:

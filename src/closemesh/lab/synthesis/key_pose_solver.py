@@ -12,6 +12,7 @@ from torch import Tensor
 from closemesh.body.model import BodyModel
 from closemesh.contact.watertight import watertight_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.lab.synthesis.body_regions import find_regions
 from closemesh.lab.synthesis.energy_terms import (
     PairBatch,
     PenetratingPoints,
@@ -69,6 +70,8 @@ def initial_pairs(
     low, high = template.distance
     offset = draw(low, high)[:, None] * torch.stack([bearing.sin(), bearing.cos()], dim=-1)  # x is to a's left.
     b = replace(b, start=place_bodies(b.start, facing, offset))
+    if a.seat is not None and b.seat is not None:
+        b = replace(b, seat=a.seat)
     anchors = draw_anchors(template, body, points.regions, count, generator)
     return PairBatch(a, b, anchors), tuple(zip(frames_a, frames_b, strict=True))
 
@@ -84,6 +87,8 @@ def _initial_people(
     """`count` bodies of random shapes in the posture of the template, and the source frames of their poses."""
     like, posture = body.v_template, POSTURES[template.posture]
     betas = random_betas(count, body.num_betas, generator).to(like)
+    if template.child:
+        betas[:, 0] = CHILD_BETA + CHILD_BETA_SCALE * betas[:, 0]
     hands = hand_shapes(body, [template.hands]).expand(count, -1, -1)
     if posture.captured:
         root, body_pose, frames = sources.draw(count, generator)
@@ -94,6 +99,7 @@ def _initial_people(
     return apply_template(body, points, template, pose, generator), frames
 
 
+CHILD_BETA, CHILD_BETA_SCALE = -4.0, 0.3  # The first beta is stature; -4 is 1.29 m.
 SPHERE_SIGMA = 0.01  # Meters of overlap of two inner spheres.
 PLACEMENT_SIGMA = 0.15  # Meters of change of the positions of the two.
 OPTIONAL_SIGMA_SCALE = 2.5  # On the standard deviation of a contact that is not required.
@@ -157,7 +163,8 @@ class _SolverMeshes:
         ids = torch.cdist(coarse.v_template, self.body.v_template).argmin(-1)
         self.coarse = SearchMesh(ids, coarse.faces)
         self.fine = SearchMesh(torch.arange(len(self.body.v_template), device=ids.device), self.body.faces)
-        self.points: SurfacePoints = find_surface_points(coarse).renumbered(ids)
+        points = find_surface_points(coarse).renumbered(ids)
+        self.points: SurfacePoints = replace(points, supports=find_regions(self.body))
 
     def coarse_anchors(self, anchors: Tensor) -> Tensor:
         """Vertex ids of anchors [N, K, 2] on the coarse mesh."""
@@ -206,7 +213,7 @@ class _Solver:
         pairs, points = self.pairs, self._points
         carrying = pairs.a
         energy = person_energy(pairs.b, posed_b, people[1], points, self._prior)
-        if self._template.carried:
+        if self._template.carried and carrying.posture.balanced:
             both = (center_of_mass(posed_a.joints) + center_of_mass(posed_b.joints)) / 2
             energy = energy + balance_energy(carrying, posed_a, points, both)
             carrying = replace(carrying, posture=replace(carrying.posture, balanced=False))

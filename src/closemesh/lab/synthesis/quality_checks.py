@@ -19,7 +19,7 @@ from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.geometry.rotations import matrix_to_axis_angle
 from closemesh.lab.synthesis.body_regions import faces_within, find_regions
 from closemesh.lab.synthesis.pair_motion import RESTING_HEIGHT, PairMotion
-from closemesh.lab.synthesis.templates.schema import InteractionTemplate
+from closemesh.lab.synthesis.templates.schema import POSTURES, InteractionTemplate
 from closemesh.lab.synthesis.timing import FPS
 from closemesh.losses.joint_limits import joint_limit_excess
 from closemesh.losses.physics import penetration_depth
@@ -39,7 +39,7 @@ class PairErrors:
     depth: Tensor  # [N] meters of the deepest vertex of either inside the other
     limit: Tensor  # [N] radians beyond a joint's range, maximum of both
     sinking: Tensor  # [N] meters of the lowest vertex of both below the floor
-    floating: Tensor  # [N] meters from the floor to the lowest vertex of the higher person, a carried one excepted
+    floating: Tensor  # [N] meters from the floor to the lowest vertex of the higher person; not carried, not in bed
 
     @property
     def accepted(self) -> Tensor:
@@ -68,7 +68,7 @@ def measure_pairs(
         lowest.append(vertices[..., 1].amin(-1))
         distances += [[contact.measure(a, b) for contact in contacts] for a, b in vertices.cpu().double().numpy()]
     low = torch.cat(lowest)  # [N, 2]
-    supported = low[:, :1] if template.carried else low
+    supported = low[:, [bool(POSTURES[person.posture].supports) for person in (template.a, template.b)]]
     limits = joint_limit_excess(matrix_to_axis_angle(rotations[:, :, 1:22]))
     return PairErrors(
         contact=torch.tensor(distances).to(pelvis).reshape(len(rotations), len(contacts)),

@@ -89,7 +89,8 @@ def solve_postures(
     return Postures(kind, betas, solved.root, solved.body_pose, fingers, solved.pelvis, accepted)
 
 
-KINDS = tuple(name for name in POSTURES if name not in ("standing", "standing_on_left_foot", "carried"))
+_OF_PAIRS = ("standing", "standing_on_left_foot", "carried", "lying_in_guard", "half_sitting_in_bed")
+KINDS = tuple(name for name in POSTURES if name not in _OF_PAIRS)
 _CHANGE = 0.4, 0.9  # Fraction of the window in which one pose becomes the other.
 
 

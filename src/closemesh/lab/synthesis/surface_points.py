@@ -16,7 +16,7 @@ from closemesh.lab.synthesis.body_regions import find_regions, rest_normals
 from closemesh.lab.synthesis.posed_bodies import PosedBodies
 from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 
-_NUM_SURFACE, _NUM_ARM, _NUM_TRUNK = 120, 24, 220
+_NUM_SURFACE, _NUM_ARM, _NUM_TRUNK = 240, 24, 220
 _TRUNK = ("head", "neck", "chest", "upper_back", "abdomen", "lower_back", "hips", "buttocks")
 
 
@@ -34,6 +34,8 @@ class SurfacePoints:
     """Left and right."""
     regions: Mapping[str, Tensor]
     """Every named region."""
+    supports: Mapping[str, Tensor]
+    """Every named region with all its vertices, of which the lowest is on the floor."""
     spheres: Tensor
     """[S, 2] ends of diameters of spheres inside the body."""
 
@@ -45,6 +47,7 @@ class SurfacePoints:
             trunk=ids[self.trunk],
             soles=(ids[self.soles[0]], ids[self.soles[1]]),
             regions={name: ids[region] for name, region in self.regions.items()},
+            supports={name: ids[region] for name, region in self.supports.items()},
             spheres=ids[self.spheres],
         )
 
@@ -60,6 +63,7 @@ def find_surface_points(body: BodyModel) -> SurfacePoints:
         trunk=torch.cat([_subsample(trunk, _NUM_TRUNK), _subsample(thighs, _NUM_TRUNK // 3)]),
         soles=(regions["left_sole"], regions["right_sole"]),
         regions=regions,
+        supports=regions,
         spheres=inner_spheres(body),
     )
 

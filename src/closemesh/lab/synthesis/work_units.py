@@ -23,6 +23,8 @@ from closemesh.lab.synthesis.non_contact_pairs import make_non_contact_window
 from closemesh.lab.synthesis.quality_checks import DEFAULT_TOLERANCES
 from closemesh.lab.synthesis.single_person import KINDS as POSTURE_KINDS
 from closemesh.lab.synthesis.single_person import make_posture_windows
+from closemesh.lab.synthesis.templates.ground import GROUND
+from closemesh.lab.synthesis.templates.helping import HELPING
 from closemesh.lab.synthesis.templates.holding import CARRYING, HOLDING
 from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 from closemesh.lab.synthesis.templates.strikes import STRIKES
@@ -30,7 +32,7 @@ from closemesh.lab.synthesis.timing import FPS
 from closemesh.lab.synthesis.windows import BodyVariants, Window, load_bodies, make_windows
 from closemesh.motion_files.sequence import NUM_JOINTS, MotionSequence
 
-TEMPLATES: tuple[InteractionTemplate, ...] = (*HOLDING, *CARRYING, *STRIKES)
+TEMPLATES: tuple[InteractionTemplate, ...] = (*HOLDING, *CARRYING, *STRIKES, *GROUND, *HELPING)
 TEMPLATES_BY_NAME = {template.name: template for template in TEMPLATES}
 
 ATTEMPTS, NON_CONTACT_ATTEMPTS = 8, 3

@@ -44,6 +44,8 @@ class PersonTemplate:
     """Directions of head and chest where they are not up and ahead; left, up and forward of person a."""
     height: float | None = None
     """Initial height of the pelvis of a carried person above the floor, meters."""
+    child: bool = False
+    """The body has the stature of a child of about eight years, in the proportions of an adult."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class Posture:
     feet: float = 0.0
     """Plantar flexion of the feet, degrees."""
     seat: tuple[float, float] | None = None
-    """Range of the height of the seat above the floor in meters; None without a seat."""
+    """Range of the height of the seat or bed above the floor in meters; None without one."""
+    on_seat: tuple[str, ...] = ("seat",)
+    """Regions whose lowest point is on the seat."""
 
 
 def _symmetric(arm: Limb, leg: Limb) -> dict[str, Any]:
@@ -187,6 +191,18 @@ POSTURES: dict[str, Posture] = {
         right_arm=((-0.1, -0.8, 0.7), (0.6, -0.2, 0.8)),
         left_leg=((0.0, -0.7, 0.7), (0, -0.8, -0.6)),
         right_leg=((0.1, -0.6, 0.8), (0, -0.8, -0.6)),
+    ),
+    "lying_in_guard": Posture(
+        ("upper_back", "back_of_head"),
+        trunk=((0, 0, -1), (0, 1, 0)),
+        **_symmetric(((0.5, -1, 0.1), (0.1, -1, 0.3)), ((0.5, -0.8, 0.5), (-0.45, -0.8, 0.1))),
+    ),
+    "half_sitting_in_bed": Posture(
+        (),
+        trunk=((0, 0.6, -0.8), (0, 0.8, 0.6)),
+        **_symmetric(((0.4, -1, 0.1), (0.1, -0.8, 0.6)), ((0.05, -0.35, 0.9), (0, -1, 0.1))),
+        seat=(0.45, 0.60),
+        on_seat=("seat", "left_heel", "right_heel"),
     ),
     "reaching_up": Posture(_FEET, captured=True, balanced=True, right_arm=((-0.2, 1, 0.4), (0, 1, 0.2))),
     "reaching_forward": Posture(_FEET, captured=True, balanced=True, lean=15, right_arm=((-0.1, 0.1, 1), (0, 0.1, 1))),
