@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from closemesh.lab.evaluation.benchmark_scenes import match_tracks, select_matched
+from closemesh.lab.datasets.registry import TEST_KINDS
+from closemesh.lab.evaluation.benchmark_scenes import HELD_OUT, find_windows, match_tracks, select_matched
 from closemesh.structures import BodyMotion
 
 FRAMES = 10
@@ -77,3 +78,22 @@ def test_the_motion_follows_the_people() -> None:
     assert chosen.valid.all(0).tolist() == [False, True]
     assert chosen.betas[1] == pytest.approx(1)
     assert chosen.transl[0, 1] == pytest.approx(1)
+
+
+QUICK = [
+    *("apart_00000_00", "bridal_carry_00000_00", "fist_bump_00000_00", "helping_up_00020_00", "hug_00000_00"),
+    *("kick_00000_00", "pat_on_head_00000_00", "punch_to_the_body_00000_00"),
+]
+
+
+def test_the_quick_selection_of_bundled_windows_never_changes() -> None:
+    assert [window.name for window in find_windows(None, quick=True)] == QUICK
+
+
+def test_held_out_kinds_are_selected_by_one_name_and_come_last() -> None:
+    held_out = find_windows(None, (HELD_OUT,))
+    assert {window.kind for window in held_out} == set(TEST_KINDS)
+    windows = find_windows(None)
+    assert windows[-len(held_out) :] == held_out
+    assert [window.name for window in windows[:2]] == ["apart_00000_00", "apart_00000_01"]
+    assert {window.kind for window in find_windows(None, (HELD_OUT,), quick=True)} == set(TEST_KINDS)

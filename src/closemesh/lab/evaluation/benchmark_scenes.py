@@ -16,7 +16,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.geometry.camera import outside_image
-from closemesh.lab.datasets.registry import read_motion, split_motion_files
+from closemesh.lab.datasets.registry import TEST_KINDS, read_motion, split_motion_files
 from closemesh.lab.evaluation.evaluate import pair_times
 from closemesh.lab.simulation.detections import simulate_observations
 from closemesh.lab.simulation.rendered_video import render_video
@@ -37,6 +37,8 @@ Focal = Literal["estimated", "known"]
 WINDOW = 64
 """Frames of a window that is cut out of a longer recording."""
 QUICK_WINDOWS = 8
+HELD_OUT = "held-out"
+"""Among kinds of windows: all of TEST_KINDS."""
 MATCH_DISTANCE = 0.2
 """Mean distance of the body keypoints, in diagonals of the person's box, below which a track is on the person."""
 _FOLDER = "benchmark"
@@ -64,17 +66,21 @@ def find_windows(
 ) -> list[Window]:
     """The bundled windows, and those of the test split of the folder `data` with two people; sorted by name.
 
-    kinds: only these, all if empty. quick: a fixed selection over all kinds. limit: only the first ones.
+    Kinds that no network was trained on (`TEST_KINDS`) come last. kinds: only these, all if empty; HELD_OUT stands for
+    TEST_KINDS. quick: a fixed selection over all kinds, TEST_KINDS only when named. limit: only the first ones.
     Raises InputError when a kind is unknown or no window is left.
     """
     windows = [*_bundled(), *(_of_recordings(data) if data else ())]
+    kinds = [name for kind in kinds for name in (TEST_KINDS if kind == HELD_OUT else (kind,))]
     known = sorted({window.kind for window in windows})
     unknown = sorted(set(kinds) - set(known))
     if unknown:
         raise InputError(f"no windows of the kind {', '.join(unknown)}; there are {', '.join(known) or 'none'}")
-    selected = sorted((w for w in windows if not kinds or w.kind in kinds), key=lambda window: window.name)
+    selected = [window for window in windows if not kinds or window.kind in kinds]
+    selected.sort(key=lambda window: (window.kind in TEST_KINDS, window.name))
     if quick:
-        selected = _balanced_by_kind(selected, QUICK_WINDOWS)
+        learned = [window for window in selected if kinds or window.kind not in TEST_KINDS]
+        selected = _balanced_by_kind(learned, QUICK_WINDOWS)
     if not selected:
         raise InputError("no bundled benchmark windows found; give a folder with captured motion with --data")
     return selected[:limit]

@@ -16,7 +16,7 @@ from closemesh.lab.synthesis.body_regions import find_regions, rest_normals
 from closemesh.lab.synthesis.posed_bodies import PosedBodies
 from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 
-_NUM_SURFACE, _NUM_ARM, _NUM_TRUNK = 240, 24, 220
+_NUM_SURFACE, _NUM_ARM, _NUM_TRUNK = 750, 24, 220
 _TRUNK = ("head", "neck", "chest", "upper_back", "abdomen", "lower_back", "hips", "buttocks")
 
 

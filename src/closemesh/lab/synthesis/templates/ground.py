@@ -70,13 +70,13 @@ GROUND: tuple[InteractionTemplate, ...] = (
         (
             ContactConstraint("chest", "upper_back"),
             *hand_of_a("right", "belly"),
-            ContactConstraint("right_forearm", "right_waist"),
+            ContactConstraint("right_forearm", "right_waist", required=False),
             ContactConstraint("pelvis_front", "seat", required=False),
         ),
         facing=(-5, 5),
         bearing=(80, 100),
         distance=(0.24, 0.3),
-        a=PersonTemplate("lying_on_side", right_arm=((-0.5, -0.5, 0.9), (0.3, -0.2, 1)), **FLAT_HANDS),
+        a=PersonTemplate("lying_on_side", right_arm=((-0.8, -0.4, 0.7), (0.3, -0.3, 1)), **FLAT_HANDS),
         b=PersonTemplate("lying_on_side"),
     ),
     InteractionTemplate(
