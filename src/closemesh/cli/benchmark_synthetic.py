@@ -47,7 +47,9 @@ def synthetic(
     data: Annotated[
         Path | None, typer.Option(help="Folder with captured motion; adds recordings of two people in its test split.")
     ] = None,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these kinds; held-out: those never trained on.")] = None,
+    kinds: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Only these kinds; held-out: those never trained on.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     device: o.DeviceOption = None,
     jobs: Annotated[

@@ -1,4 +1,4 @@
-"""Layers that several networks share: attention over frames, conditioned two-person blocks, vector quantizer."""
+"""Layers that several networks share: attention over frames, conditioned two-person blocks, vector quantizers."""
 
 from __future__ import annotations
 
@@ -145,6 +145,19 @@ class VectorQuantizer(nn.Module):
         return x + (quantized - x).detach(), indices.view(x.shape[:-1]), commitment
 
     @torch.no_grad()
+    def fit(self, x: Tensor, iterations: int = 10) -> None:
+        """Places the codes among vectors x [N, C] by k-means, and counts how often each is chosen."""
+        codes = len(self.codebook)
+        chosen = torch.randperm(len(x), device=x.device)[:codes]
+        self.codebook[: len(chosen)] = x[chosen].float()
+        for _ in range(iterations):
+            one_hot = F.one_hot(torch.cdist(x.float(), self.codebook).argmin(-1), codes).float()
+            uses = one_hot.sum(0)[:, None]
+            self.codebook.copy_(torch.where(uses > 0, one_hot.T @ x.float() / uses.clamp(min=1), self.codebook))
+            self.uses.copy_(uses[:, 0].clamp(min=1))
+        self.sums.copy_(self.codebook * self.uses[:, None])
+
+    @torch.no_grad()
     def _update_codebook(self, flat: Tensor, indices: Tensor) -> None:
         """flat [N, C], indices [N]."""
         one_hot = F.one_hot(indices, len(self.codebook)).float()
@@ -156,3 +169,34 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(torch.where(unused[:, None], samples, self.codebook))
         self.sums.copy_(torch.where(unused[:, None], samples, self.sums))
         self.uses.copy_(torch.where(unused, torch.ones_like(self.uses), self.uses))
+
+
+class ResidualQuantizer(nn.Module):
+    """Vector quantizers in a row (RVQ): each one codes what those before it left over."""
+
+    def __init__(self, levels: int, codes: int, width: int, decay: float) -> None:
+        """codes: of each level. decay: as of VectorQuantizer."""
+        super().__init__()
+        self.levels = nn.ModuleList(VectorQuantizer(codes, width, decay) for _ in range(levels))
+
+    def forward(self, x: Tensor, levels: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Sums of codes [..., C], their indices [..., levels] and commitment loss [] of vectors x [..., C].
+
+        levels: use only the first so many; all if None.
+        """
+        residual, commitment, indices = x.float(), x.new_zeros((), dtype=torch.float32), []
+        for level in self.levels[:levels]:
+            vectors, chosen, distance = level(residual)
+            residual, commitment = residual - vectors.detach(), commitment + distance
+            indices.append(chosen)
+        return x.float() - residual.detach(), torch.stack(indices, dim=-1), commitment
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Places the codes of each level by k-means among what the levels before it leave of vectors x [N, C]."""
+        residual = x.float()
+        for level in self.levels:
+            assert isinstance(level, VectorQuantizer)
+            level.fit(residual)
+            nearest = torch.cdist(residual, level.codebook).argmin(-1)
+            residual = residual - level.codebook[nearest]

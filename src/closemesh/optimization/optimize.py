@@ -83,8 +83,16 @@ def optimise(
     unpaired = [person not in chain(*pairs) for person in range(motion.num_people)]
     alone = [own and person not in refined for person, own in enumerate(unpaired)]
     statements = text_objective(text, motion.num_people, observed.camera.up, body, device)
-    masks = (torch.tensor(people, device=device) for people in (unpaired, alone))
-    problem = _Problem(model, body, tracks, pairs, *masks, statements, config)
+    problem = _Problem(
+        model,
+        body,
+        tracks,
+        pairs,
+        torch.tensor(unpaired, device=device),
+        torch.tensor(alone, device=device),
+        statements,
+        config,
+    )
     with progress.task("optimise", _count_steps(problem, views.views)) as advance:
         steps = config.iterations if config.physics else 0
         evidence = FloorEvidence(model, tracks, problem.unpaired, _known_up(observed.camera, device))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from closemesh.body.capsules import capsule_distance
 from closemesh.body.landmarks import make_surface_body
 from closemesh.body.loading import load_bundled_body
+from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.initialization.lifting_network import load_lifter
 from closemesh.interaction_prior.codebook import (
     CanonicalFrame,
@@ -44,6 +45,9 @@ QUANTIZED_MODULES = {"codebook": ("encoder", "decoder")}
 """Modules that are saved in 8 bits, by name of the network."""
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
+_LINEAR_WINDOWS, _MOVED_WINDOWS = 768, 64
+_MIN_MOVEMENT = 0.05  # Meters: rotations of hands and feet move no joint, but surfaces.
+_FAR_FRACTION, _SMALL_ANGLE, _LARGE_ANGLE = 0.2, 0.03, 0.5  # Of rotations, and radians.
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
 _SURFACE_POINTS = 200  # On the skin, in the loss.
 _VALIDATION_FRACTION = 16  # One first motion for validation for so many for training.
@@ -61,8 +65,12 @@ class CodebookTraining:
     loss: LossWeights = field(default_factory=LossWeights)
     commitment: float = 0.02
     batch: int = 256
-    mask_frames: float = 0.5
+    mask_frames: float = 0.15
     """Fraction of windows in which frames of both people are masked."""
+    noisy: float = 0.3
+    """Fraction of windows whose input has wrong rotations; the output is still the truth."""
+    coarse: float = 0.2
+    """Fraction of steps with only some of the levels of codes."""
     seed: int = 0
 
 
@@ -134,8 +142,9 @@ def train_codebook(
     """
     torch.manual_seed(config.seed)
     train, validation = train.to(run.device), validation.to(run.device)
-    trainer = Trainer(init_from or Codebook(config.network), config.loop, run.folder, run.device)
     generator = torch.Generator(run.device).manual_seed(config.seed + 1)
+    network = init_from or _linear_codebook(train, body, config, generator)
+    trainer = Trainer(network, config.loop, run.folder, run.device)
 
     def loss(forward: Forward, step: int) -> Losses:
         low, high = FPS_RANGE
@@ -143,7 +152,8 @@ def train_codebook(
         batch = sample_pairs(train, config.batch, WINDOW, fps, generator, UNRELATED_PAIRS)
         masked = random_masks(config.batch, config.mask_frames, 0.0, generator, run.device)
         state, frame = _canonical(batch)
-        output = forward(pack(state), _times(batch), masked)
+        noisy = _wrong_rotations(state, config.noisy, generator)
+        output = forward(pack(noisy), _times(batch), masked, _num_levels(config, step))
         decoded = from_canonical(unpack(output.motion), frame)
         present = torch.ones_like(masked)
         terms = motion_loss(body, decoded, state_of(batch), batch.joint_valid, present, config.loss)
@@ -156,6 +166,56 @@ def train_codebook(
     codebook = trainer.run(loss, run.progress, evaluate, run.resume)
     assert isinstance(codebook, Codebook)
     return codebook, evaluate(codebook)
+
+
+def _num_levels(config: CodebookTraining, step: int) -> int | None:
+    """Levels of codes in this step: all, or now and then fewer."""
+    coarse = (step * 0.754878) % 1 / max(config.coarse, 1e-9)
+    return None if coarse >= 1 else 1 + int(coarse * (config.network.levels - 1))
+
+
+@torch.no_grad()
+def _linear_codebook(
+    train: MotionDatasets, body: PairBody, config: CodebookTraining, generator: torch.Generator
+) -> Codebook:
+    """A network that begins as a linear code of the motion, in which distances are those of points of the body."""
+    batch = sample_pairs(train, _LINEAR_WINDOWS, WINDOW, sum(FPS_RANGE) / 2, generator, UNRELATED_PAIRS)
+    state, _ = _canonical(batch)
+    scale = _movement(body, state.map(lambda tensor: tensor[:_MOVED_WINDOWS, :1])).clamp(min=_MIN_MOVEMENT)
+    codebook = Codebook(config.network).to(scale.device)
+    codebook.fit_linear(pack(state), scale)
+    return codebook
+
+
+def _movement(body: PairBody, state: PairState) -> Tensor:
+    """[STATE_WIDTH] meters that all points of the body together move per unit of each packed number."""
+    vectors = pack(state)
+
+    def points(moved: Tensor) -> Tensor:
+        posed = pose_pair(body, unpack(moved))
+        return torch.cat([posed.joints[..., :NUM_JOINTS, :], posed.keypoints], dim=-2)
+
+    before, small = points(vectors), 0.02
+    steps = small * torch.eye(vectors.shape[-1], device=vectors.device)
+    moves = [(points(vectors + step) - before).square().sum((-1, -2)).mean().sqrt() / small for step in steps]
+    return torch.stack(moves)
+
+
+def _wrong_rotations(state: PairState, fraction: float, generator: torch.Generator) -> PairState:
+    """The states, in a `fraction` of the windows with rotations that are off: all by a little, some by much."""
+    shape, device = state.rotations.shape[:4], state.rotations.device  # [B, T, 2, 22]
+
+    def rand(frames: int) -> Tensor:
+        return torch.rand(shape[0], frames, *shape[2:], generator=generator, device=device)
+
+    def randn(frames: int) -> Tensor:
+        return torch.randn(shape[0], frames, *shape[2:], 3, generator=generator, device=device)
+
+    far = (rand(1) < _FAR_FRACTION) * (torch.arange(shape[-1], device=device) > 0)
+    noisy = rand(1)[..., :1, :1] < fraction
+    angle = noisy * (_SMALL_ANGLE + far * _LARGE_ANGLE * rand(1))
+    turn = axis_angle_to_matrix(angle[..., None] * (randn(1) + 0.3 * randn(shape[1])))
+    return replace(state, rotations=state.rotations @ turn)
 
 
 def state_of(batch: MotionBatch) -> PairState:
