@@ -15,7 +15,7 @@ from closemesh.body.skinning import skin
 from closemesh.contact.vertex_contacts import ContactPatch, contact_patch, find_contacts
 from closemesh.interaction_prior.codebook import Codebook, canonical_frame, from_canonical, to_canonical
 from closemesh.interaction_prior.diffusion import Guide
-from closemesh.interaction_prior.state import PairState, pack, pack_std, unpack
+from closemesh.interaction_prior.state import PairState, PairUncertainty, pack, pack_std, unpack
 from closemesh.interaction_prior.windows import (
     WINDOW,
     PairBody,
@@ -38,6 +38,7 @@ Energy = Callable[[PairState], Tensor]
 _CONTACT_DISTANCE = 0.03  # Meters: surfaces that are closer are in contact, and are held together.
 _OUTLIER_SIGMAS = 16.0  # The prediction moves limbs far from keypoints; guidance has to bring them back.
 _PENETRATION_SIGMA, _CONTACT_SIGMA = 0.01, 0.02  # Meters.
+_CODEBOOK_ROTATION_STD, _CODEBOOK_PELVIS_STD = 0.3, 0.1  # Errors of decoded motion: radians, meters.
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class GuidanceConfig:
     reprojection: float = 0.5
     penetration: float = 1.0
     contact: float = 0.3
-    codebook: float = 0.2
-    """Fraction of the codebook's reconstruction that is mixed in."""
+    codebook: float = 1.0
+    """Largest fraction of the codebook's reconstruction that is mixed in."""
+    codebook_levels: int | None = None
+    """Levels of codes in it: fewer are further from the prediction and closer to the data. All if None."""
     text: float = 1.0
     """Weight of each statement."""
     text_step_factor: int = 2
@@ -160,17 +163,30 @@ def smoothing_weights(times: Tensor, seconds: float) -> Tensor:
 
 
 def guide_by_codebook(codebook: Codebook, windows: PairWindows, config: GuidanceConfig) -> Guide:
-    """Mixes in the codebook's reconstruction of each late prediction (CloseInt's update by the prior)."""
+    """Mixes in the codebook's reconstruction of each late prediction (CloseInt's update by the prior).
+
+    Each number moves as far as it is uncertain: what was seen well keeps its value.
+    """
+    fraction = config.codebook * codebook_fraction(windows.std)
 
     def guide(state: PairState, t: int) -> PairState:
         if t > config.start_step:
             return state
         frame = canonical_frame(state)
-        output = codebook(pack(to_canonical(state, frame)), windows.tracks.times)
+        canonical = pack(to_canonical(state, frame))
+        output = codebook(canonical, windows.tracks.times, levels=config.codebook_levels)
         decoded = from_canonical(unpack(output.motion), frame)
-        return unpack(torch.lerp(pack(state), pack(decoded), config.codebook))
+        return unpack(torch.lerp(pack(state), pack(decoded), fraction))
 
     return guide
+
+
+def codebook_fraction(std: PairUncertainty) -> Tensor:
+    """[B, T, 2, STATE_WIDTH] weight of the decoded numbers against those with errors of `std`, 0..1."""
+    variance = pack_std(std).square()
+    rotation = torch.full_like(std.rotation_std, _CODEBOOK_ROTATION_STD)
+    betas, pelvis = torch.full_like(std.betas_std, torch.inf), torch.full_like(std.pelvis_std, _CODEBOOK_PELVIS_STD)
+    return variance / (variance + pack_std(PairUncertainty(rotation, betas, pelvis)).square())
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,10 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor, iterations: int = 10) -> None:
-        """Places the codes among vectors x [N, C] by k-means, and counts how often each is chosen."""
+        """Places the codes among vectors x [N, C] by k-means.
+
+        Their moving counts begin at one on average, so that the codes soon follow the vectors of the training.
+        """
         codes = len(self.codebook)
         chosen = torch.randperm(len(x), device=x.device)[:codes]
         self.codebook[: len(chosen)] = x[chosen].float()
@@ -154,7 +157,7 @@ class VectorQuantizer(nn.Module):
             one_hot = F.one_hot(torch.cdist(x.float(), self.codebook).argmin(-1), codes).float()
             uses = one_hot.sum(0)[:, None]
             self.codebook.copy_(torch.where(uses > 0, one_hot.T @ x.float() / uses.clamp(min=1), self.codebook))
-            self.uses.copy_(uses[:, 0].clamp(min=1))
+            self.uses.copy_(uses[:, 0].clamp(min=1) * codes / len(x))
         self.sums.copy_(self.codebook * self.uses[:, None])
 
     @torch.no_grad()

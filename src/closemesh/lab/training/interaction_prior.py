@@ -45,7 +45,7 @@ QUANTIZED_MODULES = {"codebook": ("encoder", "decoder")}
 """Modules that are saved in 8 bits, by name of the network."""
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
-_LINEAR_WINDOWS, _MOVED_WINDOWS = 768, 64
+_LINEAR_WINDOWS, _MOVED_WINDOWS = 1536, 64
 _MIN_MOVEMENT = 0.05  # Meters: rotations of hands and feet move no joint, but surfaces.
 _FAR_FRACTION, _SMALL_ANGLE, _LARGE_ANGLE = 0.2, 0.03, 0.5  # Of rotations, and radians.
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
@@ -65,9 +65,9 @@ class CodebookTraining:
     loss: LossWeights = field(default_factory=LossWeights)
     commitment: float = 0.02
     batch: int = 256
-    mask_frames: float = 0.15
+    mask_frames: float = 0.1
     """Fraction of windows in which frames of both people are masked."""
-    noisy: float = 0.3
+    noisy: float = 0.25
     """Fraction of windows whose input has wrong rotations; the output is still the truth."""
     coarse: float = 0.2
     """Fraction of steps with only some of the levels of codes."""
