@@ -19,24 +19,25 @@ from closemesh.fitting.hands import fit_hands
 from closemesh.fitting.jaw import fit_jaw
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion, to_motion
+from closemesh.fitting.optimizer import NEAR_PREDICTION
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.association import MatchedPoses, match_to_tracks, on_clip
 from closemesh.importers.body_fitting import choose_betas, file_betas, fit_keypoints, fitted_betas
 from closemesh.importers.camera_alignment import estimate_extrinsics, to_clip_camera
+from closemesh.importers.fusion import FusedPoses, fuse_poses
 from closemesh.importers.registry import read_imported_result
 from closemesh.importers.results import ImportedResult
+from closemesh.importers.uncertainty import DEPTH_STD, LATERAL_STD, ROTATION_STD, unseen_joints
 from closemesh.initialization.camera_estimation import estimate_camera
-from closemesh.initialization.initialize import initialise
+from closemesh.initialization.initialize import fit_clip, initialise
 from closemesh.initialization.intrinsics import CameraPrior, check_focal, find_camera_prior
-from closemesh.initialization.lifting_network import load_lifter
+from closemesh.initialization.lifting import lift_clip
+from closemesh.initialization.lifting_network import PoseDistribution, load_lifter
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.structures import BodyMotion, Camera, Clip, Observations, ObservedClip, PoseUncertainty
 from closemesh.temporal import interpolate_missing
 
-ROTATION_STD, LATERAL_STD, DEPTH_STD, BETAS_STD = 0.2, 0.05, 0.3, 1.0
-"""Uncertainty of an imported pose: radians about each axis, meters across and along the viewing ray, betas. Tools give
-none; these values match the joint errors of 5 to 10 cm that their papers report."""
-
+BETAS_STD = 1.0  # Of an imported shape, without the lifter.
 _FINGERS = slice(25, 55)
 _DEFAULT_PELVIS = (0.0, 0.0, 3.0)  # Meters; for frames without a pose.
 
@@ -64,17 +65,24 @@ def import_initial_motion(
     matched = match_result(result, ObservedClip(clip, observations, camera), body)
     missing = observations.detected & ~matched.valid
     _note_fallbacks(result, matched, int(missing.sum()), body, progress)
-    own = None
-    if missing.any():
-        own = initialise(clip, observations, body, config, device, progress, camera=camera)[1:]
     tracks = KeypointTracks.from_observations(observations, clip.times, camera, device)
-    with progress.task(f"start from {result.tool}", None) as advance:
-        variables = _initial_parameters(matched, own and own[0], tracks, body, advance)
+    if lifter is None:
+        own = None
+        if missing.any():
+            own = initialise(clip, observations, body, config, device, progress, camera=camera)[1:]
+        with progress.task(f"start from {result.tool}", None) as advance:
+            variables = _initial_parameters(matched, own and own[0], tracks, body, advance)
+        uncertainty = _expected_uncertainty(matched, own and own[1], variables)
+    else:
+        with progress.task(f"start from {result.tool}", None) as advance:
+            fused = _fuse_with_lifter(matched, lift_clip(lifter, tracks), tracks, observations, body, advance)
+        near_fused, uncertainty = replace(tracks, reference=fused.reference), fused.uncertainty
+        variables = fit_clip(model, fused.parameters, near_fused, NEAR_PREDICTION, config, progress)
     for fit in (fit_hands, fit_jaw):
         variables = fit(model, variables, tracks, config.iterations, config.window, config.overlap, progress)
     fitted = to_motion(body, landmarks, variables, tracks)
     motion = fitted.with_pose(confidence=(fitted.confidence * matched.confidence).astype(np.float32))
-    return camera, motion, _uncertainty(matched, own and own[1], motion)
+    return camera, motion, uncertainty
 
 
 def choose_prior(result: ImportedResult, clip: Clip, config: InitialiseConfig, progress: Progress) -> CameraPrior:
@@ -127,6 +135,7 @@ def _note_fallbacks(
 def _initial_parameters(
     matched: MatchedPoses, own: BodyMotion | None, tracks: KeypointTracks, body: BodyModel, advance: Advance
 ) -> MotionParameters:
+    """The imported poses as they are; where there is none those of `own`, if given."""
     device = tracks.detected.device
     landmarks = load_landmark_body(body).to(device)
     motion = _mean_shape_motion(matched, own, body)
@@ -138,8 +147,37 @@ def _initial_parameters(
         from_file = [own.betas[k] if matched.people[k] is None else betas for k, betas in enumerate(from_file)]
     unknown = any(betas is None for betas in from_file)
     from_clip = fitted_betas(landmarks, variables, tracks, advance) if unknown else motion.betas
-    betas = choose_betas(from_file, from_clip)
-    return variables.with_tensors(betas=torch.as_tensor(betas, dtype=torch.float32, device=device))
+    return _with_betas(variables, choose_betas(from_file, from_clip))
+
+
+def _fuse_with_lifter(
+    matched: MatchedPoses,
+    lifted: PoseDistribution,
+    tracks: KeypointTracks,
+    observations: Observations,
+    body: BodyModel,
+    advance: Advance,
+) -> FusedPoses:
+    """The imported poses and the lifter's, each by its uncertainty; the lifter's alone where there is no imported one.
+
+    Shapes that are not in the file are the mean of the lifter's and of those that fit the keypoints at the distances.
+    """
+    device = tracks.detected.device
+    landmarks = load_landmark_body(body).to(device)
+    imported = from_motion(landmarks, _mean_shape_motion(matched, None, body), device)
+    unseen, times = unseen_joints(observations), tracks.times.cpu().double().numpy()
+    fused = fuse_poses(imported, lifted, matched.valid, unseen, times)
+    present = tracks.present | torch.as_tensor(matched.valid, device=device)
+    poses = interpolate_missing(fused.parameters, present)
+    own = lifted.betas.cpu().numpy()
+    from_file = [own[k] if one is None else file_betas(one, body) for k, one in enumerate(matched.people)]
+    if any(betas is None for betas in from_file):
+        own = (own + fitted_betas(landmarks, poses, tracks, advance)) / 2
+    return replace(fused, parameters=_with_betas(poses, choose_betas(from_file, own)))
+
+
+def _with_betas(variables: MotionParameters, betas: Floats) -> MotionParameters:
+    return variables.with_tensors(betas=torch.as_tensor(betas).to(variables.betas))
 
 
 def _mean_shape_motion(matched: MatchedPoses, own: BodyMotion | None, body: BodyModel) -> BodyMotion:
@@ -171,12 +209,16 @@ def _rest_pelvis(body: BodyModel, betas: Floats) -> Floats:
     return rest_pelvis(body, torch.as_tensor(betas).to(body.joint_template)).cpu().numpy()
 
 
-def _uncertainty(matched: MatchedPoses, own: PoseUncertainty | None, motion: BodyMotion) -> PoseUncertainty:
-    """Constant standard deviations where a pose matches; elsewhere those of `own`, when given."""
+def _expected_uncertainty(
+    matched: MatchedPoses, own: PoseUncertainty | None, variables: MotionParameters
+) -> PoseUncertainty:
+    """Expected standard deviations where a pose matches; elsewhere those of `own`, when given."""
     frames, people = matched.valid.shape
+    depth = variables.log_depth.exp().cpu().numpy()[..., None]
     rotation_std = np.full((frames, people, 22), ROTATION_STD, np.float32)
-    pelvis_std = np.tile(np.array([LATERAL_STD, LATERAL_STD, DEPTH_STD], np.float32), (frames, people, 1))
+    pelvis_std = np.concatenate([np.full((frames, people, 2), LATERAL_STD), DEPTH_STD * depth], axis=-1)
     if own is not None:
         rotation_std = np.where(matched.valid[..., None], rotation_std, own.rotation_std)
         pelvis_std = np.where(matched.valid[..., None], pelvis_std, own.pelvis_std)
-    return PoseUncertainty(rotation_std, pelvis_std, np.full(motion.betas.shape, BETAS_STD, np.float32))
+    betas_std = np.full(variables.betas.shape, BETAS_STD, np.float32)
+    return PoseUncertainty(rotation_std, pelvis_std.astype(np.float32), betas_std)

@@ -90,13 +90,13 @@ class BenchmarkScene:
         self.state = PipelineState(observations=observed.observations if observed else None)
         self._window, self._observed, self._timer = window, observed, timer
         with timer.time("measure"):
-            self._scorer = scorer or Scorer(scene, measure_meshes(scene.motion, scene.body))
+            self.scorer = scorer or Scorer(scene, measure_meshes(scene.motion, scene.body))
         self._scores: dict[str, Groups] = {}
         self._focal_error: float | None = None
 
     def without_scores(self) -> BenchmarkScene:
         """The same scene and the same cache of stages, for another row of a benchmark."""
-        return BenchmarkScene(self._window, self.scene, self._observed, self.ctx, Timer(), self._scorer)
+        return BenchmarkScene(self._window, self.scene, self._observed, self.ctx, Timer(), self.scorer)
 
     def run(self, ctx: RunContext, state: PipelineState, stages: Sequence[Stage]) -> None:
         """Runs stages from `state` on, and scores every motion that they make."""
@@ -106,14 +106,15 @@ class BenchmarkScene:
             report = ctx.cache.reports[-1]
             if not report.from_cache:
                 self._timer.add(stage.motion, report.seconds)
-            self._score(stage.motion, after.motions[stage.motion])
+            self.score(stage.motion, after.motions[stage.motion])
             if after.camera is not None:
                 self._focal_error = 100 * abs(after.camera.focal / self.scene.camera.focal - 1)
 
-    def _score(self, name: str, motion: BodyMotion) -> None:
+    def score(self, name: str, motion: BodyMotion) -> None:
+        """Scores a motion of all tracks over the observed clip under this name. People must have been found."""
         assert self._observed is not None
         with self._timer.time("measure"):
-            self._scores[name] = self._scorer.of_motion(motion, self._observed)
+            self._scores[name] = self.scorer.of_motion(motion, self._observed)
 
     def result(self) -> WindowResult:
         """All scores so far."""
@@ -125,7 +126,7 @@ class BenchmarkScene:
             expected=int(in_image(self.scene).sum()),
             found=self._observed.found if self._observed else 0,
             stages=self._scores,
-            truth=self._scorer.of_truth(),
+            truth=self.scorer.of_truth(),
             seconds=self._timer.seconds,
             focal_error=self._focal_error,
         )
@@ -168,8 +169,10 @@ class Scorer:
     def __init__(self, scene: SimulatedScene, measured: MeshMetrics) -> None:
         self._scene = scene
         self._measured = measured
-        self._hidden = lsp_hidden(hidden_points(scene))
-        self._touching = measured.distance < TOUCH  # False where a person is absent: the distance is nan.
+        self.hidden = hidden_points(scene)
+        """[T, P, 23] keypoints that the image does not show."""
+        self.touching = measured.distance < TOUCH  # False where a person is absent: the distance is nan.
+        """[T, pairs] frames in which two people touch."""
 
     def of_motion(self, motion: BodyMotion, observed: SceneObservations) -> Groups:
         """Scores of the motion of all tracks over the observed clip, camera frame."""
@@ -184,7 +187,7 @@ class Scorer:
             self._scene.clip.times[true],
             measured_truth=measured,
         )
-        return group_scores(scores, self._hidden[true], self._touching[true])
+        return group_scores(scores, lsp_hidden(self.hidden[true]), self.touching[true])
 
     def of_truth(self) -> Groups:
         """Scores of the true motion itself: jitter, penetration, foot skating."""
@@ -199,7 +202,7 @@ class Scorer:
             measured_prediction=measured,
         )
         own = {name: values for name, values in scores.items() if not METRIC[name].needs_truth}
-        return group_scores(own, self._hidden, self._touching)
+        return group_scores(own, lsp_hidden(self.hidden), self.touching)
 
 
 class Timer:

@@ -62,15 +62,19 @@ class Window:
 
 
 def find_windows(
-    data: Path | None, kinds: Collection[str] = (), limit: int | None = None, quick: bool = False
+    data: Path | None,
+    kinds: Collection[str] = (),
+    limit: int | None = None,
+    quick: bool = False,
+    folder: Path | None = None,
 ) -> list[Window]:
     """The bundled windows, and those of the test split of the folder `data` with two people; sorted by name.
 
     Kinds that no network was trained on (`TEST_KINDS`) come last. kinds: only these, all if empty; HELD_OUT stands for
     TEST_KINDS. quick: a fixed selection over all kinds, TEST_KINDS only when named. limit: only the first ones.
-    Raises InputError when a kind is unknown or no window is left.
+    folder: of windows that replace the bundled ones. Raises InputError when a kind is unknown or no window is left.
     """
-    windows = [*_bundled(), *(_of_recordings(data) if data else ())]
+    windows = [*(_windows_in(folder) if folder else _bundled()), *(_of_recordings(data) if data else ())]
     kinds = [name for kind in kinds for name in (TEST_KINDS if kind == HELD_OUT else (kind,))]
     known = sorted({window.kind for window in windows})
     unknown = sorted(set(kinds) - set(known))
@@ -88,7 +92,13 @@ def find_windows(
 
 def _bundled() -> Iterator[Window]:
     folder = next((path for folder in model_folders() if (path := folder / _FOLDER).is_dir()), None)
-    for path in sorted(folder.glob("*.npz")) if folder else ():
+    if folder is not None:
+        yield from _windows_in(folder)
+
+
+def _windows_in(folder: Path) -> Iterator[Window]:
+    """Each motion file of the folder as one window."""
+    for path in sorted(folder.glob("*.npz")):
         sequence = read_motion(path)
         yield Window(path.stem, path, _kind(sequence), 0, len(sequence))
 

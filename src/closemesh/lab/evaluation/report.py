@@ -167,7 +167,13 @@ def _of(window: WindowResult, stage: str) -> Groups:
 
 def write_report(path: Path, report: BenchmarkReport) -> None:
     """Writes the report as JSON. Raises OutputError when the file cannot be written."""
-    values = {
+    with atomic_file(path) as part:
+        part.write_text(json.dumps(report_values(report), indent=1))
+
+
+def report_values(report: BenchmarkReport) -> dict[str, Any]:
+    """The report as JSON values."""
+    return {
         "closemesh": __version__,
         "commit": report.commit,
         "seed": report.seed,
@@ -180,8 +186,6 @@ def write_report(path: Path, report: BenchmarkReport) -> None:
         TRUTH: _plain(report.summary(TRUTH)),
         "windows": [asdict(window) for window in report.windows],
     }
-    with atomic_file(path) as part:
-        part.write_text(json.dumps(values, indent=1))
 
 
 @foreign_reader
