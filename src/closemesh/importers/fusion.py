@@ -16,6 +16,7 @@ from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle
 from closemesh.importers.uncertainty import (
     DEPTH_STD,
     LATERAL_STD,
+    Comparison,
     Gaussian,
     fuse,
     fuse_rotations,
@@ -44,14 +45,15 @@ def fuse_poses(
     valid: Bools,
     unseen: Bools,
     times: Floats,
+    limbs: Comparison | None = None,
 ) -> FusedPoses:
     """The product of imported and lifted distributions; the lifted one alone where no pose was imported.
 
     valid [T, P]: frames with an imported pose. unseen [T, P, 22]: joints without a confident keypoint. times [T]
-    seconds. The betas and their uncertainty are the lifter's.
+    seconds. limbs: the imported poses against the keypoints. The betas and their uncertainty are the lifter's.
     """
     own = lifted_reference(lifted)
-    rotations, std = _fuse_rotations(imported, own, valid, unseen, times)
+    rotations, std = _fuse_rotations(imported, own, valid, unseen, times, limbs)
     ray, ray_std, log_depth, depth_std = _fuse_places(imported, lifted, valid)
     parameters = imported.with_tensors(
         root=matrix_to_6d(_like(rotations[:, :, 0], imported.root)),
@@ -74,7 +76,12 @@ def fuse_poses(
 
 
 def _fuse_rotations(
-    imported: MotionParameters, own: PoseReference, valid: Bools, unseen: Bools, times: Floats
+    imported: MotionParameters,
+    own: PoseReference,
+    valid: Bools,
+    unseen: Bools,
+    times: Floats,
+    limbs: Comparison | None,
 ) -> tuple[Floats, Floats]:
     """Rotations [T, P, 22, 3, 3] and standard deviations [T, P, 22].
 
@@ -82,10 +89,11 @@ def _fuse_rotations(
     """
     theirs = _numpy(imported.rotations()[..., :NUM_BODY_JOINTS, :, :])
     mine = Gaussian(_numpy(own.rotations), _numpy(own.rotation_std))
-    local_std = rotation_std(theirs, mine, valid, unseen, times)
+    local_std = rotation_std(theirs, mine, valid, unseen, times, limbs)
     in_camera = Gaussian(_chain(mine.mean), _OWN_IN_CAMERA * mine.std)
     placed = _chain(theirs)
-    fused = fuse_rotations(Gaussian(placed, rotation_std(placed, in_camera, valid, unseen, times)), in_camera)
+    placed_std = rotation_std(placed, in_camera, valid, unseen, times, limbs)
+    fused = fuse_rotations(Gaussian(placed, placed_std), in_camera)
     std = fuse(Gaussian(local_std, local_std), Gaussian(mine.std, mine.std)).std
     known = valid[..., None]
     rotations = np.where(known[..., None, None], _unchain(fused.mean), mine.mean)

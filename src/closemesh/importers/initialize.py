@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from closemesh.body.landmarks import LandmarkBody
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionParameters, rest_pelvis
+from closemesh.body.motion import MotionParameters, pose_parameters, rest_pelvis
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
@@ -20,6 +21,7 @@ from closemesh.fitting.jaw import fit_jaw
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion, to_motion
 from closemesh.fitting.optimizer import NEAR_PREDICTION
+from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.association import MatchedPoses, match_to_tracks, on_clip
 from closemesh.importers.body_fitting import choose_betas, file_betas, fit_keypoints, fitted_betas
@@ -27,7 +29,7 @@ from closemesh.importers.camera_alignment import estimate_extrinsics, to_clip_ca
 from closemesh.importers.fusion import FusedPoses, fuse_poses
 from closemesh.importers.registry import read_imported_result
 from closemesh.importers.results import ImportedResult
-from closemesh.importers.uncertainty import DEPTH_STD, LATERAL_STD, ROTATION_STD, unseen_joints
+from closemesh.importers.uncertainty import DEPTH_STD, LATERAL_STD, ROTATION_STD, compare_limbs, unseen_joints
 from closemesh.initialization.camera_estimation import estimate_camera
 from closemesh.initialization.initialize import fit_clip, initialise
 from closemesh.initialization.intrinsics import CameraPrior, check_focal, find_camera_prior
@@ -39,6 +41,7 @@ from closemesh.temporal import interpolate_missing
 
 BETAS_STD = 1.0  # Of an imported shape, without the lifter.
 _FINGERS = slice(25, 55)
+_CHUNK = 64  # Frames posed at a time.
 _DEFAULT_PELVIS = (0.0, 0.0, 3.0)  # Meters; for frames without a pose.
 
 
@@ -166,7 +169,8 @@ def _fuse_with_lifter(
     landmarks = load_landmark_body(body).to(device)
     imported = from_motion(landmarks, _mean_shape_motion(matched, None, body), device)
     unseen, times = unseen_joints(observations), tracks.times.cpu().double().numpy()
-    fused = fuse_poses(imported, lifted, matched.valid, unseen, times)
+    limbs = compare_limbs(_pixels(landmarks, imported, tracks), observations)
+    fused = fuse_poses(imported, lifted, matched.valid, unseen, times, limbs)
     present = tracks.present | torch.as_tensor(matched.valid, device=device)
     poses = interpolate_missing(fused.parameters, present)
     own = lifted.betas.cpu().numpy()
@@ -174,6 +178,16 @@ def _fuse_with_lifter(
     if any(betas is None for betas in from_file):
         own = (own + fitted_betas(landmarks, poses, tracks, advance)) / 2
     return replace(fused, parameters=_with_betas(poses, choose_betas(from_file, own)))
+
+
+def _pixels(landmarks: LandmarkBody, parameters: MotionParameters, tracks: KeypointTracks) -> Floats:
+    """Keypoints [T, P, 133, 2] of the bodies in the image."""
+    parts = []
+    for start in range(0, len(tracks.times), _CHUNK):
+        with torch.no_grad():
+            keypoints = pose_parameters(landmarks, parameters.frames(slice(start, start + _CHUNK))).keypoints
+        parts.append(project(keypoints, tracks.focal, tracks.principal_point).cpu().double().numpy())
+    return np.concatenate(parts)
 
 
 def _with_betas(variables: MotionParameters, betas: Floats) -> MotionParameters:

@@ -1,8 +1,9 @@
-"""Uncertainty of imported poses, estimated from their agreement with the lifter and with themselves over time."""
+"""Uncertainty of imported poses, estimated from their agreement with the lifter, the keypoints and their neighbors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,9 +20,9 @@ ROTATION_LIMITS = (0.03, 1.0)
 PLACE_LIMITS = (0.005, 0.5)
 
 UNSEEN_FACTOR = 1.5  # Errors of joints without a confident keypoint, relative to others.
-_PRIOR_LOG_STD, _PLACE_PRIOR_LOG_STD = 1.0, 0.5  # Of an expected standard deviation.
+_LOG_STD, _PLACE_LOG_STD = 1.0, 0.5  # Of the expected standard deviations.
 _INDEPENDENT_SECONDS = 0.4  # Errors repeat from frame to frame; frames at this distance count as independent.
-_OUTLIER = 12.0  # Squared standard deviations over three axes; one in a hundred frames exceeds it by chance.
+_OUTLIER = {1: 7.0, 3: 12.0}  # Squared standard deviations over the axes; one in a hundred exceeds it by chance.
 _ROUNDS = 3
 _STEPS = 60  # Of the search for a standard deviation.
 _SPIKE = 3.0  # Times the usual deviation from the neighbors in time.
@@ -47,13 +48,26 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Comparison:
+    """Imported values against an independent estimate of the same values. Its variance adds to theirs."""
+
+    squared: Floats
+    """[T, P, J] squared differences, mean over the axes."""
+    std: Floats
+    """[T, P, J] of the other estimate."""
+    counted: Bools
+    """[T, P, J] frames that have both."""
+    axes: int
+
+
+@dataclass(frozen=True)
+class Expectation:
     """What is expected of a standard deviation, and how much the frames of a clip count against it."""
 
-    expected: float
-    prior_log_std: float
+    std: float
+    log_std: float
+    """Standard deviation of its logarithm."""
     limits: tuple[float, float]
-    axes: int
     independent: float
     """Independent frames in each frame."""
 
@@ -74,50 +88,103 @@ def rotation_differences(a: Floats, b: Floats) -> Floats:
     return matrix_to_axis_angle(torch.as_tensor(relative)).numpy()
 
 
-def rotation_std(imported: Floats, own: Gaussian, valid: Bools, unseen: Bools, times: Floats) -> Floats:
+def compare_limbs(pixels: Floats, observations: Observations) -> Comparison:
+    """The directions of limbs in the image against the keypoints, as angles about the viewing ray.
+
+    pixels [T, P, 23 or more, 2] of the imported keypoints, nan where there are none.
+    """
+    shape = (*observations.detected.shape, NUM_BODY_JOINTS)
+    squared, std, counted = np.zeros(shape), np.ones(shape), np.zeros(shape, bool)
+    for side in ("left", "right"):
+        for joint, keypoint in _SHOWN_BY.items():
+            ends = [KEYPOINT_INDEX[f"{side}_{name}"] for name in (joint, keypoint)]
+            if ends[0] == ends[1]:
+                continue
+            seen = observations.keypoints[:, :, ends].astype(np.float64)  # [T, P, 2, 3]
+            (ax, ay), (bx, by) = (
+                np.moveaxis(xy[:, :, 1] - xy[:, :, 0], -1, 0) for xy in (pixels[:, :, ends], seen[..., :2])
+            )
+            angle = np.arctan2(ax * by - ay * bx, ax * bx + ay * by)
+            column = JOINT_INDEX[f"{side}_{joint}"]
+            sigma = np.linalg.norm(observations.sigmas[:, :, ends], axis=-1)
+            known = (seen[..., 2] >= _MIN_CONFIDENCE).all(-1) & observations.detected & np.isfinite(angle)
+            counted[..., column] = known & (sigma < np.hypot(bx, by))
+            squared[..., column] = np.where(known, angle, 0) ** 2
+            std[..., column] = sigma / np.maximum(np.hypot(bx, by), 1e-6)
+    return Comparison(squared, std, counted, 1)
+
+
+def rotation_std(
+    imported: Floats, own: Gaussian, valid: Bools, unseen: Bools, times: Floats, limbs: Comparison | None = None
+) -> Floats:
     """Standard deviations [T, P, 22] of imported rotations [T, P, 22, 3, 3], radians about each axis.
 
     own: rotations of the lifter and their standard deviations [T, P, 22]. valid [T, P]: frames with an imported pose.
-    unseen [T, P, 22]. times [T] seconds. One value per joint over the clip, wider where the joint is unseen and in
-    frames that stand out from the lifter or from their neighbors in time.
+    unseen [T, P, 22]. times [T] seconds. limbs: against the keypoints. One value per joint over the clip, wider where
+    the joint is unseen and in frames that stand out from the lifter, the keypoints or their neighbors in time.
     """
     factor = np.where(unseen, UNSEEN_FACTOR, 1.0)
     squared = np.square(rotation_differences(imported, own.mean)).mean(-1)  # [T, P, 22]
-    counted = np.broadcast_to(valid[..., None], squared.shape)
-    evidence = Evidence(ROTATION_STD, _PRIOR_LOG_STD, ROTATION_LIMITS, 3, _independent(times))
-    std = likely_std(squared, own.std, factor, counted, evidence)
+    comparisons = [Comparison(squared, own.std, np.broadcast_to(valid[..., None], squared.shape), 3)]
+    if limbs is not None:
+        comparisons.append(replace(limbs, counted=limbs.counted & valid[..., None]))
+    std = likely_std(comparisons, factor, Expectation(ROTATION_STD, _LOG_STD, ROTATION_LIMITS, _independent(times)))
     variance = np.square(std * factor)
-    outlier = 3 * squared > _OUTLIER * (variance + own.std**2)
-    variance = np.where(outlier, np.maximum(variance, squared - own.std**2), variance)
+    for one in comparisons:
+        variance = _widen(variance, one)
     variance = variance + _spikes(imported, valid)
     return np.clip(np.sqrt(variance), *ROTATION_LIMITS).astype(np.float32)
 
 
-def likely_std(
-    squared: Floats,
-    own_std: Floats,
-    factor: Floats,
-    counted: Bools,
-    evidence: Evidence,
-) -> Floats:
-    """The most probable standard deviation [P, J] of the imported values.
+def place_std(squared: Floats, own_std: Floats, valid: Bools, expected: float) -> Floats:
+    """Standard deviations [T, P] of an imported place along one axis, like `rotation_std`.
 
-    The difference of two independent estimates has the sum of their variances. squared [T, P, J]: the squared
-    difference, mean over the axes. own_std [T, P, J] of the other estimate. factor [T, P, J]: that of the imported
-    value relative to the result. Frames that are not counted [T, P, J], and frames far from both, have no effect.
+    squared [T, P]: squared difference from the lifter's. own_std [T, P]: of the lifter. The unit is free. Errors of a
+    place last, so that the whole clip counts as one frame.
     """
-    kept, std = counted, np.full(squared.shape[1:], evidence.expected)
+    one = Comparison(squared[..., None], own_std[..., None], valid[..., None], 1)
+    std = likely_std(
+        [one], np.ones(one.squared.shape), Expectation(expected, _PLACE_LOG_STD, PLACE_LIMITS, 1 / len(squared))
+    )
+    variance = _widen(np.broadcast_to(std**2, one.squared.shape), one)[..., 0]
+    return np.clip(np.sqrt(variance), *PLACE_LIMITS).astype(np.float32)
+
+
+def likely_std(comparisons: Sequence[Comparison], factor: Floats, expected: Expectation) -> Floats:
+    """The most probable standard deviation [P, J] of imported values.
+
+    factor [T, P, J]: that of the imported value in each frame relative to the result. Frames far from both estimates
+    have no effect.
+    """
+    std = np.full(factor.shape[1:], expected.std)
+    kept = [one.counted for one in comparisons]
     for _ in range(_ROUNDS):
         least = np.full(std.shape, np.inf)
-        for trial in np.geomspace(*evidence.limits, _STEPS):
-            variance = np.square(trial * factor) + np.square(own_std)
-            cost = evidence.axes / 2 * (np.log(variance) + squared / variance)
-            prior = np.square(np.log(trial / evidence.expected) / evidence.prior_log_std) / 2
-            cost = evidence.independent * np.where(kept, cost, 0).sum(0) + prior
+        for trial in np.geomspace(*expected.limits, _STEPS):
+            cost = np.full(std.shape, np.square(np.log(trial / expected.std) / expected.log_std) / 2)
+            for one, counted in zip(comparisons, kept, strict=True):
+                variance = np.square(trial * factor) + np.square(one.std)
+                costs = one.axes / 2 * (np.log(variance) + one.squared / variance)
+                cost = cost + expected.independent * np.where(counted, costs, 0).sum(0)
             std, least = np.where(cost < least, trial, std), np.minimum(cost, least)
-        kept = counted & (evidence.axes * squared <= _OUTLIER * (np.square(std * factor) + np.square(own_std)))
-        kept = np.where(kept.sum(0) * 2 >= counted.sum(0), kept, counted)
+        kept = [_without_outliers(one, np.square(std * factor)) for one in comparisons]
     return std
+
+
+def _without_outliers(one: Comparison, variance: Floats) -> Bools:
+    """[T, P, J] the counted frames that agree with the variance [T, P, J]; all of them where most do not."""
+    kept = one.counted & ~_is_outlier(one, variance)
+    return np.where(2 * kept.sum(0) >= one.counted.sum(0), kept, one.counted)
+
+
+def _is_outlier(one: Comparison, variance: Floats) -> Bools:
+    return np.asarray(one.axes * one.squared > _OUTLIER[one.axes] * (variance + np.square(one.std)))
+
+
+def _widen(variance: Floats, one: Comparison) -> Floats:
+    """The variance [T, P, J], in frames that stand out as large as these show."""
+    shown = np.maximum(variance, one.squared - np.square(one.std))
+    return np.where(one.counted & _is_outlier(one, variance), shown, variance)
 
 
 def _independent(times: Floats) -> float:
@@ -137,22 +204,6 @@ def _spikes(rotations: Floats, valid: Bools) -> Floats:
         known = (valid[1:-1] & valid[:-2] & valid[2:])[..., None]
         variance[1:-1] = np.where(known & (squared > _SPIKE**2 * usual), squared, 0)
     return variance
-
-
-def place_std(squared: Floats, own_std: Floats, valid: Bools, expected: float) -> Floats:
-    """Standard deviations [T, P] of an imported place along one axis, like `rotation_std`.
-
-    squared [T, P]: squared difference from the lifter's. own_std [T, P]: of the lifter. The unit is free. Errors of a
-    place last, so that the whole clip counts as one frame.
-    """
-    evidence = Evidence(expected, _PLACE_PRIOR_LOG_STD, PLACE_LIMITS, 1, 1 / len(squared))
-    ones = np.ones((*squared.shape, 1))
-    counted = valid[..., None]
-    std = likely_std(squared[..., None], own_std[..., None], ones, counted, evidence)[:, 0]
-    variance = np.broadcast_to(std**2, squared.shape)
-    outlier = squared > _OUTLIER * (variance + own_std**2)
-    variance = np.where(outlier, np.maximum(variance, squared - own_std**2), variance)
-    return np.clip(np.sqrt(variance), *PLACE_LIMITS).astype(np.float32)
 
 
 def fuse_rotations(imported: Gaussian, own: Gaussian) -> Gaussian:
