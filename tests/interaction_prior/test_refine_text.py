@@ -24,7 +24,7 @@ from closemesh.structures import BodyMotion, PoseUncertainty
 from closemesh.text.alignment import load_alignment
 from closemesh.text.captioner import caption_motion
 from closemesh.text.losses import encode_statements, text_pose_distance
-from closemesh.text.predicates import PoseFeatures, pose_features
+from closemesh.text.pose_features import PoseFeatures, pose_features
 from closemesh.text.statements import JointAngle, Placement, Posture, Support, TimedStatement, Touch
 
 WRONG = (

@@ -23,6 +23,8 @@ from closemesh.text.statements import (
     ArmHeight,
     DepthOrder,
     Facing,
+    HeadContact,
+    HeadPose,
     JointAngle,
     Placement,
     Posture,
@@ -30,6 +32,8 @@ from closemesh.text.statements import (
     Support,
     TimedStatement,
     Touch,
+    TrunkPose,
+    Turned,
 )
 from closemesh.weights.locate import find_model
 
@@ -122,6 +126,70 @@ def test_facing(body: BodyModel, yaw_a: float, yaw_b: float, wanted: Facing | No
     assert [s for s in found if isinstance(s, Facing)] == ([wanted] if wanted else [])
     assert DepthOrder(0, 1) in found and DepthOrder(1, 0) not in found
     assert not [s for s in found if isinstance(s, Touch | Support)]
+
+
+TURN = 0.5  # Radians.
+CHIN = "chin_over_left_shoulder"
+
+
+@pytest.mark.parametrize(
+    ("turns", "true"),
+    [
+        ({"spine1": (0, TURN, 0)}, TrunkPose(0, "twisted_left")),
+        ({"spine1": (0, -TURN, 0)}, TrunkPose(0, "twisted_right")),
+        ({}, TrunkPose(0, "not_twisted")),
+        ({"pelvis": (0, 0, -TURN)}, TrunkPose(0, "leaning_left")),
+        ({"pelvis": (0, 0, TURN)}, TrunkPose(0, "leaning_right")),
+        ({"pelvis": (0.8 * TURN, 0, 0)}, TrunkPose(0, "leaning_forward_a_little")),
+        ({"pelvis": (-0.8 * TURN, 0, 0)}, TrunkPose(0, "leaning_back_a_little")),
+        ({"pelvis": (0, 0, TURN)}, TrunkPose(0, "left_hip_higher")),
+        ({"spine3": (0, 0, -TURN)}, TrunkPose(0, "right_shoulder_higher")),
+        ({}, TrunkPose(0, "shoulders_level")),
+        ({}, TrunkPose(0, "hips_high")),
+        (
+            {f"{s}_{j}": (x, 0, 0) for s in ("left", "right") for j, x in (("hip", -1.6), ("knee", 1.6))},
+            TrunkPose(0, "hips_low"),
+        ),
+        ({f"{s}_hip": (-1.6, 0, 0) for s in ("left", "right")}, TrunkPose(0, "hips_near_the_ground")),
+        ({"neck": (0, TURN, 0)}, HeadPose(0, "turned_left")),
+        ({"neck": (0, -TURN, 0)}, HeadPose(0, "turned_right")),
+        ({"neck": (0, 0, -TURN)}, HeadPose(0, "tilted_left")),
+        ({"neck": (0, 0, TURN)}, HeadPose(0, "tilted_right")),
+        ({"neck": (2 * TURN, 0, 0)}, HeadPose(0, "bent_forward")),
+        ({"neck": (-TURN, 0, 0)}, HeadPose(0, "bent_back")),
+        ({}, HeadPose(0, "turned_ahead")),
+        ({}, HeadPose(0, "not_tilted")),
+    ],
+)
+def test_hips_shoulders_and_head(body: BodyModel, turns: Pose, true: Statement):
+    found = captions_of(standing(body, ((0, 0, 3), turns)), body)
+    assert true in found
+    assert len({statement.topic for statement in found}) == len(found), "no two statements contradict each other"
+
+
+@pytest.mark.parametrize(
+    ("yaw", "direction"), [(1.57, "toward"), (-1.57, "away"), (0.0, "left_side_toward"), (3.14, "right_side_toward")]
+)
+def test_turned(body: BodyModel, yaw: float, direction: str):
+    """A is on the left of the image, B on the right; at yaw 0 A faces the camera."""
+    motion = standing(body, ((-0.5, 0, 3), {"pelvis": (0.0, yaw, 0.0)}), ((0.5, 0, 3), {}))
+    found = [one for one in captions_of(motion, body) if isinstance(one, Turned) and one.person_a == 0]
+    assert set(found) == {Turned(0, section, direction, 1) for section in ("hips", "shoulders", "head")}
+
+
+@pytest.mark.parametrize(
+    ("x", "z", "wanted"),
+    [
+        (0.3, 0.0, {HeadContact(0, 1, "foreheads_touching")}),
+        (0.22, 0.14, {HeadContact(1, 0, "cheek_to_cheek"), *(HeadContact(*p, CHIN) for p in ((0, 1), (1, 0)))}),
+        (0.8, 0.0, set()),
+    ],
+)
+def test_heads_in_contact(body: BodyModel, x: float, z: float, wanted: set[Statement]):
+    """Face to face; where B is moved to the side, the heads are over each other's left shoulder."""
+    a, b = {"pelvis": (0.0, 1.57, 0.0)}, {"pelvis": (0.0, -1.57, 0.0)}
+    found = captions_of(standing(body, ((0, 0, 3), a), ((x, 0, 3 + z), b)), body)
+    assert {one for one in found if isinstance(one, HeadContact)} == wanted
 
 
 def test_a_person_who_lies_in_the_air_on_another_is_carried(body: BodyModel):

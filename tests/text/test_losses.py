@@ -12,11 +12,14 @@ from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, caps
 from closemesh.body.loading import load_landmark_body
 from closemesh.text.captioner import candidates
 from closemesh.text.losses import active_mask, contact_mask, statement_loss
-from closemesh.text.predicates import OUTLIER, PoseFeatures, confidence, pose_features, violation
+from closemesh.text.pose_features import PoseFeatures, pose_features
+from closemesh.text.predicates import OUTLIER, confidence, violation
 from closemesh.text.statements import (
     ArmHeight,
     DepthOrder,
     Facing,
+    HeadContact,
+    HeadPose,
     JointAngle,
     Placement,
     Posture,
@@ -25,6 +28,8 @@ from closemesh.text.statements import (
     Support,
     TimedStatement,
     Touch,
+    TrunkPose,
+    Turned,
 )
 
 DOUBLE = torch.float64
@@ -49,6 +54,21 @@ WRONG: tuple[Statement, ...] = (
     Touch(0, "head", 1, "upper_trunk"),
     DepthOrder(1, 0),
     Support(0, 1),
+    TrunkPose(0, "twisted_left"),
+    TrunkPose(0, "leaning_right"),
+    TrunkPose(1, "leaning_back_a_little"),
+    TrunkPose(1, "left_shoulder_higher"),
+    TrunkPose(0, "right_hip_higher"),
+    TrunkPose(1, "hips_low"),
+    HeadPose(0, "turned_left"),
+    HeadPose(0, "tilted_right"),
+    HeadPose(1, "bent_forward"),
+    Turned(0, "hips", "right_side_toward", 1),
+    Turned(1, "shoulders", "toward", 0),
+    Turned(0, "head", "toward", 1),
+    HeadContact(0, 1, "cheek_to_cheek"),
+    HeadContact(0, 1, "foreheads_touching"),
+    HeadContact(1, 0, "chin_over_left_shoulder"),
 )
 """None of these holds in the known scene."""
 

@@ -20,13 +20,13 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference
 from closemesh.fitting.optimizer import TEXT, Weights, minimize
 from closemesh.interaction_prior.guidance import smoothing_weights
 from closemesh.text.losses import active_mask, statement_loss
-from closemesh.text.predicates import PoseFeatures
+from closemesh.text.pose_features import PoseFeatures
 from closemesh.text.statements import TimedStatement, select_people
 
-# Factor on the standard deviation of the reference of undetected limbs of a person with statements.
+# Factor on the standard deviation of the reference of undetected limbs of a person who violates statements.
 OCCLUDED_STD_FACTOR = 10.0
 # Factor on the standard deviation of the reference of a person who fulfills a complete description.
-FULFILLED_STD_FACTOR = 0.5
+FULFILLED_STD_FACTOR = 0.2
 COMPLETE = 8  # Statements of weight 1 about a person in a frame that make a complete description.
 _FULFILLED = 0.5  # Mean squared sigmas of each statement up to which a description is fulfilled.
 SMOOTHING_SECONDS = 0.1  # Standard deviation of the smoothing of what statements change.
@@ -67,10 +67,10 @@ class TextObjective(TensorDataclass):
     def adjust_reference(
         self, reference: PoseReference, tracks: KeypointTracks, posed: PosedLandmarks
     ) -> PoseReference:
-        """The reference of people with statements: smaller std where they are fulfilled, else larger in hidden limbs.
+        """The reference of people with statements: smaller std where they hold, larger in hidden limbs where not.
 
         A person who fulfills a complete description was brought there by it, and the reference is better than the
-        keypoints.
+        keypoints of occluded joints. Where few statements hold, the reference keeps what they gained.
         """
         std = reference.rotation_std.clone()
         hidden, fulfilled = hidden_joints(tracks), self._fulfilled(posed, tracks.times)
@@ -79,7 +79,7 @@ class TextObjective(TensorDataclass):
             weights = torch.tensor([one.weight for one in own], device=std.device)[:, None]
             active = (weights * active_mask(own, tracks.times)).sum(0)  # [T]
             firm = (active > COMPLETE) & fulfilled[:, person]
-            loose = hidden[:, person] & ((active > 0) & ~firm)[:, None]
+            loose = hidden[:, person] & ((active > 0) & ~fulfilled[:, person])[:, None]
             factor = torch.where(firm[:, None], FULFILLED_STD_FACTOR, torch.where(loose, OCCLUDED_STD_FACTOR, 1.0))
             std[:, person] = reference.rotation_std[:, person] * factor
         return replace(reference, rotation_std=std)

@@ -23,8 +23,9 @@ from closemesh.body.motion import pelvis_of
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion, PoseUncertainty
-from closemesh.text.predicates import PoseFeatures, conditions, confidence, pose_features_at
-from closemesh.text.statements import Statement, TimedStatement, Touch, alternatives
+from closemesh.text.pose_features import PoseFeatures, pose_features_at
+from closemesh.text.predicates import conditions, confidence
+from closemesh.text.statements import HeadContact, Statement, TimedStatement, Touch, alternatives
 
 _SAMPLES = 32  # Poses drawn from the first motion and its uncertainty, for each frame.
 _FRAMES = 3  # Number of evaluated frames of each interval.
@@ -227,8 +228,8 @@ class _SampledPoses:
 
 
 def _confidence_in_sample(statement: Statement, features: PoseFeatures) -> Tensor:
-    """Confidence 0..1 [...]; a touch holds also where parts are only near, because no first motion has it exactly."""
-    if isinstance(statement, Touch):
-        [distance] = conditions(statement, features)
+    """Confidence 0..1 [...]; contact holds also where parts are only near, because no first motion has it exactly."""
+    if isinstance(statement, Touch | HeadContact):
+        [distance, *_] = conditions(statement, features)
         return torch.exp(-0.5 * (F.relu(distance.value - distance.high) / _NEAR).square())
     return confidence(statement, features)

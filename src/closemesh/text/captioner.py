@@ -15,19 +15,25 @@ from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Bools, Floats
 from closemesh.structures import BodyMotion
 from closemesh.temporal import find_runs
-from closemesh.text.predicates import confidence, pose_features
+from closemesh.text.pose_features import pose_features
+from closemesh.text.predicates import confidence
 from closemesh.text.statements import (
     ALWAYS,
     ARM_HEIGHTS,
     BENDING_JOINTS,
     BENDS,
+    DIRECTIONS,
     FACINGS,
+    HEAD_CONTACTS,
     LIMBS,
     POSTURES,
+    SECTIONS,
     SPACINGS,
     ArmHeight,
     DepthOrder,
     Facing,
+    HeadContact,
+    HeadPose,
     JointAngle,
     Placement,
     Posture,
@@ -36,6 +42,8 @@ from closemesh.text.statements import (
     Support,
     TimedStatement,
     Touch,
+    TrunkPose,
+    Turned,
 )
 
 _SIDES = ("left", "right")
@@ -108,6 +116,8 @@ def _about_one(person: int) -> Iterator[Statement]:
         yield from (Spacing(person, limbs, spacing) for spacing in SPACINGS)
     yield from (Posture(person, posture) for posture in POSTURES)
     yield from _placements(person)
+    yield from (TrunkPose(person, word) for word in TrunkPose.choices["trunk"])
+    yield from (HeadPose(person, word) for word in HeadPose.choices["pose"])
 
 
 def _placements(person: int) -> Iterator[Statement]:
@@ -144,6 +154,11 @@ def _about_two(a: int, b: int) -> Iterator[Statement]:
     yield Facing(b, a, "behind")
     for part_a in CAPSULE_PARTS:
         yield from (Touch(a, part_a, b, part_b) for part_b in CAPSULE_PARTS)
+    for one, other in ((a, b), (b, a)):
+        for section in SECTIONS:
+            yield from (Turned(one, section, direction, other) for direction in DIRECTIONS)
+    both_orders = (HeadContact(*people, how) for how in HEAD_CONTACTS for people in ((a, b), (b, a)))
+    yield from dict.fromkeys(both_orders)  # Symmetric ones are equal.
 
 
 def statement_confidences(

@@ -12,8 +12,9 @@ from torch import Tensor
 from closemesh.body.capsules import CAPSULE_PARTS
 from closemesh.text.alignment import PoseEncoder, PoseTextModel, place_input, pose_input
 from closemesh.text.grammar import render_statement
-from closemesh.text.predicates import PoseFeatures, violation
-from closemesh.text.statements import DepthOrder, Statement, TimedStatement, Touch, renumber
+from closemesh.text.pose_features import PoseFeatures
+from closemesh.text.predicates import violation
+from closemesh.text.statements import ALIGNED_KINDS, Statement, TimedStatement, Touch, renumber
 
 MIN_CONTACT_CONFIDENCE = 0.5  # Confidence of touches in the contact mask, which has no values between 0 and 1.
 
@@ -70,8 +71,8 @@ class TextTarget:
 
 
 def encode_statements(model: PoseTextModel, statements: Sequence[TimedStatement]) -> tuple[TextTarget, ...]:
-    """Text targets, grouped by people; depth order is left out, because poses do not show it."""
-    of_poses = [one for one in statements if not isinstance(one.statement, DepthOrder)]
+    """Text targets, grouped by people; kinds for which the common space has no labels are left out."""
+    of_poses = [one for one in statements if isinstance(one.statement, ALIGNED_KINDS)]
     groups = sorted({one.statement.people for one in of_poses})
     return tuple(
         _target(model, people, [one for one in of_poses if one.statement.people == people]) for people in groups

@@ -1,27 +1,27 @@
-"""Pose features, and the ranges of them in which statements hold: for captions and for losses alike."""
+"""The ranges of pose features in which statements hold: for captions and for losses alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, part_distances
-from closemesh.body.landmarks import LandmarkBody, pose_landmarks
-from closemesh.body.motion import transl_of
-from closemesh.body.skeleton import KEYPOINT_INDEX
-from closemesh.core.arrays import Floats
 from closemesh.losses.keypoints import geman_mcclure
-from closemesh.structures import BodyMotion
+from closemesh.text.pose_features import PoseFeatures
 from closemesh.text.statements import (
+    HEAD_POSES,
+    TRUNK_POSES,
     ArmHeight,
     DepthOrder,
     Facing,
+    HeadContact,
+    HeadPose,
     JointAngle,
     Placement,
     Posture,
@@ -29,109 +29,18 @@ from closemesh.text.statements import (
     Statement,
     Support,
     Touch,
+    TrunkPose,
+    Turned,
 )
 
 OUTLIER = 4.0  # Sigmas from which on the gradient of a violation decreases: the statement may be wrong.
-_CHUNK = 64  # Frames for which distances between parts are computed at once.
-_PALM = 1.25  # The palm lies beyond the wrist by a quarter of the forearm.
 _INF = math.inf
 _ANGLE, _COSINE = math.radians(8), 0.15  # Half widths of the soft borders between words.
+_FINE_ANGLE = math.radians(4)
 _TOUCHING, _TOUCH_SIGMA = 0.02, 0.04  # Meters between capsules.
-
-
-@dataclass(frozen=True)
-class PoseFeatures:
-    """Keypoints of P people in camera axes, and what statements measure on them."""
-
-    keypoints: Tensor  # [..., P, 23, 3] meters, body and feet
-    up: Tensor  # [..., 3] unit vector against gravity
-    capsules: CapsuleBody
-    _part_distances: dict[tuple[int, int], Tensor] = field(default_factory=dict, compare=False, repr=False)
-
-    def keypoint(self, person: int, name: str) -> Tensor:
-        """A keypoint [..., 3] of a person, meters."""
-        return self.keypoints[..., person, KEYPOINT_INDEX[name], :]
-
-    def middle(self, person: int, name: str) -> Tensor:
-        """The point [..., 3] halfway between the left and the right keypoint, meters."""
-        return (self.keypoint(person, f"left_{name}") + self.keypoint(person, f"right_{name}")) / 2
-
-    def point(self, person: int, name: str) -> Tensor:
-        """A point [..., 3] of the vocabulary, meters."""
-        if name == "head":
-            return self.middle(person, "ear")
-        side, _, limb = name.partition("_")
-        if limb == "hand":
-            return torch.lerp(self.keypoint(person, f"{side}_elbow"), self.keypoint(person, f"{side}_wrist"), _PALM)
-        if limb == "foot":
-            return (self.keypoint(person, f"{side}_heel") + self.keypoint(person, f"{side}_big_toe")) / 2
-        return self.keypoint(person, name)
-
-    def trunk(self, person: int) -> Tensor:
-        """Unit axes [..., 3, 3] of the trunk, one a row: to its left, up along it, to the front."""
-        up = F.normalize(self.middle(person, "shoulder") - self.middle(person, "hip"), dim=-1, eps=1e-6)
-        across = sum(
-            self.keypoint(person, f"left_{n}") - self.keypoint(person, f"right_{n}") for n in ("shoulder", "hip")
-        )
-        front = F.normalize(torch.linalg.cross(across, up), dim=-1, eps=1e-6)
-        return torch.stack([torch.linalg.cross(up, front), up, front], dim=-2)
-
-    def trunk_middle(self, person: int) -> Tensor:
-        """The middle [..., 3] of the trunk, meters."""
-        return (self.middle(person, "shoulder") + self.middle(person, "hip")) / 2
-
-    def height(self, points: Tensor) -> Tensor:
-        """Meters [...] of points [..., 3] along gravity; the origin is arbitrary."""
-        return (points * self.up).sum(-1)
-
-    def lowest(self, person: int) -> Tensor:
-        """Height [...] of the lowest keypoint, meters."""
-        return (self.keypoints[..., person, :, :] * self.up[..., None, :]).sum(-1).amin(-1)
-
-    def part_distances(self, a: int, b: int) -> Tensor:
-        """Signed meters [..., 17, 17] between the CAPSULE_PARTS of two people; cached."""
-        if a > b:
-            return self.part_distances(b, a).transpose(-1, -2)
-        if (a, b) not in self._part_distances:
-            points = self.keypoints[..., a, :, :], self.keypoints[..., b, :, :]
-            self._part_distances[a, b] = part_distances(points[0], points[1], self.capsules)
-        return self._part_distances[a, b]
-
-    def part_distance(self, a: int, part_a: str, b: int, part_b: str) -> Tensor:
-        """Signed meters [...] between two parts of two people."""
-        return self.part_distances(a, b)[..., CAPSULE_PARTS.index(part_a), CAPSULE_PARTS.index(part_b)]
-
-
-def pose_features_at(
-    rotations: Tensor, pelvis: Tensor, betas: Tensor, up: Tensor, body: LandmarkBody, capsules: CapsuleBody
-) -> PoseFeatures:
-    """Features of N independent moments.
-
-    rotations: [N, P, 22, 3, 3]; pelvis: [N, P, 3] meters; betas: [N, P, B]; up: [N, 3]; body: coarse landmarks.
-    """
-    count, people = pelvis.shape[:2]
-    transl = transl_of(body, betas, pelvis)
-    posed = pose_landmarks(body, betas.flatten(0, 1), rotations.flatten(0, 1)[None], transl.flatten(0, 1)[None])
-    return PoseFeatures(posed.keypoints[0, :, :NUM_POINTS].unflatten(0, (count, people)), up, capsules)
-
-
-def pose_features(
-    motion: BodyMotion, body: LandmarkBody, capsules: CapsuleBody, up_cam: Floats
-) -> Iterator[PoseFeatures]:
-    """Features [t, P, ...] of a motion in chunks of frames.
-
-    motion: camera frame; body: coarse landmarks; up_cam: [T, 3] unit vectors against gravity.
-    """
-
-    def tensor(array: Floats) -> Tensor:
-        return torch.as_tensor(array, dtype=body.joint_template.dtype)
-
-    joints = body.joint_template.shape[0]
-    betas = tensor(motion.betas)[:, : body.num_betas]
-    for first in range(0, len(motion.transl), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        posed = pose_landmarks(body, betas, tensor(motion.rotations[part, :, :joints]), tensor(motion.transl[part]))
-        yield PoseFeatures(posed.keypoints[..., :NUM_POINTS, :], tensor(up_cam[part]), capsules)
+_HEAD_CONTACT, _PAST = 0.12, 0.02  # Meters between points inside heads that touch, and of one past the other.
+_CHIN, _SHOULDER_TOP = 1.2, 0.08  # Of the chin below the nose, in distances of nose and eyes; meters over the joint.
+_SIDES = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -179,13 +88,29 @@ def _within(value: Tensor, low: float = -_INF, high: float = _INF, soft: float =
     return Condition(value, low, high, soft, sigma=soft, margin=soft)
 
 
-def _contact(distance: Tensor) -> Condition:
+def _contact(distance: Tensor, touching: float = _TOUCHING) -> Condition:
     """Surfaces that touch are close; the loss does not pull them into each other."""
-    return Condition(distance, -_INF, _TOUCHING, soft=_TOUCHING, sigma=_TOUCH_SIGMA)
+    return Condition(distance, -_INF, touching, soft=_TOUCHING, sigma=_TOUCH_SIGMA)
 
 
 def _angle_within(value: Tensor, degrees: tuple[float, float]) -> Condition:
     return _within(value, *(math.radians(border) for border in degrees), soft=_ANGLE)
+
+
+def _fine_angle(value: Tensor, degrees: tuple[float, float]) -> Condition:
+    """Borders that are as sharp as the narrow ranges between them need."""
+    low, high = (math.radians(border) for border in degrees)
+    return _within(value, low, high, soft=_FINE_ANGLE)
+
+
+def _across(vector: Tensor, axis: Tensor) -> Tensor:
+    """Unit vector [..., 3] along the part of a vector that is perpendicular to an axis."""
+    return F.normalize(vector - (vector * axis).sum(-1, keepdim=True) * axis, dim=-1, eps=1e-6)
+
+
+def _elevation(unit: Tensor, axis: Tensor) -> Tensor:
+    """Radians [...] of a unit vector [..., 3] above the plane across an axis."""
+    return math.pi / 2 - _angle(unit, axis)
 
 
 def _angle(a: Tensor, b: Tensor) -> Tensor:
@@ -297,6 +222,122 @@ def _support(statement: Support, features: PoseFeatures) -> list[Condition]:
     return [_within(above, low=0.25, soft=0.1), _contact(distance)]
 
 
+_TRUNK_DEGREES: dict[str, tuple[float, float]] = {
+    "not_twisted": (-8, 8),
+    "twisted_left": (8, _INF),
+    "twisted_right": (-_INF, -8),
+    "not_leaning_to_a_side": (-8, 8),
+    "leaning_left": (8, 60),
+    "leaning_right": (-60, -8),
+    "vertical": (-_INF, 10),
+    "leaning_forward_a_little": (10, 35),
+    "leaning_back_a_little": (-35, -10),
+    "shoulders_level": (-7, 7),
+    "left_shoulder_higher": (7, _INF),
+    "right_shoulder_higher": (-_INF, -7),
+    "hips_level": (-5, 5),
+    "left_hip_higher": (5, _INF),
+    "right_hip_higher": (-_INF, -5),
+}
+_HIP_HEIGHTS = {"hips_high": (0.85, _INF), "hips_low": (0.4, 0.85), "hips_near_the_ground": (-_INF, 0.4)}
+"""Of the length of the person's own leg."""
+
+
+def _trunk_pose(statement: TrunkPose, features: PoseFeatures) -> list[Condition]:
+    person, word = statement.person, statement.trunk
+    if word in _HIP_HEIGHTS:
+        return [_within(_hip_height(person, features), *_HIP_HEIGHTS[word], soft=0.08)]
+    _, along, front = features.trunk(person).unbind(-2)
+    others = []
+    if word in TRUNK_POSES["twist"]:
+        hips, shoulders = features.across(person, "hip"), features.across(person, "shoulder")
+        sine = (torch.linalg.cross(hips, shoulders) * along).sum(-1)
+        angle = torch.atan2(sine, (hips * shoulders).sum(-1))
+    elif word in (*TRUNK_POSES["shoulders"], *TRUNK_POSES["hips"]):
+        line = features.across(person, "hip" if "hip" in word else "shoulder")
+        angle = _elevation(line, features.up)
+    elif word == "vertical":
+        angle = _angle(along, features.up)
+    else:  # A trunk that lies has no side to lean to.
+        level = _across(front, features.up)
+        level = torch.linalg.cross(features.up, level) if word in TRUNK_POSES["side"] else level
+        angle = torch.atan2((along * level).sum(-1), features.height(along))
+        others = [_within(features.height(along), low=0.5)]
+    return [_fine_angle(angle, _TRUNK_DEGREES[word]), *others]
+
+
+def _hip_height(person: int, features: PoseFeatures) -> Tensor:
+    """Height [...] of the hips above the lowest keypoint, in lengths of the person's own legs."""
+    sides = ([features.keypoint(person, f"{side}_{name}") for name in ("hip", "knee", "ankle")] for side in _SIDES)
+    length = sum(torch.linalg.vector_norm(a - b, dim=-1) for leg in sides for a, b in pairwise(leg)) / 2
+    return (features.height(features.middle(person, "hip")) - features.lowest(person)) / length
+
+
+_HEAD_DEGREES: dict[str, tuple[float, float]] = {
+    "turned_ahead": (-15, 15),
+    "turned_left": (15, _INF),
+    "turned_right": (-_INF, -15),
+    "not_tilted": (-10, 10),
+    "tilted_left": (-_INF, -10),
+    "tilted_right": (10, _INF),
+    "not_bent": (-38, -8),
+    "bent_forward": (-_INF, -38),
+    "bent_back": (-8, _INF),
+}
+"""Tilted to the left: the left ear is lower."""
+
+
+def _head_pose(statement: HeadPose, features: PoseFeatures) -> list[Condition]:
+    person, word = statement.person, statement.pose
+    left, along, front = features.trunk(person).unbind(-2)
+    gaze = features.gaze(person)
+    if word in HEAD_POSES["turn"]:
+        angle = torch.atan2((gaze * left).sum(-1), (gaze * front).sum(-1))
+    else:
+        axis = gaze if word in HEAD_POSES["bend"] else features.across(person, "ear")
+        angle = _elevation(axis, along)
+    return [_fine_angle(angle, _HEAD_DEGREES[word])]
+
+
+def _turned(statement: Turned, features: PoseFeatures) -> list[Condition]:
+    person, section = statement.person_a, statement.section
+    along = features.trunk(person)[..., 1, :]
+    if section == "head":
+        here, there = (features.point(who, "head") for who in (person, statement.person_b))
+        front = features.gaze(person)
+    else:
+        name = section.removesuffix("s")
+        here, there = (features.middle(who, name) for who in (person, statement.person_b))
+        front = torch.linalg.cross(features.across(person, name), along)
+    level = [
+        F.normalize(v - (v * along).sum(-1, keepdim=True) * along, dim=-1, eps=1e-6) for v in (front, there - here)
+    ]
+    axis = level[0] if statement.direction in ("toward", "away") else torch.linalg.cross(along, level[0])
+    cosine = (axis * level[1]).sum(-1)
+    return [_within(-cosine if statement.direction in ("away", "right_side_toward") else cosine, low=0.75)]
+
+
+def _head_contact(statement: HeadContact, features: PoseFeatures) -> list[Condition]:
+    a, b = statement.person_a, statement.person_b
+    if statement.heads.startswith("chin"):
+        nose, eyes = features.keypoint(a, "nose"), features.middle(a, "eye")
+        shoulder = features.keypoint(b, f"{statement.heads.split('_')[2]}_shoulder")
+        top = torch.lerp(shoulder, features.middle(b, "shoulder"), 0.35) + _SHOULDER_TOP * features.trunk(b)[..., 1, :]
+        return [_contact(torch.linalg.vector_norm(nose + _CHIN * (nose - eyes) - top, dim=-1), _HEAD_CONTACT)]
+    foreheads = [2 * features.middle(who, "eye") - features.keypoint(who, "nose") for who in (a, b)]
+    forehead = torch.linalg.vector_norm(foreheads[0] - foreheads[1], dim=-1)
+    cheeks = [[_cheek(who, side, features) for side in _SIDES] for who in (a, b)]
+    cheek = torch.stack([torch.linalg.vector_norm(one - other, dim=-1) for one, other in product(*cheeks)]).amin(0)
+    past = forehead - cheek  # Heads that are beside each other have their foreheads apart.
+    if statement.heads == "foreheads_touching":
+        return [_contact(forehead, _HEAD_CONTACT), _within(past, high=_PAST, soft=_PAST)]
+    return [_contact(cheek, _HEAD_CONTACT), _within(past, low=_PAST, soft=_PAST)]
+
+
+def _cheek(person: int, side: str, features: PoseFeatures) -> Tensor:
+    return torch.lerp(features.keypoint(person, f"{side}_ear"), features.keypoint(person, "nose"), 0.5)
+
+
 _CONDITIONS: Mapping[type, Callable[[Any, PoseFeatures], list[Condition]]] = {
     JointAngle: _joint_angle,
     ArmHeight: _arm_height,
@@ -307,4 +348,8 @@ _CONDITIONS: Mapping[type, Callable[[Any, PoseFeatures], list[Condition]]] = {
     Touch: _touch,
     DepthOrder: _depth_order,
     Support: _support,
+    TrunkPose: _trunk_pose,
+    HeadPose: _head_pose,
+    Turned: _turned,
+    HeadContact: _head_contact,
 }

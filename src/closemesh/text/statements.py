@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, TypeVar
+from itertools import chain
+from typing import Any, ClassVar, TypeVar, get_args
 
 from closemesh.body.capsules import CAPSULE_PARTS
 
@@ -29,6 +30,24 @@ POSTURES = (
     *("on_left_side", "on_right_side", "upside_down"),
 )
 FACINGS = ("facing_each_other", "back_to_back", "side_by_side", "behind")
+TRUNK_POSES = {
+    "twist": ("not_twisted", "twisted_left", "twisted_right"),
+    "side": ("not_leaning_to_a_side", "leaning_left", "leaning_right"),
+    "lean": ("vertical", "leaning_forward_a_little", "leaning_back_a_little"),
+    "shoulders": ("shoulders_level", "left_shoulder_higher", "right_shoulder_higher"),
+    "hips": ("hips_level", "left_hip_higher", "right_hip_higher"),
+    "height": ("hips_high", "hips_low", "hips_near_the_ground"),
+}
+"""Mutually exclusive words about the trunk, by topic."""
+HEAD_POSES = {
+    "turn": ("turned_ahead", "turned_left", "turned_right"),
+    "tilt": ("not_tilted", "tilted_left", "tilted_right"),
+    "bend": ("not_bent", "bent_forward", "bent_back"),
+}
+"""Mutually exclusive words about the head relative to the trunk, by topic."""
+SECTIONS = ("hips", "shoulders", "head")
+DIRECTIONS = ("toward", "away", "left_side_toward", "right_side_toward")
+HEAD_CONTACTS = ("cheek_to_cheek", "foreheads_touching", "chin_over_left_shoulder", "chin_over_right_shoulder")
 PERSON_FIELDS = ("person", "of_person", "person_a", "person_b", "nearer", "farther", "carrier", "carried")
 
 
@@ -239,10 +258,98 @@ class Support(_Statement):
         return (self.kind, *self.people)
 
 
-Statement = JointAngle | ArmHeight | Placement | Spacing | Posture | Facing | Touch | DepthOrder | Support
-KINDS: Mapping[str, type[Statement]] = {
-    kind.kind: kind for kind in (JointAngle, ArmHeight, Placement, Spacing, Posture, Facing, Touch, DepthOrder, Support)
-}
+@dataclass(frozen=True)
+class TrunkPose(_Statement):
+    """The hips, the shoulders and the trunk between them."""
+
+    kind: ClassVar[str] = "trunk_pose"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"trunk": tuple(chain(*TRUNK_POSES.values()))}
+    person: int
+    trunk: str
+
+    @property
+    def topic(self) -> tuple[Any, ...]:
+        return (self.kind, self.person, _topic_of(self.trunk, TRUNK_POSES))
+
+
+@dataclass(frozen=True)
+class HeadPose(_Statement):
+    """The head relative to the trunk."""
+
+    kind: ClassVar[str] = "head_pose"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"pose": tuple(chain(*HEAD_POSES.values()))}
+    person: int
+    pose: str
+
+    @property
+    def topic(self) -> tuple[Any, ...]:
+        return (self.kind, self.person, _topic_of(self.pose, HEAD_POSES))
+
+
+@dataclass(frozen=True)
+class Turned(_Statement):
+    """Where the hips, the shoulders or the face of person_a point, seen towards the same section of person_b."""
+
+    kind: ClassVar[str] = "turned"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"section": SECTIONS, "direction": DIRECTIONS}
+    person_a: int
+    section: str
+    direction: str
+    person_b: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_two()
+
+    @property
+    def topic(self) -> tuple[Any, ...]:
+        return (self.kind, self.person_a, self.section, self.person_b)
+
+
+@dataclass(frozen=True)
+class HeadContact(_Statement):
+    """Contact of the head of person_a with the head or the shoulder of person_b, more exact than a touch."""
+
+    kind: ClassVar[str] = "head_contact"
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"heads": HEAD_CONTACTS}
+    person_a: int
+    person_b: int
+    heads: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_two()
+        if not self.heads.startswith("chin") and self.person_a > self.person_b:
+            self._set(person_a=self.person_b, person_b=self.person_a)
+
+    @property
+    def topic(self) -> tuple[Any, ...]:
+        """Both chins can be over shoulders at once."""
+        return (self.kind, self.heads.startswith("chin"), self.person_a, self.person_b)
+
+
+def _topic_of(word: str, topics: Mapping[str, tuple[str, ...]]) -> str:
+    return next(topic for topic, words in topics.items() if word in words)
+
+
+Statement = (
+    JointAngle
+    | ArmHeight
+    | Placement
+    | Spacing
+    | Posture
+    | Facing
+    | Touch
+    | DepthOrder
+    | Support
+    | TrunkPose
+    | HeadPose
+    | Turned
+    | HeadContact
+)
+KINDS: Mapping[str, type[Statement]] = {kind.kind: kind for kind in get_args(Statement)}
+ALIGNED_KINDS = (JointAngle, ArmHeight, Placement, Spacing, Posture, Facing, Touch, Support)
+"""Kinds that the common space of texts and poses has labels for."""
 _S = TypeVar("_S", bound=_Statement)
 
 

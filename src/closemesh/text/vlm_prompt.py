@@ -41,6 +41,13 @@ _MEANINGS = {
     "facing": "how two trunks are turned to each other; behind: person_a looks at the back of person_b",
     "touch": "part_a of person_a and part_b of person_b touch, skin or clothes",
     "depth_order": "whose trunk is nearer to the camera",
+    "trunk_pose": "twisted: the shoulders are turned to that side against the hips; leaning a little is 10-35 degrees, "
+    "vertical less; hips_low: crouching, kneeling or on a seat",
+    "head_pose": "the head relative to the trunk: turned and tilted to the person's own left or right, bent forward "
+    "or back",
+    "turned": "whether hips, shoulders or face of person_a point to person_b, away, or have the left or right side "
+    "toward that person",
+    "head_contact": "two faces touch, or the chin of person_a is over a shoulder of person_b",
     "support": "carrier bears the weight of carried, who does not stand on the ground",
 }
 

@@ -8,7 +8,7 @@ import torch
 from closemesh.body.skeleton import KEYPOINT_INDEX
 from closemesh.lab.training.pose_attributes import PoseAttribute, attribute_confidence, pose_attributes
 from closemesh.lab.training.pose_encoder import load_mean_body
-from closemesh.text.predicates import PoseFeatures
+from closemesh.text.pose_features import PoseFeatures
 
 
 def standing() -> PoseFeatures:

@@ -18,8 +18,9 @@ from closemesh.lab.evaluation.benchmark_scenes import find_windows
 from closemesh.text.alignment import PoseTextModel, pose_input
 from closemesh.text.captioner import RuleConfig, candidates
 from closemesh.text.grammar import render_description
-from closemesh.text.predicates import PoseFeatures, confidence, pose_features_at
-from closemesh.text.statements import TimedStatement
+from closemesh.text.pose_features import PoseFeatures, pose_features_at
+from closemesh.text.predicates import confidence
+from closemesh.text.statements import ALIGNED_KINDS, TimedStatement
 from closemesh.weights.locate import find_model
 
 POSES = 1000
@@ -51,7 +52,7 @@ class Gallery:
 
     def texts(self, seed: int | None) -> list[str]:
         """A text for each pose, of all statements that hold; paraphrased by the seed, or in standard words if None."""
-        statements = list(candidates(1))
+        statements = [one for one in candidates(1) if isinstance(one, ALIGNED_KINDS)]
         with torch.inference_mode():
             holds = (
                 torch.stack([confidence(statement, self.pose_features) for statement in statements], dim=-1)

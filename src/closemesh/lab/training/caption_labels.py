@@ -14,10 +14,10 @@ from closemesh.lab.training.phrase_data import CompositeEntry, named_poses
 from closemesh.lab.training.pose_attributes import PoseAttribute, pose_attributes
 from closemesh.text.captioner import candidates
 from closemesh.text.statements import (
+    ALIGNED_KINDS,
     BENDING_JOINTS,
     LIMBS,
     ArmHeight,
-    DepthOrder,
     JointAngle,
     Placement,
     Posture,
@@ -54,8 +54,8 @@ Label = Statement | PoseAttribute | CompositeLabel
 
 
 def parts_of(people: int) -> list[Part]:
-    """Statements and attributes of 1 or 2 people, in label order; depth order is no property of poses."""
-    statements = (statement for statement in candidates(people) if not isinstance(statement, DepthOrder))
+    """Statements and attributes of 1 or 2 people, in label order; kinds that are not aligned have no labels."""
+    statements = (statement for statement in candidates(people) if isinstance(statement, ALIGNED_KINDS))
     return [*statements, *pose_attributes(people)]
 
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.text.predicates import Condition, PoseFeatures
+from closemesh.text.pose_features import PoseFeatures
+from closemesh.text.predicates import Condition
 
 _INF = math.inf
 _SIDES = ("left", "right")

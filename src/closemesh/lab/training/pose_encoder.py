@@ -22,7 +22,8 @@ from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, Tr
 from closemesh.lab.training.motion_bank import MotionDataset, sample_windows
 from closemesh.lab.training.pose_attributes import PoseAttribute, attribute_confidence
 from closemesh.text.alignment import LabelEmbeddings, PoseEncoder, PoseTokens, place_input, pose_input
-from closemesh.text.predicates import PoseFeatures, confidence, pose_features_at
+from closemesh.text.pose_features import PoseFeatures, pose_features_at
+from closemesh.text.predicates import confidence
 
 UP = (0.0, 1.0, 0.0)  # World frame.
 _BATCH = {"cpu": 1024, "cuda": 8192}  # Poses drawn at once.
