@@ -99,19 +99,20 @@ def effect_table(report: str) -> str:
 
 
 def text_table() -> str:
-    """Motion `refined` with statements, and the 95 % interval of the change against none."""
+    """Each motion with statements, and the 95 % interval of the change against the same motion without."""
 
-    def cell(row: dict[str, Any], group: str, metric: str, relative: bool) -> str:
-        one = row["refined"][group][metric]
+    def cell(one: dict[str, Any], relative: bool) -> str:
         scale = 100 / one["old"] if relative else 1.0
         change = (one["new"] - one["old"]) * scale
         return f"{one['new']:.1f} ({change:+.0f}: {one['low'] * scale:.0f} .. {one['high'] * scale:.0f})"
 
+    header = ["statements", "MPJPE of occluded joints, mm (change, %)", "contact F1, in contact, % (change, points)"]
     return table(
-        ["statements", "MPJPE of occluded joints, mm (change, %)", "contact F1, in contact, % (change, points)"],
+        [header[0], "motion", *header[1:]],
         [
-            [name, cell(row, "occluded", "MPJPE", True), cell(row, "contact", "contact-F1@50mm", False)]
+            [name, motion, cell(groups["occluded"]["MPJPE"], True), cell(groups["contact"]["contact-F1@50mm"], False)]
             for name, row in read_report("descriptions")["rows"].items()
+            for motion, groups in row.items()
         ],
     )
 

@@ -22,6 +22,23 @@ _FURTHER = (("all", "MPJPE"), ("contact", "Pair-PA-MPJPE"), ("all", "jitter"))
 """Groups and metrics in the table beside those with a target."""
 
 
+_CHANNELS = {
+    "both": "statements and alignment",
+    "statements": "statements only",
+    "alignment": "alignment only",
+}
+"""Words of the option -> channels of the benchmark, whose module is slow to import."""
+
+
+def _channels(text: str) -> Any:
+    """Channels of a list such as `both,alignment`. Raises BadParameter."""
+    words = [word.strip() for word in text.split(",")]
+    wrong = [word for word in words if word not in _CHANNELS]
+    if wrong:
+        raise typer.BadParameter(f"'{wrong[0]}' is none of {', '.join(_CHANNELS)}")
+    return tuple(_CHANNELS[word] for word in words)
+
+
 def _percentages(text: str) -> Any:
     """Percentages of a list such as `0,20,40`. Raises BadParameter."""
     percentages = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(","))
@@ -42,9 +59,15 @@ def descriptions(
             metavar="A,B,...", parser=_percentages, help="Percentages of false statements.", show_default="0,20,40"
         ),
     ] = None,
+    channels: Annotated[
+        Any | None,
+        typer.Option(
+            metavar="A,B,...", parser=_channels, help="How text acts: both, statements, alignment.", show_default="all"
+        ),
+    ] = None,
     last: Annotated[
         Literal["refined", "optimised"], typer.Option("--through", help="The motion up to which stages run.")
-    ] = "refined",
+    ] = "optimised",
     device: o.DeviceOption = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
     file: Annotated[
@@ -58,7 +81,8 @@ def descriptions(
     """Measure the effect of statements about the benchmark's windows, some of them false.
 
     Statements act one by one, as a whole in the space of texts and poses, or in both ways.
-    [dim]closemesh benchmark descriptions --quick --corrupt 0,40 --json descriptions.json[/dim]
+    Each motion is compared with the same motion without statements.
+    [dim]closemesh benchmark descriptions --quick --channels both --corrupt 0,40 --json descriptions.json[/dim]
     """
     if resume and file is None:
         raise typer.BadParameter("--resume needs the --json file of the run that was stopped")
@@ -67,13 +91,14 @@ def descriptions(
         from closemesh.cli.console import show_progress
         from closemesh.lab.evaluation.benchmark_runner import RunOptions
         from closemesh.lab.evaluation.benchmark_scenes import find_windows
-        from closemesh.lab.evaluation.text_benchmark import FALSE_PERCENTAGES, as_json, measure_descriptions
+        from closemesh.lab.evaluation.text_benchmark import FALSE_PERCENTAGES, as_json, measure_descriptions, rows_of
 
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = o.window_folder(file)
         options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume)
         with show_progress() as progress:
-            report = measure_descriptions(windows, config, corrupt or FALSE_PERCENTAGES, last, progress, options)
+            rows = rows_of(corrupt or FALSE_PERCENTAGES, channels or tuple(_CHANNELS.values()))
+            report = measure_descriptions(windows, config, rows, last, progress, options)
         o.write_report(file, as_json(report))
         for stage in report.reports[0].stages:
             results.print(_table(report, stage))

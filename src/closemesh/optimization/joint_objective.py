@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -31,11 +32,21 @@ _FAR = 1e3  # Meters; where an absent person is moved to.
 class ContactObjective:
     """Penetration and contact of some pairs in one window; their vertices are searched from time to time."""
 
-    def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], present: Tensor) -> None:
-        """body: the closed mesh of `watertight_body`; present [T, P] bool."""
+    def __init__(
+        self,
+        body: BodyModel,
+        pairs: Sequence[tuple[int, int]],
+        present: Tensor,
+        stated: Mapping[tuple[int, int], Tensor] = MappingProxyType({}),
+    ) -> None:
+        """body: the closed mesh of `watertight_body`; present [T, P] bool; stated: parts in contact of each pair.
+
+        Stated contacts [T, parts of a, parts of b] are held together wherever the parts are near each other.
+        """
         self._body = body
         self._pairs = pairs
         self._present = present.bool()
+        self._stated = stated
         self._patches: dict[tuple[int, int], ContactPatch] = {}
         self._labels = part_labels(body)  # [V] body part
         self._in_contact: dict[tuple[int, int], Tensor] = {}  # [T * parts * parts] bool, at the first search
@@ -76,6 +87,8 @@ class ContactObjective:
             if (a, b) not in self._in_contact:
                 in_contact = torch.zeros(count, dtype=torch.bool, device=distance.device)
                 in_contact[torch.cat([self._flat_index(penetrations), parts[touching]])] = True
+                if (a, b) in self._stated:
+                    in_contact |= self._stated[a, b].flatten()
                 self._in_contact[a, b] = in_contact
             smallest = torch.full((count,), torch.inf, device=distance.device)
             smallest = smallest.scatter_reduce(0, parts, distance, "amin")
@@ -105,12 +118,16 @@ class JointObjective:
     def frames(
         self, window: slice, meshes: BodyModel, pairs: Sequence[tuple[int, int]], start: MotionParameters
     ) -> JointObjective:
-        """The objective of a window with contact of `pairs`; who is in contact in `start` [T, ...] is held together."""
+        """The objective of a window with contact of `pairs`.
+
+        Parts that are in contact in `start` [T, ...], or that statements have in contact, are held together.
+        """
         tracks = self.tracks.frames(window)
-        contact = ContactObjective(meshes, pairs, tracks.present) if pairs else None
+        ground, text = self.ground and self.ground.frames(window), self.text and self.text.frames(window)
+        stated = text.contacts(pairs, tracks.times) if text else {}
+        contact = ContactObjective(meshes, pairs, tracks.present, stated) if pairs else None
         if contact:
             contact.update_contacts(start.frames(window))
-        ground, text = self.ground and self.ground.frames(window), self.text and self.text.frames(window)
         appearance = self.appearance and self.appearance.frames(window)
         return replace(self, tracks=tracks, ground=ground, text=text, contact=contact, appearance=appearance)
 

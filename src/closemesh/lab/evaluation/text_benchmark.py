@@ -142,31 +142,29 @@ class DescriptionsReport:
         return tuple(differences(self.reports[0], report) for report in self.reports)
 
 
-def rows_of(percentages: Sequence[int]) -> tuple[Row, ...]:
-    """The row without text, then every channel at every percentage of false statements."""
-    with_text = [
-        Row(f"{channels}, {percent} % false", channels, percent) for channels in CHANNELS for percent in percentages
-    ]
+def rows_of(percentages: Sequence[int], channels: Sequence[str] = tuple(CHANNELS)) -> tuple[Row, ...]:
+    """The row without text, then each of these channels at every percentage of false statements."""
+    with_text = [Row(f"{name}, {percent} % false", name, percent) for name in channels for percent in percentages]
     return (Row(NO_TEXT), *with_text)
 
 
 def measure_descriptions(
     windows: Sequence[Window],
     config: Config,
-    percentages: Sequence[int],
+    rows: Sequence[Row],
     last: LastStage,
     progress: Progress,
     options: RunOptions = RunOptions(),
 ) -> DescriptionsReport:
-    """All rows on all windows, from keypoints, up to the motion `last`. Raises ClosemeshError."""
-    commit, rows = current_commit(), rows_of(percentages)
+    """All rows of `rows_of` on all windows, from keypoints, up to the motion `last`. Raises ClosemeshError."""
+    commit = current_commit()
     work = functools.partial(run_rows, config=config, rows=rows, last=last, device=options.device)
     names = [row.name for row in rows]
     inputs = {"config": to_dict(config), "rows": names, "last": last, "device": options.device}
     results = run_windows(windows, work, inputs, "benchmark of descriptions", progress, options)
     by_row = zip(*results, strict=True)
     reports = (BenchmarkReport(commit, config.seed, config.preset, "keypoints", tuple(row)) for row in by_row)
-    return DescriptionsReport(rows, tuple(reports))
+    return DescriptionsReport(tuple(rows), tuple(reports))
 
 
 def run_rows(
