@@ -15,6 +15,7 @@ from rich.table import Table
 from closemesh.cli import options as o
 from closemesh.cli.benchmark_cameras import cameras
 from closemesh.cli.benchmark_descriptions import descriptions
+from closemesh.cli.benchmark_hidden import hidden
 from closemesh.cli.benchmark_importers import importers
 from closemesh.cli.benchmark_synthetic import ablation, synthetic
 from closemesh.cli.console import exit_codes, results
@@ -341,6 +342,7 @@ benchmark.command()(ablation)
 benchmark.command()(importers)
 benchmark.command()(identities)
 benchmark.command()(cameras)
+benchmark.command()(hidden)
 benchmark.command()(language)
 benchmark.command()(descriptions)
 benchmark.command()(detections)

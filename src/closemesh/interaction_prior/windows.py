@@ -13,6 +13,7 @@ from torch import Tensor
 from closemesh.body.capsules import CapsuleBody, capsule_distance
 from closemesh.body.landmarks import LandmarkBody, PosedLandmarks, pose_landmarks
 from closemesh.body.motion import transl_of
+from closemesh.body.skinning import forward_kinematics
 from closemesh.core.tensor_dataclass import TensorDataclass
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.geometry.camera import project
@@ -115,20 +116,25 @@ class PairBody(TensorDataclass):
 
 def pose_pair(body: PairBody, state: PairState) -> PosedLandmarks:
     """Joints [T, B * 2, 22, 3] and keypoints [T, B * 2, 23, 3] of every window, in its view."""
-    return _pose(body.points, state)
-
-
-def pose_surface(body: LandmarkBody, state: PairState) -> Tensor:
-    """Points [B, T, 2, N, 3] of the skin of `make_surface_body` relative to the pelvis."""
-    posed = _pose(body, state)
-    return unfold_windows(posed.keypoints - posed.joints[..., :1, :])
-
-
-def _pose(body: LandmarkBody, state: PairState) -> PosedLandmarks:
     rotations = state.rotations.transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
     betas = state.betas.mean(1).flatten(0, 1)  # [B * 2, 10]
     pelvis = state.pelvis.transpose(0, 1).flatten(1, 2)
-    return pose_landmarks(body, betas, rotations, transl_of(body, betas, pelvis))
+    transl = transl_of(body.points, betas, pelvis)
+    return pose_landmarks(body.points, betas, rotations, transl)
+
+
+def pose_surface(body: LandmarkBody, state: PairState) -> Tensor:
+    """Points [B * 2, N, T, 3] of the skin of `make_surface_body` relative to the pelvis."""
+    rotations = state.rotations.transpose(0, 1).flatten(1, 2)  # [T, B * 2, 22, 3, 3]
+    betas = state.betas.mean(1).flatten(0, 1)  # [B * 2, 10]
+    rest = body.rest_joints(betas)
+    turns, joints = forward_kinematics(rotations, rest)
+    offsets = joints - joints[..., :1, :] - (turns @ rest[..., None])[..., 0]  # [T, B * 2, 22, 3]
+    moments = body.moments + torch.einsum("pk,njdk->pnjd", betas, body.moment_dirs)  # [B * 2, N, 22, 3]
+    # One product for all frames of a person: many times faster than one for each frame.
+    turned = turns.permute(1, 2, 4, 0, 3).flatten(1, 2).flatten(2)  # [B * 2, 22 * 3, T * 3]
+    moved = offsets.permute(1, 2, 0, 3).flatten(2)  # [B * 2, 22, T * 3]
+    return (moments.flatten(-2) @ turned + body.blend_weights @ moved).unflatten(-1, (-1, 3))
 
 
 def unfold_windows(posed: Tensor) -> Tensor:

@@ -108,8 +108,8 @@ def motion_loss(
         "interaction": weights.interaction * _mean((distance - true_distance).abs(), closeness.expand_as(distance)),
     }
     if body.surface is not None and weights.vertices > 0:
-        apart = (pose_surface(body.surface, predicted) - pose_surface(body.surface, truth)).abs().sum(-1)
-        terms["vertices"] = weights.vertices * _mean(apart.mean(-1), people)
+        apart = (pose_surface(body.surface, predicted) - pose_surface(body.surface, truth)).abs().sum(-1).mean(1)
+        terms["vertices"] = weights.vertices * _mean(apart.unflatten(0, (-1, 2)).transpose(1, 2), people)
     if windows is not None and weights.reprojection > 0:
         terms["reprojection"] = weights.reprojection * _reprojection(windows, posed, true_posed)
     return terms

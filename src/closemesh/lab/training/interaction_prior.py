@@ -49,7 +49,7 @@ _LINEAR_WINDOWS, _MOVED_WINDOWS = 1536, 64
 _MIN_MOVEMENT = 0.05  # Meters: rotations of hands and feet move no joint, but surfaces.
 _FAR_FRACTION, _SMALL_ANGLE, _LARGE_ANGLE = 0.2, 0.03, 0.5  # Of rotations, and radians.
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
-_SURFACE_POINTS = 200  # On the skin, in the loss.
+_SURFACE_POINTS = 100  # On the skin, in the loss.
 _VALIDATION_FRACTION = 16  # One first motion for validation for so many for training.
 
 Trained = dict[str, tuple[Denoiser | Codebook, dict[str, float]]]
