@@ -9,7 +9,14 @@ import pytest
 import torch
 from dressed_people import DressedPeople
 
-from closemesh.avatars.fit import AvatarFitConfig, PhotometricWeights, fit_avatars, mean_psnr, view_loss
+from closemesh.avatars.fit import (
+    AvatarFitConfig,
+    PhotometricWeights,
+    color_from_views,
+    fit_avatars,
+    mean_psnr,
+    view_loss,
+)
 from closemesh.avatars.model import CHANNELS, MIN_OPACITY, AvatarConfig, AvatarSet, posed_vertices
 from closemesh.avatars.views import UNKNOWN
 
@@ -64,6 +71,18 @@ def test_initial_avatars_are_a_thin_gray_opaque_skin(initial: AvatarSet) -> None
     assert gaussians.opacities.min() > 0.95
     assert gaussians.scales[:, 2].max() < 0.0011
     assert float((gaussians.scales[:, :2].amin(-1) > gaussians.scales[:, 2]).float().mean()) > 0.9
+
+
+def test_avatars_start_with_the_colors_of_the_views(dressed: DressedPeople) -> None:
+    """Before the first step; skin that no view shows gets the mean of the person."""
+    first = dressed.views[:1]
+    colored, motion = _fit(dressed, 0), dressed.scene.motion
+    gray = mean_psnr(colored, motion, dressed.views)
+    color_from_views(colored, first, motion)
+    assert mean_psnr(colored, motion, dressed.views) > gray + 5
+    colors, counts = colored.avatars[0].initial_colors.unique(dim=0, return_counts=True)
+    assert counts.max() > 0.3 * counts.sum(), "the back"
+    assert colors.std(0).min() > 0.1
 
 
 def test_skin_cannot_vanish(dressed: DressedPeople) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from closemesh.config.schema import AppearanceConfig
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.optimization import appearance as module
 from closemesh.optimization.appearance import (
     COLOR_ONLY,
     MIN_BANDWIDTH,
@@ -25,10 +28,12 @@ from closemesh.optimization.appearance import (
     AppearanceViews,
     _photometric,
     align_to_views,
+    collect_views,
     fit_appearance,
     mean_over_connected,
     view_weights,
 )
+from closemesh.perception.segmentation.label_images import write_labels
 
 CPU = torch.device("cpu")
 SHOULDER = JOINT_INDEX["right_shoulder"]
@@ -61,6 +66,19 @@ def wrists(known: KnownScene, parameters: MotionParameters) -> Tensor:
     """[T, P, 2, 3] meters relative to the pelvis."""
     joints = pose_parameters(load_landmark_body(known.body), parameters).joints
     return joints[:, :, [JOINT_INDEX["left_wrist"], JOINT_INDEX["right_wrist"]]] - joints[:, :, :1]
+
+
+def test_every_sixth_view_is_held_out(dressed: DressedPeople, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = dressed.scene
+    width, height = known.camera.size
+    frames = [np.zeros((height, width, 3), np.uint8)] * 12
+    for number in range(12):
+        write_labels(tmp_path / f"{number:06d}.png", np.ones((height, width), np.uint8))
+    monkeypatch.setattr(module, "read_frames", lambda clip: iter(frames))
+    views = collect_views(known.observed, tmp_path, known.motion, AppearanceConfig(num_views=10, view_size=32), 0)
+    assert [one.frame for one in views.held_out] == [3, 9]
+    assert len(views.views) == 10
+    assert collect_views(known.observed, None, known.motion, AppearanceConfig(), 0).held_out == ()
 
 
 def test_a_wrong_arm_moves_to_where_the_views_show_it(appearance: AppearanceModel, dressed: DressedPeople) -> None:

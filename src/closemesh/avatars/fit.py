@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 
 from closemesh.avatars.model import Avatar, AvatarConfig, AvatarSet, LocalGaussians, create_avatars, posed_vertices
-from closemesh.avatars.render import RenderedImage, render_avatars
+from closemesh.avatars.render import RenderedImage, render_avatars, surface_frames
 from closemesh.avatars.views import UNKNOWN, TrainingView
 from closemesh.body.model import BodyModel
 from closemesh.core.progress import Advance
+from closemesh.geometry.camera import project
 from closemesh.losses.image import LPIPS, dssim, l1
 from closemesh.structures import BodyMotion
 
 BACKGROUNDS = (0.0, 1.0)  # Black and white in turn: neither dark nor light clothes can hide as transparency.
 _LATENT_EPSILON = 1e-5  # Like gradients of visible texels: Adam would amplify the tiny ones of other texels.
+_DARKEST = 0.02  # A color of 0 or 1 has no gradient.
 _FINAL_RATE = 0.1  # Fraction of the initial learning rate, after the cosine decay.
 
 
@@ -31,8 +33,8 @@ class PhotometricWeights:
     dssim: float = 0.2
     lpips: float = 0.2
     identity: float = 0.3
-    offset: float = 300.0
-    """Per square meter: 2 cm cost as much as a color error of 0.15. Gaussians at other heights than their neighbors
+    offset: float = 30.0
+    """Per square meter: 6 cm cost as much as a color error of 0.14. Gaussians at other heights than their neighbors
     occlude each other from one direction and leave holes from another."""
     scale: float = 0.2
 
@@ -157,8 +159,46 @@ def fit_avatars(
     The same seed gives the same avatars. Raises ModelFileError when the body has no UV map.
     """
     avatars = create_avatars(body, motion.num_people, config.avatar, seed, device)
+    if config.steps > 0:
+        color_from_views(avatars, views, motion)
     train_avatars(avatars, views, motion, config, seed, advance, lpips)
     return avatars
+
+
+@torch.no_grad()
+def color_from_views(avatars: AvatarSet, views: Sequence[TrainingView], motion: BodyMotion) -> None:
+    """Gives avatars the mean color that the views show at each point, in place; hidden skin gets that of all points.
+
+    From gray, an optimizer would find brightness long before hue.
+    """
+    vertices = posed_vertices(avatars, motion, [view.frame for view in views])  # [N, P, V, 3]
+    for person, avatar in enumerate(avatars.avatars):
+        seen = [
+            _seen_colors(avatars, posed[person], view, person)
+            for posed, view in zip(vertices, views, strict=True)
+            if motion.valid[view.frame, person]
+        ]
+        if not seen:
+            continue
+        colors, weights = torch.stack(seen).sum(0).split((3, 1), dim=-1)
+        mean = colors.sum(0) / weights.sum().clamp(min=1e-9)
+        colors = torch.where(weights > 0, colors / weights.clamp(min=1e-9), mean)
+        if weights.any():
+            avatar.initial_colors.copy_(colors.clamp(_DARKEST, 1 - _DARKEST).logit())
+
+
+def _seen_colors(avatars: AvatarSet, vertices: Tensor, view: TrainingView, person: int) -> Tensor:
+    """[G, 4] color times weight, and the weight, of each point: it faces the camera where the person is labeled."""
+    frames, viewport = surface_frames(avatars.surface, vertices), view.viewport
+    points, normals = frames.points.T, frames.axes[-1].T  # [G, 3]
+    pixels = project(points, viewport.focal, points.new_tensor(viewport.principal_point))
+    target = target_image(view, len(avatars.avatars), vertices.device)
+    inside = ((pixels >= 0) & (pixels < len(target.image))).all(-1) & (points[:, 2] > 0)
+    columns, rows = pixels.nan_to_num().clamp(0, len(target.image) - 1).long().unbind(-1)
+    facing = -(normals * points).sum(-1) / points.norm(dim=-1).clamp(min=1e-9)
+    shown = (target.masks[..., person] * target.confidence)[rows, columns] * inside
+    weight = (facing.clamp(min=0).square() * shown)[:, None]
+    return torch.cat([weight * target.image[rows, columns], weight], dim=-1)
 
 
 def train_avatars(

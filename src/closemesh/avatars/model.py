@@ -66,7 +66,7 @@ class UNet(nn.Module):
 CHANNELS = {"offset": 3, "color": 3, "opacity": 1, "rotation": 4, "scale": 3}
 """The 14 values of each texel."""
 
-OFFSET_UNIT = 0.02  # Meters per unit of the network's output, as in CloseApp's code.
+OFFSET_UNIT = 0.06  # Meters per unit of the network's output: hair and clothes lie outside of the body.
 THICKNESS = 0.001  # Meters, initial standard deviation along the normal.
 OVERLAP = 0.5  # Texels, initial standard deviation along the skin: less leaves holes, more thickens limbs.
 OPACITY = 2.2  # Initial value before the sigmoid: an opacity of 0.95 with MIN_OPACITY.
@@ -109,6 +109,7 @@ class Avatar(nn.Module):
     texels_below: Tensor  # [G] the same in a map of half the side
     initial_scales: Tensor  # [G, 3]
     initial_rotations: Tensor  # [G, 4]
+    initial_colors: Tensor  # [G, 3] before the sigmoid: gray, until `color_from_views`
 
     def __init__(self, surface: UVSurface, config: AvatarConfig, generator: torch.Generator) -> None:
         super().__init__()
@@ -119,6 +120,7 @@ class Avatar(nn.Module):
             self.network = UNet(config.latent_channels, config.hidden_channels, sum(CHANNELS.values()))
         below = surface.rows // 2 * (surface.side // 2) + surface.columns // 2
         buffers = {"texels": surface.texels, "texels_below": below}
+        buffers |= {"initial_colors": torch.zeros(len(surface), 3)}
         buffers |= {"initial_scales": initial_scales(surface), "initial_rotations": initial_rotations(surface)}
         for name, tensor in buffers.items():
             self.register_buffer(name, tensor, persistent=False)
@@ -129,7 +131,7 @@ class Avatar(nn.Module):
         offset, color, opacity, rotation, scale = maps.split(tuple(CHANNELS.values()), dim=-1)
         return LocalGaussians(
             offsets=OFFSET_UNIT * offset,
-            colors=torch.sigmoid(color),
+            colors=torch.sigmoid(self.initial_colors + color),
             opacities=MIN_OPACITY + (1 - MIN_OPACITY) * torch.sigmoid(opacity[:, 0] + OPACITY),
             rotations=self.initial_rotations + rotation,
             scales=self.initial_scales * torch.exp(MAX_LOG_SCALE * F.softsign(scale)),

@@ -124,6 +124,14 @@ def _camera(camera: Camera) -> dict[str, Any]:
     }
 
 
+def scene_psnr(scene: dict[str, Any]) -> float | None:
+    """PSNR in dB of the avatars in views that no fit used; None without. Raises InputError when it is damaged."""
+    file = Path("scene.json")
+    with foreign_file(file, advice="its appearance is not as documented; run reconstruct again"):
+        value = (scene.get("appearance") or {}).get("psnr_held_out_db")
+        return None if value is None else expect_number(file, "psnr_held_out_db", value, -1e3, 1e3)
+
+
 def _single_if_static(T_cam_world: Floats) -> Floats:
     """[4, 4] of a static camera, else [T, 4, 4]."""
     return T_cam_world[0] if (T_cam_world == T_cam_world[0]).all() else T_cam_world

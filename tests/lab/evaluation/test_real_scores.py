@@ -238,6 +238,15 @@ def test_penetration_and_focal_length(result: ClipResult, facts: ClipFacts) -> N
     assert "depth-max" not in without
 
 
+def test_the_psnr_is_that_of_the_last_motion(result: ClipResult, facts: ClipFacts) -> None:
+    two = {name: result.motions["optimised"] for name in ("refined", "optimised")}
+    cameras = dict.fromkeys(two, result.cameras["optimised"])
+    values = score(replace(result, motions=two, cameras=cameras, psnr=21.5), facts).values
+    assert values["optimised"]["PSNR"] == 21.5
+    assert "PSNR" not in values["refined"]
+    assert "PSNR" not in score(result, facts).values["optimised"]
+
+
 def test_feet_that_stand_do_not_slide(result: ClipResult, facts: ClipFacts) -> None:
     assert score(result, facts).values["optimised"]["foot-sliding"] < 0.5
     motion = result.motions["optimised"]

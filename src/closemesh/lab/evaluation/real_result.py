@@ -16,7 +16,7 @@ from closemesh.body_transfer.report import check_source_body
 from closemesh.core.errors import InputError
 from closemesh.core.records import load_record
 from closemesh.output.people import camera_motion, read_people
-from closemesh.output.result_json import read_contacts, read_scene, scene_camera
+from closemesh.output.result_json import read_contacts, read_scene, scene_camera, scene_psnr
 from closemesh.pipeline.cache import STAGE_OF_MOTION, load_saved_motion, reading_result
 from closemesh.pipeline.context import MASKS
 from closemesh.structures import BodyMotion, Camera, Clip, Observations, PairContacts
@@ -37,6 +37,8 @@ class ClipResult:
     """By the same names; those of a motion may be missing."""
     masks: Path | None
     """Folder of label images, numbered by processed frame."""
+    psnr: float | None = None
+    """In dB, of the avatars of the last motion in views that no fit used; None without avatars."""
 
     def positions(self, frames: tuple[int, int]) -> np.ndarray:
         """Processed frames [N] from the first to the last frame of the file."""
@@ -68,6 +70,7 @@ def load_result(out: Path) -> ClipResult:
         cameras=cameras,
         contacts={name: contacts[name] for name in motions if name in contacts},
         masks=masks if masks.is_dir() else None,
+        psnr=scene_psnr(scene),
     )
 
 

@@ -62,6 +62,7 @@ REAL_METRICS: tuple[RealMetric, ...] = (
     RealMetric("foot-sliding", "mm", "lower"),
     RealMetric("jitter", "m/s³", "lower"),
     RealMetric("focal-error", "%", "lower"),
+    RealMetric("PSNR", "dB", "higher"),
 )
 REAL_METRIC = {metric.name: metric for metric in REAL_METRICS}
 
@@ -181,6 +182,7 @@ class _MotionScorer:
             "foot-sliding": self._foot_sliding(),
             "jitter": quality["jitter_m_s3"],
             "focal-error": 100 * abs(camera.focal / focal - 1) if focal else None,
+            "PSNR": result.psnr if self._name == list(result.motions)[-1] else None,
         }
         return values | {name: value for name, value in optional.items() if value is not None}
 
