@@ -22,13 +22,14 @@ from closemesh.importers.initialize import import_initial_motion
 from closemesh.output.quality import standing_heights
 from closemesh.structures import BodyMotion, Camera, PoseUncertainty
 
-CONFIG = InitialiseConfig(focal=FOCAL, iterations=3)
+AS_THEY_ARE = InitialiseConfig(focal=FOCAL, iterations=3, lifter=False)
+"""Without the lifter, which else improves imported poses."""
 
 
 def begin(
     path: Path, scene: KnownScene, progress: NullProgress, **changes
 ) -> tuple[Camera, BodyMotion, PoseUncertainty]:
-    config = replace(CONFIG, **changes)
+    config = replace(AS_THEY_ARE, **changes)
     return import_initial_motion(
         path, scene.clip, scene.observations, scene.body, config, torch.device("cpu"), progress
     )

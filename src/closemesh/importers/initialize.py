@@ -29,11 +29,18 @@ from closemesh.importers.camera_alignment import estimate_extrinsics, to_clip_ca
 from closemesh.importers.fusion import FusedPoses, fuse_poses
 from closemesh.importers.registry import read_imported_result
 from closemesh.importers.results import ImportedResult
-from closemesh.importers.uncertainty import DEPTH_STD, LATERAL_STD, ROTATION_STD, compare_limbs, unseen_joints
+from closemesh.importers.uncertainty import (
+    DEPTH_STD,
+    LATERAL_STD,
+    ROTATION_STD,
+    compare_limbs,
+    overconfidence,
+    unseen_joints,
+)
 from closemesh.initialization.camera_estimation import estimate_camera
 from closemesh.initialization.initialize import fit_clip, initialise
 from closemesh.initialization.intrinsics import CameraPrior, check_focal, find_camera_prior
-from closemesh.initialization.lifting import lift_clip
+from closemesh.initialization.lifting import lift_clip, lifted_parameters
 from closemesh.initialization.lifting_network import PoseDistribution, load_lifter
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.structures import BodyMotion, Camera, Clip, Observations, ObservedClip, PoseUncertainty
@@ -170,6 +177,7 @@ def _fuse_with_lifter(
     imported = from_motion(landmarks, _mean_shape_motion(matched, None, body), device)
     unseen, times = unseen_joints(observations), tracks.times.cpu().double().numpy()
     limbs = compare_limbs(_pixels(landmarks, imported, tracks), observations)
+    lifted = _with_honest_std(lifted, _pixels(landmarks, lifted_parameters(landmarks, lifted), tracks), observations)
     fused = fuse_poses(imported, lifted, matched.valid, unseen, times, limbs)
     present = tracks.present | torch.as_tensor(matched.valid, device=device)
     poses = interpolate_missing(fused.parameters, present)
@@ -178,6 +186,14 @@ def _fuse_with_lifter(
     if any(betas is None for betas in from_file):
         own = (own + fitted_betas(landmarks, poses, tracks, advance)) / 2
     return replace(fused, parameters=_with_betas(poses, choose_betas(from_file, own)))
+
+
+def _with_honest_std(lifted: PoseDistribution, pixels: Floats, observations: Observations) -> PoseDistribution:
+    """Wider where the limbs of a person, in the image at pixels [T, P, 133, 2], are not where the keypoints are."""
+    limbs = compare_limbs(pixels, observations)
+    std = np.hypot(limbs.std, lifted.rotation_std.transpose(0, 1).cpu().numpy())
+    factor = torch.as_tensor(overconfidence(replace(limbs, std=std))).to(lifted.rotation_std)[:, None, None]
+    return replace(lifted, rotation_std=lifted.rotation_std * factor, place_std=lifted.place_std * factor)
 
 
 def _pixels(landmarks: LandmarkBody, parameters: MotionParameters, tracks: KeypointTracks) -> Floats:

@@ -23,6 +23,8 @@ UNSEEN_FACTOR = 1.5  # Errors of joints without a confident keypoint, relative t
 _LOG_STD, _PLACE_LOG_STD = 1.0, 0.5  # Of the expected standard deviations.
 _INDEPENDENT_SECONDS = 0.4  # Errors repeat from frame to frame; frames at this distance count as independent.
 _OUTLIER = {1: 7.0, 3: 12.0}  # Squared standard deviations over the axes; one in a hundred exceeds it by chance.
+_MEDIAN_SQUARED = 0.455  # Of a standard normal number.
+_LARGEST_FACTOR = 5.0
 _ROUNDS = 3
 _STEPS = 60  # Of the search for a standard deviation.
 _SPIKE = 3.0  # Times the usual deviation from the neighbors in time.
@@ -112,6 +114,16 @@ def compare_limbs(pixels: Floats, observations: Observations) -> Comparison:
             squared[..., column] = np.where(known, angle, 0) ** 2
             std[..., column] = sigma / np.maximum(np.hypot(bx, by), 1e-6)
     return Comparison(squared, std, counted, 1)
+
+
+def overconfidence(limbs: Comparison) -> Floats:
+    """[P] factor, at least 1, by which limbs of an estimate are farther from the keypoints than both uncertainties say.
+
+    limbs: of the estimate against the keypoints, with the standard deviations of both together.
+    """
+    squared = np.where(limbs.counted, limbs.squared / np.square(limbs.std), np.nan)
+    factors = [np.nanmedian(one) if np.isfinite(one).any() else 0.0 for one in np.moveaxis(squared, 1, 0)]
+    return np.sqrt(np.clip(np.array(factors) / _MEDIAN_SQUARED, 1.0, _LARGEST_FACTOR**2))
 
 
 def rotation_std(
