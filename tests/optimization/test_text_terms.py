@@ -14,6 +14,7 @@ from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.config.schema import OptimiseConfig
+from closemesh.contact.body_parts import PART_NAMES
 from closemesh.core.progress import NullProgress
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import from_motion
@@ -152,6 +153,36 @@ def test_a_person_who_fulfills_a_complete_description_is_held(near: KnownScene):
         found = objective.adjust_reference(reference, tracks, pose_parameters(body, parameters)).rotation_std
         ratio = (found / reference.rotation_std)[5, BEHIND]
         assert torch.allclose(ratio, torch.full_like(ratio, FULFILLED_STD_FACTOR)) == held
+
+
+def test_where_few_statements_hold_the_reference_keeps_what_they_gained(near: KnownScene):
+    scene = hidden(near)
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, CPU)
+    body = load_landmark_body(scene.body)
+    parameters = from_motion(body, scene.motion, CPU)
+    reference, posed = reference_at(parameters, 0.1, 0.1), pose_parameters(body, parameters)
+    for statement, holds in ((TRUE, True), (WRONG, False)):
+        objective = text_objective([statement], 2, scene.camera.T_cam_world[:, :3, 1], scene.body, CPU)
+        assert objective
+        ratio = objective.adjust_reference(reference, tracks, posed).rotation_std / reference.rotation_std
+        assert torch.allclose(ratio, torch.ones_like(ratio)) == holds
+
+
+def test_stated_contacts_are_parts_that_are_held(near: KnownScene):
+    tracks = KeypointTracks.from_observations(near.observations, near.clip.times, near.camera, CPU)
+    text = [
+        TimedStatement(Touch(0, "left_hand", 1, "lower_trunk"), end=float(near.clip.times[3])),
+        TimedStatement(Touch(0, "head", 1, "head"), confidence=0.4),
+    ]
+    objective = text_objective(text, 2, near.camera.T_cam_world[:, :3, 1], near.body, CPU)
+    assert objective
+    [(pair, parts)] = objective.contacts([(0, 1)], tracks.times).items()
+    assert pair == (0, 1) and parts.shape == (len(near.clip), len(PART_NAMES), len(PART_NAMES))
+    frames, hands, trunks = parts.nonzero().T
+    assert set(frames.tolist()) == {0, 1, 2, 3} and {PART_NAMES[k] for k in hands} == {"left_hand"}
+    assert {PART_NAMES[k] for k in trunks} == {"abdomen", "lower_back", "hips", "buttocks"}
+    [mirrored] = objective.contacts([(1, 0)], tracks.times).values()
+    assert torch.equal(mirrored, parts.transpose(1, 2))
 
 
 def test_no_person_is_pulled_to_an_absent_one(near: KnownScene):

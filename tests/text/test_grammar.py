@@ -26,7 +26,6 @@ from closemesh.text.grammar import (
 from closemesh.text.phrase_files import load_phrases
 from closemesh.text.statements import (
     KINDS,
-    RELATIONS,
     DepthOrder,
     Facing,
     JointAngle,
@@ -37,6 +36,9 @@ from closemesh.text.statements import (
     Touch,
     renumber,
     select_people,
+)
+from closemesh.text.vocabulary import (
+    RELATIONS,
 )
 
 PEOPLE = ((0, 1), (1, 0), (3, 30))

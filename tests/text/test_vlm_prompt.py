@@ -10,7 +10,6 @@ import pytest
 from closemesh.text.grammar import from_json, to_json
 from closemesh.text.statements import (
     KINDS,
-    POSTURES,
     DepthOrder,
     Facing,
     JointAngle,
@@ -21,6 +20,9 @@ from closemesh.text.statements import (
 )
 from closemesh.text.vlm_client import UnusableAnswerError
 from closemesh.text.vlm_prompt import parse_answer, question, vote
+from closemesh.text.vocabulary import (
+    POSTURES,
+)
 
 TOUCH, UPRIGHT = Touch(0, "left_hand", 1, "head"), Posture(0, "upright")
 PAIR = (0, 1)

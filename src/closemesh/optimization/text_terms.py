@@ -74,7 +74,10 @@ class TextObjective(TensorDataclass):
         return weights.text * total
 
     def contacts(self, pairs: Sequence[tuple[int, int]], times: Tensor) -> dict[tuple[int, int], Tensor]:
-        """Body parts [T, 22, 22] bool of the two people of each pair that statements have in contact."""
+        """Body parts [T, 22, 22] bool of the two people of each pair that statements have in contact.
+
+        times: [T] seconds.
+        """
         found = {}
         for pair in pairs:
             mask = contact_mask(select_people(chain(*self.groups), pair), times)

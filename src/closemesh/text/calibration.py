@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.body.capsules import NUM_POINTS, capsule_body
+from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, capsule_body
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import pelvis_of
@@ -25,7 +25,17 @@ from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.structures import BodyMotion, PoseUncertainty
 from closemesh.text.pose_features import PoseFeatures, pose_features_at
 from closemesh.text.predicates import conditions, confidence
-from closemesh.text.statements import HeadContact, Statement, TimedStatement, Touch, alternatives
+from closemesh.text.statements import (
+    DepthOrder,
+    Facing,
+    HeadContact,
+    Placement,
+    Statement,
+    Support,
+    TimedStatement,
+    Touch,
+    renumber,
+)
 
 _SAMPLES = 32  # Poses drawn from the first motion and its uncertainty, for each frame.
 _FRAMES = 3  # Number of evaluated frames of each interval.
@@ -74,6 +84,35 @@ def calibrate_confidence(
         for number, end in chain.extensions():
             found[number] = replace(found[number], end=end)
     return tuple(found)
+
+
+def alternatives(statement: Statement) -> tuple[Statement, ...]:
+    """The other statements of the same topic, of which only one can be true; a touch has none."""
+    others = [one for one in _variants(statement) if one.topic == statement.topic]
+    return tuple(dict.fromkeys(one for one in others if one != statement))
+
+
+def alternative_contacts(touch: Touch) -> tuple[Touch, ...]:
+    """Touches of the same people with another part in the place of one of the two."""
+    parts = ((name, part) for name in ("part_a", "part_b") for part in CAPSULE_PARTS)
+    others = (replace(touch, **{name: part}) for name, part in parts)
+    return tuple(one for one in others if one != touch)
+
+
+def _variants(statement: Statement) -> Iterator[Statement]:
+    """Statements that differ in one word or in the order of the people."""
+    if isinstance(statement, Placement):
+        people = {"person": statement.of_person, "of_person": statement.person}
+        yield replace(statement, **people, point=statement.of_point, of_point=statement.point)
+        return
+    for name, words in statement.choices.items():
+        yield from (replace(statement, **{name: word}) for word in words)
+    if isinstance(statement, DepthOrder | Support | Facing):
+        one, other = statement.people
+        exchanged = renumber(statement, {one: other, other: one})
+        yield exchanged
+        for name, words in statement.choices.items():
+            yield from (replace(exchanged, **{name: word}) for word in words)
 
 
 @dataclass(frozen=True)

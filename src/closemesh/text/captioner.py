@@ -19,16 +19,6 @@ from closemesh.text.pose_features import pose_features
 from closemesh.text.predicates import confidence
 from closemesh.text.statements import (
     ALWAYS,
-    ARM_HEIGHTS,
-    BENDING_JOINTS,
-    BENDS,
-    DIRECTIONS,
-    FACINGS,
-    HEAD_CONTACTS,
-    LIMBS,
-    POSTURES,
-    SECTIONS,
-    SPACINGS,
     ArmHeight,
     DepthOrder,
     Facing,
@@ -44,6 +34,18 @@ from closemesh.text.statements import (
     Touch,
     TrunkPose,
     Turned,
+)
+from closemesh.text.vocabulary import (
+    ARM_HEIGHTS,
+    BENDING_JOINTS,
+    BENDS,
+    DIRECTIONS,
+    FACINGS,
+    HEAD_CONTACTS,
+    LIMBS,
+    POSTURES,
+    SECTIONS,
+    SPACINGS,
 )
 
 _SIDES = ("left", "right")

@@ -15,8 +15,6 @@ from torch import Tensor
 from closemesh.losses.keypoints import geman_mcclure
 from closemesh.text.pose_features import PoseFeatures
 from closemesh.text.statements import (
-    HEAD_POSES,
-    TRUNK_POSES,
     ArmHeight,
     DepthOrder,
     Facing,
@@ -32,11 +30,14 @@ from closemesh.text.statements import (
     TrunkPose,
     Turned,
 )
+from closemesh.text.vocabulary import (
+    HEAD_POSES,
+    TRUNK_POSES,
+)
 
 OUTLIER = 4.0  # Sigmas from which on the gradient of a violation decreases: the statement may be wrong.
 _INF = math.inf
-_ANGLE, _COSINE = math.radians(8), 0.15  # Half widths of the soft borders between words.
-_FINE_ANGLE = math.radians(4)
+_ANGLE, _FINE_ANGLE, _COSINE = math.radians(8), math.radians(4), 0.15  # Half widths of the soft borders between words.
 _TOUCHING, _TOUCH_SIGMA = 0.02, 0.04  # Meters between capsules.
 _HEAD_CONTACT, _PAST = 0.12, 0.02  # Meters between points inside heads that touch, and of one past the other.
 _CHIN, _SHOULDER_TOP = 1.2, 0.08  # Of the chin below the nose, in distances of nose and eyes; meters over the joint.
@@ -93,14 +94,8 @@ def _contact(distance: Tensor, touching: float = _TOUCHING) -> Condition:
     return Condition(distance, -_INF, touching, soft=_TOUCHING, sigma=_TOUCH_SIGMA)
 
 
-def _angle_within(value: Tensor, degrees: tuple[float, float]) -> Condition:
-    return _within(value, *(math.radians(border) for border in degrees), soft=_ANGLE)
-
-
-def _fine_angle(value: Tensor, degrees: tuple[float, float]) -> Condition:
-    """Borders that are as sharp as the narrow ranges between them need."""
-    low, high = (math.radians(border) for border in degrees)
-    return _within(value, low, high, soft=_FINE_ANGLE)
+def _angle_within(value: Tensor, degrees: tuple[float, float], soft: float = _ANGLE) -> Condition:
+    return _within(value, *(math.radians(border) for border in degrees), soft=soft)
 
 
 def _across(vector: Tensor, axis: Tensor) -> Tensor:
@@ -263,7 +258,7 @@ def _trunk_pose(statement: TrunkPose, features: PoseFeatures) -> list[Condition]
         level = torch.linalg.cross(features.up, level) if word in TRUNK_POSES["side"] else level
         angle = torch.atan2((along * level).sum(-1), features.height(along))
         others = [_within(features.height(along), low=0.5)]
-    return [_fine_angle(angle, _TRUNK_DEGREES[word]), *others]
+    return [_angle_within(angle, _TRUNK_DEGREES[word], _FINE_ANGLE), *others]
 
 
 def _hip_height(person: int, features: PoseFeatures) -> Tensor:
@@ -296,7 +291,7 @@ def _head_pose(statement: HeadPose, features: PoseFeatures) -> list[Condition]:
     else:
         axis = gaze if word in HEAD_POSES["bend"] else features.across(person, "ear")
         angle = _elevation(axis, along)
-    return [_fine_angle(angle, _HEAD_DEGREES[word])]
+    return [_angle_within(angle, _HEAD_DEGREES[word], _FINE_ANGLE)]
 
 
 def _turned(statement: Turned, features: PoseFeatures) -> list[Condition]:

@@ -7,94 +7,34 @@ a pair are stored in one order, so that equal statements compare equal.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar, TypeVar, get_args
 
 from closemesh.body.capsules import CAPSULE_PARTS
-
-_SIDES = ("left", "right")
-BENDING_JOINTS = tuple(f"{side}_{joint}" for joint in ("elbow", "knee", "hip") for side in _SIDES)
-BENDS = ("straight", "slightly_bent", "bent", "sharply_bent")
-ARM_HEIGHTS = ("down", "low", "shoulder_height", "overhead")
-POINTS = (
-    "head",
-    *(f"{side}_{point}" for point in ("shoulder", "elbow", "hand", "hip", "knee", "foot") for side in _SIDES),
+from closemesh.text.vocabulary import (
+    ARM_HEIGHTS,
+    BENDING_JOINTS,
+    BENDS,
+    DIRECTIONS,
+    FACINGS,
+    HEAD_CONTACTS,
+    HEAD_POSES,
+    LIMBS,
+    POINTS,
+    POSTURES,
+    RELATIONS,
+    SECTIONS,
+    SIDES,
+    SPACINGS,
+    TRUNK_POSES,
+    StatementBase,
 )
-RELATIONS = ("above", "in_front_of", "left_of")
-LIMBS = ("hands", "elbows", "knees", "feet")
-SPACINGS = ("close", "shoulder_width", "wide")
-POSTURES = (
-    *("upright", "leaning_forward", "leaning_back", "face_up", "face_down"),
-    *("on_left_side", "on_right_side", "upside_down"),
-)
-FACINGS = ("facing_each_other", "back_to_back", "side_by_side", "behind")
-TRUNK_POSES = {
-    "twist": ("not_twisted", "twisted_left", "twisted_right"),
-    "side": ("not_leaning_to_a_side", "leaning_left", "leaning_right"),
-    "lean": ("vertical", "leaning_forward_a_little", "leaning_back_a_little"),
-    "shoulders": ("shoulders_level", "left_shoulder_higher", "right_shoulder_higher"),
-    "hips": ("hips_level", "left_hip_higher", "right_hip_higher"),
-    "height": ("hips_high", "hips_low", "hips_near_the_ground"),
-}
-"""Mutually exclusive words about the trunk, by topic."""
-HEAD_POSES = {
-    "turn": ("turned_ahead", "turned_left", "turned_right"),
-    "tilt": ("not_tilted", "tilted_left", "tilted_right"),
-    "bend": ("not_bent", "bent_forward", "bent_back"),
-}
-"""Mutually exclusive words about the head relative to the trunk, by topic."""
-SECTIONS = ("hips", "shoulders", "head")
-DIRECTIONS = ("toward", "away", "left_side_toward", "right_side_toward")
-HEAD_CONTACTS = ("cheek_to_cheek", "foreheads_touching", "chin_over_left_shoulder", "chin_over_right_shoulder")
-PERSON_FIELDS = ("person", "of_person", "person_a", "person_b", "nearer", "farther", "carrier", "carried")
 
 
 @dataclass(frozen=True)
-class _Statement:
-    """Base of all statements. Raises ValueError that names the field, the wrong word and the allowed words."""
-
-    kind: ClassVar[str] = ""
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    """The words that each field may hold; fields that are not listed hold people."""
-
-    def __post_init__(self) -> None:
-        for name, allowed in self.choices.items():
-            word = getattr(self, name)
-            if word not in allowed:
-                raise ValueError(f"{name} '{word}' is unknown; it is one of {', '.join(allowed)}")
-        for name in self.person_fields():
-            person = getattr(self, name)
-            if isinstance(person, bool) or not isinstance(person, int) or person < 0:
-                raise ValueError(f"{name} {person!r} is no person; the first person is 0, in text A")
-
-    @classmethod
-    def person_fields(cls) -> tuple[str, ...]:
-        """The fields that hold a person, in order."""
-        return tuple(f.name for f in fields(cls) if f.name in PERSON_FIELDS)
-
-    @property
-    def people(self) -> tuple[int, ...]:
-        """The people of the statement, sorted."""
-        return tuple(sorted({getattr(self, name) for name in self.person_fields()}))
-
-    @property
-    def topic(self) -> tuple[Any, ...]:
-        """The key of mutually exclusive statements: of two statements of one topic only one can be true."""
-        return (self.kind, self)
-
-    def _require_two(self) -> None:
-        if len(self.people) < 2:
-            raise ValueError(f"a statement of the kind {self.kind} needs two different people")
-
-    def _set(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-
-@dataclass(frozen=True)
-class JointAngle(_Statement):
+class JointAngle(StatementBase):
     """The angle of an elbow, a knee or a hip."""
 
     kind: ClassVar[str] = "joint_angle"
@@ -109,11 +49,11 @@ class JointAngle(_Statement):
 
 
 @dataclass(frozen=True)
-class ArmHeight(_Statement):
+class ArmHeight(StatementBase):
     """The height of an upper arm relative to the trunk."""
 
     kind: ClassVar[str] = "arm_height"
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"side": _SIDES, "height": ARM_HEIGHTS}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"side": SIDES, "height": ARM_HEIGHTS}
     person: int
     side: str
     height: str
@@ -124,7 +64,7 @@ class ArmHeight(_Statement):
 
 
 @dataclass(frozen=True)
-class Placement(_Statement):
+class Placement(StatementBase):
     """The position of one body point relative to another.
 
     `above` is against gravity, for points of one person or of two. `in_front_of` and `left_of` require two points of
@@ -156,7 +96,7 @@ class Placement(_Statement):
 
 
 @dataclass(frozen=True)
-class Spacing(_Statement):
+class Spacing(StatementBase):
     """The distance between the two hands, elbows, knees or feet of a person."""
 
     kind: ClassVar[str] = "spacing"
@@ -171,7 +111,7 @@ class Spacing(_Statement):
 
 
 @dataclass(frozen=True)
-class Posture(_Statement):
+class Posture(StatementBase):
     """The orientation of the trunk relative to gravity."""
 
     kind: ClassVar[str] = "posture"
@@ -185,7 +125,7 @@ class Posture(_Statement):
 
 
 @dataclass(frozen=True)
-class Facing(_Statement):
+class Facing(StatementBase):
     """The orientation of two trunks to each other; `behind`: person_a faces the back of person_b."""
 
     kind: ClassVar[str] = "facing"
@@ -206,7 +146,7 @@ class Facing(_Statement):
 
 
 @dataclass(frozen=True)
-class Touch(_Statement):
+class Touch(StatementBase):
     """Contact between a part of one person and a part of another."""
 
     kind: ClassVar[str] = "touch"
@@ -225,7 +165,7 @@ class Touch(_Statement):
 
 
 @dataclass(frozen=True)
-class DepthOrder(_Statement):
+class DepthOrder(StatementBase):
     """The order of two trunks by distance from the camera."""
 
     kind: ClassVar[str] = "depth_order"
@@ -242,7 +182,7 @@ class DepthOrder(_Statement):
 
 
 @dataclass(frozen=True)
-class Support(_Statement):
+class Support(StatementBase):
     """One person carries another, who touches the carrier and not the ground."""
 
     kind: ClassVar[str] = "support"
@@ -259,7 +199,7 @@ class Support(_Statement):
 
 
 @dataclass(frozen=True)
-class TrunkPose(_Statement):
+class TrunkPose(StatementBase):
     """The hips, the shoulders and the trunk between them."""
 
     kind: ClassVar[str] = "trunk_pose"
@@ -273,7 +213,7 @@ class TrunkPose(_Statement):
 
 
 @dataclass(frozen=True)
-class HeadPose(_Statement):
+class HeadPose(StatementBase):
     """The head relative to the trunk."""
 
     kind: ClassVar[str] = "head_pose"
@@ -287,7 +227,7 @@ class HeadPose(_Statement):
 
 
 @dataclass(frozen=True)
-class Turned(_Statement):
+class Turned(StatementBase):
     """Where the hips, the shoulders or the face of person_a point, seen towards the same section of person_b."""
 
     kind: ClassVar[str] = "turned"
@@ -307,7 +247,7 @@ class Turned(_Statement):
 
 
 @dataclass(frozen=True)
-class HeadContact(_Statement):
+class HeadContact(StatementBase):
     """Contact of the head of person_a with the head or the shoulder of person_b, more exact than a touch."""
 
     kind: ClassVar[str] = "head_contact"
@@ -350,7 +290,7 @@ Statement = (
 KINDS: Mapping[str, type[Statement]] = {kind.kind: kind for kind in get_args(Statement)}
 ALIGNED_KINDS = (JointAngle, ArmHeight, Placement, Spacing, Posture, Facing, Touch, Support)
 """Kinds that the common space of texts and poses has labels for."""
-_S = TypeVar("_S", bound=_Statement)
+_S = TypeVar("_S", bound=StatementBase)
 
 
 def renumber(statement: _S, number: Mapping[int, int]) -> _S:
@@ -384,32 +324,3 @@ def select_people(statements: Iterable[TimedStatement], people: tuple[int, ...])
     number = {person: place for place, person in enumerate(people)}
     selected = (one for one in statements if set(one.statement.people) <= set(people))
     return tuple(replace(one, statement=renumber(one.statement, number)) for one in selected)
-
-
-def alternatives(statement: Statement) -> tuple[Statement, ...]:
-    """The other statements of the same topic, of which only one can be true; a touch has none."""
-    others = [one for one in _variants(statement) if one.topic == statement.topic]
-    return tuple(dict.fromkeys(one for one in others if one != statement))
-
-
-def alternative_contacts(touch: Touch) -> tuple[Touch, ...]:
-    """Touches of the same people with another part in the place of one of the two."""
-    parts = ((name, part) for name in ("part_a", "part_b") for part in CAPSULE_PARTS)
-    others = (replace(touch, **{name: part}) for name, part in parts)
-    return tuple(one for one in others if one != touch)
-
-
-def _variants(statement: Statement) -> Iterator[Statement]:
-    """Statements that differ in one word or in the order of the people."""
-    if isinstance(statement, Placement):
-        people = {"person": statement.of_person, "of_person": statement.person}
-        yield replace(statement, **people, point=statement.of_point, of_point=statement.point)
-        return
-    for name, words in statement.choices.items():
-        yield from (replace(statement, **{name: word}) for word in words)
-    if isinstance(statement, DepthOrder | Support | Facing):
-        one, other = statement.people
-        exchanged = renumber(statement, {one: other, other: one})
-        yield exchanged
-        for name, words in statement.choices.items():
-            yield from (replace(exchanged, **{name: word}) for word in words)

@@ -16,8 +16,15 @@ from numpy.typing import NDArray
 from closemesh.core.arrays import Floats
 from closemesh.structures import Clip
 from closemesh.text.grammar import from_json, person_letter
-from closemesh.text.statements import KINDS, PERSON_FIELDS, Statement, TimedStatement
+from closemesh.text.statements import (
+    KINDS,
+    Statement,
+    TimedStatement,
+)
 from closemesh.text.vlm_client import UnusableAnswerError
+from closemesh.text.vocabulary import (
+    PERSON_FIELDS,
+)
 from closemesh.video import read_frames
 
 Image = NDArray[np.uint8]

@@ -44,6 +44,7 @@ def test_rows_have_true_statements_and_fewer_of_them():
         "statements and alignment, 30 % false",
     ]
     assert len(rows) == 1 + 2 * len(CHANNELS) and not rows[0].channels
+    assert [row.name for row in rows_of((20,), ("alignment only",))] == [NO_TEXT, "alignment only, 20 % false"]
 
 
 def test_one_window_through_both_stages(window: Window):
@@ -74,3 +75,5 @@ def test_the_command_prints_the_table_and_goes_on(window: Window, tmp_path: Path
     assert again.exit_code == 0 and file.read_text() == written and saved.stat().st_mtime_ns == made
     wrong = run(app, ["benchmark", "descriptions", "--corrupt", "20,x"])
     assert wrong.exit_code == 2 and "percentages" in wrong.output
+    wrong = run(app, ["benchmark", "descriptions", "--channels", "both,pixels"])
+    assert wrong.exit_code == 2 and "pixels" in wrong.output

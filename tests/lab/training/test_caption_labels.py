@@ -15,7 +15,17 @@ from closemesh.lab.training.caption_labels import (
 from closemesh.lab.training.phrase_data import attribute_phrases, statement_phrases
 from closemesh.lab.training.pose_attributes import PoseAttribute, pose_attributes
 from closemesh.text.alignment import load_alignment
-from closemesh.text.statements import ARM_HEIGHTS, BENDS, FACINGS, POSTURES, JointAngle, Placement, Posture
+from closemesh.text.statements import (
+    JointAngle,
+    Placement,
+    Posture,
+)
+from closemesh.text.vocabulary import (
+    ARM_HEIGHTS,
+    BENDS,
+    FACINGS,
+    POSTURES,
+)
 
 
 def test_a_composite_holds_where_one_part_of_each_group_does():

@@ -23,8 +23,13 @@ from closemesh.pipeline.stages import Describe, Initialise, Optimise, Refine, ru
 from closemesh.pipeline.state import PipelineState, Stage
 from closemesh.structures import BodyMotion
 from closemesh.text.annotate import KeyFrame, select_key_frames, validity_interval
+from closemesh.text.calibration import alternative_contacts, alternatives
 from closemesh.text.captioner import RuleConfig, candidates, statement_confidences
-from closemesh.text.statements import Statement, TimedStatement, Touch, alternative_contacts, alternatives
+from closemesh.text.statements import (
+    Statement,
+    TimedStatement,
+    Touch,
+)
 from closemesh.text.vlm_prompt import vote
 
 LastStage = Literal["refined", "optimised"]

@@ -15,8 +15,6 @@ from closemesh.lab.training.pose_attributes import PoseAttribute, pose_attribute
 from closemesh.text.captioner import candidates
 from closemesh.text.statements import (
     ALIGNED_KINDS,
-    BENDING_JOINTS,
-    LIMBS,
     ArmHeight,
     JointAngle,
     Placement,
@@ -24,6 +22,10 @@ from closemesh.text.statements import (
     Spacing,
     Statement,
     Touch,
+)
+from closemesh.text.vocabulary import (
+    BENDING_JOINTS,
+    LIMBS,
 )
 
 MIN_CONFIDENCE = 0.75  # A label is true of a pose from this confidence on.
