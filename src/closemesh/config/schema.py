@@ -119,7 +119,6 @@ class ObserveConfig:
     mask_model: Annotated[
         MaskModel, Cli("--mask-model", "Segmentation model; auto: the best one installed.", METHOD)
     ] = "auto"
-    """`auto` is the best one installed."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +189,6 @@ class LanguageConfig:
     model: Annotated[
         str | None, Cli("--vlm-model", "Name of the model at the address of --describe-with.", METHOD, "NAME")
     ] = None
-    """Name of the model there."""
     num_frames: _Count = 8
     """Most key frames that the model is asked about."""
     num_samples: _Count = 5
@@ -250,8 +248,6 @@ class AppearanceConfig:
     """Optimizer steps of the photometric alignment of the motion."""
     joint: bool = True
     """Keep the photometric loss in the joint fit, and fit avatars and motion in turn."""
-    continued_steps: _FromZero = 40
-    """Optimizer steps of the avatars after each phase of the joint fit."""
     silhouette_alignment: bool = False
     """Align the motion to the masks before the avatars are fitted: helps for standing people, not for lying ones."""
 

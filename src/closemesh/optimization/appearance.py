@@ -109,13 +109,18 @@ def fit_appearance(
     return AppearanceModel(avatars, views.views, present)
 
 
+def continued_steps(config: AppearanceConfig) -> int:
+    """Optimizer steps of the avatars after each phase of the joint fit."""
+    return config.fit_steps // 4
+
+
 def continue_avatars(
     appearance: AppearanceModel, motion: BodyMotion, config: AppearanceConfig, seed: int, advance: Advance
 ) -> None:
     """Fits the avatars further to all views, in place: depth orders are known by now, so people may overlap."""
     first = AvatarFitConfig()
     settings = AvatarFitConfig(
-        steps=config.continued_steps,
+        steps=continued_steps(config),
         latent_rate=_CONTINUED_RATE * first.latent_rate,
         network_rate=_CONTINUED_RATE * first.network_rate,
     )
@@ -167,7 +172,10 @@ class AppearanceObjective:
 
 
 def common_depth(parameters: MotionParameters, present: Tensor, pairs: Sequence[tuple[int, int]]) -> MotionParameters:
-    """The same parameters, whose depths have a gradient only in what people connected by pairs have in common."""
+    """The same parameters, whose depths have a gradient only in what people connected by pairs have in common.
+
+    present [T, P] bool.
+    """
     fixed = parameters.log_depth.detach()
     change = mean_over_connected(parameters.log_depth - fixed, present, pairs)
     return parameters.with_tensors(log_depth=fixed + change)

@@ -35,6 +35,7 @@ from closemesh.optimization.appearance import (
     AppearanceViews,
     align_to_views,
     continue_avatars,
+    continued_steps,
     fit_appearance,
 )
 from closemesh.optimization.depth_order import count_parts, resolve_depth_order
@@ -196,13 +197,9 @@ def _count_steps(problem: _Problem, views: Sequence[TrainingView]) -> int:
     per_window = sum(round(config.iterations * phase.fraction) for phase in phases)
     alignment = config.iterations * config.physics
     appearance = count_appearance_steps(views, problem.pairs, problem.tracks.times, config.appearance)
-    continued = len(_rounds(problem, config.appearance)) * config.appearance.continued_steps if views else 0
+    in_turn = len(problem.phases) if views and config.appearance.joint else 0
+    continued = in_turn * continued_steps(config.appearance)
     return per_window * len(problem.windows) + alignment + appearance + continued
-
-
-def _rounds(problem: _Problem, config: AppearanceConfig) -> list[tuple[Phase, ...]]:
-    """The phases of the joint fit between which avatars are fitted to the motion."""
-    return [(phase,) for phase in problem.phases] if config.joint else [problem.phases]
 
 
 def _optimize_in_turn(
@@ -213,10 +210,10 @@ def _optimize_in_turn(
     if appearance is None or not config.joint:
         return _optimize_windows(problem, objective, problem.phases, result.parameters, result, advance)
     parameters = result.parameters
-    for number, phases in enumerate(_rounds(problem, config)):
+    for number, phase in enumerate(problem.phases):
         term = AppearanceObjective.of(appearance, problem.pairs)
         parameters = _optimize_windows(
-            problem, replace(objective, appearance=term), phases, parameters, result, advance, first=number == 0
+            problem, replace(objective, appearance=term), (phase,), parameters, result, advance, first=number == 0
         )
         motion = to_motion(problem.body, problem.model.body, parameters, problem.tracks)
         continue_avatars(appearance, motion, config, seed + number, advance)
