@@ -13,10 +13,12 @@ from stand_in_body import write_smplx_stand_in
 from tool_files import TOOLS, Tool, phalp_focal, tool_people, write_amass, write_gvhmr, write_phalp, write_wham
 
 from closemesh.body.loading import load_body
+from closemesh.body.motion import motion_joints
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
+from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers import initialize
 from closemesh.importers.initialize import import_initial_motion
 from closemesh.output.quality import standing_heights
@@ -137,3 +139,22 @@ def test_people_of_another_clip_match_no_track(known_scene, tmp_path: Path) -> N
     write_wham(tmp_path / "wham.pkl", shifted)
     with pytest.raises(InputError, match="no person of the WHAM result matches"):
         begin(tmp_path / "wham.pkl", known_scene, NullProgress())
+
+
+def test_the_lifter_improves_poses_that_are_off(known_scene, tmp_path: Path) -> None:
+    """Wrong knees that the keypoints show are wide and come back; the expected uncertainty is one for all."""
+    rotations = known_scene.motion.rotations.copy()
+    turn = axis_angle_to_matrix(torch.tensor([0.0, 0.0, 0.8])).numpy()
+    rotations[:, :, 4] = turn @ rotations[:, :, 4]
+    wrong = known_scene.motion.with_pose(rotations=rotations)
+    people = tool_people(wrong, known_scene.body, known_scene.camera, 800)
+    write_wham(tmp_path / "wham.pkl", people)
+    errors, stds = {}, {}
+    for lifter in (False, True):
+        _, motion, std = begin(tmp_path / "wham.pkl", known_scene, NullProgress(), lifter=lifter, iterations=60)
+        joints = [motion_joints(one, known_scene.body)[:, :, :22] for one in (motion, known_scene.motion)]
+        relative = [one - one[:, :, 1:2] for one in joints]  # From the left hip on.
+        errors[lifter], stds[lifter] = np.linalg.norm(relative[0] - relative[1], axis=-1)[..., 7].mean(), std
+    assert errors[True] < 0.7 * errors[False]
+    assert np.ptp(stds[False].rotation_std) == 0 and np.ptp(stds[True].rotation_std) > 0.02
+    assert np.median(stds[True].rotation_std) < initialize.ROTATION_STD

@@ -103,7 +103,7 @@ def write_pickle(path: Path, frames: list[list[dict[str, Any]]]) -> Path:
 
 
 def begin(path: Path, scene: KnownScene, progress: NullProgress) -> BodyMotion:
-    config = InitialiseConfig(focal=FOCAL, iterations=3)
+    config = InitialiseConfig(focal=FOCAL, iterations=3, lifter=False)
     cpu = torch.device("cpu")
     return import_initial_motion(path, scene.clip, scene.observations, scene.body, config, cpu, progress)[1]
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from known_scenes import KnownScene
 
+from closemesh.body.loading import load_landmark_body
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.fusion import fuse_poses
 from closemesh.importers.uncertainty import (
@@ -17,6 +18,7 @@ from closemesh.importers.uncertainty import (
     compare_limbs,
     fuse,
     fuse_rotations,
+    overconfidence,
     rotation_differences,
     rotation_std,
     unseen_joints,
@@ -123,8 +125,6 @@ def lifted_distribution() -> PoseDistribution:
 
 
 def test_people_without_an_imported_pose_keep_their_own(known_scene: KnownScene) -> None:
-    from closemesh.body.loading import load_landmark_body
-
     lifted = lifted_distribution()
     own = lifted_parameters(load_landmark_body(known_scene.body), lifted)
     imported = own.with_tensors(log_depth=own.log_depth + 0.1)
@@ -136,3 +136,12 @@ def test_people_without_an_imported_pose_keep_their_own(known_scene: KnownScene)
     np.testing.assert_allclose(fused.parameters.log_depth[:, 1], 1.0, rtol=1e-6)
     assert (fused.uncertainty.rotation_std[:, 0] < OWN_STD).all()
     assert ((fused.parameters.log_depth[:, 0] > 1.0) & (fused.parameters.log_depth[:, 0] < 1.1)).all()
+
+
+def test_limbs_off_the_keypoints_widen_an_estimate(known_scene: KnownScene) -> None:
+    pixels = known_scene.observations.keypoints[:, :, :23, :2].astype(np.float64)
+    limbs = compare_limbs(pixels, known_scene.observations)
+    assert (overconfidence(limbs) == 1).all()
+    beyond = replace(limbs, squared=9 * limbs.std**2)
+    np.testing.assert_allclose(overconfidence(beyond), 3 / 0.455**0.5, rtol=1e-6)
+    assert (overconfidence(replace(beyond, counted=np.zeros_like(limbs.counted))) == 1).all()
