@@ -10,6 +10,7 @@ import torch
 
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.interaction_prior.codebook import (
+    CODEBOOK_FRAMES,
     Codebook,
     CodebookConfig,
     canonical_frame,
@@ -18,11 +19,11 @@ from closemesh.interaction_prior.codebook import (
 )
 from closemesh.interaction_prior.guidance import GuidanceConfig, codebook_fraction, guide_by_codebook
 from closemesh.interaction_prior.state import STATE_WIDTH, PairState, PairUncertainty, pack
-from closemesh.interaction_prior.windows import WINDOW, PairWindows
+from closemesh.interaction_prior.windows import PairWindows
 from closemesh.networks.checkpoint import save_network
 
 TINY = CodebookConfig(width=160, layers=1, heads=4, hidden=64, codes=32, code_width=20, groups=2, levels=3)
-TIMES = torch.arange(WINDOW) / 30
+TIMES = torch.arange(CODEBOOK_FRAMES) / 30
 
 
 def slow_motion(count: int, seed: int = 0) -> PairState:
@@ -32,10 +33,10 @@ def slow_motion(count: int, seed: int = 0) -> PairState:
     def randn(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator)
 
-    change = torch.linspace(-1, 1, WINDOW)[None, :, None, None, None]
+    change = torch.linspace(-1, 1, CODEBOOK_FRAMES)[None, :, None, None, None]
     turns = 0.3 * randn(count, 1, 2, 22, 3) + 0.1 * change * randn(count, 1, 2, 22, 3)
-    pelvis = torch.tensor([[0.0, 0, 0], [1, 0, 0]]) + 0.2 * randn(count, 1, 2, 3).expand(-1, WINDOW, -1, -1)
-    return PairState(axis_angle_to_matrix(turns), randn(count, 1, 2, 10).expand(-1, WINDOW, -1, -1), pelvis)
+    pelvis = torch.tensor([[0.0, 0, 0], [1, 0, 0]]) + 0.2 * randn(count, 1, 2, 3).expand(-1, CODEBOOK_FRAMES, -1, -1)
+    return PairState(axis_angle_to_matrix(turns), randn(count, 1, 2, 10).expand(-1, CODEBOOK_FRAMES, -1, -1), pelvis)
 
 
 def canonical(state: PairState) -> torch.Tensor:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, STATE_WIDTH, PairState, pack
-from closemesh.interaction_prior.windows import WINDOW
 from closemesh.networks.checkpoint import load_network
 from closemesh.networks.layers import (
     PairTransformerBlock,
@@ -22,6 +21,7 @@ from closemesh.networks.layers import (
 )
 from closemesh.weights.locate import find_model
 
+CODEBOOK_FRAMES = 16  # Half a second, as in CloseInt.
 CODEBOOK_FILE = "prior/codebook.safetensors"
 
 
@@ -41,7 +41,7 @@ class CodebookConfig:
     """Parts of the representation of one person at one time, each with its own codes."""
     levels: int = 6
     """Codes that are added up to represent one part."""
-    frames: int = WINDOW
+    frames: int = CODEBOOK_FRAMES
     """Of a window."""
     slots: int = 4
     """Times in a window that are represented: postures change more slowly than frames."""

@@ -17,7 +17,6 @@ from closemesh.interaction_prior.codebook import Codebook, canonical_frame, from
 from closemesh.interaction_prior.diffusion import Guide
 from closemesh.interaction_prior.state import PairState, PairUncertainty, pack, pack_std, unpack
 from closemesh.interaction_prior.windows import (
-    WINDOW,
     PairBody,
     PairWindows,
     WindowLayout,
@@ -37,6 +36,7 @@ Energy = Callable[[PairState], Tensor]
 
 _CONTACT_DISTANCE = 0.03  # Meters: surfaces that are closer are in contact, and are held together.
 _OUTLIER_SIGMAS = 16.0  # The prediction moves limbs far from keypoints; guidance has to bring them back.
+_POOLED_FRAMES = 16  # The energy of so many equal frames is that of one pool of all their residuals.
 _PENETRATION_SIGMA, _CONTACT_SIGMA = 0.01, 0.02  # Meters.
 _CODEBOOK_ROTATION_STD, _CODEBOOK_PELVIS_STD = 0.3, 0.1  # Errors of decoded motion: radians, meters.
 
@@ -125,7 +125,7 @@ def _balanced_sum(residual: Tensor, frame: Tensor) -> Tensor:
 
     A broad contact is one contact, not two hundred. A frame counts alike however many others there are.
     """
-    count = torch.bincount(frame)[frame] * WINDOW
+    count = torch.bincount(frame)[frame] * _POOLED_FRAMES
     return (residual.square() / count.to(residual).sqrt()).sum()
 
 
@@ -174,13 +174,19 @@ def guide_by_codebook(codebook: Codebook, windows: PairWindows, config: Guidance
     def guide(state: PairState, t: int) -> PairState:
         if t > config.start_step:
             return state
-        frame = canonical_frame(state)
-        canonical = pack(to_canonical(state, frame))
-        output = codebook(canonical, windows.tracks.times, levels=config.codebook_levels)
-        decoded = from_canonical(unpack(output.motion), frame)
-        return unpack(torch.lerp(pack(state), pack(decoded), fraction))
+        part = state.map(lambda tensor: _in_parts(tensor, codebook.config.frames))
+        frame = canonical_frame(part)
+        times = _in_parts(windows.tracks.times, codebook.config.frames)
+        output = codebook(pack(to_canonical(part, frame)), times, levels=config.codebook_levels)
+        decoded = pack(from_canonical(unpack(output.motion), frame)).reshape(fraction.shape)
+        return unpack(torch.lerp(pack(state), decoded, fraction))
 
     return guide
+
+
+def _in_parts(tensor: Tensor, frames: int) -> Tensor:
+    """[B * n, frames, ...] of windows [B, n * frames, ...]."""
+    return tensor.unflatten(1, (-1, frames)).flatten(0, 1)
 
 
 def codebook_fraction(std: PairUncertainty) -> Tensor:

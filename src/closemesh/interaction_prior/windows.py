@@ -30,7 +30,7 @@ from closemesh.interaction_prior.state import (
 )
 from closemesh.losses.keypoints import SEGMENTS
 
-WINDOW = 16  # Frames.
+WINDOW = 32  # Frames: about a second.
 STEP = WINDOW // 2
 NUM_LIMBS = len(SEGMENTS)
 _DISTANCE_SCALE, _DISTANCE_LIMIT = 0.05, 0.2  # Meters.

@@ -59,7 +59,7 @@ class InitialMotionConfig:
     windows: int
     batch: int
     """Windows made at once."""
-    frames: int = 32
+    frames: int = 48
     iterations: int = 30
     """Of the fit that follows the lifter; fewer than in any preset."""
 

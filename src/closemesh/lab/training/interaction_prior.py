@@ -25,7 +25,7 @@ from closemesh.interaction_prior.codebook import (
 )
 from closemesh.interaction_prior.diffusion import Denoiser, load_denoiser
 from closemesh.interaction_prior.state import PairState, pack, unpack
-from closemesh.interaction_prior.windows import WINDOW, PairBody, pose_pair, unfold_windows
+from closemesh.interaction_prior.windows import PairBody, pose_pair, unfold_windows
 from closemesh.lab.training.denoiser import NUM_JOINTS, DenoiserTraining, LossWeights, motion_loss, train_denoiser
 from closemesh.lab.training.denoiser_examples import random_masks
 from closemesh.lab.training.initial_motions import (
@@ -149,7 +149,7 @@ def train_codebook(
     def loss(forward: Forward, step: int) -> Losses:
         low, high = FPS_RANGE
         fps = low + (high - low) * ((step * 0.618034) % 1)
-        batch = sample_pairs(train, config.batch, WINDOW, fps, generator, UNRELATED_PAIRS)
+        batch = sample_pairs(train, config.batch, config.network.frames, fps, generator, UNRELATED_PAIRS)
         masked = random_masks(config.batch, config.mask_frames, 0.0, generator, run.device)
         state, frame = _canonical(batch)
         noisy = _wrong_rotations(state, config.noisy, generator)
@@ -179,7 +179,8 @@ def _linear_codebook(
     train: MotionDatasets, body: PairBody, config: CodebookTraining, generator: torch.Generator
 ) -> Codebook:
     """A network that begins as a linear code of the motion, in which distances are those of points of the body."""
-    batch = sample_pairs(train, _LINEAR_WINDOWS, WINDOW, sum(FPS_RANGE) / 2, generator, UNRELATED_PAIRS)
+    frames = config.network.frames
+    batch = sample_pairs(train, _LINEAR_WINDOWS, frames, sum(FPS_RANGE) / 2, generator, UNRELATED_PAIRS)
     state, _ = _canonical(batch)
     scale = _movement(body, state.map(lambda tensor: tensor[:_MOVED_WINDOWS, :1])).clamp(min=_MIN_MOVEMENT)
     codebook = Codebook(config.network).to(scale.device)
@@ -235,7 +236,7 @@ def codebook_metrics(codebook: Codebook, validation: MotionDatasets, body: PairB
     counts = torch.zeros(4, codebook.config.codes, device=generator.device)
     errors = []
     for _ in range(CHECK_BATCHES):
-        windows = sample_pairs(validation, batch, WINDOW, 30.0, generator, UNRELATED_PAIRS)
+        windows = sample_pairs(validation, batch, codebook.config.frames, 30.0, generator, UNRELATED_PAIRS)
         state, frame = _canonical(windows)
         output = codebook(pack(state), _times(windows))
         errors.append(_reconstruction(body, from_canonical(unpack(output.motion), frame), state_of(windows)))
