@@ -22,7 +22,7 @@ from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.losses.pose_prior import load_pose_prior
 from closemesh.optimization.floor_alignment import FloorEvidence, align_to_floor
-from closemesh.optimization.optimize import optimise
+from closemesh.optimization.optimize import KnownPeople, optimise
 from closemesh.structures import ObservedClip
 
 CPU = torch.device("cpu")
@@ -138,7 +138,7 @@ def test_only_people_in_no_pair_have_a_loose_reference(known_scene, monkeypatch,
 
     monkeypatch.setattr(PoseReference, "scale_std", record)
     config = OptimiseConfig(iterations=1, physics=physics, pairs=pairs)
-    optimise(scene.observed, scene.motion, scene.body, config, CPU, NullProgress(), refined=refined)
+    optimise(scene.observed, scene.motion, scene.body, config, CPU, NullProgress(), known=KnownPeople(refined=refined))
     assert found == [factors]
 
 

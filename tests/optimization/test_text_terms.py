@@ -20,7 +20,7 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.optimization.optimize import optimise
+from closemesh.optimization.optimize import KnownPeople, optimise
 from closemesh.optimization.text_terms import (
     COMPLETE,
     FULFILLED_STD_FACTOR,
@@ -80,7 +80,7 @@ def bent(scene: KnownScene, degrees: float) -> BodyMotion:
 
 def optimised(scene: KnownScene, motion: BodyMotion, text: Sequence[TimedStatement] = ()) -> BodyMotion:
     config = OptimiseConfig(iterations=60)
-    return optimise(scene.observed, motion, scene.body, config, CPU, NullProgress(), text=text)[1]
+    return optimise(scene.observed, motion, scene.body, config, CPU, NullProgress(), known=KnownPeople(text))[1]
 
 
 def elbow(motion: BodyMotion) -> float:
@@ -201,14 +201,14 @@ def test_no_person_is_pulled_to_an_absent_one(near: KnownScene):
 
 
 def test_statements_are_judged_in_the_vertical_of_the_floor(monkeypatch: pytest.MonkeyPatch):
-    """A camera that looks down by 30 degrees, and that is only assumed to be level."""
+    """A camera that is pitched by 30 degrees, and that is only assumed to be level."""
     scene, verticals = make_known_scene(np.radians(30)), []
     level = np.tile(np.diag([1.0, -1.0, -1.0, 1.0]), (len(scene.clip), 1, 1))
     camera = replace(scene.camera, T_cam_world=level, floor_found=False, up_std=0.0)
     loss = TextObjective.loss
     monkeypatch.setattr(TextObjective, "loss", lambda self, *given: verticals.append(self.up) or loss(self, *given))
-    text, config = [TimedStatement(Posture(0, "upright"))], OptimiseConfig(iterations=20)
-    optimise(replace(scene.observed, camera=camera), scene.motion, scene.body, config, CPU, NullProgress(), text=text)
+    known, config = KnownPeople([TimedStatement(Posture(0, "upright"))]), OptimiseConfig(iterations=20)
+    optimise(replace(scene.observed, camera=camera), scene.motion, scene.body, config, CPU, NullProgress(), known=known)
     assert verticals
     for up in verticals:
         assert up[0].numpy() @ scene.camera.up[0] > np.cos(np.radians(8))

@@ -96,7 +96,7 @@ _CORRELATED = (slice(23, 91), slice(91, 112), slice(112, 133))  # Face, left han
 _INDEPENDENT = 4
 # Longest time between two detections through which a person counts as present.
 MAX_MISSING_SECONDS = 0.7
-MAX_HIDDEN_SECONDS = 2.0  # The same between two detections beside another person, from whom a pose is generated.
+MAX_HIDDEN_SECONDS = 2.0  # The same between two detections beside another person, as generated from that one.
 MAX_OCCLUDED_SECONDS = 4.0  # The same while another person covers this one.
 _OVERLAP = 0.3  # Part of a person's box that another box covers during occlusion.
 
@@ -235,7 +235,7 @@ def present_frames(detected: Bools, boxes: Floats, times: Floats) -> Bools:
 
 
 def _longest_gap(covered: float) -> float:
-    """Seconds through which a person counts as present of whom another one covers a part, 0..1."""
+    """Seconds through which a person counts as present when another one covers a part, 0..1."""
     if covered > _OVERLAP:
         return MAX_OCCLUDED_SECONDS
     return MAX_HIDDEN_SECONDS if covered > 0 else MAX_MISSING_SECONDS

@@ -48,10 +48,20 @@ from closemesh.temporal import crossfade_window, split_windows
 from closemesh.text.statements import TimedStatement
 
 SILHOUETTES = PhotometricWeights(color=0.0, dssim=0.0, identity=1.0)
-# Factor on the standard deviation of a person who is in no pair of this stage, and whom the prior did not refine.
+# Factor on the standard deviation of a person who is in no pair, neither of this stage nor of the prior.
 ALONE_STD_FACTOR = 3.0
 MAX_PAIR_DISTANCE = 0.3  # Meters between the surfaces of two people who are optimized with contact.
 _SILHOUETTE_AVATARS = AvatarConfig(num_gaussians=4000)
+
+
+@dataclass(frozen=True)
+class KnownPeople:
+    """What earlier stages know about the people besides their motion."""
+
+    text: Sequence[TimedStatement] = ()
+    """Statements that constrain what no keypoint shows."""
+    refined: Collection[int] = ()
+    """The people of `refined_people`, who stay near their motion."""
 
 
 def optimise(
@@ -62,15 +72,12 @@ def optimise(
     device: torch.device,
     progress: Progress,
     views: AppearanceViews = AppearanceViews(),
-    text: Sequence[TimedStatement] = (),
-    refined: Collection[int] = (),
+    known: KnownPeople = KnownPeople(),
 ) -> tuple[Camera, BodyMotion, AppearanceSummary]:
     """The camera above its floor, the motion of all people (camera frame), and a summary of the appearance.
 
-    views: of `collect_views`, to which avatars are fitted; without any, appearance is left out. text: statements that
-    constrain what no keypoint shows. refined: the people of `refined_people`, who stay near their motion. Raises
-    InputError when config.pairs names a person who does not exist, and ModelFileError when a model file is missing or
-    damaged.
+    views: of `collect_views`, to which avatars are fitted; without any, appearance is left out. Raises InputError when
+    config.pairs names a person who does not exist, and ModelFileError when a model file is missing or damaged.
     """
     if views.views and not has_uv(body):
         progress.note(f"body {body.name} has no texture coordinates: appearance is left out")
@@ -82,8 +89,8 @@ def optimise(
     parameters = fit_hands(model, parameters, tracks, config.iterations, config.window, config.overlap, progress)
     pairs = _pairs(config, motion, body)
     unpaired = [person not in chain(*pairs) for person in range(motion.num_people)]
-    alone = [own and person not in refined for person, own in enumerate(unpaired)]
-    statements = text_objective(text, motion.num_people, observed.camera.up, body, device)
+    alone = [own and person not in known.refined for person, own in enumerate(unpaired)]
+    statements = text_objective(known.text, motion.num_people, observed.camera.up, body, device)
     problem = _Problem(
         model,
         body,
@@ -145,7 +152,7 @@ class _Problem:
     tracks: KeypointTracks
     pairs: tuple[tuple[int, int], ...]
     unpaired: Tensor  # [P] bool; only these people may change in size and depth to stand on the floor
-    alone: Tensor  # [P] bool; the unpaired people whom the prior did not refine: their motion is less reliable
+    alone: Tensor  # [P] bool; the unpaired people who were in no pair of the prior either: less reliable
     text: TextObjective | None
     config: OptimiseConfig
 

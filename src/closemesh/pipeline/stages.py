@@ -19,7 +19,7 @@ from closemesh.importers.registry import import_fingerprint
 from closemesh.initialization.initialize import initialise
 from closemesh.interaction_prior.refine import refine, refined_people
 from closemesh.optimization.appearance import collect_views
-from closemesh.optimization.optimize import optimise
+from closemesh.optimization.optimize import KnownPeople, optimise
 from closemesh.perception.observe import observe
 from closemesh.pipeline.cache import STAGE_OF_MOTION, Records, fingerprint
 from closemesh.pipeline.context import MASKS, RunContext
@@ -207,8 +207,8 @@ class Optimise:
         """The camera above its floor, the motion `optimised`, and the summary of the appearance step."""
         observed, motion, config = state.observed(ctx.clip), state.motions["refined"], ctx.config.optimise
         views = collect_views(observed, ctx.masks, motion, config.appearance, ctx.config.seed)
-        text, refined = self._text(ctx, state), refined_people(state.motions["initial"], motion)
-        return optimise(observed, motion, ctx.body, config, ctx.device, progress, views, text, refined)
+        known = KnownPeople(self._text(ctx, state), refined_people(state.motions["initial"], motion))
+        return optimise(observed, motion, ctx.body, config, ctx.device, progress, views, known)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
         """Replaces the camera, and adds the motion and the summary."""

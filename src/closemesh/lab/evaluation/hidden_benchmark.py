@@ -181,9 +181,11 @@ def hide_person(observations: Observations, person: int, frames: slice) -> Obser
 
 
 def hidden_errors(predicted: Floats, truth: Floats, hidden: int, seen: int) -> tuple[float, float]:
-    """MPJPE of the hidden person and Inter of the two in mm, of joints [T, P, J, 3] in meters."""
+    """MPJPE of the hidden person and Inter of the two in mm; predicted [T, P, J, 3], truth [T, P, J, 3] in meters."""
     own, true = (joints[:, hidden] - joints[:, hidden, :1] for joints in (predicted, truth))
-    apart, truly_apart = (
+    distance, true_distance = (
         np.linalg.norm(joints[:, hidden, :, None] - joints[:, seen, None], axis=-1) for joints in (predicted, truth)
     )
-    return 1000 * float(np.linalg.norm(own - true, axis=-1).mean()), 1000 * float(np.abs(apart - truly_apart).mean())
+    return 1000 * float(np.linalg.norm(own - true, axis=-1).mean()), 1000 * float(
+        np.abs(distance - true_distance).mean()
+    )
