@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from standing_motion import write_standing_motion
+from standing_motion import standing_motion, write_standing_motion
 
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
+from closemesh.lab.datasets.recording import write_pose_file
+from closemesh.lab.datasets.registry import TEST_CLIPS
 from closemesh.lab.synthesis.generate import InteractionsConfig, make_interactions
 from closemesh.lab.synthesis.work_units import WorkUnitResult, load_assets, read_result, report_by_kind, write_result
 
@@ -18,7 +20,9 @@ from closemesh.lab.synthesis.work_units import WorkUnitResult, load_assets, read
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    write_standing_motion(folder, 12)
+    write_standing_motion(folder, 11)
+    held_out = standing_motion(TEST_CLIPS[0], seed=11)
+    write_pose_file(folder / "singles" / f"{held_out.name}.npz", held_out)
     return folder
 
 
@@ -62,7 +66,7 @@ def test_non_contact_pairs_are_never_in_contact(data: Path, tmp_path: Path) -> N
 
 def test_test_split_motion_is_used_for_the_test_set_only(data: Path) -> None:
     train, held_out = (set(load_assets(data, split, "cpu").clips) for split in ("train", "held_out"))
-    assert len(held_out) == 1
+    assert held_out == {TEST_CLIPS[0]}
     assert len(train) == 11
     assert not train & held_out
 

@@ -99,6 +99,7 @@ def _initial_people(
     return apply_template(body, points, template, pose, generator), frames
 
 
+_NUM_SURFACE = 750  # Knees, hips and elbows of people on the floor are small.
 CHILD_BETA, CHILD_BETA_SCALE = -4.0, 0.3  # The first beta is stature; -4 is 1.29 m.
 SPHERE_SIGMA = 0.01  # Meters of overlap of two inner spheres.
 PLACEMENT_SIGMA = 0.15  # Meters of change of the positions of the two.
@@ -163,7 +164,7 @@ class _SolverMeshes:
         ids = torch.cdist(coarse.v_template, self.body.v_template).argmin(-1)
         self.coarse = SearchMesh(ids, coarse.faces)
         self.fine = SearchMesh(torch.arange(len(self.body.v_template), device=ids.device), self.body.faces)
-        points = find_surface_points(coarse).renumbered(ids)
+        points = find_surface_points(coarse, _NUM_SURFACE).renumbered(ids)
         self.points: SurfacePoints = replace(points, supports=find_regions(self.body))
 
     def coarse_anchors(self, anchors: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from closemesh.lab.synthesis.body_regions import find_regions, rest_normals
 from closemesh.lab.synthesis.posed_bodies import PosedBodies
 from closemesh.lab.synthesis.templates.schema import InteractionTemplate
 
-_NUM_SURFACE, _NUM_ARM, _NUM_TRUNK = 750, 24, 220
+_NUM_SURFACE, _NUM_ARM, _NUM_TRUNK = 120, 24, 220
 _TRUNK = ("head", "neck", "chest", "upper_back", "abdomen", "lower_back", "hips", "buttocks")
 
 
@@ -52,13 +52,13 @@ class SurfacePoints:
         )
 
 
-def find_surface_points(body: BodyModel) -> SurfacePoints:
-    """The surface points of any variant of the bundled body."""
+def find_surface_points(body: BodyModel, num_surface: int = _NUM_SURFACE) -> SurfacePoints:
+    """The surface points of any variant of the bundled body, with `num_surface` samples of the whole surface."""
     arms = [_vertices_of_parts(body, (f"{side}_forearm", f"{side}_hand")) for side in ("left", "right")]
     trunk, thighs = _vertices_of_parts(body, _TRUNK), _vertices_of_parts(body, ("left_thigh", "right_thigh"))
     regions = find_regions(body)
     return SurfacePoints(
-        surface=_subsample(torch.arange(len(body.v_template), device=body.v_template.device), _NUM_SURFACE),
+        surface=_subsample(torch.arange(len(body.v_template), device=body.v_template.device), num_surface),
         arms=torch.cat([_subsample(arm, _NUM_ARM) for arm in arms]),
         trunk=torch.cat([_subsample(trunk, _NUM_TRUNK), _subsample(thighs, _NUM_TRUNK // 3)]),
         soles=(regions["left_sole"], regions["right_sole"]),
