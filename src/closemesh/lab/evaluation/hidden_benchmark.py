@@ -186,6 +186,5 @@ def hidden_errors(predicted: Floats, truth: Floats, hidden: int, seen: int) -> t
     distance, true_distance = (
         np.linalg.norm(joints[:, hidden, :, None] - joints[:, seen, None], axis=-1) for joints in (predicted, truth)
     )
-    return 1000 * float(np.linalg.norm(own - true, axis=-1).mean()), 1000 * float(
-        np.abs(distance - true_distance).mean()
-    )
+    pose, between = np.linalg.norm(own - true, axis=-1), np.abs(distance - true_distance)
+    return 1000 * float(pose.mean()), 1000 * float(between.mean())
