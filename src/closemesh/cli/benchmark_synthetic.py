@@ -204,8 +204,8 @@ def hidden(
 ) -> None:
     """Hide one of two people in contact for 8 to 30 frames, and score that person's motion there.
 
-    Without the interaction prior the motion between the frames around is straight; with it, it is generated from the
-    other person.
+    Without the interaction prior the motion only continues what is seen around the gap; with it, it is generated from
+    the other person.
     """
     with exit_codes():
         o.check_new_file(file, overwrite)
@@ -228,7 +228,7 @@ def _hidden_table(errors: list[HiddenError], seed: int) -> Table:
     for column in ("frames hidden", "motion"):
         table.add_column(column)
     for metric in METRICS:
-        table.add_column(f"{metric}, straight", justify="right")
+        table.add_column(f"{metric}, alone", justify="right")
         table.add_column("generated", justify="right")
     for gap, motions in summary(errors, seed).items():
         for motion, metrics in motions.items():

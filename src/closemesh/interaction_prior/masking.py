@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.interaction_prior.state import PairState, PairUncertainty, pack, unpack
 
 MAX_SHORT_GAP = 4  # Frames without detection that are interpolated; in longer gaps a person is generated.
@@ -16,54 +15,67 @@ ROTATION_RATE, PELVIS_RATE = 0.5, 0.1  # Radians, meters per second without dete
 MAX_ROTATION_STD, MAX_PELVIS_STD = 0.5, 0.5  # However long a person is not detected.
 
 
-def hidden_frames(tracks: KeypointTracks) -> Tensor:
-    """[*B, T, P] bool: frames of present people within more than MAX_SHORT_GAP frames without detection."""
-    missing = (tracks.present & ~tracks.detected).float().movedim(tracks.time_axis, -1)  # [*B, P, T]
+def hidden_frames(detected: Tensor, present: Tensor) -> Tensor:
+    """[*B, T, P] bool: frames of present people within more than MAX_SHORT_GAP frames without detection.
+
+    detected [*B, T, P] bool, present [*B, T, P] bool.
+    """
+    missing = (present & ~detected).float().transpose(-1, -2)  # [*B, P, T]
     run = MAX_SHORT_GAP + 1
     if missing.shape[-1] < run:
-        return torch.zeros_like(tracks.detected)
-    flat = missing.reshape(1, -1, missing.shape[-1])
-    whole = -F.max_pool1d(-flat, run, stride=1)  # 1 where a run of missing frames starts.
+        return torch.zeros_like(detected)
+    whole = -F.max_pool1d(-missing.reshape(1, -1, missing.shape[-1]), run, stride=1)  # 1 where such a run starts.
     hidden = F.max_pool1d(F.pad(whole, (MAX_SHORT_GAP, MAX_SHORT_GAP)), run, stride=1)
-    return (hidden > 0).reshape(missing.shape).movedim(-1, tracks.time_axis)
+    return (hidden > 0).reshape(missing.shape).transpose(-1, -2)
 
 
-def hide_frames(
-    state: PairState, std: PairUncertainty, hidden: Tensor, times: Tensor
-) -> tuple[PairState, PairUncertainty]:
-    """State and std that know nothing of the frames hidden [B, T, P] bool; times [B, T] seconds.
+def widen_std(std: PairUncertainty, hidden: Tensor, times: Tensor) -> PairUncertainty:
+    """The std of frames hidden [B, T, P] bool from the known ones around, growing with the distance in time.
 
-    They are interpolated between the nearest known frames, with a std that grows with the distance in time.
+    times [B, T] seconds.
     """
-    before, after = _known_around(hidden)
-    frame_times = times[..., None].expand(hidden.shape)
-    since = frame_times - frame_times.gather(1, before)
-    until = frame_times.gather(1, after) - frame_times
-    fraction = since / (since + until).clamp(min=1e-6)
+    before, after, since, until = _known_around(hidden, times)
     seconds = torch.minimum(since.abs(), until.abs())[..., None]
 
-    def between(values: Tensor) -> Tensor:
-        mean = torch.lerp(_at(values, before), _at(values, after), fraction[..., None])
-        return torch.where(hidden[..., None], mean, values)
+    def widened(values: Tensor, rate: float, largest: float) -> Tensor:
+        known = _between(values, before, after, _fraction(since, until))
+        wide = (known + rate * seconds).clamp(max=largest).maximum(known)
+        return torch.where(hidden[..., None], wide, values)
 
-    rotation, pelvis = between(std.rotation_std), between(std.pelvis_std)
-    wide = replace(
+    return replace(
         std,
-        rotation_std=(rotation + ROTATION_RATE * seconds).clamp(max=MAX_ROTATION_STD).maximum(rotation),
-        pelvis_std=(pelvis + PELVIS_RATE * seconds).clamp(max=MAX_PELVIS_STD).maximum(pelvis),
+        rotation_std=widened(std.rotation_std, ROTATION_RATE, MAX_ROTATION_STD),
+        pelvis_std=widened(std.pelvis_std, PELVIS_RATE, MAX_PELVIS_STD),
     )
-    return unpack(between(pack(state))), wide
 
 
-def _known_around(hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest known frames [B, T, P] before and after each; the same one twice at the ends."""
+def interpolate_hidden(state: PairState, hidden: Tensor, times: Tensor) -> PairState:
+    """The state with frames hidden [B, T, P] bool on a straight line between the known ones; times [B, T] seconds."""
+    before, after, since, until = _known_around(hidden, times)
+    packed = pack(state)
+    between = _between(packed, before, after, _fraction(since, until))
+    return unpack(torch.where(hidden[..., None], between, packed))
+
+
+def _between(values: Tensor, before: Tensor, after: Tensor, fraction: Tensor) -> Tensor:
+    """values [B, T, P, C] between those of two frames [B, T, P]; fraction [B, T, P]."""
+    return torch.lerp(_at(values, before), _at(values, after), fraction[..., None])
+
+
+def _fraction(since: Tensor, until: Tensor) -> Tensor:
+    return since / (since + until).clamp(min=1e-6)
+
+
+def _known_around(hidden: Tensor, times: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The nearest known frames [B, T, P] before and after each, the same one twice at the ends, and seconds to each."""
     count = hidden.shape[1]
     frames = torch.arange(count, device=hidden.device)[:, None].expand_as(hidden)
     last = torch.where(hidden, -1, frames).cummax(1).values
     following = torch.where(hidden, count, frames).flip(1).cummin(1).values.flip(1)
     before = torch.where(last < 0, following, last).clamp(max=count - 1)
     after = torch.where(following < count, following, last).clamp(min=0)
-    return before, after
+    own = times[..., None].expand(hidden.shape)
+    return before, after, own - own.gather(1, before), own.gather(1, after) - own
 
 
 def _at(values: Tensor, frames: Tensor) -> Tensor:

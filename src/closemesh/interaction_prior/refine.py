@@ -32,7 +32,7 @@ from closemesh.interaction_prior.guidance import (
     reprojection_energy,
     smoothing_weights,
 )
-from closemesh.interaction_prior.masking import hidden_frames, hide_frames
+from closemesh.interaction_prior.masking import hidden_frames, widen_std
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, PairState, PairUncertainty, pack, unpack
 from closemesh.interaction_prior.windows import (
     PairBody,
@@ -95,9 +95,9 @@ def refine(
 ) -> BodyMotion:
     """The motion, camera frame, with people who come close refined in pairs; the others are unchanged.
 
-    A person who is not detected for a while is generated from the other one, between the frames around the gap. A
-    person in two pairs gets the mean of both. Statements in `text` about a pair or about one of its people guide
-    the sampling. Raises ModelFileError when a network is missing or damaged.
+    A person who is not detected for a while is generated from the other one, near the motion, which only continues
+    what is seen around the gap. A person in two pairs gets the mean of both. Statements in `text` about a pair or about
+    one of its people guide the sampling. Raises ModelFileError when a network is missing or damaged.
     """
     if not config.refine.prior:
         if text:
@@ -105,7 +105,7 @@ def refine(
         return motion
     tracks = KeypointTracks.from_observations(observed.observations, observed.clip.times, observed.camera, device)
     blender = PairBlender(motion, uncertainty, body, tracks)
-    pairs = find_close_pairs(blender.first_motion(), body, MAX_PAIR_DISTANCE, uncertainty.pelvis_std[..., 2])
+    pairs = find_close_pairs(motion, body, MAX_PAIR_DISTANCE, uncertainty.pelvis_std[..., 2])
     prior = load_prior(body, config, device) if pairs else None
     if prior and text and config.language.alignment:
         prior = replace(prior, alignment=load_alignment(device))
@@ -220,20 +220,16 @@ class PairBlender:
             betas_std=betas_std.expand(1, frames, -1, -1),
             pelvis_std=tensor(uncertainty.pelvis_std).clamp(min=MIN_PELVIS_STD)[None],
         )
-        self.hidden = hidden_frames(tracks)  # [T, P]
-        self._first, self._std = hide_frames(self._initial, std, self.hidden[None], tracks.times[None])
+        self.hidden = hidden_frames(tracks.detected, tracks.present)  # [T, P]
+        self._std = widen_std(std, self.hidden[None], tracks.times[None])
         self._body, self._motion = body.to(device), motion
         self._sum = torch.zeros_like(pack(self._initial)[0])  # [T, P, STATE_WIDTH]
         self._weight = torch.zeros_like(self._sum[..., :1])
         self._strengths: dict[tuple[int, int], Tensor] = {}  # [T, P, 1] of each pair
 
-    def first_motion(self) -> BodyMotion:
-        """The motion with which pairs begin: hidden people are interpolated."""
-        return self._with_state(pack(self._first)[0], self._betas(), self.hidden.any(0))
-
     def pair(self, a: int, b: int, frames: slice) -> tuple[PairState, PairUncertainty]:
-        """First motion and uncertainty of two of the people over some frames, camera frame."""
-        return self._first.frames(frames).people([a, b]), self._std.frames(frames).people([a, b])
+        """Initial motion and uncertainty of two of the people over some frames, camera frame."""
+        return self._initial.frames(frames).people([a, b]), self._std.frames(frames).people([a, b])
 
     def add(self, a: int, b: int, frames: slice, refined: PairState, weight: Tensor) -> None:
         """Adds the refined pair over these frames; weight [t] 0..1, which adds up where intervals of a pair overlap."""

@@ -33,8 +33,8 @@ def test_errors_are_of_the_hidden_person_and_of_the_distances() -> None:
     assert hidden_errors(bent, truth, 0, 1)[0] == pytest.approx(10)
 
 
-def test_the_summary_is_generated_minus_straight() -> None:
-    values = {"straight": (60.0, 100.0), "generated": (50.0, 70.0)}
+def test_the_summary_is_generated_minus_alone() -> None:
+    values = {"alone": (60.0, 100.0), "generated": (50.0, 70.0)}
     errors = [
         HiddenError(f"w{number}", 16, method, motion, values[method][0] + number, values[method][1], 1.0)
         for number in range(3)

@@ -32,8 +32,8 @@ from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Observations
 
 GAPS = (8, 16, 24, 30)
 """Frames in which a person is hidden."""
-METHODS: dict[str, Settings] = {"straight": {"refine": {"prior": False}}, "generated": {}}
-"""Without the prior, and with it."""
+METHODS: dict[str, Settings] = {"alone": {"refine": {"prior": False}}, "generated": {}}
+"""Without the prior, each person alone, and generated from the other one."""
 MOTIONS = ("refined", "optimised")
 METRICS = ("MPJPE", "Inter")
 """Millimeters: joints about the pelvis, and distances between joints of the two people."""
@@ -131,7 +131,7 @@ def _joints(motion: BodyMotion, scene: SimulatedScene, gap: _Gap) -> Floats:
 
 
 def summary(errors: Sequence[HiddenError], seed: int) -> dict[int, dict[str, dict[str, Difference]]]:
-    """Gap -> motion -> metric -> generated minus straight, with its interval over windows."""
+    """Gap -> motion -> metric -> generated minus alone, with its interval over windows."""
     found: dict[int, dict[str, dict[str, Difference]]] = {}
     for gap in sorted({one.gap for one in errors}):
         for motion in MOTIONS:

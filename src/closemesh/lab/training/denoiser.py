@@ -20,7 +20,8 @@ from closemesh.interaction_prior.diffusion import (
     cosine_schedule,
     sample,
 )
-from closemesh.interaction_prior.state import PairState, pack, pack_std, unpack
+from closemesh.interaction_prior.masking import hidden_frames, interpolate_hidden
+from closemesh.interaction_prior.state import PairState, pack, pack_std, state_to_camera, unpack
 from closemesh.interaction_prior.windows import (
     WINDOW,
     PairBody,
@@ -38,9 +39,11 @@ from closemesh.lab.training.denoiser_examples import (
     TrainingExample,
     cut_examples,
     drop_contacts,
+    first_state,
     mask_frames,
     random_masks,
     sample_examples,
+    true_state,
 )
 from closemesh.lab.training.initial_motions import InitialMotions
 from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, TrainingRun
@@ -48,7 +51,7 @@ from closemesh.lab.training.loop import Forward, LoopConfig, Losses, Trainer, Tr
 NUM_JOINTS = 22
 CHECK_BATCHES = 8
 _MAX_DEVIATION = 8.0  # Standard deviations from the first motion; the truth is clamped to it.
-GAPS = (8, 16, 24, 30)  # Frames in which a person is hidden, in the metrics.
+GAPS = ((8, 15), (16, 23), (24, 30))  # Least and most frames in which a person is hidden, in the metrics.
 _MAX_REPROJECTION = 0.5  # Meters; farther keypoints have no gradient, as behind the camera.
 _CLOSE = 0.3  # Meters between the nearest joints of two people who are close.
 
@@ -147,12 +150,10 @@ class DenoiserTraining:
     loop: LoopConfig = field(default_factory=LoopConfig)
     loss: LossWeights = field(default_factory=LossWeights)
     batch: int = 256
-    gaps: float = 0.2
-    """Fraction of motions in which one person is hidden for a while, longer than a window or shorter."""
     mask_frames: float = 0.2
-    """Fraction of the other windows in which frames of both people are masked."""
+    """Fraction of windows without hidden people in which frames of both people are masked."""
     mask_person: float = 0.1
-    """Fraction of the other windows in which one person is masked."""
+    """Fraction of windows without hidden people in which one person is masked."""
     drop_condition: float = 0.1
     """Fraction of windows without a condition, drawn for each condition."""
     contacts: float = 0.25
@@ -183,7 +184,7 @@ def train_denoiser(
     generator = torch.Generator(run.device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:
-        examples = sample_examples(train, config.batch, generator, config.gaps)
+        examples = sample_examples(train, config.batch, generator)
         masked = random_masks(config.batch, config.mask_frames, config.mask_person, generator, run.device)
         masked = masked & ~examples.windows.masked.any((1, 2))[:, None, None]
         first_guess = (step * 0.618034) % 1 < config.first_guess
@@ -250,7 +251,8 @@ def _predict(forward: Forward, step: _Step) -> PairState:
 def denoiser_metrics(sampler: Sampler, validation: InitialMotions, batch: int) -> dict[str, float]:
     """Mean errors in mm before and after: joints relative to the pelvis, distances between people, those of close ones.
 
-    `gap8_straight` and `gap8_generated` are of one person who is hidden for 8 frames, in those frames.
+    `gap8_straight`, `gap8_first` and `gap8_generated` are of a person who is hidden for 8 to 15 frames, in those
+    frames: on a straight line, in the first motion, and generated.
     """
     rows: list[dict[str, float]] = []
     for number, examples in enumerate(_validation_examples(validation, batch)):
@@ -270,32 +272,48 @@ def denoiser_metrics(sampler: Sampler, validation: InitialMotions, batch: int) -
                 for name, state in states.items()
                 for what, value in _errors(_joints(pose_pair(sampler.body, state)), truth).items()
             }
-            | _gap_errors(sampler, validation, batch, GAPS[number % len(GAPS)], number)
+            | (_gap_errors(sampler, validation, batch, GAPS[number]) if number < len(GAPS) else {})
         )
     names = dict.fromkeys(name for row in rows for name in row)
     found = {name: [row[name] for row in rows if name in row] for name in names}
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def _gap_errors(sampler: Sampler, validation: InitialMotions, batch: int, gap: int, seed: int) -> dict[str, float]:
-    """Of a person who is hidden for `gap` frames in the middle, in those of them in the window around the middle."""
-    device, length = validation.pelvis.device, validation.pelvis.shape[1]
-    generator = torch.Generator(device).manual_seed(seed)
-    index = torch.randint(len(validation), (batch,), generator=generator, device=device)
-    first, start = (length - WINDOW) // 2, max((length - gap) // 2, 1)
-    frames = first + torch.arange(WINDOW, device=device)
-    hidden = torch.zeros(batch, length, 2, dtype=torch.bool, device=device)
-    hidden[:, start : min(start + gap, length - 1), 1] = True
-    examples = cut_examples(validation, index, frames.expand(batch, -1), hidden)
-    windows = replace(examples.windows, contacts=None)
-    chosen = hidden[0, frames, 1]
-    truth = _joints(pose_pair(sampler.body, examples.truth))[:, chosen]
+def _gap_errors(sampler: Sampler, validation: InitialMotions, batch: int, gap: tuple[int, int]) -> dict[str, float]:
+    """Of people who are hidden for so many frames, in those of the window around the middle of the gap."""
+    hidden = hidden_frames(validation.tracks.detected, validation.tracks.present)
+    length = hidden.sum(1)  # [N, 2]
+    index, person = ((length >= gap[0]) & (length <= gap[1])).nonzero()[:batch].unbind(-1)
+    if len(index) == 0:
+        return {}
+    rows, count = torch.arange(len(index), device=index.device)[:, None], hidden.shape[1]
+    own, frame = hidden[index, :, person], torch.arange(count, device=index.device)
+    middle = (own * frame).sum(1) // own.sum(1)
+    frames = (middle - WINDOW // 2).clamp(0, count - WINDOW)[:, None] + frame[:WINDOW]
+    windows = replace(cut_examples(validation, index, frames).windows, contacts=None)
+    whole = first_state(validation, index, frame.expand(len(index), -1))
+    straight = interpolate_hidden(whole, hidden[index], validation.tracks.times[index])
+    states = {
+        "straight": straight.map(lambda tensor: tensor[rows, frames]),
+        "first": whole.map(lambda tensor: tensor[rows, frames]),
+        "generated": state_to_camera(sample(sampler, windows, []), windows.view),
+    }
+    truth = _joints(pose_pair(sampler.body, true_state(validation, index, frames)))
     errors = {}
-    for name, state in (("straight", windows.mean), ("generated", sample(sampler, windows, []))):
-        joints = _joints(pose_pair(sampler.body, state))[:, chosen]
-        own = _errors(joints, truth) | {"joints": _joint_error(joints[:, :, 1:], truth[:, :, 1:])}
-        errors |= {f"gap{gap}_{name}_{what}_mm": value for what, value in own.items()}
+    for name, state in states.items():
+        joints = _joints(pose_pair(sampler.body, state))
+        for what, values in _errors_of_person(joints, truth, person).items():  # [B, WINDOW]
+            errors[f"gap{gap[0]}_{name}_{what}_mm"] = 1000 * float(values[own[rows, frames]].mean())
     return errors
+
+
+def _errors_of_person(joints: Tensor, truth: Tensor, person: Tensor) -> dict[str, Tensor]:
+    """[B, T] meters: of the person [B] about the pelvis, and of distances between people; joints [B, T, 2, 22, 3]."""
+    rows = torch.arange(len(person), device=person.device)
+    own, true = (j[rows, :, person] - j[rows, :, person, :1] for j in (joints, truth))
+    distance, true_distance = (torch.cdist(j[:, :, 0], j[:, :, 1]) for j in (joints, truth))
+    between = (distance - true_distance).abs().mean((-1, -2))
+    return {"joints": (own - true).norm(dim=-1).mean(-1), "between": between}
 
 
 def _errors(joints: Tensor, truth: Tensor) -> dict[str, float]:

@@ -8,14 +8,19 @@ import torch
 from torch import Tensor
 
 from closemesh.geometry.rotations import rotation_6d_to_matrix
-from closemesh.interaction_prior.masking import MAX_PELVIS_STD, MAX_ROTATION_STD, hide_frames
+from closemesh.interaction_prior.masking import (
+    MAX_PELVIS_STD,
+    MAX_ROTATION_STD,
+    hidden_frames,
+    interpolate_hidden,
+    widen_std,
+)
 from closemesh.interaction_prior.refine import MIN_BETAS_STD, MIN_PELVIS_STD, MIN_ROTATION_STD
 from closemesh.interaction_prior.state import PairState, PairUncertainty, pack, pair_view, state_to_view, unpack
 from closemesh.interaction_prior.windows import WINDOW, PairWindows, mask_tracks
 from closemesh.lab.training.initial_motions import InitialMotions
 
 UNKNOWN_BETAS = 1.0  # Std of a person who is never detected.
-MIN_GAP, MAX_GAP = 4, 30  # Frames in which one person is hidden while the other is seen.
 
 
 @dataclass(frozen=True)
@@ -46,39 +51,28 @@ class TrainingExample:
         return TrainingExample(windows, truth, choose(self.joint_valid, self.joint_valid.flip(1)))
 
 
-def sample_examples(
-    motions: InitialMotions, count: int, generator: torch.Generator, gaps: float = 0.0
-) -> TrainingExample:
-    """Random windows of WINDOW frames; the two people in random order. gaps: fraction of motions of `random_gaps`."""
-    device, length = motions.pelvis.device, motions.pelvis.shape[1]
+def sample_examples(motions: InitialMotions, count: int, generator: torch.Generator) -> TrainingExample:
+    """Random windows of WINDOW frames; the two people in random order."""
+    device = motions.pelvis.device
     index = torch.randint(len(motions), (count,), generator=generator, device=device)
-    first = torch.randint(length - WINDOW + 1, (count,), generator=generator, device=device)
-    hidden = random_gaps(count, length, gaps, generator, device) if gaps > 0 else None
-    examples = cut_examples(motions, index, first[:, None] + torch.arange(WINDOW, device=device), hidden)
+    first = torch.randint(motions.pelvis.shape[1] - WINDOW + 1, (count,), generator=generator, device=device)
+    examples = cut_examples(motions, index, first[:, None] + torch.arange(WINDOW, device=device))
     return examples.swap_people(torch.rand(count, generator=generator, device=device) < 0.5)
 
 
-def cut_examples(
-    motions: InitialMotions, index: Tensor, frames: Tensor, hidden: Tensor | None = None
-) -> TrainingExample:
-    """The windows index [B] of the motions at frames [B, WINDOW]; hidden [B, T, 2] bool over all their T frames.
+def cut_examples(motions: InitialMotions, index: Tensor, frames: Tensor) -> TrainingExample:
+    """The windows index [B] of the motions at frames [B, WINDOW].
 
-    As in the product, hidden frames are interpolated in the whole motion, before windows are cut.
+    As in the product, hidden frames are those of the whole motion, before windows are cut.
     """
-
     rows = torch.arange(len(index), device=index.device)[:, None]
+    every = torch.arange(motions.pelvis.shape[1], device=index.device).expand(len(index), -1)
+    hidden = hidden_frames(motions.tracks.detected[index], motions.tracks.present[index])
+    wide = widen_std(_uncertainty(motions, index, every), hidden, motions.tracks.times[index])
+    std, masked = wide.map(lambda tensor: tensor[rows, frames]), hidden[rows, frames]
     tracks = motions.tracks.map_frames(lambda tensor: _float(tensor[index[:, None], frames]))
     tracks = replace(tracks, focal=tracks.focal[index], principal_point=tracks.principal_point[index])
-    if hidden is None:
-        cam, std = _first_motion(motions, index, frames)
-        masked = torch.zeros(*frames.shape, 2, dtype=torch.bool, device=index.device)
-    else:
-        every = torch.arange(hidden.shape[1], device=index.device).expand(len(index), -1)
-        whole, wide = hide_frames(*_first_motion(motions, index, every), hidden, motions.tracks.times[index])
-        cam, std = whole.map(lambda tensor: tensor[rows, frames]), wide.map(lambda tensor: tensor[rows, frames])
-        masked = hidden[rows, frames]
-        tracks = mask_tracks(tracks, ~masked)
-    truth = _state(motions.true_rotations, motions.true_betas, motions.true_pelvis, index, frames)
+    cam, truth = first_state(motions, index, frames), true_state(motions, index, frames)
     view = pair_view(cam.pelvis)
     windows = PairWindows(
         mean=state_to_view(cam, view),
@@ -92,15 +86,23 @@ def cut_examples(
     return TrainingExample(windows, state_to_view(truth, view), motions.joint_valid[index])
 
 
-def _first_motion(motions: InitialMotions, index: Tensor, frames: Tensor) -> tuple[PairState, PairUncertainty]:
-    """The motions index [B] at frames [B, T], camera frame."""
-    state = _state(motions.rotations, motions.betas, motions.pelvis, index, frames)
-    std = PairUncertainty(
+def first_state(motions: InitialMotions, index: Tensor, frames: Tensor) -> PairState:
+    """The first motions index [B] at frames [B, T], camera frame."""
+    return _state(motions.rotations, motions.betas, motions.pelvis, index, frames)
+
+
+def true_state(motions: InitialMotions, index: Tensor, frames: Tensor) -> PairState:
+    """The true motions index [B] at frames [B, T], camera frame."""
+    return _state(motions.true_rotations, motions.true_betas, motions.true_pelvis, index, frames)
+
+
+def _uncertainty(motions: InitialMotions, index: Tensor, frames: Tensor) -> PairUncertainty:
+    """Of the motions index [B] at frames [B, T]."""
+    return PairUncertainty(
         motions.rotation_std[index[:, None], frames].float().clamp(min=MIN_ROTATION_STD),
         _each_frame(motions.betas_std, index, frames).clamp(min=MIN_BETAS_STD),
         motions.pelvis_std[index[:, None], frames].float().clamp(min=MIN_PELVIS_STD),
     )
-    return state, std
 
 
 def _state(rotations: Tensor, betas: Tensor, pelvis: Tensor, index: Tensor, frames: Tensor) -> PairState:
@@ -125,7 +127,8 @@ def mask_frames(example: TrainingExample, masked: Tensor) -> TrainingExample:
     the partner, facing the camera, and is to be generated as a reaction.
     """
     windows = example.windows
-    mean, std = hide_frames(windows.mean, windows.std, masked, windows.tracks.times)
+    mean = interpolate_hidden(windows.mean, masked, windows.tracks.times)
+    std = widen_std(windows.std, masked, windows.tracks.times)
     never = masked.all(1)[:, None, :, None]  # [B, 1, 2, 1]
     mean = unpack(torch.where(never, pack(_unknown(windows.mean)), pack(mean)))
     std = PairUncertainty(
@@ -136,25 +139,6 @@ def mask_frames(example: TrainingExample, masked: Tensor) -> TrainingExample:
     tracks = mask_tracks(windows.tracks, ~masked)
     masked = windows.masked | masked
     return replace(example, windows=replace(windows, mean=mean, std=std, masked=masked, tracks=tracks))
-
-
-def random_gaps(
-    count: int, frames: int, fraction: float, generator: torch.Generator, device: torch.device | str
-) -> Tensor:
-    """[B, T, 2] bool: frames in which one person is hidden, in a `fraction` of the windows of T frames.
-
-    A gap has MIN_GAP to MAX_GAP frames, and the person is seen before and after it.
-    """
-
-    def rand(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator, device=device)
-
-    longest = min(MAX_GAP, frames - 2)
-    length = MIN_GAP + ((longest - MIN_GAP + 1) * rand(count, 1, 1)).floor()
-    start = 1 + ((frames - 1 - length) * rand(count, 1, 1)).floor()
-    frame = torch.arange(frames, device=device)[:, None]
-    gap = (frame >= start) & (frame < start + length) & (rand(count, 1, 1) < fraction)
-    return gap & ((rand(count, 1, 1) < 0.5) == torch.tensor([True, False], device=device))
 
 
 def random_masks(

@@ -24,6 +24,7 @@ from closemesh.lab.training.motion_bank import MotionDatasets
 from closemesh.lab.training.simulated_views import DetectionSimulator, SimulatedViews
 from closemesh.losses.pose_prior import load_pose_prior
 
+MIN_GAP, MAX_GAP = 4, 30  # Frames in which one person is hidden while the other is seen.
 UNRELATED_PAIRS = 0.25  # Fraction of windows of two people who do not interact.
 CONTACT_DISTANCE = 0.02  # Meters between the capsules of body parts in contact.
 FOCAL = 1000.0  # Pixels; every camera is normalized to this one, so that all windows are fitted together.
@@ -62,6 +63,8 @@ class InitialMotionConfig:
     frames: int = 48
     iterations: int = 30
     """Of the fit that follows the lifter; fewer than in any preset."""
+    gaps: float = 0.2
+    """Fraction of windows in which one person is hidden for a while, longer than a window of the prior or shorter."""
 
 
 def simulate_initial_motions(
@@ -78,9 +81,30 @@ def simulate_initial_motions(
         for k in range(-(-config.windows // config.batch)):
             fps = 15 + 15 * ((k * 0.618034) % 1)
             views = simulate(datasets, simulator, config.batch, config.frames, fps, generator, UNRELATED_PAIRS)
+            gaps = random_gaps(config.batch, config.frames, config.gaps, generator, views.tracks.times.device)
+            views = replace(views, tracks=replace(views.tracks, detected=views.tracks.detected & ~gaps))
             parts.append(_compact(_initialize(simulator, lifter, views, config.iterations)))
             advance(config.batch)
     return parts[0].combine(parts[1:], lambda *tensors: torch.cat(tensors))
+
+
+def random_gaps(
+    count: int, frames: int, fraction: float, generator: torch.Generator, device: torch.device | str
+) -> Tensor:
+    """[B, T, 2] bool: frames in which one person is hidden, in a `fraction` of the windows of T frames.
+
+    A gap has MIN_GAP to MAX_GAP frames, and the person is seen before and after it.
+    """
+
+    def rand() -> Tensor:
+        return torch.rand((count, 1, 1), generator=generator, device=device)
+
+    longest = min(MAX_GAP, frames - 2)
+    length = MIN_GAP + ((longest - MIN_GAP + 1) * rand()).floor()
+    start = 1 + ((frames - 1 - length) * rand()).floor()
+    frame = torch.arange(frames, device=device)[:, None]
+    gap = (frame >= start) & (frame < start + length) & (rand() < fraction)
+    return gap & ((rand() < 0.5) == torch.tensor([True, False], device=device))
 
 
 def _initialize(
