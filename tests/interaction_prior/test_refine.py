@@ -109,10 +109,9 @@ def test_a_long_contact_is_refined_alike_in_all_frames(known_scene: KnownScene):
     uncertainty = PoseUncertainty(
         np.full((400, 2, 22), 0.15, np.float32), np.full((400, 2, 3), 0.1, np.float32), np.ones((2, 10), np.float32)
     )
-    seen = known_scene.observations
-    fields = ("boxes", "keypoints", "sigmas", "keypoints3d", "detected", "track_confidence")
-    repeated = replace(seen, outside=None, **{name: getattr(seen, name)[frames] for name in fields})
-    tracks = KeypointTracks.from_observations(repeated, np.arange(400) / 30, known_scene.camera, "cpu")
+    scene = known_scene
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, "cpu")
+    tracks = tracks.frames(torch.as_tensor(frames))
     blender = PairBlender(motion, uncertainty, known_scene.body, tracks)
     intervals = list(close_intervals(np.ones(400, bool), np.ones(400, bool), 160))
     assert len(intervals) == 3
