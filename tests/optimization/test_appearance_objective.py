@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from dressed_people import DressedPeople, dress
@@ -18,12 +16,14 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion
 from closemesh.fitting.optimizer import Weights
 from closemesh.losses.pose_prior import load_pose_prior
+from closemesh.optimization import appearance as module
 from closemesh.optimization.appearance import AppearanceObjective, AppearanceViews, fit_appearance
 from closemesh.optimization.joint_objective import JointObjective
 from closemesh.optimization.network_finetuning import FinetunedMotion
 
 CPU = torch.device("cpu")
 PAIRS = ((0, 1),)
+CUT = 0.2  # Faint edges of Gaussians are cut off: differences see them come and go, gradients do not.
 ONLY_COLOR = Weights(reprojection=0.0, limbs=0.0, pose_prior=0.0, limits=0.0, shape=0.0, appearance=10.0)
 
 
@@ -39,7 +39,7 @@ def objective(dressed: DressedPeople) -> JointObjective:
     appearance = fit_appearance(views, known.motion, present, known.body, config, lambda _: None)
     tracks = KeypointTracks.from_observations(known.observations, known.clip.times, known.camera, CPU)
     model = FitModel(load_landmark_body(known.body), load_pose_prior())
-    return JointObjective(model, tracks, None, None, appearance=AppearanceObjective.of(appearance, PAIRS))
+    return JointObjective(model, tracks, None, None, appearance=AppearanceObjective(appearance, PAIRS))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def wrong(dressed: DressedPeople) -> MotionParameters:
     return true.with_tensors(body_pose=pose, pelvis_ray=ray)
 
 
-@pytest.mark.parametrize(("name", "step"), [("body_pose", 1e-3), ("root", 1e-3), ("pelvis_ray", 1e-4)])
+@pytest.mark.parametrize(("name", "step"), [("body_pose", 5e-3), ("root", 3e-3), ("pelvis_ray", 3e-4)])
 def test_the_gradient_reaches_the_parameters(
     objective: JointObjective, wrong: MotionParameters, name: str, step: float
 ) -> None:
@@ -64,7 +64,7 @@ def test_the_gradient_reaches_the_parameters(
     along = step * gradient / gradient.norm()
     with torch.no_grad():
         difference = (loss(leaf + along) - loss(leaf - along)) / (2 * step)
-    assert float(difference) == pytest.approx(float(gradient.norm()), rel=0.1)
+    assert float(difference) == pytest.approx(float(gradient.norm()), rel=CUT)
 
 
 def test_the_gradient_reaches_the_weights_of_the_denoiser(
@@ -77,7 +77,7 @@ def test_the_gradient_reaches_the_weights_of_the_denoiser(
     gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, given, strict=True)]
     norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum().sqrt()
     assert norm > 0
-    step = 1e-3 / float(norm)
+    step = 5e-3 / float(norm)
 
     @torch.no_grad()
     def moved(sign: float) -> Tensor:
@@ -86,7 +86,7 @@ def test_the_gradient_reaches_the_weights_of_the_denoiser(
         return loss()
 
     after, before = moved(1.0), moved(-2.0)
-    assert float((after - before) / (2 * step)) == pytest.approx(float(norm), rel=0.1)
+    assert float((after - before) / (2 * step)) == pytest.approx(float(norm), rel=CUT)
 
 
 def test_depth_has_a_gradient_only_in_common(objective: JointObjective, wrong: MotionParameters) -> None:
@@ -105,12 +105,20 @@ def test_a_window_has_its_own_views(objective: JointObjective) -> None:
     assert objective.appearance.frames(slice(10, 12)) is None
 
 
-def test_one_view_in_each_step_stands_for_all(objective: JointObjective, wrong: MotionParameters) -> None:
-    """The mean over as many steps as views is the loss of all views."""
+def test_each_step_renders_one_view_and_extrapolates_the_others(
+    objective: JointObjective, wrong: MotionParameters, monkeypatch: pytest.MonkeyPatch
+) -> None:
     term = objective.appearance
     assert term is not None
-    singles = [replace(term, appearance=replace(term.appearance, views=[one])) for one in term.appearance.views]
+    rendered = []
+    render = module.render_avatars
+    monkeypatch.setattr(module, "render_avatars", lambda *given: rendered.append(1) or render(*given))
+    near = wrong.with_tensors(pelvis_ray=wrong.pelvis_ray + 0.0005)
     with torch.no_grad():
-        total = sum(float(one.loss(wrong, ONLY_COLOR, 0)) for one in singles)
-        mean = sum(float(term.loss(wrong, ONLY_COLOR, step)) for step in range(len(singles))) / len(singles)
-    assert mean == pytest.approx(total, rel=1e-4)
+        exact = float(term.loss(near, ONLY_COLOR, 0))
+        assert len(rendered) == len(term.appearance.views)
+        before = float(term.loss(wrong, ONLY_COLOR, 0))
+        rendered.clear()
+        extrapolated = float(term.loss(near, ONLY_COLOR, 1))
+    assert len(rendered) == 1
+    assert abs(extrapolated - exact) < 0.2 * abs(before - exact)

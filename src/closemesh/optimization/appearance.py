@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,7 +41,6 @@ COLOR_ONLY = PhotometricWeights(identity=0.0)  # Masks come from the same detect
 ALIGNED_PARAMETERS = ("root", "body_pose", "pelvis_ray", "log_depth")
 MIN_BANDWIDTH = 0.1  # Seconds around a view in which the motion follows it; more where views are farther apart.
 HELD_OUT_EVERY = 6  # Views; the middle one of as many is left out of all fits, and measures avatars.
-_CONTINUED_RATE = 0.3  # Factor on the learning rates of avatars that were fitted before.
 _MOTION_WEIGHT = 0.1  # Weight of an unchanged motion beside a view of the same frame, whose weight is 1.
 
 
@@ -118,30 +118,24 @@ def continue_avatars(
     appearance: AppearanceModel, motion: BodyMotion, config: AppearanceConfig, seed: int, advance: Advance
 ) -> None:
     """Fits the avatars further to all views, in place: depth orders are known by now, so people may overlap."""
-    first = AvatarFitConfig()
-    settings = AvatarFitConfig(
-        steps=continued_steps(config),
-        latent_rate=_CONTINUED_RATE * first.latent_rate,
-        network_rate=_CONTINUED_RATE * first.network_rate,
-    )
+    settings = AvatarFitConfig(steps=continued_steps(config))
     lpips = load_lpips(appearance.present.device) if config.lpips else None
     train_avatars(appearance.avatars, appearance.views, motion, settings, seed, advance, lpips)
 
 
-@dataclass(frozen=True)
 class AppearanceObjective:
-    """Photometric loss of all views of some frames as a term of a joint fit; avatars stay as they are."""
+    """Photometric loss of all views of some frames as a term of a joint fit; avatars stay as they are.
 
-    appearance: AppearanceModel
-    gaussians: Mapping[int, LocalGaussians]
-    pairs: Sequence[tuple[int, int]]
+    One view is rendered in each step; those of the other views are extrapolated linearly from their last rendering
+    (stochastic average gradient). One view alone would push its frame away from its neighbors.
+    """
 
-    @classmethod
-    def of(cls, appearance: AppearanceModel, pairs: Sequence[tuple[int, int]]) -> AppearanceObjective:
-        """The term with the avatars as they are now."""
+    def __init__(self, appearance: AppearanceModel, pairs: Sequence[tuple[int, int]]) -> None:
+        self.appearance, self._pairs = appearance, pairs
         with torch.no_grad():
-            gaussians = appearance.avatars.gaussians([True] * len(appearance.avatars.avatars))
-        return cls(appearance, gaussians, pairs)
+            self._gaussians = appearance.avatars.gaussians([True] * len(appearance.avatars.avatars))
+        self._frames = torch.tensor([view.frame for view in appearance.views], device=appearance.present.device)
+        self._last: dict[int, _LastRendering] = {}
 
     def frames(self, window: slice) -> AppearanceObjective | None:
         """The term of a window; None without a view in it."""
@@ -151,24 +145,38 @@ class AppearanceObjective:
             if window.start <= view.frame < window.stop
         ]
         inside = replace(self.appearance, views=views, present=self.appearance.present[window])
-        return replace(self, appearance=inside) if views else None
+        return AppearanceObjective(inside, self._pairs) if views else None
 
     def loss(self, parameters: MotionParameters, weights: Weights, step: int) -> Tensor:
-        """Weighted loss []: in each step one view, in turn, stands for all of the window.
+        """Weighted loss []; step 0 renders all views, each other step one of them.
 
         Depths act by the mean over people connected by pairs: a silhouette does not determine their distance.
         """
         count = len(self.appearance.views)
-        view, background = self.appearance.views[step % count], BACKGROUNDS[step // count % len(BACKGROUNDS)]
-        frame = slice(view.frame, view.frame + 1)
-        present = self.appearance.present[frame]
-        people = {person: self.gaussians[person] for person, here in enumerate(present[0].tolist()) if here}
+        current = common_depth(parameters.frames(self._frames), self.appearance.present[self._frames], self._pairs)
+        vertices = self.appearance.vertices(current)  # [N, P, V, 3]
+        for n in range(count) if step == 0 else (step % count,):
+            self._last[n] = self._render(n, vertices[n].detach(), BACKGROUNDS[step // count % len(BACKGROUNDS)])
+        last = [self._last[n] for n in range(count)]
+        moved = vertices - torch.stack([one.vertices for one in last])
+        change = (torch.stack([one.gradient for one in last]) * moved).sum()
+        return weights.appearance * (torch.stack([one.loss for one in last]).sum() + change)
+
+    def _render(self, n: int, vertices: Tensor, background: float) -> _LastRendering:
+        view = self.appearance.views[n]
+        people = _present_gaussians(self.appearance, self._gaussians, view)
         if not people:
-            return parameters.log_depth.new_zeros(())
-        current = common_depth(parameters.frames(frame), present, self.pairs)
-        rendered = render_avatars(self.appearance.avatars, people, self.appearance.vertices(current)[0], view.viewport)
-        target = target_image(view, len(self.appearance.avatars.avatars), present.device)
-        return weights.appearance * count * photometric_loss(rendered, target, background, COLOR_ONLY)
+            return _LastRendering(vertices.new_zeros(()), torch.zeros_like(vertices), vertices)
+        loss, gradient = _loss_and_gradient(self.appearance, people, vertices, view, background, COLOR_ONLY)
+        return _LastRendering(loss, gradient, vertices)
+
+
+class _LastRendering(NamedTuple):
+    """The photometric loss of a view, its gradient, and where it was rendered."""
+
+    loss: Tensor  # []
+    gradient: Tensor  # [P, V, 3]
+    vertices: Tensor  # [P, V, 3]
 
 
 def common_depth(parameters: MotionParameters, present: Tensor, pairs: Sequence[tuple[int, int]]) -> MotionParameters:
@@ -247,13 +255,33 @@ def _gradient(
     weights: PhotometricWeights,
 ) -> Tensor:
     """Gradient of the photometric loss of one view in vertices [P, V, 3]."""
-    people = {person: gaussians[person] for person, present in enumerate(appearance.present_in(view)) if present}
+    people = _present_gaussians(appearance, gaussians, view)
     if not people:
         return torch.zeros_like(vertices)
-    leaf = vertices.requires_grad_()
+    return _loss_and_gradient(appearance, people, vertices, view, background, weights)[1]
+
+
+def _present_gaussians(
+    appearance: AppearanceModel, gaussians: Mapping[int, LocalGaussians], view: TrainingView
+) -> dict[int, LocalGaussians]:
+    return {person: gaussians[person] for person, present in enumerate(appearance.present_in(view)) if present}
+
+
+@torch.enable_grad()
+def _loss_and_gradient(
+    appearance: AppearanceModel,
+    people: Mapping[int, LocalGaussians],
+    vertices: Tensor,
+    view: TrainingView,
+    background: float,
+    weights: PhotometricWeights,
+) -> tuple[Tensor, Tensor]:
+    """Photometric loss [] of one view and its gradient in vertices [P, V, 3]."""
+    leaf = vertices.clone().requires_grad_()
     rendered = render_avatars(appearance.avatars, people, leaf, view.viewport)
     target = target_image(view, len(appearance.avatars.avatars), leaf.device)
-    return torch.autograd.grad(photometric_loss(rendered, target, background, weights), leaf)[0]
+    loss = photometric_loss(rendered, target, background, weights)
+    return loss.detach(), torch.autograd.grad(loss, leaf)[0]
 
 
 def mean_over_connected(change: Tensor, present: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:

@@ -218,7 +218,7 @@ def _optimize_in_turn(
         return _optimize_windows(problem, objective, problem.phases, result.parameters, result, advance)
     parameters = result.parameters
     for number, phase in enumerate(problem.phases):
-        term = AppearanceObjective.of(appearance, problem.pairs)
+        term = AppearanceObjective(appearance, problem.pairs)
         parameters = _optimize_windows(
             problem, replace(objective, appearance=term), (phase,), parameters, result, advance, first=number == 0
         )
