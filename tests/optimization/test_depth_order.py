@@ -146,13 +146,15 @@ def test_no_contact_pulls_back_an_order_that_views_show(dressed: DressedPeople) 
     assert moved[True] < 0.1 * moved[False]
 
 
-def test_the_whole_stage_reports_the_appearance_and_stays_close(dressed: DressedPeople) -> None:
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_whole_stage_reports_the_appearance_and_stays_close(dressed: DressedPeople, joint: bool) -> None:
     known = dressed.scene
-    config = OptimiseConfig(iterations=20, appearance=CONFIG)
-    views = AppearanceViews(dressed.views)
+    config = OptimiseConfig(iterations=20, appearance=replace(CONFIG, joint=joint))
+    views = AppearanceViews(dressed.views[::2], held_out=dressed.views[1::2])
     _, motion, appearance = optimise(known.observed, known.motion, known.body, config, CPU, NullProgress(), views)
     _, without, nothing = optimise(known.observed, known.motion, known.body, config, CPU, NullProgress())
     assert appearance.psnr > 17 and np.isnan(nothing.psnr)
+    assert appearance.psnr_held_out > 17 and np.isnan(nothing.psnr_held_out)
     assert appearance.depth_orders == ()
     here, there = (one.transl[..., :2] / one.transl[..., 2:] for one in (motion, without))
     assert 4.0 * np.abs(here - there).max() < 0.06, "meters; a pixel is 2.5 cm wide"

@@ -246,8 +246,8 @@ class AppearanceConfig:
     """Add LPIPS to the photometric loss: sharper and slower."""
     pose_steps: _FromZero = 40
     """Optimizer steps of the photometric alignment of the motion."""
-    joint: bool = True
-    """Keep the photometric loss in the joint fit, and fit avatars and motion in turn."""
+    joint: bool = False
+    """Keep the photometric loss in the joint fit, and fit avatars and motion in turn; more contact, more jitter."""
     silhouette_alignment: bool = False
     """Align the motion to the masks before the avatars are fitted: helps for standing people, not for lying ones."""
 
