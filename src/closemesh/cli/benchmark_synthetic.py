@@ -49,7 +49,7 @@ def synthetic(
         Path | None, typer.Option(help="Folder with captured motion; adds recordings of two people in its test split.")
     ] = None,
     kinds: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Only these kinds; held-out: those never trained on.")
+        str | None, typer.Option(metavar="A,B,...", help="Only these kinds; held-out: never trained on.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
     device: o.DeviceOption = None,

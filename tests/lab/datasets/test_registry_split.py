@@ -57,7 +57,7 @@ def test_held_out_kinds_are_templates() -> None:
     assert set(TEST_KINDS) <= set(TEMPLATES_BY_NAME) and len(TEST_KINDS) >= 4
 
 
-def test_the_kind_of_a_motion_is_its_action_without_remarks() -> None:
+def test_the_kind_of_a_motion_is_its_action_without_notes() -> None:
     nothing = np.zeros((1, 1, 55, 3, 3))
     motion = MotionSequence("clip", 30.0, nothing, nothing[..., 0, 0], np.ones((1, 1), bool), np.ones((1, 55), bool))
     assert is_test_kind(replace(motion, action=f"{TEST_KINDS[0]} (slow)"))

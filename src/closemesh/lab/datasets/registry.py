@@ -132,7 +132,7 @@ TEST_CLIPS = (
 )
 """Clips of single people; others of the same subjects are in training."""
 TEST_SUBJECTS = ("cmucc_03", "cmujump_08", "cmujump_43", "cmujump_139", "cmujump_140")
-"""CMU subjects of whom no clip is in training; names of clips are SUBJECT_TRIAL."""
+"""CMU subjects without a clip in training; names of clips are SUBJECT_TRIAL."""
 TEST_KINDS = ("ground_pin", "lifting_from_bed", "sitting_on_lap", "acrobatic_lift")
 """Kinds of generated interactions of which no window is in training."""
 
@@ -146,7 +146,7 @@ def is_test_motion(path: Path) -> bool:
 
 
 def is_test_kind(sequence: MotionSequence) -> bool:
-    """Whether the action of a motion is one of TEST_KINDS; actions may end with a remark in brackets."""
+    """Whether the action of a motion is one of TEST_KINDS; an action may end with a note in brackets."""
     return sequence.action.partition("(")[0].strip() in TEST_KINDS
 
 
