@@ -70,4 +70,6 @@ def test_templates_have_existing_regions_and_postures():
 
 
 def test_postures_rest_on_regions_that_exist():
-    assert {name for posture in POSTURES.values() for name in posture.supports} <= set(REGION_NAMES)
+    assert {name for posture in POSTURES.values() for name in (*posture.supports, *posture.on_seat)} <= set(
+        REGION_NAMES
+    )

@@ -11,8 +11,9 @@ from standing import standing_sources
 
 from closemesh.body.loading import load_bundled_body
 from closemesh.lab.synthesis.body_regions import find_regions
-from closemesh.lab.synthesis.key_pose_solver import APPROACH, POLISH, solve_key_poses
+from closemesh.lab.synthesis.key_pose_solver import APPROACH, POLISH, _SolverMeshes, initial_pairs, solve_key_poses
 from closemesh.lab.synthesis.key_poses import KeyPoses
+from closemesh.lab.synthesis.surface_points import find_surface_points
 from closemesh.lab.synthesis.work_units import TEMPLATES_BY_NAME
 
 BODY = load_bundled_body("light")
@@ -65,3 +66,37 @@ def test_templates_with_other_postures_start_in_them(name: str):
     solved = solve_key_poses(template, standing_sources(), BODY, 2, generator(), phases=SHORT)
     assert solved.sources[0][0][0] == "standing" and solved.sources[0][1][0] == f"posture/{template.b.posture}"
     assert torch.isfinite(solved.body_pose).all() and not solved.accepted.any()
+
+
+def test_people_on_one_seat_share_its_height_and_lean_on_it():
+    meshes = _SolverMeshes(BODY)
+    pairs, _ = initial_pairs(
+        TEMPLATES_BY_NAME["sitting_side_by_side"], standing_sources(), meshes.body, meshes.points, 3, generator()
+    )
+    assert pairs.a.seat is not None and pairs.b.seat is not None
+    assert torch.equal(pairs.a.seat, pairs.b.seat) and len(pairs.a.seat_supports) == 1
+
+
+def test_a_person_in_bed_starts_on_it_with_nothing_on_the_floor():
+    meshes = _SolverMeshes(BODY)
+    pairs, _ = initial_pairs(
+        TEMPLATES_BY_NAME["lifting_from_bed"], standing_sources(), meshes.body, meshes.points, 3, generator()
+    )
+    assert pairs.b.seat is not None and not pairs.b.supports and len(pairs.b.seat_supports) == 3
+    lowest = pairs.b.shapes.pose(pairs.b.start).points(meshes.points.surface)[..., 1].amin(-1)
+    assert ((lowest - pairs.b.seat).abs() < 0.01).all()
+
+
+def test_children_are_small():
+    template = TEMPLATES_BY_NAME["adult_and_child_hug"]
+    pairs, _ = initial_pairs(template, standing_sources(), BODY, find_surface_points(BODY), 4, generator())
+    heights = [
+        person.shapes.rest[..., 1].amax(-1) - person.shapes.rest[..., 1].amin(-1) for person in (pairs.a, pairs.b)
+    ]
+    assert (heights[0] > 1.4).all() and ((heights[1] > 1.15) & (heights[1] < 1.4)).all()
+
+
+@pytest.mark.parametrize("name", ["ground_guard", "sitting_on_lap", "lifting_from_bed", "acrobatic_lift"])
+def test_floor_seat_and_bed_templates_are_solvable(name: str):
+    solved = solve_key_poses(TEMPLATES_BY_NAME[name], standing_sources(), BODY, 2, generator(), phases=SHORT)
+    assert torch.isfinite(solved.body_pose).all() and torch.isfinite(solved.floor_error).all()
