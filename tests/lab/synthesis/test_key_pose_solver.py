@@ -68,7 +68,7 @@ def test_templates_with_other_postures_start_in_them(name: str):
     assert torch.isfinite(solved.body_pose).all() and not solved.accepted.any()
 
 
-def test_people_on_one_seat_share_its_height_and_lean_on_it():
+def test_people_on_one_seat_have_the_same_seat_height():
     meshes = _SolverMeshes(BODY)
     pairs, _ = initial_pairs(
         TEMPLATES_BY_NAME["sitting_side_by_side"], standing_sources(), meshes.body, meshes.points, 3, generator()

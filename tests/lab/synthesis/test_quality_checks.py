@@ -44,6 +44,15 @@ def test_depth_floor_and_limits_are_measured():
     )
 
 
+@pytest.mark.parametrize("name", ["lifting_from_bed", "sitting_on_lap"])
+def test_only_people_with_supports_on_the_floor_must_be_on_it(name: str):
+    betas, rotations, pelvis = standing_pair(0.6)
+    pelvis[0, 1, 1] += 0.5
+    assert measure_pairs(TEMPLATES_BY_NAME[name], FINE, betas, rotations, pelvis).floating.item() < 1e-4
+    lifted_other = measure_pairs(TEMPLATES_BY_NAME[name], FINE, betas, rotations, pelvis.flip(1))
+    assert lifted_other.floating.item() == pytest.approx(0.5, abs=1e-4)
+
+
 def test_the_distance_between_regions_is_measured():
     template = TEMPLATES_BY_NAME["hug_from_behind"]
     contact = [t.a for t in template.contacts].index("chest")
