@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,16 +35,21 @@ class CodebookConfig:
     hidden: int = 512
     codes: int = 512
     code_width: int = 32
-    decay: float = 0.99
+    decay: float = 0.998
     """Of the moving averages that update the codes."""
-    groups: int = 4
-    """Parts of the representation of one person at one time, each with its own codes."""
-    levels: int = 6
-    """Codes that are added up to represent one part."""
     frames: int = CODEBOOK_FRAMES
     """Of a window."""
     slots: int = 4
-    """Times in a window that are represented: postures change more slowly than frames."""
+    """Mixtures of the frames that are represented, at first the lowest frequencies: postures change slowly."""
+    groups: int = 16
+    """Parts of the representation of one person in one window, each with its own codes."""
+    levels: int = 4
+    """Codes that are added up to represent one part."""
+
+    @property
+    def channels(self) -> int:
+        """Numbers that represent one person in one slot."""
+        return self.groups * self.code_width // self.slots
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class CodebookOutput:
     """The output of the network for a batch of windows."""
 
     motion: Tensor  # [B, T, 2, STATE_WIDTH] decoded, canonical frame
-    codes: Tensor  # [B, slots, 2, groups, levels] int64
+    codes: Tensor  # [B, 2, groups, levels] int64
     commitment: Tensor  # [] distance of the encoder from its codes
 
 
@@ -64,25 +69,26 @@ class Codebook(nn.Module):
 
     mean: Tensor  # [STATE_WIDTH]
     scale: Tensor  # [STATE_WIDTH] how far each number moves the body
+    order: Tensor  # [groups * code_width] number of a person's window that each number of the groups is
 
     def __init__(self, config: CodebookConfig) -> None:
         super().__init__()
         self.config = config
-        inner = config.groups * config.code_width
         self.register_buffer("mean", _rest_state())
         self.register_buffer("scale", torch.ones(STATE_WIDTH))
+        self.register_buffer("order", torch.arange(config.groups * config.code_width))
         self.embed = nn.Linear(STATE_WIDTH, config.width)
         self.masked = nn.Parameter(torch.zeros(config.width))
         self.time = nn.Linear(config.width, config.width)
         self.encoder = nn.ModuleList(self._block() for _ in range(config.layers))
-        self.to_codes = nn.Linear(config.width, inner)
+        self.to_codes = nn.Linear(config.width, config.channels)
         self.to_slots = nn.Linear(config.frames, config.slots, bias=False)
         self.quantizers = nn.ModuleList(
             ResidualQuantizer(config.levels, config.codes, config.code_width, config.decay)
             for _ in range(config.groups)
         )
         self.from_slots = nn.Linear(config.slots, config.frames, bias=False)
-        self.from_codes = nn.Linear(inner, config.width)
+        self.from_codes = nn.Linear(config.channels, config.width)
         self.decoder = nn.ModuleList(self._block() for _ in range(config.layers))
         self.partner_norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, STATE_WIDTH)
@@ -99,19 +105,25 @@ class Codebook(nn.Module):
         """
         time_features = self._time_features(times)
         latent = self.encode(motion, time_features, masked)
-        parts = zip(self.quantizers, latent.unflatten(-1, (self.config.groups, -1)).unbind(-2), strict=True)
+        parts = zip(self.quantizers, latent.unbind(-2), strict=True)
         quantized, codes, commitments = zip(*(quantizer(part, levels) for quantizer, part in parts), strict=True)
-        latent = _along_time(self.from_slots, torch.cat(quantized, dim=-1))
+        mixed = torch.cat(quantized, dim=-1)[..., self.order.argsort()].unflatten(-1, (self.config.slots, -1))
+        latent = _along_time(self.from_slots, mixed.transpose(1, 2))
         decoded = self._run(self.decoder, self.from_codes(latent) + time_features)
         motion = self.mean + self.head(decoded).float() / self.scale
         return CodebookOutput(motion, torch.stack(codes, dim=-2), torch.stack(commitments).mean())
 
     def encode(self, motion: Tensor, time_features: Tensor, masked: Tensor | None = None) -> Tensor:
-        """What the codes stand for, [B, slots, 2, groups * code_width], before it is quantized."""
+        """What the codes stand for, [B, 2, groups, code_width], before it is quantized."""
         x = self.embed((motion - self.mean) * self.scale)
         if masked is not None:
             x = torch.where(masked[..., None], self.masked, x)
-        return _along_time(self.to_slots, self.to_codes(self._run(self.encoder, x + time_features)))
+        return self._to_groups(self._run(self.encoder, x + time_features))
+
+    def _to_groups(self, x: Tensor) -> Tensor:
+        """[B, 2, groups, code_width] of encoded frames x [B, T, 2, width]."""
+        slots = _along_time(self.to_slots, self.to_codes(x))
+        return slots.transpose(1, 2).flatten(-2)[..., self.order].unflatten(-1, (self.config.groups, -1))
 
     def _time_features(self, times: Tensor) -> Tensor:
         return self.time(time_embedding(times - times[:, :1], self.config.width))[:, :, None]
@@ -134,7 +146,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def fit_linear(self, motion: Tensor, scale: Tensor) -> None:
-        """Starts from the best linear code of each frame: principal components, and codes among them by k-means.
+        """Starts from the best linear code: principal components of frames, low frequencies, codes by k-means.
 
         motion [B, T, 2, STATE_WIDTH] canonical; scale [STATE_WIDTH] how far each number moves the body.
         For a network that was not trained before.
@@ -143,27 +155,37 @@ class Codebook(nn.Module):
         scaled = (motion - self.mean) * scale
         unit = scaled.square().mean().sqrt()
         self.scale.copy_(scale / unit)
-        basis, variances = _principal_components((scaled / unit).flatten(0, 2))  # [STATE_WIDTH, STATE_WIDTH] rows
-        inner, width = self.config.groups * self.config.code_width, self.config.width
-        order = _balanced_order(variances[:inner], self.config.groups)
+        basis = _principal_components((scaled / unit).flatten(0, 2))  # [STATE_WIDTH, STATE_WIDTH] rows
+        kept, channels = min(STATE_WIDTH, self.config.width), self.config.channels
         for linear in (self.embed, self.to_codes, self.from_codes):
             nn.init.zeros_(linear.bias)
-        kept = min(STATE_WIDTH, width)
         nn.init.normal_(self.embed.weight, std=0.02)
         self.embed.weight[:kept] = basis[:kept]
         self.head.weight[:, :kept] = basis[:kept].T
-        nn.init.zeros_(self.to_codes.weight)
-        used = torch.arange(len(order), device=order.device)
-        self.to_codes.weight[used, order] = 1.0
-        self.from_codes.weight.copy_(self.to_codes.weight.T)
-        low_pass = _low_pass(self.config.frames, self.config.slots).to(motion)
-        self.to_slots.weight.copy_(low_pass)
-        self.from_slots.weight.copy_(torch.linalg.pinv(low_pass))
-        latent = _along_time(self.to_slots, (scaled / unit @ basis[:kept].T)[..., order]).flatten(0, 2)
-        parts = latent.unflatten(-1, (self.config.groups, -1)).unbind(-2)
-        for quantizer, part in zip(self.quantizers, parts, strict=True):
+        self.to_codes.weight.copy_(torch.eye(channels, self.config.width))
+        self.from_codes.weight.copy_(torch.eye(self.config.width, channels))
+        low = _low_frequencies(self.config.frames, self.config.slots)
+        self.to_slots.weight.copy_(low)
+        self.from_slots.weight.copy_(low.T)
+        latent = self._to_groups(self.embed(scaled / unit)).flatten(-2)  # The blocks are the identity.
+        self.order.copy_(_balanced_order(latent.flatten(0, 1).var(0), self.config.groups))
+        self._fit_codes(latent[..., self.order].unflatten(-1, (self.config.groups, -1)))
+
+    @torch.no_grad()
+    def with_levels(self, levels: int, motion: Tensor, times: Tensor) -> Codebook:
+        """The same network with more levels of codes, placed by k-means.
+
+        motion [B, T, 2, STATE_WIDTH] canonical and times [B, T] to place them by.
+        """
+        grown = Codebook(replace(self.config, levels=levels)).to(motion.device)
+        grown.load_state_dict(self.state_dict(), strict=False)
+        grown._fit_codes(grown.encode(motion, grown._time_features(times)), self.config.levels)
+        return grown
+
+    def _fit_codes(self, latent: Tensor, start: int = 0) -> None:
+        for quantizer, part in zip(self.quantizers, latent.flatten(0, 1).unbind(-2), strict=True):
             assert isinstance(quantizer, ResidualQuantizer)
-            quantizer.fit(part)
+            quantizer.fit(part, start)
 
 
 def _along_time(linear: nn.Module, x: Tensor) -> Tensor:
@@ -171,33 +193,28 @@ def _along_time(linear: nn.Module, x: Tensor) -> Tensor:
     return linear(x.movedim(1, -1)).movedim(-1, 1)
 
 
-def _low_pass(frames: int, slots: int) -> Tensor:
-    """[slots, frames] the lowest frequencies of `frames` numbers, at `slots` times: two cosine transforms."""
-    forward, backward = _cosines(frames)[:slots], _cosines(slots)
-    return backward.T @ forward * (slots / frames) ** 0.5
-
-
-def _cosines(count: int) -> Tensor:
-    """[count, count] orthonormal cosine transform (DCT-II), lowest frequency first."""
-    k, n = torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij")
-    matrix = torch.cos(math.pi * k * (2 * n + 1) / (2 * count)) * (2 / count) ** 0.5
+def _low_frequencies(frames: int, slots: int) -> Tensor:
+    """[slots, frames] orthonormal cosines over the frames (DCT-II), lowest frequency first."""
+    k, n = torch.meshgrid(torch.arange(slots), torch.arange(frames), indexing="ij")
+    matrix = torch.cos(math.pi * k * (2 * n + 1) / (2 * frames)) * (2 / frames) ** 0.5
     matrix[0] /= 2**0.5
     return matrix
 
 
-def _principal_components(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal rows [W, W] and their variances [W], largest first, of centered x [N, W]."""
-    variances, columns = torch.linalg.eigh(x.double().T @ x.double() / len(x))
-    return columns.T.flip(0).to(x), variances.flip(0).to(x)
+def _principal_components(x: Tensor) -> Tensor:
+    """Orthonormal rows [W, W] of centered x [N, W], the largest variance first."""
+    _, columns = torch.linalg.eigh(x.double().T @ x.double() / len(x))
+    return columns.T.flip(0).to(x)
 
 
 def _balanced_order(variances: Tensor, groups: int) -> Tensor:
-    """The components [groups * n], group after group, so that all groups have about the same product of variances."""
+    """Indices of `variances` [N], group after group, so that all groups have about the same product of variances."""
+    size = len(variances) // groups
     members: list[list[int]] = [[] for _ in range(groups)]
     products = [0.0] * groups
-    for k, value in enumerate(variances.clamp(min=1e-9).log().tolist()):
-        open_groups = [g for g in range(groups) if len(members[g]) < len(variances) // groups]
-        group = min(open_groups, key=lambda g: products[g])
+    sorted_variances, order = variances.clamp(min=1e-9).sort(descending=True)
+    for k, value in zip(order.tolist(), sorted_variances.log().tolist(), strict=True):
+        group = min((g for g in range(groups) if len(members[g]) < size), key=lambda g: products[g])
         members[group].append(k)
         products[group] += value
     return torch.tensor([k for group in members for k in group], device=variances.device)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_FIRST_USES = 0.25  # Mean moving count of a code that k-means placed.
+
 
 class Attention(nn.Module):
     """Multi-head attention with a learned null key and value, so that a query can attend to nothing."""
@@ -148,16 +150,17 @@ class VectorQuantizer(nn.Module):
     def fit(self, x: Tensor, iterations: int = 10) -> None:
         """Places the codes among vectors x [N, C] by k-means.
 
-        Their moving counts begin at one on average, so that the codes soon follow the vectors of the training.
+        Their moving counts begin small, so that the codes soon follow the vectors of the training.
         """
-        codes = len(self.codebook)
+        codes, x = len(self.codebook), x.float()
         chosen = torch.randperm(len(x), device=x.device)[:codes]
-        self.codebook[: len(chosen)] = x[chosen].float()
+        self.codebook[: len(chosen)] = x[chosen]
         for _ in range(iterations):
-            one_hot = F.one_hot(torch.cdist(x.float(), self.codebook).argmin(-1), codes).float()
-            uses = one_hot.sum(0)[:, None]
-            self.codebook.copy_(torch.where(uses > 0, one_hot.T @ x.float() / uses.clamp(min=1), self.codebook))
-            self.uses.copy_(uses[:, 0].clamp(min=1) * codes / len(x))
+            nearest = torch.cdist(x, self.codebook).argmin(-1)
+            uses = torch.bincount(nearest, minlength=codes)
+            means = torch.zeros_like(self.codebook).index_add_(0, nearest, x) / uses[:, None].clamp(min=1)
+            self.codebook.copy_(torch.where(uses[:, None] > 0, means, self.codebook))
+            self.uses.copy_(uses.clamp(min=1) * (_FIRST_USES * codes / len(x)))
         self.sums.copy_(self.codebook * self.uses[:, None])
 
     @torch.no_grad()
@@ -195,11 +198,14 @@ class ResidualQuantizer(nn.Module):
         return x.float() - residual.detach(), torch.stack(indices, dim=-1), commitment
 
     @torch.no_grad()
-    def fit(self, x: Tensor) -> None:
-        """Places the codes of each level by k-means among what the levels before it leave of vectors x [N, C]."""
+    def fit(self, x: Tensor, start: int = 0) -> None:
+        """Places the codes of each level from `start` on by k-means among what those before leave of vectors x [N, C].
+
+        The levels before `start` keep theirs.
+        """
         residual = x.float()
-        for level in self.levels:
+        for k, level in enumerate(self.levels):
             assert isinstance(level, VectorQuantizer)
-            level.fit(residual)
-            nearest = torch.cdist(residual, level.codebook).argmin(-1)
-            residual = residual - level.codebook[nearest]
+            if k >= start:
+                level.fit(residual)
+            residual = residual - level.codebook[torch.cdist(residual, level.codebook).argmin(-1)]

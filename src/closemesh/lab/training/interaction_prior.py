@@ -41,11 +41,11 @@ from closemesh.lab.training.motion_bank import FPS_RANGE, MotionBatch, MotionDat
 from closemesh.lab.training.simulated_views import DetectionSimulator, load_simulator
 
 NETWORKS = "denoiser", "codebook"
-QUANTIZED_MODULES = {"codebook": ("encoder", "decoder")}
+QUANTIZED_MODULES = {"codebook": ("encoder", "decoder", "quantizers")}
 """Modules that are saved in 8 bits, by name of the network."""
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
-_LINEAR_WINDOWS, _MOVED_WINDOWS = 1536, 64
+_MOVED_WINDOWS = 64  # To see how far each number moves the body.
 _MIN_MOVEMENT = 0.05  # Meters: rotations of hands and feet move no joint, but surfaces.
 _FAR_FRACTION, _SMALL_ANGLE, _LARGE_ANGLE = 0.2, 0.03, 0.5  # Of rotations, and radians.
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
@@ -71,6 +71,8 @@ class CodebookTraining:
     """Fraction of windows whose input has wrong rotations; the output is still the truth."""
     coarse: float = 0.2
     """Fraction of steps with only some of the levels of codes."""
+    first_windows: int = 8192
+    """Windows that place the first codes."""
     seed: int = 0
 
 
@@ -137,13 +139,13 @@ def train_codebook(
 ) -> tuple[Codebook, dict[str, float]]:
     """The codebook, and its metrics on `validation`.
 
-    Training starts with the weights of `init_from`, else with random ones. Raises InputError when the state in the
-    folder belongs to another training.
+    Training starts with the weights of `init_from`, else with a linear code of the motion. Raises InputError when the
+    state in the folder belongs to another training.
     """
     torch.manual_seed(config.seed)
     train, validation = train.to(run.device), validation.to(run.device)
     generator = torch.Generator(run.device).manual_seed(config.seed + 1)
-    network = init_from or _linear_codebook(train, body, config, generator)
+    network = _first_codebook(train, body, config, generator, init_from)
     trainer = Trainer(network, config.loop, run.folder, run.device)
 
     def loss(forward: Forward, step: int) -> Losses:
@@ -174,20 +176,32 @@ def _num_levels(config: CodebookTraining, step: int) -> int | None:
     return None if coarse >= 1 else 1 + int(coarse * (config.network.levels - 1))
 
 
-@torch.no_grad()
-def _linear_codebook(
-    train: MotionDatasets, body: PairBody, config: CodebookTraining, generator: torch.Generator
+def _first_codebook(
+    train: MotionDatasets,
+    body: PairBody,
+    config: CodebookTraining,
+    generator: torch.Generator,
+    init_from: Codebook | None,
 ) -> Codebook:
-    """A network that begins as a linear code of the motion, in which distances are those of points of the body."""
+    """`init_from`, with more levels of codes if it has too few; else a linear code of the motion.
+
+    In the linear code, distances are those of points of the body.
+    """
+    levels = config.network.levels
+    if init_from and init_from.config.levels >= levels:
+        return init_from
     frames = config.network.frames
-    batch = sample_pairs(train, _LINEAR_WINDOWS, frames, sum(FPS_RANGE) / 2, generator, UNRELATED_PAIRS)
+    batch = sample_pairs(train, config.first_windows, frames, sum(FPS_RANGE) / 2, generator, UNRELATED_PAIRS)
     state, _ = _canonical(batch)
+    if init_from:
+        return init_from.with_levels(levels, pack(state), _times(batch))
     scale = _movement(body, state.map(lambda tensor: tensor[:_MOVED_WINDOWS, :1])).clamp(min=_MIN_MOVEMENT)
     codebook = Codebook(config.network).to(scale.device)
     codebook.fit_linear(pack(state), scale)
     return codebook
 
 
+@torch.no_grad()
 def _movement(body: PairBody, state: PairState) -> Tensor:
     """[STATE_WIDTH] meters that all points of the body together move per unit of each packed number."""
     vectors = pack(state)

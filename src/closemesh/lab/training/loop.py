@@ -147,7 +147,8 @@ class Trainer:
     def _average(self) -> None:
         """Moving averages with a short window at first, so that random initial weights have little influence."""
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        averaged, current = (list(chain(n.parameters(), n.buffers())) for n in (self.averaged, self.network))
+        tensors = (chain(n.parameters(), n.buffers()) for n in (self.averaged, self.network))
+        averaged, current = ([tensor for tensor in some if tensor.is_floating_point()] for some in tensors)
         get_ema_multi_avg_fn(decay)(averaged, current, self.step)
 
     def _progress(self, seconds: float) -> float:
