@@ -15,8 +15,7 @@ from rich.table import Table
 from closemesh.cli import options as o
 from closemesh.cli.benchmark_cameras import cameras
 from closemesh.cli.benchmark_descriptions import descriptions
-from closemesh.cli.benchmark_importers import importers
-from closemesh.cli.benchmark_synthetic import ablation, hidden, synthetic
+from closemesh.cli.benchmark_synthetic import ablation, hidden, importers, synthetic
 from closemesh.cli.console import exit_codes, results
 from closemesh.config.schema import Config
 

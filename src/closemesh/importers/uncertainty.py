@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.core.arrays import Bools, Floats
@@ -26,6 +27,7 @@ _OUTLIER = {1: 7.0, 3: 12.0}  # Squared standard deviations over the axes; one i
 _MEDIAN_SQUARED = 0.455  # Of a standard normal number.
 _LARGEST_FACTOR = 5.0
 _ROUNDS = 3
+_FADE_SECONDS = 0.05
 _STEPS = 60  # Of the search for a standard deviation.
 _SPIKE = 3.0  # Times the usual deviation from the neighbors in time.
 _MIN_CONFIDENCE = 0.3
@@ -117,7 +119,7 @@ def compare_limbs(pixels: Floats, observations: Observations) -> Comparison:
 
 
 def overconfidence(limbs: Comparison) -> Floats:
-    """[P] factor, at least 1, by which limbs of an estimate are farther from the keypoints than both uncertainties say.
+    """[P] factor, at least 1, by which limbs of an estimate are farther from the keypoints than expected.
 
     limbs: of the estimate against the keypoints, with the standard deviations of both together.
     """
@@ -144,15 +146,15 @@ def rotation_std(
     variance = np.square(std * factor)
     for one in comparisons:
         variance = _widen(variance, one)
-    variance = variance + _spikes(imported, valid)
+    variance = _fade(variance + _spikes(imported, valid), times)
     return np.clip(np.sqrt(variance), *ROTATION_LIMITS).astype(np.float32)
 
 
 def place_std(squared: Floats, own_std: Floats, valid: Bools, expected: float) -> Floats:
     """Standard deviations [T, P] of an imported place along one axis, like `rotation_std`.
 
-    squared [T, P]: squared difference from the lifter's. own_std [T, P]: of the lifter. The unit is free. Errors of a
-    place last, so that the whole clip counts as one frame.
+    squared [T, P]: squared difference from the lifter's. own_std [T, P]: of the lifter. valid [T, P]. The unit is
+    free. Errors of a place last, so that the whole clip counts as one frame.
     """
     one = Comparison(squared[..., None], own_std[..., None], valid[..., None], 1)
     std = likely_std(
@@ -169,24 +171,24 @@ def likely_std(comparisons: Sequence[Comparison], factor: Floats, expected: Expe
     have no effect.
     """
     std = np.full(factor.shape[1:], expected.std)
-    kept = [one.counted for one in comparisons]
+    used = [one.counted for one in comparisons]
     for _ in range(_ROUNDS):
         least = np.full(std.shape, np.inf)
         for trial in np.geomspace(*expected.limits, _STEPS):
             cost = np.full(std.shape, np.square(np.log(trial / expected.std) / expected.log_std) / 2)
-            for one, counted in zip(comparisons, kept, strict=True):
+            for one, counted in zip(comparisons, used, strict=True):
                 variance = np.square(trial * factor) + np.square(one.std)
                 costs = one.axes / 2 * (np.log(variance) + one.squared / variance)
                 cost = cost + expected.independent * np.where(counted, costs, 0).sum(0)
             std, least = np.where(cost < least, trial, std), np.minimum(cost, least)
-        kept = [_without_outliers(one, np.square(std * factor)) for one in comparisons]
+        used = [_without_outliers(one, np.square(std * factor)) for one in comparisons]
     return std
 
 
 def _without_outliers(one: Comparison, variance: Floats) -> Bools:
     """[T, P, J] the counted frames that agree with the variance [T, P, J]; all of them where most do not."""
-    kept = one.counted & ~_is_outlier(one, variance)
-    return np.where(2 * kept.sum(0) >= one.counted.sum(0), kept, one.counted)
+    agrees = one.counted & ~_is_outlier(one, variance)
+    return np.where(2 * agrees.sum(0) >= one.counted.sum(0), agrees, one.counted)
 
 
 def _is_outlier(one: Comparison, variance: Floats) -> Bools:
@@ -203,6 +205,13 @@ def _independent(times: Floats) -> float:
     """Independent frames in each frame."""
     step = float(np.median(np.diff(times))) if len(times) > 1 else _INDEPENDENT_SECONDS
     return min(step / _INDEPENDENT_SECONDS, 1.0)
+
+
+def _fade(variance: Floats, times: Floats) -> Floats:
+    """The variance [T, P, J] with wide frames that fade in and out: a weight that jumps gives a pose that jumps."""
+    frames = max(_FADE_SECONDS / float(np.median(np.diff(times))), 0.5) if len(times) > 1 else 0.5
+    widest = maximum_filter1d(np.log(variance), 3, axis=0, mode="nearest")
+    return np.exp(gaussian_filter1d(widest, frames, axis=0, mode="nearest"))
 
 
 def _spikes(rotations: Floats, valid: Bools) -> Floats:

@@ -11,10 +11,17 @@ from known_scenes import KnownScene
 from closemesh.body.motion import motion_joints
 from closemesh.importers.registry import read_imported_result
 from closemesh.lab.evaluation.benchmark_run import WindowResult
-from closemesh.lab.evaluation.importer_benchmark import IMPORTED, import_changes
+from closemesh.lab.evaluation.importer_benchmark import (
+    IMPORTED,
+    JOINT_ERROR,
+    Variant,
+    import_changes,
+    simulate_tool,
+    write_tool_result,
+)
 from closemesh.lab.evaluation.joint_metrics import accel, lsp_joints, mpjpe
 from closemesh.lab.evaluation.report import BenchmarkReport
-from closemesh.lab.evaluation.simulated_tool import JOINT_ERROR, Variant, simulate_tool, write_tool_result
+from closemesh.lab.evaluation.scores import Groups
 from closemesh.lab.simulation.scene import SimulatedScene
 from closemesh.structures import BodyMotion
 
@@ -67,7 +74,7 @@ def test_the_file_is_read_as_it_was_written(scene: SimulatedScene, tmp_path: Pat
 
 def test_changes_are_against_the_tool_itself() -> None:
     def window(name: str, before: float, after: float) -> WindowResult:
-        stages = {
+        stages: dict[str, Groups] = {
             stage: {"all": {"MPJPE": {"mean": value, "n": 10}}}
             for stage, value in ((IMPORTED, before), ("initial", after))
         }
