@@ -91,16 +91,8 @@ def optimise(
     unpaired = [person not in chain(*pairs) for person in range(motion.num_people)]
     alone = [own and person not in known.refined for person, own in enumerate(unpaired)]
     statements = text_objective(known.text, motion.num_people, observed.camera.up, body, device)
-    problem = _Problem(
-        model,
-        body,
-        tracks,
-        pairs,
-        torch.tensor(unpaired, device=device),
-        torch.tensor(alone, device=device),
-        statements,
-        config,
-    )
+    in_no_pair, loose = torch.tensor(unpaired, device=device), torch.tensor(alone, device=device)
+    problem = _Problem(model, body, tracks, pairs, in_no_pair, loose, statements, config)
     with progress.task("optimise", _count_steps(problem, views.views)) as advance:
         steps = config.iterations if config.physics else 0
         evidence = FloorEvidence(model, tracks, problem.unpaired, _known_up(observed.camera, device))
