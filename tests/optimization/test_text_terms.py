@@ -20,6 +20,7 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.optimization.joint_objective import missing_contacts
 from closemesh.optimization.optimize import KnownPeople, optimise
 from closemesh.optimization.text_terms import (
     COMPLETE,
@@ -168,7 +169,7 @@ def test_where_few_statements_hold_the_reference_keeps_what_they_gained(near: Kn
         assert torch.allclose(ratio, torch.ones_like(ratio)) == holds
 
 
-def test_stated_contacts_are_parts_that_are_held(near: KnownScene):
+def test_stated_contacts_that_are_missing_are_held(near: KnownScene):
     tracks = KeypointTracks.from_observations(near.observations, near.clip.times, near.camera, CPU)
     text = [
         TimedStatement(Touch(0, "left_hand", 1, "lower_trunk"), end=float(near.clip.times[3])),
@@ -176,13 +177,18 @@ def test_stated_contacts_are_parts_that_are_held(near: KnownScene):
     ]
     objective = text_objective(text, 2, near.camera.T_cam_world[:, :3, 1], near.body, CPU)
     assert objective
-    [(pair, parts)] = objective.contacts([(0, 1)], tracks.times).items()
-    assert pair == (0, 1) and parts.shape == (len(near.clip), len(PART_NAMES), len(PART_NAMES))
+    stated = objective.contacts([(0, 1)], tracks.times)[0, 1]
+    assert torch.equal(objective.contacts([(1, 0)], tracks.times)[1, 0], stated.transpose(1, 2))
+    count = len(PART_NAMES)
+    nothing = torch.zeros(len(near.clip), count, count, dtype=torch.bool)
+    parts = missing_contacts(stated, nothing.flatten()).view_as(nothing)
     frames, hands, trunks = parts.nonzero().T
     assert set(frames.tolist()) == {0, 1, 2, 3} and {PART_NAMES[k] for k in hands} == {"left_hand"}
     assert {PART_NAMES[k] for k in trunks} == {"abdomen", "lower_back", "hips", "buttocks"}
-    [mirrored] = objective.contacts([(1, 0)], tracks.times).values()
-    assert torch.equal(mirrored, parts.transpose(1, 2))
+    on_the_back = nothing.clone()
+    on_the_back[1, PART_NAMES.index("left_hand"), PART_NAMES.index("lower_back")] = True
+    parts = missing_contacts(stated, on_the_back.flatten()).view_as(nothing)
+    assert parts.any((1, 2)).tolist()[:5] == [True, False, True, True, False], "it is met in frame 1"
 
 
 def test_no_person_is_pulled_to_an_absent_one(near: KnownScene):

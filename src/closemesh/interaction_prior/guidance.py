@@ -28,7 +28,7 @@ from closemesh.losses.keypoints import reprojection
 from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.text.alignment import PoseTextModel
 from closemesh.text.losses import contact_mask, encode_statements, statement_loss, text_pose_distance
-from closemesh.text.predicates import PoseFeatures
+from closemesh.text.pose_features import PoseFeatures
 from closemesh.text.statements import TimedStatement
 
 Energy = Callable[[PairState], Tensor]
@@ -63,9 +63,7 @@ class GuidanceConfig:
     text_step_factor: int = 2
     """Factor of `steps` with statements: they may be far from the prediction."""
     alignment: float = 3.0
-    """Weight of the distance in the common space of texts and poses, of statements about one person."""
-    pair_alignment: float = 0.0
-    """The same of statements about two people."""
+    """Weight of the distance in the common space of texts and poses."""
     smooth: float = 0.1
     """Seconds over which neighboring frames move alike: keypoints jitter, people do not."""
     start_step: int = 20
@@ -223,24 +221,18 @@ class TextGuidance:
 
         return energy
 
-    def alignment_energy(self, windows: PairWindows, alignment: PoseTextModel, config: GuidanceConfig) -> Energy:
-        """Weighted distance of the people from their statements, in the space of texts and poses.
+    def alignment_energy(self, windows: PairWindows, alignment: PoseTextModel, weight: float) -> Energy:
+        """Weighted distance of each person from the statements about that person, in the space of texts and poses.
 
-        Statements about both people move limbs only: their gradients would move people by decimeters.
+        Statements about both people are left out: their gradients move people by decimeters. With places and headings
+        fixed, they moved limbs out of contact.
         """
-        targets = encode_statements(alignment, self.statements)
-        single = [one for one in targets if len(one.people) == 1]
-        pair = [one for one in targets if len(one.people) == 2 and config.pair_alignment > 0]
+        targets = [one for one in encode_statements(alignment, self.statements) if len(one.people) == 1]
         times = windows.tracks.times
         up = torch.einsum("bij,btj->bti", windows.view.R_view_cam, F.normalize(self.up.to(times), dim=-1))
 
         def energy(state: PairState) -> Tensor:
-            encoder, rotations = alignment.pose_encoder, state.rotations
-            total = config.alignment * text_pose_distance(single, encoder, rotations, state.pelvis, up, times).sum()
-            if pair:
-                placed = torch.cat([rotations[..., :1, :, :].detach(), rotations[..., 1:, :, :]], dim=-3)
-                distance = text_pose_distance(pair, encoder, placed, state.pelvis.detach(), up, times)
-                total = total + config.pair_alignment * distance.sum()
-            return total
+            distance = text_pose_distance(targets, alignment.pose_encoder, state.rotations, state.pelvis, up, times)
+            return weight * distance.sum()
 
         return energy

@@ -188,7 +188,7 @@ def _energy_guide(prior: Prior, windows: PairWindows, text: TextGuidance | None)
         if guidance.text > 0:
             energies.append(text.statement_energy(windows, prior.sampler.body, guidance.text))
         if prior.alignment is not None:
-            energies.append(text.alignment_energy(windows, prior.alignment, guidance))
+            energies.append(text.alignment_energy(windows, prior.alignment, guidance.alignment))
     physics = None
     if guidance.penetration > 0 or guidance.contact > 0:
         physics = PhysicsEnergy(prior.meshes, guidance.penetration, guidance.contact)

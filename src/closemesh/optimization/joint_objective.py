@@ -20,7 +20,7 @@ from closemesh.fitting.objective import FitModel, single_person_loss
 from closemesh.fitting.optimizer import SIGMAS, Weights
 from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.optimization.appearance import AppearanceObjective
-from closemesh.optimization.text_terms import TextObjective
+from closemesh.optimization.text_terms import TextObjective, capsule_parts
 
 SEARCH_EVERY = 8  # Steps between two searches for penetrating and touching vertices.
 CONTACT_DISTANCE = 0.02  # Meters; closer surfaces are in contact.
@@ -39,9 +39,9 @@ class ContactObjective:
         present: Tensor,
         stated: Mapping[tuple[int, int], Tensor] = MappingProxyType({}),
     ) -> None:
-        """body: the closed mesh of `watertight_body`; present [T, P] bool; stated: parts in contact of each pair.
+        """body: the closed mesh of `watertight_body`; present [T, P] bool; stated: of each pair the stated contacts.
 
-        Stated contacts [T, parts of a, parts of b] are held together wherever the parts are near each other.
+        These are bool [T, 17, 17] between CAPSULE_PARTS. They are held together where the parts are near each other.
         """
         self._body = body
         self._pairs = pairs
@@ -88,7 +88,7 @@ class ContactObjective:
                 in_contact = torch.zeros(count, dtype=torch.bool, device=distance.device)
                 in_contact[torch.cat([self._flat_index(penetrations), parts[touching]])] = True
                 if (a, b) in self._stated:
-                    in_contact |= self._stated[a, b].flatten()
+                    in_contact |= missing_contacts(self._stated[a, b], in_contact)
                 self._in_contact[a, b] = in_contact
             smallest = torch.full((count,), torch.inf, device=distance.device)
             smallest = smallest.scatter_reduce(0, parts, distance, "amin")
@@ -102,6 +102,17 @@ class ContactObjective:
         of_a = torch.where(pairs.from_a, of_vertex, of_face)
         of_b = torch.where(pairs.from_a, of_face, of_vertex)
         return (pairs.frame * len(PART_NAMES) + of_a) * len(PART_NAMES) + of_b
+
+
+def missing_contacts(stated: Tensor, in_contact: Tensor) -> Tensor:
+    """Body parts [T * 22 * 22] bool of the stated contacts [T, 17, 17] that `in_contact` [T * 22 * 22] lacks.
+
+    Where one body part of a capsule is in contact, its other parts need not be.
+    """
+    covers = capsule_parts().to(stated.device)
+    parts = in_contact.unflatten(0, (len(stated), len(PART_NAMES), len(PART_NAMES))).to(covers)
+    met = torch.einsum("tpq,ap,bq->tab", parts, covers, covers) > 0
+    return (torch.einsum("tab,ap,bq->tpq", (stated & ~met).to(covers), covers, covers) > 0).flatten()
 
 
 @dataclass(frozen=True)

@@ -74,17 +74,9 @@ class TextObjective(TensorDataclass):
         return weights.text * total
 
     def contacts(self, pairs: Sequence[tuple[int, int]], times: Tensor) -> dict[tuple[int, int], Tensor]:
-        """Body parts [T, 22, 22] bool of the two people of each pair that statements have in contact.
-
-        times: [T] seconds.
-        """
-        found = {}
-        for pair in pairs:
-            mask = contact_mask(select_people(chain(*self.groups), pair), times)
-            if mask is not None:
-                covers = _capsule_parts().to(times.device)
-                found[pair] = torch.einsum("tab,ap,bq->tpq", mask.float(), covers, covers) > 0
-        return found
+        """Stated contacts [T, 17, 17] bool between the CAPSULE_PARTS of each pair that has any; times: [T] seconds."""
+        masks = {pair: contact_mask(select_people(chain(*self.groups), pair), times) for pair in pairs}
+        return {pair: mask for pair, mask in masks.items() if mask is not None}
 
     def adjust_reference(
         self, reference: PoseReference, tracks: KeypointTracks, posed: PosedLandmarks
@@ -152,7 +144,7 @@ def apply_text(
     return parameters.with_tensors(body_pose=parameters.body_pose + change)
 
 
-def _capsule_parts() -> Tensor:
+def capsule_parts() -> Tensor:
     """[17, 22] 1 where a part of the capsules covers a body part."""
     covers = torch.zeros(len(CAPSULE_PARTS), len(PART_NAMES))
     for row, name in enumerate(CAPSULE_PARTS):
