@@ -14,13 +14,11 @@ from closemesh.body.loading import load_landmark_body
 from closemesh.body.motion import pose_parameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
 from closemesh.config.schema import OptimiseConfig
-from closemesh.contact.body_parts import PART_NAMES
 from closemesh.core.progress import NullProgress
 from closemesh.fitting.keypoint_tracks import KeypointTracks, reference_at
 from closemesh.fitting.objective import from_motion
 from closemesh.fitting.optimizer import Weights
 from closemesh.geometry.rotations import axis_angle_to_matrix
-from closemesh.optimization.joint_objective import missing_contacts
 from closemesh.optimization.optimize import KnownPeople, optimise
 from closemesh.optimization.text_terms import (
     COMPLETE,
@@ -167,28 +165,6 @@ def test_where_few_statements_hold_the_reference_keeps_what_they_gained(near: Kn
         assert objective
         ratio = objective.adjust_reference(reference, tracks, posed).rotation_std / reference.rotation_std
         assert torch.allclose(ratio, torch.ones_like(ratio)) == holds
-
-
-def test_stated_contacts_that_are_missing_are_held(near: KnownScene):
-    tracks = KeypointTracks.from_observations(near.observations, near.clip.times, near.camera, CPU)
-    text = [
-        TimedStatement(Touch(0, "left_hand", 1, "lower_trunk"), end=float(near.clip.times[3])),
-        TimedStatement(Touch(0, "head", 1, "head"), confidence=0.4),
-    ]
-    objective = text_objective(text, 2, near.camera.T_cam_world[:, :3, 1], near.body, CPU)
-    assert objective
-    stated = objective.contacts([(0, 1)], tracks.times)[0, 1]
-    assert torch.equal(objective.contacts([(1, 0)], tracks.times)[1, 0], stated.transpose(1, 2))
-    count = len(PART_NAMES)
-    nothing = torch.zeros(len(near.clip), count, count, dtype=torch.bool)
-    parts = missing_contacts(stated, nothing.flatten()).view_as(nothing)
-    frames, hands, trunks = parts.nonzero().T
-    assert set(frames.tolist()) == {0, 1, 2, 3} and {PART_NAMES[k] for k in hands} == {"left_hand"}
-    assert {PART_NAMES[k] for k in trunks} == {"abdomen", "lower_back", "hips", "buttocks"}
-    on_the_back = nothing.clone()
-    on_the_back[1, PART_NAMES.index("left_hand"), PART_NAMES.index("lower_back")] = True
-    parts = missing_contacts(stated, on_the_back.flatten()).view_as(nothing)
-    assert parts.any((1, 2)).tolist()[:5] == [True, False, True, True, False], "it is met in frame 1"
 
 
 def test_no_person_is_pulled_to_an_absent_one(near: KnownScene):

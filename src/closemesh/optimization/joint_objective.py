@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from closemesh.fitting.objective import FitModel, single_person_loss
 from closemesh.fitting.optimizer import SIGMAS, Weights
 from closemesh.losses.physics import contact_distance, penetration_depth
 from closemesh.optimization.appearance import AppearanceObjective
-from closemesh.optimization.text_terms import TextObjective, capsule_parts
+from closemesh.optimization.text_terms import TextObjective
 
 SEARCH_EVERY = 8  # Steps between two searches for penetrating and touching vertices.
 CONTACT_DISTANCE = 0.02  # Meters; closer surfaces are in contact.
@@ -32,21 +31,11 @@ _FAR = 1e3  # Meters; where an absent person is moved to.
 class ContactObjective:
     """Penetration and contact of some pairs in one window; their vertices are searched from time to time."""
 
-    def __init__(
-        self,
-        body: BodyModel,
-        pairs: Sequence[tuple[int, int]],
-        present: Tensor,
-        stated: Mapping[tuple[int, int], Tensor] = MappingProxyType({}),
-    ) -> None:
-        """body: the closed mesh of `watertight_body`; present [T, P] bool; stated: of each pair the stated contacts.
-
-        These are bool [T, 17, 17] between CAPSULE_PARTS. They are held together where the parts are near each other.
-        """
+    def __init__(self, body: BodyModel, pairs: Sequence[tuple[int, int]], present: Tensor) -> None:
+        """body: the closed mesh of `watertight_body`; present [T, P] bool."""
         self._body = body
         self._pairs = pairs
         self._present = present.bool()
-        self._stated = stated
         self._patches: dict[tuple[int, int], ContactPatch] = {}
         self._labels = part_labels(body)  # [V] body part
         self._in_contact: dict[tuple[int, int], Tensor] = {}  # [T * parts * parts] bool, at the first search
@@ -87,8 +76,6 @@ class ContactObjective:
             if (a, b) not in self._in_contact:
                 in_contact = torch.zeros(count, dtype=torch.bool, device=distance.device)
                 in_contact[torch.cat([self._flat_index(penetrations), parts[touching]])] = True
-                if (a, b) in self._stated:
-                    in_contact |= missing_contacts(self._stated[a, b], in_contact)
                 self._in_contact[a, b] = in_contact
             smallest = torch.full((count,), torch.inf, device=distance.device)
             smallest = smallest.scatter_reduce(0, parts, distance, "amin")
@@ -102,17 +89,6 @@ class ContactObjective:
         of_a = torch.where(pairs.from_a, of_vertex, of_face)
         of_b = torch.where(pairs.from_a, of_face, of_vertex)
         return (pairs.frame * len(PART_NAMES) + of_a) * len(PART_NAMES) + of_b
-
-
-def missing_contacts(stated: Tensor, in_contact: Tensor) -> Tensor:
-    """Body parts [T * 22 * 22] bool of the stated contacts [T, 17, 17] that `in_contact` [T * 22 * 22] lacks.
-
-    Where one body part of a capsule is in contact, its other parts need not be.
-    """
-    covers = capsule_parts().to(stated.device)
-    parts = in_contact.unflatten(0, (len(stated), len(PART_NAMES), len(PART_NAMES))).to(covers)
-    met = torch.einsum("tpq,ap,bq->tab", parts, covers, covers) > 0
-    return (torch.einsum("tab,ap,bq->tpq", (stated & ~met).to(covers), covers, covers) > 0).flatten()
 
 
 @dataclass(frozen=True)
@@ -129,16 +105,12 @@ class JointObjective:
     def frames(
         self, window: slice, meshes: BodyModel, pairs: Sequence[tuple[int, int]], start: MotionParameters
     ) -> JointObjective:
-        """The objective of a window with contact of `pairs`.
-
-        Parts that are in contact in `start` [T, ...], or that statements have in contact, are held together.
-        """
+        """The objective of a window with contact of `pairs`; who is in contact in `start` [T, ...] is held together."""
         tracks = self.tracks.frames(window)
-        ground, text = self.ground and self.ground.frames(window), self.text and self.text.frames(window)
-        stated = text.contacts(pairs, tracks.times) if text else {}
-        contact = ContactObjective(meshes, pairs, tracks.present, stated) if pairs else None
+        contact = ContactObjective(meshes, pairs, tracks.present) if pairs else None
         if contact:
             contact.update_contacts(start.frames(window))
+        ground, text = self.ground and self.ground.frames(window), self.text and self.text.frames(window)
         appearance = self.appearance and self.appearance.frames(window)
         return replace(self, tracks=tracks, ground=ground, text=text, contact=contact, appearance=appearance)
 

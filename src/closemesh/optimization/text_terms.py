@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 
 import torch
 from torch import Tensor
 
-from closemesh.body.capsules import CAPSULE_PARTS, NUM_POINTS, CapsuleBody, capsule_body
+from closemesh.body.capsules import NUM_POINTS, CapsuleBody, capsule_body
 from closemesh.body.landmarks import PosedLandmarks
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import MotionParameters
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX
-from closemesh.contact.body_parts import PART_INDEX, PART_NAMES
 from closemesh.core.arrays import Floats
 from closemesh.core.progress import Advance
 from closemesh.core.tensor_dataclass import TensorDataclass, static
 from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference
 from closemesh.fitting.optimizer import TEXT, Weights, minimize
 from closemesh.interaction_prior.guidance import smoothing_weights
-from closemesh.text.losses import active_mask, contact_mask, statement_loss
+from closemesh.text.losses import active_mask, statement_loss
 from closemesh.text.pose_features import PoseFeatures
 from closemesh.text.statements import TimedStatement, select_people
 
@@ -41,13 +39,6 @@ _VISIBLE_BY = {
     "ankle": ("ankle",),
 }
 """Joints of the limbs, and the keypoints that show their rotation."""
-
-_PARTS_OF = {
-    "head": ("head", "neck"),
-    "upper_trunk": ("chest", "upper_back"),
-    "lower_trunk": ("abdomen", "lower_back", "hips", "buttocks"),
-}
-"""Body parts that a capsule has under another name."""
 
 Loss = Callable[[MotionParameters, Weights, int], Tensor]
 
@@ -72,11 +63,6 @@ class TextObjective(TensorDataclass):
             present = tracks.present[:, list(group[0].statement.people)].all(-1)
             total = total + (statement_loss(group, features, tracks.times) * present).sum()
         return weights.text * total
-
-    def contacts(self, pairs: Sequence[tuple[int, int]], times: Tensor) -> dict[tuple[int, int], Tensor]:
-        """Stated contacts [T, 17, 17] bool between the CAPSULE_PARTS of each pair that has any; times: [T] seconds."""
-        masks = {pair: contact_mask(select_people(chain(*self.groups), pair), times) for pair in pairs}
-        return {pair: mask for pair, mask in masks.items() if mask is not None}
 
     def adjust_reference(
         self, reference: PoseReference, tracks: KeypointTracks, posed: PosedLandmarks
@@ -142,14 +128,6 @@ def apply_text(
     weights = smoothing_weights(times[None], SMOOTHING_SECONDS)[0]
     change = torch.einsum("ts,spjd->tpjd", weights, after.body_pose - parameters.body_pose)
     return parameters.with_tensors(body_pose=parameters.body_pose + change)
-
-
-def capsule_parts() -> Tensor:
-    """[17, 22] 1 where a part of the capsules covers a body part."""
-    covers = torch.zeros(len(CAPSULE_PARTS), len(PART_NAMES))
-    for row, name in enumerate(CAPSULE_PARTS):
-        covers[row, [PART_INDEX[part] for part in _PARTS_OF.get(name, (name,))]] = 1
-    return covers
 
 
 def hidden_joints(tracks: KeypointTracks) -> Tensor:
