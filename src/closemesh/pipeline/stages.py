@@ -77,7 +77,7 @@ class Initialise:
     """Estimates the camera and a first motion of each person alone, or takes the motion of another tool."""
 
     name = "initialise"
-    version = 10
+    version = 11
     motion = "initial"
     reads = ("observe",)
     outputs = (Camera, BodyMotion, PoseUncertainty)
@@ -163,7 +163,7 @@ class Refine:
     """Refines pairs that come close by the interaction prior and by statements."""
 
     name = "refine"
-    version = 8
+    version = 9
     motion = "refined"
     reads = ("initialise", "describe")
     outputs = (BodyMotion,)
@@ -191,7 +191,7 @@ class Optimise:
     """Fits all people together, on one floor, by keypoints, physics, appearance and statements."""
 
     name = "optimise"
-    version = 14
+    version = 15
     motion = "optimised"
     reads = ("refine",)
     outputs = (Camera, BodyMotion, AppearanceSummary)
