@@ -138,6 +138,16 @@ def test_people_without_an_imported_pose_keep_their_own(known_scene: KnownScene)
     assert ((fused.parameters.log_depth[:, 0] > 1.0) & (fused.parameters.log_depth[:, 0] < 1.1)).all()
 
 
+def test_people_of_one_world_keep_their_distance_in_depth(known_scene: KnownScene) -> None:
+    own = lifted_parameters(load_landmark_body(known_scene.body), lifted_distribution())
+    apart = torch.tensor([0.3, 0.1])
+    imported = own.with_tensors(log_depth=own.log_depth + apart)
+    fused = fuse_poses(imported, lifted_distribution(), VALID, SEEN, TIMES, one_world=True).parameters
+    before, after = imported.log_depth.exp(), fused.log_depth.exp()
+    np.testing.assert_allclose(after[:, 0] - after[:, 1], before[:, 0] - before[:, 1], atol=1e-5)
+    assert (after < before).all()
+
+
 def test_limbs_off_the_keypoints_widen_an_estimate(known_scene: KnownScene) -> None:
     pixels = known_scene.observations.keypoints[:, :, :23, :2].astype(np.float64)
     limbs = compare_limbs(pixels, known_scene.observations)

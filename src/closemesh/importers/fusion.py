@@ -27,6 +27,7 @@ from closemesh.initialization.lifting import lifted_reference
 from closemesh.initialization.lifting_network import PoseDistribution
 from closemesh.structures import NUM_BODY_JOINTS, PoseUncertainty
 
+RELATIVE_DEPTH_STD = 0.02  # Of the logarithm of the depth, for people of one world frame.
 _OWN_IN_CAMERA = 1.15  # Errors of the lifter in the camera frame, relative to those from joint to joint.
 
 
@@ -46,15 +47,20 @@ def fuse_poses(
     unseen: Bools,
     times: Floats,
     limbs: Comparison | None = None,
+    one_world: bool = False,
 ) -> FusedPoses:
     """The product of imported and lifted distributions; the lifted one alone where no pose was imported.
 
     valid [T, P]: frames with an imported pose. unseen [T, P, 22]: joints without a confident keypoint. times [T]
-    seconds. limbs: the imported poses against the keypoints. The betas and their uncertainty are the lifter's.
+    seconds. limbs: the imported poses against the keypoints. one_world: all people were imported in one world frame, so
+    that their depths relative to each other are kept. The betas and their uncertainty are the lifter's.
     """
     own = lifted_reference(lifted)
     rotations, std = _fuse_rotations(imported, own, valid, unseen, times, limbs)
     ray, ray_std, log_depth, depth_std = _fuse_places(imported, lifted, valid)
+    if one_world:
+        log_depth = _shift_together(_numpy(imported.log_depth), log_depth, valid)
+        depth_std = np.where(valid, np.minimum(depth_std, RELATIVE_DEPTH_STD), depth_std)
     parameters = imported.with_tensors(
         root=matrix_to_6d(_like(rotations[:, :, 0], imported.root)),
         body_pose=matrix_to_axis_angle(_like(rotations[:, :, 1:], imported.root)),
@@ -119,6 +125,13 @@ def _fuse_places(
     depth = _where(valid, fuse(Gaussian(log_depth, std), mine), mine)
     mean, std = (np.stack([getattr(one, name) for one in rays], axis=-1) for name in ("mean", "std"))
     return mean, std, depth.mean, depth.std
+
+
+def _shift_together(log_depth: Floats, fused: Floats, valid: Bools) -> Floats:
+    """The depths log_depth [T, P] all moved by one distance, the mean change to `fused` [T, P], where valid [T, P]."""
+    shift = (np.exp(fused) - np.exp(log_depth))[valid].mean()
+    moved = np.maximum(np.exp(log_depth) + shift, 0.5 * np.exp(log_depth))  # In front of the camera.
+    return np.where(valid, np.log(moved), fused)
 
 
 def _where(valid: Bools, fused: Gaussian, own: Gaussian) -> Gaussian:

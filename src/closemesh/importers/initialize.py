@@ -85,7 +85,8 @@ def import_initial_motion(
         uncertainty = _expected_uncertainty(matched, own and own[1], variables)
     else:
         with progress.task(f"start from {result.tool}", None) as advance:
-            fused = _fuse_with_lifter(matched, lift_clip(lifter, tracks), tracks, observations, body, advance)
+            lifted, one_world = lift_clip(lifter, tracks), result.camera is None
+            fused = _fuse_with_lifter(matched, lifted, tracks, observations, body, one_world, advance)
         near_fused, uncertainty = replace(tracks, reference=fused.reference), fused.uncertainty
         variables = fit_clip(model, fused.parameters, near_fused, NEAR_PREDICTION, config, progress)
     for fit in (fit_hands, fit_jaw):
@@ -166,11 +167,13 @@ def _fuse_with_lifter(
     tracks: KeypointTracks,
     observations: Observations,
     body: BodyModel,
+    one_world: bool,
     advance: Advance,
 ) -> FusedPoses:
     """The imported poses and the lifter's, each by its uncertainty; the lifter's alone where there is no imported one.
 
-    Shapes that are not in the file are the mean of the lifter's and of those that fit the keypoints at the distances.
+    one_world: the people were imported in one world frame. Shapes that are not in the file are the mean of the lifter's
+    and of those that fit the keypoints at the distances.
     """
     device = tracks.detected.device
     landmarks = load_landmark_body(body).to(device)
@@ -178,7 +181,7 @@ def _fuse_with_lifter(
     unseen, times = unseen_joints(observations), tracks.times.cpu().double().numpy()
     limbs = compare_limbs(_pixels(landmarks, imported, tracks), observations)
     lifted = _with_honest_std(lifted, _pixels(landmarks, lifted_parameters(landmarks, lifted), tracks), observations)
-    fused = fuse_poses(imported, lifted, matched.valid, unseen, times, limbs)
+    fused = fuse_poses(imported, lifted, matched.valid, unseen, times, limbs, one_world)
     present = tracks.present | torch.as_tensor(matched.valid, device=device)
     poses = interpolate_missing(fused.parameters, present)
     own = lifted.betas.cpu().numpy()
