@@ -247,7 +247,7 @@ class AppearanceConfig:
     pose_steps: _FromZero = 40
     """Optimizer steps of the photometric alignment of the motion."""
     joint: bool = False
-    """Keep the photometric loss in the joint fit, and fit avatars and motion in turn; more contact, more jitter."""
+    """Keep the photometric loss in the joint fit, and fit avatars and motion in turn: better avatars."""
     silhouette_alignment: bool = False
     """Align the motion to the masks before the avatars are fitted: helps for standing people, not for lying ones."""
 

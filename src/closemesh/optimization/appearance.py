@@ -40,7 +40,7 @@ from closemesh.video import read_frames
 COLOR_ONLY = PhotometricWeights(identity=0.0)  # Masks come from the same detector as identities, with its errors.
 ALIGNED_PARAMETERS = ("root", "body_pose", "pelvis_ray", "log_depth")
 MIN_BANDWIDTH = 0.1  # Seconds around a view in which the motion follows it; more where views are farther apart.
-HELD_OUT_EVERY = 6  # Views; the middle one of as many is left out of all fits, and measures avatars.
+FITTED_PER_HELD_OUT = 5  # Views; further ones between them are left out of all fits, and measure avatars.
 _MOTION_WEIGHT = 0.1  # Weight of an unchanged motion beside a view of the same frame, whose weight is 1.
 
 
@@ -63,13 +63,14 @@ def collect_views(
     """
     if masks is None or not config.enabled or not masks.is_dir():
         return AppearanceViews(seed=seed)
-    count = config.num_views * HELD_OUT_EVERY // (HELD_OUT_EVERY - 1)
-    chosen = evenly_spaced_frames(np.asarray(motion.valid.any(1)), count)
-    held_out = set(chosen[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY])
-    settings = ViewConfig(size=config.view_size, max_views=count)
+    usable = np.asarray(motion.valid.any(1))
+    fitted = evenly_spaced_frames(usable, config.num_views)
+    rest = usable & ~np.isin(np.arange(len(usable)), fitted)
+    held_out = set(evenly_spaced_frames(rest, len(fitted) // FITTED_PER_HELD_OUT))
+    settings = ViewConfig(size=config.view_size, max_views=len(fitted) + len(held_out))
     labels = lambda frame: read_labels(masks / f"{frame:06d}.png")  # noqa: E731
     frames = enumerate(read_frames(observed.clip))
-    views = extract_views(frames, labels, chosen, observed.camera, settings)
+    views = extract_views(frames, labels, {*fitted, *held_out}, observed.camera, settings)
     return AppearanceViews(
         [view for view in views if view.frame not in held_out], seed, [view for view in views if view.frame in held_out]
     )
