@@ -173,10 +173,11 @@ def test_an_unpaired_person_does_not_depend_on_the_partner(sampler: Sampler) -> 
     torch.testing.assert_close(pack(a)[:, :, 0], pack(b)[:, :, 0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("size", [WINDOW, 32])
 @pytest.mark.parametrize("length", [5, WINDOW, 37, 60])
-def test_merged_windows_are_the_clip(length: int) -> None:
+def test_merged_windows_are_the_clip(length: int, size: int) -> None:
     cam = random_state(1, length)
-    layout = window_layout(length, "cpu")
+    layout = window_layout(length, "cpu", size)
     total = torch.zeros(length).index_add(0, layout.index.flatten(), layout.weight.flatten())
     torch.testing.assert_close(total, torch.ones(length))
     pieces = cam.map(lambda tensor: tensor[0][layout.index])

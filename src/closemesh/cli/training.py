@@ -90,6 +90,7 @@ def prior(
     windows: Annotated[int, typer.Option(min=2, help="Windows of simulated first motion for training.")] = 16384,
     width: Annotated[int, typer.Option(min=32, help="Width of a token.")] = 256,
     layers: Annotated[int, typer.Option(min=1, help="Transformer layers.")] = 4,
+    frames: Annotated[int, typer.Option(min=8, help="Frames of the denoiser's windows.")] = 32,
     learning_rate: RateOption = 3e-4,
     begin_with: FirstOption = None,
     only: Annotated[
@@ -122,7 +123,7 @@ def prior(
         loop = LoopConfig(steps, learning_rate, minutes=minutes)
         # The codebook has the easier task: its input is its target.
         short = LoopConfig(steps, learning_rate, minutes=minutes and minutes / 2)
-        denoising = DenoiserTraining(DenoiserConfig(**size), loop, batch=batch, seed=seed or 0)
+        denoising = DenoiserTraining(DenoiserConfig(**size, frames=frames), loop, batch=batch, seed=seed or 0)
         codebook = CodebookConfig(**{**size, "layers": max(1, layers // 2)})  # Encoder and decoder have layers each.
         coding = CodebookTraining(codebook, short, batch=batch, seed=seed or 0)
         with show_progress() as progress:

@@ -17,6 +17,7 @@ from closemesh.fitting.keypoint_tracks import NUM_POINTS
 from closemesh.interaction_prior.state import STATE_WIDTH, PairState, pack, pack_std, unpack
 from closemesh.interaction_prior.windows import (
     NUM_LIMBS,
+    WINDOW,
     Conditions,
     PairBody,
     PairWindows,
@@ -92,6 +93,8 @@ class DenoiserConfig:
     heads: int = 8
     hidden: int = 512
     cross_attention: bool = True
+    frames: int = WINDOW
+    """Of the windows that it is trained on."""
 
 
 class Denoiser(nn.Module):

@@ -161,7 +161,7 @@ def refine_interval(prior: Prior, clip: PairClip, text: TextGuidance | None = No
     The changes are smoothed over time: they follow the jitter of keypoints, the first motion does not.
     """
     times = clip.tracks.times
-    layout = window_layout(len(clip), times.device)
+    layout = window_layout(len(clip), times.device, prior.sampler.denoiser.config.frames)
     windows = cut_windows(clip, layout)
     text = text and text.windows(layout)
     if not prior.cross_attention:

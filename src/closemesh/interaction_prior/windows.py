@@ -30,8 +30,7 @@ from closemesh.interaction_prior.state import (
 )
 from closemesh.losses.keypoints import SEGMENTS
 
-WINDOW = 32  # Frames: about a second.
-STEP = WINDOW // 2
+WINDOW = 16  # Frames, unless a network was trained on longer windows.
 NUM_LIMBS = len(SEGMENTS)
 _DISTANCE_SCALE, _DISTANCE_LIMIT = 0.05, 0.2  # Meters.
 _RESIDUAL_SCALE = 0.1  # Meters.
@@ -232,14 +231,14 @@ def image_distance(windows: PairWindows, pixels: Tensor) -> Tensor:
 class WindowLayout:
     """The frames of the windows of an interval, and their crossfade weights."""
 
-    index: Tensor  # [B, WINDOW] frame of each window's frames; a shorter interval repeats its last frame
-    weight: Tensor  # [B, WINDOW] adds up to 1 in every frame
+    index: Tensor  # [B, size] frame of each window's frames; a shorter interval repeats its last frame
+    weight: Tensor  # [B, size] adds up to 1 in every frame
 
 
-def window_layout(length: int, device: torch.device | str) -> WindowLayout:
-    """Windows of WINDOW frames, one every STEP; the last one ends with the interval."""
-    starts = sorted({*range(0, max(length - WINDOW, 0) + 1, STEP), max(length - WINDOW, 0)})
-    frames = torch.arange(WINDOW, device=device)
+def window_layout(length: int, device: torch.device | str, size: int = WINDOW) -> WindowLayout:
+    """Windows of `size` frames, each half a window after the last; the final one ends with the interval."""
+    starts = sorted({*range(0, max(length - size, 0) + 1, size // 2), max(length - size, 0)})
+    frames = torch.arange(size, device=device)
     index = (torch.tensor(starts, device=device)[:, None] + frames).clamp(max=length - 1)
     ramp = (torch.minimum(frames, frames.flip(0)) + 1.0).expand_as(index)
     total = torch.zeros(length, device=device).index_add(0, index.flatten(), ramp.flatten())
@@ -279,7 +278,7 @@ def synchronize_windows(state: PairState, view: PairView, layout: WindowLayout, 
 
 
 def _blend(values: Tensor, layout: WindowLayout, length: int) -> Tensor:
-    """[1, T, ...] of values [B, WINDOW, ...]."""
+    """[1, T, ...] of values [B, size, ...]."""
     weighted = values * layout.weight.reshape(*layout.weight.shape, *([1] * (values.ndim - 2)))
     total = values.new_zeros(length, *values.shape[2:])
     return total.index_add(0, layout.index.flatten(), weighted.flatten(0, 1))[None]

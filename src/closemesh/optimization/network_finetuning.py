@@ -68,11 +68,11 @@ class FinetunedMotion:
         device = parameters.pelvis_ray.device
         self._pairs, self._before = [list(pair) for pair in pairs], parameters.detached()
         clips = [_pair_clip(self._before, tracks, pair) for pair in self._pairs]
-        self._layout = window_layout(len(tracks.times), device)
+        self.denoiser: Denoiser = load_denoiser(device).requires_grad_(True)
+        self._layout = window_layout(len(tracks.times), device, self.denoiser.config.frames)
         self._windows = [cut_windows(clip, self._layout) for clip in clips]
         points = PairBody(load_landmark_body(body).coarse(NUM_POINTS), capsule_body(body)).to(device)
         self._inputs = _concatenate([_inputs(windows, points) for windows in self._windows])
-        self.denoiser: Denoiser = load_denoiser(device).requires_grad_(True)
         self.free = _free_people(self._before, self._pairs)
         with torch.no_grad():
             self._offset = self._output()

@@ -36,7 +36,7 @@ from closemesh.lab.training.motion_bank import BODY_MODEL, MotionDatasets, make_
 from closemesh.networks.checkpoint import save_network
 
 CPU = torch.device("cpu")
-FRAMES = 36
+FRAMES = 20
 TINY = DenoiserTraining(
     network=DenoiserConfig(width=64, layers=2, heads=4, hidden=128),
     loop=LoopConfig(steps=250, learning_rate=2e-3, warm_up=10, ema_decay=0.97, evaluate_every=1000),

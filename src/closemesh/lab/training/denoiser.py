@@ -23,7 +23,6 @@ from closemesh.interaction_prior.diffusion import (
 from closemesh.interaction_prior.masking import hidden_frames, interpolate_hidden
 from closemesh.interaction_prior.state import PairState, pack, pack_std, state_to_camera, unpack
 from closemesh.interaction_prior.windows import (
-    WINDOW,
     PairBody,
     PairWindows,
     constant_conditions,
@@ -180,12 +179,15 @@ def train_denoiser(
     """
     torch.manual_seed(config.seed)
     schedule = cosine_schedule().to(run.device)
-    trainer = Trainer(init_from or Denoiser(config.network), config.loop, run.folder, run.device)
+    network = init_from or Denoiser(config.network)
+    network.config = replace(network.config, frames=config.network.frames)
+    trainer = Trainer(network, config.loop, run.folder, run.device)
     generator = torch.Generator(run.device).manual_seed(config.seed + 1)
 
     def loss(forward: Forward, step: int) -> Losses:
-        examples = sample_examples(train, config.batch, generator)
-        masked = random_masks(config.batch, config.mask_frames, config.mask_person, generator, run.device)
+        examples = sample_examples(train, config.batch, generator, config.network.frames)
+        shape = config.batch, config.network.frames
+        masked = random_masks(shape, config.mask_frames, config.mask_person, generator, run.device)
         masked = masked & ~examples.windows.masked.any((1, 2))[:, None, None]
         first_guess = (step * 0.618034) % 1 < config.first_guess
         examples = drop_contacts(mask_frames(examples, masked), config.contacts, generator)
@@ -255,7 +257,7 @@ def denoiser_metrics(sampler: Sampler, validation: InitialMotions, batch: int) -
     frames: on a straight line, in the first motion, and generated.
     """
     rows: list[dict[str, float]] = []
-    for number, examples in enumerate(_validation_examples(validation, batch)):
+    for number, examples in enumerate(_validation_examples(validation, batch, sampler.denoiser.config.frames)):
         windows = replace(examples.windows, contacts=None)
         refined = sample(sampler, windows, [])
         noise = torch.randn(pack(refined).shape, generator=_generator(validation), device=validation.pelvis.device)
@@ -289,7 +291,8 @@ def _gap_errors(sampler: Sampler, validation: InitialMotions, batch: int, gap: t
     rows, count = torch.arange(len(index), device=index.device)[:, None], hidden.shape[1]
     own, frame = hidden[index, :, person], torch.arange(count, device=index.device)
     middle = (own * frame).sum(1) // own.sum(1)
-    frames = (middle - WINDOW // 2).clamp(0, count - WINDOW)[:, None] + frame[:WINDOW]
+    size = sampler.denoiser.config.frames
+    frames = (middle - size // 2).clamp(0, count - size)[:, None] + frame[:size]
     windows = replace(cut_examples(validation, index, frames).windows, contacts=None)
     whole = first_state(validation, index, frame.expand(len(index), -1))
     straight = interpolate_hidden(whole, hidden[index], validation.tracks.times[index])
@@ -302,7 +305,7 @@ def _gap_errors(sampler: Sampler, validation: InitialMotions, batch: int, gap: t
     errors = {}
     for name, state in states.items():
         joints = _joints(pose_pair(sampler.body, state))
-        for what, values in _errors_of_person(joints, truth, person).items():  # [B, WINDOW]
+        for what, values in _errors_of_person(joints, truth, person).items():  # [B, T]
             errors[f"gap{gap[0]}_{name}_{what}_mm"] = 1000 * float(values[own[rows, frames]].mean())
     return errors
 
@@ -334,9 +337,9 @@ def _joint_error(joints: Tensor, truth: Tensor) -> float:
     return 1000 * float(difference.norm(dim=-1).mean())
 
 
-def _validation_examples(validation: InitialMotions, batch: int) -> Iterator[TrainingExample]:
+def _validation_examples(validation: InitialMotions, batch: int, frames: int) -> Iterator[TrainingExample]:
     generator = _generator(validation)
-    return (sample_examples(validation, batch, generator) for _ in range(CHECK_BATCHES))
+    return (sample_examples(validation, batch, generator, frames) for _ in range(CHECK_BATCHES))
 
 
 def _generator(validation: InitialMotions) -> torch.Generator:

@@ -51,17 +51,19 @@ class TrainingExample:
         return TrainingExample(windows, truth, choose(self.joint_valid, self.joint_valid.flip(1)))
 
 
-def sample_examples(motions: InitialMotions, count: int, generator: torch.Generator) -> TrainingExample:
-    """Random windows of WINDOW frames; the two people in random order."""
+def sample_examples(
+    motions: InitialMotions, count: int, generator: torch.Generator, frames: int = WINDOW
+) -> TrainingExample:
+    """Random windows of so many frames; the two people in random order."""
     device = motions.pelvis.device
     index = torch.randint(len(motions), (count,), generator=generator, device=device)
-    first = torch.randint(motions.pelvis.shape[1] - WINDOW + 1, (count,), generator=generator, device=device)
-    examples = cut_examples(motions, index, first[:, None] + torch.arange(WINDOW, device=device))
+    first = torch.randint(motions.pelvis.shape[1] - frames + 1, (count,), generator=generator, device=device)
+    examples = cut_examples(motions, index, first[:, None] + torch.arange(frames, device=device))
     return examples.swap_people(torch.rand(count, generator=generator, device=device) < 0.5)
 
 
 def cut_examples(motions: InitialMotions, index: Tensor, frames: Tensor) -> TrainingExample:
-    """The windows index [B] of the motions at frames [B, WINDOW].
+    """The windows index [B] of the motions at frames [B, T].
 
     As in the product, hidden frames are those of the whole motion, before windows are cut.
     """
@@ -142,9 +144,13 @@ def mask_frames(example: TrainingExample, masked: Tensor) -> TrainingExample:
 
 
 def random_masks(
-    count: int, frames_fraction: float, person_fraction: float, generator: torch.Generator, device: torch.device
+    shape: tuple[int, int],
+    frames_fraction: float,
+    person_fraction: float,
+    generator: torch.Generator,
+    device: torch.device,
 ) -> Tensor:
-    """[B, WINDOW, 2] bool masked frames: of both people in some windows, of one whole person in others.
+    """[B, T, 2] bool, of shape [B, T], masked frames: of both people in some windows, of one whole person in others.
 
     frames_fraction and person_fraction: of the windows. Frames are masked in a row or scattered.
     """
@@ -152,15 +158,16 @@ def random_masks(
     def rand(*shape: int) -> Tensor:
         return torch.rand(shape, generator=generator, device=device)
 
+    count, size = shape
     kind, amount = rand(count, 1, 1), rand(count, 1, 1)
-    frame = torch.arange(WINDOW, device=device)[:, None]
-    start, length = (WINDOW * rand(count, 1, 2)).floor(), (WINDOW * rand(count, 1, 2) * 0.7).floor()
+    frame = torch.arange(size, device=device)[:, None]
+    start, length = (size * rand(count, 1, 2)).floor(), (size * rand(count, 1, 2) * 0.7).floor()
     row = (frame >= start) & (frame < start + length)
-    scattered = rand(count, WINDOW, 2) < 0.5 * amount
+    scattered = rand(count, size, 2) < 0.5 * amount
     frames = (kind < frames_fraction) & torch.where(kind < frames_fraction / 2, row, scattered)
     person = (kind >= frames_fraction) & (kind < frames_fraction + person_fraction)
     which = (rand(count, 1, 1) < 0.5) == torch.tensor([True, False], device=device)
-    return frames | (person & which).expand(-1, WINDOW, -1)
+    return frames | (person & which).expand(-1, size, -1)
 
 
 def drop_contacts(example: TrainingExample, fraction: float, generator: torch.Generator) -> TrainingExample:

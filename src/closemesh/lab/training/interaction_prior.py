@@ -152,7 +152,7 @@ def train_codebook(
         low, high = FPS_RANGE
         fps = low + (high - low) * ((step * 0.618034) % 1)
         batch = sample_pairs(train, config.batch, config.network.frames, fps, generator, UNRELATED_PAIRS)
-        masked = random_masks(config.batch, config.mask_frames, 0.0, generator, run.device)
+        masked = random_masks((config.batch, config.network.frames), config.mask_frames, 0.0, generator, run.device)
         state, frame = _canonical(batch)
         noisy = _wrong_rotations(state, config.noisy, generator)
         output = forward(pack(noisy), _times(batch), masked, _num_levels(config, step))
