@@ -35,7 +35,7 @@ class CodebookConfig:
     hidden: int = 512
     codes: int = 512
     code_width: int = 32
-    decay: float = 0.998
+    decay: float = 0.99
     """Of the moving averages that update the codes."""
     frames: int = CODEBOOK_FRAMES
     """Of a window."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -124,15 +125,13 @@ class VectorQuantizer(nn.Module):
     """Nearest code with a straight-through gradient (VQ-VAE); codes follow moving averages, unused ones are reset."""
 
     codebook: Tensor  # [codes, width]
-    sums: Tensor  # [codes, width] moving sums of the vectors that chose each code
-    uses: Tensor  # [codes] moving counts of them
+    uses: Tensor  # [codes] moving counts of the vectors that chose each code
 
     def __init__(self, codes: int, width: int, decay: float) -> None:
         """decay: of the moving averages that the codes follow."""
         super().__init__()
         self.decay = decay
         self.register_buffer("codebook", torch.randn(codes, width))
-        self.register_buffer("sums", self.codebook.clone())
         self.register_buffer("uses", torch.ones(codes))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -161,20 +160,22 @@ class VectorQuantizer(nn.Module):
             means = torch.zeros_like(self.codebook).index_add_(0, nearest, x) / uses[:, None].clamp(min=1)
             self.codebook.copy_(torch.where(uses[:, None] > 0, means, self.codebook))
             self.uses.copy_(uses.clamp(min=1) * (_FIRST_USES * codes / len(x)))
-        self.sums.copy_(self.codebook * self.uses[:, None])
 
     @torch.no_grad()
     def _update_codebook(self, flat: Tensor, indices: Tensor) -> None:
         """flat [N, C], indices [N]."""
         one_hot = F.one_hot(indices, len(self.codebook)).float()
+        sums = self.codebook * self.uses[:, None] * self.decay + (1 - self.decay) * one_hot.T @ flat
         self.uses.mul_(self.decay).add_(one_hot.sum(0), alpha=1 - self.decay)
-        self.sums.mul_(self.decay).add_(one_hot.T @ flat, alpha=1 - self.decay)
-        self.codebook.copy_(self.sums / self.uses[:, None].clamp(min=1e-5))
+        self.codebook.copy_(sums / self.uses[:, None].clamp(min=1e-5))
         unused = self.uses < 1e-2 * len(flat) / len(self.codebook)
         samples = flat[torch.randint(len(flat), (len(self.codebook),), device=flat.device)]
         self.codebook.copy_(torch.where(unused[:, None], samples, self.codebook))
-        self.sums.copy_(torch.where(unused[:, None], samples, self.sums))
         self.uses.copy_(torch.where(unused, torch.ones_like(self.uses), self.uses))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        state_dict.pop(f"{prefix}sums", None)  # Of earlier versions: the codes times their counts.
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class ResidualQuantizer(nn.Module):
