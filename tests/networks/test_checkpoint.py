@@ -45,7 +45,7 @@ def test_chosen_modules_are_saved_in_8_bits_within_half_a_step(tmp_path: Path) -
     in_8_bits = 0
     for name, value in again.state_dict().items():
         assert value.dtype == full[name].dtype
-        if name.startswith("blocks.0.") and full[name].numel() >= 20_000:
+        if name.startswith("blocks.0.") and full[name].numel() >= 16_000:
             step = full[name].flatten(1).abs().amax(1, keepdim=True) / 127
             assert ((value - full[name]).flatten(1).abs() <= 0.5001 * step).all()
             in_8_bits += 1

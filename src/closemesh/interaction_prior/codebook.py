@@ -43,7 +43,7 @@ class CodebookConfig:
     """Mixtures of the frames that are represented, at first the lowest frequencies: postures change slowly."""
     groups: int = 16
     """Parts of the representation of one person in one window, each with its own codes."""
-    levels: int = 4
+    levels: int = 5
     """Codes that are added up to represent one part."""
 
     @property

@@ -56,8 +56,8 @@ class GuidanceConfig:
     contact: float = 0.3
     codebook: float = 1.0
     """Largest fraction of the codebook's reconstruction that is mixed in."""
-    codebook_levels: int | None = None
-    """Levels of codes in it: fewer are further from the prediction and closer to the data. All if None."""
+    codebook_levels: int | None = 2
+    """Levels of codes in it, all if None: fewer are further from the prediction and closer to the data."""
     text: float = 1.0
     """Weight of each statement."""
     text_step_factor: int = 2

@@ -21,7 +21,7 @@ from closemesh.core.files import atomic_file
 _Network = TypeVar("_Network", bound=nn.Module)
 
 _ROW_SCALE = ".row_scale"
-_MIN_QUANTIZED = 20_000  # Smaller tensors, such as biases and codes, would save little.
+_MIN_QUANTIZED = 16_000  # Smaller tensors, such as biases, would save little.
 _SPARE_NUMBERS, _MAX_GROWTH = 4_000_000, 16  # Tables that are not stored; and a tensor is counted when it is filled.
 
 RENAMED_KEYS: Mapping[str, str] = {

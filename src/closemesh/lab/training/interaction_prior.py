@@ -41,15 +41,18 @@ from closemesh.lab.training.motion_bank import FPS_RANGE, MotionBatch, MotionDat
 from closemesh.lab.training.simulated_views import DetectionSimulator, load_simulator
 
 NETWORKS = "denoiser", "codebook"
-QUANTIZED_MODULES = {"codebook": ("encoder", "decoder", "time")}
+QUANTIZED_MODULES = {"codebook": ("encoder", "decoder", "time", "quantizers")}
 """Modules that are saved in 8 bits, by name of the network."""
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
 _MOVED_WINDOWS = 64  # To see how far each number moves the body.
 _MIN_MOVEMENT = 0.05  # Meters: rotations of hands and feet move no joint, but surfaces.
 _FAR_FRACTION, _SMALL_ANGLE, _LARGE_ANGLE = 0.2, 0.03, 0.5  # Of rotations, and radians.
-_ENCODER_RATES = dict.fromkeys(("embed", "encoder", "to_codes", "to_slots"), 0.1)
-"""Factors of the learning rate: codes follow the encoder with a delay."""
+_RATES = {
+    **dict.fromkeys(("embed", "time", "to_codes", "to_slots"), 0.02),
+    **dict.fromkeys(("encoder", "from_codes", "from_slots", "head"), 0.1),
+}
+"""Factors of the learning rate: codes follow the encoder with a delay, and the linear code is good from the start."""
 _BATCH = {"cpu": 256, "cuda": 1024}  # First motions made at once.
 _SURFACE_POINTS = 100  # On the skin, in the loss.
 _VALIDATION_FRACTION = 16  # One first motion for validation for so many for training.
@@ -148,7 +151,7 @@ def train_codebook(
     train, validation = train.to(run.device), validation.to(run.device)
     generator = torch.Generator(run.device).manual_seed(config.seed + 1)
     network = _first_codebook(train, body, config, generator, init_from)
-    trainer = Trainer(network, config.loop, run.folder, run.device, _ENCODER_RATES)
+    trainer = Trainer(network, config.loop, run.folder, run.device, _RATES)
 
     def loss(forward: Forward, step: int) -> Losses:
         low, high = FPS_RANGE
