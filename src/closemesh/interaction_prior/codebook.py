@@ -104,7 +104,7 @@ class Codebook(nn.Module):
         levels: use only the first so many levels of codes, for a coarser motion; all if None.
         """
         time_features = self._time_features(times)
-        latent = self.encode(motion, time_features, masked)
+        latent = self._encode(motion, time_features, masked)
         parts = zip(self.quantizers, latent.unbind(-2), strict=True)
         quantized, codes, commitments = zip(*(quantizer(part, levels) for quantizer, part in parts), strict=True)
         mixed = torch.cat(quantized, dim=-1)[..., self.order.argsort()].unflatten(-1, (self.config.slots, -1))
@@ -113,7 +113,7 @@ class Codebook(nn.Module):
         motion = self.mean + self.head(decoded).float() / self.scale
         return CodebookOutput(motion, torch.stack(codes, dim=-2), torch.stack(commitments).mean())
 
-    def encode(self, motion: Tensor, time_features: Tensor, masked: Tensor | None = None) -> Tensor:
+    def _encode(self, motion: Tensor, time_features: Tensor, masked: Tensor | None = None) -> Tensor:
         """What the codes stand for, [B, 2, groups, code_width], before it is quantized."""
         x = self.embed((motion - self.mean) * self.scale)
         if masked is not None:
@@ -156,12 +156,12 @@ class Codebook(nn.Module):
         unit = scaled.square().mean().sqrt()
         self.scale.copy_(scale / unit)
         basis = _principal_components((scaled / unit).flatten(0, 2))  # [STATE_WIDTH, STATE_WIDTH] rows
-        kept, channels = min(STATE_WIDTH, self.config.width), self.config.channels
+        components, channels = min(STATE_WIDTH, self.config.width), self.config.channels
         for linear in (self.embed, self.to_codes, self.from_codes):
             nn.init.zeros_(linear.bias)
         nn.init.normal_(self.embed.weight, std=0.02)
-        self.embed.weight[:kept] = basis[:kept]
-        self.head.weight[:, :kept] = basis[:kept].T
+        self.embed.weight[:components] = basis[:components]
+        self.head.weight[:, :components] = basis[:components].T
         self.to_codes.weight.copy_(torch.eye(channels, self.config.width))
         self.from_codes.weight.copy_(torch.eye(self.config.width, channels))
         low = _low_frequencies(self.config.frames, self.config.slots)
@@ -179,7 +179,7 @@ class Codebook(nn.Module):
         """
         grown = Codebook(replace(self.config, levels=levels)).to(motion.device)
         grown.load_state_dict(self.state_dict(), strict=False)
-        grown._fit_codes(grown.encode(motion, grown._time_features(times)), self.config.levels)
+        grown._fit_codes(grown._encode(motion, grown._time_features(times)), self.config.levels)
         return grown
 
     def _fit_codes(self, latent: Tensor, start: int = 0) -> None:

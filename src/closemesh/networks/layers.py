@@ -173,9 +173,9 @@ class VectorQuantizer(nn.Module):
         self.codebook.copy_(torch.where(unused[:, None], samples, self.codebook))
         self.uses.copy_(torch.where(unused, torch.ones_like(self.uses), self.uses))
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **options: Any) -> None:
         state_dict.pop(f"{prefix}sums", None)  # Of earlier versions: the codes times their counts.
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super()._load_from_state_dict(state_dict, prefix, *args, **options)
 
 
 class ResidualQuantizer(nn.Module):
