@@ -135,12 +135,13 @@ def _keypoint_loss(task: _KeypointFit, posed: PosedLandmarks) -> Tensor:
 def file_betas(person: ImportedPerson | None, body: BodyModel) -> Floats | None:
     """Betas [B] of `body` that follow from the file; None when it has neither betas nor joints that apply to it.
 
-    The file's betas apply only when both it and `body` are SMPL-X. Otherwise they are fitted to the bone lengths of
-    the file's joints.
+    The file's betas apply only when both it and `body` are SMPL-X, or both the bundled body. Otherwise they are fitted
+    to the bone lengths of the file's joints.
     """
     if person is None:
         return None
-    if person.model == "smplx" and not body.is_bundled and person.betas is not None:
+    own = "closemesh_open" if body.is_bundled else "smplx"
+    if person.model == own and person.betas is not None:
         betas = np.zeros(body.num_betas)
         count = min(len(betas), len(person.betas))
         betas[:count] = person.betas[:count]

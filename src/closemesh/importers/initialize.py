@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from closemesh.body.landmarks import LandmarkBody
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel
-from closemesh.body.motion import MotionParameters, pose_parameters, rest_pelvis
+from closemesh.body.motion import MotionParameters, change_people, pose_parameters, rest_pelvis
 from closemesh.config.schema import InitialiseConfig
 from closemesh.core.arrays import Floats
 from closemesh.core.errors import InputError
@@ -21,6 +22,7 @@ from closemesh.fitting.jaw import fit_jaw
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, from_motion, to_motion
 from closemesh.fitting.optimizer import NEAR_PREDICTION
+from closemesh.fitting.silhouette_shape import Labels, Masks
 from closemesh.geometry.camera import project
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers.association import MatchedPoses, match_to_tracks, on_clip
@@ -38,7 +40,7 @@ from closemesh.importers.uncertainty import (
     unseen_joints,
 )
 from closemesh.initialization.camera_estimation import estimate_camera
-from closemesh.initialization.initialize import fit_clip, initialise
+from closemesh.initialization.initialize import fit_clear_shapes, fit_clip, initialise
 from closemesh.initialization.intrinsics import CameraPrior, check_focal, find_camera_prior
 from closemesh.initialization.lifting import lift_clip, lifted_parameters
 from closemesh.initialization.lifting_network import PoseDistribution, load_lifter
@@ -60,10 +62,12 @@ def import_initial_motion(
     config: InitialiseConfig,
     device: torch.device,
     progress: Progress,
+    labels: Callable[[int], Labels] | None = None,
 ) -> tuple[Camera, BodyMotion, PoseUncertainty]:
     """The same records as `initialise`, with the poses of another tool's result file; camera frame.
 
-    Detections without an imported pose get the pose of `initialise`. Raises InputError when the file cannot be read or
+    Detections without an imported pose get the pose of `initialise`. labels: the label image of a frame; None without
+    masks, which else correct the shapes that the file does not know. Raises InputError when the file cannot be read or
     none of its people matches a track.
     """
     result = read_imported_result(path, clip)
@@ -89,6 +93,11 @@ def import_initial_motion(
             fused = _fuse_with_lifter(matched, lifted, tracks, observations, body, one_world, advance)
         near_fused, uncertainty = replace(tracks, reference=fused.reference), fused.uncertainty
         variables = fit_clip(model, fused.parameters, near_fused, NEAR_PREDICTION, config, progress)
+        if labels is not None:
+            masks = Masks(labels, observations)
+            shaped, fitted = fit_clear_shapes(model, body, variables, near_fused, masks, config, progress)
+            unknown = [file_betas(person, body) is None for person in matched.people]
+            variables = change_people(fitted & torch.tensor(unknown, device=device), shaped, variables)
     for fit in (fit_hands, fit_jaw):
         variables = fit(model, variables, tracks, config.iterations, config.window, config.overlap, progress)
     fitted = to_motion(body, landmarks, variables, tracks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ class ImportedPerson:
     """[N, 3] meters."""
     confidence: Floats
     """[N] 0..1; 1 where the file has none."""
-    model: Model
+    model: Model | Literal["closemesh_open"]
     """Body model that the betas belong to."""
     betas: Floats | None = None
     """[B]."""

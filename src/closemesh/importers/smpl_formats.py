@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -274,6 +274,8 @@ def read_amass_person(path: Path, clip: Clip) -> ImportedResult:
     return ImportedResult("AMASS", (person,), None)
 
 
-def _amass_model(sequence: MotionSequence) -> Model:
+def _amass_model(sequence: MotionSequence) -> Model | Literal["closemesh_open"]:
     family = (sequence.body_model or "").partition("/")[0]
+    if family == "closemesh_open":
+        return "closemesh_open"
     return "smplx" if family == "smplx" else "smpl" if family == "smpl" else "smplh"

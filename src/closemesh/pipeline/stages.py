@@ -101,7 +101,7 @@ class Initialise:
         config, observations = ctx.config.initialise, require(state.observations, "observe")
         if config.init:
             return import_initial_motion(
-                Path(config.init), ctx.clip, observations, ctx.body, config, ctx.device, progress
+                Path(config.init), ctx.clip, observations, ctx.body, config, ctx.device, progress, ctx.labels()
             )
         return initialise(ctx.clip, observations, ctx.body, config, ctx.device, progress, ctx.labels())
 
