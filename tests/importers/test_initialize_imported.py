@@ -21,6 +21,7 @@ from closemesh.core.progress import NullProgress
 from closemesh.geometry.rotations import axis_angle_to_matrix
 from closemesh.importers import initialize
 from closemesh.importers.initialize import import_initial_motion
+from closemesh.output.people import write_people
 from closemesh.output.quality import standing_heights
 from closemesh.structures import BodyMotion, Camera, PoseUncertainty
 
@@ -130,6 +131,14 @@ def test_smplx_betas_apply_to_the_licensed_body_only(known_scene, tmp_path: Path
     _, motion, _ = begin(tmp_path / "gvhmr", licensed, progress)
     np.testing.assert_allclose(motion.betas, 0.3, atol=1e-6)
     assert motion.body_model == "smplx/SMPLX_NEUTRAL" and not any("another body" in note for note in progress.notes)
+
+
+def test_betas_of_the_bundled_body_come_from_person_files(known_scene, tmp_path: Path) -> None:
+    write_people(tmp_path / "people", known_scene.clip, known_scene.camera, known_scene.motion, known_scene.body)
+    progress = NullProgress()
+    _, motion, _ = begin(tmp_path / "people", known_scene, progress)
+    np.testing.assert_allclose(motion.betas, known_scene.motion.betas, atol=1e-5)
+    assert not any("another body" in note for note in progress.notes)
 
 
 def test_people_of_another_clip_match_no_track(known_scene, tmp_path: Path) -> None:
