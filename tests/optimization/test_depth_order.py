@@ -103,7 +103,7 @@ def test_people_who_touch_need_more_evidence(
 ) -> None:
     wrong = _passing(dressed.scene, -0.1)
     margin = max(order.margin for order in _orders(appearance, dressed.scene, wrong)[1])
-    monkeypatch.setattr(depth_order, "MIN_MARGIN", 0.5 * margin)
+    monkeypatch.setattr(depth_order, "TOUCHING_FACTOR", 2 * margin / depth_order.MIN_MARGIN)
     assert _orders(appearance, dressed.scene, wrong)[1]
     assert _orders(appearance, dressed.scene, wrong, touching=True)[1] == ()
 
@@ -130,7 +130,7 @@ def test_no_contact_pulls_back_an_order_that_views_show(dressed: DressedPeople) 
     before = from_motion(load_landmark_body(known.body), known.motion, CPU)
     tracks = KeypointTracks.from_observations(known.observations, known.clip.times, known.camera, CPU)
     model, unpaired = FitModel(load_landmark_body(known.body), load_pose_prior()), torch.zeros(2, dtype=torch.bool)
-    problem = optimize._Problem(model, known.body, tracks, ((0, 1),), unpaired, None, OptimiseConfig())
+    problem = optimize._Problem(model, known.body, tracks, ((0, 1),), unpaired, unpaired, None, OptimiseConfig())
     moved = {}
     for orders in ((), (DepthOrder(0, 1, 0, 11, -0.25, 9.0),)):
         reference = problem.with_reference(before, orders).reference

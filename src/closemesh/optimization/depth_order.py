@@ -81,9 +81,13 @@ def _compare(
 ) -> _Trial:
     """evidence: factor on the margin that a shift needs."""
     gains = _gains(appearance, parameters, part, pair, scaled=True)
+    overlapping = gains.abs().amax(1) > MIN_GAIN  # In the other views, no order is right or wrong.
+    if not overlapping.any():
+        return _Trial(0.0, 0.0)
+    gains = gains[overlapping]
     mean = gains.mean(0)
-    std = gains.std(0, correction=min(1, len(part) - 1))
-    error = std / len(part) ** 0.5 + MIN_GAIN / MIN_MARGIN
+    std = gains.std(0, correction=min(1, len(gains) - 1))
+    error = std / len(gains) ** 0.5 + MIN_GAIN / MIN_MARGIN
     needed = evidence * MIN_MARGIN
     if not (mean > needed * error).any():
         return _Trial(0.0, float((mean / error).max()))
