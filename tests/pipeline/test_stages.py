@@ -107,7 +107,7 @@ def test_the_setting_statements_holds_in_the_joint_stage_too(
         return state.motions["initial"]
 
     def optimised(*given: Any) -> tuple[Any, ...]:
-        texts["optimise"] = given[-1]
+        texts["optimise"] = given[-1].text
         return copy_of_initial(state)
 
     monkeypatch.setattr(pipeline_stages, "refine", refined)

@@ -16,9 +16,9 @@ from closemesh.lab.datasets.recording import write_pose_file
 
 @pytest.fixture
 def motion(tmp_path):
-    """Ten files; the tenth belongs to the test split."""
-    for k in range(10):
-        write_pose_file(tmp_path / "motion" / f"wave_{k}.npz", two_people(frames=4, offset=(1.0, 0.0, 0.0)))
+    """Three files; the last one has a name of the test split."""
+    for name in ("wave_0", "wave_1", "cmu_60_61_03"):
+        write_pose_file(tmp_path / "motion" / f"{name}.npz", two_people(frames=4, offset=(1.0, 0.0, 0.0)))
     return tmp_path / "motion"
 
 
