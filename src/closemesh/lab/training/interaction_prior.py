@@ -41,7 +41,7 @@ from closemesh.lab.training.motion_bank import FPS_RANGE, MotionBatch, MotionDat
 from closemesh.lab.training.simulated_views import DetectionSimulator, load_simulator
 
 NETWORKS = "denoiser", "codebook"
-QUANTIZED_MODULES = {"codebook": ("encoder", "decoder", "time", "quantizers")}
+QUANTIZED_MODULES = {"denoiser": ("blocks",), "codebook": ("encoder", "decoder", "time", "quantizers")}
 """Modules that are saved in 8 bits, by name of the network."""
 CHECK_BATCHES = 8
 SEPARATE_DISTANCE = 0.15  # Meters between the capsules of two people who are clearly not in contact.
