@@ -54,7 +54,7 @@ def test_fine_tuning_follows_the_loss(
     before = float(loss(motion(), Weights(), 0).detach())
     after = finetune_network(loss, motion, (Phase("all", Weights(), 1.0),), 20, lambda _: None)
     assert float(loss(after, Weights(), 0)) < 0.5 * before
-    assert (after.pelvis()[:, 1] - parameters.pelvis()[:, 1]).norm(dim=-1).max() < 0.05
+    assert (after.pelvis()[:, 1] - parameters.pelvis()[:, 1]).norm(dim=-1).max() < 0.06, "shared weights move both"
 
 
 @pytest.fixture
