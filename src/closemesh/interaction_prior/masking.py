@@ -39,7 +39,7 @@ def widen_std(std: PairUncertainty, hidden: Tensor, times: Tensor) -> PairUncert
 
     def widened(values: Tensor, rate: float, largest: float) -> Tensor:
         known = _between(values, before, after, _fraction(since, until))
-        wide = (known + rate * seconds).clamp(max=largest).maximum(known)
+        wide = (known + rate * seconds).clamp(max=largest)
         return torch.where(hidden[..., None], wide, values)
 
     return replace(

@@ -32,7 +32,7 @@ from closemesh.interaction_prior.guidance import (
     reprojection_energy,
     smoothing_weights,
 )
-from closemesh.interaction_prior.masking import hidden_frames, widen_std
+from closemesh.interaction_prior.masking import hidden_frames, interpolate_hidden, widen_std
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, PairState, PairUncertainty, pack, unpack
 from closemesh.interaction_prior.windows import (
     PairBody,
@@ -51,6 +51,7 @@ from closemesh.text.statements import TimedStatement, select_people
 
 MIN_ROTATION_STD, MIN_PELVIS_STD, MIN_BETAS_STD = 0.03, 0.01, 0.05  # Radians, meters; smaller ones are clamped.
 MAX_PAIR_DISTANCE = 0.5  # Meters between the surfaces of two people who are refined as a pair.
+_MIN_DEPTH = 0.1  # Meters; what is generated without detections may end up behind the camera.
 FADE_FRAMES = 12  # Frames over which the refinement fades in and out.
 SMOOTHING_SECONDS = 0.05  # Standard deviation of the smoothing of changes: shorter than any blow.
 
@@ -209,7 +210,7 @@ class PairBlender:
         frames = len(motion.transl)
         betas = tensor(motion.betas)
         # As PairState with all people in the place of the two.
-        self._initial = PairState(
+        initial = PairState(
             rotations=tensor(motion.rotations[:, :, :NUM_ROTATIONS])[None],
             betas=betas[:, :NUM_BETAS].expand(1, frames, -1, -1),
             pelvis=pelvis_of(body.to(device), betas, tensor(motion.transl))[None],
@@ -221,6 +222,8 @@ class PairBlender:
             pelvis_std=tensor(uncertainty.pelvis_std).clamp(min=MIN_PELVIS_STD)[None],
         )
         self.hidden = hidden_frames(tracks.detected, tracks.present)  # [T, P]
+        # What the lifter predicts without detections may be meters away.
+        self._initial = interpolate_hidden(initial, self.hidden[None], tracks.times[None])
         self._std = widen_std(std, self.hidden[None], tracks.times[None])
         self._body, self._motion = body.to(device), motion
         self._sum = torch.zeros_like(pack(self._initial)[0])  # [T, P, STATE_WIDTH]
@@ -261,7 +264,8 @@ class PairBlender:
     def _with_state(self, packed: Tensor, betas: Tensor, people: Tensor) -> BodyMotion:
         """The motion with packed [T, P, STATE_WIDTH] and betas [P, B] of some people [P]; others keep every digit."""
         turned = rotation_6d_to_matrix(packed[..., : NUM_ROTATIONS * 6].unflatten(-1, (NUM_ROTATIONS, 6)))
-        moved = transl_of(self._body, betas, packed[..., -3:])
+        pelvis = torch.cat([packed[..., -3:-1], packed[..., -1:].clamp(min=_MIN_DEPTH)], dim=-1)
+        moved = transl_of(self._body, betas, pelvis)
         changed = people.cpu().numpy()
         rotations, transl = self._motion.rotations.copy(), self._motion.transl.copy()
         rotations[:, changed, :NUM_ROTATIONS] = turned.cpu().numpy()[:, changed]

@@ -65,16 +65,18 @@ def sample_examples(
 def cut_examples(motions: InitialMotions, index: Tensor, frames: Tensor) -> TrainingExample:
     """The windows index [B] of the motions at frames [B, T].
 
-    As in the product, hidden frames are those of the whole motion, before windows are cut.
+    As in the product, hidden frames are interpolated in the whole motion, before windows are cut.
     """
     rows = torch.arange(len(index), device=index.device)[:, None]
     every = torch.arange(motions.pelvis.shape[1], device=index.device).expand(len(index), -1)
     hidden = hidden_frames(motions.tracks.detected[index], motions.tracks.present[index])
-    wide = widen_std(_uncertainty(motions, index, every), hidden, motions.tracks.times[index])
+    times = motions.tracks.times[index]
+    wide = widen_std(_uncertainty(motions, index, every), hidden, times)
+    whole = interpolate_hidden(first_state(motions, index, every), hidden, times)
     std, masked = wide.map(lambda tensor: tensor[rows, frames]), hidden[rows, frames]
     tracks = motions.tracks.map_frames(lambda tensor: _float(tensor[index[:, None], frames]))
     tracks = replace(tracks, focal=tracks.focal[index], principal_point=tracks.principal_point[index])
-    cam, truth = first_state(motions, index, frames), true_state(motions, index, frames)
+    cam, truth = whole.map(lambda tensor: tensor[rows, frames]), true_state(motions, index, frames)
     view = pair_view(cam.pelvis)
     windows = PairWindows(
         mean=state_to_view(cam, view),
