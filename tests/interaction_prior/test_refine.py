@@ -9,6 +9,7 @@ import pytest
 import torch
 from known_scenes import KnownScene, observe_exactly
 
+from closemesh.body.motion import motion_joints
 from closemesh.body.skinning import posed_joints
 from closemesh.config.schema import Config, RefineConfig
 from closemesh.core.progress import NullProgress
@@ -121,6 +122,19 @@ def test_a_long_contact_is_refined_alike_in_all_frames(known_scene: KnownScene):
         blender.add(0, 1, interval, aside, torch.as_tensor(weight))
     moved = (blender.motion().transl - motion.transl)[..., 0]
     assert np.allclose(moved, 1.0, atol=1e-4)
+
+
+def test_nobody_ends_up_behind_the_camera(known_scene: KnownScene):
+    scene, count = known_scene, len(known_scene.clip)
+    uncertainty = PoseUncertainty(
+        np.full((count, 2, 22), 0.15, np.float32), np.full((count, 2, 3), 0.1, np.float32), np.ones((2, 10), np.float32)
+    )
+    tracks = KeypointTracks.from_observations(scene.observations, scene.clip.times, scene.camera, "cpu")
+    blender = PairBlender(scene.motion, uncertainty, scene.body, tracks)
+    state, _ = blender.pair(0, 1, slice(None))
+    blender.add(0, 1, slice(None), replace(state, pelvis=-state.pelvis), torch.ones(count))
+    joints = motion_joints(blender.motion(), scene.body)
+    assert (joints[:, :, 0, 2] > 0).all()
 
 
 def test_nothing_is_done_without_the_prior(known_scene: KnownScene, wrong: BodyMotion):
