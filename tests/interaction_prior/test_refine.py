@@ -124,7 +124,7 @@ def test_a_long_contact_is_refined_alike_in_all_frames(known_scene: KnownScene):
     assert np.allclose(moved, 1.0, atol=1e-4)
 
 
-def test_nobody_ends_up_behind_the_camera(known_scene: KnownScene):
+def test_all_people_stay_in_front_of_the_camera(known_scene: KnownScene):
     scene, count = known_scene, len(known_scene.clip)
     uncertainty = PoseUncertainty(
         np.full((count, 2, 22), 0.15, np.float32), np.full((count, 2, 3), 0.1, np.float32), np.ones((2, 10), np.float32)
