@@ -75,9 +75,9 @@ def _dataset_table(result: DatasetResult) -> RenderableType:
 
 
 def identities(
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    quick: o.QuickOption = False,
+    kinds: o.KindsOption = None,
+    limit: o.LimitOption = None,
     seed: o.SeedOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
     overwrite: o.OverwriteOption = False,

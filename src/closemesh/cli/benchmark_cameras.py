@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def cameras(
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    quick: o.QuickOption = False,
+    limit: o.LimitOption = None,
     seed: o.SeedOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
     overwrite: o.OverwriteOption = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -50,9 +49,9 @@ def _percentages(text: str) -> Any:
 @o.config_options("--preset", "--seed")
 def descriptions(
     config: Config,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    quick: o.QuickOption = False,
+    kinds: o.KindsOption = None,
+    limit: o.LimitOption = None,
     corrupt: Annotated[
         Any | None,
         typer.Option(
@@ -69,7 +68,7 @@ def descriptions(
         Literal["refined", "optimised"], typer.Option("--through", help="The motion up to which stages run.")
     ] = "optimised",
     device: o.DeviceOption = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
+    jobs: o.JobsOption = None,
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the results here; finished windows are cached beside it.")
     ] = None,
@@ -95,7 +94,7 @@ def descriptions(
 
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = o.window_folder(file)
-        options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume)
+        options = RunOptions(device, o.count_jobs(jobs), cache, resume)
         with show_progress() as progress:
             rows = rows_of(corrupt or FALSE_PERCENTAGES, channels or tuple(_CHANNELS.values()))
             report = measure_descriptions(windows, config, rows, last, progress, options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from closemesh.lab.evaluation.ablation import Ablation
     from closemesh.lab.evaluation.hidden_benchmark import HiddenError
     from closemesh.lab.evaluation.report import BenchmarkReport
-
-
-_MAX_JOBS = 8  # Each is a process with the networks in its memory.
 
 
 FocalOption = Annotated[
@@ -45,18 +41,14 @@ def synthetic(
         Source, typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = Source.keypoints,
     focal: FocalOption = "estimated",
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
+    quick: o.QuickOption = False,
     data: Annotated[
         Path | None, typer.Option(help="Folder with captured motion; adds recordings of two people in its test split.")
     ] = None,
-    kinds: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Only these kinds; held-out: never trained on.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    kinds: o.KindsOption = None,
+    limit: o.LimitOption = None,
     device: o.DeviceOption = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core, at most 8")
-    ] = None,
+    jobs: o.JobsOption = None,
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the report here; finished windows are cached beside it.")
     ] = None,
@@ -87,7 +79,7 @@ def synthetic(
         old = read_report(compare) if compare else None
         windows = find_windows(data, kinds.split(",") if kinds else (), limit, quick)
         cache = o.window_folder(file)
-        jobs = jobs or min(os.cpu_count() or 1, _MAX_JOBS)
+        jobs = o.count_jobs(jobs)
         options = RunOptions(device, jobs, cache, resume)
         with show_progress() as progress:
             report = benchmark_synthetic(windows, config, source.value, progress, options, focal)
@@ -104,15 +96,15 @@ _METRICS = ("MPJPE", "Inter", "Pair-PA-MPJPE", "A-PD", "contact-F1@50mm", "jitte
 @o.config_options("--preset", "--seed")
 def ablation(
     config: Config,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    quick: o.QuickOption = False,
+    kinds: o.KindsOption = None,
+    limit: o.LimitOption = None,
     source: Annotated[
         Literal["keypoints", "pixels"], typer.Option("--from", help="Simulated detections, or a rendered video.")
     ] = "keypoints",
     focal: FocalOption = "estimated",
     device: o.DeviceOption = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core")] = None,
+    jobs: o.JobsOption = None,
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the differences here; finished windows are cached beside it.")
     ] = None,
@@ -136,7 +128,7 @@ def ablation(
 
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick)
         cache = o.window_folder(file)
-        options = RunOptions(device, jobs or os.cpu_count() or 1, cache, resume=cache is not None)
+        options = RunOptions(device, o.count_jobs(jobs), cache, resume=cache is not None)
         with show_progress() as progress:
             whole, effect = measure_ablation(windows, config, source, progress, options, focal)
         if file:
@@ -196,9 +188,9 @@ def _table(effect: Ablation, stage: str, group: str, source: str) -> Table:
 @o.config_options("--preset", "--seed")
 def hidden(
     config: Config,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    quick: o.QuickOption = False,
+    kinds: o.KindsOption = None,
+    limit: o.LimitOption = None,
     device: o.DeviceOption = None,
     file: Annotated[Path | None, typer.Option("--json", help="Write the results to this file too.")] = None,
     overwrite: o.OverwriteOption = False,
@@ -252,16 +244,14 @@ _ROWS = (
 @o.config_options("--preset", "--seed")
 def importers(
     config: Config,
-    quick: Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")] = False,
+    quick: o.QuickOption = False,
     data: Annotated[
         Path | None, typer.Option(help="Folder of motion files, each a window, instead of the bundled ones.")
     ] = None,
-    kinds: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")] = None,
+    kinds: o.KindsOption = None,
+    limit: o.LimitOption = None,
     device: o.DeviceOption = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core, at most 8")
-    ] = None,
+    jobs: o.JobsOption = None,
     file: Annotated[
         Path | None, typer.Option("--json", help="Write the reports here; finished windows are cached beside it.")
     ] = None,
@@ -286,7 +276,7 @@ def importers(
         from closemesh.lab.evaluation.report import report_values
 
         windows = find_windows(None, kinds.split(",") if kinds else (), limit, quick, data)
-        jobs = jobs or min(os.cpu_count() or 1, _MAX_JOBS)
+        jobs = o.count_jobs(jobs)
         options = RunOptions(device, jobs, o.window_folder(file), resume)
         with show_progress() as progress:
             reports = benchmark_importers(windows, config, progress, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
@@ -23,6 +24,14 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a fi
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; it is created if missing.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, max=MAX_SEED, help=SEED.help, rich_help_panel=METHOD)]
 BodyModelOption = Annotated[Path | None, typer.Option("--body-model", help=BODY_MODEL.help, rich_help_panel=METHOD)]
+QuickOption = Annotated[bool, typer.Option("--quick", help="A small fixed selection of windows.")]
+KindsOption = Annotated[
+    str | None, typer.Option(metavar="A,B,...", help="Only windows of these kinds; held-out: those never trained on.")
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Only the first N windows.")]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, help="Windows at a time.", show_default="one per core, at most 8")
+]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=METHOD)]
 PhotosOption = Annotated[
     bool,
@@ -38,6 +47,14 @@ _ConfigFileOption = Annotated[
     Path | None,
     typer.Option("--config", help="A TOML file; options on the command line override it.", rich_help_panel=METHOD),
 ]
+
+
+_MAX_JOBS = 8  # Each is a process with the networks in its memory.
+
+
+def count_jobs(jobs: int | None) -> int:
+    """The number of --jobs, or one per core, at most 8."""
+    return jobs or min(os.cpu_count() or 1, _MAX_JOBS)
 
 
 def check_new_file(file: Path | None, overwrite: bool, *inputs: Path | None) -> None:

@@ -200,8 +200,14 @@ TEXT = Phase("text", Weights(reference=40.0, text=5.0), fraction=0.5, learning_r
 """All people towards their statements, frame by frame: a smoothness term would hold the motion back."""
 
 _REFINED = Weights(
-    **{"limbs": 0.1, "reference": 0.5, "smooth_joints": 1.0, "smooth_root": 1.0},
-    **{"floor": 1.0, "foot_skating": 0.3, "text": 0.4, "appearance": 300.0},
+    limbs=0.1,
+    reference=0.5,
+    smooth_joints=1.0,
+    smooth_root=1.0,
+    floor=1.0,
+    foot_skating=0.3,
+    text=0.4,
+    appearance=300.0,
 )
 _CONTACT = replace(_REFINED, penetration=1.0, contact=0.6)
 _SEPARATE = replace(_REFINED, penetration=10.0, contact=2.4, smooth_joints=3.0, smooth_root=3.0)

@@ -93,17 +93,17 @@ def _fuse_rotations(
 
     Both are combined in the camera frame: there an error of a joint does not carry over to the limbs after it.
     """
-    theirs = _numpy(imported.rotations()[..., :NUM_BODY_JOINTS, :, :])
-    mine = Gaussian(_numpy(own.rotations), _numpy(own.rotation_std))
-    local_std = rotation_std(theirs, mine, valid, unseen, times, limbs)
-    in_camera = Gaussian(_chain(mine.mean), _OWN_IN_CAMERA * mine.std)
-    placed = _chain(theirs)
+    rotations = _numpy(imported.rotations()[..., :NUM_BODY_JOINTS, :, :])
+    lifted = Gaussian(_numpy(own.rotations), _numpy(own.rotation_std))
+    local_std = rotation_std(rotations, lifted, valid, unseen, times, limbs)
+    in_camera = Gaussian(_chain(lifted.mean), _OWN_IN_CAMERA * lifted.std)
+    placed = _chain(rotations)
     placed_std = rotation_std(placed, in_camera, valid, unseen, times, limbs)
     fused = fuse_rotations(Gaussian(placed, placed_std), in_camera)
-    std = fuse(Gaussian(local_std, local_std), Gaussian(mine.std, mine.std)).std
+    std = fuse(Gaussian(local_std, local_std), Gaussian(lifted.std, lifted.std)).std
     known = valid[..., None]
-    rotations = np.where(known[..., None, None], _unchain(fused.mean), mine.mean)
-    return rotations, np.where(known, std, mine.std)
+    rotations = np.where(known[..., None, None], _unchain(fused.mean), lifted.mean)
+    return rotations, np.where(known, std, lifted.std)
 
 
 def _fuse_places(
@@ -118,11 +118,11 @@ def _fuse_places(
     for axis in range(2):
         squared = np.square((ray[..., axis] - own_ray[..., axis]) * meters)
         std = place_std(squared, own_std[..., axis] * meters, valid, LATERAL_STD) / meters
-        theirs, mine = Gaussian(ray[..., axis], std), Gaussian(own_ray[..., axis], own_std[..., axis])
-        rays.append(_where(valid, fuse(theirs, mine), mine))
+        own = Gaussian(own_ray[..., axis], own_std[..., axis])
+        rays.append(_where(valid, fuse(Gaussian(ray[..., axis], std), own), own))
     std = place_std(np.square(log_depth - own_depth), own_std[..., 2], valid, DEPTH_STD)
-    mine = Gaussian(own_depth, own_std[..., 2])
-    depth = _where(valid, fuse(Gaussian(log_depth, std), mine), mine)
+    own = Gaussian(own_depth, own_std[..., 2])
+    depth = _where(valid, fuse(Gaussian(log_depth, std), own), own)
     mean, std = (np.stack([getattr(one, name) for one in rays], axis=-1) for name in ("mean", "std"))
     return mean, std, depth.mean, depth.std
 

@@ -32,8 +32,7 @@ _STEPS = 60  # Of the search for a standard deviation.
 _SPIKE = 3.0  # Times the usual deviation from the neighbors in time.
 _MIN_CONFIDENCE = 0.3
 
-# The keypoint that shows a joint's rotation: the end of the limb that it turns.
-_SHOWN_BY = {
+SHOWN_BY = {
     "hip": "knee",
     "knee": "ankle",
     "ankle": "big_toe",
@@ -41,6 +40,7 @@ _SHOWN_BY = {
     "elbow": "wrist",
     "wrist": "wrist",
 }
+"""The keypoint that shows a joint's rotation: the end of the limb that it turns."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Imported values against an independent estimate of the same values. Its variance adds to theirs."""
+    """Imported values against an independent estimate of the same values; the variances add up."""
 
     squared: Floats
     """[T, P, J] squared differences, mean over the axes."""
@@ -81,7 +81,7 @@ def unseen_joints(observations: Observations) -> Bools:
     known = observations.keypoints[..., 2] >= _MIN_CONFIDENCE  # [T, P, 133]
     unseen = np.zeros((*observations.detected.shape, NUM_BODY_JOINTS), bool)
     for side in ("left", "right"):
-        for joint, keypoint in _SHOWN_BY.items():
+        for joint, keypoint in SHOWN_BY.items():
             unseen[..., JOINT_INDEX[f"{side}_{joint}"]] = ~known[..., KEYPOINT_INDEX[f"{side}_{keypoint}"]]
     return unseen
 
@@ -100,7 +100,7 @@ def compare_limbs(pixels: Floats, observations: Observations) -> Comparison:
     shape = (*observations.detected.shape, NUM_BODY_JOINTS)
     squared, std, counted = np.zeros(shape), np.ones(shape), np.zeros(shape, bool)
     for side in ("left", "right"):
-        for joint, keypoint in _SHOWN_BY.items():
+        for joint, keypoint in SHOWN_BY.items():
             ends = [KEYPOINT_INDEX[f"{side}_{name}"] for name in (joint, keypoint)]
             if ends[0] == ends[1]:
                 continue

@@ -96,9 +96,9 @@ def refine(
 ) -> BodyMotion:
     """The motion, camera frame, with people who come close refined in pairs; the others are unchanged.
 
-    A person who is not detected for a while is generated from the other one, near the motion, which only continues
-    what is seen around the gap. A person in two pairs gets the mean of both. Statements in `text` about a pair or about
-    one of its people guide the sampling. Raises ModelFileError when a network is missing or damaged.
+    A person who is not detected for a while is generated from the other one, starting from a straight line between what
+    is seen before and after the gap. A person in two pairs gets the mean of both. Statements in `text` about a pair or
+    about one of its people guide the sampling. Raises ModelFileError when a network is missing or damaged.
     """
     if not config.refine.prior:
         if text:

@@ -20,7 +20,7 @@ from closemesh.core.device import choose_device
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.evaluation.ablation import Settings
 from closemesh.lab.evaluation.benchmark_run import seed_of
-from closemesh.lab.evaluation.benchmark_scenes import Window, observe_keypoints, with_known_focal
+from closemesh.lab.evaluation.benchmark_scenes import Window, observe_keypoints
 from closemesh.lab.evaluation.evaluate import fitting_betas
 from closemesh.lab.evaluation.report import Difference, current_commit, paired_difference
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene
@@ -72,7 +72,7 @@ def measure_hidden(
 ) -> list[HiddenError]:
     """The errors of all windows in contact for every gap and method; windows without contact are left out.
 
-    The pipeline gets simulated detections and the true focal length. Raises ClosemeshError.
+    The pipeline gets simulated detections, and estimates the focal length. Raises ClosemeshError.
     """
     errors = []
     with progress.task("hidden", len(windows) * len(gaps)) as advance:
@@ -113,7 +113,7 @@ def _measure_gap(
     with tempfile.TemporaryDirectory() as folder:
         cache = MemoryCache(Path(folder), progress)
         for method, settings in METHODS.items():
-            own = with_known_focal(override(config, settings) if settings else config, scene.camera.focal)
+            own = override(config, settings) if settings else config
             ctx = RunContext(scene.clip, scene.body, own, choose_device(device), cache, progress)
             for stage, after in run_stages(ctx, state, MOTION_STAGES):
                 if stage.motion in MOTIONS:

@@ -22,6 +22,7 @@ from closemesh.config.schema import Config, to_dict
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import axis_angle_to_matrix
+from closemesh.importers.uncertainty import SHOWN_BY
 from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene, seed_of
 from closemesh.lab.evaluation.benchmark_runner import RunOptions, run_windows
 from closemesh.lab.evaluation.benchmark_scenes import Window
@@ -74,8 +75,6 @@ _RELATIVE = {
     **{"pelvis": 0.5, "hip": 0.7, "knee": 0.8, "ankle": 1.0, "foot": 0.7, "neck": 0.6, "head": 0.7},
     **{"spine1": 0.35, "spine2": 0.35, "spine3": 0.35, "collar": 0.4, "shoulder": 1.0, "elbow": 1.1, "wrist": 1.1},
 }
-# The keypoint that a joint's rotation moves.
-_MOVES = {"hip": "knee", "knee": "ankle", "ankle": "big_toe", "shoulder": "elbow", "elbow": "wrist", "wrist": "wrist"}
 
 
 def simulate_tool(
@@ -134,7 +133,7 @@ def _amplitudes(hidden: Bools, touching: Bools, fps: float) -> Floats:
     """[T, P, 22, 1]: larger for joints that move a hidden keypoint, and in contact."""
     unseen = np.zeros((*hidden.shape[:2], NUM_BODY_JOINTS))
     for side in ("left", "right"):
-        for joint, keypoint in _MOVES.items():
+        for joint, keypoint in SHOWN_BY.items():
             unseen[..., JOINT_INDEX[f"{side}_{joint}"]] = hidden[..., KEYPOINT_INDEX[f"{side}_{keypoint}"]]
     sigma = _FADE * fps
     factor = 1 + (_HIDDEN - 1) * gaussian_filter1d(unseen, sigma, axis=0, mode="nearest")

@@ -168,7 +168,9 @@ def measure_descriptions(
     inputs = {"config": to_dict(config), "rows": names, "last": last, "device": options.device}
     results = run_windows(windows, work, inputs, "benchmark of descriptions", progress, options)
     by_row = zip(*results, strict=True)
-    reports = (BenchmarkReport(commit, config.seed, config.preset, "keypoints", tuple(row)) for row in by_row)
+    reports = (
+        BenchmarkReport(commit, config.seed, config.preset, "keypoints", tuple(row), "estimated") for row in by_row
+    )
     return DescriptionsReport(tuple(rows), tuple(reports))
 
 
@@ -180,7 +182,7 @@ def run_rows(
     Raises InputError when the window's file cannot be read.
     """
     with tempfile.TemporaryDirectory() as folder:
-        scene = build_scene(window, config, "keypoints", device, Path(folder))
+        scene = build_scene(window, config, "keypoints", device, Path(folder), "estimated")
         [(_, initial)] = run_stages(scene.ctx, scene.state, (Initialise(),))
         annotator = _annotator_of(scene, initial)
         seed = seed_of(window, config.seed)
