@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +110,9 @@ def test_few_modules_have_a_single_importer_beside_them() -> None:
 def test_splatted_tuples_are_found() -> None:
     wrong = "def f(a, b):\n    given = a, b\n    f(*given)\n    f(*(a, b))\n    f(*a)\n"
     assert list(splatted_tuples(ast.parse(wrong))) == [3, 4]
+
+
+def test_names_of_test_files_are_unique() -> None:
+    """pytest imports test files by their names alone: two of one name stop the whole run."""
+    names = Counter(file.name for file in Path(__file__).parent.rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
