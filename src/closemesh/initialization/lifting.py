@@ -9,6 +9,7 @@ from closemesh.body.landmarks import LandmarkBody
 from closemesh.body.motion import MotionParameters
 from closemesh.fitting.keypoint_tracks import KeypointTracks, PoseReference
 from closemesh.geometry.rotations import matrix_to_6d, matrix_to_axis_angle, rotation_6d_to_matrix
+from closemesh.initialization.lifted_smoothing import smooth_lifted
 from closemesh.initialization.lifting_network import Lifter, PoseDistribution, lift
 from closemesh.temporal import split_windows
 
@@ -17,7 +18,7 @@ WINDOW, OVERLAP = 48, 16  # Frames.
 
 @torch.no_grad()
 def lift_clip(lifter: Lifter, tracks: KeypointTracks) -> PoseDistribution:
-    """The distribution of all P people over the T frames of a clip; windows are crossfaded."""
+    """The distribution of all P people over the T frames of a clip, smoothed over time; windows are crossfaded."""
     people = tracks.body_keypoints().per_person()
     total, weights = None, people.times.new_zeros(people.times.shape)
     betas, betas_std, counts = [], [], []
@@ -36,7 +37,8 @@ def lift_clip(lifter: Lifter, tracks: KeypointTracks) -> PoseDistribution:
     mean = {name: value / weights.reshape(*weights.shape, *([1] * (value.ndim - 2))) for name, value in total.items()}
     fraction = torch.stack(counts)
     fraction = fraction / fraction.sum(0)
-    return _distribution(mean, (torch.stack(betas) * fraction).sum(0), (torch.stack(betas_std) * fraction).sum(0))
+    lifted = _distribution(mean, (torch.stack(betas) * fraction).sum(0), (torch.stack(betas_std) * fraction).sum(0))
+    return smooth_lifted(lifted, people.times, people.detected)
 
 
 def lifted_parameters(body: LandmarkBody, lifted: PoseDistribution) -> MotionParameters:

@@ -16,6 +16,7 @@ from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.fitting.objective import FitModel, run_phases
 from closemesh.fitting.optimizer import NEAR_PREDICTION
 from closemesh.geometry.rotations import matrix_to_6d
+from closemesh.initialization.lifted_smoothing import smooth_lifted
 from closemesh.initialization.lifting import lifted_parameters, lifted_reference
 from closemesh.initialization.lifting_network import Lifter, PoseDistribution, lift
 from closemesh.interaction_prior.windows import mask_tracks
@@ -110,11 +111,12 @@ def random_gaps(
 def _initialize(
     simulator: DetectionSimulator, lifter: Lifter, views: SimulatedViews, iterations: int
 ) -> InitialMotions:
-    """Lifted, then fitted person by person, as in stage `initialise`."""
+    """Lifted, smoothed, then fitted person by person, as in stage `initialise`."""
     model = FitModel(simulator.points, load_pose_prior().to(views.tracks.points2d.device))
     views = replace(views, tracks=_normalize_camera(views.tracks))
     with torch.no_grad():
-        lifted = lift(lifter, views.tracks.per_person())
+        people = views.tracks.per_person()
+        lifted = smooth_lifted(lift(lifter, people), people.times, people.detected)
     tracks = replace(views.tracks.fold_batch(), reference=lifted_reference(lifted))
     start = lifted_parameters(model.body, lifted)
     fitted = run_phases(model, start, tracks, NEAR_PREDICTION, iterations, lambda _: None)
