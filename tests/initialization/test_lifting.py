@@ -11,6 +11,7 @@ from known_scenes import KnownScene
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.fitting.keypoint_tracks import KeypointTracks
 from closemesh.initialization.lifting import OVERLAP, WINDOW, lift_clip
+from closemesh.initialization.lifted_smoothing import smooth_lifted
 from closemesh.initialization.lifting_network import Lifter, PoseDistribution, lift, load_lifter
 
 LEGS = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]  # Keypoints from the hips down.
@@ -83,7 +84,7 @@ def test_a_person_who_is_never_detected_is_finite(lifter: Lifter, tracks: Keypoi
 
 
 def test_a_short_clip_is_one_window(lifter: Lifter, tracks: KeypointTracks, people: KeypointTracks):
-    whole, windowed = lift(lifter, people), lift_clip(lifter, tracks)
+    whole, windowed = smooth_lifted(lift(lifter, people), people.times, people.detected), lift_clip(lifter, tracks)
     for f in fields(PoseDistribution):
         assert torch.allclose(getattr(whole, f.name), getattr(windowed, f.name), atol=1e-3), f.name
 

@@ -26,8 +26,8 @@ class VelocityPrior:
     """Time constant in seconds."""
 
 
-ROTATION_VELOCITY = VelocityPrior(2.0, 0.15)  # Of the 6D representation.
-PLACE_VELOCITY = VelocityPrior(0.15, 0.5)  # Of the ray and of the logarithm of the depth.
+ROTATION_VELOCITY = VelocityPrior(5.0, 0.15)  # Of the 6D representation.
+PLACE_VELOCITY = VelocityPrior(0.2, 1.0)  # Of the ray and of the logarithm of the depth.
 CORRELATED_FRAMES = 10.0  # The lifter's errors are alike in neighboring frames: so many frames count as one.
 
 
