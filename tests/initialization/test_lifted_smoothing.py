@@ -72,7 +72,7 @@ def test_an_isolated_limb_does_not_move_the_person_away() -> None:
     assert (smooth.log_depth.exp() - 4).abs().max() < 0.5
 
 
-def test_noise_is_removed_and_a_blow_is_kept() -> None:
+def test_noise_is_removed_and_a_blow_stays() -> None:
     generator = torch.Generator().manual_seed(0)
     angle = 1.5 * torch.sigmoid((TIMES - 1) / 0.04)[..., None]  # An elbow stretched within a tenth of a second.
     axis = torch.tensor([0.0, 0.0, 1.0])
