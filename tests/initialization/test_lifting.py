@@ -10,8 +10,8 @@ from known_scenes import KnownScene
 
 from closemesh.body.skeleton import JOINT_INDEX
 from closemesh.fitting.keypoint_tracks import KeypointTracks
-from closemesh.initialization.lifting import OVERLAP, WINDOW, lift_clip
 from closemesh.initialization.lifted_smoothing import smooth_lifted
+from closemesh.initialization.lifting import OVERLAP, WINDOW, lift_clip
 from closemesh.initialization.lifting_network import Lifter, PoseDistribution, lift, load_lifter
 
 LEGS = [11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]  # Keypoints from the hips down.

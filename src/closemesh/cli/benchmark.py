@@ -104,7 +104,7 @@ def identities(
         for one, row in zip(counts, rows, strict=True):
             table.add_row(one.name, *(str(value) for value in row))
         table.add_row("all", *(str(sum(column)) for column in zip(*rows, strict=True)), style="bold")
-        o.write_report(file, as_json(counts))
+        o.write_report(file, as_json(counts, seed or 0))
         results.print(table)
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from closemesh.lab.evaluation.identity_benchmark import injection_is_repaired
+from closemesh.lab.evaluation.identity_benchmark import IdentityCounts, as_json, injection_is_repaired
 from closemesh.perception.tracking.similarity import clothing_colors, torso_histogram
 from closemesh.perception.tracking.tracker import Track
 from closemesh.perception.types import Detection
@@ -37,3 +37,12 @@ def test_other_clothes_are_what_it_takes(other: tuple[int, int, int], repaired: 
 def test_nothing_is_tried_on_people_who_are_hardly_seen_together() -> None:
     tracks = [_track(0, 150, (220, 30, 30), 20), _track(1, 450, (30, 30, 220), 20)]
     assert injection_is_repaired(tracks, FPS, np.random.default_rng(0)) is None
+
+
+def test_the_json_holds_the_commit_and_all_counts() -> None:
+    values = as_json([IdentityCounts("hug", 3, 1, 120, 10, 9)], 7)
+    assert values["seed"] == 7
+    assert values["commit"]
+    assert values["windows"] == [
+        {"name": "hug", "wrong_before": 3, "wrong_after": 1, "detections": 120, "injected": 10, "repaired": 9}
+    ]

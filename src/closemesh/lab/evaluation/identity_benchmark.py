@@ -18,6 +18,7 @@ from closemesh.core.progress import NullProgress, Progress
 from closemesh.lab.evaluation.benchmark_run import seed_of
 from closemesh.lab.evaluation.benchmark_scenes import Window
 from closemesh.lab.evaluation.evaluate import fitting_betas, pair_times
+from closemesh.lab.evaluation.report import current_commit
 from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene, true_points
 from closemesh.perception.model_selection import make_detector, select_models
@@ -50,9 +51,9 @@ class IdentityCounts:
     """... and those of them that were fixed."""
 
 
-def as_json(counts: Sequence[IdentityCounts]) -> list[dict[str, Any]]:
-    """The counts by their names in the JSON file."""
-    return [asdict(one) for one in counts]
+def as_json(counts: Sequence[IdentityCounts], seed: int) -> dict[str, Any]:
+    """The commit and the counts by their names in the JSON file."""
+    return {"commit": current_commit(), "seed": seed, "windows": [asdict(one) for one in counts]}
 
 
 def measure_identities(windows: Sequence[Window], seed: int, progress: Progress) -> list[IdentityCounts]:
