@@ -40,7 +40,10 @@ ADDED: dict[Source, dict[str, Settings]] = {
         "interaction codebook": {"refine": {"codebook": True}},
         "network fine-tuning": {"optimise": {"motion": "network"}},
     },
-    "pixels": {"alignment to silhouettes": {"optimise": {"appearance": {"silhouette_alignment": True}}}},
+    "pixels": {
+        "alignment to silhouettes": {"optimise": {"appearance": {"silhouette_alignment": True}}},
+        "appearance in the joint fit": {"optimise": {"appearance": {"joint": True}}},
+    },
 }
 """Source -> part that the default method lacks -> the settings that add it."""
 
