@@ -146,9 +146,20 @@ def camera_table() -> str:
     )
 
 
+def identity_table() -> str:
+    """Sums over all windows."""
+    counts = read_report("identities")["windows"]
+    columns = ("detections", "wrong_before", "wrong_after", "injected", "repaired")
+    return table(
+        ["windows", "detections", "wrong identity before", "after", "inserted switches", "of them fixed"],
+        [[str(len(counts)), *(str(sum(one[column] for one in counts)) for column in columns)]],
+    )
+
+
 def commits() -> str:
     """The commit that each report was made at."""
-    names = ("real", "baseline", "baseline_pixels", "cameras", "ablation", "ablation_pixels", "descriptions")
+    names = ("real", "baseline", "baseline_pixels", "cameras", "identities")
+    names += ("ablation", "ablation_pixels", "descriptions")
     return table(
         ["report", "commit"],
         [[f"[{name}.json](../tests/benchmark/{name}.json)", read_report(name)["commit"][:8]] for name in names],
@@ -183,6 +194,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "ablation_pixels": lambda: effect_table("ablation_pixels"),
     "real": real_table,
     "cameras": camera_table,
+    "identities": identity_table,
     "text": text_table,
     "commits": commits,
     "tree": tree,
