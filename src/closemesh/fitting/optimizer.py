@@ -169,7 +169,7 @@ SILHOUETTE_SHAPE = (
 SINGLE_PERSON = (Phase("smooth", Weights(smooth_joints=0.15, smooth_root=0.1), fraction=1.0, learning_rate=0.06),)
 """Each person over the clip, only without the lifting network."""
 
-_NEAR = Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.6, smooth_root=0.4)
+_NEAR = Weights(limbs=0.1, pose_prior=0.05, reference=0.1, smooth_joints=0.15, smooth_root=0.1)
 NEAR_PREDICTION = (
     Phase("reach", replace(_NEAR, outlier_sigmas=16.0), fraction=0.5, learning_rate=0.03),
     Phase("near the lifted", _NEAR, fraction=0.5, learning_rate=0.03),

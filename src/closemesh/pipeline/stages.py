@@ -77,7 +77,7 @@ class Initialise:
     """Estimates the camera and a first motion of each person alone, or takes the motion of another tool."""
 
     name = "initialise"
-    version = 12
+    version = 13
     motion = "initial"
     reads = ("observe",)
     outputs = (Camera, BodyMotion, PoseUncertainty)
