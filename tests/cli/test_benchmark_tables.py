@@ -78,6 +78,7 @@ PARTS = {
         {"refine.prior": False},
         {"refine.physics": False, "optimise.physics": False},
         {"optimise.appearance.silhouette_alignment": True},
+        {"optimise.appearance.joint": True},
     ),
 }
 
