@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
+import torch
 
-from closemesh.temporal import find_runs, jerk, viterbi
+from closemesh.temporal import find_runs, jerk, low_pass_weights, viterbi
 
 
 def path_of_two_states(evidence, switch):
@@ -93,3 +95,29 @@ def test_jerk_of_a_cubic_is_its_third_derivative() -> None:
     points = np.concatenate([t**3, 0 * t, 2 * t**3], axis=-1).astype(np.float64)  # [6, 1, 3]
     np.testing.assert_allclose(jerk(points, 25), np.full((3, 1), 6 * 5**0.5))
     assert jerk(points[:3], 25).shape == (0, 1)
+
+
+def test_low_pass_halves_the_cutoff_and_leaves_slow_motion() -> None:
+    times = torch.arange(200, dtype=torch.float64) / 50
+    weights = low_pass_weights(times, 4)
+    for frequency, gain in ((0.5, 1), (4, 0.5), (12, 0)):
+        wave = torch.sin(2 * math.pi * frequency * times)
+        inside = slice(60, 140)
+        largest = [float(values[inside].abs().max()) for values in (weights @ wave, wave)]
+        assert largest[0] == pytest.approx(gain * largest[1], abs=0.01)
+
+
+def test_low_pass_leaves_constant_acceleration_at_uneven_times() -> None:
+    times = torch.tensor([0, 0.03, 0.07, 0.1, 0.4, 0.43, 0.5], dtype=torch.float64)
+    path = 1 - 2 * times + 3 * times**2
+    assert torch.allclose(low_pass_weights(times, 4) @ path, path, atol=1e-9)
+
+
+def test_low_pass_below_four_frames_changes_nothing() -> None:
+    assert torch.equal(low_pass_weights(torch.tensor([0, 0.1, 0.2]), 4), torch.eye(3))
+
+
+def test_low_pass_with_a_cutoff_above_the_frame_rate() -> None:
+    alternating = torch.tensor([1.0, -1.0] * 20)
+    smooth = low_pass_weights(torch.arange(40) / 5, 100) @ alternating
+    assert float(smooth[10:30].abs().max()) == pytest.approx(0.5, abs=0.01)  # Of the fastest motion that frames can show.

@@ -1,4 +1,4 @@
-"""Everything over a time axis: Viterbi, windows with crossfade, runs of frames, interpolation of gaps, jerk."""
+"""Everything over a time axis: Viterbi, windows with crossfade, runs of frames, interpolation, low-pass, jerk."""
 
 from __future__ import annotations
 
@@ -75,6 +75,26 @@ def find_runs(active: Bools, max_step: float = 1, times: Floats | None = None) -
 def jerk(points: Floats, fps: float) -> Floats:
     """Magnitude of the third derivative [T - 3, ...] in m/s^3 of points [T, ..., 3] in meters; empty below 4 frames."""
     return np.linalg.norm(np.diff(points.astype(np.float64), n=3, axis=0), axis=-1) * fps**3
+
+
+def low_pass_weights(times: Tensor, cutoff: float) -> Tensor:
+    """[T, T] weights of each frame in the smoothed motion: the third derivative is penalized (Whittaker 1923).
+
+    Motion of `cutoff` Hz keeps half of its amplitude, slower motion more; a constant acceleration is unchanged.
+    times [T] seconds; below 4 frames nothing is smoothed.
+    """
+    seconds = times.double()
+    derivative = torch.eye(len(seconds), dtype=torch.float64, device=times.device)
+    if len(seconds) < 4:
+        return derivative.to(times.dtype)
+    for order in (1, 2, 3):
+        span = (seconds[order:] - seconds[:-order])[:, None]
+        derivative = order * derivative.diff(dim=0) / span
+    step = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
+    angle = (2 * torch.pi * cutoff * step).clamp(max=torch.pi)
+    penalty = (step.square() / (2 - 2 * angle.cos())) ** 3
+    system = torch.eye(len(seconds), dtype=torch.float64, device=times.device) + penalty * derivative.T @ derivative
+    return torch.linalg.inv(system).to(times.dtype)
 
 
 def split_windows(length: int, window: int, overlap: int) -> list[slice]:

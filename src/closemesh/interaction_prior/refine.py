@@ -30,7 +30,6 @@ from closemesh.interaction_prior.guidance import (
     guide_by_codebook,
     guide_by_energies,
     reprojection_energy,
-    smoothing_weights,
 )
 from closemesh.interaction_prior.masking import hidden_frames, interpolate_hidden, widen_std
 from closemesh.interaction_prior.state import NUM_BETAS, NUM_ROTATIONS, PairState, PairUncertainty, pack, unpack
@@ -45,7 +44,7 @@ from closemesh.interaction_prior.windows import (
     window_layout,
 )
 from closemesh.structures import BodyMotion, ObservedClip, PoseUncertainty
-from closemesh.temporal import find_runs
+from closemesh.temporal import find_runs, low_pass_weights
 from closemesh.text.alignment import PoseTextModel, load_alignment
 from closemesh.text.statements import TimedStatement, select_people
 
@@ -53,7 +52,7 @@ MIN_ROTATION_STD, MIN_PELVIS_STD, MIN_BETAS_STD = 0.03, 0.01, 0.05  # Radians, m
 MAX_PAIR_DISTANCE = 0.5  # Meters between the surfaces of two people who are refined as a pair.
 _MIN_DEPTH = 0.1  # Meters; what is generated without detections may end up behind the camera.
 FADE_FRAMES = 12  # Frames over which the refinement fades in and out.
-SMOOTHING_SECONDS = 0.05  # Standard deviation of the smoothing of changes: shorter than any blow.
+CUTOFF = 4.0  # Hz, of the refined motion; what is faster is mostly jitter of the keypoints.
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def close_intervals(close: Bools, present: Bools, max_frames: int) -> Iterator[t
 def refine_interval(prior: Prior, clip: PairClip, text: TextGuidance | None = None) -> PairState:
     """The refined pair [1, T, 2, ...] in the camera frame; windows with common frames agree after every step.
 
-    The changes are smoothed over time: they follow the jitter of keypoints, the first motion does not.
+    Both people pass the same low-pass filter: what they have in common stays.
     """
     times = clip.tracks.times
     layout = window_layout(len(clip), times.device, prior.sampler.denoiser.config.frames)
@@ -175,10 +174,8 @@ def refine_interval(prior: Prior, clip: PairClip, text: TextGuidance | None = No
     guides.append(_energy_guide(prior, windows, text))
     guides.append(lambda state, _: synchronize_windows(state, windows.view, layout, len(clip)))
     refined = sample(prior.sampler, windows, guides)
-    merged = merge_windows(refined, windows.view, layout, len(clip))
-    before, after = pack(clip.state), pack(merged)
-    weights = smoothing_weights(times[None], SMOOTHING_SECONDS)
-    return unpack(before + torch.einsum("bts,bspd->btpd", weights, after - before))
+    merged = pack(merge_windows(refined, windows.view, layout, len(clip)))
+    return unpack(torch.einsum("ts,bspd->btpd", low_pass_weights(times, CUTOFF), merged))
 
 
 def _energy_guide(prior: Prior, windows: PairWindows, text: TextGuidance | None) -> Guide:

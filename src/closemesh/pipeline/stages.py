@@ -163,7 +163,7 @@ class Refine:
     """Refines pairs that come close by the interaction prior and by statements."""
 
     name = "refine"
-    version = 9
+    version = 10
     motion = "refined"
     reads = ("initialise", "describe")
     outputs = (BodyMotion,)
