@@ -120,4 +120,4 @@ def test_low_pass_below_four_frames_changes_nothing() -> None:
 def test_low_pass_with_a_cutoff_above_the_frame_rate() -> None:
     alternating = torch.tensor([1.0, -1.0] * 20)
     smooth = low_pass_weights(torch.arange(40) / 5, 100) @ alternating
-    assert float(smooth[10:30].abs().max()) == pytest.approx(0.5, abs=0.01)  # Of the fastest motion that frames can show.
+    assert float(smooth[10:30].abs().max()) == pytest.approx(0.5, abs=0.01)  # Of the fastest motion.
