@@ -70,8 +70,8 @@ def test_changes_are_called_better_or_worse_only_beyond_chance() -> None:
 PARTS = {
     "keypoints": (
         *({"initialise.lifter": False}, {"refine.prior": False}, {"refine.cross_attention": False}),
-        *({"refine.projection_condition": False}, {"refine.physics": False}),
-        *({"optimise.physics": False}, {"refine.codebook": True}, {"optimise.motion": "network"}),
+        *({"refine.projection_condition": False}, {"refine.codebook": False}, {"refine.physics": False}),
+        *({"optimise.physics": False}, {"optimise.motion": "network"}),
     ),
     "pixels": (
         {"optimise.appearance.enabled": False},

@@ -211,7 +211,7 @@ class RefineConfig:
         bool, Cli("--no-prior", "Without the interaction prior for pairs of people.", METHOD, off=True)
     ] = True
     """Run the interaction prior."""
-    codebook: bool = False
+    codebook: bool = True
     """Also guide by the codebook of interactions."""
     cross_attention: bool = True
     """The denoiser attends to the other person."""

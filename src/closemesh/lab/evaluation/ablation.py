@@ -25,6 +25,7 @@ REMOVED: dict[Source, dict[str, Settings]] = {
         "interaction prior": {"refine": {"prior": False}},
         "cross-attention to the partner": {"refine": {"cross_attention": False}},
         "projection condition": {"refine": {"projection_condition": False}},
+        "interaction codebook": {"refine": {"codebook": False}},
         "physics guidance": {"refine": {"physics": False}},
         "physics of the last stage": {"optimise": {"physics": False}},
     },
@@ -37,7 +38,6 @@ REMOVED: dict[Source, dict[str, Settings]] = {
 """Source -> part of the default method -> the settings that remove it."""
 ADDED: dict[Source, dict[str, Settings]] = {
     "keypoints": {
-        "interaction codebook": {"refine": {"codebook": True}},
         "network fine-tuning": {"optimise": {"motion": "network"}},
     },
     "pixels": {
