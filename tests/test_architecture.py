@@ -24,7 +24,7 @@ FLOORS = (
     {"importers", "optimization"},
     {"output"},
     {"pipeline"},
-    {"body_transfer"},
+    {"body_transfer", "results"},
     {"lab.datasets"},
     {"lab.simulation", "lab.synthesis"},
     {"lab.evaluation", "lab.training"},

@@ -215,6 +215,10 @@ class AppearanceSummary:
     depth_orders: tuple[DepthOrder, ...] = ()
     psnr_held_out: float = field(default=float("nan"), metadata=may_be_nan())
     """The same in views that no fit used; nan without any."""
+    gaussians: Floats | None = field(default=None, metadata=array_of("P", "G", 14))
+    """[P, G, 14] Gaussians of each avatar, as `avatars.saved` packs them; None without avatars or in older results."""
+    uv_side: int = 0
+    """Texels along a side of the UV map whose texels the Gaussians are; 0 without avatars."""
 
 
 @dataclass(frozen=True)

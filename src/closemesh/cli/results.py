@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -13,20 +13,37 @@ from rich.table import Table
 from closemesh.cli import options as o
 from closemesh.cli.console import exit_codes, results
 
-if TYPE_CHECKING:
-    from closemesh.core.progress import Advance
-    from closemesh.structures import Clip
-    from closemesh.video.video_files import Image
-
-
-View = Literal["overlay", "side", "top"]
+View = Literal["overlay", "side", "top", "turntable", "compare", "avatars", "depth"]
+Viewpoint = Literal["overlay", "side", "top", "turntable"]
+Coloring = Literal["people", "contact", "depth"]
 Format = Literal["mp4", "png"]
 Stage = Literal["initial", "refined", "optimised"]
+
+_VIEW_HELP = (
+    "Over the clip; from the side, from above, or around the people; all stages beside the input; avatars; depth."
+)
 
 
 def render(
     result: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that reconstruct wrote.", show_default=False)],
-    view: Annotated[View, typer.Option(help="Over the frames of the clip, from the side, or from above.")] = "overlay",
+    view: Annotated[View, typer.Option(help=_VIEW_HELP)] = "overlay",
+    color: Annotated[
+        Coloring, typer.Option(help="One color per person, distance to the others, or depth in the clip.")
+    ] = "people",
+    people: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Only these people; 0 is person_00.", show_default="all")
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WIDTH[xHEIGHT]", help="Pixels; an overlay fits into it.", show_default="as the clip"),
+    ] = None,
+    viewpoint: Annotated[
+        Viewpoint, typer.Option("--from", help="From where avatars are seen; overlay: the camera of the clip.")
+    ] = "overlay",
+    seconds: Annotated[
+        float | None, typer.Option(help="Time of one turn of the turntable.", show_default="the clip's")
+    ] = None,
+    shadow: Annotated[bool, typer.Option("--shadow", help="A shadow on the floor of the overlay too.")] = False,
     output: Annotated[
         Format | None,
         typer.Option("--format", help="A video, or a folder of images.", show_default="mp4; an image of a photo"),
@@ -37,112 +54,52 @@ def render(
     file: Annotated[
         Path | None, typer.Option("--file", "-o", help="Where to write.", show_default="OUT/VIEW.mp4 or .png")
     ] = None,
-    clip: Annotated[Path | None, typer.Option(help="The clip, if it was moved; only the overlay needs it.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="The clip, if it was moved; for views that show it.")] = None,
     overwrite: o.OverwriteOption = False,
 ) -> None:
-    """Render a result from another view or from an earlier stage.
+    """Render a result: over the clip, from another view, beside earlier stages, colored by contact or depth.
 
-    [dim]closemesh render out --view side[/dim]
-    [dim]closemesh render out --stage initial -o before.mp4[/dim]
+    [dim]closemesh render out --view side --color contact[/dim]
+    [dim]closemesh render out --view compare -o stages.mp4[/dim]
     """
     with exit_codes():
-        target = _render(result, view, output, stage, file, clip, overwrite)
+        from closemesh.cli.console import show_progress
+        from closemesh.results.render import RenderOptions, render_result
+
+        options = RenderOptions(
+            people=_parse_people(people),
+            size=_parse_size(size),
+            shadow=shadow,
+            turn_seconds=seconds,
+            stage=stage,
+            color=color,
+            viewpoint=viewpoint,
+            clip=clip,
+            format=output,
+            overwrite=overwrite,
+        )
+        with show_progress() as progress:
+            target = render_result(result, view, options, file, progress)
         results.print(str(target), markup=False, soft_wrap=True)
 
 
-def _render(
-    result: Path,
-    view: View,
-    output: Format | None,
-    stage: Stage,
-    file: Path | None,
-    clip_file: Path | None,
-    overwrite: bool,
-) -> Path:
-    """Write the images and return where they are."""
-    from closemesh.body.loading import load_body
-    from closemesh.cli.console import show_progress
-    from closemesh.pipeline.cache import load_saved_motion
-    from closemesh.rendering.bodies import render_view
-    from closemesh.video import read_frames
-
-    saved = load_saved_motion(result, stage)
-    name = view if stage == "optimised" else f"{view}_{stage}"
-    single = len(saved.clip) == 1 and (file.suffix.lower() == ".png" if file else output != "mp4")
-    output = output or ("png" if single else "mp4")
-    target = file or result / (f"{name}.{output}" if single or output == "mp4" else name)
-    in_folder = output == "png" and not single
-    _check_target(target, in_folder, overwrite, result, clip_file or saved.clip.path)
-    frames = read_frames(_existing_clip(saved.clip, clip_file)) if view == "overlay" else None
-    body = load_body(saved.body_path)
-    images = render_view(view, saved.clip, saved.camera, saved.motion, body, frames)
-    with show_progress() as progress, progress.task(f"render {view}", len(saved.clip)) as advance:
-        _write_images(_counted(images, advance), target, in_folder, single, saved.clip)
-    return target
-
-
-def _check_target(target: Path, in_folder: bool, overwrite: bool, result: Path, clip: Path) -> None:
-    """Raises OutputError when images at `target` would replace foreign files or what is read."""
-    from closemesh.core.errors import OutputError
-    from closemesh.core.output_folder import OutputFolder, require_new_file, require_separate
-
-    if not in_folder:
-        require_new_file(target, overwrite, [clip])
-        return
-    require_separate(target, [clip] if clip.is_dir() else [], ())
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise OutputError(f"{target} is no folder; give a new folder with -o")
-    output = OutputFolder(target)
-    has_files = target.is_dir() and any(target.iterdir())
-    if (target / "scene.json").exists() or (has_files and not output.has_own_files):
-        raise OutputError(f"{target} has other files, and images are not mixed with them; give a new folder with -o")
-    output.require_free({path.name: "" for path in target.glob("[0-9]*.png")})
-
-
-def _write_images(images: Iterator[Image], target: Path, in_folder: bool, single: bool, clip: Clip) -> None:
-    """Write images that were checked by _check_target; a folder with a marker lists them, so that they are own."""
-    from closemesh.core.output_folder import OutputFolder
-    from closemesh.video.video_files import write_images
-
-    if in_folder:
-        output = OutputFolder(target)
-        with output.staging() as staged:
-            write_images(images, staged)
-            output.publish(staged, [path.name for path in target.glob("[0-9]*.png")])
-        return
-    output = OutputFolder(target.parent)
-    if output.has_own_files and (output.is_own(target.name) or not target.exists()):
-        with output.staging() as staged:
-            _write_file(images, staged / target.name, single, clip)
-            output.publish(staged)
-    else:
-        _write_file(images, target, single, clip)
-
-
-def _write_file(images: Iterator[Image], path: Path, single: bool, clip: Clip) -> None:
-    from closemesh.video.video_files import write_image, write_video
-
-    if single:
-        (image,) = images
-        write_image(image, path)
-    else:
-        write_video(images, path, clip.times)
-
-
-def _existing_clip(clip: Clip, moved_to: Path | None) -> Clip:
-    """The clip at its present path. Raises InputError when no file is there."""
+def _parse_people(text: str | None) -> tuple[int, ...] | None:
+    """The numbers of --people. Raises InputError."""
     from closemesh.core.errors import InputError
 
-    present = replace(clip, path=moved_to or clip.path)
-    if not present.path.exists():
-        raise InputError(f"{present.path}: the clip is no longer there; give its new path with --clip FILE")
-    return present
+    if text is not None and not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text):
+        raise InputError(f"--people {text}: give numbers from 0, such as 0,2")
+    return None if text is None else tuple(sorted({int(one) for one in text.split(",")}))
 
 
-def _counted(images: Iterator[Image], advance: Advance) -> Iterator[Image]:
-    for image in images:
-        yield image
-        advance(1)
+def _parse_size(text: str | None) -> tuple[int, int | None] | None:
+    """The width and height of --size. Raises InputError."""
+    from closemesh.core.errors import InputError
+
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text or "0")
+    if match is None:
+        raise InputError(f"--size {text}: give a width in pixels, or both as 1280x720")
+    return None if text is None else (int(match[1]), int(match[2]) if match[2] else None)
 
 
 def describe(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from closemesh.avatars.fit import PhotometricWeights, mean_psnr
 from closemesh.avatars.model import AvatarConfig, create_avatars
+from closemesh.avatars.saved import pack_gaussians
 from closemesh.avatars.views import TrainingView
 from closemesh.body.loading import load_landmark_body
 from closemesh.body.model import BodyModel, has_uv
@@ -125,8 +126,10 @@ def _summary(result: AppearanceResult, motion: BodyMotion, views: AppearanceView
     """The appearance of the motion in the views that were fitted, and in those that no fit used."""
     if result.appearance is None:
         return AppearanceSummary(float("nan"), result.depth_orders)
-    fitted, held_out = (mean_psnr(result.appearance.avatars, motion, some) for some in (views.views, views.held_out))
-    return AppearanceSummary(fitted, result.depth_orders, held_out)
+    avatars = result.appearance.avatars
+    fitted, held_out = (mean_psnr(avatars, motion, some) for some in (views.views, views.held_out))
+    gaussians, side = pack_gaussians(avatars), avatars.surface.side
+    return AppearanceSummary(fitted, result.depth_orders, held_out, gaussians, side)
 
 
 def _known_up(camera: Camera, device: torch.device) -> Tensor | None:

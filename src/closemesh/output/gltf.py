@@ -25,7 +25,7 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.files import atomic_file
 from closemesh.geometry.mesh import vertex_normals
 from closemesh.geometry.rotations import matrix_to_quaternion
-from closemesh.rendering.bodies import person_color
+from closemesh.rendering.shading import person_color
 from closemesh.structures import BodyMotion, Camera, Clip
 
 _FLOAT, _UNSIGNED_BYTE, _UNSIGNED_INT = 5126, 5121, 5125

@@ -16,7 +16,8 @@ from closemesh.output.gltf import write_glb
 from closemesh.output.people import write_people
 from closemesh.output.quality import check_numbers, motion_quality
 from closemesh.output.result_json import StageCost, write_contacts, write_scene
-from closemesh.rendering.bodies import person_color, render_overlay
+from closemesh.rendering.bodies import Scene, render_overlay
+from closemesh.rendering.shading import person_color
 from closemesh.structures import BodyMotion, Camera, Reconstruction
 from closemesh.video.video_files import Image
 
@@ -75,7 +76,7 @@ def write_results(
     write_contacts(out / "contacts.json", r.clip, before=contacts[0], after=contacts[-1])
     _write_meshes(out / "meshes", reconstruction, body, options["mesh_format"], progress)
     if options["overlay"]:
-        render_overlay(frames, r.clip, r.camera, motion, body, out / "overlay.mp4", progress)
+        render_overlay(frames, Scene(r.clip, r.camera, motion, body), out / "overlay.mp4", progress)
     write_scene(out / "scene.json", reconstruction, body, stages, quality, run)
 
 

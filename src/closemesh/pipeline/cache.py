@@ -21,7 +21,7 @@ from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import Progress, RecordingProgress
 from closemesh.core.records import load_record, save_record
 from closemesh.output.result_json import read_scene
-from closemesh.structures import BodyMotion, Camera, Clip
+from closemesh.structures import AppearanceSummary, BodyMotion, Camera, Clip, PairContacts
 
 Records = tuple[Any, ...]
 Run = Callable[[Path, Progress], Records]
@@ -249,6 +249,7 @@ _CAMERA_FILES = {  # The last stage moves the world's origin onto the floor.
     "refined": "initialise/0.Camera.npz",
     "optimised": "optimise/0.Camera.npz",
 }
+_APPEARANCE_FILE = "optimise/2.AppearanceSummary.npz"
 
 
 @dataclass(frozen=True)
@@ -281,6 +282,19 @@ def load_saved_motion(out: Path, motion: str) -> SavedMotion:
             motion=load_record(stages / _MOTION_FILES[motion], BodyMotion),
             body_path=scene["config"].get("body_model"),
         )
+
+
+def load_saved_appearance(out: Path) -> AppearanceSummary | None:
+    """The avatars of the result in `out` and their PSNR; None without. Raises InputError when the file is damaged."""
+    file = out / STAGES_FOLDER / _APPEARANCE_FILE
+    summary = load_record(file, AppearanceSummary) if file.exists() else None
+    return None if summary is None or summary.gaussians is None else summary
+
+
+def load_saved_contacts(out: Path, motion: str) -> tuple[PairContacts, ...]:
+    """The measured pairs of a motion of the result in `out`. Raises InputError when a file is damaged."""
+    files = (out / STAGES_FOLDER / f"contact_{motion}").glob("*.PairContacts.npz")
+    return tuple(load_record(file, PairContacts) for file in sorted(files))
 
 
 @contextmanager

@@ -1,10 +1,12 @@
-"""Rendered bodies: shading, overlay on the frames of a clip, side and top views."""
+"""Rendered people: over the frames of a clip, or from another viewpoint on the floor of the world."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -14,92 +16,123 @@ from closemesh.body.motion import change_frame, motion_in_world, motion_joints, 
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
-from closemesh.geometry.mesh import face_incidence, vertex_normals
-from closemesh.rendering.viewpoints import draw_floor, view_camera
+from closemesh.rendering.captions import draw_caption, draw_legend
+from closemesh.rendering.floor import GRID_STEP, draw_floor, draw_shadow
+from closemesh.rendering.shading import SurfaceColors, person_color, shade_mesh
+from closemesh.rendering.viewpoints import scale_camera, turntable_camera, view_camera
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion, Camera, Clip
 from closemesh.video.video_files import Image, write_image, write_video
 
-View = Literal["overlay", "side", "top"]
+Viewpoint = Literal["overlay", "side", "top", "turntable"]
 OVERLAY_OPACITY = 0.8
-
-# Okabe and Ito 2008: distinct for every kind of color vision; neighbors in the list differ most.
-PERSON_COLORS: tuple[tuple[int, int, int], ...] = (
-    (86, 180, 233),
-    (230, 159, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-)
-
-# Directions towards the lights in camera axes (x right, y down, z forward), and their strengths.
-_LIGHTS = np.array([[-0.45, -0.65, -0.61], [0.70, -0.20, -0.68], [0.0, -1.0, 0.0]], dtype=np.float32)
-_STRENGTHS = np.array([0.62, 0.18, 0.12], dtype=np.float32)
-_AMBIENT = 0.30
-
-_MIN_CONFIDENCE = 0.3  # Confidence of a keypoint that is drawn.
+STILL_SECONDS, STILL_FPS = 6.0, 25.0
+"""Duration and rate of a turn around one frame."""
+_WORLD_SIZE = (1280, 720)
+_WORLD_OPACITY = 1.0
 
 
-def person_color(person: int) -> tuple[int, int, int]:
-    """RGB 0..255 of a person, the same in every image of a result."""
-    return PERSON_COLORS[person % len(PERSON_COLORS)]
+@dataclass(frozen=True)
+class ViewOptions:
+    """How a result is seen."""
+
+    people: tuple[int, ...] | None = None
+    """Who is rendered; None for all."""
+    size: tuple[int, int | None] | None = None
+    """Width and height in pixels. An overlay has the shape of the clip and fits into it; without a height it follows
+    from the width. None for the size of the clip, and 1280 by 720 elsewhere."""
+    shadow: bool = False
+    """A shadow on the floor in overlays; other views always have one."""
+    turn_seconds: float | None = None
+    """Time of a turn of `turntable`; None for one over the clip. A shorter clip is repeated until the turn is done."""
 
 
-def shade(normals_cam: Floats, color: tuple[int, int, int]) -> Floats:
-    """Colors [V, 3] in 0..255 of a diffuse surface with normals_cam [V, 3] in camera axes, lit from above and aside."""
-    directions = _LIGHTS / np.linalg.norm(_LIGHTS, axis=-1, keepdims=True)
-    light = _AMBIENT + (normals_cam @ directions.T).clip(min=0) @ _STRENGTHS  # [V]
-    return (light[:, None] * np.asarray(color, dtype=np.float32)).clip(0, 255)
+class Renderer(Protocol):
+    """Renders the present people over an image: their meshes or their avatars."""
+
+    body: BodyModel
+    """Body of the vertices that it takes."""
+
+    def render(self, image: Image, vertices_cam: Floats, present: Bools, camera: Camera) -> Image: ...
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is rendered: the motion of a clip in the camera frame."""
+
+    clip: Clip
+    camera: Camera
+    motion: BodyMotion
+    body: BodyModel
+    colors: SurfaceColors | None = None
+    """None for one color per person."""
+    avatars: Renderer | None = None
+    """Renders the people in place of their meshes."""
+
+    def repeated(self, seconds: float | None) -> Scene:
+        """The same scene, whose clip starts again until at least `seconds` have passed; colors are left out.
+
+        One frame is shown for STILL_SECONDS by default.
+        """
+        still = len(self.clip) == 1
+        step = 1 / STILL_FPS if still else 1 / self.clip.fps
+        times = self.clip.times - self.clip.times[0]
+        loop = float(times[-1]) + step
+        rounds = max(1, int(np.ceil((seconds or (STILL_SECONDS if still else loop)) / loop - 1e-6)))
+        frames = np.tile(np.arange(len(times)), rounds)
+        all_times = (loop * np.arange(rounds)[:, None] + times).ravel()
+        if seconds and rounds > 1:
+            frames, all_times = frames[all_times < seconds], all_times[all_times < seconds]
+        indices = self.clip.frame_indices[frames]
+        clip = replace(self.clip, frame_indices=indices, times=all_times, fps=1 / step if still else self.clip.fps)
+        return replace(
+            self, clip=clip, camera=self.camera.frames(frames), motion=self.motion.frames(frames), colors=None
+        )
 
 
 class BodyRenderer:
-    """Renders people with the mesh of one body model, each in one color."""
+    """Renders people with the mesh of one body model."""
 
-    def __init__(self, body: BodyModel, num_people: int) -> None:
+    def __init__(self, body: BodyModel, num_people: int, opacity: float = 1.0) -> None:
+        self.body = body
         self._faces = body.faces.cpu().numpy().astype(np.int32)
-        self._incidence = face_incidence(self._faces, len(body.v_template))
         offsets = len(body.v_template) * np.arange(num_people, dtype=np.int32)
         self._all_faces = (self._faces + offsets[:, None, None]).reshape(-1, 3)  # [P * F, 3]
+        colors = np.array([person_color(person) for person in range(num_people)], np.float32).reshape(-1, 1, 3)
+        self._colors = np.broadcast_to(colors, (num_people, len(body.v_template), 3))
+        self._opacity = opacity
 
-    def render(self, image: Image, vertices_cam: Floats, present: Bools, camera: Camera, opacity: float = 1.0) -> Image:
+    def render(
+        self, image: Image, vertices_cam: Floats, present: Bools, camera: Camera, colors: Floats | None = None
+    ) -> Image:
         """A copy of `image` [H, W, 3] with the present people over it; nearer surfaces occlude farther ones.
 
-        vertices_cam [P, V, 3] meters, camera frame; present [P].
+        vertices_cam [P, V, 3] meters, camera frame; present [P]; colors [P, V, 3] in 0..255, else one per person.
         """
         people = np.flatnonzero(present)
         if len(people) == 0:
             return image
-        colors = [
-            shade(vertex_normals(vertices_cam[p], self._faces, self._incidence), person_color(int(p))) for p in people
-        ]
+        base = self._colors if colors is None else colors
+        shaded = [shade_mesh(vertices_cam[p], self._faces, base[p]) for p in people]
         return render_mesh(
             image,
             np.concatenate(vertices_cam[people]),
             self._all_faces[: len(people) * len(self._faces)],
-            np.concatenate(colors),
+            np.concatenate(shaded),
             camera.focal,
             camera.principal_point,
-            opacity,
+            self._opacity,
         )
 
 
-def render_overlay(
-    frames: Iterable[Image],
-    clip: Clip,
-    camera: Camera,
-    motion: BodyMotion,
-    body: BodyModel,
-    path: Path,
-    progress: Progress,
-) -> None:
+def render_overlay(frames: Iterable[Image], scene: Scene, path: Path, progress: Progress) -> None:
     """Write an MP4 to `path`: the RGB frames of the clip with the bodies over them.
 
     A clip of one frame is written as PNG beside it too. Raises OutputError when a file cannot be written.
     """
+    clip = scene.clip
     with progress.task("overlay", len(clip)) as advance:
-        images = _counted(render_view("overlay", clip, camera, motion, body, frames), advance)
+        images = counted(render_view("overlay", scene, frames), advance)
         if len(clip) == 1:
             images = list(images)
             write_image(images[0], path.with_suffix(".png"))
@@ -107,80 +140,109 @@ def render_overlay(
 
 
 def render_view(
-    view: View,
-    clip: Clip,
-    camera: Camera,
-    motion: BodyMotion,
-    body: BodyModel,
-    frames: Iterable[Image] | None = None,
-    size: tuple[int, int] = (1280, 720),
-    keypoints: Floats | None = None,
+    view: Viewpoint, scene: Scene, frames: Iterable[Image] | None = None, options: ViewOptions = ViewOptions()
 ) -> Iterator[Image]:
-    """RGB images [H, W, 3], one for each frame of the clip, from camera-frame motion.
+    """RGB images [H, W, 3], one for each frame of the scene.
 
-    `overlay` renders over the RGB `frames` of the clip at their size, with a dot for each keypoint if keypoints
-    [T, P, 133, 3] (x, y, confidence) are given. `side` and `top` show the world from a static camera that has all
-    people in view, with the floor as a grid; size: width and height in pixels. Raises InputError when `overlay` has no
-    frames.
+    `overlay` renders over the RGB `frames` of the clip, at most at their size. The others show the world from a camera
+    that has all people in view, with the floor as a grid: it stands still at the `side` or the `top`, or goes once
+    around them, which is a `turntable`. Raises InputError when `overlay` has no frames.
     """
     if view == "overlay":
         if frames is None:
             raise InputError("an overlay needs the frames of the clip; give the video file")
-        images = _overlay(frames, camera, motion, body)
-        return images if keypoints is None else map(_draw_keypoints, images, keypoints)
-    return _world_view(view, clip, camera, motion, body, size)
+        return _overlay(scene, frames, options)
+    return _world_view(view, scene, options)
 
 
-def _overlay(frames: Iterable[Image], camera: Camera, motion: BodyMotion, body: BodyModel) -> Iterator[Image]:
-    renderer = BodyRenderer(body, motion.num_people)
-    meshes = stream_vertices(motion, body)
-    for frame, vertices_cam, present in zip(frames, meshes, motion.valid, strict=True):
-        yield renderer.render(frame, vertices_cam, present, camera, OVERLAY_OPACITY)
+def view_size(view: Viewpoint, clip: Clip, size: tuple[int, int | None] | None) -> tuple[int, int]:
+    """Width and height in pixels of the images of a view, for ViewOptions.size."""
+    if size is None:
+        return clip.size if view == "overlay" else _WORLD_SIZE
+    width, height = size
+    if view != "overlay":
+        return width, height or max(2, round(width * _WORLD_SIZE[1] / _WORLD_SIZE[0] / 2) * 2)
+    factor = min(width / clip.size[0], (height or np.inf) / clip.size[1])
+    return tuple(max(2, round(factor * side / 2) * 2) for side in clip.size)  # type: ignore[return-value]
 
 
-def _world_view(
-    view: Literal["side", "top"],
-    clip: Clip,
-    camera: Camera,
-    motion: BodyMotion,
-    body: BodyModel,
-    size: tuple[int, int],
-) -> Iterator[Image]:
-    motion_world = motion_in_world(motion, camera, body)
-    points_world = motion_joints(motion_world, body)[motion.valid].reshape(-1, 3)
-    observer = view_camera(view, camera, points_world, size)
-    background = draw_floor(observer, points_world)
-    motion_view = change_frame(motion_world, observer.T_cam_world[0], body)
-    renderer = BodyRenderer(body, motion.num_people)
-    for index, vertices in enumerate(stream_vertices(motion_view, body)):
-        image = renderer.render(background, vertices, motion.valid[index], observer)
-        if len(clip) > 1:
-            image = _label(image, f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s")
+def _overlay(scene: Scene, frames: Iterable[Image], options: ViewOptions) -> Iterator[Image]:
+    size = view_size("overlay", scene.clip, options.size)
+    camera = scale_camera(scene.camera, size)
+    meshes = _Meshes(scene, scene.motion, camera, options, OVERLAY_OPACITY)
+    for index, frame in enumerate(frames):
+        yield meshes.draw(_resized(frame, size), index, options.shadow)
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    if image.shape[1::-1] == size:
+        return image
+    shrinks = size[0] < image.shape[1]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), np.uint8)
+
+
+def _world_view(view: Literal["side", "top", "turntable"], scene: Scene, options: ViewOptions) -> Iterator[Image]:
+    clip, motion_world = scene.clip, motion_in_world(scene.motion, scene.camera, scene.body)
+    points_world = motion_joints(motion_world, scene.body)[shown_people(scene.motion, options.people)].reshape(-1, 3)
+    size = view_size(view, clip, options.size)
+    if view == "turntable":
+        observer = turntable_camera(scene.camera, points_world, size, turns_of(clip, options.turn_seconds))
+        backgrounds = (draw_floor(observer, points_world, frame) for frame in range(len(clip)))
+    else:
+        observer = view_camera(view, scene.camera, points_world, size)
+        backgrounds = repeat(draw_floor(observer, points_world), len(clip))
+    motion_view = change_frame(motion_world, observer.T_cam_world, scene.body)
+    meshes = _Meshes(scene, motion_view, observer, options, _WORLD_OPACITY)
+    for index, background in enumerate(backgrounds):
+        image = meshes.draw(background, index, with_shadow=True)
+        now = f"frame {clip.frame_indices[index]}   {clip.times[index]:.2f} s" if len(clip) > 1 else ""
+        draw_caption(image, now, f"grid {GRID_STEP} m")
         yield image
 
 
-def _draw_keypoints(image: Image, keypoints: Floats) -> Image:
-    """A copy of `image` with a dot for each detected keypoint [P, 133, 3], in the color of the person."""
-    image = image.copy()
-    radius = max(2, round(image.shape[0] / 360))
-    for person, points in enumerate(keypoints):
-        for x, y, _ in points[points[:, 2] > _MIN_CONFIDENCE]:
-            position = (round(float(x)), round(float(y)))
-            cv2.circle(image, position, radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
-            cv2.circle(image, position, radius, person_color(person), -1, cv2.LINE_AA)
-    return image
+def turns_of(clip: Clip, turn_seconds: float | None) -> Floats:
+    """Turns [T] of the turntable at each frame: one over the clip, or one in `turn_seconds`."""
+    seconds = clip.times - clip.times[0]
+    return seconds / (turn_seconds or float(seconds[-1]) + 1 / clip.fps)
 
 
-def _label(image: Image, text: str) -> Image:
-    scale = image.shape[0] / 1080
-    position = (round(30 * scale), round(image.shape[0] - 30 * scale))
-    thickness = max(1, round(2 * scale))
-    return cv2.putText(
-        image.copy(), text, position, cv2.FONT_HERSHEY_SIMPLEX, scale, (70, 70, 70), thickness, cv2.LINE_AA
-    )
+def shown_people(motion: BodyMotion, people: tuple[int, ...] | None) -> Bools:
+    """Who is rendered [T, P]: valid, and one of `people` unless it is None."""
+    chosen = np.ones(motion.num_people, bool) if people is None else np.isin(np.arange(motion.num_people), people)
+    return motion.valid & chosen
 
 
-def _counted(images: Iterator[Image], advance: Advance) -> Iterator[Image]:
+class _Meshes:
+    """The people of a scene, frame after frame, in the frame of an observer."""
+
+    def __init__(
+        self, scene: Scene, motion_view: BodyMotion, observer: Camera, options: ViewOptions, opacity: float
+    ) -> None:
+        self._renderer = scene.avatars or BodyRenderer(scene.body, motion_view.num_people, opacity)
+        self._vertices = stream_vertices(motion_view, self._renderer.body)
+        self._colors = iter(scene.colors.frames) if scene.colors else None
+        self._legend = scene.colors.legend if scene.colors else ()
+        self._shown = shown_people(motion_view, options.people)
+        self._observer = observer
+
+    def draw(self, background: Image, index: int, with_shadow: bool) -> Image:
+        """The image of the next frame, which has this index, over a background [H, W, 3]."""
+        vertices, present, camera = next(self._vertices), self._shown[index], self._observer
+        if with_shadow:
+            T = camera.T_cam_world[min(index, len(camera.T_cam_world) - 1)]
+            vertices_world = (vertices[present] - T[:3, 3]) @ T[:3, :3]
+            background = draw_shadow(background, camera, vertices_world, index)
+        if self._colors is not None and isinstance(self._renderer, BodyRenderer):
+            image = self._renderer.render(background, vertices, present, camera, next(self._colors))
+        else:
+            image = self._renderer.render(background, vertices, present, camera)
+        image = image.copy() if image is background else image
+        draw_legend(image, self._legend)
+        return image
+
+
+def counted(images: Iterable[Image], advance: Advance) -> Iterator[Image]:
+    """The images; `advance` is called after each."""
     for image in images:
         yield image
         advance(1)

@@ -19,7 +19,8 @@ from closemesh.lab.datasets.recording import read_pose_file
 from closemesh.lab.synthesis.pair_motion import PairMotion
 from closemesh.motion_files.sequence import MotionSequence
 from closemesh.rendering.bodies import BodyRenderer
-from closemesh.rendering.viewpoints import draw_floor, view_camera
+from closemesh.rendering.floor import draw_floor
+from closemesh.rendering.viewpoints import view_camera
 from closemesh.structures import Camera
 
 NUM_FRAMES = 7
