@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from closemesh.rendering.zbuffer import _compiled, render_mesh
+from closemesh.rendering.zbuffer import compiled, render_mesh
 
 FOCAL, CENTER = 100.0, (50.0, 40.0)
 BLACK = np.zeros((80, 100, 3), dtype=np.uint8)
@@ -119,4 +119,4 @@ def test_kernels_work_where_no_cache_can_be_written() -> None:
     linecache.cache["<nowhere>"] = (len(source), None, source.splitlines(keepends=True), "<nowhere>")
     scope: dict = {}
     exec(compile(source, "<nowhere>", "exec"), scope)  # numba finds no folder for code without a file.
-    assert _compiled(scope["double"])(21) == 42
+    assert compiled(scope["double"])(21) == 42

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from closemesh.avatars.model import AvatarSet, LocalGaussians
 from closemesh.avatars.render import PosedPerson, Viewport, pose_gaussians, render_people
+from closemesh.avatars.splatting.rasterize import BLUR
 from closemesh.avatars.surface import sample_surface, surface_body
 from closemesh.body.model import BodyModel
 from closemesh.core.arrays import Bools, Floats
@@ -18,12 +21,17 @@ _WIDTHS = (3, 3, 1, 4, 3)  # Offset, color, opacity, rotation and scale, in the 
 
 
 @torch.no_grad()
-def pack_gaussians(avatars: AvatarSet) -> Floats:
-    """The Gaussians [P, G, 14] of all people: offset, color, opacity, rotation and scale, as in LocalGaussians."""
-    packed = [
-        torch.cat([one.offsets, one.colors, one.opacities[:, None], one.rotations, one.scales], dim=-1)
-        for one in avatars.gaussians([True] * len(avatars.avatars)).values()
-    ]
+def pack_gaussians(avatars: AvatarSet, pixel_size: float) -> Floats:
+    """The Gaussians [P, G, 14] of all people: offset, color, opacity, rotation and scale, as in LocalGaussians.
+
+    pixel_size: meters of a pixel of the views that they were fitted to. The low-pass filter of the projection, which
+    closed gaps between Gaussians there, becomes a part of their scales; a larger image would show the gaps.
+    """
+    blur = pixel_size * math.sqrt(BLUR)
+    packed = []
+    for one in avatars.gaussians([True] * len(avatars.avatars)).values():
+        scales = one.scales.square().add(blur**2).sqrt()
+        packed.append(torch.cat([one.offsets, one.colors, one.opacities[:, None], one.rotations, scales], dim=-1))
     return torch.stack(packed).float().cpu().numpy()
 
 

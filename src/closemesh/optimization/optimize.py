@@ -128,8 +128,14 @@ def _summary(result: AppearanceResult, motion: BodyMotion, views: AppearanceView
         return AppearanceSummary(float("nan"), result.depth_orders)
     avatars = result.appearance.avatars
     fitted, held_out = (mean_psnr(avatars, motion, some) for some in (views.views, views.held_out))
-    gaussians, side = pack_gaussians(avatars), avatars.surface.side
-    return AppearanceSummary(fitted, result.depth_orders, held_out, gaussians, side)
+    gaussians = pack_gaussians(avatars, _pixel_size(views.views, motion))
+    return AppearanceSummary(fitted, result.depth_orders, held_out, gaussians, avatars.surface.side)
+
+
+def _pixel_size(views: Sequence[TrainingView], motion: BodyMotion) -> float:
+    """Median over the views of the meters that a pixel covers at the people."""
+    sizes = [motion.transl[view.frame, motion.valid[view.frame], 2] / view.viewport.focal for view in views]
+    return float(np.median(np.concatenate(sizes))) if any(map(len, sizes)) else 0.0
 
 
 def _known_up(camera: Camera, device: torch.device) -> Tensor | None:

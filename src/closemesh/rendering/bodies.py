@@ -17,8 +17,8 @@ from closemesh.core.arrays import Bools, Floats
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Advance, Progress
 from closemesh.rendering.captions import draw_caption, draw_legend
-from closemesh.rendering.floor import GRID_STEP, draw_floor, draw_shadow
-from closemesh.rendering.shading import SurfaceColors, person_color, shade_mesh
+from closemesh.rendering.floor import GRID_STEP, draw_floor, draw_shadow, vertex_areas
+from closemesh.rendering.shading import SurfaceColors, VertexColors, person_color, shade_mesh
 from closemesh.rendering.viewpoints import scale_camera, turntable_camera, view_camera
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion, Camera, Clip
@@ -26,6 +26,8 @@ from closemesh.video.video_files import Image, write_image, write_video
 
 Viewpoint = Literal["overlay", "side", "top", "turntable"]
 OVERLAY_OPACITY = 0.8
+SEEN_THROUGH = 0.6
+"""Opacity of what is inside another body."""
 STILL_SECONDS, STILL_FPS = 6.0, 25.0
 """Duration and rate of a turn around one frame."""
 _WORLD_SIZE = (1280, 720)
@@ -103,26 +105,28 @@ class BodyRenderer:
         self._opacity = opacity
 
     def render(
-        self, image: Image, vertices_cam: Floats, present: Bools, camera: Camera, colors: Floats | None = None
+        self,
+        image: Image,
+        vertices_cam: Floats,
+        present: Bools,
+        camera: Camera,
+        colors: VertexColors | None = None,
     ) -> Image:
         """A copy of `image` [H, W, 3] with the present people over it; nearer surfaces occlude farther ones.
 
-        vertices_cam [P, V, 3] meters, camera frame; present [P]; colors [P, V, 3] in 0..255, else one per person.
+        vertices_cam [P, V, 3] meters, camera frame; present [P]; colors: None for one per person.
         """
         people = np.flatnonzero(present)
         if len(people) == 0:
+            return image.copy()
+        base = self._colors if colors is None else colors.base
+        shaded = np.concatenate([shade_mesh(vertices_cam[p], self._faces, base[p]) for p in people])
+        points, faces = np.concatenate(vertices_cam[people]), self._all_faces[: len(people) * len(self._faces)]
+        image = render_mesh(image, points, faces, shaded, camera.focal, camera.principal_point, self._opacity)
+        if colors is None or colors.seen_through is None or not colors.seen_through[people].any():
             return image
-        base = self._colors if colors is None else colors
-        shaded = [shade_mesh(vertices_cam[p], self._faces, base[p]) for p in people]
-        return render_mesh(
-            image,
-            np.concatenate(vertices_cam[people]),
-            self._all_faces[: len(people) * len(self._faces)],
-            np.concatenate(shaded),
-            camera.focal,
-            camera.principal_point,
-            self._opacity,
-        )
+        inner = faces[np.concatenate(colors.seen_through[people])[faces].all(-1)]
+        return render_mesh(image, points, inner, shaded, camera.focal, camera.principal_point, SEEN_THROUGH)
 
 
 def render_overlay(frames: Iterable[Image], scene: Scene, path: Path, progress: Progress) -> None:
@@ -171,10 +175,11 @@ def _overlay(scene: Scene, frames: Iterable[Image], options: ViewOptions) -> Ite
     camera = scale_camera(scene.camera, size)
     meshes = _Meshes(scene, scene.motion, camera, options, OVERLAY_OPACITY)
     for index, frame in enumerate(frames):
-        yield meshes.draw(_resized(frame, size), index, options.shadow)
+        yield meshes.draw(resize(frame, size), index, options.shadow)
 
 
-def _resized(image: Image, size: tuple[int, int]) -> Image:
+def resize(image: Image, size: tuple[int, int]) -> Image:
+    """The image [H, W, 3] at another size: width and height in pixels."""
     if image.shape[1::-1] == size:
         return image
     shrinks = size[0] < image.shape[1]
@@ -220,6 +225,8 @@ class _Meshes:
     ) -> None:
         self._renderer = scene.avatars or BodyRenderer(scene.body, motion_view.num_people, opacity)
         self._vertices = stream_vertices(motion_view, self._renderer.body)
+        body = self._renderer.body
+        self._areas = vertex_areas(body.v_template.cpu().numpy(), body.faces.cpu().numpy())
         self._colors = iter(scene.colors.frames) if scene.colors else None
         self._legend = scene.colors.legend if scene.colors else ()
         self._shown = shown_people(motion_view, options.people)
@@ -231,12 +238,11 @@ class _Meshes:
         if with_shadow:
             T = camera.T_cam_world[min(index, len(camera.T_cam_world) - 1)]
             vertices_world = (vertices[present] - T[:3, 3]) @ T[:3, :3]
-            background = draw_shadow(background, camera, vertices_world, index)
+            background = draw_shadow(background, camera, vertices_world, self._areas, index)
         if self._colors is not None and isinstance(self._renderer, BodyRenderer):
             image = self._renderer.render(background, vertices, present, camera, next(self._colors))
         else:
             image = self._renderer.render(background, vertices, present, camera)
-        image = image.copy() if image is background else image
         draw_legend(image, self._legend)
         return image
 

@@ -13,7 +13,7 @@ from closemesh.video.video_files import Image
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _FONT_HEIGHT = 22  # Pixels of a capital letter at scale 1.
-_CAPITAL = 0.016  # Height of a capital letter as a fraction of the image's width: legible on a phone.
+_CAPITAL = 0.015  # Height of a capital letter as a fraction of the image's width: legible on a phone.
 _INK, _PAPER = (40, 44, 48), (250, 250, 250)
 _BAR = (244, 245, 246)
 
@@ -23,17 +23,32 @@ def text_size(width: int) -> float:
     return max(9.0, _CAPITAL * width)
 
 
-def draw_text(image: Image, text: str, position: tuple[float, float], capital: float, bold: bool = False) -> int:
-    """Write dark text with a light edge into the image, in place; returns its width in pixels.
+def draw_text(image: Image, text: str, position: tuple[float, float], capital: float) -> None:
+    """Write dark text with a light edge into the image [H, W, 3], in place.
 
     position: left end of the base line, pixels. capital: height of a capital letter, pixels.
     """
-    scale, point = capital / _FONT_HEIGHT, (round(position[0]), round(position[1]))
-    thickness = max(1, round(capital / (9 if bold else 14)))
-    edge = thickness + 2 * max(1, round(capital / 9))
-    cv2.putText(image, text, point, _FONT, scale, _PAPER, edge, cv2.LINE_AA)
-    cv2.putText(image, text, point, _FONT, scale, _INK, thickness, cv2.LINE_AA)
-    return cv2.getTextSize(text, _FONT, scale, thickness)[0][0]
+    (width, height), below = _extent(text, capital)
+    edge = max(2, round(capital / 7))
+    left, top = round(position[0]) - edge, round(position[1]) - height - edge
+    ink = np.zeros((height + below + 2 * edge, width + 2 * edge), np.uint8)
+    cv2.putText(ink, text, (edge, height + edge), _FONT, capital / _FONT_HEIGHT, 255, _thickness(capital), cv2.LINE_AA)
+    paper = cv2.dilate(ink, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * edge + 1, 2 * edge + 1)))
+    x0, y0 = max(0, -left), max(0, -top)
+    under = image[top + y0 : top + len(ink), left + x0 : left + ink.shape[1]]
+    for mask, color in ((paper, _PAPER), (ink, _INK)):
+        part = mask[y0 : y0 + len(under), x0 : x0 + under.shape[1], None] / 255
+        under[:] = (part * np.array(color) + (1 - part) * under).round()
+
+
+def _extent(text: str, capital: float) -> tuple[tuple[int, int], int]:
+    """Width and height of a text in pixels, and how far it goes below its base line."""
+    size, below = cv2.getTextSize(text, _FONT, capital / _FONT_HEIGHT, _thickness(capital))
+    return (int(size[0]), int(size[1])), int(below) + 2
+
+
+def _thickness(capital: float) -> int:
+    return max(1, round(capital / 16))
 
 
 def draw_caption(image: Image, left: str, right: str = "") -> None:
@@ -42,7 +57,7 @@ def draw_caption(image: Image, left: str, right: str = "") -> None:
     baseline = image.shape[0] - 1.2 * capital
     draw_text(image, left, (1.2 * capital, baseline), capital)
     if right:
-        width = cv2.getTextSize(right, _FONT, capital / _FONT_HEIGHT, max(1, round(capital / 14)))[0][0]
+        (width, _), _ = _extent(right, capital)
         draw_text(image, right, (image.shape[1] - 1.2 * capital - width, baseline), capital)
 
 
@@ -78,7 +93,7 @@ def draw_panels(panels: Sequence[Panel], columns: int) -> Image:
         top, left = number // columns * (height + bar), number % columns * width
         sheet[top : top + height, left : left + width] = panel.image
         x, y = left + capital, top + height + 2.0 * capital
-        draw_text(sheet, panel.title, (x, y), 1.1 * capital, bold=True)
+        draw_text(sheet, panel.title, (x, y), 1.1 * capital)
         for row, line in enumerate(panel.lines, start=1):
             draw_text(sheet, line, (x, y + 1.75 * row * capital), 0.95 * capital)
     return sheet

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from closemesh.core.arrays import Floats
+from closemesh.geometry.mesh import face_normals
 from closemesh.structures import Camera
 from closemesh.video.video_files import Image
 
@@ -13,15 +15,14 @@ GRID_STEP = 0.5
 """Meters between the lines of the grid; every second line is stronger."""
 _BACKGROUND = (238, 240, 242)
 _FLOOR = (228, 231, 234)
-_LINES = {False: (208, 212, 216), True: (178, 184, 190)}
+_LINES = {False: (206, 210, 214), True: (160, 166, 172)}
 _MARGIN = 1.0  # Meters of floor around the joints.
 
 _CELL = 0.015  # Meters: side of a cell of the shadow's map.
 _BLUR = 0.06  # Meters: standard deviation of the shadow's edge.
 _FADE = 0.6  # Meters of height at which a point's shadow is weaker by a factor of e.
-_COVER = 2.5e-3  # Square meters of skin per vertex and unit of darkness, for a body of 10,000 vertices.
+_LAYER = 1.3  # How much light a layer of skin near the floor absorbs: a factor of exp(-1.3) remains.
 _DARKNESS = 0.5  # Fraction of the light that the darkest shadow takes.
-_BODY_VERTICES = 10_000
 
 
 def draw_floor(observer: Camera, points_world: Floats, frame: int = 0) -> Image:
@@ -32,7 +33,7 @@ def draw_floor(observer: Camera, points_world: Floats, frame: int = 0) -> Image:
     width, height = observer.size
     image = np.full((height, width, 3), _BACKGROUND, dtype=np.uint8)
     low, high = _bounds(points_world, _MARGIN, GRID_STEP)
-    corners = [[low[0], 0, low[1]], [high[0], 0, low[1]], [high[0], 0, high[1]], [low[0], 0, high[1]]]
+    corners = np.array([[low[0], 0, low[1]], [high[0], 0, low[1]], [high[0], 0, high[1]], [low[0], 0, high[1]]])
     pixels = [_project_line(observer, frame, corners[k - 1], corners[k]) for k in range(4)]
     if all(line is not None for line in pixels):
         outline = np.array([line[1] for line in pixels if line is not None])
@@ -44,14 +45,22 @@ def draw_floor(observer: Camera, points_world: Floats, frame: int = 0) -> Image:
             line = _project_line(observer, frame, *ends)
             if line is not None:
                 strong = round(value / GRID_STEP) % 2 == 0
-                cv2.line(image, line[0], line[1], _LINES[strong], 1 + strong * (width > 1000), cv2.LINE_AA, shift=4)
+                cv2.line(image, line[0], line[1], _LINES[strong], 1, cv2.LINE_AA, shift=4)
     return image
 
 
-def draw_shadow(image: Image, observer: Camera, vertices_world: Floats, frame: int = 0) -> Image:
-    """A copy of the image [H, W, 3] with the soft shadow of vertices_world [..., 3], meters, on the floor.
+def vertex_areas(vertices: Floats, faces: NDArray[np.integer]) -> Floats:
+    """Area [V] in square meters of the surface around each of vertices [V, 3]; faces [F, 3]."""
+    normals = face_normals(vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]])
+    thirds = np.linalg.norm(normals, axis=1) / 6
+    return np.bincount(faces.ravel(), np.repeat(thirds, 3), len(vertices))
 
-    Light falls straight down; what is near the floor is darkest. frame: that of the observer, if it moves.
+
+def draw_shadow(image: Image, observer: Camera, vertices_world: Floats, areas: Floats, frame: int = 0) -> Image:
+    """A copy of the image [H, W, 3] with the soft shadow of vertices_world [P, V, 3], meters, on the floor.
+
+    Light falls straight down; what is near the floor is darkest. areas [V]: of `vertex_areas`. frame: that of the
+    observer, if it moves.
     """
     points = vertices_world.reshape(-1, 3)
     if len(points) == 0:
@@ -59,13 +68,13 @@ def draw_shadow(image: Image, observer: Camera, vertices_world: Floats, frame: i
     low, high = _bounds(points, 4 * _BLUR, _CELL)
     columns, rows = np.ceil((high - low) / _CELL).astype(int) + 1
     cells = ((points[:, [0, 2]] - low) / _CELL).astype(int)
-    weight = np.exp(-points[:, 1].clip(min=0) / _FADE) * (_COVER * _BODY_VERTICES / vertices_world.shape[-2])
+    weight = np.exp(-points[:, 1].clip(min=0) / _FADE) * np.tile(areas, len(vertices_world))
     light = np.bincount(cells[:, 1] * columns + cells[:, 0], weight, rows * columns).reshape(rows, columns)
     light = cv2.GaussianBlur((light / _CELL**2).astype(np.float32), (0, 0), _BLUR / _CELL)
-    darkness = _DARKNESS * (1 - np.exp(-light / 10))
+    darkness = _DARKNESS * (1 - np.exp(-_LAYER * light))
     H_image_cell = _floor_homography(observer, frame) @ np.array([[_CELL, 0, low[0]], [0, _CELL, low[1]], [0, 0, 1]])
     shadow = cv2.warpPerspective(darkness, H_image_cell, observer.size, flags=cv2.INTER_LINEAR)
-    return cv2.multiply(image, cv2.merge([1 - shadow] * 3), dtype=cv2.CV_8U)
+    return np.asarray(cv2.multiply(image, cv2.merge([1 - shadow] * 3), dtype=cv2.CV_8U), np.uint8)
 
 
 def _bounds(points_world: Floats, margin: float, step: float) -> tuple[Floats, Floats]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from closemesh.core.arrays import Floats
+from closemesh.core.arrays import Bools, Floats
 from closemesh.rendering.zbuffer import compiled
 
 RGB = tuple[int, int, int]
@@ -35,12 +36,19 @@ _RIM = 0.35  # Fraction of the light that a surface seen edge-on loses, so that 
 _HIGHLIGHT = 26.0  # Brightness 0..255 of the reflection of the first light.
 
 
+class VertexColors(NamedTuple):
+    """Colors of all people in one frame."""
+
+    base: Floats  # [P, V, 3] 0..255, before shading
+    seen_through: Bools | None = None  # [P, V] shows through the surfaces before it
+
+
 @dataclass(frozen=True)
 class SurfaceColors:
-    """Colors of all people's vertices before shading, and what they mean."""
+    """Colors of all people's vertices, and what they mean."""
 
-    frames: Iterable[Floats]
-    """Colors [P, V, 3] in 0..255 of each frame in turn."""
+    frames: Iterable[VertexColors]
+    """Those of each frame in turn."""
     legend: Legend = ()
 
 

@@ -14,8 +14,8 @@ from closemesh.contact.signed_distance import WatertightMesh
 from closemesh.contact.vertex_contacts import within_box
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Bools, Floats
-from closemesh.rendering.shading import RGB, SurfaceColors
-from closemesh.structures import BodyMotion
+from closemesh.rendering.shading import RGB, SurfaceColors, VertexColors
+from closemesh.structures import BodyMotion, Camera
 
 NEAR_DISTANCE = 0.1
 """Meters; a surface farther from all other people is gray."""
@@ -26,25 +26,27 @@ TOUCHING: RGB = (240, 228, 66)
 NEAR: RGB = (0, 114, 178)
 _GRAYS: tuple[RGB, ...] = ((206, 208, 212), (150, 153, 158))
 
-_DEPTH_MARGIN = 0.15  # Meters of body before and behind the outermost joints.
+_LEVEL = 0.5  # Length of the horizontal part of the optical axis of a camera that is tilted by 60 degrees.
+_DEPTH_MARGIN = 0.1  # Meters of body before and behind the outermost joints.
 
 
 def contact_colors(motion: BodyMotion, body: BodyModel) -> SurfaceColors:
     """Colors by the distance to the nearest other person who is valid, from the exact distance to their closed mesh."""
     legend = (
-        (CROSSING, "crossing"),
+        (CROSSING, "crossing, seen through"),
         (TOUCHING, f"touching, < {1000 * TOUCH_DISTANCE:.0f} mm"),
         (NEAR, f"near, < {100 * NEAR_DISTANCE:.0f} cm"),
     )
     return SurfaceColors(_contact_frames(motion, body), legend)
 
 
-def _contact_frames(motion: BodyMotion, body: BodyModel) -> Iterator[Floats]:
+def _contact_frames(motion: BodyMotion, body: BodyModel) -> Iterator[VertexColors]:
     closed = watertight_body(body, "fine")
     mesh = WatertightMesh(closed.faces.cpu().numpy(), closed.v_template.cpu().double().numpy())
     meshes = zip(stream_vertices(motion, body), stream_vertices(motion, closed), motion.valid, strict=True)
     for vertices, surfaces, valid in meshes:
-        yield distance_colors(signed_distances(mesh, vertices, surfaces, valid))
+        distances = signed_distances(mesh, vertices, surfaces, valid)
+        yield VertexColors(distance_colors(distances), distances < 0)
 
 
 def signed_distances(mesh: WatertightMesh, vertices: Floats, surfaces: Floats, valid: Bools) -> Floats:
@@ -73,13 +75,17 @@ def distance_colors(distances: Floats) -> Floats:
     return colors.astype(np.float32)
 
 
-def depth_colors(motion: BodyMotion, body: BodyModel) -> SurfaceColors:
-    """Colors by the depth in a camera-frame motion: yellow is nearest in the clip, blue farthest (cividis)."""
-    depths = motion_joints(motion, body)[..., 2][motion.valid]
+def depth_colors(motion: BodyMotion, camera: Camera, body: BodyModel) -> SurfaceColors:
+    """Colors by the distance from the camera along the floor: yellow is nearest in the clip, violet farthest (viridis).
+
+    Along the floor, because a camera that is tilted is nearer to heads than to feet. motion: camera frame.
+    """
+    ahead = _directions_ahead(camera)  # [T, 3]
+    depths = np.einsum("tpjc,tc->tpj", motion_joints(motion, body), ahead)[motion.valid]
     nearest, farthest = (depths.min() - _DEPTH_MARGIN, depths.max() + _DEPTH_MARGIN) if depths.size else (0.0, 1.0)
 
     def color(depth: Floats) -> Floats:
-        return _CIVIDIS[(255 * (farthest - depth) / (farthest - nearest)).clip(0, 255).astype(int)]
+        return _VIRIDIS[(255 * (farthest - depth) / (farthest - nearest)).clip(0, 255).astype(int)]
 
     steps = np.linspace(nearest, farthest, 4)
     notes = ("in front", "", "", "behind")
@@ -87,10 +93,19 @@ def depth_colors(motion: BodyMotion, body: BodyModel) -> SurfaceColors:
         ((int(r), int(g), int(b)), f"{step:.1f} m {note}".rstrip())
         for step, note, (r, g, b) in zip(steps, notes, color(steps), strict=True)
     )
-    return SurfaceColors((color(vertices[..., 2]) for vertices in stream_vertices(motion, body)), legend)
+    meshes = zip(stream_vertices(motion, body), ahead, strict=True)
+    return SurfaceColors((VertexColors(color(vertices @ direction)) for vertices, direction in meshes), legend)
 
 
-_CIVIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_CIVIDIS)[:, 0, ::-1].astype(
+def _directions_ahead(camera: Camera) -> Floats:
+    """The horizontal direction of view [T, 3] in camera axes; the optical axis of a camera that is nearly vertical."""
+    up = camera.up  # [T, 3]
+    level = np.array([0.0, 0.0, 1.0]) - up[:, 2:] * up
+    length = np.linalg.norm(level, axis=-1, keepdims=True)
+    return np.where(length > _LEVEL, level / length.clip(min=1e-9), [0.0, 0.0, 1.0])
+
+
+_VIRIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[:, 0, ::-1].astype(
     np.float32
 )
 """[256, 3] RGB from far to near."""

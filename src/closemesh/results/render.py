@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import repeat, tee
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from closemesh.avatars.saved import AvatarRenderer
 from closemesh.body.loading import load_body
+from closemesh.body.motion import motion_joints
 from closemesh.core.errors import InputError, OutputError
 from closemesh.core.output_folder import OutputFolder, require_new_file, require_separate
 from closemesh.core.progress import NullProgress, Progress
@@ -22,7 +23,16 @@ from closemesh.pipeline.cache import (
     load_saved_motion,
     reading_result,
 )
-from closemesh.rendering.bodies import Scene, Viewpoint, ViewOptions, counted, render_view, view_size
+from closemesh.rendering.bodies import (
+    Scene,
+    ViewOptions,
+    Viewpoint,
+    counted,
+    render_view,
+    resize,
+    shown_people,
+    view_size,
+)
 from closemesh.rendering.captions import Panel, draw_panels
 from closemesh.rendering.surface_colors import TOUCH_DISTANCE, contact_colors, depth_colors
 from closemesh.structures import Clip, PairContacts
@@ -36,6 +46,7 @@ ImageFormat = Literal["mp4", "png"]
 
 _SIDES = (16, 8192)  # Pixels.
 _SHEET_WIDTH = 1920  # Pixels of a comparison.
+_CROP_MARGIN = 0.15  # Of the people's extent, on every side of a comparison.
 _PLAIN = 232  # Gray of the background of avatars.
 _DIMMED = 0.55  # Brightness of the frame below depths.
 
@@ -124,12 +135,14 @@ def _images(out: Path, view: View, scene: Scene, options: RenderOptions) -> Iter
 def _colored(scene: Scene, color: Coloring) -> Scene:
     if color == "people":
         return scene
-    return replace(scene, colors=(contact_colors if color == "contact" else depth_colors)(scene.motion, scene.body))
+    motion, body = scene.motion, scene.body
+    colors = contact_colors(motion, body) if color == "contact" else depth_colors(motion, scene.camera, body)
+    return replace(scene, colors=colors)
 
 
 def _dimmed(frame: Image) -> Image:
     gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return np.repeat(cv2.convertScaleAbs(gray, alpha=_DIMMED)[..., None], 3, axis=2)
+    return np.repeat(np.asarray(cv2.convertScaleAbs(gray, alpha=_DIMMED), np.uint8)[..., None], 3, axis=2)
 
 
 def _frames(clip: Clip, options: RenderOptions) -> Iterable[Image]:
@@ -154,25 +167,45 @@ def _avatars(out: Path, scene: Scene) -> AvatarRenderer:
 
 
 def _compare(out: Path, scene: Scene, options: RenderOptions) -> Iterator[Image]:
-    """The input and the motions of all stages over it, with their errors below."""
+    """The input and the motions of all stages over it, cropped to the people, with their errors below."""
+    motions, clip = get_args(MotionName), scene.clip
+    scene, box = _cropped(scene, options)
+    scenes = [replace(scene, motion=load_saved_motion(out, motion).motion) for motion in motions]
     columns = 2 if scene.clip.size[0] > scene.clip.size[1] else 4
     width, height = options.size or (_SHEET_WIDTH, None)
     options = replace(options, size=(max(2, width // columns), height and max(2, height * columns // 4)))
     size = view_size("overlay", scene.clip, options.size)
-    motions = get_args(MotionName)
-    scenes = [replace(scene, motion=load_saved_motion(out, motion).motion) for motion in motions]
+    frames = tee((resize(frame[box], size) for frame in _frames(clip, options)), 4)
     views = [
-        render_view("overlay", _colored(one, options.color), _frames(scene.clip, options), options) for one in scenes
+        render_view("overlay", _colored(one, options.color), own, options)
+        for one, own in zip(scenes, frames[1:], strict=True)
     ]
     with reading_result(out) as values:
         errors = [_StageErrors(_quality(values, motion), load_saved_contacts(out, motion)) for motion in motions]
-    for index, images in enumerate(zip(_frames(scene.clip, options), *views, strict=True)):
-        frame = cv2.resize(images[0], size, interpolation=cv2.INTER_AREA)
+    for index, images in enumerate(zip(frames[0], *views, strict=True)):
         now = f"frame {scene.clip.frame_indices[index]}   {scene.clip.times[index]:.2f} s"
-        panels = [Panel(np.asarray(frame, np.uint8), "input", (now,))]
+        panels = [Panel(images[0], "input", (now,))]
         for motion, image, stage in zip(motions, images[1:], errors, strict=True):
             panels.append(Panel(image, motion, stage.lines(index)))
         yield draw_panels(panels, columns)
+
+
+def _cropped(scene: Scene, options: RenderOptions) -> tuple[Scene, tuple[slice, slice]]:
+    """The scene for frames that are cut to the people, and the rows and columns of that part."""
+    camera, (width, height) = scene.camera, scene.clip.size
+    joints = motion_joints(scene.motion, scene.body)[shown_people(scene.motion, options.people)].reshape(-1, 3)
+    joints = joints[joints[:, 2] > 0.1]
+    if len(joints) == 0:
+        return scene, (slice(None), slice(None))
+    pixels = joints[:, :2] / joints[:, 2:] * camera.focal + camera.principal_point
+    low, high = pixels.min(0), pixels.max(0)
+    margin = _CROP_MARGIN * (high - low).max()
+    left, top = np.floor((low - margin).clip(0, [width - 2, height - 2])).astype(int).tolist()
+    right, bottom = np.ceil((high + margin).clip([left + 2, top + 2], [width, height])).astype(int).tolist()
+    size = (right - left, bottom - top)
+    x, y = camera.principal_point
+    cropped = replace(camera, principal_point=(x - left, y - top), size=size)
+    return replace(scene, camera=cropped, clip=replace(scene.clip, size=size)), (slice(top, bottom), slice(left, right))
 
 
 def _quality(scene: Mapping[str, Any], motion: str) -> Mapping[str, float]:
