@@ -12,7 +12,7 @@ from closemesh.body.motion import stream_vertices
 from closemesh.core.arrays import Floats
 from closemesh.geometry.mesh import vertex_normals
 from closemesh.lab.simulation.clothing import random_clothing
-from closemesh.rendering.bodies import shade
+from closemesh.rendering.shading import shade
 from closemesh.rendering.zbuffer import render_mesh
 from closemesh.structures import BodyMotion
 

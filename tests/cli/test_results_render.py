@@ -26,7 +26,7 @@ def render(out: Path, *arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["render", str(out), *map(str, arguments)])
 
 
-def test_options_reach_the_view(out: Path) -> None:
+def test_options_act_on_the_view(out: Path) -> None:
     result = render(out, "--view", "side", "--color", "contact", "--people", "1,0,1", "--size", "322x180")
     assert result.exit_code == 0, result.output
     video = out / "side_contact_0-1.mp4"

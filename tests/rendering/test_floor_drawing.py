@@ -44,7 +44,7 @@ def test_nothing_has_no_shadow() -> None:
     assert (draw_shadow(white, CAMERA, np.zeros((0, 4000, 3)), AREAS) == 255).all()
 
 
-def test_lines_are_half_a_meter_apart() -> None:
+def test_lines_are_at_half_meters() -> None:
     observer = view_camera("top", CAMERA, POINTS, (640, 640))
     row = draw_floor(observer, POINTS)[322].astype(int).sum(-1)
     is_line = row < np.median(row) - 20
