@@ -120,7 +120,8 @@ def test_a_photo_is_an_image_and_its_turntable_a_video(out: Path) -> None:
         save_record(out / "stages" / file, first)
     image = render_result(out, "top", RenderOptions(size=(320, 180)))
     assert image == out / "top.png"
-    assert cv2.imread(str(image)).shape == (180, 320, 3)
+    pixels = cv2.imread(str(image))
+    assert pixels is not None and pixels.shape == (180, 320, 3)
     video = render_result(out, "turntable", RenderOptions(size=(64, 48), turn_seconds=0.4))
     assert len(frames_of(video)) == 10
 
