@@ -168,12 +168,12 @@ def test_only_the_chosen_people_are_drawn(dance) -> None:
 
 def test_a_turntable_turns_once_and_begins_at_the_camera(make_dance) -> None:
     dance = make_dance(num_frames=1, moving=False)
-    still = scene_of(dance).repeated(2.0)
-    assert len(still.clip) == 50
+    still = scene_of(dance).repeated(1.0)
+    assert len(still.clip) == 25
     assert np.diff(still.clip.times) == pytest.approx(0.04)
-    images = list(render_view("turntable", still, options=ViewOptions(size=(128, 96), turn_seconds=2.0)))
+    images = list(render_view("turntable", still, options=ViewOptions(size=(128, 96), turn_seconds=1.0)))
     changes = [np.abs(image.astype(int) - images[0])[:70].mean() for image in images]
-    assert max(changes) > 3 * changes[1] > 0
+    assert max(changes) > 2 * changes[1] > 0
     assert changes[-1] == pytest.approx(changes[1], rel=0.5)  # The last frame is one step before a whole turn.
 
 

@@ -53,7 +53,7 @@ def vertex_areas(vertices: Floats, faces: NDArray[np.integer]) -> Floats:
     """Area [V] in square meters of the surface around each of vertices [V, 3]; faces [F, 3]."""
     normals = face_normals(vertices[faces[:, 0]], vertices[faces[:, 1]], vertices[faces[:, 2]])
     thirds = np.linalg.norm(normals, axis=1) / 6
-    return np.bincount(faces.ravel(), np.repeat(thirds, 3), len(vertices))
+    return np.bincount(faces.ravel(), np.repeat(thirds, 3), len(vertices)).astype(np.float64)
 
 
 def draw_shadow(image: Image, observer: Camera, vertices_world: Floats, areas: Floats, frame: int = 0) -> Image:

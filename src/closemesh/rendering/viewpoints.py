@@ -54,7 +54,7 @@ def turntable_camera(camera: Camera, points_world: Floats, size: tuple[int, int]
 
 
 def _facing(R_view_world: Floats, points_world: Floats, size: tuple[int, int], camera: Camera) -> Camera:
-    """A camera with axes R_view_world [T, 3, 3] that has all points in its first image, with their middle in the center."""
+    """A camera with axes R_view_world [T, 3, 3] and all points in its first image, whose center is their middle."""
     focal = size[1] / 2 / np.tan(_FIELD_OF_VIEW / 2)
     tangents = np.array(size) / 2 / focal  # Of the half angles across width and height.
     points = points_world @ R_view_world[0].T if len(points_world) else np.zeros((1, 3))
