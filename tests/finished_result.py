@@ -8,7 +8,8 @@ import numpy as np
 from known_scenes import FOCAL, FPS, SIZE, observe_exactly
 
 from closemesh.body.model import BodyModel
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import NullProgress

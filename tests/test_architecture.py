@@ -23,6 +23,7 @@ FLOORS = (
     {"perception", "initialization", "interaction_prior"},
     {"importers", "optimization"},
     {"output"},
+    {"report"},
     {"pipeline"},
     {"body_transfer", "results"},
     {"lab.datasets"},

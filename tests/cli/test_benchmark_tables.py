@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from closemesh.cli.benchmark_tables import change_tables, report_tables
 from closemesh.cli.main import app
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.lab.evaluation import dataset_benchmark
 from closemesh.lab.evaluation.benchmark_run import WindowResult
 from closemesh.lab.evaluation.dataset_benchmark import COLUMNS, DatasetResult, ItemResult

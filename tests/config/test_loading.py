@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from closemesh.config.loading import RENAMED_OPTIONS, dump_config, load_config, override, rename_old_options
-from closemesh.config.schema import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config, to_dict
+from closemesh.config.loading import RENAMED_OPTIONS, dump_config, load_config, override, rename_old_options, to_dict
+from closemesh.config.schema import PRESETS, ClipConfig, Config, ObserveConfig, OptimiseConfig, preset_config
 from closemesh.core.errors import InputError
 
 

@@ -11,7 +11,8 @@ import pytest
 import trimesh
 
 from closemesh.body.motion import stream_vertices
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.core.errors import InputError, OutputError
 from closemesh.core.output_folder import RESULT_FILES, OutputFolder
 from closemesh.core.progress import NullProgress

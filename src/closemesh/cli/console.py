@@ -238,7 +238,7 @@ _METRICS = (
 )
 _OVER_TIME = {"frames_crossing_percent", "penetration_mean_mm"}
 """Metrics without meaning for one frame."""
-_FILES = ("people/", "contacts.json", "meshes/", "overlay.png", "overlay.mp4", "scene.json")
+_FILES = ("people/", "contacts.json", "meshes/", "overlay.png", "overlay.mp4", "report.html", "scene.json")
 
 
 def summary(scene: Mapping[str, Any], out: Path) -> RenderableType:

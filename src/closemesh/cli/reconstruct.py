@@ -32,7 +32,7 @@ def reconstruct(
         run(clip, out, config, device, resume)
 
 
-@o.config_options("--preset")
+@o.config_options("--preset", "--no-report")
 def demo(
     config: Config,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("closemesh-demo"),

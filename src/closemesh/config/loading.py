@@ -1,14 +1,15 @@
-"""Configurations from TOML files and nested values: old option names, validation, rules between options."""
+"""Configurations from TOML files, from and to nested values: old option names, validation, rules between options."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 from collections.abc import Hashable, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from closemesh.config.schema import Config, preset_config, to_dict
+from closemesh.config.schema import Config, preset_config
 from closemesh.core.errors import InputError
 from closemesh.core.foreign import require_regular, short_reason
 
@@ -61,6 +62,13 @@ def override(config: Config, values: dict[str, Any]) -> Config:
         raise InputError(_first_error(error.errors()[0])) from error
     _check_rules(changed)
     return changed
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return the options of a configuration as nested plain values without the Nones, ready for TOML or JSON."""
+    values = asdict(config) if is_dataclass(config) else config  # type: ignore[arg-type]
+    given = {name: value for name, value in values.items() if value is not None}
+    return {name: to_dict(value) if isinstance(value, dict) else value for name, value in given.items()}
 
 
 def rename_old_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

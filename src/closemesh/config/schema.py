@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Interval, Len
@@ -298,6 +298,7 @@ class OutputConfig:
     ] = "glb"
     """`glb` is one animated scene; `ply` and `obj` add one file for each person and frame."""
     overlay: Annotated[bool, Cli("--no-overlay", "Without overlay.mp4 and overlay.png.", OUTPUT, off=True)] = True
+    report: Annotated[bool, Cli("--no-report", "Without report.html, which holds the video.", OUTPUT, off=True)] = True
 
 
 @dataclass(frozen=True)
@@ -341,10 +342,3 @@ def preset_config(preset: str) -> Config:
             optimise=OptimiseConfig(iterations=200, appearance=appearance),
         )
     raise InputError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Return the options of a configuration as nested plain values without the Nones, ready for TOML or JSON."""
-    values = asdict(config) if is_dataclass(config) else config  # type: ignore[arg-type]
-    given = {name: value for name, value in values.items() if value is not None}
-    return {name: to_dict(value) if isinstance(value, dict) else value for name, value in given.items()}

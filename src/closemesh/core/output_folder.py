@@ -20,7 +20,7 @@ from closemesh.core.files import atomic_file, clear, sha256_of, write_error
 
 RESULT_FILES = {
     **dict.fromkeys(("scene.json", "contacts.json", "observations.npz", "conversion.json"), ""),
-    **dict.fromkeys(("overlay.mp4", "overlay.png", "stages/clip.npz"), ""),
+    **dict.fromkeys(("report.html", "overlay.mp4", "overlay.png", "stages/clip.npz"), ""),
     "people": r"person_\d+\.npz",
     "masks": r"\d+\.png",
     "meshes": r"scene\.glb|(ply|obj)/person_\d+/\d+\.(ply|obj)",

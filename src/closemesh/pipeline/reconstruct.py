@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.core.device import choose_device
 from closemesh.core.errors import DownloadError, InputError, ModelFileError, OutputError
 from closemesh.core.output_folder import RESULT_FILES, OutputFolder
@@ -24,6 +25,8 @@ from closemesh.pipeline.context import MASKS, RunContext, check_output, input_fi
 from closemesh.pipeline.fingerprints import selected_weights, weight_files
 from closemesh.pipeline.stages import run_stages
 from closemesh.pipeline.state import PipelineState
+from closemesh.report.records import report_records
+from closemesh.report.write import REPORT_FILE, write_report
 from closemesh.structures import Reconstruction
 from closemesh.video import read_frames
 from closemesh.video.image_folders import photo_files
@@ -78,6 +81,9 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
             _link_files(ctx.masks, staged / MASKS)
         reports, frames = ctx.cache.reports, read_frames(ctx.clip)
         write_results(staged, reconstruction, ctx.body, reports, frames, ctx.progress, ctx.cache.run)
+        if ctx.config.output.report:
+            records = report_records(reconstruction, staged, ctx.body, state.uncertainty)
+            write_report(staged / REPORT_FILE, records, read_frames(ctx.clip), ctx.progress)
         ctx.check_clip()
         output.publish(staged, RESULT_FILES, last="scene.json")
     return reconstruction

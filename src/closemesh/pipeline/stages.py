@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from closemesh import __version__
-from closemesh.config.schema import to_dict
+from closemesh.config.loading import to_dict
 from closemesh.contact.measure import measure_contacts
 from closemesh.core.device import fault_of, release_memory, return_freed_memory
 from closemesh.core.progress import Progress

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from closemesh.config.loading import override
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import override, to_dict
+from closemesh.config.schema import Config
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene
 from closemesh.lab.evaluation.benchmark_runner import RunOptions, run_windows

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import torch
 
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.core.files import atomic_file, sha256_of
 from closemesh.core.output_folder import claim_folder
 from closemesh.core.progress import Progress

@@ -18,7 +18,8 @@ from scipy.ndimage import gaussian_filter1d
 from closemesh.body.model import BodyModel
 from closemesh.body.motion import motion_joints
 from closemesh.body.skeleton import JOINT_INDEX, KEYPOINT_INDEX, PARENTS
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Progress
 from closemesh.geometry.rotations import axis_angle_to_matrix

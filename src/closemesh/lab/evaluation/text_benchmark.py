@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from closemesh.body.model import BodyModel
-from closemesh.config.schema import Config, to_dict
+from closemesh.config.loading import to_dict
+from closemesh.config.schema import Config
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.progress import Progress
 from closemesh.lab.evaluation.benchmark_run import BenchmarkScene, WindowResult, build_scene, seed_of

@@ -1,0 +1,213 @@
+"""What the page animates, as values for JSON: meshes, poses, touching vertices, the camera and the evidence of joints.
+
+Arrays are little-endian numbers in base64. Each person has one rest mesh, which the page skins as the body does (linear
+blend skinning). Three things differ from the result: four joints at most move a vertex, the expression is its mean over
+the clip, and pose correctives of a licensed body are left out.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from closemesh.body.model import BodyModel
+from closemesh.body.motion import motion_in_world, motion_joints
+from closemesh.body.skeleton import JOINT_NAMES, KEYPOINT_INDEX, PARENTS
+from closemesh.body.skinning import rest_joints, shaped_template
+from closemesh.contact.measure import ContactConfig
+from closemesh.contact.vertex_contacts import find_contacts, posed_chunks
+from closemesh.contact.watertight import watertight_body
+from closemesh.core.arrays import Floats
+from closemesh.geometry.rotations import matrix_to_quaternion
+from closemesh.rendering.bodies import person_color
+from closemesh.report.measures import keypoint_std
+from closemesh.report.records import ReportRecords
+from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera
+
+Json = dict[str, Any]
+
+POSITION_UNIT = 1e-4
+"""Meters; rest vertices are stored as multiples of it."""
+QUATERNION_UNIT = 1 / 32767
+ABSENT = 255
+"""In heat maps: the person is not in the scene."""
+
+_INFLUENCES = 4  # Joints that move a vertex in three.js.
+
+# Row of the heat map -> keypoints that show it.
+EVIDENCE_ROWS: dict[str, tuple[str, ...]] = {
+    "head": ("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+    **{
+        f"{side} {name}": (f"{side}_{name}",)
+        for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    },
+    **{f"{side} foot": (f"{side}_big_toe", f"{side}_heel") for side in ("left", "right")},
+}
+MAX_EVIDENCE_CM = 12.0
+"""Standard deviation at the end of the scale; larger ones and unseen keypoints look the same."""
+MAX_ROTATION_DEGREES = 40.0
+
+
+def report_payload(records: ReportRecords) -> Json:
+    """Everything that the page animates. Frame of positions: world (y up), meters."""
+    body = watertight_body(records.body, "fine")  # Contact is measured on this mesh, so touching vertices are its own.
+    motion_world = motion_in_world(records.motion, records.camera, records.body)
+    joints = motion_joints(motion_world, records.body)  # [T, P, 55, 3]
+    times = records.clip.times - records.clip.times[0]
+    return {
+        "times": times.round(5).tolist(),
+        "floor": _floor_height(records, joints),
+        "camera": _camera(records.camera),
+        "body": _body(body),
+        "people": _people(records, motion_world, body),
+        "truth": _truth(records, body),
+        "contact": _touching_vertices(records, body),
+        "evidence": _evidence(records),
+        "rotations": _rotation_stds(records),
+    }
+
+
+def encode(array: np.ndarray, dtype: str) -> str:
+    """The numbers of an array [...] as little-endian `dtype` in base64, in C order."""
+    return base64.b64encode(np.ascontiguousarray(array).astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
+
+
+def _floor_height(records: ReportRecords, joints: Floats) -> float:
+    """Height in the world at which the page draws the floor: that of the lowest joint where no floor was found."""
+    shown = joints[records.motion.valid]
+    return 0.0 if records.camera.floor_found or not shown.size else round(float(shown[..., 1].min()), 3)
+
+
+def _camera(camera: Camera) -> Json:
+    """The camera; one T_world_cam, by rows, if it stands still."""
+    T_world_cam = np.linalg.inv(camera.T_cam_world)
+    static = bool(np.ptp(T_world_cam, axis=0).max() == 0)
+    return {
+        "focal": camera.focal,
+        "center": camera.principal_point,
+        "size": camera.size,
+        "static": static,
+        "T_world_cam": encode(T_world_cam[:1] if static else T_world_cam, "float32"),
+    }
+
+
+def _body(body: BodyModel) -> Json:
+    """What all people have in common: faces, skeleton, and the four largest skin weights of each vertex in 1/255."""
+    weights = body.skin_weights.cpu().numpy()
+    order = np.argsort(-weights, axis=1, kind="stable")[:, :_INFLUENCES]  # [V, 4]
+    largest = np.take_along_axis(weights, order, axis=1)
+    return {
+        "joints": JOINT_NAMES,
+        "parents": PARENTS,
+        "unit": POSITION_UNIT,
+        "faces": encode(body.faces.cpu().numpy(), "uint16" if len(weights) <= 1 << 16 else "uint32"),
+        "skin_joints": encode(order, "uint8"),
+        "skin_weights": encode(_bytes_of_weights(largest), "uint8"),
+    }
+
+
+def _bytes_of_weights(weights: Floats) -> NDArray[np.int64]:
+    """Whole numbers [V, 4] with a sum of 255 in each row, in the proportions of the weights [V, 4]."""
+    scaled = 255 * weights / weights.sum(1, keepdims=True)
+    rounded = scaled.round().astype(np.int64)
+    rounded[:, 0] += 255 - rounded.sum(1)
+    return rounded
+
+
+def _people(records: ReportRecords, motion_world: BodyMotion, body: BodyModel) -> list[Json]:
+    joints = motion_joints(motion_world, records.body)
+    return [_person(motion_world, joints, person, body) for person in range(motion_world.num_people)]
+
+
+def _person(motion_world: BodyMotion, joints: Floats, person: int, body: BodyModel) -> Json:
+    """Rest mesh and pose of one person; joints [T, P, 55, 3] in the world."""
+    betas = torch.as_tensor(motion_world.betas[person]).to(body.v_template)
+    valid = motion_world.valid[:, person]
+    expression = motion_world.expression[valid if valid.any() else slice(None), person].mean(0)
+    mean_face = torch.as_tensor(expression).to(body.v_template)
+    rest = rest_joints(body, betas, mean_face).cpu().numpy()  # [55, 3]
+    vertices = shaped_template(body, betas, mean_face).cpu().numpy()  # [V, 3]
+    rotations = torch.as_tensor(motion_world.rotations[:, person], dtype=torch.float64)
+    quaternions = matrix_to_quaternion(rotations).numpy()[..., [1, 2, 3, 0]]  # [T, 55, 4] x, y, z, w
+    return {
+        "color": person_color(person),
+        "rest_joints": encode(rest, "float32"),
+        "vertices": encode((vertices / POSITION_UNIT).round(), "int16"),
+        "pelvis": encode(joints[:, person, 0], "float32"),
+        "quaternions": encode((quaternions / QUATERNION_UNIT).round(), "int16"),
+        "valid": encode(valid, "uint8"),
+    }
+
+
+def _truth(records: ReportRecords, body: BodyModel) -> Json | None:
+    """The true motion and the joint error of the result in millimeters [P, T], 22 joints relative to the pelvis."""
+    if records.truth is None:
+        return None
+    truth_world = motion_in_world(records.truth, records.camera, records.body)
+    result, truth = (
+        motion_joints(one, records.body)[:, :, :NUM_BODY_JOINTS] for one in (records.motion, records.truth)
+    )
+    of_joints = np.linalg.norm((result - result[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1).mean(-1)  # [T, P]
+    of_pelvis = np.linalg.norm(result[:, :, 0] - truth[:, :, 0], axis=-1)
+    counted = records.motion.valid & records.truth.valid
+    in_mm = {name: np.where(counted, 1000 * one, -1) for name, one in (("joints", of_joints), ("pelvis", of_pelvis))}
+    return {
+        "people": _people(records, truth_world, body),
+        "error_mm": {name: one.round(1).T.tolist() for name, one in in_mm.items()},
+    }
+
+
+def _touching_vertices(records: ReportRecords, body: BodyModel) -> list[Json]:
+    """Vertices of each person that touch another one, or are inside: `ids`, those of frame t from `starts`[t] on."""
+    num_frames, num_people = records.motion.valid.shape
+    touching: list[list[set[int]]] = [[set() for _ in range(num_frames)] for _ in range(num_people)]
+    active = [(pair, _frames_in_contact(pair.contacts, num_frames)) for pair in records.contacts if pair.contacts]
+    for first, vertices in posed_chunks(records.motion, body) if active else ():
+        for pair, frames in active:
+            inside = np.flatnonzero(frames[first : first + len(vertices)])
+            of_pair = (torch.as_tensor(vertices[inside, person]) for person in (pair.person_a, pair.person_b))
+            for found in find_contacts(*of_pair, body.faces, ContactConfig().touch_distance) if len(inside) else ():
+                people = np.where(found.from_a.numpy(), pair.person_a, pair.person_b)
+                at = first + inside[found.frame.numpy()]
+                for frame, person, vertex in zip(at, people, found.vertex.tolist(), strict=True):
+                    touching[person][frame].add(vertex)
+    return [_frame_lists(frames) for frames in touching]
+
+
+def _frames_in_contact(contacts: tuple[Any, ...], num_frames: int) -> NDArray[np.bool_]:
+    frames = np.zeros(num_frames, bool)
+    for contact in contacts:
+        frames[contact.start : contact.end + 1] = True
+    return frames
+
+
+def _frame_lists(frames: list[set[int]]) -> Json:
+    starts = np.cumsum([0, *(len(one) for one in frames)])
+    return {"starts": starts.tolist(), "ids": encode(np.array([v for one in frames for v in sorted(one)]), "uint16")}
+
+
+def _evidence(records: ReportRecords) -> Json:
+    """Heat map of the keypoints of each person: rows [R, T] of their standard deviation in the image, in cm."""
+    std = 100 * keypoint_std(records)  # [T, P, 23]
+    columns = [np.min(std[..., [KEYPOINT_INDEX[name] for name in names]], -1) for names in EVIDENCE_ROWS.values()]
+    return _heat_maps(records, np.stack(columns, -1), list(EVIDENCE_ROWS), MAX_EVIDENCE_CM)
+
+
+def _rotation_stds(records: ReportRecords) -> Json | None:
+    """Heat map of the standard deviation of each joint rotation of the motion `initial`, in degrees."""
+    if records.uncertainty is None:
+        return None
+    rows = ["whole body", *(name.replace("_", " ") for name in JOINT_NAMES[1:NUM_BODY_JOINTS])]
+    return _heat_maps(records, np.degrees(records.uncertainty.rotation_std), rows, MAX_ROTATION_DEGREES)
+
+
+def _heat_maps(records: ReportRecords, values: Floats, rows: list[str], largest: float) -> Json:
+    """values [T, P, R] as bytes from 0 to 254 at `largest`; 255 where the person is not in the scene."""
+    shares = (254 * np.clip(values / largest, 0, 1)).round()
+    shown = np.where(records.motion.valid[..., None], shares, ABSENT).transpose(1, 2, 0)  # [P, R, T]
+    return {"rows": rows, "max": largest, "people": [encode(one, "uint8") for one in shown]}
