@@ -64,7 +64,7 @@ class BackgroundMotion:
         """boxes [T, P, 4]: where people are, pixels."""
         self._boxes = boxes
         self._step = max(1, round(_STEP * fps))
-        self._earlier: tuple[Image, Image | None] | None = None
+        self._earlier: tuple[Image, Floats | None] | None = None
         self.shifts: dict[int, float] = {}
         """Median motion by frame, relative to the diagonal of the image; only where the background has corners."""
 
@@ -82,7 +82,7 @@ class BackgroundMotion:
             shift = _median_shift(self._earlier[0], gray, self._earlier[1], free)
             if shift is not None:
                 self.shifts[frame] = shift / float(np.hypot(width, height))
-        self._earlier = gray, corners
+        self._earlier = gray, None if corners is None else np.asarray(corners, np.float32)
 
 
 def _outside_boxes(boxes: Floats, shape: tuple[int, ...]) -> Bools:
@@ -94,12 +94,12 @@ def _outside_boxes(boxes: Floats, shape: tuple[int, ...]) -> Bools:
     return free
 
 
-def _median_shift(before: Image, after: Image, corners: Image, free: Bools) -> float | None:
+def _median_shift(before: Image, after: Image, corners: Floats, free: Bools) -> float | None:
     """Median length in pixels of the motion of corners [N, 1, 2] that are found again; None with too few of them."""
     moved, found, _ = cv2.calcOpticalFlowPyrLK(before, after, corners, None)  # type: ignore[call-overload]
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, moved, None)  # type: ignore[call-overload]
     returned = np.linalg.norm(back - corners, axis=-1)[:, 0] < _MAX_RETURN
-    x, y = np.clip(moved[:, 0].round().astype(int), 0, (free.shape[1] - 1, free.shape[0] - 1)).T
+    x, y = np.clip(np.nan_to_num(moved[:, 0]).round().astype(int), 0, (free.shape[1] - 1, free.shape[0] - 1)).T
     used = (found[:, 0] > 0) & (found_back[:, 0] > 0) & returned & free[y, x]
     if used.sum() < _MIN_CORNERS:
         return None

@@ -8,6 +8,7 @@ the clip, and pose correctives of a licensed body are left out.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from closemesh.geometry.rotations import matrix_to_quaternion
 from closemesh.rendering.bodies import person_color
 from closemesh.report.measures import keypoint_std
 from closemesh.report.records import ReportRecords
-from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera
+from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera, PairContacts
 
 Json = dict[str, Any]
 
@@ -166,24 +167,24 @@ def _touching_vertices(records: ReportRecords, body: BodyModel) -> list[Json]:
     """Vertices of each person that touch another one, or are inside: `ids`, those of frame t from `starts`[t] on."""
     num_frames, num_people = records.motion.valid.shape
     touching: list[list[set[int]]] = [[set() for _ in range(num_frames)] for _ in range(num_people)]
-    active = [(pair, _frames_in_contact(pair.contacts, num_frames)) for pair in records.contacts if pair.contacts]
-    for first, vertices in posed_chunks(records.motion, body) if active else ():
-        for pair, frames in active:
-            inside = np.flatnonzero(frames[first : first + len(vertices)])
-            of_pair = (torch.as_tensor(vertices[inside, person]) for person in (pair.person_a, pair.person_b))
-            for found in find_contacts(*of_pair, body.faces, ContactConfig().touch_distance) if len(inside) else ():
-                people = np.where(found.from_a.numpy(), pair.person_a, pair.person_b)
-                at = first + inside[found.frame.numpy()]
-                for frame, person, vertex in zip(at, people, found.vertex.tolist(), strict=True):
-                    touching[person][frame].add(vertex)
+    for pair in records.contacts:
+        for frame, person, vertex in _touches(records.motion, body, pair) if pair.contacts else ():
+            touching[person][frame].add(vertex)
     return [_frame_lists(frames) for frames in touching]
 
 
-def _frames_in_contact(contacts: tuple[Any, ...], num_frames: int) -> NDArray[np.bool_]:
-    frames = np.zeros(num_frames, bool)
-    for contact in contacts:
-        frames[contact.start : contact.end + 1] = True
-    return frames
+def _touches(motion: BodyMotion, body: BodyModel, pair: PairContacts) -> Iterator[tuple[int, int, int]]:
+    """Frame, person and vertex of each vertex that touches, in the frames of the contacts of a pair."""
+    in_contact = np.zeros(len(motion.transl), bool)
+    for contact in pair.contacts:
+        in_contact[contact.start : contact.end + 1] = True
+    for first, vertices in posed_chunks(motion, body):
+        chosen = np.flatnonzero(in_contact[first : first + len(vertices)])
+        of_a, of_b = (torch.as_tensor(vertices[chosen, person]) for person in (pair.person_a, pair.person_b))
+        for found in find_contacts(of_a, of_b, body.faces, ContactConfig().touch_distance):
+            frames = first + chosen[found.frame.numpy()]
+            people = np.where(found.from_a.numpy(), pair.person_a, pair.person_b)
+            yield from zip(frames.tolist(), people.tolist(), found.vertex.tolist(), strict=True)
 
 
 def _frame_lists(frames: list[set[int]]) -> Json:
@@ -208,6 +209,6 @@ def _rotation_stds(records: ReportRecords) -> Json | None:
 
 def _heat_maps(records: ReportRecords, values: Floats, rows: list[str], largest: float) -> Json:
     """values [T, P, R] as bytes from 0 to 254 at `largest`; 255 where the person is not in the scene."""
-    shares = (254 * np.clip(values / largest, 0, 1)).round()
-    shown = np.where(records.motion.valid[..., None], shares, ABSENT).transpose(1, 2, 0)  # [P, R, T]
+    levels = (254 * np.clip(values / largest, 0, 1)).round()
+    shown = np.where(records.motion.valid[..., None], levels, ABSENT).transpose(1, 2, 0)  # [P, R, T]
     return {"rows": rows, "max": largest, "people": [encode(one, "uint8") for one in shown]}

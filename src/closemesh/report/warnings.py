@@ -150,7 +150,7 @@ def _limb_warnings(records: ReportRecords, limits: Limits) -> Iterator[ReportWar
             for first, last in _spans(unseen[:, KEYPOINT_INDEX[limb.end]], limits):
                 is_whole = unseen[first : last + 1, KEYPOINT_INDEX[limb.middle]].mean() > 0.5
                 found.setdefault(limb.name if is_whole else limb.far_part, []).append((first, last))
-        head = _spans(unseen[:, _FACE].all(-1), limits)
+        head = _spans(np.asarray(unseen[:, _FACE].all(-1)), limits)
         for part, spans in (*found.items(), *([("head", head)] if head else [])):
             yield _guess(records, person, part, tuple(spans))
 

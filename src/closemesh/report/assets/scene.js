@@ -8,7 +8,7 @@ import { arrayOf } from "report/arrays";
 const FRUSTUM_DEPTH = 0.5; // Meters.
 const FIELD_OF_VIEW = 35; // Degrees, of all views but that of the camera.
 const MOST_POINTS = 1500; // Vertices in contact that glow at once.
-const TRUTH_OPACITY = 0.55;
+const TRUTH_PALENESS = 0.6; // Of the colors of the true motion, towards white.
 const TURN = 0.08; // Radians that a key turns the view.
 const ZOOM = 1.1;
 
@@ -25,7 +25,7 @@ export class Scene {
     element.append(this._renderer.domElement);
     this._scene = new THREE.Scene();
     this._people = payload.people.map((person) => new Person(person, payload.body));
-    this._truth = (payload.truth?.people ?? []).map((person) => new Person(person, payload.body, TRUTH_OPACITY));
+    this._truth = (payload.truth?.people ?? []).map((person) => new Person(person, payload.body, TRUTH_PALENESS));
     for (const person of [...this._people, ...this._truth]) this._scene.add(person.group);
     this._bounds = this._boundsOf(this._people);
     this._placeTruth();
@@ -36,6 +36,7 @@ export class Scene {
     this._addLightsAndFloor();
     this._view = new THREE.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.05, 200);
     this._controls = new OrbitControls(this._view, this._renderer.domElement);
+    this._controls.addEventListener("start", () => (this._followsCamera = false));
     this._controls.addEventListener("change", () => this._draw());
     element.addEventListener("keydown", (event) => this._turnByKey(event));
     new ResizeObserver(() => this._resize()).observe(element);
@@ -66,10 +67,10 @@ export class Scene {
     this._view.fov = this._followsCamera ? this._cameraFieldOfView() : FIELD_OF_VIEW;
     this._view.updateProjectionMatrix();
     this._controls.target.copy(center);
-    if (name === "camera") {
+    if (this._followsCamera) {
       const depth = Math.max(0.5, center.clone().sub(position).dot(forward));
       this._controls.target.copy(position).addScaledVector(forward, depth);
-      this._view.position.copy(position);
+      this._frustum.align(this._view, this.frame);
     } else {
       const directions = {
         overview: ahead.clone().negate().addScaledVector(left, 0.75).addScaledVector(up, 0.45),
@@ -79,8 +80,8 @@ export class Scene {
       const narrow = Math.min(1, this._view.aspect);
       const distance = (0.9 * radius) / Math.sin((FIELD_OF_VIEW * Math.PI) / 360) / narrow;
       this._view.position.copy(center).addScaledVector(directions[name].normalize(), distance);
+      this._controls.update();
     }
-    this._controls.update();
     this._draw();
   }
 
@@ -161,6 +162,7 @@ export class Scene {
     else if (event.key === "-") offset.radius *= ZOOM;
     else return;
     event.preventDefault();
+    this._followsCamera = false;
     this._view.position.setFromSpherical(offset.makeSafe()).add(this._controls.target);
     this._controls.update();
     this._draw();
@@ -186,16 +188,16 @@ export class Scene {
 
 /** One person: a rest mesh and the rotations of 55 joints in each frame. */
 class Person {
-  constructor(person, body, opacity = 1) {
+  constructor(person, body, paleness = 0) {
     this._rest = arrayOf(person.rest_joints, "float32");
     this._pelvis = arrayOf(person.pelvis, "float32");
     this._quaternions = arrayOf(person.quaternions, "int16");
     this._valid = arrayOf(person.valid, "uint8");
     this._bones = this._makeBones(body.parents);
-    this._color = new THREE.Color(`rgb(${person.color.join(",")})`);
+    this._color = new THREE.Color(`rgb(${person.color.join(",")})`).lerp(new THREE.Color("white"), paleness);
     this.contactColor = new THREE.Color();
     this._painted = [];
-    const material = new THREE.MeshStandardMaterial({ vertexColors: true, roughness: 0.75, transparent: opacity < 1, opacity });
+    const material = new THREE.MeshStandardMaterial({ vertexColors: true, roughness: 0.75 });
     this.mesh = new THREE.SkinnedMesh(this._makeGeometry(person, body), material);
     this.mesh.frustumCulled = false;
     this.mesh.castShadow = this.mesh.receiveShadow = true;
@@ -326,6 +328,12 @@ class Frustum {
     const matrix = this._matrix(frame);
     const forward = new THREE.Vector3().setFromMatrixColumn(matrix, 2);
     return [new THREE.Vector3().setFromMatrixPosition(matrix), forward];
+  }
+
+  /** Put a view at the camera, also with its roll. */
+  align(view, frame) {
+    const turn = new THREE.Matrix4().makeScale(1, -1, -1); // Views look along -z with y up.
+    this._matrix(frame).multiply(turn).decompose(view.position, view.quaternion, new THREE.Vector3());
   }
 
   _matrix(frame) {
