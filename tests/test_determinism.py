@@ -16,7 +16,7 @@ import pytest
 from closemesh.weights.locate import find_model
 from closemesh.weights.registry import DEMO_CLIP
 
-FEWER_STEPS = "[initialise]\niterations = 10\n[optimise]\niterations = 10\n[output]\noverlay = false\n"
+FEWER_STEPS = "[initialise]\niterations = 10\n[optimise]\niterations = 10\n[output]\noverlay = false\nreport = false\n"
 # Fits to outlines and in contact choose points: there, sums in another order grow to millimeters in many steps.
 NO_MASKS = FEWER_STEPS + "[observe]\nmasks = false\n"
 RUNS = {"first": (1, FEWER_STEPS), "second": (1, FEWER_STEPS), "one": (1, NO_MASKS), "two": (2, NO_MASKS)}

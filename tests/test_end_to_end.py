@@ -56,8 +56,8 @@ def test_every_file_of_the_contract_is_there(out: Path) -> None:
     files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() and "stages" not in path.parts}
     masks = {f"masks/{frame:06d}.png" for frame in range(FRAMES)}
     people = {"people/person_00.npz", "people/person_01.npz"}
-    others = {"scene.json", "observations.npz", "contacts.json", "meshes/scene.glb", "overlay.mp4", ".closemesh"}
-    assert files == masks | people | others
+    others = {"scene.json", "observations.npz", "contacts.json", "meshes/scene.glb", "overlay.mp4", "report.html"}
+    assert files == masks | people | others | {".closemesh"}
 
 
 def test_people_hold_what_smplx_needs(out: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_second_run_keeps_the_stages_and_gives_the_same_bytes(out: Path, again
 
 
 def test_a_changed_option_reruns_only_what_depends_on_it(out: Path, again: tuple[str, ...]) -> None:
-    ended = closemesh(*again, "--no-physics", "--no-overlay")
+    ended = closemesh(*again, "--no-physics", "--no-overlay", "--no-report")
     assert ended.exit_code == 0
     cached = {line.split(":")[0] for line in ended.stderr.splitlines() if "from the cache" in line}
     assert cached == {"observe", "initialise", "contact_initial"}

@@ -24,7 +24,17 @@ Command = Callable[..., Result]
 
 FPS = 15
 # Enough to see that the stages run; how good they are is tested where they live.
-QUICK = "[clip]\nfps = 15\n[initialise]\niterations = 2\n[optimise]\niterations = 2\n[output]\noverlay = false\n"
+QUICK = """
+[clip]
+fps = 15
+[initialise]
+iterations = 2
+[optimise]
+iterations = 2
+[output]
+overlay = false
+report = false
+"""
 
 
 @pytest.fixture(scope="session")

@@ -56,18 +56,17 @@ MAX_ROTATION_DEGREES = 40.0
 
 def report_payload(records: ReportRecords) -> Json:
     """Everything that the page animates. Frame of positions: world (y up), meters."""
-    body = watertight_body(records.body, "fine")  # Contact is measured on this mesh, so touching vertices are its own.
+    mesh = watertight_body(records.body, "fine")  # Contact is measured on this mesh, so touching vertices are its own.
     motion_world = motion_in_world(records.motion, records.camera, records.body)
-    joints = motion_joints(motion_world, records.body)  # [T, P, 55, 3]
     times = records.clip.times - records.clip.times[0]
     return {
         "times": times.round(5).tolist(),
-        "floor": _floor_height(records, joints),
+        "floor": _floor_height(records, motion_world),
         "camera": _camera(records.camera),
-        "body": _body(body),
-        "people": _people(records, motion_world, body),
-        "truth": _truth(records, body),
-        "contact": _touching_vertices(records, body),
+        "body": _body(mesh),
+        "people": _people(motion_world, records.body, mesh),
+        "truth": _truth(records, mesh),
+        "contact": _touching_vertices(records, mesh),
         "evidence": _evidence(records),
         "rotations": _rotation_stds(records),
     }
@@ -78,9 +77,9 @@ def encode(array: np.ndarray, dtype: str) -> str:
     return base64.b64encode(np.ascontiguousarray(array).astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode()
 
 
-def _floor_height(records: ReportRecords, joints: Floats) -> float:
+def _floor_height(records: ReportRecords, motion_world: BodyMotion) -> float:
     """Height in the world at which the page draws the floor: that of the lowest joint where no floor was found."""
-    shown = joints[records.motion.valid]
+    shown = motion_joints(motion_world, records.body)[records.motion.valid]  # [N, 55, 3]
     return 0.0 if records.camera.floor_found or not shown.size else round(float(shown[..., 1].min()), 3)
 
 
@@ -97,16 +96,16 @@ def _camera(camera: Camera) -> Json:
     }
 
 
-def _body(body: BodyModel) -> Json:
+def _body(mesh: BodyModel) -> Json:
     """What all people have in common: faces, skeleton, and the four largest skin weights of each vertex in 1/255."""
-    weights = body.skin_weights.cpu().numpy()
+    weights = mesh.skin_weights.cpu().numpy()
     order = np.argsort(-weights, axis=1, kind="stable")[:, :_INFLUENCES]  # [V, 4]
     largest = np.take_along_axis(weights, order, axis=1)
     return {
         "joints": JOINT_NAMES,
         "parents": PARENTS,
         "unit": POSITION_UNIT,
-        "faces": encode(body.faces.cpu().numpy(), "uint16" if len(weights) <= 1 << 16 else "uint32"),
+        "faces": encode(mesh.faces.cpu().numpy(), "uint16" if len(weights) <= 1 << 16 else "uint32"),
         "skin_joints": encode(order, "uint8"),
         "skin_weights": encode(_bytes_of_weights(largest), "uint8"),
     }
@@ -120,68 +119,62 @@ def _bytes_of_weights(weights: Floats) -> NDArray[np.int64]:
     return rounded
 
 
-def _people(records: ReportRecords, motion_world: BodyMotion, body: BodyModel) -> list[Json]:
-    joints = motion_joints(motion_world, records.body)
-    return [_person(motion_world, joints, person, body) for person in range(motion_world.num_people)]
+def _people(motion_world: BodyMotion, body: BodyModel, mesh: BodyModel) -> list[Json]:
+    people = range(motion_world.num_people)
+    return [_person(motion_world.people([person]), person_color(person), body, mesh) for person in people]
 
 
-def _person(motion_world: BodyMotion, joints: Floats, person: int, body: BodyModel) -> Json:
-    """Rest mesh and pose of one person; joints [T, P, 55, 3] in the world."""
-    betas = torch.as_tensor(motion_world.betas[person]).to(body.v_template)
-    valid = motion_world.valid[:, person]
-    expression = motion_world.expression[valid if valid.any() else slice(None), person].mean(0)
-    mean_face = torch.as_tensor(expression).to(body.v_template)
-    rest = rest_joints(body, betas, mean_face).cpu().numpy()  # [55, 3]
-    vertices = shaped_template(body, betas, mean_face).cpu().numpy()  # [V, 3]
-    rotations = torch.as_tensor(motion_world.rotations[:, person], dtype=torch.float64)
+def _person(motion_world: BodyMotion, color: tuple[int, int, int], body: BodyModel, mesh: BodyModel) -> Json:
+    """Pose and skeleton of the one person of this motion on `body`, and the rest vertices of `mesh`."""
+    valid = motion_world.valid[:, 0]
+    betas = torch.as_tensor(motion_world.betas[0]).to(body.v_template)
+    expression = motion_world.expression[valid if valid.any() else slice(None), 0].mean(0)
+    mean_expression = torch.as_tensor(expression).to(body.v_template)
+    rest = rest_joints(body, betas, mean_expression).cpu().numpy()  # [55, 3]
+    vertices = shaped_template(mesh, betas, mean_expression).cpu().numpy()  # [V, 3]
+    rotations = torch.as_tensor(motion_world.rotations[:, 0], dtype=torch.float64)
     quaternions = matrix_to_quaternion(rotations).numpy()[..., [1, 2, 3, 0]]  # [T, 55, 4] x, y, z, w
     return {
-        "color": person_color(person),
+        "color": color,
         "rest_joints": encode(rest, "float32"),
         "vertices": encode((vertices / POSITION_UNIT).round(), "int16"),
-        "pelvis": encode(joints[:, person, 0], "float32"),
+        "pelvis": encode(motion_joints(motion_world, body)[:, 0, 0], "float32"),
         "quaternions": encode((quaternions / QUATERNION_UNIT).round(), "int16"),
         "valid": encode(valid, "uint8"),
     }
 
 
-def _truth(records: ReportRecords, body: BodyModel) -> Json | None:
-    """The true motion and the joint error of the result in millimeters [P, T], 22 joints relative to the pelvis."""
+def _truth(records: ReportRecords, mesh: BodyModel) -> Json | None:
+    """The true motion and the error of the result in millimeters [P, T]; -1 where one of them has no pose."""
     if records.truth is None:
         return None
+    joints = [motion_joints(one, records.body)[:, :, :NUM_BODY_JOINTS] for one in (records.motion, records.truth)]
+    result, truth = (one - one[:, :, :1] for one in joints)  # [T, P, 22, 3] relative to the pelvis
+    error_mm = 1000 * np.linalg.norm(result - truth, axis=-1).mean(-1)  # [T, P]
+    shown = np.where(records.motion.valid & records.truth.valid, error_mm, -1)
     truth_world = motion_in_world(records.truth, records.camera, records.body)
-    result, truth = (
-        motion_joints(one, records.body)[:, :, :NUM_BODY_JOINTS] for one in (records.motion, records.truth)
-    )
-    of_joints = np.linalg.norm((result - result[:, :, :1]) - (truth - truth[:, :, :1]), axis=-1).mean(-1)  # [T, P]
-    of_pelvis = np.linalg.norm(result[:, :, 0] - truth[:, :, 0], axis=-1)
-    counted = records.motion.valid & records.truth.valid
-    in_mm = {name: np.where(counted, 1000 * one, -1) for name, one in (("joints", of_joints), ("pelvis", of_pelvis))}
-    return {
-        "people": _people(records, truth_world, body),
-        "error_mm": {name: one.round(1).T.tolist() for name, one in in_mm.items()},
-    }
+    return {"people": _people(truth_world, records.body, mesh), "error_mm": shown.round(1).T.tolist()}
 
 
-def _touching_vertices(records: ReportRecords, body: BodyModel) -> list[Json]:
+def _touching_vertices(records: ReportRecords, mesh: BodyModel) -> list[Json]:
     """Vertices of each person that touch another one, or are inside: `ids`, those of frame t from `starts`[t] on."""
     num_frames, num_people = records.motion.valid.shape
     touching: list[list[set[int]]] = [[set() for _ in range(num_frames)] for _ in range(num_people)]
     for pair in records.contacts:
-        for frame, person, vertex in _touches(records.motion, body, pair) if pair.contacts else ():
+        for frame, person, vertex in _touches(records.motion, mesh, pair) if pair.contacts else ():
             touching[person][frame].add(vertex)
     return [_frame_lists(frames) for frames in touching]
 
 
-def _touches(motion: BodyMotion, body: BodyModel, pair: PairContacts) -> Iterator[tuple[int, int, int]]:
+def _touches(motion: BodyMotion, mesh: BodyModel, pair: PairContacts) -> Iterator[tuple[int, int, int]]:
     """Frame, person and vertex of each vertex that touches, in the frames of the contacts of a pair."""
     in_contact = np.zeros(len(motion.transl), bool)
     for contact in pair.contacts:
         in_contact[contact.start : contact.end + 1] = True
-    for first, vertices in posed_chunks(motion, body):
+    for first, vertices in posed_chunks(motion, mesh):
         chosen = np.flatnonzero(in_contact[first : first + len(vertices)])
         of_a, of_b = (torch.as_tensor(vertices[chosen, person]) for person in (pair.person_a, pair.person_b))
-        for found in find_contacts(of_a, of_b, body.faces, ContactConfig().touch_distance):
+        for found in find_contacts(of_a, of_b, mesh.faces, ContactConfig().touch_distance):
             frames = first + chosen[found.frame.numpy()]
             people = np.where(found.from_a.numpy(), pair.person_a, pair.person_b)
             yield from zip(frames.tolist(), people.tolist(), found.vertex.tolist(), strict=True)

@@ -194,7 +194,7 @@ def _score_item(item: RealItem, config: Config, options: RealOptions, progress: 
     open_clip(item.clip, config.clip)  # A clip that cannot be read is an error; one without people is a result.
     with tempfile.TemporaryDirectory() as temporary:
         if options.work is None:
-            config = replace(config, output=replace(config.output, overlay=False))
+            config = replace(config, output=replace(config.output, overlay=False, report=False))
         out = (options.work or Path(temporary)) / name
         try:
             reconstruct(item.clip, out, config, options.device, progress)

@@ -33,7 +33,7 @@ export function drawHeatMap(element, kind, payload, onFrame) {
 
 /** Plot the error of each person in each frame, in millimeters, into `element`. */
 export function drawErrors(element, truth, colors) {
-  const lines = truth.error_mm.joints;
+  const lines = truth.error_mm;
   const count = lines[0].length;
   const highest = Math.max(1, ...lines.flat());
   const paths = lines.map((line, person) => {
