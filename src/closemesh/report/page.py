@@ -122,13 +122,18 @@ def _person_chip(person: int) -> str:
 def _warnings(warnings: Sequence[ReportWarning]) -> str:
     if not warnings:
         return "<p>Nothing measured gives reason for doubt.</p>"
-    rows = []
-    for warning in warnings:
-        text = escape(warning.text)
-        if warning.spans:
-            text = f'<button type="button" class="jump" data-frame="{warning.spans[0][0]}">{text}</button>'
-        rows.append(f"<li>{text}</li>")
-    return f'<ul class="warnings">{"".join(rows)}</ul>'
+    return f'<ul class="warnings">{"".join(f"<li>{_warning(one)}</li>" for one in warnings)}</ul>'
+
+
+def _warning(warning: ReportWarning) -> str:
+    """The sentence; a button leads to its first frame: the frames that the sentence begins with, or else at its end."""
+    if not warning.spans:
+        return escape(warning.text)
+    frames, colon, rest = warning.text.partition(":")
+    if not frames.startswith(("Frame", "In all")):
+        frames, rest = f"Frame {warning.spans[0][0]}", ""
+    button = f'<button type="button" class="jump" data-frame="{warning.spans[0][0]}">{escape(frames)}</button>'
+    return f"{button}{colon}{escape(rest)}" if rest else f"{escape(warning.text)} {button}"
 
 
 _NO_CONTACTS = "<p>No two people come close to each other.</p>"
