@@ -36,7 +36,7 @@ def test_every_option_of_the_configuration_is_an_option_of_reconstruct() -> None
     flags = {flag for option in load_command("reconstruct").params for flag in (*option.opts, *option.secondary_opts)}
     assert {"-o", "--out", "--config", "--device", "--photos", "--resume", "--fresh"} <= flags
     assert set(options_of_config()) <= flags
-    assert len(options_of_config()) == 23
+    assert len(options_of_config()) == 24
 
 
 def test_one_flag_sets_several_fields() -> None:
