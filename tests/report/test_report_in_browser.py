@@ -42,6 +42,14 @@ RECORD = """() => {
   video.requestVideoFrameCallback(record);
 }"""
 
+WITHOUT_WEBGL_AND_VIDEO = """
+  const getContext = HTMLCanvasElement.prototype.getContext;
+  HTMLCanvasElement.prototype.getContext = function (kind) {
+    return kind === "2d" ? getContext.call(this, kind) : null;
+  };
+  URL.createObjectURL = () => "data:video/mp4;base64,AAAA";
+"""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -142,6 +150,17 @@ def test_the_keyboard_alone_is_enough(page: Any) -> None:
     page.focus("#scene")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("+")
+
+
+def test_without_webgl_and_video_the_rest_works(browser: Any, report: Path) -> None:
+    page = browser.new_page()
+    page.add_init_script(WITHOUT_WEBGL_AND_VIDEO)
+    page.goto(report.as_uri())
+    page.wait_for_selector("#no-scene:visible")
+    page.wait_for_selector("#no-video:visible")
+    page.click("#play")
+    wait_until(page, "Number(document.querySelector('#time').value) >= 10")
+    page.close()
 
 
 @pytest.mark.parametrize("page", [{"viewport": {"width": 360, "height": 740}}], indirect=True)

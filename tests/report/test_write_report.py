@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -57,6 +58,15 @@ def test_a_missing_clip_leaves_nothing_behind(out: Path) -> None:
     with pytest.raises(InputError, match=r"embrace\.mp4"):
         write_folder_report(out)
     assert sorted(path.name for path in out.iterdir()) == before
+
+
+def test_a_damaged_scene_gives_one_line(out: Path, tmp_path: Path) -> None:
+    scene = json.loads((out / "scene.json").read_text())
+    (out / "scene.json").write_text(json.dumps({**scene, "quality": {"optimised": 3}}))
+    with pytest.raises(InputError, match=r"scene\.json is not as documented") as caught:
+        write_folder_report(out, clip=tmp_path / "moved.mp4")
+    assert "\n" not in str(caught.value)
+    assert not (out / "report.html").exists()
 
 
 def test_files_of_different_results(out: Path, records: ReportRecords) -> None:

@@ -39,16 +39,16 @@ _STAGES = {
 _METRICS: tuple[tuple[str, str, str], ...] = (
     (
         "reprojection_median_percent_of_height",
-        "Error of the body at detected keypoints, half are below",
+        "Distance of the body from detected keypoints, median",
         "{:.2f} %",
     ),
-    ("reprojection_p95_percent_of_height", "The same, 95 % are below", "{:.1f} %"),
+    ("reprojection_p95_percent_of_height", "5 % of these distances are above", "{:.1f} %"),
     ("jitter_m_s3", "Jitter: how abruptly joints accelerate", "{:.0f} m/s³"),
     ("contacts", "Contacts between body parts", "{:.0f}"),
     ("closest_mm", "Smallest gap between two bodies", "{:.0f} mm"),
     ("frames_crossing_percent", "Frames in which bodies intersect", "{:.0f} %"),
     ("penetration_mean_mm", "Depth by which they intersect, mean of all frames", "{:.1f} mm"),
-    ("penetration_max_mm", "The same, deepest", "{:.0f} mm"),
+    ("penetration_max_mm", "The deepest of these", "{:.0f} mm"),
 )
 _PAPERS = (
     "B. Huang, C. Li, C. Xu, L. Pan, Y. Wang and G. H. Lee. Closely Interactive Human Reconstruction with Proxemics "
@@ -223,7 +223,7 @@ def _distance_plot(pair: PairContacts, times: Floats) -> str:
         '<div class="plot"><span class="parts">Gap above the line, depth of intersection below</span>'
         f'<span class="track"><svg viewBox="{box}" preserveAspectRatio="none" aria-hidden="true">{paths}</svg>'
         f'<span class="ends" aria-hidden="true">{ends}</span></span>'
-        f'<span class="value">to {100 * most_gap:.0f} cm gap<br>to {100 * most_depth:.0f} cm depth</span></div>'
+        f'<span class="value">up to {100 * most_gap:.0f} cm of gap,<br>{100 * most_depth:.0f} cm of depth</span></div>'
     )
 
 

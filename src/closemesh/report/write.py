@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from closemesh.core.files import atomic_file
+from closemesh.core.foreign import foreign_file
 from closemesh.core.output_folder import OutputFolder
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.report.measures import BackgroundMotion
@@ -53,11 +54,9 @@ def write_folder_report(
     output = OutputFolder(out)
     output.require_free({REPORT_FILE: ""})
     records = read_report_records(out, truth)
-    present = replace(records.clip, path=clip or records.clip.path)
-    with output.staging() as staged:
-        write_report(
-            staged / REPORT_FILE, replace(records, clip=present), read_frames(present), progress or NullProgress()
-        )
+    present = replace(records, clip=replace(records.clip, path=clip or records.clip.path))
+    with output.staging() as staged, foreign_file(out / "scene.json", advice="run `closemesh reconstruct` again"):
+        write_report(staged / REPORT_FILE, present, read_frames(present.clip), progress or NullProgress())
         output.publish(staged)
     return out / REPORT_FILE
 

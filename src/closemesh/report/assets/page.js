@@ -14,6 +14,7 @@ const scene = makeScene();
 const playback = new Playback(find("#video"), find("#video-data").textContent, payload.times, {
   onFrame: showFrame,
   onPlaying: (playing) => (find("#play").textContent = playing ? "Pause" : "Play"),
+  onNoVideo: () => (find("#no-video").hidden = false),
 });
 
 find("#stage").classList.toggle("portrait", payload.camera.size[1] > payload.camera.size[0]);
@@ -39,7 +40,7 @@ function showFrame(frame) {
   const text = `Frame ${frame}, ${payload.times[frame].toFixed(2)} s`;
   find("#time").value = frame;
   find("#time").setAttribute("aria-valuetext", text);
-  find("#clock").value = text;
+  find("#clock").textContent = text;
   document.documentElement.style.setProperty("--at", (100 * (frame + 0.5)) / payload.times.length);
   for (const bar of bars) bar.classList.toggle("active", isActive(bar, frame));
   listContacts(frame);

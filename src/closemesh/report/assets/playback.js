@@ -6,10 +6,11 @@ const END_MARGIN = 1e-3; // Seconds; a position at the very end shows no frame i
 
 /**
  * Playback of a clip whose frames are shown at `times`, in seconds from the first.
- * Calls onFrame(frame) for each frame that is to be shown, and onPlaying(playing) when that changes.
+ * Calls onFrame(frame) for each frame that is to be shown, onPlaying(playing) when that changes, and onNoVideo() when
+ * the browser cannot show the video.
  */
 export class Playback {
-  constructor(video, base64, times, { onFrame, onPlaying }) {
+  constructor(video, base64, times, { onFrame, onPlaying, onNoVideo }) {
     this.times = times;
     this.frame = -1;
     this.playing = false;
@@ -21,7 +22,7 @@ export class Playback {
     this._hasVideo = false;
     this._clock = { since: 0, time: 0 };
     this._presented = null; // Time of the video frame on the screen, where the browser tells it.
-    this._loadVideo(base64);
+    this._loadVideo(base64, onNoVideo);
     this.seek(0);
   }
 
@@ -61,13 +62,16 @@ export class Playback {
     this._video.playbackRate = speed;
   }
 
-  _loadVideo(base64) {
+  _loadVideo(base64, onNoVideo) {
     this._video.src = URL.createObjectURL(new Blob([bytesOf(base64)], { type: "video/mp4" }));
     this._video.addEventListener("loadeddata", () => {
       this._hasVideo = true;
       if (!this.playing) this._video.currentTime = this._middleOf(this.frame);
     });
-    this._video.addEventListener("error", () => (this._hasVideo = false));
+    this._video.addEventListener("error", () => {
+      this._hasVideo = false;
+      onNoVideo();
+    });
     const onFrame = (_, { mediaTime }) => {
       this._presented = mediaTime;
       this._video.requestVideoFrameCallback(onFrame);
