@@ -55,7 +55,7 @@ def test_a_foreign_report_is_not_replaced(out: Path, tmp_path: Path) -> None:
 
 def test_a_missing_clip_leaves_nothing_behind(out: Path) -> None:
     before = sorted(path.name for path in out.iterdir())
-    with pytest.raises(InputError, match=r"embrace\.mp4"):
+    with pytest.raises(InputError, match=r"embrace\.mp4: the clip is no longer there"):
         write_folder_report(out)
     assert sorted(path.name for path in out.iterdir()) == before
 

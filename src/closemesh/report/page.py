@@ -223,7 +223,7 @@ def _distance_plot(pair: PairContacts, times: Floats) -> str:
         '<div class="plot"><span class="parts">Gap above the line, depth of intersection below</span>'
         f'<span class="track"><svg viewBox="{box}" preserveAspectRatio="none" aria-hidden="true">{paths}</svg>'
         f'<span class="ends" aria-hidden="true">{ends}</span></span>'
-        f'<span class="value">up to {100 * most_gap:.0f} cm of gap,<br>{100 * most_depth:.0f} cm of depth</span></div>'
+        f'<span class="value">gap to {100 * most_gap:.0f} cm<br>depth to {100 * most_depth:.0f} cm</span></div>'
     )
 
 
@@ -242,6 +242,7 @@ def _quality(quality: Mapping[str, Mapping[str, float | None]]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{text}</th>{"".join(_cell(quality[name].get(key), form) for name in shown)}</tr>'
         for key, text, form in _METRICS
+        if any(quality[name].get(key) is not None for name in shown)
     )
     return f"<table><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
 

@@ -63,12 +63,13 @@ def report_warnings(
     records: ReportRecords, background_shifts: Mapping[int, float], limits: Limits = _DEFAULT
 ) -> tuple[ReportWarning, ...]:
     """All warnings, those about the whole clip first. background_shifts: those of `BackgroundMotion`, by frame."""
-    return (
+    found = (
         *_camera_warnings(records, background_shifts, limits),
         *_people_warnings(records, background_shifts, limits),
         *_limb_warnings(records, limits),
         *_fit_warnings(records, limits),
     )
+    return found if len(records.clip) > 1 else tuple(ReportWarning(warning.text) for warning in found)
 
 
 def spans_in_words(spans: Sequence[Span], num_frames: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from closemesh.core.errors import InputError
 from closemesh.core.files import atomic_file
 from closemesh.core.foreign import foreign_file
 from closemesh.core.output_folder import OutputFolder
@@ -55,6 +56,8 @@ def write_folder_report(
     output.require_free({REPORT_FILE: ""})
     records = read_report_records(out, truth)
     present = replace(records, clip=replace(records.clip, path=clip or records.clip.path))
+    if not present.clip.path.exists():
+        raise InputError(f"{present.clip.path}: the clip is no longer there; give its new path with clip=")
     with output.staging() as staged, foreign_file(out / "scene.json", advice="run `closemesh reconstruct` again"):
         write_report(staged / REPORT_FILE, present, read_frames(present.clip), progress or NullProgress())
         output.publish(staged)
