@@ -65,15 +65,15 @@ _PLOT_ABOVE, _PLOT_BELOW = 56, 32  # Pixels above and below the base line of the
 
 def report_page(records: ReportRecords, payload: Json, warnings: Sequence[ReportWarning], video: bytes) -> bytes:
     """The page in UTF-8. video: an MP4 of the frames."""
-    scene = records.scene
+    clip, scene = records.clip, records.scene
     parts = {
-        "title": escape(records.clip.path.name),
+        "title": escape(clip.path.name),
         "summary": _summary(records),
         "people": "".join(_person_chip(person) for person in range(records.motion.num_people)),
-        "last_frame": str(len(records.clip) - 1),
-        "single": "single" if len(records.clip) == 1 else "",
+        "last_frame": str(len(clip) - 1),
+        "single": "single" if len(clip) == 1 else "",
         "warnings": _warnings(warnings),
-        "contacts": "".join(_pair(pair, records.clip.times) for pair in records.contacts) or _NO_CONTACTS,
+        "contacts": "".join(_pair(pair, clip.times) for pair in records.contacts) or _NO_CONTACTS,
         "truth": _TRUTH if payload["truth"] else "",
         "quality": _quality(scene.get("quality") or {}),
         "evidence": _heat_map_controls(payload),
@@ -82,14 +82,20 @@ def report_page(records: ReportRecords, payload: Json, warnings: Sequence[Report
         "notes": _list(map(str, scene.get("notes") or ())),
         "papers": _list(_PAPERS),
         "version": escape(str(scene.get("closemesh", ""))),
+        **_contents(payload, video),
+    }
+    return Template(_asset("report.html")).substitute(parts).encode("utf-8", errors="replace")
+
+
+def _contents(payload: Json, video: bytes) -> dict[str, str]:
+    """Styles, scripts and data of the page."""
+    scripts = {name: _data_url("text/javascript", _asset(file)) for name, file in _MODULES.items()}
+    return {
         "styles": _asset("report.css"),
-        "importmap": _json(
-            {"imports": {name: _data_url("text/javascript", _asset(file)) for name, file in _MODULES.items()}}
-        ),
+        "importmap": _json({"imports": scripts}),
         "payload": _json(payload),
         "video": base64.b64encode(video).decode(),
     }
-    return Template(_asset("report.html")).substitute(parts).encode("utf-8", errors="replace")
 
 
 def _asset(name: str) -> str:

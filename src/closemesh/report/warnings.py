@@ -107,7 +107,8 @@ def _people_warnings(records: ReportRecords, shifts: Mapping[int, float], limits
     for person in range(observed.num_people):
         if long_enough and not _camera_moves(shifts, limits) and ranges[person] < limits.still_range:
             yield ReportWarning(f"Person {person} never moves and may be a poster, a statue or a reflection.")
-        if observed.track_confidence[valid[:, person], person].mean() < limits.track_confidence:
+        confidence = observed.track_confidence[valid[:, person], person]
+        if confidence.size and confidence.mean() < limits.track_confidence:
             yield ReportWarning(f"Person {person} may be confused with another person: the identity is uncertain.")
         inferred = _spans(valid[:, person] & ~observed.detected[:, person], limits)
         if inferred:
