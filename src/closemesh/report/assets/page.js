@@ -14,7 +14,10 @@ const scene = makeScene();
 const playback = new Playback(find("#video"), find("#video-data").textContent, payload.times, {
   onFrame: showFrame,
   onPlaying: (playing) => (find("#play").textContent = playing ? "Pause" : "Play"),
-  onNoVideo: () => (find("#no-video").hidden = false),
+  onNoVideo: () => {
+    find("#video").hidden = true;
+    find("#no-video").hidden = false;
+  },
 });
 
 find("#stage").classList.toggle("portrait", payload.camera.size[1] > payload.camera.size[0]);
