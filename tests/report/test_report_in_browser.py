@@ -163,6 +163,18 @@ def test_without_webgl_and_video_the_rest_works(browser: Any, report: Path) -> N
     page.close()
 
 
+def test_the_wheel_scrolls_the_page_until_the_scene_is_clicked(page: Any) -> None:
+    page.hover("#scene")
+    page.mouse.wheel(0, 120)
+    wait_until(page, "scrollY > 50")
+    page.mouse.wheel(0, -500)
+    wait_until(page, "scrollY === 0")
+    page.click("#scene")
+    page.mouse.wheel(0, 120)
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == 0
+
+
 @pytest.mark.parametrize("page", [{"viewport": {"width": 360, "height": 740}}], indirect=True)
 def test_it_fits_a_phone(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -36,6 +36,7 @@ export class Scene {
     this._addLightsAndFloor();
     this._view = new THREE.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.05, 200);
     this._controls = new OrbitControls(this._view, this._renderer.domElement);
+    this._zoomOnlyInFocus();
     this._controls.addEventListener("start", () => (this._followsCamera = false));
     this._controls.addEventListener("change", () => this._draw());
     element.addEventListener("keydown", (event) => this._turnByKey(event));
@@ -152,6 +153,17 @@ export class Scene {
     return (360 / Math.PI) * Math.atan(tangent);
   }
 
+  /** The wheel scrolls the page until the scene is clicked. */
+  _zoomOnlyInFocus() {
+    this._controls.enableZoom = false;
+    this._element.addEventListener("focusout", () => (this._controls.enableZoom = false));
+    const focus = () => {
+      this._element.focus({ preventScroll: true });
+      this._controls.enableZoom = true;
+    };
+    this._element.addEventListener("pointerdown", focus, { capture: true });
+  }
+
   _turnByKey(event) {
     const offset = new THREE.Spherical().setFromVector3(this._view.position.clone().sub(this._controls.target));
     if (event.key === "ArrowLeft") offset.theta -= TURN;
@@ -173,6 +185,7 @@ export class Scene {
     if (!clientWidth || !clientHeight) return;
     this._renderer.setSize(clientWidth, clientHeight);
     this._view.aspect = clientWidth / clientHeight;
+    if (this._followsCamera) this._view.fov = this._cameraFieldOfView();
     this._view.updateProjectionMatrix();
     this._draw();
   }
