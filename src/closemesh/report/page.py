@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from closemesh.core.arrays import Floats
-from closemesh.rendering.bodies import person_color
+from closemesh.rendering.shading import person_color
 from closemesh.report.payload import Json
 from closemesh.report.records import ReportRecords
 from closemesh.report.warnings import ReportWarning

@@ -24,7 +24,7 @@ from closemesh.contact.vertex_contacts import find_contacts, posed_chunks
 from closemesh.contact.watertight import watertight_body
 from closemesh.core.arrays import Floats
 from closemesh.geometry.rotations import matrix_to_quaternion
-from closemesh.rendering.bodies import person_color
+from closemesh.rendering.shading import person_color
 from closemesh.report.measures import keypoint_std
 from closemesh.report.records import ReportRecords
 from closemesh.structures import NUM_BODY_JOINTS, BodyMotion, Camera, PairContacts
