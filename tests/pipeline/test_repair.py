@@ -85,9 +85,9 @@ def test_a_second_swap_repairs_a_first_one_and_undo_removes_it_again(first: Path
 def test_reconstruct_keeps_the_edits_and_undoing_all_gives_the_first_result(first: Path, out: Path) -> None:
     apply_edits(out, [parse_line("pin 0:left_wrist@1=300,700")], "cpu")
     assert "observe" not in ran(out)
-    kept = reconstruct(find_model(DEMO_CLIP), out, CONFIG, "cpu")
+    again = reconstruct(find_model(DEMO_CLIP), out, CONFIG, "cpu")
     assert ran(out) == []
-    assert any("1 edit of edits.json" in note for note in kept.notes)
+    assert any("1 edit of edits.json" in note for note in again.notes)
     assert saved_edits(out) == (parse_line("pin 0:left_wrist@1=300,700"),)
     undo_edit(out, "cpu")
     assert not (out / "edits.json").exists()

@@ -15,8 +15,8 @@ from closemesh.output.result_json import read_scene
 from closemesh.pipeline.cache import STAGES_FOLDER, require_finished
 from closemesh.pipeline.context import open_run
 from closemesh.pipeline.reconstruct import run_and_write
+from closemesh.pipeline.repair_stage import edited_tracks
 from closemesh.pipeline.stages import observation_key
-from closemesh.repair.apply import follow_edits
 from closemesh.repair.edits import EDITS_FILE, Edit, SavedEdits, in_order, read_edits
 from closemesh.structures import Observations, Reconstruction
 
@@ -72,7 +72,7 @@ def _rerun(
                 f"{out} is of another version of closemesh or another clip than {path}; "
                 "run closemesh reconstruct into a new folder"
             )
-        follow_edits(load_record(out / _OBSERVATIONS, Observations).detected, edits, ctx.clip.size)
+        edited_tracks(ctx, load_record(out / _OBSERVATIONS, Observations))  # Before any stage runs.
         return run_and_write(ctx, recording)
 
 

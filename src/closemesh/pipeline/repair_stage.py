@@ -12,7 +12,7 @@ from closemesh.perception.segmentation.label_images import read_labels, write_la
 from closemesh.pipeline.cache import Records
 from closemesh.pipeline.context import MASKS, RunContext
 from closemesh.pipeline.state import PipelineState, require
-from closemesh.repair.apply import edit_labels, edit_observations, follow_edits
+from closemesh.repair.apply import EditedTracks, edit_labels, edit_observations, follow_edits
 from closemesh.repair.edits import Touching
 from closemesh.structures import Observations
 
@@ -34,7 +34,7 @@ class Repair:
     def run(self, ctx: RunContext, state: PipelineState, work_dir: Path, progress: Progress) -> tuple[Observations]:
         """The observations of the people after the edits; raises InputError when an edit does not fit the clip."""
         observations = require(state.observations, "observe")
-        tracks = follow_edits(observations.detected, ctx.edits.edits, ctx.clip.size)
+        tracks = edited_tracks(ctx, observations)
         masks = ctx.cache.folder / "observe" / MASKS
         for frame in range(len(ctx.clip)) if masks.is_dir() else ():
             labels = read_labels(masks / f"{frame:06d}.png")
@@ -44,3 +44,8 @@ class Repair:
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
         """Replaces the observations."""
         return replace(state, observations=records[0])
+
+
+def edited_tracks(ctx: RunContext, observations: Observations) -> EditedTracks:
+    """The tracks after the edits of a run; observations: of stage `observe`. Raises InputError for a wrong edit."""
+    return follow_edits(observations.detected, ctx.edits.edits, ctx.clip.size)

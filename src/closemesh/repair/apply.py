@@ -60,7 +60,10 @@ def edit_observations(observations: Observations, tracks: EditedTracks) -> Obser
 
 
 def edit_labels(labels: NDArray[np.uint8], sources: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """The label image [H, W] of a frame with the numbers of the people after the edits; sources: [Q] of the frame."""
+    """[H, W] the label image of a frame with the numbers of people after the edits.
+
+    labels: [H, W], 0 background. sources: [Q] of the frame.
+    """
     table = np.zeros(256, np.uint8)
     for person, source in enumerate(sources):
         if source >= 0:
