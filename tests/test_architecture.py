@@ -19,7 +19,7 @@ FLOORS = (
     {"contact"},
     {"losses", "rendering"},
     {"text", "avatars", "motion_files"},
-    {"fitting"},
+    {"fitting", "repair"},
     {"perception", "initialization", "interaction_prior"},
     {"importers", "optimization"},
     {"output"},

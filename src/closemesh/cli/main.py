@@ -19,6 +19,7 @@ COMMANDS = {
         "reconstruct",
         "Reconstruct people in close contact from a video.",
     ),
+    "fix": ("fix", "Repair a result: swapped people, wrong keypoints, missing contact."),
     "render": ("results", "Render a result: other views, earlier stages."),
     "describe": ("results", "Write what people do in a result as timed sentences."),
     "export": ("results", "Transfer a finished result to another SMPL-X body."),

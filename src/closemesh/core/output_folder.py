@@ -19,7 +19,7 @@ from closemesh.core.errors import OutputError
 from closemesh.core.files import atomic_file, clear, sha256_of, write_error
 
 RESULT_FILES = {
-    **dict.fromkeys(("scene.json", "contacts.json", "observations.npz", "conversion.json"), ""),
+    **dict.fromkeys(("scene.json", "contacts.json", "observations.npz", "edits.json", "conversion.json"), ""),
     **dict.fromkeys(("report.html", "overlay.mp4", "overlay.png", "stages/clip.npz"), ""),
     "people": r"person_\d+\.npz",
     "masks": r"\d+\.png",

@@ -269,11 +269,7 @@ def load_saved_motion(out: Path, motion: str) -> SavedMotion:
     Raises InputError when there is no finished result, a file of it is missing or damaged, or its stages are of
     another run than scene.json, and OutputError while another process uses it.
     """
-    if not (out / "scene.json").is_file():
-        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
-        if inner is not None:
-            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
-        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
+    require_finished(out)
     stages = out / STAGES_FOLDER
     with reading_result(out) as scene:
         return SavedMotion(
@@ -295,6 +291,15 @@ def load_saved_contacts(out: Path, motion: str) -> tuple[PairContacts, ...]:
     """The measured pairs of a motion of the result in `out`. Raises InputError when a file is damaged."""
     files = (out / STAGES_FOLDER / f"contact_{motion}").glob("*.PairContacts.npz")
     return tuple(load_record(file, PairContacts) for file in sorted(files))
+
+
+def require_finished(out: Path) -> None:
+    """Raises InputError when a folder has no finished result."""
+    if not (out / "scene.json").is_file():
+        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
+        if inner is not None:
+            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
+        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
 
 
 @contextmanager

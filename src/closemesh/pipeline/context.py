@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from closemesh.importers.registry import read_imported_result
 from closemesh.initialization.intrinsics import find_camera_prior
 from closemesh.perception.segmentation.label_images import read_labels
 from closemesh.pipeline.cache import STAGES_FOLDER, StageCache, open_disk_cache
+from closemesh.repair.edits import EDITS_FILE, SavedEdits, changes_observations, read_edits
 from closemesh.structures import Clip
 from closemesh.text.annotate import check_language
 from closemesh.video import open_clip
@@ -47,6 +48,8 @@ class RunContext:
     """Folder of label images, where the first stage writes them; None or a missing folder where there are none."""
     check_clip: Callable[[], None] = lambda: None
     """Raises InputError when the clip has changed since it was opened."""
+    edits: SavedEdits = field(default_factory=SavedEdits)
+    """Edits of the observations and contacts by the user."""
 
     def labels(self) -> Callable[[int], Labels] | None:
         """Reads the label image of a processed frame, else raises InputError; None without masks."""
@@ -58,9 +61,17 @@ class RunContext:
 
 @contextmanager
 def open_run(
-    path: Path, out: Path, config: Config, device: str | None, progress: Progress, resume: bool = True
+    path: Path,
+    out: Path,
+    config: Config,
+    device: str | None,
+    progress: Progress,
+    resume: bool = True,
+    edits: SavedEdits | None = None,
 ) -> Iterator[RunContext]:
     """The context of a run on the clip at `path`, with `out` locked for this process.
+
+    edits: those of the run; None takes those that the result in `out` has.
 
     Checks before the first stage what would stop a later one. Raises InputError for the clip, the device, the
     descriptions, the camera file or the imported motion, ModelFileError for the body, OutputError for `out`, also when
@@ -78,8 +89,9 @@ def open_run(
     if config.initialise.init:
         read_imported_result(Path(config.initialise.init), clip)
     with open_disk_cache(out, resume=resume, progress=progress, check_inputs=check_clip) as cache:
-        masks = cache.folder / "observe" / MASKS
-        yield RunContext(clip, body, config, torch_device, cache, progress, out, masks, check_clip)
+        edits = read_edits(out / EDITS_FILE) if edits is None else edits
+        masks = cache.folder / ("repair" if changes_observations(edits) else "observe") / MASKS
+        yield RunContext(clip, body, config, torch_device, cache, progress, out, masks, check_clip, edits)
 
 
 def input_files(config: Config) -> tuple[Path, ...]:

@@ -23,10 +23,11 @@ from closemesh.output.write import write_results
 from closemesh.pipeline.cache import CLIP_FILE, STAGES_FOLDER
 from closemesh.pipeline.context import MASKS, RunContext, check_output, input_files, open_run
 from closemesh.pipeline.fingerprints import selected_weights, weight_files
-from closemesh.pipeline.stages import run_stages
+from closemesh.pipeline.stages import observation_key, run_stages, stages_of
 from closemesh.pipeline.state import PipelineState
 from closemesh.report.records import report_records
 from closemesh.report.write import REPORT_FILE, write_report
+from closemesh.repair.edits import EDITS_FILE, write_edits
 from closemesh.structures import Reconstruction
 from closemesh.video import read_frames
 from closemesh.video.image_folders import photo_files
@@ -49,10 +50,33 @@ def reconstruct(
     """
     recording = RecordingProgress(progress or NullProgress())
     with open_run(Path(path), Path(out), config or Config(), device, recording, resume) as ctx:
-        state = PipelineState()
-        for _, after in run_stages(ctx, state):
-            state = after
-        return write_reconstruction(ctx, state, tuple(recording.notes))
+        return run_and_write(ctx, recording)
+
+
+def run_and_write(ctx: RunContext, recording: RecordingProgress) -> Reconstruction:
+    """Run all stages and write the result with the notes of `recording`, which is the progress of `ctx`.
+
+    Raises InputError when the edits in `ctx` are for other observations, and what stages raise.
+    """
+    _check_edits(ctx)
+    state = PipelineState()
+    for _, after in run_stages(ctx, state, stages_of(ctx)):
+        state = after
+    return write_reconstruction(ctx, state, tuple(recording.notes))
+
+
+def _check_edits(ctx: RunContext) -> None:
+    """Notes that edits are applied. Raises InputError when people and frames may have other numbers now."""
+    if not ctx.edits.edits:
+        return
+    file = ctx.out / EDITS_FILE if ctx.out else Path(EDITS_FILE)
+    if ctx.edits.observations != observation_key(ctx):
+        raise InputError(
+            f"{file} has edits for other observations: the clip, the version or options of stage observe have changed; "
+            f"choose a new folder with -o, or remove {file.name}"
+        )
+    count = len(ctx.edits.edits)
+    ctx.progress.note(f"{count} edit{'s'[: count > 1]} of {file.name} applied; closemesh fix --undo removes the last")
 
 
 def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str, ...] = ()) -> Reconstruction:
@@ -79,6 +103,8 @@ def write_reconstruction(ctx: RunContext, state: PipelineState, notes: tuple[str
         save_record(staged / STAGES_FOLDER / CLIP_FILE, ctx.clip)
         if ctx.masks is not None and ctx.masks.is_dir():
             _link_files(ctx.masks, staged / MASKS)
+        if ctx.edits.edits:
+            write_edits(staged / EDITS_FILE, ctx.edits)
         reports, frames = ctx.cache.reports, read_frames(ctx.clip)
         write_results(staged, reconstruction, ctx.body, reports, frames, ctx.progress, ctx.cache.run)
         if ctx.config.output.report:

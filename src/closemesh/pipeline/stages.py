@@ -29,7 +29,10 @@ from closemesh.pipeline.fingerprints import (
     intrinsics_fingerprint,
     selected_weights,
 )
+from closemesh.pipeline.repair_stage import Repair
 from closemesh.pipeline.state import Attempt, PipelineState, Stage, attempts_after, final_error, require
+from closemesh.repair.apply import contact_statements
+from closemesh.repair.edits import changes_observations
 from closemesh.structures import (
     AppearanceSummary,
     BodyMotion,
@@ -92,6 +95,7 @@ class Initialise:
             "seed": ctx.config.seed,
             "device": ctx.device.type,
             "init": import_fingerprint(Path(init)) if init else None,
+            **{name: key for name, key in state.keys.items() if name == "repair"},
         }
 
     def run(
@@ -151,7 +155,8 @@ class Describe:
         motion, uncertainty = state.motions["initial"], require(state.uncertainty, "initialise")
         statements = self.annotator(ctx, state, progress)
         up_cam = state.observed(ctx.clip).camera.up
-        return calibrate_confidence(statements, motion, uncertainty, ctx.body, ctx.clip.times, up_cam)
+        calibrated = calibrate_confidence(statements, motion, uncertainty, ctx.body, ctx.clip.times, up_cam)
+        return *calibrated, *contact_statements(ctx.edits.edits, ctx.clip.times)
 
     def apply(self, state: PipelineState, records: Records) -> PipelineState:
         """Adds the statements."""
@@ -257,6 +262,17 @@ MOTION_STAGES: tuple[Stage, ...] = (Initialise(), Describe(), Refine(), Optimise
 """From observations to the motions `initial`, `refined` and `optimised`."""
 STAGES: tuple[Stage, ...] = (Observe(), *MOTION_STAGES, *map(MeasureContact, STAGE_OF_MOTION))
 """All stages of `reconstruct`, in order."""
+
+
+def stages_of(ctx: RunContext) -> tuple[Stage, ...]:
+    """The stages of a run, with the stage `repair` after `observe` where the user has edited observations."""
+    observe, *others = STAGES
+    return (observe, Repair(), *others) if changes_observations(ctx.edits) else STAGES
+
+
+def observation_key(ctx: RunContext) -> str:
+    """The cache key of the observations: of the stage `observe`, run as it should."""
+    return fingerprint(_all_inputs(Attempt(ctx), PipelineState(), Observe()))
 
 
 def run_stages(
