@@ -263,17 +263,22 @@ class SavedMotion:
     """Path of the SMPL-X body; None for the bundled body."""
 
 
+def require_finished(out: Path) -> None:
+    """Check that `out` has a finished result. Raises InputError that names a folder of it when it holds photos."""
+    if not (out / "scene.json").is_file():
+        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
+        if inner is not None:
+            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
+        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
+
+
 def load_saved_motion(out: Path, motion: str) -> SavedMotion:
     """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`; older versions' folders too.
 
     Raises InputError when there is no finished result, a file of it is missing or damaged, or its stages are of
     another run than scene.json, and OutputError while another process uses it.
     """
-    if not (out / "scene.json").is_file():
-        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
-        if inner is not None:
-            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
-        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
+    require_finished(out)
     stages = out / STAGES_FOLDER
     with reading_result(out) as scene:
         return SavedMotion(
