@@ -32,8 +32,8 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_four_numbered_examples() -> None:
-    assert [file.stem[:2] for file in sorted(EXAMPLES.glob("*.py"))] == ["01", "02", "03", "04"]
+def test_five_numbered_examples() -> None:
+    assert [file.stem[:2] for file in sorted(EXAMPLES.glob("*.py"))] == ["01", "02", "03", "04", "05"]
 
 
 def test_reconstruct(result: Path) -> None:
@@ -44,6 +44,11 @@ def test_read_result(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     load("02_read_result").main(result)
     printed = capsys.readouterr().out
     assert "people/person_00.npz joints (5, 55, 3)" in printed
+
+
+def test_load_result(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load("05_load_result").main(str(result))
+    assert "mesh in the world frame" in capsys.readouterr().out
 
 
 def test_single_stages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,8 @@
 """closemesh reconstructs people in close contact from one video: SMPL-X motion, an animated scene, a contact report.
 
-    from closemesh import reconstruct
+    from closemesh import load, reconstruct
     result = reconstruct("dance.mp4", "out")
+    load("out").people[0].joints("camera")  # [T, 55, 3] meters
 
 Names are imported when they are first used, so that `import closemesh` takes no time.
 """
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from closemesh.config.schema import Config, preset_config
     from closemesh.core.errors import ClosemeshError
     from closemesh.pipeline.reconstruct import reconstruct, reconstruct_photos
+    from closemesh.results.load import Result, load
     from closemesh.structures import Reconstruction
 
 
@@ -24,6 +26,8 @@ __all__ = [
     "ClosemeshError",
     "Config",
     "Reconstruction",
+    "Result",
+    "load",
     "load_config",
     "preset_config",
     "reconstruct",
@@ -34,6 +38,8 @@ _MODULE_OF = {
     "ClosemeshError": "closemesh.core.errors",
     "Config": "closemesh.config.schema",
     "Reconstruction": "closemesh.structures",
+    "Result": "closemesh.results.load",
+    "load": "closemesh.results.load",
     "load_config": "closemesh.config.loading",
     "preset_config": "closemesh.config.schema",
     "reconstruct": "closemesh.pipeline.reconstruct",

@@ -72,6 +72,12 @@ class Camera(TensorDataclass):
     """Standard deviation of `up`, radians about each axis; 0 where the camera is only assumed to be level."""
 
     @property
+    def K(self) -> Floats:
+        """Intrinsic matrix [3, 3]: `K @ point_cam` are homogeneous pixels."""
+        x, y = self.principal_point
+        return np.array([[self.focal, 0.0, x], [0.0, self.focal, y], [0.0, 0.0, 1.0]])
+
+    @property
     def up(self) -> Floats:
         """Unit vectors [T, 3] against gravity, camera axes."""
         return self.T_cam_world[:, :3, 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from closemesh.cli import options as o
 from closemesh.cli.console import FAILED, HOW_TO_RESUME, error_text, exit_codes, print_line, results
@@ -36,15 +37,23 @@ def reconstruct(
 def demo(
     config: Config,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("closemesh-demo"),
+    hug: Annotated[
+        bool, typer.Option("--hug", help="A rendered clip of an embrace instead; its errors are measured.")
+    ] = False,
     device: o.DeviceOption = None,
     resume: o.ResumeOption = True,
 ) -> None:
-    """Reconstruct the bundled clip of two people."""
+    """Reconstruct the bundled clip of two people.
+
+    [dim]closemesh demo --hug -o hug[/dim]  also compares the result with the true motion
+    """
     with exit_codes(when_stopped=HOW_TO_RESUME):
         from closemesh.weights.locate import find_model
-        from closemesh.weights.registry import DEMO_CLIP
+        from closemesh.weights.registry import DEMO_CLIP, HUG_CLIP
 
-        _run(find_model(DEMO_CLIP), out, config, device, resume)
+        _run(find_model(HUG_CLIP if hug else DEMO_CLIP), out, config, device, resume)
+        if hug:
+            _compare_with_truth(out, find_model(HUG_CLIP))
 
 
 def _run(clip: Path, out: Path, config: Config, device: str | None, resume: bool) -> None:
@@ -56,6 +65,23 @@ def _run(clip: Path, out: Path, config: Config, device: str | None, resume: bool
     with show_progress() as progress:
         reconstruct_clip(clip, out, config, device, progress, resume)
     results.print(summary(read_scene(out / "scene.json"), out))
+
+
+def _compare_with_truth(out: Path, clip: Path) -> None:
+    """Print the errors of the result in `out` against the true motion of the bundled embrace."""
+    from closemesh.cli.console import show_progress
+    from closemesh.lab.evaluation.demo_truth import score_demo
+
+    with show_progress() as progress:
+        scores = score_demo(out, progress)
+    table = Table(title="Result against the true motion", title_style="title", title_justify="left")
+    for column, justify in (("metric", "left"), ("mean", "right"), ("unit", "left"), ("better", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for metric, value in scores.items():
+        table.add_row(metric.name, f"{value:.1f}", metric.unit, metric.better)
+    results.print(table)
+    truth = clip.with_suffix(".BodyMotion.npz")
+    results.print(f"clip {clip}, true motion {truth}", markup=False, soft_wrap=True)
 
 
 def _run_photos(path: Path, out: Path, config: Config, device: str | None, resume: bool) -> None:

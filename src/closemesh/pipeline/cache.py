@@ -263,6 +263,15 @@ class SavedMotion:
     """Path of the SMPL-X body; None for the bundled body."""
 
 
+def require_finished(out: Path) -> None:
+    """Check that `out` has a finished result. Raises InputError that names a folder of it when it holds photos."""
+    if not (out / "scene.json").is_file():
+        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
+        if inner is not None:
+            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
+        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
+
+
 def load_saved_motion(out: Path, motion: str) -> SavedMotion:
     """The motion `initial`, `refined` or `optimised` that an earlier run left in `out`; older versions' folders too.
 
@@ -291,15 +300,6 @@ def load_saved_contacts(out: Path, motion: str) -> tuple[PairContacts, ...]:
     """The measured pairs of a motion of the result in `out`. Raises InputError when a file is damaged."""
     files = (out / STAGES_FOLDER / f"contact_{motion}").glob("*.PairContacts.npz")
     return tuple(load_record(file, PairContacts) for file in sorted(files))
-
-
-def require_finished(out: Path) -> None:
-    """Raises InputError when a folder has no finished result."""
-    if not (out / "scene.json").is_file():
-        inner = min((path.parent for path in out.glob("*/scene.json")), default=None)
-        if inner is not None:
-            raise InputError(f"{out} holds results of photos in folders; give one of them, such as {inner}")
-        raise InputError(f"{out} holds no finished result; run closemesh reconstruct CLIP -o {out} first")
 
 
 @contextmanager

@@ -25,9 +25,9 @@ from closemesh.pipeline.context import MASKS, RunContext, check_output, input_fi
 from closemesh.pipeline.fingerprints import selected_weights, weight_files
 from closemesh.pipeline.stages import observation_key, run_stages, stages_of
 from closemesh.pipeline.state import PipelineState
+from closemesh.repair.edits import EDITS_FILE, write_edits
 from closemesh.report.records import report_records
 from closemesh.report.write import REPORT_FILE, write_report
-from closemesh.repair.edits import EDITS_FILE, write_edits
 from closemesh.structures import Reconstruction
 from closemesh.video import read_frames
 from closemesh.video.image_folders import photo_files

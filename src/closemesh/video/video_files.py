@@ -69,10 +69,11 @@ def read_video(clip: Clip) -> Iterator[Image]:
         return  # The caller counts the frames.
 
 
-def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
+def write_video(frames: Iterable[Image], path: Path, times: Floats, crf: int = 20) -> None:
     """Write RGB frames [H, W, 3] shown at `times` [T] seconds as H.264 in MP4 (yuv420p, index first).
 
-    Odd sizes lose their last row or column, because yuv420p has half the resolution in color.
+    Odd sizes lose their last row or column, because yuv420p has half the resolution in color. crf: constant rate factor
+    of x264, 0..51; a higher one makes a smaller file of lower quality.
     Raises OutputError when the file cannot be written: atomic_file makes it from the OSError of the encoder.
     """
     with atomic_file(path) as part:
@@ -80,7 +81,7 @@ def write_video(frames: Iterable[Image], path: Path, times: Floats) -> None:
             with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
                 stream = None
                 for frame, pts in zip(frames, presentation_ticks(times), strict=True):
-                    stream = stream or _add_stream(container, frame, times)
+                    stream = stream or _add_stream(container, frame, times, crf)
                     container.mux(stream.encode(_video_frame(frame, pts)))
                 if stream is None:
                     raise OutputError(f"no frame to write to {path}")
@@ -177,10 +178,10 @@ def _pq_to_sdr() -> Image:
     return (255 * np.clip(light / 203, 0, 1) ** (1 / 2.2)).round().astype(np.uint8)
 
 
-def _add_stream(container: OutputContainer, frame: Image, times: Floats) -> VideoStream:
+def _add_stream(container: OutputContainer, frame: Image, times: Floats, crf: int) -> VideoStream:
     height, width = frame.shape[:2]
     # Without mbtree=0 x264 writes other bytes in every run on processors with AVX-512.
-    options = {"preset": "veryfast", "crf": "20", "x264-params": "mbtree=0"}
+    options = {"preset": "veryfast", "crf": str(crf), "x264-params": "mbtree=0"}
     stream = container.add_stream("libx264", rate=_mean_rate(times), options=options)
     stream.width, stream.height, stream.pix_fmt = width // 2 * 2, height // 2 * 2, "yuv420p"
     context = stream.codec_context

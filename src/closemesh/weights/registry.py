@@ -11,6 +11,7 @@ from closemesh.core.errors import ModelFileError
 from closemesh.weights.locate import find_model, first_existing, model_folders
 
 DEMO_CLIP = "demo/two_people_01.mp4"
+HUG_CLIP = "demo/hug.mp4"
 _DOWNLOADED_BODY = "smplx/SMPLX_NEUTRAL.npz"
 
 
