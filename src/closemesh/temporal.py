@@ -15,6 +15,8 @@ from closemesh.core.tensor_dataclass import TensorDataclass
 
 Record = TypeVar("Record", bound=TensorDataclass)
 
+_MAX_RATE_ERROR = 0.01  # Frames per second.
+
 
 def viterbi(unary: Floats, pairwise: Callable[[int], Floats], prefer_stay: bool = False) -> NDArray[np.int64]:
     """The state [T] of each frame on the path of least cost (Viterbi 1967).
@@ -70,6 +72,12 @@ def find_runs(active: Bools, max_step: float = 1, times: Floats | None = None) -
     steps = np.diff(frames if times is None else times[frames])
     runs = np.split(frames, np.flatnonzero(steps > max_step) + 1)
     return [slice(int(run[0]), int(run[-1]) + 1) for run in runs]
+
+
+def nominal_rate(fps: float) -> float:
+    """The whole number of frames per second within 0.01 of a measured mean rate, else the mean: 29.999 is 30."""
+    whole = float(round(fps))
+    return whole if whole > 0 and abs(fps - whole) <= _MAX_RATE_ERROR else float(fps)
 
 
 def jerk(points: Floats, fps: float) -> Floats:

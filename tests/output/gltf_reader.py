@@ -58,8 +58,8 @@ class Gltf:
         return result
 
     def skinned(self, name: str, key: int) -> np.ndarray:
-        """Vertices [V, 3] of a skinned node at a key frame, in the world."""
-        node = self.nodes[self.node(name)]
+        """Vertices [V, 3] of a person at a key frame, in the world."""
+        node = self.nodes[self.node(f"{name}_mesh")]
         skin, primitive = self.json["skins"][node["skin"]], self.json["meshes"][node["mesh"]]["primitives"][0]
         inverse_bind = self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
         joints = self.global_transforms(key)[skin["joints"]] @ inverse_bind  # [55, 4, 4]

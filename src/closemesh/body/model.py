@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
@@ -50,6 +51,12 @@ class BodyModel(TensorDataclass):
     def is_bundled(self) -> bool:
         """True for the bundled body, whose betas mean nothing to SMPL-X."""
         return self.name.startswith("closemesh_open")
+
+    @property
+    def gender(self) -> str:
+        """`female` or `male` for a licensed body whose file is named so, as SMPLX_FEMALE.npz is, else `neutral`."""
+        words = re.split(r"[^a-z]+", self.name.split("/")[-1].lower())
+        return next((word for word in ("female", "male") if word in words and not self.is_bundled), "neutral")
 
     def subset(self, vertex_ids: Tensor) -> BodyModel:
         """The same skeleton with only the vertices vertex_ids [N], in this order, and the faces among them.

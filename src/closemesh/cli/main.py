@@ -22,7 +22,7 @@ COMMANDS = {
     "fix": ("fix", "Repair a result: swapped people, wrong keypoints, missing contact."),
     "render": ("results", "Render a result: other views, earlier stages."),
     "describe": ("results", "Write what people do in a result as timed sentences."),
-    "export": ("results", "Transfer a finished result to another SMPL-X body."),
+    "export": ("results", "Write a finished result for other programs, or transfer it to another body."),
     "evaluate": ("evaluate", "Compare a motion of people in contact with the truth."),
     "interactions": ("training", "Generate motion of two people in contact."),
     "demo": ("reconstruct", "Reconstruct the bundled clip of two people."),

@@ -1,4 +1,4 @@
-"""Commands on a finished result: `render` images, `describe` it in sentences, `export` it to another body."""
+"""Commands on a finished result: `render` images, `describe` it in sentences, `export` it to other programs and bodies."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ View = Literal["overlay", "side", "top", "turntable", "compare", "avatars", "dep
 Viewpoint = Literal["overlay", "side", "top", "turntable"]
 Coloring = Literal["people", "contact", "depth"]
 Format = Literal["mp4", "png"]
+UpAxis = Literal["y", "z"]
 Stage = Literal["initial", "refined", "optimised"]
 
 _VIEW_HELP = (
@@ -140,22 +141,46 @@ _VERSIONS = ("copied", "fitted")
 def export(
     result: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that reconstruct wrote.", show_default=False)],
     body_model: Annotated[
-        Path, typer.Option(help="The target body: SMPLX_NEUTRAL.npz, or another .npz or .pkl of the SMPL-X layout.")
-    ],
+        Path | None,
+        typer.Option(help="The target body: SMPLX_NEUTRAL.npz, or another .npz or .pkl of the SMPL-X layout."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT,...", help="bvh, glb, usd, smplx, c3d, trc, csv, ply, obj, camera.", show_default=False),
+    ] = None,
+    up: Annotated[UpAxis, typer.Option(help="Vertical axis of the files of --to.")] = "y",
     folder: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write.", show_default="OUT/exported/NAME")
     ] = None,
     device: o.DeviceOption = None,
 ) -> None:
-    """Transfer a finished result to another body of the SMPL-X layout; contact is preserved.
+    """Write a result in formats of other programs, or transfer it to another body; contact is preserved.
 
+    [dim]closemesh export out --to bvh,glb[/dim]
     [dim]closemesh export out --body-model SMPLX_NEUTRAL.npz -o out_smplx[/dim]
     """
     with exit_codes():
-        target = folder or result / "exported" / body_model.stem
-        errors = _export(result, body_model, target, device)
-        results.print(_table(errors))
-        results.print(f"results in {target}", markup=False, soft_wrap=True)
+        from closemesh.core.errors import InputError
+
+        if (body_model is None) == (to is None):
+            raise InputError("give either --to FORMAT for other programs, or --body-model FILE for another body")
+        if to is not None:
+            _export_formats(result, to.split(","), folder, up)
+        elif body_model is not None:
+            target = folder or result / "exported" / body_model.stem
+            errors = _export(result, body_model, target, device)
+            results.print(_table(errors))
+            results.print(f"results in {target}", markup=False, soft_wrap=True)
+
+
+def _export_formats(result: Path, formats: list[str], folder: Path | None, up: UpAxis) -> None:
+    from closemesh.cli.console import show_progress
+    from closemesh.interchange.export import ExportOptions, export_result
+
+    with show_progress() as progress:
+        written = export_result(result, [name.strip() for name in formats], folder, ExportOptions(up), progress)
+    for path in written:
+        results.print(str(path), markup=False, soft_wrap=True)
 
 
 def _export(result: Path, body_path: Path, folder: Path, device: str | None) -> dict[str, Any]:

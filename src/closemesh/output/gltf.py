@@ -118,9 +118,10 @@ _NEAREST = 0.01  # Meters, near plane of the camera.
 def write_glb(path: Path, clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel) -> None:
     """Write `path` (.glb) from camera-frame motion. Frame: world, y up, meters; the first frame is at 0 s.
 
-    Each person is a node `person_00` with a mesh of their shape, and a tree of 55 joint nodes from `person_00_pelvis`.
-    In frames in which a person is not valid the pelvis is scaled to 0, which hides the mesh. Raises OutputError when it
-    cannot be written.
+    Each person is a node `person_00`, which never moves, above a mesh of their shape and a tree of 55 joint nodes from
+    `person_00_pelvis`: programs with armatures make one for each person and leave the camera out of it. In frames in
+    which a person is not valid the pelvis is scaled to 0, which hides the mesh. Raises OutputError when it cannot be
+    written.
     """
     motion_world = motion_in_world(motion, camera, body)
     builder = GltfBuilder(clip.path.stem)
@@ -155,25 +156,27 @@ def _add_person(
     name = f"person_{person:02d}"
     valid = motion_world.valid[:, person]
     betas = torch.as_tensor(motion_world.betas[person]).to(body.v_template)
-    expression = torch.as_tensor(_mean_expression(motion_world, person)).to(body.v_template)
+    expression = torch.as_tensor(mean_expression(motion_world, person)).to(body.v_template)
     joints_rest = rest_joints(body, betas, expression).cpu().numpy().astype(np.float32)  # [55, 3]
     vertices = shaped_template(body, betas, expression).cpu().numpy().astype(np.float32)  # [V, 3]
     joints = _add_joints(builder, name, joints_rest)
     mesh = _add_mesh(builder, name, person, vertices, body, common)
     skin = _add_skin(builder, name, joints, joints_rest)
-    builder.add_node({"name": name, "mesh": mesh, "skin": skin, "extras": {"body_model": body.name}}, root=True)
-    frames = _last_valid(valid)
+    surface = builder.add_node({"name": f"{name}_mesh", "mesh": mesh, "skin": skin})
+    extras = {"body_model": body.name}
+    builder.add_node({"name": name, "children": [joints[0], surface], "extras": extras}, root=True)
+    frames = last_valid(valid)
     pelvis = motion_world.transl[frames, person] + joints_rest[0]
     builder.animate(joints[0], "translation", times, pelvis)
     builder.animate(joints[0], "scale", times, np.repeat(valid[:, None], 3, axis=1), step=True)
     for index, joint in enumerate(joints):
-        builder.animate(joint, "rotation", times, _quaternions(motion_world.rotations[frames, person, index]))
+        builder.animate(joint, "rotation", times, continuous_quaternions(motion_world.rotations[frames, person, index]))
 
 
 def _add_joints(builder: GltfBuilder, name: str, joints_rest: Floats) -> list[int]:
     """Indices of one node per joint, in the order of the joints, linked to their parents."""
     nodes: list[Json] = [{"name": f"{name}_{joint_name}"} for joint_name in JOINT_NAMES]
-    joints = [builder.add_node(node, root=parent < 0) for node, parent in zip(nodes, PARENTS, strict=True)]
+    joints = [builder.add_node(node) for node in nodes]
     for index, parent in enumerate(PARENTS):
         if parent >= 0:
             nodes[index]["translation"] = (joints_rest[index] - joints_rest[parent]).tolist()
@@ -229,10 +232,10 @@ def _add_camera(builder: GltfBuilder, times: int, camera: Camera) -> None:
     node = builder.add_node({"name": "camera", "camera": index}, root=True)
     T_world_cam = np.linalg.inv(camera.T_cam_world) @ np.diag([1.0, -1.0, -1.0, 1.0])
     builder.animate(node, "translation", times, T_world_cam[:, :3, 3])
-    builder.animate(node, "rotation", times, _quaternions(T_world_cam[:, :3, :3]))
+    builder.animate(node, "rotation", times, continuous_quaternions(T_world_cam[:, :3, :3]))
 
 
-def _quaternions(rotations: Floats) -> Floats:
+def continuous_quaternions(rotations: Floats) -> Floats:
     """x, y, z, w [T, 4] of rotations [T, 3, 3], with signs that make neighboring frames continuous."""
     quaternions = matrix_to_quaternion(torch.as_tensor(rotations, dtype=torch.float64)).numpy()[..., [1, 2, 3, 0]]
     flips = np.where((quaternions[1:] * quaternions[:-1]).sum(-1, keepdims=True) < 0, -1.0, 1.0)
@@ -240,12 +243,13 @@ def _quaternions(rotations: Floats) -> Floats:
     return quaternions
 
 
-def _mean_expression(motion: BodyMotion, person: int) -> Floats:
+def mean_expression(motion: BodyMotion, person: int) -> Floats:
+    """Expression [E] of a person, mean over their valid frames; for formats with one mesh per clip."""
     valid = motion.valid[:, person]
     return motion.expression[valid if valid.any() else slice(None), person].mean(0)
 
 
-def _last_valid(valid: Bools) -> np.ndarray:
-    """[T] the latest valid frame up to each frame, so that a hidden person stays at the last valid pose."""
+def last_valid(valid: Bools) -> np.ndarray:
+    """The latest valid frame [T] up to each frame, so that a hidden person stays at the last valid pose; valid [T]."""
     first = int(np.argmax(valid))
     return np.maximum.accumulate(np.where(valid, np.arange(len(valid)), first))

@@ -17,6 +17,7 @@ from closemesh.core.foreign import expect_number, expect_text, foreign_file
 from closemesh.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from closemesh.motion_files.sequence import check_limits
 from closemesh.structures import BodyMotion, Camera, Clip
+from closemesh.temporal import nominal_rate
 
 OPEN_TYPE = "closemesh_open"
 LICENSED_TYPE = "smplx"
@@ -71,11 +72,11 @@ def world_people(clip: Clip, camera: Camera, motion: BodyMotion, body: BodyModel
     joints = motion_joints(motion_world, body)
     return [
         PersonMotion(
-            gender="neutral",
+            gender=body.gender,
             surface_model_type=OPEN_TYPE if body.is_bundled else LICENSED_TYPE,
             body_model=motion.body_model,
             body_model_sha256=body.sha256,
-            mocap_frame_rate=float(clip.fps),
+            mocap_frame_rate=nominal_rate(clip.fps),
             betas=motion.betas[p],
             trans=motion_world.transl[:, p],
             **_split_poses(poses[:, p]),

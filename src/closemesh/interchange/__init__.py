@@ -1,0 +1,1 @@
+"""Files of a finished result for other programs, one module per format."""
