@@ -25,7 +25,7 @@ FLOORS = (
     {"output"},
     {"report"},
     {"pipeline"},
-    {"body_transfer"},
+    {"body_transfer", "interchange"},
     {"results"},
     {"lab.datasets"},
     {"lab.simulation", "lab.synthesis"},

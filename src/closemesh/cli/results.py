@@ -1,4 +1,4 @@
-"""Commands on a finished result: `render` images, `describe` it in sentences, `export` it to other programs and bodies."""
+"""Commands on a finished result: `render` images, `describe` it in sentences, `export` it to other programs."""
 
 from __future__ import annotations
 
@@ -146,7 +146,9 @@ def export(
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="FORMAT,...", help="bvh, glb, usd, smplx, c3d, trc, csv, ply, obj, camera.", show_default=False),
+        typer.Option(
+            metavar="FORMAT,...", help="bvh, glb, usd, smplx, c3d, trc, csv, ply, obj, camera.", show_default=False
+        ),
     ] = None,
     up: Annotated[UpAxis, typer.Option(help="Vertical axis of the files of --to.")] = "y",
     folder: Annotated[
@@ -154,7 +156,7 @@ def export(
     ] = None,
     device: o.DeviceOption = None,
 ) -> None:
-    """Write a result in formats of other programs, or transfer it to another body; contact is preserved.
+    """Write a finished result for other programs, or transfer it to another body.
 
     [dim]closemesh export out --to bvh,glb[/dim]
     [dim]closemesh export out --body-model SMPLX_NEUTRAL.npz -o out_smplx[/dim]

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from closemesh.core.errors import InputError
 from closemesh.core.output_folder import OutputFolder, require_separate
 from closemesh.core.progress import NullProgress, Progress
 from closemesh.interchange.bvh import write_bvh
+from closemesh.interchange.c3d import write_c3d
+from closemesh.interchange.camera import write_camera
 from closemesh.interchange.scene import ExportedScene, UpAxis, load_scene
+from closemesh.interchange.smplx_npz import write_smplx
+from closemesh.interchange.tables import write_tables
+from closemesh.interchange.trc import write_trc
+from closemesh.interchange.usd import write_usd
 from closemesh.output.gltf import write_glb
+from closemesh.output.write import FrameFormat, write_frame_meshes
 
 EXPORTED_FOLDER = "exported"
 """Folder of a result with one folder per format."""
@@ -40,9 +48,21 @@ def _write_glb(scene: ExportedScene, folder: Path) -> None:
     write_glb(folder / "scene.glb", scene.clip, scene.camera, scene.motion, scene.body)
 
 
+def _write_meshes(mesh_format: FrameFormat, scene: ExportedScene, folder: Path) -> None:
+    write_frame_meshes(folder / mesh_format, mesh_format, scene.camera, scene.motion, scene.body, scene.progress)
+
+
 FORMATS: Mapping[str, Format] = {
     "bvh": Format(write_bvh, ("{}.bvh",)),
     "glb": Format(_write_glb, ("scene.glb",)),
+    "usd": Format(write_usd, ("scene.usda",)),
+    "smplx": Format(write_smplx, ("{}.npz",)),
+    "c3d": Format(write_c3d, ("{}.c3d",)),
+    "trc": Format(write_trc, ("{}.trc",)),
+    "csv": Format(write_tables, ("joints.csv", "contacts.csv")),
+    "ply": Format(partial(_write_meshes, "ply"), ("ply",), r"person_\d+/\d+\.ply"),
+    "obj": Format(partial(_write_meshes, "obj"), ("obj",), r"person_\d+/\d+\.obj"),
+    "camera": Format(write_camera, ("camera.json",)),
 }
 """Formats by the name that `--to` takes."""
 

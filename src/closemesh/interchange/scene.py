@@ -1,4 +1,4 @@
-"""What is exported of a finished result: turned to the chosen up axis, and resampled to one rate where a format has one."""
+"""What is exported of a result: turned to the chosen up axis, and resampled where a format has one rate."""
 
 from __future__ import annotations
 
