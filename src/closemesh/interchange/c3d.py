@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from closemesh.core.arrays import Floats
 from closemesh.interchange.markers import MarkerTrack, marker_tracks
 from closemesh.interchange.scene import ExportedScene, UpAxis
 
@@ -102,7 +101,7 @@ def _texts(group: int, name: str, texts: str | Sequence[str]) -> bytes:
 
 def _data(track: MarkerTrack) -> bytes:
     """x, y, z and residual of every marker in every frame."""
-    missing: Floats = np.isnan(track.positions).any(-1, keepdims=True)
+    missing = np.isnan(track.positions).any(axis=-1, keepdims=True)
     residuals = np.where(missing, _MISSING, _VALID)
     positions = np.where(missing, 0.0, track.positions)
     return _padded(np.concatenate([positions, residuals], axis=-1).astype("<f4").tobytes())

@@ -11,13 +11,16 @@ from closemesh.interchange.scene import ExportedScene
 
 
 def write_camera(scene: ExportedScene, folder: Path) -> None:
-    """Write `folder`/camera.json at the true times of the frames. The folder exists."""
+    """Write `folder`/camera.json at the true times of the frames; `reconstruct --camera` reads it.
+
+    The folder exists.
+    """
     camera, clip = scene.camera, scene.clip
     values = {
-        "size": list(camera.size),
-        "focal_px": camera.focal,
-        "focal_std_px": camera.focal_std,
-        "principal_point_px": list(camera.principal_point),
+        **{"fx": camera.focal, "fy": camera.focal},
+        **dict(zip(("cx", "cy"), camera.principal_point, strict=True)),
+        **dict(zip(("width", "height"), camera.size, strict=True)),
+        **({"focal_std": camera.focal_std} if camera.focal_std > 0 else {}),
         "camera_axes": "x right, y down, z forward",
         "world_up": scene.up,
         "frames": clip.frame_indices.tolist(),

@@ -62,13 +62,9 @@ class ExportedScene:
         before, fraction = _neighbors(times, new)
         nearest = np.minimum(before + (fraction > 0.5), len(times) - 1)
         clip = replace(self.clip, times=new, fps=rate, frame_indices=self.clip.frame_indices[nearest])
-        T_cam_world = np.stack([np.eye(4)] * count)
-        T_cam_world[:, :3, :3] = _slerp(self.camera.T_cam_world[:, :3, :3], times, new)
-        eye = _linear(np.linalg.inv(self.camera.T_cam_world)[:, :3, 3], times, new)
-        T_cam_world[:, :3, 3] = -np.einsum("tij,tj->ti", T_cam_world[:, :3, :3], eye)
-        camera = replace(self.camera, T_cam_world=T_cam_world)
-        motion_world = _resampled(_held(self.motion_world), times, new, nearest)
-        motion_world = motion_world.with_pose(valid=self.motion.valid[nearest])
+        camera = replace(self.camera, T_cam_world=_resampled_poses(self.camera.T_cam_world, times, new))
+        motion_world = _resampled(_held(self.motion_world), times, new)
+        motion_world = replace(motion_world, valid=self.motion.valid[nearest])
         return replace(self, clip=clip, camera=camera, motion=motion_in_camera(motion_world, camera, self.body))
 
 
@@ -122,15 +118,23 @@ def _held(motion: BodyMotion) -> BodyMotion:
     )
 
 
-def _resampled(motion: BodyMotion, times: Floats, new: Floats, nearest: np.ndarray) -> BodyMotion:
-    """The motion at the times new [N] seconds; times [T]; nearest [N] of them."""
+def _resampled(motion: BodyMotion, times: Floats, new: Floats) -> BodyMotion:
+    """The motion at the times new [N] seconds; times [T]. `valid` is not resampled."""
     return motion.with_pose(
         rotations=_slerp(motion.rotations, times, new).astype(np.float32),
         transl=_linear(motion.transl, times, new).astype(np.float32),
         expression=_linear(motion.expression, times, new).astype(np.float32),
-        valid=motion.valid[nearest],
         confidence=_linear(motion.confidence, times, new).astype(np.float32),
     )
+
+
+def _resampled_poses(T_cam_world: Floats, times: Floats, new: Floats) -> Floats:
+    """Poses [N, 4, 4] of a camera with poses T_cam_world [T, 4, 4]; its position moves on straight lines."""
+    poses = np.tile(np.eye(4), (len(new), 1, 1))
+    poses[:, :3, :3] = _slerp(T_cam_world[:, :3, :3], times, new)
+    position = _linear(np.linalg.inv(T_cam_world)[:, :3, 3], times, new)
+    poses[:, :3, 3] = -np.einsum("tij,tj->ti", poses[:, :3, :3], position)
+    return poses
 
 
 def _neighbors(times: Floats, new: Floats) -> tuple[np.ndarray, Floats]:
