@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from closemesh.temporal import find_runs, jerk, low_pass_weights, viterbi
+from closemesh.temporal import find_runs, jerk, low_pass_weights, nominal_rate, viterbi
 
 
 def path_of_two_states(evidence, switch):
@@ -121,3 +121,8 @@ def test_low_pass_with_a_cutoff_above_the_frame_rate() -> None:
     alternating = torch.tensor([1.0, -1.0] * 20)
     smooth = low_pass_weights(torch.arange(40) / 5, 100) @ alternating
     assert float(smooth[10:30].abs().max()) == pytest.approx(0.5, abs=0.01)  # Of the fastest motion.
+
+
+def test_rates_are_whole_only_where_the_mean_nearly_is() -> None:
+    assert [nominal_rate(fps) for fps in (29.999, 60.01, 29.97, 23.976, 0.004)] == [30.0, 60.01, 29.97, 23.976, 0.004]
+    assert nominal_rate(60.0099) == 60.0

@@ -16,16 +16,16 @@ def load(file: str) -> None:
     """Import into an empty scene whose rate is that of the file, or 24, where the file has times only."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     if file.endswith(".bvh"):
-        bpy.ops.import_anim.bvh(filepath=file, frame_start=0, update_scene_fps=True)
+        bpy.ops.import_anim.bvh(filepath=file, update_scene_fps=True)
     elif file.endswith(".usda"):
         bpy.ops.wm.usd_import(filepath=file)
     else:
         bpy.ops.import_scene.gltf(filepath=file)
 
 
-def heads(seconds: float, rate: float) -> dict[str, dict[str, list[float]]]:
-    """Head [3] of every bone by armature and bone, in axes with y up."""
-    frame = seconds * rate
+def heads(seconds: float, rate: float, first: int) -> dict[str, dict[str, list[float]]]:
+    """Head [3] of every bone by armature and bone, in axes with y up; first: frame of 0 seconds."""
+    frame = seconds * rate + first
     bpy.context.scene.frame_set(int(frame), subframe=frame - int(frame))
     bpy.context.view_layer.update()
     found = {}
@@ -44,7 +44,7 @@ def main(file: str, result: str, seconds: list[str]) -> None:
         "objects": [[one.name, one.type, one.parent.name if one.parent else None] for one in bpy.data.objects],
         "rate": rate,
         "frames": [list(action.frame_range) for action in bpy.data.actions],
-        "heads": [heads(float(one), rate) for one in seconds],
+        "heads": [heads(float(one), rate, int(file.endswith(".bvh"))) for one in seconds],
     }
     Path(result).write_text(json.dumps(values))
 

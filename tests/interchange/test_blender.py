@@ -66,6 +66,6 @@ def test_bvh(even: ExportedScene, tmp_path: Path) -> None:
     FORMATS["bvh"].write(even, tmp_path)
     found = imported(tmp_path / "person_01.bvh", [0.0, 0.2, 0.4])
     assert [kind for _, kind, _ in found["objects"]] == ["ARMATURE"]
-    assert abs(found["rate"] - 25) < 1e-3 and found["frames"] == [[0, 10]]
+    assert abs(found["rate"] - 25) < 1e-3 and found["frames"] == [[1, 11]]
     for heads, frame in zip(found["heads"], (0, 5, 10), strict=True):
         check_joints(heads["person_01"], even, frame, 1, "")

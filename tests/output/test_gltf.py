@@ -131,3 +131,13 @@ def test_a_file_in_the_way(dance, tmp_path: Path) -> None:
     (tmp_path / "meshes").write_text("")
     with pytest.raises(OutputError, match="cannot write"):
         write_glb(tmp_path / "meshes" / "scene.glb", dance.clip, dance.camera, dance.motion, dance.body)
+
+
+def test_each_person_has_a_node_above_skeleton_and_mesh(dance, tmp_path: Path) -> None:
+    write_glb(tmp_path / "scene.glb", dance.clip, dance.camera, dance.motion, dance.body)
+    gltf = Gltf(tmp_path / "scene.glb")
+    roots = {gltf.nodes[root]["name"]: gltf.nodes[root] for root in gltf.json["scenes"][0]["nodes"]}
+    assert set(roots) == {*PEOPLE, "camera"}
+    for name in PEOPLE:
+        below = [gltf.nodes[child]["name"] for child in roots[name]["children"]]
+        assert below == [f"{name}_pelvis", f"{name}_mesh"]

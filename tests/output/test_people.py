@@ -51,6 +51,21 @@ def test_only_the_licensed_body_is_called_smplx(dance, tmp_path: Path) -> None:
     assert read_people(tmp_path)[0].surface_model_type == "smplx"
 
 
+def test_gender_is_that_of_the_licensed_body(dance, tmp_path: Path) -> None:
+    names = ("closemesh_open/std", "smplx/SMPLX_NEUTRAL", "smplx/SMPLX_FEMALE", "smplx/smplx_male", "smplx/mine")
+    genders = []
+    for name in names:
+        write_people(tmp_path, dance.clip, dance.camera, dance.motion, replace(dance.body, name=name))
+        genders.append(read_people(tmp_path)[0].gender)
+    assert genders == ["neutral", "neutral", "female", "male", "neutral"]
+
+
+def test_a_rate_that_is_nearly_whole_is_whole(dance, tmp_path: Path) -> None:
+    write_people(tmp_path, replace(dance.clip, fps=29.9990003), dance.camera, dance.motion, dance.body)
+    with np.load(tmp_path / "person_00.npz") as person:
+        assert int(person["mocap_frame_rate"]) == 30
+
+
 def test_round_trip_to_the_camera_frame(dance, tmp_path: Path) -> None:
     write(dance, tmp_path)
     people = read_people(tmp_path)
