@@ -124,5 +124,5 @@ def test_low_pass_with_a_cutoff_above_the_frame_rate() -> None:
 
 
 def test_rates_are_whole_only_where_the_mean_nearly_is() -> None:
-    assert [nominal_rate(fps) for fps in (29.999, 60.01, 29.97, 23.976, 0.004)] == [30.0, 60.01, 29.97, 23.976, 0.004]
-    assert nominal_rate(60.0099) == 60.0
+    assert [nominal_rate(fps) for fps in (29.999, 60.02, 29.97, 23.976, 0.004)] == [30.0, 60.02, 29.97, 23.976, 0.004]
+    assert nominal_rate(60.009) == 60.0

@@ -114,7 +114,7 @@ def _mesh(scene: ExportedScene, person: int, animation: SkeletalAnimation, skele
 
 
 def _camera(scene: ExportedScene) -> Iterator[str]:
-    """A USD camera looks along -z with y up, as that of OpenGL."""
+    """A USD camera has -z forward and y up, as that of OpenGL."""
     camera = scene.camera
     width, height = camera.size
     unit, (x, y) = _APERTURE / width, camera.principal_point
