@@ -28,6 +28,7 @@ def test_all_formats_are_written_below_the_result(finished: Path, tmp_path: Path
     assert all(path.exists() for path in written)
     assert {path.relative_to(out).parts[:2] for path in written} == {("exported", name) for name in FORMATS}
     assert (out / "exported" / "bvh" / "person_01.bvh") in written
+    assert (out / "exported" / "glb" / "scene.glb").read_bytes() == (out / "meshes" / "scene.glb").read_bytes()
 
 
 def test_the_command_names_the_files_and_replaces_only_its_own(finished: Path, tmp_path: Path) -> None:
