@@ -68,8 +68,13 @@ def test_wrong_options_in_one_line(finished: Path, tmp_path: Path) -> None:
     assert_fails(export(finished, "--to", "bvh,fbx"), "'fbx' is unknown; the formats are bvh, glb, usd, smplx")
     assert_fails(export(finished), "give either --to")
     assert_fails(export(finished, "--to", "bvh", "--body-model", "SMPLX_NEUTRAL.npz"), "give either --to")
+    assert_fails(export(finished, "--body-model", "SMPLX_NEUTRAL.npz", "--up", "z"), "--up turns the files of --to")
     assert_fails(export(tmp_path, "--to", "bvh"), "no finished result")
     with pytest.raises(InputError, match="no format is given"):
         export_result(finished, [])
     with pytest.raises(InputError, match="give y or z"):
         export_result(finished, ["bvh"], options=ExportOptions(up="x"))  # type: ignore[arg-type]
+
+
+def test_the_help_names_all_formats() -> None:
+    assert f"{', '.join(FORMATS)}." in export("--help").stdout

@@ -166,6 +166,8 @@ def export(
 
         if (body_model is None) == (to is None):
             raise InputError("give either --to FORMAT for other programs, or --body-model FILE for another body")
+        if up != "y" and to is None:
+            raise InputError("--up turns the files of --to; a transfer to another body keeps the frames of the result")
         if to is not None:
             _export_formats(result, to.split(","), folder, up)
         elif body_model is not None:
