@@ -80,6 +80,11 @@ def test_render_writes_a_view(result: Result, tmp_path: Path) -> None:
     assert (tmp_path / "side.mp4").stat().st_size > 1000
 
 
+def test_export_writes_a_format(result: Result, tmp_path: Path) -> None:
+    (file,) = result.export("camera", tmp_path / "exported")
+    assert file.is_file() and result.export(["camera"], tmp_path / "exported") == [file]
+
+
 def test_the_representation_is_short(result: Result, out: Path) -> None:
     assert repr(result).startswith(f"Result({str(out)!r}: 2 people, 6 frames") and "\n" not in repr(result)
     assert repr(result.people[1]) == "Person(1: valid in 6 of 6 frames)"

@@ -53,7 +53,7 @@ def demo(
 
         _run(find_model(HUG_CLIP if hug else DEMO_CLIP), out, config, device, resume)
         if hug:
-            _compare_with_truth(out, find_model(HUG_CLIP))
+            _compare_with_truth(out, find_model(HUG_CLIP), config.output.report)
 
 
 def _run(clip: Path, out: Path, config: Config, device: str | None, resume: bool) -> None:
@@ -67,13 +67,17 @@ def _run(clip: Path, out: Path, config: Config, device: str | None, resume: bool
     results.print(summary(read_scene(out / "scene.json"), out))
 
 
-def _compare_with_truth(out: Path, clip: Path) -> None:
-    """Print the errors of the result in `out` against the true motion of the bundled embrace."""
+def _compare_with_truth(out: Path, clip: Path, report: bool) -> None:
+    """Print the errors of the result in `out` against the true motion of the bundled embrace; its report shows both."""
     from closemesh.cli.console import show_progress
-    from closemesh.lab.evaluation.demo_truth import score_demo
+    from closemesh.lab.evaluation.demo_truth import score_demo, truth_of_result
+    from closemesh.report.write import write_folder_report
 
     with show_progress() as progress:
         scores = score_demo(out, progress)
+        truth = truth_of_result(out)
+        if report and truth is not None:
+            write_folder_report(out, clip, truth, progress)
     table = Table(title="Result against the true motion", title_style="title", title_justify="left")
     for column, justify in (("metric", "left"), ("mean", "right"), ("unit", "left"), ("better", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -20,6 +20,7 @@ from closemesh.body.skeleton import JOINT_NAMES
 from closemesh.core.arrays import Bools, Floats
 from closemesh.core.foreign import expect_list, expect_mapping, expect_text, foreign_file
 from closemesh.core.progress import Progress
+from closemesh.interchange.export import ExportOptions, export_result
 from closemesh.output.people import PersonMotion, camera_motion, read_people
 from closemesh.output.result_json import read_contacts, scene_camera
 from closemesh.pipeline.cache import load_saved_motion, reading_result, require_finished
@@ -120,6 +121,21 @@ class Result:
         the clip is wrong, and OutputError when a foreign file would be replaced.
         """
         return render_result(self.folder, view, options, None if file is None else Path(file), progress)
+
+    def export(
+        self,
+        to: str | Sequence[str],
+        folder: str | Path | None = None,
+        options: ExportOptions = ExportOptions(),
+        progress: Progress | None = None,
+    ) -> list[Path]:
+        """Write the result in formats of other programs, as `closemesh export --to` does; returns what was written.
+
+        to: names such as "bvh". folder: of all files; None for exported/FORMAT in the result folder. Raises InputError
+        when a format is unknown, and OutputError when a foreign file would be replaced.
+        """
+        formats = [to] if isinstance(to, str) else to
+        return export_result(self.folder, formats, None if folder is None else Path(folder), options, progress)
 
     def overlay(self, t: int) -> Image | None:
         """Frame t of overlay.mp4, RGB [H, W, 3]; None when the result has no overlay."""

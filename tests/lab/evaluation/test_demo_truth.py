@@ -16,7 +16,13 @@ from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import NullProgress
 from closemesh.core.records import load_record, save_record
-from closemesh.lab.evaluation.demo_truth import DemoTruth, demo_scene, load_demo_truth, score_demo
+from closemesh.lab.evaluation.demo_truth import (
+    DemoTruth,
+    demo_scene,
+    load_demo_truth,
+    score_demo,
+    truth_of_result,
+)
 from closemesh.structures import Clip
 from closemesh.video import open_clip
 from closemesh.weights.locate import find_model
@@ -71,6 +77,17 @@ def test_the_errors_are_those_of_the_metrics(tmp_path: Path, truth: DemoTruth) -
     moved = {metric.name: value for metric, value in score_demo(tmp_path / "moved", NullProgress()).items()}
     assert moved["MPJPE"] == pytest.approx(0, abs=1e-3)  # Relative to the root of each person.
     assert moved["Pair-PA-MPJPE"] > 30 and moved["Inter"] > 30 and moved["contact-F1@13mm"] < 50
+
+
+def test_the_truth_has_the_people_in_the_order_of_the_result(tmp_path: Path, monkeypatch, truth: DemoTruth) -> None:
+    part = replace(truth, motion=truth.motion.frames(slice(40, 44)))
+    monkeypatch.setattr("closemesh.lab.evaluation.demo_truth.load_demo_truth", lambda video: part)
+    write_moved_truth(tmp_path / "out", replace(truth, motion=truth.motion.people([1, 0])), 0.0)
+    found = truth_of_result(tmp_path / "out")
+    assert found is not None
+    np.testing.assert_array_equal(found.transl, part.motion.transl[:, ::-1])
+    part = replace(part, motion=truth.motion)
+    assert truth_of_result(tmp_path / "out") is None  # Of other frames.
 
 
 def test_a_result_of_another_clip_is_refused(tmp_path: Path, truth: DemoTruth) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from closemesh.body.loading import load_body, load_bundled_body
+from closemesh.body.motion import motion_joints
 from closemesh.config.schema import ClipConfig
 from closemesh.core.errors import InputError
 from closemesh.core.progress import Progress
 from closemesh.core.records import load_record, save_record
 from closemesh.lab.evaluation.benchmark_scenes import find_windows
-from closemesh.lab.evaluation.evaluate import PosedMotion, evaluate, fitting_betas
-from closemesh.lab.evaluation.joint_metrics import METRIC, Metric
+from closemesh.lab.evaluation.evaluate import PosedMotion, evaluate, fitting_betas, match_people
+from closemesh.lab.evaluation.joint_metrics import METRIC, Metric, lsp_joints, without_absent
 from closemesh.lab.simulation.rendered_video import render_video
 from closemesh.lab.simulation.scene import SimulatedScene, make_scene
 from closemesh.pipeline.cache import load_saved_motion
@@ -24,7 +25,7 @@ from closemesh.weights.locate import find_model
 from closemesh.weights.registry import HUG_CLIP
 
 _WINDOW = "hug_00000_02"
-_FRAMES = slice(16, 112)  # Of the window: the approach, the embrace and the beginning of the release.
+_FRAMES = slice(16, 112)  # Of the window: the people embrace in all of them.
 _CAMERA_SEED, _VIDEO_SEED = 276, 9  # The people fill most of the height and are seen from the side.
 _CRF = 25  # The grain of the rendered frames would take four megabytes at the usual quality.
 _SHOWN = ("MPJPE", "PA-MPJPE", "Pair-PA-MPJPE", "Inter", "contact-F1@13mm", "contact-F1@50mm")
@@ -47,6 +48,21 @@ def load_demo_truth(video: Path) -> DemoTruth:
         load_record(video.with_suffix(".Camera.npz"), Camera),
         load_record(video.with_suffix(".BodyMotion.npz"), BodyMotion),
     )
+
+
+def truth_of_result(out: Path) -> BodyMotion | None:
+    """The true motion with the people in the order of the result in `out`, camera frame.
+
+    None when the result is on another body or has other people or frames. Raises InputError without a result.
+    """
+    truth, saved = load_demo_truth(find_model(HUG_CLIP)), load_saved_motion(out, "optimised")
+    if saved.body_path is not None or saved.motion.valid.shape != truth.motion.valid.shape:
+        return None
+    body = load_bundled_body("std")
+    true, found = (
+        without_absent(lsp_joints(motion_joints(motion, body)), motion.valid) for motion in (truth.motion, saved.motion)
+    )
+    return truth.motion.people(match_people(true, found))
 
 
 def write_demo(folder: Path, progress: Progress) -> DemoTruth:
