@@ -9,9 +9,13 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from closemesh.lab.datasets.registry import TEST_KINDS
+from closemesh.lab.evaluation.report import read_report as report_of
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "tests" / "benchmark"
@@ -68,18 +72,69 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def stage_table(report: str, rows: Sequence[tuple[str, str, str, int]]) -> str:
     """Mean and half of the 95 % interval of each motion."""
-    stages = read_report(report)["stages"]
+    return motion_table(read_report(report)["stages"], MOTIONS, rows)
+
+
+def motion_table(
+    stages: Mapping[str, Any], motions: Sequence[str], rows: Sequence[tuple[str, str, str, int]], first: str = ""
+) -> str:
+    """A column for each motion; stages: motion -> group -> metric -> mean, low, high."""
 
     def cell(motion: str, group: str, metric: str, digits: int) -> str:
         value = stages[motion][group][metric]
         return f"{value['mean']:.{digits}f} ± {(value['high'] - value['low']) / 2:.{digits}f}"
 
     return table(
-        ["", *(f"`{motion}`" for motion in MOTIONS)],
+        [first, *(f"`{motion}`" for motion in motions)],
         [
-            [label, *(cell(motion, group, metric, digits) for motion in MOTIONS)]
+            [label, *(cell(motion, group, metric, digits) for motion in motions)]
             for label, group, metric, digits in rows
         ],
+    )
+
+
+def held_out_table() -> str:
+    """The means over the windows of kinds of interaction that no network was trained on."""
+    report = report_of(REPORTS / "baseline.json")
+    windows = tuple(window for window in report.windows if window.kind in TEST_KINDS)
+    stages = {
+        motion: {
+            group: {metric: asdict(mean) for metric, mean in metrics.items()}
+            for group, metrics in replace(report, windows=windows).summary(motion).items()
+        }
+        for motion in MOTIONS
+    }
+    return motion_table(stages, MOTIONS, ROWS, f"{len(windows)} windows")
+
+
+def hidden_table() -> str:
+    """Errors in the hidden frames without and with the prior, and the 95 % interval of the difference."""
+    report = read_report("hidden")
+    columns = (("MPJPE of the hidden person, mm", "MPJPE"), ("distances to the other, mm", "Inter"))
+
+    def cell(one: dict[str, Any]) -> str:
+        return f"{one['old']:.0f} → {one['new']:.0f} ({one['low']:.0f} .. {one['high']:.0f})"
+
+    return table(
+        ["frames hidden", "windows", "motion", *(label for label, _ in columns)],
+        [
+            [
+                gap,
+                str(motions[motion]["MPJPE"]["windows"]),
+                f"`{motion}`",
+                *(cell(motions[motion][m]) for _, m in columns),
+            ]
+            for gap, motions in report["summary"].items()
+            for motion in ("refined", "optimised")
+        ],
+    )
+
+
+def importer_table() -> str:
+    """The tool's own motion and those that start from it."""
+    return "\n".join(
+        motion_table(report["stages"], ("imported", *MOTIONS), SUMMARY, f"{variant} tool")
+        for variant, report in read_report("importers").items()
     )
 
 
@@ -159,10 +214,15 @@ def identity_table() -> str:
 def commits() -> str:
     """The commit that each report was made at."""
     names = ("real", "baseline", "baseline_pixels", "cameras", "identities")
-    names += ("ablation", "ablation_pixels", "descriptions")
+    names += ("ablation", "ablation_pixels", "descriptions", "hidden", "importers")
+
+    def commit(name: str) -> str:
+        report = read_report(name)
+        return next(iter(report.values()))["commit"] if name == "importers" else report["commit"]
+
     return table(
         ["report", "commit"],
-        [[f"[{name}.json](../tests/benchmark/{name}.json)", read_report(name)["commit"][:8]] for name in names],
+        [[f"[{name}.json](../tests/benchmark/{name}.json)", commit(name)[:8]] for name in names],
     )
 
 
@@ -195,6 +255,9 @@ GENERATED: dict[str, Callable[[], str]] = {
     "real": real_table,
     "cameras": camera_table,
     "identities": identity_table,
+    "held_out": held_out_table,
+    "hidden": hidden_table,
+    "importers": importer_table,
     "text": text_table,
     "commits": commits,
     "tree": tree,

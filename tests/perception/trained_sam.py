@@ -17,7 +17,7 @@ from closemesh.perception.segmentation.mask_models import make_prompts
 from closemesh.perception.segmentation.mask_models import normalized_pixels as as_pixels
 
 SIDE = 256  # Pixels; the real one is 1024.
-_STEPS, _RATE = 60, 1e-3
+_STEPS, _RATE = 120, 1e-3
 
 
 def train_sam(people: RenderedPeople, path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
